@@ -1,0 +1,1 @@
+"""Estimators of the paper, each tested against outside numbers."""
