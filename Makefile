@@ -1,0 +1,52 @@
+# The two commands are `make build` and `make test`; the others are their parts.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLE := build/extracts/sample
+COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --strip-extras \
+	--no-header --no-annotate
+export GX_ANALYTICS_ENABLED := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: build test setup sample lint unit clean lock
+.DEFAULT_GOAL := build
+
+build: setup
+	dbt build
+
+test: setup $(VENV)/.dev
+	$(MAKE) lint
+	pytest -n 2
+
+setup: $(VENV)/.run sample
+
+# A generated sample belongs to the code and the seeds that generated it.
+sample: $(SAMPLE)/extract_set.yml
+$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/sample/*.py) seeds/cities.csv seeds/industries.csv
+	ai-manufacturing sample --out $(SAMPLE)
+	touch $@
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+lint:
+	ruff check .
+	ruff format --check .
+	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
+	sqlfluff lint --processes 2 models tests
+
+# Writes the locks; needs pip-tools. The files hold hashes and no addresses.
+lock:
+	pip-compile $(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
+	pip-compile $(COMPILE) -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+
+clean:
+	rm -rf build

@@ -1,0 +1,61 @@
+{#
+Give each delivered row its city_id, and a reason where it is set aside.
+
+A code decides where it is known, a name otherwise; a name that two units share needs its province.
+`unusable` is an entity's own reason, as an expression.
+A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not,
+and is left to the gate.
+#}
+{% macro conform_cities(relation, key, unusable='null') -%}
+    resolved as (
+        select
+            delivered.*,
+            coalesce(by_code.city_id, by_name.city_id) as city_id,
+            case
+                when by_code.city_id <> by_name.city_id then 'code and name are two cities'
+                when coalesce(by_code.city_id, by_name.city_id) is null and ambiguous.name_zh is not null
+                    then 'ambiguous city name'
+                when coalesce(by_code.city_id, by_name.city_id) is null then 'unknown city'
+                when delivered.year is null then 'no year'
+                when delivered.year not between {{ var('first_year') }} and {{ var('last_year') }}
+                    then 'out of period'
+                else {{ unusable }}
+            end as unusable_reason
+        from {{ relation }} as delivered
+        left join {{ ref('int_city_identifiers') }} as by_code
+            on
+                by_code.identifier_kind = 'code'
+                and delivered.city_code = by_code.identifier
+        left join {{ ref('ambiguous_names') }} as ambiguous
+            on
+                delivered.city_name = ambiguous.name_zh
+                and delivered.province_name is distinct from ambiguous.province_name_zh
+        left join {{ ref('int_city_identifiers') }} as by_name
+            on
+                by_name.identifier_kind = 'name'
+                and delivered.city_name = by_name.identifier
+                and ambiguous.name_zh is null
+    ),
+
+    numbered as (
+        select
+            *,
+            row_number() over (
+                partition by
+                    provider, source_name, {{ key }},
+                    hash(*columns(* exclude (delivery_id, file_path, sheet_name, row_number)))
+                order by file_path, sheet_name, row_number
+            ) as copy_number
+        from resolved
+    ),
+
+    final as (
+        select
+            * exclude (unusable_reason, copy_number),
+            case
+                when unusable_reason is not null then unusable_reason
+                when copy_number > 1 then 'duplicate row'
+            end as set_aside_reason
+        from numbered
+    )
+{%- endmacro %}

@@ -1,0 +1,136 @@
+with
+
+conformed as (
+    select * from {{ ref('int_firm_survival_conformed') }}
+    where set_aside_reason is null
+),
+
+rows_per_key as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        city_id,
+        year,
+        industry_code,
+        count(*) as record_count
+    from conformed
+    group by extract_set, provider, source_name, city_id, year, industry_code
+),
+
+duplicates as (
+    select
+        provider,
+        city_id,
+        year,
+        sum(record_count - 1) as duplicate_record_count
+    from rows_per_key
+    group by provider, city_id, year
+),
+
+cells as (
+    select
+        extract_set,
+        provider,
+        city_id,
+        industry_code,
+        year,
+        sum(firm_count) as firm_count,
+        sum(firm_entry_count) as firm_entry_count,
+        sum(firm_exit_count) as firm_exit_count,
+        sum(ai_firm_count) as ai_firm_count,
+        sum(ai_firm_entry_count) as ai_firm_entry_count,
+        sum(ai_firm_exit_count) as ai_firm_exit_count
+    from conformed
+    group by extract_set, provider, city_id, industry_code, year
+),
+
+delivered_years as (
+    select
+        extract_set,
+        provider,
+        year,
+        count(firm_count) > 0 and count(firm_entry_count) > 0 as has_firm_flow,
+        count(ai_firm_count) > 0 and count(ai_firm_entry_count) > 0 as has_ai_firm_flow
+    from cells
+    group by extract_set, provider, year
+),
+
+-- A cell that is absent from a delivered year counts zero.
+filled as (
+    select
+        delivered_years.*,
+        keys.city_id,
+        keys.industry_code,
+        coalesce(cells.firm_count, 0) as firm_count,
+        coalesce(cells.firm_entry_count, 0) - coalesce(cells.firm_exit_count, 0) as firm_net_entry_count,
+        coalesce(cells.ai_firm_count, 0) as ai_firm_count,
+        coalesce(cells.ai_firm_entry_count, 0) - coalesce(cells.ai_firm_exit_count, 0) as ai_firm_net_entry_count,
+        greatest(
+            case when cells.ai_firm_count > cells.firm_count then 1 else 0 end,
+            case when cells.ai_firm_entry_count > cells.firm_entry_count then 1 else 0 end,
+            case when cells.ai_firm_exit_count > cells.firm_exit_count then 1 else 0 end
+        ) as is_ai_above_all
+    from delivered_years
+    inner join (
+        select distinct
+            provider,
+            city_id,
+            industry_code
+        from cells
+    ) as keys
+        on delivered_years.provider = keys.provider
+    left join cells
+        on
+            delivered_years.provider = cells.provider
+            and delivered_years.year = cells.year
+            and keys.city_id = cells.city_id
+            and keys.industry_code is not distinct from cells.industry_code
+),
+
+residuals as (
+    select
+        *,
+        case
+            when has_firm_flow
+                then firm_count - lag(firm_count) over cell_years - firm_net_entry_count
+        end as firm_residual,
+        case
+            when has_ai_firm_flow
+                then ai_firm_count - lag(ai_firm_count) over cell_years - ai_firm_net_entry_count
+        end as ai_firm_residual,
+        year - lag(year) over cell_years as years_since_last
+    from filled
+    window cell_years as (partition by provider, city_id, industry_code order by year)
+),
+
+summed as (
+    select
+        extract_set,
+        provider,
+        city_id,
+        year,
+        sum(is_ai_above_all) as ai_above_all_count,
+        sum(
+            case when years_since_last = 1 and coalesce(firm_residual, 0) <> 0 then 1 else 0 end
+        ) as firm_stock_flow_break_count,
+        sum(
+            case when years_since_last = 1 and coalesce(ai_firm_residual, 0) <> 0 then 1 else 0 end
+        ) as ai_firm_stock_flow_break_count
+    from residuals
+    group by extract_set, provider, city_id, year
+),
+
+final as (
+    select
+        summed.*,
+        coalesce(duplicates.duplicate_record_count, 0) as duplicate_record_count
+    from summed
+    left join duplicates
+        on
+            summed.provider = duplicates.provider
+            and summed.city_id = duplicates.city_id
+            and summed.year = duplicates.year
+)
+
+select * from final

@@ -1,0 +1,17 @@
+with
+
+delivered as (
+    {{ union_providers('firm_survival') }}
+),
+
+industries as (
+    select * from {{ ref('industries') }}
+),
+
+{{ conform_cities(
+    'delivered',
+    key='city_id, year, industry_code',
+    unusable="case when industry_code not in (select industry_code from industries) then 'unknown industry' end"
+) }}
+
+select * from final

@@ -1,0 +1,36 @@
+with
+
+conformed as (
+    select * from {{ ref('int_patents_conformed') }}
+    where set_aside_reason is null
+),
+
+cells as (
+    select
+        extract_set,
+        provider,
+        city_id,
+        year,
+        industry_code,
+        patent_type,
+        count(*) as record_count,
+        sum(
+            case when ai_application_count > application_count or ai_grant_count > grant_count then 1 else 0 end
+        ) as ai_above_all_count
+    from conformed
+    group by extract_set, provider, city_id, year, industry_code, patent_type
+),
+
+final as (
+    select
+        extract_set,
+        provider,
+        city_id,
+        year,
+        sum(record_count - 1) as duplicate_record_count,
+        sum(ai_above_all_count) as ai_above_all_count
+    from cells
+    group by extract_set, provider, city_id, year
+)
+
+select * from final

@@ -1,0 +1,36 @@
+with
+
+conformed as (
+    select * from {{ ref('int_patents_conformed') }}
+    where
+        set_aside_reason is null
+        and patent_type = 'invention'
+),
+
+industries as (
+    select * from {{ ref('industries') }}
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
+final as (
+    select
+        conformed.extract_set,
+        conformed.provider,
+        conformed.city_id,
+        conformed.year,
+        industry_scopes.scope,
+        cast(sum(conformed.application_count) as bigint) as invention_application_count,
+        cast(sum(conformed.grant_count) as bigint) as invention_grant_count,
+        cast(sum(conformed.ai_application_count) as bigint) as ai_invention_application_count,
+        cast(sum(conformed.ai_grant_count) as bigint) as ai_invention_grant_count
+    from conformed
+    inner join industries on conformed.industry_code = industries.industry_code
+    inner join industry_scopes on industries.section = industry_scopes.section
+    group by
+        conformed.extract_set, conformed.provider, conformed.city_id, conformed.year, industry_scopes.scope
+)
+
+select * from final

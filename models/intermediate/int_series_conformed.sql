@@ -1,0 +1,121 @@
+with
+
+sourced as (
+    select * from {{ ref('int_series_sourced') }}
+),
+
+cities as (
+    select * from {{ ref('cities') }}
+),
+
+series as (
+    select * from {{ ref('series') }}
+),
+
+city_changes as (
+    select * from {{ ref('city_changes') }}
+),
+
+mergers as (
+    select
+        to_city_id as city_id,
+        from_city_id,
+        first_year
+    from city_changes
+    where kind = 'merger'
+),
+
+-- A city that took or gave a part which city data cannot allocate has no value on its 2020 boundaries before.
+unallocated as (
+    select
+        city_id,
+        max(first_year) as first_year
+    from (
+        select
+            to_city_id as city_id,
+            first_year
+        from city_changes
+        where kind in ('split', 'transfer')
+        union all
+        select
+            from_city_id as city_id,
+            first_year
+        from city_changes
+        where kind = 'transfer'
+    )
+    group by city_id
+),
+
+on_2020_boundaries as (
+    select
+        sourced.extract_set,
+        sourced.series,
+        sourced.scope,
+        sourced.provider,
+        sourced.city_id,
+        sourced.year,
+        case
+            when sourced.boundaries = 'current' then sourced.value
+            when unallocated.city_id is not null then null
+            when mergers.city_id is not null and series.is_additive then sourced.value + merged_part.value
+            when mergers.city_id is not null then null
+            else sourced.value
+        end as value
+    from sourced
+    inner join cities on sourced.city_id = cities.city_id
+    inner join series on sourced.series = series.series
+    left join unallocated
+        on
+            sourced.city_id = unallocated.city_id
+            and sourced.year < unallocated.first_year
+    left join mergers
+        on
+            sourced.city_id = mergers.city_id
+            and sourced.year < mergers.first_year
+    left join sourced as merged_part
+        on
+            mergers.from_city_id = merged_part.city_id
+            and sourced.series = merged_part.series
+            and sourced.scope = merged_part.scope
+            and sourced.year = merged_part.year
+),
+
+-- Where a provider lists only cities with a count, a city that is absent from a delivered year has none.
+delivered_years as (
+    select distinct
+        extract_set,
+        series,
+        scope,
+        provider,
+        year
+    from sourced
+    where absent_row = 'zero'
+),
+
+absent as (
+    select
+        delivered_years.extract_set,
+        delivered_years.series,
+        delivered_years.scope,
+        delivered_years.provider,
+        cities.city_id,
+        delivered_years.year,
+        cast(0 as double) as value
+    from delivered_years
+    cross join cities
+    left join sourced
+        on
+            delivered_years.series = sourced.series
+            and delivered_years.scope = sourced.scope
+            and delivered_years.year = sourced.year
+            and cities.city_id = sourced.city_id
+    where sourced.city_id is null
+),
+
+final as (
+    select * from on_2020_boundaries
+    union all
+    select * from absent
+)
+
+select * from final

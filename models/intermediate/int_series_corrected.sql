@@ -1,0 +1,51 @@
+with
+
+delivered as (
+    select * from {{ ref('int_series_delivered') }}
+),
+
+corrections as (
+    select * from {{ ref('corrections') }}
+),
+
+matched as (
+    select
+        delivered.*,
+        corrections.correction_id,
+        corrections.action,
+        corrections.value as correction_value
+    from delivered
+    left join corrections
+        on
+            delivered.provider = corrections.provider
+            and delivered.city_id = corrections.city_id
+            and delivered.year = corrections.year
+            and corrections.source_name in (delivered.source_name, '*')
+            and corrections.series in (delivered.series, '*')
+),
+
+final as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        case action
+            when 'reassign_city' then cast(cast(correction_value as integer) as varchar)
+            else city_id
+        end as city_id,
+        year,
+        series,
+        scope,
+        value as delivered_value,
+        case action
+            when 'set_missing' then null
+            when 'replace' then correction_value
+            when 'multiply' then value * correction_value
+            else value
+        end as value,
+        city_id as delivered_city_id,
+        correction_id
+    from matched
+)
+
+select * from final

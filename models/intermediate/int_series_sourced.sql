@@ -1,0 +1,42 @@
+with
+
+corrected as (
+    select * from {{ ref('int_series_corrected') }}
+),
+
+sources as (
+    select * from {{ ref('series_sources') }}
+),
+
+candidates as (
+    select
+        corrected.*,
+        sources.scope as used_scope,
+        sources.priority,
+        sources.boundaries,
+        sources.absent_row,
+        min(sources.priority) over (partition by sources.series, sources.scope) as first_priority
+    from corrected
+    inner join sources
+        on
+            corrected.series = sources.series
+            and corrected.scope = sources.delivered_scope
+            and corrected.provider = sources.provider
+),
+
+final as (
+    select
+        extract_set,
+        series,
+        used_scope as scope,
+        provider,
+        city_id,
+        year,
+        value,
+        boundaries,
+        absent_row
+    from candidates
+    where priority = first_priority
+)
+
+select * from final

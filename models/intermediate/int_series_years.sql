@@ -1,0 +1,92 @@
+with
+
+conformed as (
+    select * from {{ ref('int_series_conformed') }}
+),
+
+headline_series as (
+    select * from {{ ref('int_headline_series') }}
+),
+
+expected_coverage as (
+    select * from {{ ref('expected_coverage') }}
+),
+
+series as (
+    select * from {{ ref('series') }}
+),
+
+delivered_series as (
+    select distinct
+        extract_set,
+        series,
+        scope,
+        provider
+    from conformed
+),
+
+years as (
+    select cast(range as integer) as year
+    from range({{ var('first_year') }}, {{ var('last_year') }} + 1)
+),
+
+counted as (
+    select
+        delivered_series.extract_set,
+        delivered_series.series,
+        delivered_series.scope,
+        delivered_series.provider,
+        years.year,
+        count(conformed.value) as city_count,
+        median(conformed.value) as median_value
+    from delivered_series
+    cross join years
+    left join conformed
+        on
+            delivered_series.series = conformed.series
+            and delivered_series.scope = conformed.scope
+            and years.year = conformed.year
+    group by
+        delivered_series.extract_set, delivered_series.series, delivered_series.scope, delivered_series.provider,
+        years.year
+),
+
+compared as (
+    select
+        *,
+        lag(city_count) over (partition by series, scope order by year) as previous_city_count,
+        lag(median_value) over (partition by series, scope order by year) as previous_median_value
+    from counted
+),
+
+final as (
+    select
+        compared.extract_set,
+        compared.series,
+        compared.scope,
+        compared.provider,
+        compared.year,
+        compared.city_count,
+        compared.previous_city_count,
+        compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
+        compared.median_value,
+        compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
+        compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
+        headline_series.series is not null as is_headline,
+        expected_coverage.series is not null as is_known_gap,
+        expected_coverage.reason as known_gap_reason
+    from compared
+    inner join series on compared.series = series.series
+    left join headline_series
+        on
+            compared.series = headline_series.series
+            and compared.scope = headline_series.scope
+    left join expected_coverage
+        on
+            compared.series = expected_coverage.series
+            and compared.scope = expected_coverage.scope
+            and compared.provider = expected_coverage.provider
+            and compared.year between expected_coverage.first_year and expected_coverage.last_year
+)
+
+select * from final

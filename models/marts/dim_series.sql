@@ -1,0 +1,62 @@
+with
+
+sources as (
+    select * from {{ ref('series_sources') }}
+),
+
+series as (
+    select * from {{ ref('series') }}
+),
+
+conformed as (
+    select * from {{ ref('int_series_conformed') }}
+),
+
+coverage as (
+    select
+        extract_set,
+        series,
+        scope,
+        provider,
+        cast(min(case when value is not null then year end) as integer) as first_year,
+        cast(max(case when value is not null then year end) as integer) as last_year,
+        cast(count(value) as integer) as city_year_count
+    from conformed
+    group by extract_set, series, scope, provider
+),
+
+scopes as (
+    select distinct
+        series,
+        scope
+    from sources
+),
+
+final as (
+    select
+        coverage.extract_set,
+        scopes.series,
+        scopes.scope,
+        series.unit,
+        series.label_en,
+        series.label_zh,
+        coverage.provider is not null as is_delivered,
+        coverage.provider,
+        sources.substitution,
+        coverage.first_year,
+        coverage.last_year,
+        coalesce(coverage.city_year_count, 0) as city_year_count
+    from scopes
+    inner join series on scopes.series = series.series
+    left join coverage
+        on
+            scopes.series = coverage.series
+            and scopes.scope = coverage.scope
+    left join sources
+        on
+            coverage.series = sources.series
+            and coverage.scope = sources.scope
+            and coverage.provider = sources.provider
+)
+
+select * from final

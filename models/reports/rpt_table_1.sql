@@ -1,0 +1,1 @@
+{{ printed_table('table_1', column_count=3) }}

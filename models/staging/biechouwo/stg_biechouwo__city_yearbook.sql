@@ -1,0 +1,32 @@
+with
+
+raw as (
+    select * from {{ ref('raw_city_yearbook') }}
+    where provider = 'biechouwo'
+),
+
+renamed as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        delivery_id,
+        file_path,
+        sheet_name,
+        row_number,
+        "城市代码" as city_code,
+        coalesce("城市名称", "城市", "地级市") as city_name,
+        coalesce("省份名称", "省份") as province_name,
+        coalesce("年度标识", "年份", year) as year,
+        "gdp（亿元人民币）" as gdp_100m_cny,
+        "第一产业增加值（亿元人民币）" as primary_value_added_100m_cny,
+        "第二产业增加值" as secondary_value_added_100m_cny,
+        "第三产业增加值" as tertiary_value_added_100m_cny,
+        "常住人口（万人）" as resident_population_10k,
+        "插值_常住人口（万人）" as resident_population_interpolated_10k,
+        "年末金融机构各项贷款余额(万元)" / 10000 as loans_100m_cny,
+        case "单位" when '百万美元' then "外商直接投资" end as fdi_1m_usd
+    from raw
+)
+
+select * from renamed

@@ -1,0 +1,28 @@
+with
+
+raw as (
+    select * from {{ ref('raw_firm_survival') }}
+    where provider = 'lily_han_ui'
+),
+
+renamed as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        delivery_id,
+        file_path,
+        sheet_name,
+        row_number,
+        cast(null as varchar) as city_code,
+        "城市" as city_name,
+        cast(null as varchar) as province_name,
+        "年份" as year,
+        cast(null as varchar) as industry_code,
+        "全部企业" as ai_firm_count,
+        "新增" as ai_firm_entry_count,
+        "注销" as ai_firm_exit_count
+    from raw
+)
+
+select * from renamed

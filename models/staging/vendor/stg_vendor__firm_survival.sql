@@ -1,0 +1,31 @@
+with
+
+raw as (
+    select * from {{ ref('raw_firm_survival') }}
+    where provider = 'vendor'
+),
+
+renamed as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        delivery_id,
+        file_path,
+        sheet_name,
+        row_number,
+        "城市代码" as city_code,
+        "城市名称" as city_name,
+        cast(null as varchar) as province_name,
+        "年份" as year,
+        "行业代码" as industry_code,
+        "企业存续数" as firm_count,
+        "企业新设数" as firm_entry_count,
+        "企业注销数" as firm_exit_count,
+        "人工智能企业存续数" as ai_firm_count,
+        "人工智能企业新设数" as ai_firm_entry_count,
+        "人工智能企业注销数" as ai_firm_exit_count
+    from raw
+)
+
+select * from renamed

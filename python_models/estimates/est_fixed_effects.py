@@ -1,0 +1,15 @@
+from ai_manufacturing import estimates, specifications
+from ai_manufacturing.specifications import Inputs
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    dbt.ref("gate_results")
+    inputs = Inputs(
+        panel=dbt.ref("fct_city_year_panel").df(),
+        measures=dbt.ref("fct_ai_measure").df(),
+        series=dbt.ref("dim_series").df(),
+        variables=dbt.ref("panel_variables").df(),
+        weightings=dbt.ref("measure_weightings").df(),
+    )
+    return estimates.coefficients(specifications.read(dbt.ref("regression_specifications").df(), "fixed_effects"), inputs)

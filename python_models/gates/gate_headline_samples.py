@@ -1,0 +1,17 @@
+from ai_manufacturing import estimates, gates, specifications
+from ai_manufacturing.specifications import Inputs
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    inputs = Inputs(
+        panel=dbt.ref("fct_city_year_panel").df(),
+        measures=dbt.ref("fct_ai_measure").df(),
+        series=dbt.ref("dim_series").df(),
+        variables=dbt.ref("panel_variables").df(),
+        weightings=dbt.ref("measure_weightings").df(),
+    )
+    headlines = [s for s in specifications.read(dbt.ref("regression_specifications").df()) if s.is_headline]
+    required = dbt.ref("required_cities").df()
+    table = estimates.sample_years_by_city(headlines, inputs, required["city_id"])
+    return gates.validate(table, "headline_samples", key=["specification_id", "city_id"])

@@ -1,0 +1,142 @@
+"""The gate: Great Expectations suites as data, their results as a table with one row per expectation."""
+
+import json
+import logging
+import os
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing import settings
+
+SAMPLED_ROWS = 10
+
+RESULTS = pa.schema(
+    [
+        ("extract_set", pa.string()),
+        ("suite", pa.string()),
+        ("expectation", pa.string()),
+        ("description", pa.string()),
+        ("arguments", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("observed_value", pa.string()),
+        ("row_count", pa.int64()),
+        ("failing_row_count", pa.int64()),
+        ("failing_rows", pa.string()),
+    ]
+)
+
+
+class SuiteError(Exception):
+    """A suite in expectations/ that cannot be read as one."""
+
+
+def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
+    """Check a table against the suite expectations/<suite>.json.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table, with a column extract_set.
+    suite : str
+        Name of the suite.
+    key : list of str
+        Columns that identify a row; failing rows are reported by them.
+
+    Returns
+    -------
+    Table
+        One row per expectation, in the columns of RESULTS. `failing_rows` holds up to ten rows as JSON. An
+        expectation that cannot be evaluated has failed.
+
+    Raises
+    ------
+    SuiteError
+        If the suite is not valid JSON, or an expectation lacks its severity or description.
+    """
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx  # here, as the import takes three seconds
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    # It logs each temporary folder that it makes, at a level of its own.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batch = (
+        context.data_sources.add_pandas(suite)
+        .add_dataframe_asset(suite)
+        .add_batch_definition_whole_dataframe(suite)
+        .get_batch({"dataframe": table})
+    )
+    extract_set = None if table.empty else table["extract_set"].iloc[0]
+    rows = []
+    for declared in _read(suite):
+        expectation = ExpectationConfiguration(
+            type=declared["type"],
+            kwargs=declared["kwargs"],
+            severity=declared["severity"],
+            description=declared["description"],
+        ).to_domain_obj()
+        result = batch.validate(
+            expectation, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": key}
+        )
+        rows.append(
+            {
+                "extract_set": extract_set,
+                "suite": suite,
+                "expectation": declared["type"],
+                "description": declared["description"],
+                "arguments": json.dumps(declared["kwargs"], ensure_ascii=False),
+                "severity": expectation.severity.value,
+                "success": bool(result.success),
+                "row_count": len(table),
+                **_findings(result),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+def _read(suite: str) -> list[dict[str, Any]]:
+    path = settings.project_root() / "expectations" / f"{suite}.json"
+    try:
+        expectations = json.loads(path.read_text(encoding="utf-8"))["expectations"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise SuiteError(f"{path.name}: not a suite, an object with a list `expectations`: {error}") from error
+    for number, declared in enumerate(expectations, start=1):
+        for name in ("type", "kwargs", "severity", "description"):
+            if name not in declared:
+                raise SuiteError(f"{path.name}, expectation {number}: `{name}` is missing.")
+    return expectations
+
+
+def _findings(result: Any) -> dict[str, Any]:
+    """Return what an expectation observed and the rows that fail it."""
+    raised = [info for info in result.exception_info.values() if isinstance(info, dict)]
+    if raised or result.exception_info.get("raised_exception"):
+        message = (raised or [result.exception_info])[0]["exception_message"]
+        return {"observed_value": f"could not be evaluated: {message}", "failing_row_count": None, "failing_rows": None}
+    details = result.result
+    failing = details.get("unexpected_index_list") or []
+    if "observed_value" in details:
+        observed: Any = details["observed_value"]
+        if details.get("partial_missing_list"):
+            observed = {"missing": details["partial_missing_list"]}
+    else:
+        observed = {
+            "failing": details.get("unexpected_count"),
+            "missing": details.get("missing_count", 0),
+            "of": details.get("element_count"),
+        }
+    return {
+        "observed_value": json.dumps(observed, ensure_ascii=False, default=_plain),
+        "failing_row_count": details.get("unexpected_count"),
+        "failing_rows": json.dumps(failing[:SAMPLED_ROWS], ensure_ascii=False, default=_plain) if failing else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars into what JSON knows."""
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,134 @@
+"""What each provider delivers, declared in TOML beside its staging SQL."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_manufacturing.landing.errors import LandingError
+
+TYPES = ("text", "integer", "number")
+REQUIRED = {"name", "entity", "files", "key", "columns"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of file that a provider delivers."""
+
+    provider: str
+    name: str
+    entity: str
+    files: str
+    file_name: str | None
+    key: tuple[str, ...]
+    columns: dict[str, str]
+
+    @property
+    def file_name_columns(self) -> list[str]:
+        """The columns that the file's name holds."""
+        return list(re.compile(self.file_name).groupindex) if self.file_name else []
+
+    @property
+    def read_columns(self) -> list[str]:
+        """The columns that the file itself holds."""
+        return [column for column in self.columns if column not in self.file_name_columns]
+
+    @property
+    def read_key(self) -> list[str]:
+        """The key columns that the file itself holds."""
+        return [column for column in self.key if column in self.read_columns]
+
+
+def read(folder: Path) -> list[Source]:
+    """Read the declarations `<provider>/<provider>.toml` below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Usually models/staging; its subfolders are the providers.
+
+    Returns
+    -------
+    list of Source
+        By provider, then in the order of the file.
+
+    Raises
+    ------
+    LandingError
+        With one line for each declaration that cannot be understood, and for each header that two declarations
+        of one entity give different types.
+    """
+    sources: list[Source] = []
+    faults: list[str] = []
+    for path in sorted(folder.glob("*/*.toml")):
+        where = f"{path.parent.name}/{path.name}"
+        try:
+            declared = tomllib.loads(path.read_text(encoding="utf-8")).get("sources", [])
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            faults.append(f"{where}: not TOML: {error}. Correct the declaration.")
+            continue
+        for entry in declared:
+            wrong = _fault(entry)
+            if wrong:
+                faults.append(f"{where}, source {entry.get('name', '?')}: {wrong}. Correct the declaration.")
+            else:
+                sources.append(
+                    Source(
+                        provider=path.parent.name,
+                        name=entry["name"],
+                        entity=entry["entity"],
+                        files=entry["files"],
+                        file_name=entry.get("file_name"),
+                        key=tuple(entry["key"]),
+                        columns=entry["columns"],
+                    )
+                )
+    faults.extend(_conflicts(sources))
+    if faults:
+        raise LandingError(faults)
+    return sources
+
+
+def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
+    """Return the columns of an entity and their types: the union over its sources, in declaration order."""
+    return {
+        column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()
+    }
+
+
+def _fault(entry: dict[str, Any]) -> str | None:
+    missing = sorted(REQUIRED - entry.keys())
+    unknown = sorted(entry.keys() - REQUIRED - {"file_name"})
+    if missing or unknown:
+        return f"settings missing: {missing}, unknown: {unknown}"
+    for column, declared in entry["columns"].items():
+        if declared not in TYPES:
+            return f'column {column} is of type "{declared}", not one of {", ".join(TYPES)}'
+    if not entry["files"] or entry["files"].startswith("/"):
+        return f'files is "{entry["files"]}", no pattern below the extracts folder'
+    try:
+        named = set(re.compile(entry.get("file_name", "")).groupindex)
+    except re.error as error:
+        return f"file_name is no regular expression: {error}"
+    undeclared = sorted((named | set(entry["key"])) - entry["columns"].keys())
+    if undeclared:
+        return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
+    if not set(entry["key"]) - named:
+        return "no key column is read from the file, so that its prose cannot be told from its records"
+    return None
+
+
+def _conflicts(sources: list[Source]) -> list[str]:
+    first: dict[tuple[str, str], Source] = {}
+    faults = []
+    for source in sources:
+        for column, declared in source.columns.items():
+            other = first.setdefault((source.entity, column), source)
+            if other.columns[column] != declared:
+                faults.append(
+                    f"{source.provider}/{source.provider}.toml, source {source.name}, column {column}: {declared} "
+                    f"here, {other.columns[column]} in source {other.name} of {other.provider}, and both land in "
+                    f"raw_{source.entity}. Declare one type."
+                )
+    return faults

@@ -1,0 +1,334 @@
+"""Readers: from the bytes of a delivered file to sheets of text, one text per cell, with their row numbers.
+
+Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
+"""
+
+import csv
+import datetime
+import io
+import itertools
+import posixpath
+import re
+import xml.etree.ElementTree as ET
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ai_manufacturing.landing.errors import FileFault
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".xlsx": "xlsx",
+    ".xls": "xls",
+    ".dta": "dta",
+    ".parquet": "parquet",
+}
+HEADER_ROWS = 20
+DELIMITERS = (",", "\t", ";")
+ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+AGAIN = "Ask the provider for the file again."
+csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
+_DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
+
+
+class Rejected(NamedTuple):
+    """A record set aside, and why."""
+
+    sheet_name: str | None
+    row_number: int
+    column_name: str | None
+    value: str
+    reason: str
+
+
+@dataclass
+class Sheet:
+    """The records of one sheet (or of the whole file, where a format has no sheets) as text."""
+
+    name: str | None
+    header: list[str]
+    header_row: int | None  # None where the format has no header row
+    rows: pa.Table  # columns "0", "1", …: one for each name of the header
+    row_numbers: np.ndarray
+    set_aside: list[Rejected] = field(default_factory=list)
+
+    def missing(self, wanted: list[str]) -> list[str]:
+        """Return the declared columns that the header lacks."""
+        return [column for column in wanted if column not in self.header]
+
+
+def read(content: bytes, file_format: str, wanted: list[str]) -> tuple[str | None, list[Sheet]]:
+    """Read a file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    file_format : str
+        One of the values of SUFFIXES.
+    wanted : list of str
+        The declared columns, by which the header row is found.
+
+    Returns
+    -------
+    tuple of (str or None, list of Sheet)
+        The encoding (None for binary formats) and the sheets. In a sheet without the wanted columns, the header is
+        the row that comes closest, and all rows stand in `rows`.
+
+    Raises
+    ------
+    FileFault
+        If the file is empty, truncated or corrupt, or its encoding is unknown.
+    """
+    if not content:
+        raise FileFault(f"the file is empty. {AGAIN}")
+    try:
+        if file_format == "csv":
+            encoding, sheet = _read_csv(content, wanted)
+            return encoding, [sheet]
+        if file_format in ("xlsx", "xls"):
+            return None, _read_workbook(content, file_format, wanted)
+        return None, [_read_table(content, file_format)]
+    except FileFault:
+        raise
+    except Exception as error:  # the readers raise whatever their libraries do; a person needs one line
+        raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
+
+
+def clean(text: str) -> str:
+    """Return a text without zero-width characters and surrounding whitespace."""
+    return text.translate(_DROP_ZERO_WIDTH).strip()
+
+
+def row_text(cells: Iterable[str]) -> str:
+    """Return a whole row as one text."""
+    return "|".join(cells)
+
+
+def _header_index(top: list[list[str]], wanted: list[str]) -> tuple[int, int]:
+    """Return the row that holds the most declared columns, and how many it holds."""
+    held = [len(set(wanted) & set(map(clean, cells))) for cells in top]
+    best = max(held, default=0)
+    return (held.index(best) if best else 0), best
+
+
+def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, Sheet]:
+    encoding, text = _decode(content)
+    if not text.strip():
+        raise FileFault(f"the file is empty. {AGAIN}")
+    tops = {mark: _top(text, mark) for mark in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda mark: (_header_index(tops[mark], wanted)[1], len(tops[mark][0])))
+    index, _ = _header_index(tops[delimiter], wanted)
+    header = [clean(name) for name in tops[delimiter][index]]
+    table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
+    sheet = Sheet(None, header, index + 1, table, numbers)
+    if sheet.missing(wanted):
+        return encoding, sheet
+
+    start = int(np.searchsorted(numbers, index + 1, side="right"))
+    above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
+    mended: list[tuple[int, list[str]]] = []
+    for number, cells in sorted(above + odd):
+        if number == index + 1 or not any(map(clean, cells)):
+            continue
+        if number <= index:
+            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), "prose above the header"))
+        elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
+            mended.append((number, cells[: len(header)]))
+        else:
+            reason = f"expected {len(header)} fields, found {len(cells)}"
+            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
+    sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
+    return encoding, sheet
+
+
+def _decode(content: bytes) -> tuple[str, str]:
+    """Return the encoding and the text, tried strictly: UTF-8, GB18030, then UTF-16 if the file marks it."""
+    utf_8 = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
+    utf_16 = ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else []
+    stops: dict[str, int] = {}
+    for encoding in [utf_8, "gb18030", *utf_16]:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            stops[encoding] = error.start
+            continue
+        if "\0" in text:
+            stops[encoding] = len(text[: text.index("\0")].encode(encoding))
+            continue
+        return encoding, text
+    tried = ", ".join(f"{encoding} (fails at byte {stop})" for encoding, stop in stops.items())
+    raise FileFault(
+        f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}. "
+        "Save it as UTF-8, or ask the provider for it.",
+        row=content.count(b"\n", 0, max(stops.values())) + 1,
+    )
+
+
+def _top(text: str, delimiter: str) -> list[list[str]]:
+    # the first megabyte holds the header; the rest is for the vectorised parser
+    return list(
+        itertools.islice(csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter), HEADER_ROWS)
+    )
+
+
+def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
+    """Return the rows of the right width, their numbers, and the numbers and fields of the others."""
+    odd: list[tuple[int, list[str]]] = []
+
+    def keep(row: pyarrow.csv.InvalidRow) -> str:
+        odd.append((row.number, next(csv.reader(io.StringIO(row.text, newline=""), delimiter=delimiter), [])))
+        return "skip"
+
+    names = [str(position) for position in range(width)]
+    table = pyarrow.csv.read_csv(
+        pa.py_buffer(content),
+        # one thread and one block: rows are numbered, and no record straddles a block
+        pyarrow.csv.ReadOptions(use_threads=False, block_size=min(len(content) + 1, 2**30), column_names=names),
+        pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
+        ),
+        pyarrow.csv.ConvertOptions(
+            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    if content.count(b'"') % 2:
+        _check_last_quote(content.decode(), delimiter)
+    numbers = np.arange(1, table.num_rows + len(odd) + 1)
+    return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
+
+
+def _check_last_quote(text: str, delimiter: str) -> None:
+    """Raise a fault if a quotation mark that is never closed swallows the end of the file."""
+    row, last = 0, [""]
+    for row, last in enumerate(csv.reader(io.StringIO(f"{text}\nend of file", newline=""), delimiter=delimiter), 1):  # noqa: B007
+        pass
+    if last[-1].endswith("\nend of file"):
+        raise FileFault(f"a quotation mark is opened and never closed. {AGAIN}", row=row)
+
+
+def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]) -> tuple[pa.Table, np.ndarray]:
+    if not mended:
+        return table, numbers
+    columns = zip(*(cells for _, cells in mended), strict=True)
+    added = pa.table([pa.array(column, pa.string()) for column in columns], names=table.column_names)
+    numbers = np.concatenate([numbers, [number for number, _ in mended]])
+    order = np.argsort(numbers)
+    return pa.concat_tables([table, added]).take(order), numbers[order]
+
+
+def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[Sheet]:
+    import python_calamine
+
+    errors: dict[str, dict[tuple[int, int], str]] = {}
+    if file_format == "xlsx":
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            # reads every part, so that a damaged one is found here and not as missing rows
+            damaged = book.testzip()
+            if damaged:
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
+            errors = _error_cells(book)
+    sheets = []
+    with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
+        for name in workbook.sheet_names:
+            cells = workbook.get_sheet_by_name(name)
+            if cells.start is not None:
+                sheets.append(_sheet(name, _filled_rows(cells, errors.get(name, {})), wanted))
+    return sheets
+
+
+def _filled_rows(cells: Any, errors: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+    """Return the rows that hold something, with their numbers: a sheet may declare a million that do not."""
+    rows = []
+    first_row, first_column = cells.start
+    for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
+        texts = [""] * first_column + [_cell_text(cell) for cell in row]
+        if errors:
+            texts = [errors.get((number, position), text) for position, text in enumerate(texts)]
+        if any(map(clean, texts)):
+            rows.append((number, texts))
+    return rows
+
+
+def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> Sheet:
+    index, held = _header_index([cells for _, cells in rows[:HEADER_ROWS]], wanted)
+    header = [clean(text) for text in rows[index][1]] if rows else []
+    above = rows[:index] if held == len(set(wanted)) else []
+    data = rows[index + 1 :] if held == len(set(wanted)) else rows
+    columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header)
+    return Sheet(
+        name,
+        header,
+        rows[index][0] if rows else None,
+        pa.table([pa.array(column, pa.string()) for column in columns], names=[str(i) for i in range(len(columns))]),
+        np.array([number for number, _ in data], dtype=np.int64),
+        [Rejected(name, number, None, row_text(cells), "prose above the header") for number, cells in above],
+    )
+
+
+def _error_cells(book: zipfile.ZipFile) -> dict[str, dict[tuple[int, int], str]]:
+    """Return the cells that hold #DIV/0!, #N/A … by sheet, row (from 1) and column (from 0): calamine empties them."""
+    found: dict[str, dict[tuple[int, int], str]] = {}
+    targets = {
+        link.get("Id"): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:]
+        for link in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
+    }
+    for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter():
+        link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), None)
+        if not sheet.tag.endswith("}sheet") or targets.get(link) not in book.namelist():
+            continue
+        cells = re.finditer(rb'<c\s([^>]*\bt="e"[^>]*)>.*?<v>([^<]*)</v>', book.read(targets[link]), re.DOTALL)
+        for cell in cells:
+            place = re.search(rb'\br="([A-Z]+)(\d+)"', cell[1])
+            if place:
+                column = 0
+                for letter in place[1]:
+                    column = column * 26 + letter - ord("A") + 1
+                found.setdefault(sheet.attrib["name"], {})[int(place[2]), column - 1] = cell[2].decode()
+    return found
+
+
+def _cell_text(cell: Any) -> str:
+    """Return a cell as a person reads it: codes stored as numbers lose their .0."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def _read_table(content: bytes, file_format: str) -> Sheet:
+    """Read a format that names and types its columns; row numbers are those of the observations."""
+    if file_format == "dta":
+        import pandas as pd  # here, because a landing that finds nothing new need not wait for it
+
+        frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    else:
+        table = pq.read_table(pa.BufferReader(content))
+    columns = [_as_text(column) for column in table.columns]
+    return Sheet(
+        None,
+        [clean(name) for name in table.column_names],
+        None,
+        pa.table(columns, names=[str(position) for position in range(len(columns))]),
+        np.arange(1, table.num_rows + 1),
+    )
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type):
+        return pa.chunked_array([pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())])
+    return column.cast(pa.string()).fill_null("")

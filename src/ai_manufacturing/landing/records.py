@@ -1,0 +1,270 @@
+"""The row rules: every record of every sheet is landed with its types, or set aside with a reason."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.formats import ZERO_WIDTH, Rejected, Sheet, clean, row_text
+
+ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("sheet_name", pa.string()),
+        ("row_number", pa.int64()),
+        ("column_name", pa.string()),
+        ("value", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
+
+_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
+_FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
+_LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str.maketrans("lI", "11")}
+_EXACT = 2**53
+
+
+@dataclass
+class Landed:
+    """The records of one file."""
+
+    rows: pa.Table
+    rejected: pa.Table
+    columns_not_read: list[str]
+    synthetic: bool
+
+
+def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) -> Landed:
+    """Apply the row rules to the sheets of one file.
+
+    Parameters
+    ----------
+    sheets : list of Sheet
+        As read.
+    source : Source
+        Its declaration.
+    file_name_values : dict
+        The columns that the file's name holds, as text.
+
+    Returns
+    -------
+    Landed
+        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and the file's columns
+        that nobody declared.
+
+    Raises
+    ------
+    FileFault
+        If no sheet has the declared header, a declared column stands twice, or the file's name holds no number where
+        one is declared.
+    """
+    wanted = source.read_columns
+    with_header = [sheet for sheet in sheets if not sheet.missing(wanted)]
+    if not with_header:
+        raise _wrong_header(sheets, source)
+    named = {column: _file_name_value(column, text, source) for column, text in file_name_values.items()}
+
+    landed: list[pa.Table] = []
+    rejected: list[Rejected] = []
+    keys: set[tuple[object, ...]] = set()
+    not_read: dict[str, None] = {}
+    for sheet in sheets:
+        if sheet.missing(wanted):
+            rejected.extend(_prose_sheet(sheet))
+            continue
+        rows, set_aside = _land_sheet(sheet, source, keys)
+        if len(with_header) > 1:
+            keys.update(_tuples(rows, source.read_key))
+        landed.append(_with_constants(rows, sheet, source, named))
+        rejected.extend(sorted([*sheet.set_aside, *set_aside], key=lambda entry: entry.row_number))
+        not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
+    rows = pa.concat_tables(landed).combine_chunks()
+    return Landed(
+        rows=rows,
+        rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
+        columns_not_read=list(not_read),
+        synthetic=_is_synthetic(rows, source),
+    )
+
+
+def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
+    if not sheets:
+        return FileFault("no sheet holds anything. Ask the provider for the file again.")
+    wanted = source.read_columns
+    closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
+    found = ", ".join(name for name in closest.header if name) or "none"
+    return FileFault(
+        f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}. If the provider renamed columns, "
+        f"declare the new names in {source.provider}.toml; otherwise ask for the file again.",
+        sheet=closest.name,
+        row=closest.header_row,
+    )
+
+
+def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
+    values, reasons = _typed(pa.array([text], pa.string()), source.columns[column])
+    if reasons[0].is_valid:
+        raise FileFault(f'the file\'s name gives "{text}": {reasons[0]}. Rename the file.', column=column)
+    return values[0]
+
+
+def _land_sheet(sheet: Sheet, source: Source, keys: set[tuple[object, ...]]) -> tuple[pa.Table, list[Rejected]]:
+    """Return the rows that land, their number first, and those set aside."""
+    for column in source.read_columns:
+        if sheet.header.count(column) > 1:
+            raise FileFault(
+                f"{sheet.header.count(column)} columns have this name. Ask the provider which one is meant.",
+                sheet=sheet.name,
+                row=sheet.header_row,
+                column=column,
+            )
+    texts = {column: _text(sheet, sheet.header.index(column)) for column in source.read_columns}
+    typed = {column: _typed(text, source.columns[column]) for column, text in texts.items()}
+    count = sheet.rows.num_rows
+    aside: dict[int, Rejected] = {}
+
+    def set_aside(row: int, column: str | None, value: str, reason: str) -> None:
+        aside.setdefault(row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason))
+
+    # a cell that is not a number is not empty either
+    no_key = np.ones(count, dtype=bool)
+    for column in source.read_key:
+        no_key &= _mask(pc.and_(pc.is_null(typed[column][0]), pc.is_null(typed[column][1])))
+    for row in np.flatnonzero(no_key).tolist():
+        cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
+        if any(map(clean, cells)):
+            set_aside(row, None, row_text(cells), "prose: no key")
+
+    table = pa.table({column: values for column, (values, _) in typed.items()})
+    if keys:
+        for row, key in enumerate(_tuples(table, source.read_key)):
+            if key in keys:
+                set_aside(row, None, row_text(map(str, key)), "repeated sheet")
+
+    kept = ~no_key
+    kept[list(aside)] = False
+    for column, (_, reasons) in typed.items():
+        for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & kept).tolist():
+            set_aside(row, column, texts[column][row].as_py(), reasons[row].as_py())
+    kept[list(aside)] = False
+    table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
+    return table if kept.all() else table.filter(pa.array(kept)), list(aside.values())
+
+
+def _prose_sheet(sheet: Sheet) -> list[Rejected]:
+    rows = zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True)
+    return [Rejected(sheet.name, number, None, row_text(cells.values()), "prose sheet") for number, cells in rows]
+
+
+def _with_constants(rows: pa.Table, sheet: Sheet, source: Source, named: dict[str, pa.Scalar]) -> pa.Table:
+    sheet_name = pa.scalar(sheet.name, pa.string())
+    columns = {"sheet_name": pa.repeat(sheet_name, rows.num_rows), "row_number": rows["row_number"]}
+    for column in source.columns:
+        columns[column] = pa.repeat(named[column], rows.num_rows) if column in named else rows[column]
+    return pa.table(columns)
+
+
+def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
+    names = []
+    for position, name in enumerate(sheet.header):
+        if name and name not in source.columns:
+            names.append(name)
+        elif not name and pc.any(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), "")).as_py():
+            names.append(f"column {position + 1} without a name")
+    return names
+
+
+def _is_synthetic(rows: pa.Table, source: Source) -> bool:
+    """Whether a text column says "synthetic" in every row, as the sample does."""
+    return rows.num_rows > 0 and any(
+        "synthetic" in (rows[column][0].as_py() or "")
+        and pc.all(pc.fill_null(pc.match_substring(rows[column], "synthetic"), False)).as_py()
+        for column, declared in source.columns.items()
+        if declared == "text"
+    )
+
+
+def _text(sheet: Sheet, position: int) -> pa.Array:
+    column = sheet.rows.column(position)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _tuples(table: pa.Table, columns: list[str]) -> list[tuple[object, ...]]:
+    return list(zip(*(table[column].to_pylist() for column in columns), strict=True))
+
+
+def _mask(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False)
+
+
+def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:
+    """Return the values of a column, and the reason why one has none (null where it is fine or missing)."""
+    if declared == "text":
+        if pc.any(pc.match_substring_regex(text, f"[{ZERO_WIDTH}]")).as_py():
+            text = pc.replace_substring_regex(text, f"[{ZERO_WIDTH}]", "")
+        text = pc.utf8_trim_whitespace(text)
+        return pc.if_else(pc.equal(text, ""), None, text), pa.nulls(len(text), pa.string())
+    integer = declared == "integer"
+    values = _typed_at_once(text, integer)
+    if values is not None:
+        return values, pa.nulls(len(text), pa.string())
+    return _typed_one_by_one(text, integer)
+
+
+def _typed_at_once(text: pa.Array, integer: bool) -> pa.Array | None:
+    """Return the values if all are numbers or empty, as nearly all deliveries are."""
+    try:
+        values = pc.cast(pc.if_else(pc.equal(text, ""), None, text), pa.float64())
+        if not pc.all(pc.is_finite(values)).as_py() and values.null_count < len(values):
+            return None
+        if not integer:
+            return values
+        if (pc.max(pc.abs(values)).as_py() or 0) >= _EXACT:
+            return None
+        return pc.cast(values, pa.int64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _typed_one_by_one(text: pa.Array, integer: bool) -> tuple[pa.Array, pa.Array]:
+    """Judge each distinct text that is no plain number in Python."""
+    plain = pc.match_substring_regex(text, _PLAIN)
+    odd = pc.unique(text.filter(pc.invert(plain)))
+    if integer:
+        # a plain number may have decimals, which an integer must not
+        plain = pc.and_(plain, pc.invert(pc.match_substring(text, ".")))
+        odd = pc.unique(text.filter(pc.invert(plain)))
+    judged = [_judge(value, integer) for value in odd.to_pylist()]
+    arrow_type = ARROW_TYPES["integer" if integer else "number"]
+    at = pc.index_in(text, odd)
+    values = pc.coalesce(
+        pc.cast(pc.if_else(plain, text, None), arrow_type),
+        pa.array([value for value, _ in judged], arrow_type).take(at),
+    )
+    return values, pa.array([reason for _, reason in judged], pa.string()).take(at)
+
+
+def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
+    """Return the number that a text holds, or the reason why it holds none."""
+    text = clean(value).translate(_FULL_WIDTH)
+    if text.lower() in MISSING_MARKERS:
+        return None, None
+    if not _NUMBER.fullmatch(text):
+        for hint, letters in _LOOKALIKES.items():
+            if _NUMBER.fullmatch(text.translate(letters)):
+                return None, f"not a number ({hint})"
+        return None, "not a number"
+    exact = Decimal(text.replace(",", ""))
+    if not integer:
+        number = float(exact)
+        return (number, None) if np.isfinite(number) else (None, "not a finite number")
+    if exact.adjusted() > 18 or abs(exact) > 2**63 - 1:
+        return None, "too large for an integer"
+    return (int(exact), None) if exact == exact.to_integral_value() else (None, "not an integer")

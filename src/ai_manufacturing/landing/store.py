@@ -1,0 +1,55 @@
+"""The landing store: one folder for what one file gives under one declaration, written once and never changed."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.records import Landed
+
+LANDING_VERSION = 1  # raise it when the readers or the rules change what lands
+
+
+def key(delivery_id: str, file_format: str, source: Source, file_name_values: dict[str, str]) -> str:
+    """Return the folder of a file's rows: the hash of all that decides them."""
+    decides = [LANDING_VERSION, delivery_id, file_format, dataclasses.asdict(source), file_name_values]
+    # the order of the columns is part of the declaration, so keys are not sorted
+    return hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
+
+
+def read_record(store: Path, store_key: str) -> dict[str, Any] | None:
+    """Return what is recorded of a landed file, or None if it has not landed."""
+    path = store / store_key / "delivery.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
+    """Add a landed file; whoever comes second to the same key leaves what the first one wrote."""
+    folder = store / f".{store_key}.{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        pq.write_table(landed.rows, folder / "rows.parquet", compression="zstd")
+        pq.write_table(landed.rejected, folder / "rejected.parquet", compression="zstd")
+        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+        # the folder appears under its name whole, or not at all
+        folder.rename(store / store_key)
+    except OSError:
+        shutil.rmtree(folder)
+        if read_record(store, store_key) is None:
+            raise
+
+
+def read_rows(store: Path, store_key: str, name: str) -> pa.Table:
+    """Return "rows" or "rejected" of a landed file."""
+    path = store / store_key / f"{name}.parquet"
+    if not path.is_file():
+        raise LandingError([f"{path}: missing from the landing store. Run the build again from raw_deliveries."])
+    return pq.read_table(path, partitioning=None)

@@ -1,0 +1,11 @@
+"""The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are invented.
+
+`truth` holds the true parameters, `panel` draws the city-years from them, `files` splits the city-years over
+industries and writes them. What the paper prints and no draw of this kind can give is listed in `truth`.
+"""
+
+from ai_manufacturing.sample.files import write
+from ai_manufacturing.sample.panel import CityYears, draw
+from ai_manufacturing.sample.truth import TRUTH, Truth
+
+__all__ = ["TRUTH", "CityYears", "Truth", "draw", "write"]

@@ -1,0 +1,290 @@
+"""Split the drawn city-years over industries and write them as yearly files with Chinese headers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import yaml
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ai_manufacturing.sample.counts import Flows, Patents, draw_flows
+from ai_manufacturing.sample.geography import units
+from ai_manufacturing.sample.panel import CityYears, draw
+from ai_manufacturing.sample.paths import YEAR_COUNT, YEARS, Floats, Integers
+from ai_manufacturing.sample.truth import flat
+from ai_manufacturing.sample.yearbook import DIGITS
+from ai_manufacturing.settings import project_root
+
+SYNTHETIC_MARK = "合成样本（synthetic sample）"
+NOTICE = (
+    "Every number in this extract set is invented: drawn at random from the true parameters below. "
+    "Only unit names and codes, industry names and codes and a few orders of magnitude are real."
+)
+
+SCOPE_SECTIONS = ("B", "C", "D", "E")
+# Internet and software firms: outside the paper's scope, and where most AI firms are.
+OUTSIDE_DIVISIONS = ("64", "65")
+PATENT_DIVISIONS = ("06", "26", "27", "29", "30", "33", "34", "35", "36", "37", "38", "39", "40", "44", "48")
+OUTSIDE_PATENT_DIVISIONS = ("65",)
+# Relative weights; a division that is not named has weight 1 among all firms and 0 among AI firms and patents.
+FIRM_WEIGHTS = {
+    "33": 6,
+    "34": 6,
+    "35": 5,
+    "38": 4,
+    "39": 4,
+    "30": 4,
+    "29": 4,
+    "18": 4,
+    "13": 3,
+    "50": 9,
+    "48": 7,
+    "47": 5,
+}
+AI_WEIGHTS = {"39": 30, "35": 18, "34": 14, "38": 12, "40": 10, "36": 8, "37": 3, "27": 2, "44": 2, "50": 1}
+PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
+
+PATENT_TYPES = ("发明", "实用新型", "外观设计")
+# Utility models and designs per invention, and how much rarer AI is among them.
+PATENTS_PER_INVENTION = {"实用新型": 1.8, "外观设计": 0.5}
+AI_RELATIVE_SHARE = {"实用新型": 0.4, "外观设计": 0.1}
+
+FIRM_HEADERS = ("企业存续数", "企业新设数", "企业注销数")
+AI_FIRM_HEADERS = ("人工智能企业存续数", "人工智能企业新设数", "人工智能企业注销数")
+PATENT_HEADERS = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
+YEARBOOK_HEADERS = {
+    "gdp_100m_cny": "地区生产总值(亿元)",
+    "gdp_per_capita_cny": "人均地区生产总值(元)",
+    "primary_100m_cny": "第一产业增加值(亿元)",
+    "secondary_100m_cny": "第二产业增加值(亿元)",
+    "tertiary_100m_cny": "第三产业增加值(亿元)",
+    "registered_population_10k": "户籍人口(万人)",
+    "resident_population_10k": "常住人口(万人)",
+    "unit_employment_10k": "单位从业人员(万人)",
+    "secondary_employment_10k": "第二产业从业人员(万人)",
+    "manufacturing_employment_10k": "制造业从业人员(万人)",
+    "rd_personnel": "R&D人员(人)",
+    "above_scale_firm_count": "规模以上工业企业数(个)",
+    "loans_100m_cny": "年末金融机构贷款余额(亿元)",
+    "fdi_million_usd": "实际使用外资(百万美元)",
+    "education_spending_100m_cny": "教育支出(亿元)",
+    "science_spending_100m_cny": "科学技术支出(亿元)",
+}
+
+
+def write(out: Path, seed: int) -> None:
+    """Write a synthetic extract set, byte-identical for the same seed.
+
+    Parameters
+    ----------
+    out : Path
+        Folder to write; made if absent.
+    seed : int
+        Seed of the draw.
+    """
+    panel = draw(seed)
+    firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
+    out.mkdir(parents=True, exist_ok=True)
+    _write_firm_survival(out / "firm_survival", firm_rng, panel)
+    _write_patents(out / "patents", patent_rng, panel)
+    _write_city_yearbook(out / "city_yearbook", panel)
+    description = {
+        "name": "sample",
+        "kind": "synthetic",
+        "seed": seed,
+        "notice": NOTICE,
+        "mark": SYNTHETIC_MARK,
+        "true_parameters": flat(),
+    }
+    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
+    (out / "extract_set.yml").write_text(text, encoding="utf-8")
+
+
+def industries() -> pd.DataFrame:
+    """Return the divisions of the sample in order of code: sections B to E, then those outside the scope."""
+    seed = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype="str")
+    chosen = seed["section"].isin(SCOPE_SECTIONS) | seed["industry_code"].isin(OUTSIDE_DIVISIONS)
+    return seed[chosen].sort_values("industry_code", ignore_index=True)
+
+
+def split(total: Integers, shares: Floats) -> Integers:
+    """Split totals (units by years) over parts by shares (units by parts) into whole numbers that add up exactly.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Units by parts by years.
+    """
+    cumulative = np.cumsum(shares, axis=1)
+    cumulative /= cumulative[:, -1:]
+    edges = np.rint(cumulative[:, :, None] * total[:, None, :]).astype(np.int64)
+    return np.diff(edges, axis=1, prepend=0)
+
+
+def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
+    """Give every firm a division, so that stock and flow add up within each division too.
+
+    The firms of a unit leave in the order in which they came.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of the draw.
+    flows : Flows
+        Units by years.
+    weights : NDArray[np.float64]
+        Relative frequency of the divisions.
+
+    Returns
+    -------
+    Flows
+        Units by divisions by years.
+    """
+    unit_count, division_count = len(flows.stock), len(weights)
+    before_first = flows.stock[:, :1] - flows.entries[:, :1] + flows.exits[:, :1]
+    arrivals = np.hstack([before_first, flows.entries])
+    departures = np.hstack([flows.exits, flows.stock[:, -1:]])
+    unit = np.repeat(np.arange(unit_count), arrivals.sum(axis=1))
+    division = rng.choice(division_count, size=len(unit), p=weights / weights.sum())
+
+    def tabulate(counts: Integers) -> Integers:
+        when = np.repeat(np.tile(np.arange(YEAR_COUNT + 1), unit_count), counts.ravel())
+        table = np.zeros((unit_count, division_count, YEAR_COUNT + 1), dtype=np.int64)
+        np.add.at(table, (unit, division, when), 1)
+        return table
+
+    arrived, left = tabulate(arrivals), tabulate(departures)
+    entries, exits = arrived[:, :, 1:], left[:, :, :-1]
+    return Flows(arrived[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits)
+
+
+def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Flows:
+    """Split stocks over divisions and draw exits; entries are what is left."""
+    shares = weights * np.exp(0.5 * rng.standard_normal((len(stock), len(weights))))
+    stock_2009 = np.rint(0.93 * stock[:, :1]).astype(np.int64)
+    cells = split(np.hstack([stock_2009, stock]), shares)
+    before, after = cells[:, :, :-1], cells[:, :, 1:]
+    exits = np.maximum(rng.poisson(0.06 * before), before - after)
+    return Flows(after, after - before + exits, exits)
+
+
+def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None:
+    table = industries()
+    codes = table["industry_code"]
+    outside = codes.isin(OUTSIDE_DIVISIONS).to_numpy()
+    firm_weights = _weights(codes, FIRM_WEIGHTS, 1)
+    ai_weights = np.where(outside, 1.0, _weights(codes, AI_WEIGHTS, 0))
+
+    outside_ai_2020 = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
+    outside_ai = draw_flows(rng, outside_ai_2020, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05))
+    outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
+    inside_others = panel.firms - panel.ai_firms.stock
+
+    shape = (len(panel.firms), len(codes), YEAR_COUNT)
+    counts = {name: np.zeros(shape, dtype=np.int64) for name in (*FIRM_HEADERS, *AI_FIRM_HEADERS)}
+    for part, ai_flows, others in ((~outside, panel.ai_firms, inside_others), (outside, outside_ai, outside_others)):
+        ai = spread_flows(rng, ai_flows, ai_weights[part])
+        other = _spread_other_firms(rng, others, firm_weights[part])
+        for name, ai_name, field in zip(FIRM_HEADERS, AI_FIRM_HEADERS, ("stock", "entries", "exits"), strict=True):
+            counts[ai_name][:, part] = getattr(ai, field)
+            counts[name][:, part] = getattr(ai, field) + getattr(other, field)
+
+    folder.mkdir(exist_ok=True)
+    for index, year in enumerate(YEARS.tolist()):
+        values = {name: cells[:, :, index] for name, cells in counts.items()}
+        unit, division = np.nonzero(np.any(list(values.values()), axis=0))
+        columns = {
+            **_unit_columns(unit),
+            "行业代码": _taken(codes, division),
+            "行业名称": _taken(table["industry_name_zh"], division),
+            "年份": np.full(len(unit), year),
+            **{name: cells[unit, division] for name, cells in values.items()},
+        }
+        _write_csv(folder / f"企业存续_{year}.csv", columns)
+
+
+def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
+    codes = pd.Series([*PATENT_DIVISIONS, *OUTSIDE_PATENT_DIVISIONS])
+    outside = codes.isin(OUTSIDE_PATENT_DIVISIONS).to_numpy()
+    shares = _weights(codes, PATENT_WEIGHTS, 1) * np.exp(0.9 * rng.standard_normal((len(panel.firms), len(codes))))
+    ai_shares = _weights(codes, AI_WEIGHTS, 0)[~outside]
+    ai_shares /= ai_shares.sum()
+
+    # Units by divisions by types by years.
+    shape = (len(panel.firms), len(codes), len(PATENT_TYPES), YEAR_COUNT)
+    counts = {name: np.zeros(shape, dtype=np.int64) for name in PATENT_HEADERS}
+    for place, kind in enumerate(PATENT_TYPES):
+        for name, inventions in (("专利申请数", panel.applications), ("专利授权数", panel.grants)):
+            patents = _patents_of_type(rng, kind, inventions)
+            ai, other = np.zeros((2, len(panel.firms), len(codes), YEAR_COUNT), dtype=np.int64)
+            ai[:, ~outside] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
+            ai[:, outside] = rng.poisson(3.0 * patents.ai)[:, None]
+            other[:, ~outside] = split(patents.total - patents.ai, shares[:, ~outside])
+            other[:, outside] = np.rint(0.2 * patents.total).astype(np.int64)[:, None]
+            counts[f"人工智能{name}"][:, :, place] = ai
+            counts[name][:, :, place] = ai + other
+
+    folder.mkdir(exist_ok=True)
+    for index, year in enumerate(YEARS.tolist()):
+        values = {name: cells[..., index] for name, cells in counts.items()}
+        unit, division, place = np.nonzero(np.any(list(values.values()), axis=0))
+        columns = {
+            **_unit_columns(unit),
+            "行业代码": _taken(codes, division),
+            "年份": np.full(len(unit), year),
+            "专利类型": _taken(pd.Series(PATENT_TYPES), place),
+            **{name: cells[unit, division, place] for name, cells in values.items()},
+        }
+        _write_csv(folder / f"专利_{year}.csv", columns)
+
+
+def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
+    """Return the patents of a type; inventions are those of the panel, the other types follow them."""
+    if kind == "发明":
+        return inventions
+    relative = PATENTS_PER_INVENTION[kind] * np.exp(0.2 * rng.standard_normal(inventions.total.shape))
+    total = np.rint(inventions.total * relative).astype(np.int64)
+    ai = rng.poisson(inventions.ai * relative * AI_RELATIVE_SHARE[kind])
+    return Patents(total, np.minimum(ai, total))
+
+
+def _write_city_yearbook(folder: Path, panel: CityYears) -> None:
+    unit = np.flatnonzero(panel.in_yearbook)
+    folder.mkdir(exist_ok=True)
+    for index, year in enumerate(YEARS.tolist()):
+        columns = {
+            **_unit_columns(unit),
+            "省份": _taken(units()["province_name_zh"], unit),
+            "年份": np.full(len(unit), year),
+            **{
+                header: _printed(panel.yearbook[name][unit, index], DIGITS.get(name, 2))
+                for name, header in YEARBOOK_HEADERS.items()
+            },
+        }
+        _write_csv(folder / f"城市统计年鉴_{year}.csv", columns)
+
+
+def _printed(values: Floats, digits: int) -> pa.Array:
+    """Return numbers as a yearbook prints them, missing ones as null."""
+    return pa.array([None if np.isnan(value) else f"{value:.{digits}f}" for value in values.tolist()], pa.string())
+
+
+def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
+    return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
+
+
+def _weights(codes: pd.Series, named: dict[str, int], otherwise: int) -> Floats:
+    return codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+
+
+def _taken(labels: pd.Series, index: NDArray[np.intp]) -> pa.Array:
+    return pa.array(labels.tolist(), pa.string()).take(pa.array(index))
+
+
+def _write_csv(path: Path, columns: dict[str, pa.Array | NDArray[np.int64]]) -> None:
+    rows = len(columns["城市代码"])
+    table = pa.table({**columns, "数据来源": pa.repeat(SYNTHETIC_MARK, rows)})
+    pa_csv.write_csv(table, path, pa_csv.WriteOptions(quoting_style="none", quoting_header="none", batch_size=65536))

@@ -1,0 +1,134 @@
+"""The units and their levels in 2020: size, population, AI firms; which are in the yearbook."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from ai_manufacturing.sample.paths import Flags, Floats, Integers
+from ai_manufacturing.settings import project_root
+
+YEARBOOK_CITY_COUNT = 260
+
+# The paper's facts about 2020: five named cities, 46 with 10 to 100 AI firms and 124 with 1 to 9, 2,923 in all.
+TOP_FIVE_AI_FIRMS = {"深圳": 643, "苏州": 165, "广州": 150, "东莞": 135, "上海": 120}
+MIDDLE_AI_FIRMS = np.rint(10 + 85 * np.linspace(1, 0, 46) ** 3.6).astype(np.int64)
+SINGLE_DIGIT_AI_FIRMS = np.rint(1 + 8 * np.linspace(1, 0, 124) ** 2.9).astype(np.int64)
+
+# Orders of magnitude in 2020: GDP (100 million CNY), resident and registered population (10,000 persons).
+KNOWN_CITIES = {
+    "上海": (38700, 2490, 1475),
+    "北京": (36100, 2190, 1400),
+    "深圳": (27700, 1750, 590),
+    "广州": (25000, 1870, 985),
+    "重庆": (25000, 3200, 3410),
+    "苏州": (20200, 1275, 745),
+    "成都": (17700, 2090, 1520),
+    "杭州": (16100, 1190, 815),
+    "武汉": (15600, 1240, 915),
+    "南京": (14800, 930, 720),
+    "天津": (14100, 1390, 1130),
+    "宁波": (12400, 940, 613),
+    "青岛": (12400, 1010, 837),
+    "郑州": (12000, 1260, 900),
+    "东莞": (9700, 1050, 264),
+}
+MEDIAN_GDP = np.log(1900.0)
+LARGEST_UNNAMED_GDP = np.log(10000.0)
+# Log premium of GDP and log GDP per head (CNY) of a median city.
+REGION_SIZE = {"east": 0.35, "central": 0.05, "northeast": -0.35, "west": -0.30}
+REGION_INCOME = {"east": 11.20, "central": 10.85, "northeast": 10.70, "west": 10.75}
+EASTERN_AI_PREMIUM = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Geography:
+    """What does not move, one value per unit.
+
+    Attributes
+    ----------
+    size : NDArray[np.float64]
+        ln GDP of 2020 in 100 million CNY.
+    resident, registered : NDArray[np.float64]
+        ln population of 2020 in 10,000 persons.
+    secondary_share_2015 : NDArray[np.float64]
+        Secondary value added over GDP in 2015.
+    in_yearbook : NDArray[np.bool_]
+        Units with yearbook rows.
+    ai_firms_2020 : NDArray[np.int64]
+        AI firms alive in sections B to E.
+    patent_rank : NDArray[np.int64]
+        0 for the unit most inclined to AI patents; units outside the yearbook come last.
+    """
+
+    size: Floats
+    resident: Floats
+    registered: Floats
+    secondary_share_2015: Floats
+    in_yearbook: Flags
+    ai_firms_2020: Integers
+    patent_rank: Integers
+
+    @property
+    def relative_size(self) -> Floats:
+        """Log size relative to a median city."""
+        return self.size - MEDIAN_GDP
+
+    @property
+    def is_secondary_dominant(self) -> Flags:
+        """Yearbook cities whose secondary share of 2015 is above the median: treated in equation 3."""
+        return self.in_yearbook & (self.secondary_share_2015 > np.median(self.secondary_share_2015[self.in_yearbook]))
+
+
+@cache
+def units() -> pd.DataFrame:
+    """Return seeds/cities.csv, one row per unit, all columns as text."""
+    return pd.read_csv(project_root() / "seeds" / "cities.csv", dtype="str")
+
+
+def ranks(values: Floats) -> Integers:
+    """Return 0 for the largest value, 1 for the next, and so on."""
+    return np.argsort(np.argsort(-values, kind="stable"), kind="stable")
+
+
+def draw_geography(rng: Generator) -> Geography:
+    """Draw sizes, populations and shares, and rank the units by AI."""
+    table = units()
+    names = table["short_name_zh"].to_numpy()
+    count = len(names)
+    is_city = table["unit_kind"].isin(["municipality", "prefecture_level"]) & table["name_zh"].str.endswith("市")
+    region = table["region"]
+
+    size = MEDIAN_GDP + region.map(REGION_SIZE).to_numpy() + 0.75 * rng.standard_normal(count)
+    size = np.minimum(np.where(is_city, size, size - 1.5), LARGEST_UNNAMED_GDP)
+    income = region.map(REGION_INCOME).to_numpy() + 0.2 * (size - MEDIAN_GDP) + 0.25 * rng.standard_normal(count)
+    resident = size + np.log(1e4) - income
+    registered = resident + 0.04 - 0.08 * (size - MEDIAN_GDP) + 0.06 * rng.standard_normal(count)
+    for name, levels in KNOWN_CITIES.items():
+        size[names == name], resident[names == name], registered[names == name] = np.log(levels)
+    # The five with most AI firms are service cities: controls in the event studies.
+    top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
+    secondary_share = np.clip(0.44 + 0.06 * rng.standard_normal(count), 0.28, 0.58)
+    secondary_share[top_five] = rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
+
+    in_yearbook = ranks(np.where(is_city, size, -np.inf)) < YEARBOOK_CITY_COUNT
+    eastern = (region == "east").to_numpy()
+    propensity = size + EASTERN_AI_PREMIUM * eastern + 0.4 * rng.standard_normal(count)
+    propensity[~in_yearbook] = -np.inf
+    by_rank = np.zeros(count, dtype=np.int64)
+    counts = np.concatenate([MIDDLE_AI_FIRMS, SINGLE_DIGIT_AI_FIRMS])
+    by_rank[: len(counts)] = counts
+    ai_firms = by_rank[ranks(np.where(top_five, -np.inf, propensity))]
+    for name, stock in TOP_FIVE_AI_FIRMS.items():
+        ai_firms[names == name] = stock
+    return Geography(
+        size=size,
+        resident=resident,
+        registered=registered,
+        secondary_share_2015=secondary_share,
+        in_yearbook=in_yearbook,
+        ai_firms_2020=ai_firms,
+        patent_rank=ranks(propensity + 0.3 * rng.standard_normal(count)),
+    )

@@ -1,0 +1,82 @@
+"""One draw of the synthetic sample at the level of unit and year."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ai_manufacturing.sample.counts import (
+    Flows,
+    Patents,
+    draw_ai_firms,
+    draw_firms,
+    draw_patents,
+    scaled_to_years,
+)
+from ai_manufacturing.sample.geography import draw_geography
+from ai_manufacturing.sample.paths import Flags, Floats, Integers
+from ai_manufacturing.sample.truth import TRUTH, Truth
+from ai_manufacturing.sample.yearbook import draw_yearbook
+
+
+@dataclass(frozen=True, eq=False)
+class CityYears:
+    """One draw: units, the rows of seeds/cities.csv, by years, 2010 to 2020.
+
+    Attributes
+    ----------
+    in_yearbook : NDArray[np.bool_]
+        Units with yearbook rows.
+    firms : NDArray[np.int64]
+        All firms alive in sections B to E.
+    ai_firms : Flows
+        AI firms in sections B to E.
+    applications, grants : Patents
+        Invention patents in sections B to E.
+    yearbook : dict of str to NDArray[np.float64]
+        Series by name, rounded as printed; NaN is missing.
+    """
+
+    in_yearbook: Flags
+    firms: Integers
+    ai_firms: Flows
+    applications: Patents
+    grants: Patents
+    yearbook: dict[str, Floats]
+
+
+def draw(seed: int, truth: Truth = TRUTH) -> CityYears:
+    """Draw all that the files hold at the level of unit and year.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the draw.
+    truth : Truth
+        True parameters; only the calibration passes others than the default.
+
+    Returns
+    -------
+    CityYears
+        The same for the same arguments.
+    """
+    geography_rng, firm_rng, ai_firm_rng, patent_rng, yearbook_rng = (
+        np.random.default_rng([seed, part]) for part in range(5)
+    )
+    geography = draw_geography(geography_rng)
+    firms = draw_firms(firm_rng, truth, geography)
+    applications, grants = draw_patents(patent_rng, truth, geography, firms)
+    measures = np.stack(
+        [
+            np.log1p(scaled_to_years(geography.ai_firms_2020, firms)),
+            np.log(applications.total),
+            np.log(np.maximum(grants.total, 1)),
+        ]
+    )
+    return CityYears(
+        in_yearbook=geography.in_yearbook,
+        firms=firms,
+        ai_firms=draw_ai_firms(ai_firm_rng, truth, geography),
+        applications=applications,
+        grants=grants,
+        yearbook=draw_yearbook(yearbook_rng, truth, geography, measures),
+    )

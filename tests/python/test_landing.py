@@ -1,0 +1,813 @@
+"""The landing of delivered files: each row rule, each file rule, the store, and conservation on the real deliveries."""
+
+import csv
+import hashlib
+import os
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ai_manufacturing import landing
+from ai_manufacturing.landing import declarations, formats, store
+
+FIRMS = """
+    [[sources]]
+    name = "firms"
+    entity = "firms"
+    files = "firms/*"
+    key = ["城市代码", "年份"]
+    [sources.columns]
+    "城市代码" = "text"
+    "年份" = "integer"
+    "企业数" = "integer"
+    "产值" = "number"
+"""
+HEADER = ("城市代码", "年份", "企业数", "产值")
+GOOD = ("110000", 2020, 12, 3.5)
+
+Cells = Sequence[Sequence[Any]]
+
+
+@dataclass
+class Project:
+    root: Path
+
+    def declare(self, toml: str, provider: str = "vendor") -> None:
+        folder = self.root / "models" / "staging" / provider
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{provider}.toml").write_text(textwrap.dedent(toml), encoding="utf-8")
+
+    def deliver(self, file_path: str, content: bytes | str) -> Path:
+        path = self.root / "extracts" / file_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
+        path = self.deliver(file_path, b"")
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for name, rows in sheets.items():
+            sheet = book.create_sheet(name)
+            for row in rows:
+                sheet.append(list(row))
+        book.save(path)
+        return path
+
+    def store_folders(self) -> list[Path]:
+        return sorted(path for path in (self.root / "landing").iterdir() if not path.name.startswith("."))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("EXTRACTS_DIR", "extracts")
+    monkeypatch.setenv("LANDING_DIR", "landing")
+    made = Project(tmp_path)
+    made.declare(FIRMS)
+    return made
+
+
+def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
+    return "".join(",".join(map(str, row)) + "\n" for row in (header, *rows))
+
+
+def landed(entity: str = "firms") -> list[dict[str, Any]]:
+    return landing.rows(entity, landing.deliveries()).to_pylist()
+
+
+def values(column: str) -> list[Any]:
+    return [row[column] for row in landed()]
+
+
+def rejected() -> list[tuple[Any, ...]]:
+    return [
+        (row["sheet_name"], row["row_number"], row["column_name"], row["value"], row["reason"])
+        for row in landing.rejected_rows(landing.deliveries()).to_pylist()
+    ]
+
+
+def counts() -> tuple[int, int, int]:
+    (delivery,) = landing.deliveries().to_pylist()
+    return delivery["record_count"], delivery["landed_row_count"], delivery["rejected_row_count"]
+
+
+def fault() -> str:
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    return str(raised.value)
+
+
+# What lands
+
+
+def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
+    path = project.deliver("firms/2020.csv", csv_text(GOOD, ("120000", "2020", "", "")))
+    deliveries = landing.deliveries()
+    table = landing.rows("firms", deliveries)
+    delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
+    origin = {
+        "extract_set": "extracts",
+        "provider": "vendor",
+        "source_name": "firms",
+        "delivery_id": delivery_id,
+        "file_path": "firms/2020.csv",
+        "sheet_name": None,
+    }
+    assert table.to_pylist() == [
+        origin | {"row_number": 2, "城市代码": "110000", "年份": 2020, "企业数": 12, "产值": 3.5},
+        origin | {"row_number": 3, "城市代码": "120000", "年份": 2020, "企业数": None, "产值": None},
+    ]
+    assert table.schema.types[-5:] == [pa.int64(), pa.string(), pa.int64(), pa.int64(), pa.float64()]
+    (delivery,) = deliveries.to_pylist()
+    assert delivery == {
+        "delivery_id": delivery_id,
+        "extract_set": "extracts",
+        "extract_set_kind": "delivered",
+        "provider": "vendor",
+        "source_name": "firms",
+        "entity": "firms",
+        "file_path": "firms/2020.csv",
+        "size_bytes": path.stat().st_size,
+        "file_format": "csv",
+        "encoding": "utf-8",
+        "record_count": 2,
+        "landed_row_count": 2,
+        "rejected_row_count": 0,
+        "columns_not_read": None,
+        "store_key": delivery["store_key"],
+    }
+    assert deliveries.schema == landing.DELIVERIES_SCHEMA
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_the_header_decides_the_delimiter(project: Project, delimiter: str) -> None:
+    # the last field holds more of the other marks than of the delimiter
+    row = f'{delimiter.join(["110000", "2020", "12", "3.5"])}{delimiter}"a,b;c\td,;"\n'
+    project.deliver("firms/a.csv", delimiter.join([*HEADER, "备注"]) + "\n" + row)
+    assert [(row["城市代码"], row["年份"], row["企业数"], row["产值"]) for row in landed()] == [GOOD]
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoding"),
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("gb18030", "gb18030"), ("utf-16", "utf-16")],
+)
+def test_encodings_are_recognised(project: Project, codec: str, encoding: str) -> None:
+    project.deliver("firms/a.csv", csv_text(("深圳市", 2020, 1, 2)).encode(codec))
+    assert landing.deliveries()["encoding"].to_pylist() == [encoding]
+    assert values("城市代码") == ["深圳市"]
+
+
+def test_row_numbers_count_blank_lines_and_take_a_quoted_break_as_one_row(project: Project) -> None:
+    text = csv_text(GOOD) + "\n" + '"12\n0000",2020,1,1\n,,,\n130000,2020,1,1\n\n'
+    project.deliver("firms/a.csv", text)
+    assert [(row["row_number"], row["城市代码"]) for row in landed()] == [(2, "110000"), (4, "12\n0000"), (6, "130000")]
+    assert counts() == (3, 3, 0)
+
+
+def test_a_header_only_file_lands_nothing(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text())
+    assert counts() == (0, 0, 0)
+    assert landed() == []
+
+
+def test_columns_may_stand_in_any_order_and_others_are_named_as_not_read(project: Project) -> None:
+    project.deliver_workbook(
+        "firms/a.xlsx",
+        s=[
+            (" 产值 ", "年份", "备注", "城市代码\ufeff", "企业数", None, None),
+            (3.5, 2020, "x", 110000.0, 12, None, "stray"),
+        ],
+    )
+    (row,) = landed()
+    assert (row["城市代码"], row["年份"], row["企业数"], row["产值"]) == GOOD
+    assert landing.deliveries()["columns_not_read"].to_pylist() == ["备注, column 7 without a name"]
+
+
+def test_columns_of_the_file_name_land_typed(project: Project) -> None:
+    project.declare(
+        """
+        [[sources]]
+        name = "stock"
+        entity = "firms"
+        files = "stock/*.csv"
+        file_name = '企业_(?P<年份>\\d{4})\\.csv'
+        key = ["城市", "年份"]
+        [sources.columns]
+        "年份" = "integer"
+        "城市" = "text"
+        """
+    )
+    project.deliver("stock/企业_2019.csv", "城市\n深圳市\n\n广州市\n")
+    assert [(row["年份"], row["城市"], row["row_number"]) for row in landed()] == [
+        (2019, "深圳市", 2),
+        (2019, "广州市", 4),
+    ]
+    project.deliver("stock/企业_latest.csv", "城市\n深圳市\n")
+    assert fault().startswith("stock/企业_latest.csv: the name does not fit file_name of vendor.stock, 企业_(?P<年份>")
+
+
+def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
+    frame = pd.DataFrame(
+        {"code": [110000.0, None, 120000.0], "year": [2019, 2020, 2020], "firm": [1.0, 2.5, None], "x": ["a", "b", "c"]}
+    )
+    project.declare(
+        """
+        [[sources]]
+        name = "stock"
+        entity = "firms"
+        files = "*.dta"
+        key = ["code"]
+        [sources.columns]
+        code = "text"
+        year = "integer"
+        firm = "number"
+        """
+    )
+    frame.to_stata(project.deliver("stock.dta", b""), write_index=False)
+    assert [(row["row_number"], row["code"], row["year"], row["firm"]) for row in landed()] == [
+        (1, "110000", 2019, 1.0),
+        (3, "120000", 2020, None),
+    ]
+    assert rejected() == [(None, 2, None, "|2020|2.5|b", "prose: no key")]
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", None, "x")
+
+
+def test_a_parquet_file_lands(project: Project) -> None:
+    path = project.deliver("firms/a.parquet", b"")
+    pq.write_table(pa.table(dict(zip(HEADER, ([value] for value in GOOD), strict=True))), path)
+    assert [(row["row_number"], row["城市代码"], row["企业数"], row["产值"]) for row in landed()] == [
+        (1, "110000", 12, 3.5)
+    ]
+
+
+def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(project: Project) -> None:
+    project.declare(
+        """
+        [[sources]]
+        name = "other"
+        entity = "firms"
+        files = "other/*"
+        key = ["code"]
+        [sources.columns]
+        code = "text"
+        "产值" = "number"
+        """,
+        provider="another",
+    )
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    table = landing.rows("firms", landing.deliveries())
+    assert table.column_names[7:] == ["code", "产值", "城市代码", "年份", "企业数"]
+    assert table["code"].to_pylist() == [None]
+    none = landing.rows("firms", landing.deliveries().slice(0, 0))
+    assert none.schema == table.schema
+    assert none.num_rows == 0
+    with pytest.raises(landing.LandingError, match='entity "patents": no declaration names it, only firms'):
+        landing.rows("patents", landing.deliveries())
+
+
+# Row rules
+
+
+@pytest.mark.parametrize("marker", ["", "-", "--", "—", "…", "...", "..", ".", "无", "NA", "N/A", "nan", "NaN"])
+@pytest.mark.parametrize("around", ["{}", "\u00a0{}\u200b ", "\u200b\u3000{}"])
+def test_missing_markers_are_null(project: Project, marker: str, around: str) -> None:
+    text = around.format(marker)
+    project.deliver("firms/a.csv", csv_text(("110000", 2020, text, text), GOOD))
+    assert values("企业数") == [None, 12]
+    assert values("产值") == [None, 3.5]
+    assert rejected() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,234", 1234),
+        ("-1,234,567", -1234567),
+        ("１２，３４５", 12345),
+        (" 12\u200b", 12),
+        ("\u00a012\u3000", 12),
+        ("12.0", 12),
+        ("+12", 12),
+        ("1.2e1", 12),
+        ("9007199254740993", 9007199254740993),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(project: Project, text: str, number: int) -> None:
+    project.deliver("firms/a.csv", csv_text(("110000", 2020, f'"{text}"', f'"{text}"'), GOOD))
+    assert values("企业数") == [number, 12]
+    assert values("产值") == [float(number), 3.5]
+
+
+@pytest.mark.parametrize("in_workbook", [False, True])
+@pytest.mark.parametrize(
+    ("column", "text", "reason"),
+    [
+        ("企业数", "1,2O4", "not a number (a letter O?)"),
+        ("产值", "l2", "not a number (a letter l or I?)"),
+        ("产值", "约12", "not a number"),
+        ("产值", "12%", "not a number"),
+        ("产值", "1,23", "not a number"),
+        ("企业数", "0x1F", "not a number"),
+        ("产值", "1_000", "not a number"),
+        ("企业数", "12.5", "not an integer"),
+        ("企业数", "12345678901234567890", "too large for an integer"),
+        ("产值", "inf", "not a number"),
+        ("产值", "1e999", "not a finite number"),
+    ],
+)
+def test_a_cell_that_is_no_number_sets_its_row_aside(
+    project: Project, column: str, text: str, reason: str, in_workbook: bool
+) -> None:
+    faulty = ["120000", "2020", "1", "1"]
+    faulty[HEADER.index(column)] = text
+    if in_workbook:
+        project.deliver_workbook("firms/a.xlsx", s=[HEADER, GOOD, faulty])
+    else:
+        project.deliver("firms/a.csv", csv_text(GOOD, [f'"{cell}"' for cell in faulty]))
+    assert values("城市代码") == ["110000"]
+    assert rejected() == [("s" if in_workbook else None, 3, column, text, reason)]
+    assert counts() == (2, 1, 1)
+
+
+def test_a_row_with_two_faults_is_one_record(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD, ("120000", 2020, "a", "b")))
+    assert rejected() == [(None, 3, "企业数", "a", "not a number")]
+    assert counts() == (2, 1, 1)
+
+
+def test_numbers_of_a_workbook_may_be_text_and_its_codes_numbers(project: Project) -> None:
+    project.deliver_workbook("firms/a.xlsx", s=[HEADER, (110000, "2020", " 12 ", "3.5"), (110100.0, 2021.0, "—", 1e-7)])
+    assert [(row["城市代码"], row["年份"], row["企业数"], row["产值"]) for row in landed()] == [
+        GOOD,
+        ("110100", 2021, None, 1e-7),
+    ]
+
+
+def test_an_error_cell_of_a_workbook_is_not_taken_for_missing(project: Project) -> None:
+    path = project.deliver_workbook(
+        "firms/a.xlsx", intro=[("text",)], data=[HEADER, GOOD, ("120000", 2020, 1, "#DIV/0!")]
+    )
+    cell = openpyxl.load_workbook(path)["data"]["D3"]
+    assert cell.data_type == "e"
+    assert rejected() == [("intro", 1, None, "text", "prose sheet"), ("data", 3, "产值", "#DIV/0!", "not a number")]
+
+
+def test_text_is_kept_but_for_whitespace_and_zero_width_characters(project: Project) -> None:
+    project.deliver(
+        "firms/a.csv", csv_text(("\u00a0海口\u200b市 ", 2020, 1, 1), ("00NA", 2020, 1, 1), ("-", 2020, 1, 1))
+    )
+    assert values("城市代码") == ["海口市", "00NA", "-"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found", "value"),
+    [("120000,2020,1\n", 3, "120000|2020|1"), ('120000,2020,1,1,"x,y"\n', 5, "120000|2020|1|1|x,y")],
+)
+def test_a_ragged_record_is_set_aside(project: Project, line: str, found: int, value: str) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD) + line + "130000,2020,1,1\n")
+    assert values("row_number") == [2, 4]
+    assert rejected() == [(None, 3, None, value, f"expected 4 fields, found {found}")]
+    assert counts() == (3, 2, 1)
+
+
+def test_trailing_empty_fields_do_no_harm(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD) + "120000,2020,1,1,, \n130000,2020,1,1\n,,,,,\n")
+    assert [(row["row_number"], row["城市代码"]) for row in landed()] == [(2, "110000"), (3, "120000"), (4, "130000")]
+    assert counts() == (3, 3, 0)
+
+
+@pytest.mark.parametrize("in_workbook", [False, True])
+def test_prose_above_the_header_and_rows_without_key_are_set_aside(project: Project, in_workbook: bool) -> None:
+    rows = [("企业统计",), (), HEADER, GOOD, (None, None, "来源：统计局", None), (), (120000, 2020, 1, 1)]
+    if in_workbook:
+        project.deliver_workbook("firms/a.xlsx", s=rows)
+    else:
+        project.deliver(
+            "firms/a.csv", "".join(",".join("" if c is None else str(c) for c in row) + "\n" for row in rows)
+        )
+    sheet = "s" if in_workbook else None
+    title = "企业统计|||" if in_workbook else "企业统计"
+    assert rejected() == [
+        (sheet, 1, None, title, "prose above the header"),
+        (sheet, 5, None, "||来源：统计局|", "prose: no key"),
+    ]
+    assert values("row_number") == [4, 7]
+    assert counts() == (4, 2, 2)
+
+
+def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> None:
+    project.deliver_workbook(
+        "firms/a.xlsx",
+        说明=[("数据来源：统计年鉴",), (), ("更多数据", "x")],
+        面板=[HEADER, GOOD, ("120000", 2020, "bad", 1)],
+        again=[HEADER, ("110000", 2020, "worse", 9), ("120000", 2020, 7, 1), ("130000", 2020, 1, 1)],
+        empty=[],
+    )
+    assert [(row["sheet_name"], row["row_number"], row["城市代码"]) for row in landed()] == [
+        ("面板", 2, "110000"),
+        ("again", 3, "120000"),
+        ("again", 4, "130000"),
+    ]
+    assert rejected() == [
+        ("说明", 1, None, "数据来源：统计年鉴|", "prose sheet"),
+        ("说明", 3, None, "更多数据|x", "prose sheet"),
+        ("面板", 3, "企业数", "bad", "not a number"),
+        ("again", 2, None, "110000|2020", "repeated sheet"),
+    ]
+    assert counts() == (7, 3, 4)
+
+
+def test_a_sheet_keeps_its_row_numbers_when_it_starts_lower_and_to_the_right(project: Project) -> None:
+    project.deliver_workbook(
+        "firms/a.xlsx", s=[(), (), (None, *HEADER), (None, *GOOD), (), (None, 120000, 2020, "x", 1)]
+    )
+    assert values("row_number") == [4]
+    assert rejected() == [("s", 6, "企业数", "x", "not a number")]
+
+
+# File rules
+
+
+def test_a_missing_folder_says_how_to_get_one(project: Project) -> None:
+    assert fault() == (
+        f"{project.root / 'extracts'}: there is no such folder. "
+        "Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
+    )
+
+
+def test_a_folder_without_a_declared_file_is_no_delivery(project: Project) -> None:
+    project.deliver("README.md", "x")
+    project.deliver("notes.pdf", "x")
+    assert "extracts: none of its 1 files is declared" in fault()
+
+
+def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    for skipped in ("README.txt", ".hidden", "firms/~$a.xlsx", "firms/.~lock", "extract_set.yml"):
+        project.deliver(skipped, "")
+    project.deliver("zz/notes.pdf", "x")
+    assert landing.deliveries()["file_path"].to_pylist() == ["firms/a.csv", "zz/notes.pdf"]
+    record = landing.deliveries().to_pylist()[1]
+    nothing = ("provider", "source_name", "entity", "store_key", "encoding", "file_format", "columns_not_read")
+    assert {record[name] for name in nothing} == {None}
+    assert (record["record_count"], record["landed_row_count"], record["rejected_row_count"]) == (0, 0, 0)
+    assert len(landed()) == 1
+
+
+def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Project) -> None:
+    project.deliver("firms/good.csv", csv_text(GOOD))
+    project.deliver("firms/empty.csv", b"")
+    project.deliver("firms/blank.csv", "\ufeff \n\n")
+    project.deliver("firms/renamed.csv", csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")))
+    project.deliver("firms/notes.pdf", "x")
+    lines = fault().splitlines()
+    assert lines == [
+        "firms/blank.csv: the file is empty. Ask the provider for the file again.",
+        "firms/empty.csv: the file is empty. Ask the provider for the file again.",
+        'firms/notes.pdf: the format ".pdf" is not read, only .csv, .tsv, .txt, .xlsx, .xls, .dta, .parquet. '
+        "Convert the file.",
+        "firms/renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider "
+        "renamed columns, declare the new names in vendor.toml; otherwise ask for the file again.",
+    ]
+    assert len(project.store_folders()) == 1
+
+
+def test_a_workbook_without_the_header_names_the_closest_row(project: Project) -> None:
+    project.deliver_workbook("firms/a.xlsx", 说明=[("prose",)], 数据=[("title",), (), HEADER[:3], GOOD])
+    assert fault().startswith(
+        "firms/a.xlsx, sheet 数据, row 3: wrong header: missing 产值; found 城市代码, 年份, 企业数."
+    )
+    project.deliver_workbook("firms/a.xlsx", empty=[])
+    assert fault() == "firms/a.xlsx: no sheet holds anything. Ask the provider for the file again."
+
+
+def test_a_declared_column_that_stands_twice_is_ambiguous(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text((*GOOD, 4), header=(*HEADER, "产值")))
+    assert fault() == (
+        "firms/a.csv, row 1, column 产值: 2 columns have this name. Ask the provider which one is meant."
+    )
+
+
+def test_an_unreadable_encoding_names_the_byte_and_the_row(project: Project) -> None:
+    content = csv_text(("深圳", 2020, 1, 1), ("广州", 2020, 1, 1)).encode()
+    start = content.index("广州".encode())
+    project.deliver("firms/a.csv", content[:start] + b"\xff" + content[start + 1 :])
+    message = fault()
+    assert message.startswith(
+        f"firms/a.csv, row 3: unreadable encoding: tried utf-8 (fails at byte {start}), gb18030 ("
+    )
+    assert "no byte order mark of UTF-16" in message
+    project.deliver("firms/a.csv", csv_text(("a", 2020, 1, 1), header=HEADER).encode("utf-16-le"))
+    assert "unreadable encoding" in fault()
+
+
+def test_a_quotation_mark_that_is_never_closed_is_found(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD) + '120000,2020,1,"1\n130000,2020,1,1\n')
+    assert fault() == (
+        "firms/a.csv, row 3: a quotation mark is opened and never closed. Ask the provider for the file again."
+    )
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    # the middle of the compressed sheet
+    content[content.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [truncate, damage])
+def test_a_truncated_or_damaged_workbook_is_refused(project: Project, harm: Callable[[Path], None]) -> None:
+    harm(project.deliver_workbook("firms/a.xlsx", s=[HEADER, *[GOOD] * 100]))
+    assert fault().startswith("firms/a.xlsx: not a complete xlsx file (")
+
+
+@pytest.mark.parametrize("suffix", ["xls", "parquet", "dta"])
+def test_rubbish_in_other_formats_is_refused(project: Project, suffix: str) -> None:
+    project.deliver(f"firms/a.{suffix}", "rubbish" * 50)
+    assert fault().startswith(f"firms/a.{suffix}: not a complete {suffix} file (")
+
+
+def test_a_truncated_stata_file_is_refused(project: Project) -> None:
+    path = project.deliver("firms/a.dta", b"")
+    pd.DataFrame({"code": range(1000)}).to_stata(path, write_index=False)
+    truncate(path)
+    assert fault().startswith("firms/a.dta: not a complete dta file (")
+
+
+def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
+    project.declare(FIRMS.replace('"firms/*"', '"*/a.csv"'), provider="another")
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    assert fault() == (
+        "firms/a.csv: declared twice, by another.firms and vendor.firms. "
+        "Make their `files` patterns exclude each other."
+    )
+
+
+# Declarations
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"number"', '"float"'), 'vendor/vendor.toml, source firms: column 产值 is of type "float", not one of text'),
+        (('entity = "firms"', 'entity = "firms"\nkeys = 1'), "settings missing: [], unknown: ['keys']"),
+        (('"年份"]', '"年度"]'), "[sources.columns] lacks 年度, which key or file_name uses"),
+        (("key =", "file_name = '('\nkey ="), "file_name is no regular expression"),
+        (("key =", "file_name = '(?P<城市代码>.)(?P<年份>.)'\nkey ="), "no key column is read from the file"),
+        (('"firms/*"', '"/firms"'), "no pattern below the extracts folder"),
+        (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
+    ],
+)
+def test_a_faulty_declaration_is_named(project: Project, change: tuple[str, str], message: str) -> None:
+    project.declare(textwrap.dedent(FIRMS).replace(*change, 1))
+    with pytest.raises(landing.LandingError) as raised:
+        declarations.read(project.root / "models" / "staging")
+    assert message in str(raised.value)
+
+
+def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> None:
+    project.declare(FIRMS.replace('"产值" = "number"', '"产值" = "text"'), provider="another")
+    with pytest.raises(landing.LandingError) as raised:
+        declarations.read(project.root / "models" / "staging")
+    assert str(raised.value) == (
+        "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of another, "
+        "and both land in raw_firms. Declare one type."
+    )
+
+
+# Extract sets
+
+
+def test_an_extract_set_describes_itself(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("extract_set.yml", "name: autumn\nkind: synthetic\nseed: 1\n")
+    assert landing.extract_set(project.root / "extracts") == landing.ExtractSet("autumn", "synthetic")
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["extract_set"], delivery["extract_set_kind"]) == ("autumn", "synthetic")
+    for described, wrong in [
+        ("kind: real", 'kind is "real"'),
+        ("[", "not a YAML mapping"),
+        ("- x", "not a YAML mapping"),
+    ]:
+        project.deliver("extract_set.yml", described)
+        assert wrong in fault()
+
+
+def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(project: Project) -> None:
+    project.declare(FIRMS + '    "数据来源" = "text"\n')
+    header = (*HEADER, "数据来源")
+    project.deliver("firms/a.csv", csv_text((*GOOD, "统计局"), header=header))
+    project.deliver("firms/b.csv", csv_text((*GOOD, "（synthetic sample）"), (*GOOD, "统计局"), header=header))
+    assert set(landing.deliveries()["extract_set_kind"].to_pylist()) == {"delivered"}
+    project.deliver("firms/b.csv", csv_text((*GOOD, "（synthetic sample）"), (*GOOD, "synthetic"), header=header))
+    for _ in range(2):
+        assert landing.deliveries()["extract_set_kind"].to_pylist() == ["synthetic"] * 2
+
+
+# The store
+
+
+def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    first = landing.deliveries()
+    before = {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")}
+    assert {path.name for path in before} >= {"rows.parquet", "rejected.parquet", "delivery.json"}
+    with monkeypatch.context() as patched:
+        patched.setattr(formats, "read", None)  # what has landed is not read again
+        assert landing.deliveries() == first
+    assert {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")} == before
+
+    project.deliver("firms/a.csv", csv_text(("110000", 2020, 13, 3.5)))
+    assert values("企业数") == [13]
+    assert len(project.store_folders()) == 2
+    # the earlier delivery can still be read
+    assert landing.rows("firms", first)["企业数"].to_pylist() == [12]
+
+
+def test_the_same_bytes_under_another_name_are_stored_once_and_read_under_both(project: Project) -> None:
+    for name in ("firms/a.csv", "firms/b.csv"):
+        project.deliver(name, csv_text(GOOD, ("x", "y", 1, 1)))
+    assert len(set(landing.deliveries()["store_key"].to_pylist())) == 1
+    assert len(project.store_folders()) == 1
+    assert values("file_path") == ["firms/a.csv", "firms/b.csv"]
+    assert landing.rejected_rows(landing.deliveries())["file_path"].to_pylist() == ["firms/a.csv", "firms/b.csv"]
+
+
+def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    before = landing.deliveries()
+    project.declare(FIRMS.replace('"企业数" = "integer"\n', ""))
+    assert landing.deliveries()["store_key"] != before["store_key"]
+    with pytest.raises(landing.LandingError, match=r"firms/a\.csv: landed under another declaration of vendor\.firms"):
+        landing.rows("firms", before)
+
+
+def test_an_interrupted_landing_does_no_harm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            landing.deliveries()
+    assert project.store_folders() == []
+    assert list((project.root / "landing").iterdir()), "the interruption left its temporary folder"
+    assert values("城市代码") == ["110000"]
+
+
+def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    first = landing.deliveries()
+    (folder,) = project.store_folders()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    found = store.read_record
+    answers = iter([None])
+    # the other process finishes between the look and the rename
+    monkeypatch.setattr(store, "read_record", lambda *at: next(answers, found(*at)))
+    assert landing.deliveries() == first
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert [*(project.root / "landing").iterdir()] == [folder]
+
+
+def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    deliveries = landing.deliveries()
+    (folder,) = project.store_folders()
+    folder.rename(folder.with_name("gone"))
+    with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
+        landing.rows("firms", deliveries)
+
+
+# The real deliveries
+
+PUBLIC = """
+    [[sources]]
+    name = "sector_structure"
+    entity = "yearbook"
+    files = "city_yearbook/*地级市产业结构*.xlsx"
+    key = ["年度标识", "城市代码"]
+    [sources.columns]
+    "年度标识" = "integer"
+    "城市代码" = "text"
+    "gdp（亿元人民币）" = "number"
+
+    [[sources]]
+    name = "population"
+    entity = "yearbook"
+    files = "city_yearbook/*人口密度*.xlsx"
+    key = ["年份", "城市代码"]
+    [sources.columns]
+    "年份" = "integer"
+    "城市代码" = "text"
+    "常住人口（万人）" = "number"
+
+    [[sources]]
+    name = "loans"
+    entity = "yearbook"
+    files = "city_yearbook/金融发展水平*.xlsx"
+    key = ["年份", "城市代码"]
+    [sources.columns]
+    "年份" = "integer"
+    "城市代码" = "text"
+    "年末金融机构各项贷款余额(万元)" = "number"
+
+    [[sources]]
+    name = "job_data"
+    entity = "yearbook"
+    files = "city_yearbook/job_data.csv"
+    key = ["年份", "城市代码"]
+    [sources.columns]
+    "年份" = "integer"
+    "城市代码" = "text"
+    "地区生产总值(万元)" = "number"
+
+    [[sources]]
+    name = "ai_firms"
+    entity = "firms"
+    files = "ai_firms/全部企业_*.csv"
+    file_name = '全部企业_(?P<年份>\\d{4})\\.csv'
+    key = ["城市", "年份"]
+    [sources.columns]
+    "年份" = "integer"
+    "城市" = "text"
+    "全部企业" = "integer"
+
+    [[sources]]
+    name = "firm_stock"
+    entity = "firms"
+    files = "firm_stock/*.dta"
+    key = ["citycode", "year"]
+    [sources.columns]
+    citycode = "text"
+    year = "integer"
+    firm = "integer"
+"""
+
+
+def second_reading(path: Path, encoding: str | None, wanted: list[str]) -> tuple[int, float]:
+    """Return the records of a file, and the sum of its last declared column where no sheet repeats another."""
+    if path.suffix == ".csv":
+        with path.open(encoding=encoding, newline="") as lines:
+            filled = [row for row in csv.DictReader(lines) if any(row.values())]
+        return len(filled), sum(float(row[wanted[-1]] or 0) for row in filled)
+    if path.suffix == ".dta":
+        frame = pd.read_stata(path)
+        return len(frame), float(frame[wanted[-1]].sum())
+    count, total = 0, 0.0
+    for sheet in openpyxl.load_workbook(path, read_only=True, data_only=True):
+        sheet.reset_dimensions()  # one file declares 1,048,576 rows
+        filled = [row for row in sheet.iter_rows(values_only=True) if any(cell not in (None, "") for cell in row)]
+        header = next((row for row in filled[:20] if set(wanted) <= set(row)), None)
+        count += len(filled) - (header is not None)
+        if header:
+            column = header.index(wanted[-1])
+            total += sum(row[column] for row in filled if isinstance(row[column], int | float))
+    return count, total
+
+
+def test_no_record_of_the_real_deliveries_is_lost(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    public = Path(os.environ.get("EXTRACTS", ""))
+    if not os.environ.get("EXTRACTS") or not (public / "city_yearbook").is_dir():
+        pytest.skip("EXTRACTS does not name the folder of the real deliveries, which may not be redistributed")
+    project.declare(PUBLIC)
+    monkeypatch.setenv("EXTRACTS_DIR", str(public.resolve()))
+    deliveries = landing.deliveries()
+    sources = {source.name: source for source in declarations.read(project.root / "models" / "staging")}
+    rows = pa.concat_tables(
+        [landing.rows(entity, deliveries) for entity in ("yearbook", "firms")], promote_options="default"
+    )
+    set_aside = landing.rejected_rows(deliveries)
+
+    declared = [delivery for delivery in deliveries.to_pylist() if delivery["source_name"]]
+    assert {delivery["source_name"] for delivery in declared} == sources.keys()
+    for delivery in declared:
+        name = delivery["file_path"]
+        wanted = sources[delivery["source_name"]].read_columns
+        count, total = second_reading(public / name, delivery["encoding"], wanted)
+        landed_here = rows.filter(pa.compute.equal(rows["file_path"], name))
+        rejected_here = set_aside.filter(pa.compute.equal(set_aside["file_path"], name))
+        places = [*zip(landed_here["sheet_name"].to_pylist(), landed_here["row_number"].to_pylist(), strict=True)]
+        places += zip(rejected_here["sheet_name"].to_pylist(), rejected_here["row_number"].to_pylist(), strict=True)
+        assert len(set(places)) == len(places) == delivery["record_count"] == count, name
+        if delivery["source_name"] != "sector_structure":
+            assert sum(filter(None, landed_here[wanted[-1]].to_pylist())) == pytest.approx(total, rel=1e-12), name
+
+    assert set(set_aside["reason"].to_pylist()) == {"prose sheet", "prose: no key", "repeated sheet"}
