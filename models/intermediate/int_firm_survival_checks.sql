@@ -56,12 +56,20 @@ delivered_years as (
     group by extract_set, provider, year
 ),
 
+cell_keys as (
+    select distinct
+        provider,
+        city_id,
+        industry_code
+    from cells
+),
+
 -- A cell that is absent from a delivered year counts zero.
 filled as (
     select
         delivered_years.*,
-        keys.city_id,
-        keys.industry_code,
+        cell_keys.city_id,
+        cell_keys.industry_code,
         coalesce(cells.firm_count, 0) as firm_count,
         coalesce(cells.firm_entry_count, 0) - coalesce(cells.firm_exit_count, 0) as firm_net_entry_count,
         coalesce(cells.ai_firm_count, 0) as ai_firm_count,
@@ -72,20 +80,13 @@ filled as (
             case when cells.ai_firm_exit_count > cells.firm_exit_count then 1 else 0 end
         ) as is_ai_above_all
     from delivered_years
-    inner join (
-        select distinct
-            provider,
-            city_id,
-            industry_code
-        from cells
-    ) as keys
-        on delivered_years.provider = keys.provider
+    inner join cell_keys on delivered_years.provider = cell_keys.provider
     left join cells
         on
             delivered_years.provider = cells.provider
             and delivered_years.year = cells.year
-            and keys.city_id = cells.city_id
-            and keys.industry_code is not distinct from cells.industry_code
+            and cell_keys.city_id = cells.city_id
+            and cell_keys.industry_code is not distinct from cells.industry_code
 ),
 
 residuals as (

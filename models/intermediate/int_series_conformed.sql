@@ -25,24 +25,26 @@ mergers as (
     where kind = 'merger'
 ),
 
+changed_cities as (
+    select
+        to_city_id as city_id,
+        first_year
+    from city_changes
+    where kind in ('split', 'transfer')
+    union all
+    select
+        from_city_id as city_id,
+        first_year
+    from city_changes
+    where kind = 'transfer'
+),
+
 -- A city that took or gave a part which city data cannot allocate has no value on its 2020 boundaries before.
 unallocated as (
     select
         city_id,
         max(first_year) as first_year
-    from (
-        select
-            to_city_id as city_id,
-            first_year
-        from city_changes
-        where kind in ('split', 'transfer')
-        union all
-        select
-            from_city_id as city_id,
-            first_year
-        from city_changes
-        where kind = 'transfer'
-    )
+    from changed_cities
     group by city_id
 ),
 

@@ -7,9 +7,9 @@ deliveries as (
 rejected as (
     select
         file_path,
-        count(*) as faulty_row_count
+        sum(case when column_name is not null then 1 else 0 end) as faulty_row_count,
+        sum(case when reason like 'prose%' then 1 else 0 end) as prose_row_count
     from {{ ref('raw_rejected_rows') }}
-    where column_name is not null
     group by file_path
 ),
 
@@ -30,6 +30,7 @@ final as (
         coalesce(deliveries.source_name, 'unrecognised') as source_name,
         cast(sum(deliveries.record_count) as bigint) as record_count,
         coalesce(sum(rejected.faulty_row_count), 0) / nullif(sum(deliveries.record_count), 0) as faulty_share,
+        coalesce(sum(rejected.prose_row_count), 0) / nullif(sum(deliveries.record_count), 0) as prose_share,
         coalesce(sum(set_aside.unknown_city_count), 0) / nullif(sum(deliveries.record_count), 0)
             as unknown_city_share,
         coalesce(sum(set_aside.duplicate_count), 0) / nullif(sum(deliveries.record_count), 0) as duplicate_share,

@@ -103,7 +103,7 @@ final as (
         weight,
         measure_count,
         measure_count / 10000 as measure_10k,
-        case when measure_count > 0 then ln(measure_count) end as ln_measure,
+        {{ log_of('measure_count') }} as ln_measure,
         ln(1 + measure_count) as ln1p_measure,
         is_mechanical,
         missing_reason

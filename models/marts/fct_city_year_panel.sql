@@ -26,9 +26,11 @@ measures as (
         max(case when measure = 'ai_firms' then ln_measure end) as ln_ai_firms_scaled,
         max(case when measure = 'ai_firms' then ln1p_measure end) as ln1p_ai_firms_scaled,
         max(case when measure = 'ai_patent_applications' then weight end) as ai_patent_applications_weight,
-        max(case when measure = 'ai_patent_applications' then measure_count end) as ai_patent_applications_scaled_count,
+        max(case when measure = 'ai_patent_applications' then measure_count end)
+            as ai_patent_applications_scaled_count,
         max(case when measure = 'ai_patent_applications' then ln_measure end) as ln_ai_patent_applications_scaled,
-        max(case when measure = 'ai_patent_applications' then ln1p_measure end) as ln1p_ai_patent_applications_scaled,
+        max(case when measure = 'ai_patent_applications' then ln1p_measure end)
+            as ln1p_ai_patent_applications_scaled,
         max(case when measure = 'ai_patent_grants' then weight end) as ai_patent_grants_weight,
         max(case when measure = 'ai_patent_grants' then measure_count end) as ai_patent_grants_scaled_count,
         max(case when measure = 'ai_patent_grants' then ln_measure end) as ln_ai_patent_grants_scaled,
@@ -120,20 +122,20 @@ final as (
         measures.ln_ai_patent_grants_scaled,
         measures.ln1p_ai_patent_grants_scaled,
         wide.secondary_value_added_100m_cny / nullif(wide.gdp_100m_cny, 0) as secondary_share_of_gdp,
-        case when wide.gdp_100m_cny > 0 then ln(wide.gdp_100m_cny) end as ln_gdp,
-        case when wide.secondary_value_added_100m_cny > 0 then ln(wide.secondary_value_added_100m_cny) end as ln_secondary_value_added,
-        case when wide.gdp_per_capita_cny > 0 then ln(wide.gdp_per_capita_cny) end as ln_gdp_per_capita,
-        case when wide.registered_population_10k > 0 then ln(wide.registered_population_10k) end as ln_registered_population,
-        case when wide.resident_population_10k > 0 then ln(wide.resident_population_10k) end as ln_resident_population,
-        case when wide.unit_employment_10k > 0 then ln(wide.unit_employment_10k) end as ln_unit_employment,
-        case when wide.secondary_employment_10k > 0 then ln(wide.secondary_employment_10k) end as ln_secondary_employment,
-        case when wide.manufacturing_employment_10k > 0 then ln(wide.manufacturing_employment_10k) end as ln_manufacturing_employment,
-        case when wide.rd_personnel_count > 0 then ln(wide.rd_personnel_count) end as ln_rd_personnel,
-        case when wide.above_scale_firm_count > 0 then ln(wide.above_scale_firm_count) end as ln_above_scale_firms,
-        case when wide.loans_100m_cny > 0 then ln(wide.loans_100m_cny) end as ln_loans,
-        case when wide.fdi_1m_usd > 0 then ln(wide.fdi_1m_usd) end as ln_fdi,
-        case when wide.education_spending_100m_cny > 0 then ln(wide.education_spending_100m_cny) end as ln_education_spending,
-        case when wide.science_spending_100m_cny > 0 then ln(wide.science_spending_100m_cny) end as ln_science_spending
+        {{ log_of('wide.gdp_100m_cny') }} as ln_gdp,
+        {{ log_of('wide.secondary_value_added_100m_cny') }} as ln_secondary_value_added,
+        {{ log_of('wide.gdp_per_capita_cny') }} as ln_gdp_per_capita,
+        {{ log_of('wide.registered_population_10k') }} as ln_registered_population,
+        {{ log_of('wide.resident_population_10k') }} as ln_resident_population,
+        {{ log_of('wide.unit_employment_10k') }} as ln_unit_employment,
+        {{ log_of('wide.secondary_employment_10k') }} as ln_secondary_employment,
+        {{ log_of('wide.manufacturing_employment_10k') }} as ln_manufacturing_employment,
+        {{ log_of('wide.rd_personnel_count') }} as ln_rd_personnel,
+        {{ log_of('wide.above_scale_firm_count') }} as ln_above_scale_firms,
+        {{ log_of('wide.loans_100m_cny') }} as ln_loans,
+        {{ log_of('wide.fdi_1m_usd') }} as ln_fdi,
+        {{ log_of('wide.education_spending_100m_cny') }} as ln_education_spending,
+        {{ log_of('wide.science_spending_100m_cny') }} as ln_science_spending
     from measures
     inner join cities on measures.city_id = cities.city_id
     left join wide

@@ -12,4 +12,6 @@ def model(dbt, session):
         variables=dbt.ref("panel_variables").df(),
         weightings=dbt.ref("measure_weightings").df(),
     )
-    return estimates.coefficients(specifications.read(dbt.ref("regression_specifications").df(), "fixed_effects"), inputs)
+    return estimates.coefficients(
+        specifications.read(dbt.ref("regression_specifications").df(), "fixed_effects"), inputs
+    )

@@ -3,4 +3,5 @@ from ai_manufacturing import gates
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return gates.validate(dbt.ref("int_source_checks").df(), "landed_sources", key=["provider", "source_name"])
+    table = dbt.ref("int_source_checks").df()
+    return gates.validate(table, "landed_sources", key=["provider", "source_name"])

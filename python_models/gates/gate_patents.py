@@ -3,4 +3,5 @@ from ai_manufacturing import gates
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return gates.validate(dbt.ref("int_patent_checks").df(), "patents", key=["provider", "city_id", "year"])
+    table = dbt.ref("int_patent_checks").df()
+    return gates.validate(table, "patents", key=["provider", "city_id", "year"])

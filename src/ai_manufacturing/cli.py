@@ -19,3 +19,19 @@ def sample(out: Path, seed: int) -> None:
 
     sample_extracts.write(out, seed)
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
+
+
+@main.command()
+@click.option("--specification", required=True, help="A row of regression_specifications.csv.")
+@click.option("--city", help="Six-digit code or Chinese name, with --year: trace one cell to its delivered rows.")
+@click.option("--year", type=int, help="Year of the cell.")
+def trace(specification: str, city: str | None, year: int | None) -> None:
+    """Trace an estimate to its city-years, or one of its cells to file, SHA-256, row and corrections."""
+    from ai_manufacturing import settings
+    from ai_manufacturing import trace as tracing
+
+    try:
+        lines = tracing.trace(settings.warehouse_path(), specification, city, year)
+    except tracing.TraceError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(lines))

@@ -1,6 +1,7 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -129,12 +130,7 @@ def losses(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Return the panel rows that each specification loses, by reason in order, in the columns of LOSSES."""
 
     def rows(specification: Specification, used: Sample) -> pd.DataFrame:
-        return pd.DataFrame(
-            [
-                {"step": step, "reason": loss.reason, "variable": loss.variable, "observation_count": loss.observation_count}
-                for step, loss in enumerate(used.losses, start=1)
-            ]
-        )
+        return pd.DataFrame([{"step": step, **asdict(loss)} for step, loss in enumerate(used.losses, start=1)])
 
     return _per_sample(specifications, inputs, rows, LOSSES)
 

@@ -51,8 +51,12 @@ def extract_set(folder: Path) -> ExtractSet:
     Raises
     ------
     LandingError
-        If extract_set.yml is not YAML, or gives another kind.
+        If there is no such folder, or its extract_set.yml is not YAML or gives another kind.
     """
+    if not folder.is_dir():
+        raise LandingError(
+            [f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."]
+        )
     path = folder / DESCRIPTION
     if not path.is_file():
         return ExtractSet(folder.name, "delivered")
@@ -87,12 +91,8 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     Raises
     ------
     LandingError
-        If there is no such folder, or none of its files is declared.
+        If none of the folder's files is declared.
     """
-    if not folder.is_dir():
-        raise LandingError(
-            [f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."]
-        )
     declared: dict[Path, list[Source]] = {}
     for source in sources:
         for path in folder.glob(source.files):
@@ -100,7 +100,7 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
 
     files: list[DeliveredFile] = []
     faults: list[str] = []
-    for path in sorted(folder.rglob("*")):
+    for path in folder.rglob("*"):
         file_path = path.relative_to(folder).as_posix()
         if not path.is_file() or _is_no_delivery(file_path):
             continue

@@ -24,7 +24,7 @@ REJECTED_SCHEMA = pa.schema(
 )
 MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
 
-_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
 _LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str.maketrans("lI", "11")}

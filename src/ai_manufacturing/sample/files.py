@@ -29,20 +29,12 @@ SCOPE_SECTIONS = ("B", "C", "D", "E")
 OUTSIDE_DIVISIONS = ("64", "65")
 PATENT_DIVISIONS = ("06", "26", "27", "29", "30", "33", "34", "35", "36", "37", "38", "39", "40", "44", "48")
 OUTSIDE_PATENT_DIVISIONS = ("65",)
-# Relative weights; a division that is not named has weight 1 among all firms and 0 among AI firms and patents.
+# Relative weights; a division that is not named has weight 1 among all firms and patents, 0 among AI firms and patents.
 FIRM_WEIGHTS = {
-    "33": 6,
-    "34": 6,
-    "35": 5,
-    "38": 4,
-    "39": 4,
-    "30": 4,
-    "29": 4,
-    "18": 4,
-    "13": 3,
-    "50": 9,
-    "48": 7,
-    "47": 5,
+    **dict.fromkeys(("07", "12", "16"), 0.02),
+    **dict.fromkeys(("06", "08", "09", "11", "25", "28", "45", "46"), 0.2),
+    **dict.fromkeys(("13", "18", "29", "30", "38", "39", "47"), 4.0),
+    **dict.fromkeys(("33", "34", "35", "48", "50"), 6.0),
 }
 AI_WEIGHTS = {"39": 30, "35": 18, "34": 14, "38": 12, "40": 10, "36": 8, "37": 3, "27": 2, "44": 2, "50": 1}
 PATENT_WEIGHTS = {"39": 8, "38": 7, "35": 6, "34": 5, "26": 5, "40": 4, "36": 4}
@@ -276,7 +268,7 @@ def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
     return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
 
 
-def _weights(codes: pd.Series, named: dict[str, int], otherwise: int) -> Floats:
+def _weights(codes: pd.Series, named: dict[str, float], otherwise: int) -> Floats:
     return codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
 
 

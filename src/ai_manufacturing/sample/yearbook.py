@@ -130,10 +130,10 @@ def _draw_gdp(
         path[:, year] = truth.gdp_persistence * path[:, year - 1] + (1 - truth.gdp_persistence) * long_run[:, year]
     noise = autoregressive(rng, len(path), truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
-    # Rich is what the paper calls high income: GDP per head of 2010 above the median.
+    # High income is GDP per head of 2010 above the median; firms do less below it.
     income_2010 = gdp[:, 0] - controls["resident_population_10k"][:, 0]
-    poor = income_2010 <= np.median(income_2010[geography.in_yearbook])
-    return gdp - truth.high_income_difference * poor[:, None] * (measures[0] - measures[0][:, :1])
+    low_income = income_2010 <= np.median(income_2010[geography.in_yearbook])
+    return gdp - truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
 
 
 def _draw_employment(

@@ -1,0 +1,79 @@
+{{ config(materialized='view') }}
+
+{%- set keys = [
+    'extract_set', 'provider', 'source_name', 'delivery_id', 'file_path', 'sheet_name', 'row_number', 'city_id',
+    'year', 'industry_code'
+] | join(', ') %}
+{%- set others = 'city_code, city_name, province_name, set_aside_reason' %}
+
+with
+
+city_yearbook as (
+    select
+        * exclude ({{ others }}),
+        cast(null as varchar) as industry_code
+    from {{ ref('int_city_yearbook_conformed') }}
+    where set_aside_reason is null
+),
+
+firm_survival as (
+    select * exclude ({{ others }})
+    from {{ ref('int_firm_survival_conformed') }}
+    where set_aside_reason is null
+),
+
+patents as (
+    select
+        * exclude ({{ others }}, patent_type, application_count, grant_count, ai_application_count, ai_grant_count),
+        application_count as invention_application_count,
+        grant_count as invention_grant_count,
+        ai_application_count as ai_invention_application_count,
+        ai_grant_count as ai_invention_grant_count
+    from {{ ref('int_patents_conformed') }}
+    where
+        set_aside_reason is null
+        and patent_type = 'invention'
+),
+
+{%- for entity in ['city_yearbook', 'firm_survival', 'patents'] %}
+
+{{ entity }}_long as (
+    unpivot (
+        select
+            {{ keys }},
+            cast(columns(* exclude ({{ keys }})) as double)
+        from {{ entity }}
+    )
+    on columns(* exclude ({{ keys }}))
+    into name series value delivered_value
+),
+{%- endfor %}
+
+delivered as (
+    select * from city_yearbook_long
+    union all by name
+    select * from firm_survival_long
+    union all by name
+    select * from patents_long
+),
+
+final as (
+    select
+        delivered.extract_set,
+        delivered.series,
+        delivered.city_id,
+        cast(delivered.year as integer) as year,
+        delivered.industry_code,
+        industries.section,
+        delivered.delivered_value,
+        delivered.provider,
+        delivered.source_name,
+        delivered.file_path,
+        delivered.sheet_name,
+        delivered.row_number,
+        delivered.delivery_id
+    from delivered
+    left join {{ ref('industries') }} as industries on delivered.industry_code = industries.industry_code
+)
+
+select * from final

@@ -1,0 +1,247 @@
+"""From an estimate back to the delivered file: what a specification used, and where a cell comes from."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+SHOWN_ROWS = 12
+
+
+class TraceError(Exception):
+    """A trace that the warehouse cannot answer; the message says what to ask instead."""
+
+
+def trace(warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None) -> list[str]:
+    """Return the lines that trace a specification, or one of its cells.
+
+    Parameters
+    ----------
+    warehouse : Path
+        The DuckDB file; it is opened read-only.
+    specification_id : str
+        A row of regression_specifications.csv.
+    city : str, optional
+        Six-digit code or Chinese name of a city; with `year`.
+    year : int, optional
+        Year of the cell.
+
+    Returns
+    -------
+    list of str
+        For a specification: its coefficients, its city-years and what was lost on the way. For a cell: each
+        variable, the series behind it, and the file, SHA-256, row and corrections of every value that it is made of.
+
+    Raises
+    ------
+    TraceError
+        If the file, the specification, the city or the estimates are not there.
+    """
+    if (city is None) != (year is None):
+        raise TraceError("A cell needs both --city and --year.")
+    if not warehouse.exists():
+        raise TraceError(f"{warehouse}: no such file. Run `make build`, or set WAREHOUSE_PATH.")
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        reader = _Reader(connection)
+        specification = reader.specification(specification_id)
+        if city is None or year is None:
+            return reader.specification_lines(specification)
+        return reader.cell_lines(specification, reader.city_id(city), year)
+
+
+class _Reader:
+    """Questions to one warehouse."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Return the rows of a query with its values bound."""
+        try:
+            cursor = self._connection.execute(query, list(values))
+        except duckdb.CatalogException as error:
+            raise TraceError(
+                f"The warehouse lacks a table that the trace needs ({str(error).splitlines()[0]}). If the gate failed, "
+                "no estimate exists: see gates.gate_results."
+            ) from error
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def specification(self, specification_id: str) -> dict[str, Any]:
+        found = self.rows("from seeds.regression_specifications where specification_id = ?", specification_id)
+        if not found:
+            known = self.rows("select specification_id from seeds.regression_specifications order by all")
+            names = ", ".join(row["specification_id"] for row in known)
+            raise TraceError(f"No specification {specification_id!r}. There are: {names}.")
+        return found[0]
+
+    def city_id(self, city: str) -> str:
+        found = self.rows("select city_id from marts.dim_city where ? in (city_id, name_zh, short_name_zh)", city)
+        if not found:
+            raise TraceError(f"No city {city!r} in marts.dim_city: give its six-digit code or its Chinese name.")
+        return found[0]["city_id"]
+
+    def specification_lines(self, specification: dict[str, Any]) -> list[str]:
+        name = specification["specification_id"]
+        coefficients = self.rows("from reports.rpt_coefficients where specification_id = ?", name)
+        head = coefficients[0]
+        lines = [
+            f"{name}: {specification['description']}",
+            f"extract set: {self._extract_set()}",
+            f"{specification['outcome']} on {specification['regressor']} ({specification['transform']}, "
+            f"{specification['weighting']}, {specification['scope']}) and "
+            f"{specification['controls'] or 'no controls'}; "
+            f"{specification['first_year']}-{specification['last_year']}, city and year effects, errors clustered by "
+            f"{specification['covariance']}",
+        ]
+        if head["substitutions"]:
+            lines.append(f"stands in: {head['substitutions']}")
+        if head["status"] != "estimated":
+            return [*lines, f"{head['status']}: {head['reason']}"]
+        lines += [
+            f"  {row['term']:<28} {row['estimate']:>12.6f}  ({row['std_error']:.6f})  "
+            f"95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+            for row in coefficients
+        ]
+        lines.append(
+            f"observations {head['observation_count']}, cities {head['city_count']}, "
+            f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
+        )
+        lines.append("lost from the panel, in this order:")
+        lines += [
+            f"  {row['observation_count']:>6}  {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
+            for row in self.rows("from estimates.observation_losses where specification_id = ? order by step", name)
+        ]
+        lines.append("city-years by year (all in estimates.estimation_samples):")
+        lines += [
+            f"  {row['year']}  {row['cities']}"
+            for row in self.rows(
+                "select year, count(*) as cities from estimates.estimation_samples where specification_id = ? "
+                "group by year order by year",
+                name,
+            )
+        ]
+        return lines
+
+    def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
+        panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
+        if not panel:
+            raise TraceError(f"No row of the panel for {city_id} in {year}.")
+        sampled = self.rows(
+            "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
+            specification["specification_id"],
+            city_id,
+            year,
+        )
+        lines = [
+            f"{specification['specification_id']}, {panel[0]['name_zh']} ({city_id}), {year}: "
+            f"{'in' if sampled else 'not in'} the sample",
+            f"extract set: {self._extract_set()}",
+        ]
+        variables = [specification["outcome"], *(specification["controls"] or "").split()]
+        for variable in variables:
+            series = self.rows("select series from seeds.panel_variables where variable = ?", variable)[0]["series"]
+            lines.append(f"{variable} = {_number(panel[0][variable])}, the log of {series}")
+            lines += self._series_lines(series, "total", city_id, year)
+        return lines + self._measure_lines(specification, city_id, year)
+
+    def _measure_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
+        key = (specification["regressor"], specification["weighting"])
+        measure = self.rows(
+            "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
+            *key,
+            specification["scope"],
+            city_id,
+            year,
+        )[0]
+        weighting = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]
+        base, scaling = weighting["base_series"], weighting["scaling_series"]
+        base_year = self.rows("select max(year) as year from marts.fct_city_year_panel")[0]["year"]
+        described = f"{specification['regressor']} = {_number(measure['measure_count'])}"
+        if measure["missing_reason"]:
+            described += f" ({measure['missing_reason']})"
+        if scaling is None:
+            return [f"{described}: {base}", *self._series_lines(base, specification["scope"], city_id, year)]
+        scope = "total" if self._is_total(scaling) else specification["scope"]
+        lines = [f"{described}: {base} {base_year} / {scaling} {base_year} x {scaling} {year}"]
+        lines += self._series_lines(base, specification["scope"], city_id, base_year)
+        for scaling_year in dict.fromkeys((base_year, year)):
+            lines += self._series_lines(scaling, scope, city_id, scaling_year)
+        return lines
+
+    def _is_total(self, series: str) -> bool:
+        return bool(self.rows("from marts.dim_series where series = ? and scope = 'total'", series))
+
+    def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
+        """Return a series' value, its corrections and the delivered rows that it is made of."""
+        found = self.rows(
+            "from intermediate.int_series_conformed where series = ? and scope = ? and city_id = ? and year = ?",
+            series,
+            scope,
+            city_id,
+            year,
+        )
+        if not found:
+            return [f"  {series} {year}: not delivered"]
+        provider = found[0]["provider"]
+        lines = [f"  {series} {year} = {_number(found[0]['value'])}, provider {provider}"]
+        parts = self.rows(
+            "select distinct s.delivered_city_id as city_id, s.correction_id, c.action, c.reason "
+            "from intermediate.int_series_corrected as s "
+            "left join seeds.corrections as c on s.correction_id = c.correction_id "
+            "left join seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id "
+            "and s.year < m.first_year "
+            "where ? in (s.city_id, m.to_city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            city_id,
+            year,
+            series,
+            provider,
+        )
+        lines += [
+            f"    correction {part['correction_id']}: {part['action']}, {part['reason']}"
+            for part in parts
+            if part["correction_id"]
+        ]
+        changes = self.rows(
+            "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id) and ? < first_year "
+            "and exists (from seeds.series_sources where series = ? and provider = ? and boundaries = 'as_of_year')",
+            city_id,
+            year,
+            series,
+            provider,
+        )
+        lines += [f"    boundary change {change['change_id']}: {change['note']}" for change in changes]
+        rows = self.rows(
+            "select * from marts.fct_delivered_values where series = ? and provider = ? and year = ? "
+            "and list_contains(?, city_id) and (section is null or section in "
+            "(select section from seeds.industry_scopes where scope = ?)) "
+            "order by delivered_value desc, file_path, sheet_name, row_number",
+            series,
+            provider,
+            year,
+            [part["city_id"] for part in parts],
+            scope,
+        )
+        if not rows:
+            lines.append("    no delivered row: an absent city counts zero in this source (series_sources.csv)")
+        lines += [
+            f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
+            f"{row['row_number']}: {_number(row['delivered_value'])}"
+            f"{', industry ' + row['industry_code'] if row['industry_code'] else ''}, sha256 {row['delivery_id']}"
+            for row in rows[:SHOWN_ROWS]
+        ]
+        if len(rows) > SHOWN_ROWS:
+            total = sum(row["delivered_value"] for row in rows)
+            lines.append(
+                f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all (marts.fct_delivered_values)"
+            )
+        return lines
+
+    def _extract_set(self) -> str:
+        described = self.rows("select distinct extract_set, extract_set_kind from raw.deliveries")[0]
+        synthetic = described["extract_set_kind"] == "synthetic"
+        return described["extract_set"] + (" (SYNTHETIC: invented numbers)" if synthetic else " (delivered files)")
+
+
+def _number(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.10g}"

@@ -1,0 +1,192 @@
+"""Each critical failure, made for real: a delivery is broken, built into a good warehouse, and leaves no estimate."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.python.conftest import Build
+
+SHENZHEN, BEIJING, CHANGSHA = "440300", "110000", "430100"
+GDP, CITY, YEAR = "地区生产总值(亿元)", "城市代码", "年份"
+
+pytestmark = pytest.mark.xdist_group("gate")
+
+Row = dict[str, str]
+
+
+def edit(path: Path, change: Callable[[list[Row]], list[Row]]) -> None:
+    """Rewrite a delivered CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows, header = list(reader), list(reader.fieldnames or [])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, header, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(change(rows))
+
+
+def yearbook(build: Build, year: int) -> Path:
+    return build.extracts / f"city_yearbook/城市统计年鉴_{year}.csv"
+
+
+def firm_survival(build: Build, year: int) -> Path:
+    return build.extracts / f"firm_survival/企业存续_{year}.csv"
+
+
+def set_value(column: str, city: str, change: Callable[[Row], str]) -> Callable[[list[Row]], list[Row]]:
+    """Change one column in the first row of a city."""
+
+    def changed(rows: list[Row]) -> list[Row]:
+        row = next(row for row in rows if row[CITY] == city)
+        row[column] = change(row)
+        return rows
+
+    return changed
+
+
+def duplicate_city_year(build: Build) -> None:
+    def copied(rows: list[Row]) -> list[Row]:
+        row = next(row for row in rows if row[CITY] == CHANGSHA)
+        return [*rows, {**row, GDP: str(float(row[GDP]) + 1)}]
+
+    edit(yearbook(build, 2015), copied)
+
+
+def missing_year(build: Build) -> None:
+    yearbook(build, 2014).unlink()
+
+
+def unit_slip_of_a_year(build: Build) -> None:
+    edit(yearbook(build, 2016), lambda rows: [{**row, GDP: f"{float(row[GDP]) * 10000:.2f}"} for row in rows])
+
+
+def unit_slip_of_a_cell(build: Build) -> None:
+    edit(yearbook(build, 2016), set_value(GDP, CHANGSHA, lambda row: f"{float(row[GDP]) * 10:.2f}"))
+
+
+def ai_firms_above_all_firms(build: Build) -> None:
+    # One cell, where the city as a whole still has fewer AI firms than firms.
+    edit(
+        firm_survival(build, 2020),
+        set_value("人工智能企业存续数", SHENZHEN, lambda row: str(int(row["企业存续数"]) + 1)),
+    )
+
+
+def share_above_one(build: Build) -> None:
+    def swapped(rows: list[Row]) -> list[Row]:
+        return [
+            {**row, "人工智能企业存续数": str(int(row["企业存续数"]) + 1)} if row[CITY] == SHENZHEN else row
+            for row in rows
+        ]
+
+    edit(firm_survival(build, 2020), swapped)
+
+
+def without(city: str) -> Callable[[Build], None]:
+    def removed(build: Build) -> None:
+        for year in range(2010, 2021):
+            edit(yearbook(build, year), lambda rows: [row for row in rows if row[CITY] != city])
+
+    return removed
+
+
+def stock_and_flow_apart(build: Build) -> None:
+    edit(firm_survival(build, 2015), set_value("企业新设数", CHANGSHA, lambda row: str(int(row["企业新设数"]) + 1)))
+
+
+def ai_stock_and_flow_apart(build: Build) -> None:
+    edit(
+        firm_survival(build, 2015),
+        set_value("人工智能企业注销数", SHENZHEN, lambda row: str(int(row["人工智能企业注销数"]) + 1)),
+    )
+
+
+def coverage_falls(build: Build) -> None:
+    def emptied(rows: list[Row]) -> list[Row]:
+        return [
+            {**row, "单位从业人员(万人)": ""} if n % 8 == 0 and row[CITY] != SHENZHEN else row
+            for n, row in enumerate(rows)
+        ]
+
+    edit(yearbook(build, 2018), emptied)
+
+
+def unreadable_share(build: Build) -> None:
+    def spoiled(rows: list[Row]) -> list[Row]:
+        return [{**row, "教育支出(亿元)": "x"} if n % 5 == 4 else row for n, row in enumerate(rows)]
+
+    edit(yearbook(build, 2019), spoiled)
+
+
+# Faults in different cities and series, so that each is found on its own; a build costs ten seconds.
+BROKEN = {
+    "a duplicate city-year, a unit slip of a cell, a stock and flow apart": [
+        (duplicate_city_year, "city_yearbook", {"city_id": CHANGSHA, "year": 2015}),
+        (unit_slip_of_a_cell, "panel_consistency", {"city_id": CHANGSHA, "year": 2016}),
+        (stock_and_flow_apart, "firm_survival", {"city_id": CHANGSHA, "year": 2015}),
+    ],
+    "a missing year, a share above 1, an AI stock and flow apart": [
+        (missing_year, "series_years", {"series": "gdp_100m_cny", "year": 2014, "city_count": 0}),
+        (share_above_one, "city_year_panel", {"city_id": SHENZHEN, "year": 2020}),
+        (ai_stock_and_flow_apart, "firm_survival", {"city_id": SHENZHEN, "year": 2015}),
+    ],
+    "a unit slip of a year, AI firms above all firms, a fall of coverage": [
+        (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
+        (ai_firms_above_all_firms, "firm_survival", {"city_id": SHENZHEN, "year": 2020}),
+        (coverage_falls, "series_years", {"series": "unit_employment_10k", "year": 2018}),
+    ],
+    "Shenzhen and a municipality absent, a source that cannot be read": [
+        (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "sample_year_count": 0}),
+        (without(BEIJING), "headline_samples", {"city_id": BEIJING, "sample_year_count": 0}),
+        (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build) -> None:
+    assert {"est_fixed_effects", "estimation_samples"} <= delivery.tables("estimates")
+    for breakage, _, _ in BROKEN[name]:
+        breakage(delivery)
+
+    delivery.dbt("build")
+
+    assert delivery.exit_code != 0
+    assert delivery.tables("estimates") == set()
+    assert delivery.tables("reports") == set()
+    for _, suite, row in BROKEN[name]:
+        failed = delivery.rows(
+            "select failing_rows from gates.gate_results where suite = ? and severity = 'critical' and not success",
+            suite,
+        )
+        failing_rows = [found for (sampled,) in failed for found in json.loads(sampled)]
+        assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
+        assert f"gate critical: {suite}: " in delivery.output
+
+
+def test_the_next_good_delivery_brings_the_estimates_back(delivery: Build, sample_build: Build) -> None:
+    unit_slip_of_a_year(delivery)
+    assert delivery.dbt("build").exit_code != 0
+    assert delivery.tables("estimates") == set()
+    delivery.extracts = sample_build.extracts
+
+    assert delivery.dbt("build").exit_code == 0
+
+    table_1 = "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
+    assert delivery.rows(table_1) == sample_build.rows(table_1)
+
+
+def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
+    assert sample_build.rows("select suite, description from gates.gate_results where not success") == []
+    assert sample_build.value("select count(*) from gates.gate_results where severity = 'critical'") > 20
+
+
+def test_a_partial_run_drops_only_what_it_rebuilds(delivery: Build) -> None:
+    delivery.dbt("build", "--select", "dim_city")
+
+    assert delivery.exit_code == 0, delivery.output
+    assert "est_fixed_effects" in delivery.tables("estimates")
+    assert "rpt_table_1" in delivery.tables("reports")

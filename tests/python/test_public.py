@@ -1,0 +1,263 @@
+"""The real public deliveries: figures, conservation, corrections, boundaries, and an estimate made twice."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from tests.python.conftest import Build
+
+pytestmark = pytest.mark.xdist_group("public")
+
+HEADLINE = "table_1_col_1_science_spending"
+SECTORS = "city_yearbook/2000-2023地级市产业结构 .xlsx"
+
+
+def test_the_orders_of_magnitude_hold(public_build: Build) -> None:
+    gdp = dict(
+        public_build.rows("select name_zh, round(gdp_100m_cny) from marts.fct_city_year_panel where year = 2020")
+    )
+    assert {name: gdp[name] for name in ("深圳市", "北京市", "上海市")} == {
+        "深圳市": 27670,
+        "北京市": 36103,
+        "上海市": 38701,
+    }
+    # Used plus set aside, straight from the landed rows.
+    ai_firms = 'select sum("全部企业") from raw.raw_firm_survival where "年份" = ?'
+    assert public_build.value(ai_firms, 2010) == 37527
+    assert public_build.value(ai_firms, 2020) == 489742
+    used, set_aside = public_build.rows(
+        "select sum(case when set_aside_reason is null then ai_firm_count end), "
+        "sum(case when set_aside_reason is not null then ai_firm_count end) "
+        "from intermediate.int_firm_survival_conformed where year = 2020"
+    )[0]
+    assert used + set_aside == 489742
+    assert 0 < set_aside < 500
+    firms = 'select sum(firm) / 1e6 from raw.raw_firm_survival where "year" = ?'
+    assert public_build.value(firms, 2012) == pytest.approx(11.9, abs=0.05)
+    assert public_build.value(firms, 2020) == pytest.approx(40.8, abs=0.05)
+
+
+def second_count(path: Path) -> int:
+    """Count the data records of a file with another reader than landing's, over all sheets."""
+    if path.suffix == ".csv":
+        encoding = "gb18030" if path.name == "job_data.csv" else "utf-8-sig"
+        with path.open(encoding=encoding, newline="") as lines:
+            return sum(any(row) for row in csv.reader(lines)) - 1
+    if path.suffix == ".dta":
+        return len(pd.read_stata(path))
+    count = 0
+    for sheet in openpyxl.load_workbook(path, read_only=True, data_only=True):
+        sheet.reset_dimensions()  # one file declares 1,048,576 rows
+        filled = [row for row in sheet.iter_rows(values_only=True) if any(cell not in (None, "") for cell in row)]
+        is_header = any({"年份", "year", "年度标识"} & set(row) for row in filled[:1])
+        count += len(filled) - is_header
+    return count
+
+
+def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, public_extracts: Path) -> None:
+    accounted = dict(public_build.rows("select file_path, sum(row_count) from marts.fct_row_accounting group by all"))
+    delivered = [path for path in public_extracts.rglob("*") if path.is_file()]
+    assert accounted == {str(path.relative_to(public_extracts)): second_count(path) for path in delivered}
+    assert len(accounted) == 29
+    reasons = {reason for (reason,) in public_build.rows("select distinct disposition from marts.fct_row_accounting")}
+    assert reasons == {
+        "used",
+        "out of period",
+        "unknown city",
+        "ambiguous city name",
+        "prose sheet",
+        "prose: no key",
+        "repeated sheet",
+    }
+
+
+def test_the_headline_rests_on_registered_population_and_says_what_stands_in_for_what(public_build: Build) -> None:
+    estimate = public_build.rows(
+        "select status, city_count, observation_count, covariance, substitutions from reports.rpt_coefficients "
+        "where specification_id = ? and term = 'ai_firms'",
+        HEADLINE,
+    )[0]
+    status, city_count, observation_count, covariance, substitutions = estimate
+    assert (status, covariance) == ("estimated", "city")
+    assert 270 <= city_count <= 310
+    assert observation_count == public_build.value(
+        "select count(*) from estimates.estimation_samples where specification_id = ?", HEADLINE
+    )
+    assert substitutions == (
+        "science spending stands in for R&D personnel; registered firms of all industries stand in for sections B-E; "
+        "AI firms of all industries by keyword stand in for sections B-E"
+    )
+    years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
+    assert public_build.rows(years, HEADLINE) == [(2012, 2019)]
+    assert public_build.rows(years, "table_1_col_1_resident_population") == [(2012, 2020)]
+    required = {"440300", "110000", "120000", "310000", "500000"}
+    sampled = public_build.rows(
+        "select distinct city_id from estimates.estimation_samples where specification_id = ?", HEADLINE
+    )
+    assert required <= {city_id for (city_id,) in sampled}
+
+
+def test_the_interpolated_population_is_no_variable_of_any_specification(public_build: Build) -> None:
+    assert public_build.rows("from seeds.panel_variables where series like '%interpolated%'") == []
+    assert public_build.value("select count(resident_population_interpolated_10k) from marts.fct_city_year_panel") > 0
+
+
+def test_what_was_not_delivered_is_named(public_build: Build) -> None:
+    reasons = dict(
+        public_build.rows(
+            "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
+        )
+    )
+    assert reasons["table_1_col_1"] == "Not delivered: rd_personnel_count."
+    assert "ai_invention_application_count (industry)" in reasons["table_1_col_2"]
+    assert "ai_invention_grant_count (industry)" in reasons["table_1_col_3"]
+
+
+def panel_value(build: Build, column: str, city_id: str, year: int) -> Any:
+    return build.value(f"select {column} from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
+
+
+def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
+    """Read GDP of the sector workbook with another reader."""
+    sheet = openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)["面板数据2000-2023"]
+    return {
+        (row[1], int(row[0])): float(row[5])
+        for row in sheet.iter_rows(min_row=2, values_only=True)
+        if isinstance(row[0], int | float) and row[5] not in (None, "")
+    }
+
+
+def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, public_extracts: Path) -> None:
+    delivered = delivered_gdp(public_extracts)
+    for city_id, row_of in (
+        ("230900", "佳木斯市"),
+        ("231000", "七台河市"),
+        ("231100", "牡丹江市"),
+        ("231200", "黑河市"),
+        ("232700", "绥化市"),
+    ):
+        assert panel_value(public_build, "gdp_100m_cny", city_id, 2011) == delivered[row_of, 2011]
+    assert panel_value(public_build, "gdp_100m_cny", "230800", 2011) is None
+    # job_data.csv is the witness for the shift.
+    witness = public_build.value(
+        "select max(gdp_100m_cny) from staging.stg_koishi0425__city_yearbook where city_code = '230900' and year = 2011"
+    )
+    assert panel_value(public_build, "gdp_100m_cny", "230900", 2011) == pytest.approx(witness, rel=1e-6)
+
+
+def test_sums_on_2020_boundaries(public_build: Build, public_extracts: Path) -> None:
+    delivered = delivered_gdp(public_extracts)
+    merged = delivered["济南市", 2018] + delivered["莱芜市", 2018]
+    assert panel_value(public_build, "gdp_100m_cny", "370100", 2018) == pytest.approx(merged, rel=1e-12)
+    assert panel_value(public_build, "gdp_100m_cny", "370100", 2017) is None  # 莱芜 is absent
+    assert panel_value(public_build, "gdp_100m_cny", "510100", 2015) is None  # 简阳 cannot be split off
+    assert panel_value(public_build, "gdp_100m_cny", "510100", 2016) == delivered["成都市", 2016]
+    assert panel_value(public_build, "gdp_100m_cny", "340100", 2010) is None  # 巢湖 cannot be allocated
+    assert panel_value(public_build, "gdp_100m_cny", "340100", 2011) == delivered["合肥市", 2011]
+
+
+def test_sectors_that_do_not_sum_to_gdp_are_declared(public_build: Build) -> None:
+    corrected = public_build.value(
+        "select count(*) from intermediate.int_series_corrected as s inner join seeds.corrections as c "
+        "on s.correction_id = c.correction_id where s.series = 'secondary_value_added_100m_cny' "
+        "and c.action = 'set_missing'"
+    )
+    assert corrected == 48
+    assert (
+        public_build.value(
+            "select count(*) from intermediate.int_panel_consistency where abs(sector_sum_share - 1) > 0.02"
+        )
+        == 0
+    )
+
+
+def test_stock_and_flow_of_ai_firms_agree_in_every_city(public_build: Build) -> None:
+    cities, breaks = public_build.rows(
+        "select count(distinct city_id), sum(ai_firm_stock_flow_break_count) "
+        "from intermediate.int_firm_survival_checks where provider = 'lily_han_ui'"
+    )[0]
+    assert cities > 360
+    assert breaks == 0
+
+
+def test_the_headline_estimate_is_the_same_from_the_files_by_another_route(
+    public_build: Build, public_extracts: Path
+) -> None:
+    """Read the files with pandas, join by name, and regress on dummies: no code of the project is used."""
+    folder = public_extracts / "city_yearbook"
+    city = pd.DataFrame(
+        public_build.rows("select city_id, name_zh, short_name_zh from marts.dim_city"), columns=["id", "name", "short"]
+    )
+    by_short = dict(zip(city["short"], city["id"], strict=True))
+    by_name = {**dict(zip(city["name"], city["id"], strict=True)), "哈密地区": "650500", "那曲地区": "540600"}
+    gdp = pd.Series(delivered_gdp(public_extracts))
+    gdp.index = gdp.index.set_names(["name", "year"])
+    gdp = gdp.rename("gdp").reset_index()
+    gdp["id"] = gdp["name"].map(by_name)
+    jobs = pd.read_csv(folder / "job_data.csv", encoding="gb18030").dropna(subset="年份")
+    jobs = pd.DataFrame(
+        {
+            "id": jobs["城市代码"].astype(int).astype(str),
+            "year": jobs["年份"].astype(int),
+            "population": jobs["户籍人口(万人)"],
+            "employment": jobs["城镇非私营单位从业人员数(万人)"],
+        }
+    )
+    fiscal = pd.read_csv(folder / "city_fiscal.csv")
+    fiscal = pd.DataFrame(
+        {
+            "id": fiscal["city_cn"].map(by_short),
+            "year": fiscal["year"],
+            "science": fiscal["city_invest"] * fiscal["city_tech"] / 100,
+        }
+    )
+    fiscal = fiscal[fiscal["id"] != by_short["海南"]]  # the province, not the prefecture of Qinghai
+    firms = pd.read_stata(public_extracts / "firm_stock/firms12_20.dta")
+    firms = pd.DataFrame(
+        {"id": firms["citycode"].astype(str), "year": firms["year"].astype(int), "firms": firms["firm"]}
+    )
+    ai_2020 = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv")
+    ai_2020 = ai_2020.assign(id=ai_2020["城市"].map(by_name)).dropna(subset="id").set_index("id")["全部企业"]
+    base = firms[firms["year"] == 2020].set_index("id")["firms"]
+    firms["measure"] = firms["id"].map(ai_2020).fillna(0) / firms["id"].map(base) * firms["firms"]
+
+    rows = firms.merge(gdp, on=["id", "year"]).merge(jobs, on=["id", "year"]).merge(fiscal, on=["id", "year"])
+    rows = rows[rows["id"].isin(city["id"]) & rows["year"].between(2010, 2020)]
+    # 2020 boundaries: cities that gave or took a county are out before, as is 济南, whose 莱芜 has no population here.
+    for ids, first_year in (
+        (("341500", "340400", "340800", "340700", "510100", "512000"), 2016),
+        (("370100",), 2019),
+        (("220100", "220300"), 2020),
+    ):
+        rows = rows[~(rows["id"].isin(ids) & (rows["year"] < first_year))]
+    columns = ["gdp", "population", "employment", "science"]
+    rows = rows[(rows[columns] > 0).all(axis=1)]
+    while True:  # singletons, to a fixed point
+        kept = rows[rows.groupby("id")["id"].transform("size") > 1]
+        if len(kept) == len(rows):
+            break
+        rows = kept
+    y = np.log(rows["gdp"].to_numpy())
+    x = np.column_stack([np.log1p(rows["measure"]), *(np.log(rows[name]) for name in columns[1:])])
+    dummies = np.column_stack([pd.get_dummies(rows["id"], dtype=float), pd.get_dummies(rows["year"], dtype=float)])
+    x_within = x - dummies @ np.linalg.lstsq(dummies, x, rcond=None)[0]
+    y_within = y - dummies @ np.linalg.lstsq(dummies, y, rcond=None)[0]
+    beta = np.linalg.lstsq(x_within, y_within, rcond=None)[0]
+    scores = pd.DataFrame(x_within * (y_within - x_within @ beta)[:, None]).groupby(rows["id"].to_numpy()).sum()
+    bread = np.linalg.inv(x_within.T @ x_within)
+    n, groups, parameters = len(rows), rows["id"].nunique(), x.shape[1] + rows["year"].nunique()
+    factor = groups / (groups - 1) * (n - 1) / (n - parameters)
+    errors = np.sqrt(np.diag(factor * bread @ scores.T.to_numpy() @ scores.to_numpy() @ bread))
+
+    estimated = public_build.rows(
+        "select estimate, std_error, observation_count, city_count from reports.rpt_coefficients "
+        "where specification_id = ? and term = 'ai_firms'",
+        HEADLINE,
+    )[0]
+    assert estimated[2:] == (n, groups)
+    assert estimated[:2] == pytest.approx((beta[0], errors[0]), rel=1e-8)
