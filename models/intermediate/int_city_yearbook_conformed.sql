@@ -1,7 +1,7 @@
 with
 
 delivered as (
-    {{ union_providers('city_yearbook') }}
+    select * from {{ ref('int_city_yearbook_delivered') }}
 ),
 
 {{ conform_cities('delivered', key='city_id, year') }}

@@ -1,7 +1,7 @@
 with
 
 delivered as (
-    {{ union_providers('firm_survival') }}
+    select * from {{ ref('int_firm_survival_delivered') }}
 ),
 
 industries as (

@@ -1,7 +1,7 @@
 with
 
 delivered as (
-    {{ union_providers('patents') }}
+    select * from {{ ref('int_patents_delivered') }}
 ),
 
 industries as (

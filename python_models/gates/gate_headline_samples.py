@@ -13,5 +13,5 @@ def model(dbt, session):
     )
     headlines = [s for s in specifications.read(dbt.ref("regression_specifications").df()) if s.is_headline]
     required = dbt.ref("required_cities").df()
-    table = estimates.sample_years_by_city(headlines, inputs, required["city_id"])
+    table = estimates.years_missing_by_city(headlines, inputs, required["city_id"])
     return gates.validate(table, "headline_samples", key=["specification_id", "city_id"])

@@ -158,21 +158,19 @@ def _per_sample(
     return pa.Table.from_pandas(pd.concat(tables), schema=schema, preserve_index=False)
 
 
-def sample_years_by_city(
+def years_missing_by_city(
     specifications: Iterable[Specification], inputs: Inputs, city_ids: Iterable[str]
 ) -> pd.DataFrame:
-    """Count the years that given cities have in the samples of specifications that can be estimated.
+    """Count the years of a sample in which given cities are absent, for specifications that can be estimated.
 
     Returns
     -------
     DataFrame
-        extract_set, specification_id, city_id, sample_year_count; one row per specification and city.
+        extract_set, specification_id, city_id, missing_year_count; one row per specification and city.
     """
-    city_ids = list(city_ids)
     counted = samples(specifications, inputs).to_pandas()
-    counts = counted[counted["city_id"].isin(city_ids)].groupby(["specification_id", "city_id"]).size()
-    grid = pd.MultiIndex.from_product(
-        [counted["specification_id"].unique(), city_ids], names=["specification_id", "city_id"]
-    )
-    years = counts.reindex(grid, fill_value=0).rename("sample_year_count").reset_index()
-    return years.assign(extract_set=inputs.extract_set)
+    years = counted.groupby("specification_id")["year"].nunique()
+    grid = pd.MultiIndex.from_product([years.index, list(city_ids)], names=["specification_id", "city_id"])
+    present = counted.groupby(["specification_id", "city_id"]).size().reindex(grid, fill_value=0)
+    missing = (years.reindex(grid, level="specification_id") - present).rename("missing_year_count")
+    return missing.reset_index().assign(extract_set=inputs.extract_set)

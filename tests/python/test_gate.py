@@ -139,8 +139,8 @@ BROKEN = {
         (coverage_falls, "series_years", {"series": "unit_employment_10k", "year": 2018}),
     ],
     "Shenzhen and a municipality absent, a source that cannot be read": [
-        (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "sample_year_count": 0}),
-        (without(BEIJING), "headline_samples", {"city_id": BEIJING, "sample_year_count": 0}),
+        (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
+        (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
     ],
 }

@@ -1,0 +1,250 @@
+"""The sample, from its files to the reports."""
+
+import csv
+import json
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+SHENZHEN = "440300"
+
+
+def test_the_run_says_that_its_input_is_synthetic(sample_build: Build) -> None:
+    assert "Extract set sample is SYNTHETIC" in sample_build.output
+    assert sample_build.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
+        ("sample", "synthetic")
+    ]
+
+
+def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build) -> None:
+    unnamed = sample_build.rows(
+        "select table_schema || '.' || table_name from information_schema.tables "
+        "where table_schema in ('raw', 'staging', 'intermediate', 'marts', 'gates', 'estimates', 'reports') except "
+        "select table_schema || '.' || table_name from information_schema.columns where column_name = 'extract_set'"
+    )
+    from_seeds_alone = {"marts.dim_city", "intermediate.int_city_identifiers", "intermediate.int_headline_series"}
+    assert {name for (name,) in unnamed} == from_seeds_alone
+
+
+def test_columns_carry_their_comments(sample_build: Build) -> None:
+    without = sample_build.rows(
+        "select table_name, column_name from duckdb_columns() "
+        "where schema_name in ('marts', 'reports', 'estimates') and comment is null"
+    )
+    assert without == []
+
+
+def test_the_panel_has_every_city_and_year_once(sample_build: Build) -> None:
+    assert sample_build.value("select count(*) from marts.fct_city_year_panel") == 367 * 11
+    assert sample_build.value("select count(distinct (city_id, year)) from marts.fct_city_year_panel") == 367 * 11
+
+
+def test_no_number_is_nan_or_infinite(sample_build: Build) -> None:
+    columns = sample_build.rows(
+        "select table_schema, table_name, column_name from information_schema.columns "
+        "where data_type = 'DOUBLE' and table_schema in ('marts', 'reports')"
+    )
+    assert len(columns) > 40
+    by_table = defaultdict(list)
+    for schema, table, column in columns:
+        by_table[f"{schema}.{table}"].append(f"not isfinite({column})")
+    for table, conditions in by_table.items():
+        assert sample_build.value(f"select count(*) from {table} where {' or '.join(conditions)}") == 0, table
+
+
+def test_observation_counts_of_table_1_are_the_printed_ones(sample_build: Build) -> None:
+    with (PROJECT / "seeds/published_estimates.csv").open(encoding="utf-8") as file:
+        printed = {row["term"]: int(row["n_obs"]) for row in csv.DictReader(file) if row["table_id"] == "table_1"}
+    estimated = dict(
+        sample_build.rows(
+            "select term, observation_count from reports.rpt_coefficients "
+            "where specification_id in ('table_1_col_1', 'table_1_col_2', 'table_1_col_3') and term = regressor"
+        )
+    )
+    assert estimated == {term: pytest.approx(count, rel=0.02) for term, count in printed.items()}
+
+
+def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build) -> None:
+    """Read the files with pandas and regress on dummies: no code of the project is used."""
+    folder = sample_build.extracts
+    with (PROJECT / "seeds/industries.csv").open(encoding="utf-8") as file:
+        in_scope = {row["industry_code"] for row in csv.DictReader(file) if row["section"] in "BCDE"}
+
+    def read(pattern: str) -> pd.DataFrame:
+        text = {"城市代码": str, "行业代码": str}
+        return pd.concat([pd.read_csv(path, dtype=text) for path in sorted(folder.glob(pattern))])
+
+    firms = read("firm_survival/*.csv")
+    firms = firms[firms["行业代码"].isin(in_scope)].groupby(["城市代码", "年份"]).sum(numeric_only=True)
+    patents = read("patents/*.csv")
+    patents = patents[patents["行业代码"].isin(in_scope) & (patents["专利类型"] == "发明")]
+    patents = patents.groupby(["城市代码", "年份"]).sum(numeric_only=True)
+    yearbook = read("city_yearbook/*.csv").set_index(["城市代码", "年份"])
+    columns = ["地区生产总值(亿元)", "户籍人口(万人)", "单位从业人员(万人)", "R&D人员(人)"]
+    for specification, counts, ai, everything, log in (
+        ("table_1_col_1", firms, "人工智能企业存续数", "企业存续数", np.log1p),
+        ("table_1_col_2", patents, "人工智能专利申请数", "专利申请数", np.log),
+        ("table_1_col_3", patents, "人工智能专利授权数", "专利授权数", np.log),
+    ):
+        base = counts.xs(2020, level="年份")
+        weight = base[ai] / base[everything]
+        measure = (counts[everything] * weight.reindex(counts.index.get_level_values(0)).to_numpy()).rename("measure")
+        rows = yearbook[columns].join(measure).dropna()
+        rows = rows[(rows["measure"] > 0) | (log is np.log1p)].reset_index()
+        dummies = pd.concat([pd.get_dummies(rows["城市代码"]), pd.get_dummies(rows["年份"])], axis=1).to_numpy(float)
+        design = np.column_stack([log(rows["measure"]), np.log(rows[columns[1:]]), dummies])
+        beta = np.linalg.lstsq(design, np.log(rows[columns[0]]), rcond=None)[0]
+        estimate, observations, cities = sample_build.rows(
+            "select estimate, observation_count, city_count from reports.rpt_coefficients "
+            "where specification_id = ? and term = regressor",
+            specification,
+        )[0]
+        assert (observations, cities) == (len(rows), rows["城市代码"].nunique())
+        assert estimate == pytest.approx(beta[0], rel=1e-8)
+
+
+def test_the_printed_table_shows_the_coefficients(sample_build: Build) -> None:
+    estimate, std_error, p_value = sample_build.rows(
+        "select estimate, std_error, p_value from reports.rpt_coefficients "
+        "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
+    )[0]
+    assert p_value < 0.01
+    lines = sample_build.rows("select label_en, column_1 from reports.rpt_table_1 order by row_number")
+    assert lines[:2] == [("AI firms in manufacturing (M_AI)", f"{estimate:.3f}***"), ("", f"({std_error:.3f})")]
+    assert ("Observations", "2858") in lines
+    assert ("Specification", "table_1_col_1") in lines
+
+
+def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
+    specifications = sample_build.rows(
+        "select specification_id, max(observation_count) from reports.rpt_coefficients "
+        "where status = 'estimated' group by specification_id"
+    )
+    assert len(specifications) >= 4
+    for specification, observation_count in specifications:
+        lost = sample_build.value(
+            "select sum(observation_count) from estimates.observation_losses where specification_id = ?", specification
+        )
+        sampled = sample_build.value(
+            "select count(*) from estimates.estimation_samples where specification_id = ?", specification
+        )
+        assert sampled == observation_count
+        assert sampled + lost == 367 * 11
+
+
+def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> None:
+    accounted = dict(sample_build.rows("select file_path, sum(row_count) from marts.fct_row_accounting group by all"))
+    counted = {}
+    for path in sample_build.extracts.rglob("*.csv"):
+        with path.open(encoding="utf-8") as lines:
+            counted[str(path.relative_to(sample_build.extracts))] = sum(1 for _ in lines) - 1
+    assert accounted == counted
+
+
+def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_build: Build) -> None:
+    delivery.dbt("build")
+    assert delivery.exit_code == 0, delivery.output
+    for table in ("marts.fct_city_year_panel", "marts.fct_ai_measure", "reports.rpt_coefficients"):
+        query = f"select * from {table} order by all"
+        assert delivery.rows(query) == sample_build.rows(query), table
+
+
+def test_without_its_description_a_sample_is_still_synthetic(delivery: Build, tmp_path: Path) -> None:
+    (delivery.extracts / "extract_set.yml").unlink()
+    renamed = delivery.extracts.rename(tmp_path / "from_the_vendor")
+    moved = Build(renamed, tmp_path / "moved.duckdb", delivery.scratch).dbt("run", "--select", "raw_deliveries")
+    assert moved.exit_code == 0, moved.output
+    assert moved.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
+        ("from_the_vendor", "synthetic")
+    ]
+    assert "Extract set from_the_vendor is SYNTHETIC" in moved.output
+
+
+def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, tmp_path: Path) -> None:
+    delivery.extracts = shutil.copytree(delivery.extracts, tmp_path / "other")
+    (delivery.extracts / "extract_set.yml").unlink()
+    before = delivery.rows("from reports.rpt_coefficients order by all")
+
+    delivery.dbt("build")
+
+    assert delivery.exit_code != 0
+    assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
+    assert "Set WAREHOUSE_PATH to another file, or delete this one." in delivery.output
+    assert delivery.rows("from reports.rpt_coefficients order by all") == before
+
+
+def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
+    """`dbt run --empty` checks that every model runs on no rows."""
+    delivery.dbt("run", "--empty")
+
+    assert delivery.exit_code == 0, delivery.output
+    for table in ("marts.fct_city_year_panel", "gates.gate_results", "reports.rpt_coefficients"):
+        columns, rows = delivery.rows(f"select count(columns(*)) from {table}")[0], delivery.rows(f"from {table}")
+        assert len(columns) > 5
+        assert rows == [] or table == "gates.gate_results"
+
+
+def test_docs_are_generated(delivery: Build) -> None:
+    delivery.dbt("docs", "generate")
+    assert delivery.exit_code == 0, delivery.output
+    catalog = json.loads((delivery.scratch / "target/catalog.json").read_text(encoding="utf-8"))
+    assert catalog["nodes"]["model.ai_manufacturing.fct_city_year_panel"]["columns"]["ln_gdp"]["type"] == "DOUBLE"
+    manifest = json.loads((delivery.scratch / "target/manifest.json").read_text(encoding="utf-8"))
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    assert [node["name"] for node in models if not node["description"].startswith("One row per")] == []
+
+
+SPECIFICATION = "table_1_col_1"
+
+
+def test_trace_of_a_specification_gives_estimate_losses_and_years(sample_build: Build) -> None:
+    traced = sample_build.command("trace", "--specification", SPECIFICATION)
+    assert traced.returncode == 0, traced.stderr
+    estimate = sample_build.value(
+        "select estimate from reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'", SPECIFICATION
+    )
+    assert f"{estimate:.6f}" in traced.stdout
+    assert "SYNTHETIC" in traced.stdout
+    assert "  2015  260" in traced.stdout
+    assert "outcome missing: ln_gdp" in traced.stdout
+
+
+def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
+    traced = sample_build.command("trace", "--specification", SPECIFICATION, "--city", "深圳", "--year", "2015")
+    assert traced.returncode == 0, traced.stderr
+    path = "city_yearbook/城市统计年鉴_2015.csv"
+    with (sample_build.extracts / path).open(encoding="utf-8", newline="") as file:
+        number, row = next(
+            (number, row) for number, row in enumerate(csv.DictReader(file), start=2) if row["城市代码"] == SHENZHEN
+        )
+    sha256 = sample_build.value("select delivery_id from raw.deliveries where file_path = ?", path)
+    gdp = float(row["地区生产总值(亿元)"])
+    assert f"{path}, row {number}: {gdp:.10g}, sha256 {sha256}" in traced.stdout
+    assert "ai_firm_count 2020 = 643, provider vendor" in traced.stdout
+    assert "in the sample" in traced.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--specification", "table_9"], "No specification 'table_9'. There are: table_1_col_1"),
+        (["--specification", SPECIFICATION, "--city", "纽约", "--year", "2015"], "No city '纽约' in marts.dim_city"),
+        (["--specification", SPECIFICATION, "--city", "深圳"], "A cell needs both --city and --year."),
+        (["--specification", SPECIFICATION, "--city", "深圳", "--year", "1999"], "No row of the panel for 440300"),
+    ],
+)
+def test_a_trace_that_cannot_be_answered_says_what_to_ask(
+    arguments: list[str], message: str, sample_build: Build
+) -> None:
+    traced = sample_build.command("trace", *arguments)
+    assert traced.returncode == 1
+    assert message in traced.stderr
+    assert "Traceback" not in traced.stderr
