@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SAMPLE := build/extracts/sample
-COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --strip-extras \
-	--no-header --no-annotate
+COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+	--no-strip-extras --no-header --no-annotate
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -46,7 +46,9 @@ lint:
 # Writes the locks; needs pip-tools. The files hold hashes and no addresses.
 lock:
 	pip-compile $(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
-	pip-compile $(COMPILE) -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+	mkdir -p build
+	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
+	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
 
 clean:
 	rm -rf build

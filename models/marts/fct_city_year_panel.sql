@@ -50,7 +50,8 @@ wide as (
         max(case when series = 'gdp_per_capita_cny' then value end) as gdp_per_capita_cny,
         max(case when series = 'registered_population_10k' then value end) as registered_population_10k,
         max(case when series = 'resident_population_10k' then value end) as resident_population_10k,
-        max(case when series = 'resident_population_interpolated_10k' then value end) as resident_population_interpolated_10k,
+        max(case when series = 'resident_population_interpolated_10k' then value end)
+            as resident_population_interpolated_10k,
         max(case when series = 'unit_employment_10k' then value end) as unit_employment_10k,
         max(case when series = 'secondary_employment_10k' then value end) as secondary_employment_10k,
         max(case when series = 'manufacturing_employment_10k' then value end) as manufacturing_employment_10k,
