@@ -12,7 +12,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: build test setup sample lint unit clean lock
 .DEFAULT_GOAL := build
 
-build: setup
+# A delivered set needs no sample.
+build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
+	@mkdir -p "$(dir $(or $(WAREHOUSE_PATH),build/warehouse.duckdb))"
 	dbt build
 
 test: setup $(VENV)/.dev
