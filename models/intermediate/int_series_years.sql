@@ -38,7 +38,8 @@ counted as (
         delivered_series.provider,
         years.year,
         count(conformed.value) as city_count,
-        median(conformed.value) as median_value
+        median(conformed.value) as median_value,
+        min(conformed.value) as minimum_value
     from delivered_series
     cross join years
     left join conformed
@@ -70,6 +71,7 @@ final as (
         compared.previous_city_count,
         compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
         compared.median_value,
+        compared.minimum_value,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
         headline_series.series is not null as is_headline,
