@@ -14,7 +14,6 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # A delivered set needs no sample.
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
-	@mkdir -p "$(dir $(or $(WAREHOUSE_PATH),build/warehouse.duckdb))"
 	dbt build
 
 test: setup $(VENV)/.dev

@@ -33,6 +33,18 @@ scopes as (
     select distinct scope from {{ ref('industry_scopes') }}
 ),
 
+-- A series without industries scales the counts of every scope.
+scaling_series as (
+    select
+        series.series,
+        coalesce(scopes.scope, series.scope) as scope,
+        series.city_id,
+        series.year,
+        series.value
+    from series
+    left join scopes on series.scope = 'total'
+),
+
 cells as (
     select
         extract_sets.extract_set,
@@ -78,16 +90,16 @@ cells as (
             and scopes.scope = base_year_base.scope
             and cities.city_id = base_year_base.city_id
             and base_year_base.year = {{ var('base_year') }}
-    left join series as scaling
+    left join scaling_series as scaling
         on
             weightings.scaling_series = scaling.series
-            and scaling.scope in (scopes.scope, 'total')
+            and scopes.scope = scaling.scope
             and cities.city_id = scaling.city_id
             and years.year = scaling.year
-    left join series as base_year_scaling
+    left join scaling_series as base_year_scaling
         on
             weightings.scaling_series = base_year_scaling.series
-            and base_year_scaling.scope in (scopes.scope, 'total')
+            and scopes.scope = base_year_scaling.scope
             and cities.city_id = base_year_scaling.city_id
             and base_year_scaling.year = {{ var('base_year') }}
 ),

@@ -17,7 +17,10 @@ def sample(out: Path, seed: int) -> None:
     """Write a synthetic extract set in the shape a vendor delivers."""
     from ai_manufacturing import sample as sample_extracts
 
-    sample_extracts.write(out, seed)
+    try:
+        sample_extracts.write(out, seed)
+    except sample_extracts.NotASampleError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
 
 

@@ -1,5 +1,9 @@
-"""The dbt-duckdb plugin of profiles.yml: lets SQL ask which extract set a run reads."""
+"""The dbt-duckdb plugin of profiles.yml: makes the warehouse's folder, and lets SQL ask which extract set a run reads."""
 
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 
@@ -7,7 +11,11 @@ from ai_manufacturing import landing, settings
 
 
 class Plugin(BasePlugin):
-    """Registers `current_extract_set()`."""
+    """Makes the folder of the DuckDB file, and registers `current_extract_set()`."""
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Make the folder that DuckDB does not make by itself, just before it connects."""
+        Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the function to a new connection."""

@@ -326,3 +326,13 @@ def test_table_1_column_1_is_recovered_on_average(cities: pd.DataFrame) -> None:
         fit = fixed_effects.fit(data.reset_index(), "y", slopes, entity="city_id", time="year")
         estimates.append(fit.estimates[0])
     assert np.mean(estimates) == pytest.approx(0.125, abs=0.017)
+
+
+def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
+    delivered = tmp_path / "firm_survival/企业存续_2015.csv"
+    delivered.parent.mkdir()
+    delivered.write_text("delivered", encoding="utf-8")
+    with pytest.raises(sample.NotASampleError, match="holds files that are no sample. Nothing was written"):
+        sample.write(tmp_path, 2020)
+    assert delivered.read_text(encoding="utf-8") == "delivered"
+    assert not (tmp_path / "extract_set.yml").exists()

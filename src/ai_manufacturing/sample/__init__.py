@@ -4,8 +4,8 @@
 industries and writes them. What the paper prints and no draw of this kind can give is listed in `truth`.
 """
 
-from ai_manufacturing.sample.files import write
+from ai_manufacturing.sample.files import NotASampleError, write
 from ai_manufacturing.sample.panel import CityYears, draw
 from ai_manufacturing.sample.truth import TRUTH, Truth
 
-__all__ = ["TRUTH", "CityYears", "Truth", "draw", "write"]
+__all__ = ["TRUTH", "CityYears", "NotASampleError", "Truth", "draw", "write"]

@@ -10,6 +10,7 @@ import yaml
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ai_manufacturing.landing import extract_set
 from ai_manufacturing.sample.counts import Flows, Patents, draw_flows
 from ai_manufacturing.sample.geography import units
 from ai_manufacturing.sample.panel import CityYears, draw
@@ -67,6 +68,10 @@ YEARBOOK_HEADERS = {
 }
 
 
+class NotASampleError(Exception):
+    """A folder that a sample must not be written into."""
+
+
 def write(out: Path, seed: int) -> None:
     """Write a synthetic extract set, byte-identical for the same seed.
 
@@ -76,7 +81,14 @@ def write(out: Path, seed: int) -> None:
         Folder to write; made if absent.
     seed : int
         Seed of the draw.
+
+    Raises
+    ------
+    NotASampleError
+        If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
+    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
+        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
     panel = draw(seed)
     firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
     out.mkdir(parents=True, exist_ok=True)
