@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of profiles.yml: makes the warehouse's folder, and lets SQL ask which extract set a run reads."""
+"""The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and the extract set that a run reads."""
 
 from pathlib import Path
 from typing import Any
