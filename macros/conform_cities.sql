@@ -19,6 +19,9 @@ and is left to the gate.
                 when delivered.year is null then 'no year'
                 when delivered.year not between {{ var('first_year') }} and {{ var('last_year') }}
                     then 'out of period'
+                when coalesce(by_code.city_id, by_name.city_id) in (
+                    select changes.from_city_id from {{ ref('city_changes') }} as changes where changes.kind = 'split'
+                ) then 'dissolved city, not allocated'
                 else {{ unusable }}
             end as unusable_reason
         from {{ relation }} as delivered

@@ -32,17 +32,18 @@ final as (
     select
         extract_set,
         provider,
+        source_name,
         city_id,
         year,
         scope,
-        cast(sum(firm_count) as bigint) as firm_count,
-        cast(sum(firm_entry_count) as bigint) as firm_entry_count,
-        cast(sum(firm_exit_count) as bigint) as firm_exit_count,
-        cast(sum(ai_firm_count) as bigint) as ai_firm_count,
-        cast(sum(ai_firm_entry_count) as bigint) as ai_firm_entry_count,
-        cast(sum(ai_firm_exit_count) as bigint) as ai_firm_exit_count
+        {{ complete_sum('firm_count') }} as firm_count,
+        {{ complete_sum('firm_entry_count') }} as firm_entry_count,
+        {{ complete_sum('firm_exit_count') }} as firm_exit_count,
+        {{ complete_sum('ai_firm_count') }} as ai_firm_count,
+        {{ complete_sum('ai_firm_entry_count') }} as ai_firm_entry_count,
+        {{ complete_sum('ai_firm_exit_count') }} as ai_firm_exit_count
     from scoped
-    group by extract_set, provider, city_id, year, scope
+    group by extract_set, provider, source_name, city_id, year, scope
 )
 
 select * from final

@@ -11,7 +11,11 @@ industries as (
 {{ conform_cities(
     'delivered',
     key='city_id, year, industry_code',
-    unusable="case when industry_code not in (select industry_code from industries) then 'unknown industry' end"
+    unusable="case
+                    when industry_code not in (select industry_code from industries) then 'unknown industry'
+                    when industry_code is null and count(industry_code) over (partition by provider, source_name) > 0
+                        then 'unknown industry'
+                end"
 ) }}
 
 select * from final

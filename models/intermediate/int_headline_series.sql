@@ -8,7 +8,7 @@ specifications as (
 variables as (
     select
         scope,
-        unnest(string_split(outcome || ' ' || controls, ' ')) as variable
+        unnest(string_split(concat_ws(' ', outcome, controls), ' ')) as variable
     from specifications
 ),
 

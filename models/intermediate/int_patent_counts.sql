@@ -19,18 +19,20 @@ final as (
     select
         conformed.extract_set,
         conformed.provider,
+        conformed.source_name,
         conformed.city_id,
         conformed.year,
         industry_scopes.scope,
-        cast(sum(conformed.application_count) as bigint) as invention_application_count,
-        cast(sum(conformed.grant_count) as bigint) as invention_grant_count,
-        cast(sum(conformed.ai_application_count) as bigint) as ai_invention_application_count,
-        cast(sum(conformed.ai_grant_count) as bigint) as ai_invention_grant_count
+        {{ complete_sum('conformed.application_count') }} as invention_application_count,
+        {{ complete_sum('conformed.grant_count') }} as invention_grant_count,
+        {{ complete_sum('conformed.ai_application_count') }} as ai_invention_application_count,
+        {{ complete_sum('conformed.ai_grant_count') }} as ai_invention_grant_count
     from conformed
     inner join industries on conformed.industry_code = industries.industry_code
     inner join industry_scopes on industries.section = industry_scopes.section
     group by
-        conformed.extract_set, conformed.provider, conformed.city_id, conformed.year, industry_scopes.scope
+        conformed.extract_set, conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
+        industry_scopes.scope
 )
 
 select * from final

@@ -12,7 +12,9 @@ industries as (
     'delivered',
     key='city_id, year, industry_code, patent_type',
     unusable="case
-                    when industry_code not in (select industry_code from industries) then 'unknown industry'
+                    when
+                        industry_code is null or industry_code not in (select industry_code from industries)
+                        then 'unknown industry'
                     when patent_type is null then 'unknown patent type'
                 end"
 ) }}

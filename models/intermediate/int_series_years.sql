@@ -1,5 +1,9 @@
 with
 
+sourced as (
+    select * from {{ ref('int_series_sourced') }}
+),
+
 conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
@@ -30,6 +34,17 @@ years as (
     from range({{ var('first_year') }}, {{ var('last_year') }} + 1)
 ),
 
+-- Before absent cities are counted as zero: what was delivered is what can shrink.
+delivered as (
+    select
+        series,
+        scope,
+        year,
+        count(value) as city_count
+    from sourced
+    group by series, scope, year
+),
+
 counted as (
     select
         delivered_series.extract_set,
@@ -37,7 +52,7 @@ counted as (
         delivered_series.scope,
         delivered_series.provider,
         years.year,
-        count(conformed.value) as city_count,
+        coalesce(max(delivered.city_count), 0) as city_count,
         median(conformed.value) as median_value,
         min(conformed.value) as minimum_value
     from delivered_series
@@ -47,6 +62,11 @@ counted as (
             delivered_series.series = conformed.series
             and delivered_series.scope = conformed.scope
             and years.year = conformed.year
+    left join delivered
+        on
+            delivered_series.series = delivered.series
+            and delivered_series.scope = delivered.scope
+            and years.year = delivered.year
     group by
         delivered_series.extract_set, delivered_series.series, delivered_series.scope, delivered_series.provider,
         years.year

@@ -4,22 +4,26 @@ deliveries as (
     select * from {{ ref('raw_deliveries') }}
 ),
 
-rejected as (
+accounting as (
     select
         file_path,
-        sum(case when column_name is not null then 1 else 0 end) as faulty_row_count,
-        sum(case when reason like 'prose%' then 1 else 0 end) as prose_row_count
-    from {{ ref('raw_rejected_rows') }}
-    group by file_path
-),
-
-set_aside as (
-    select
-        file_path,
-        sum(case when set_aside_reason in ('unknown city', 'ambiguous city name') then 1 else 0 end)
+        sum(case when disposition = 'used' then row_count else 0 end) as used_count,
+        sum(case when disposition like 'prose%' then row_count else 0 end) as prose_count,
+        sum(case when disposition in ('unknown city', 'ambiguous city name') then row_count else 0 end)
             as unknown_city_count,
-        sum(case when set_aside_reason = 'duplicate row' then 1 else 0 end) as duplicate_count
-    from {{ ref('fct_rows_set_aside') }}
+        sum(case when disposition = 'duplicate row' then row_count else 0 end) as duplicate_count,
+        -- Whatever else is set aside is a fault, so that a new reason is one until it is declared harmless here.
+        sum(
+            case
+                when disposition like 'prose%' then 0
+                when disposition in (
+                    'used', 'in no series', 'out of period', 'repeated sheet', 'unknown city', 'ambiguous city name',
+                    'duplicate row', 'dissolved city, not allocated'
+                ) then 0
+                else row_count
+            end
+        ) as faulty_count
+    from {{ ref('fct_row_accounting') }}
     group by file_path
 ),
 
@@ -29,19 +33,24 @@ final as (
         coalesce(deliveries.provider, 'unrecognised') as provider,
         coalesce(deliveries.source_name, 'unrecognised') as source_name,
         cast(sum(deliveries.record_count) as bigint) as record_count,
-        coalesce(sum(rejected.faulty_row_count), 0) / nullif(sum(deliveries.record_count), 0) as faulty_share,
-        coalesce(sum(rejected.prose_row_count), 0) / nullif(sum(deliveries.record_count), 0) as prose_share,
-        coalesce(sum(set_aside.unknown_city_count), 0) / nullif(sum(deliveries.record_count), 0)
+        coalesce(cast(sum(accounting.used_count) as bigint), 0) as used_count,
+        coalesce(cast(sum(accounting.faulty_count) as bigint), 0) as faulty_count,
+        -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
+        case when deliveries.entity in ('firm_survival', 'patents') then coalesce(sum(accounting.faulty_count), 0) end
+            as lost_count_records,
+        coalesce(sum(accounting.faulty_count), 0) / nullif(sum(deliveries.record_count), 0) as faulty_share,
+        coalesce(sum(accounting.prose_count), 0) / nullif(sum(deliveries.record_count), 0) as prose_share,
+        coalesce(sum(accounting.unknown_city_count), 0) / nullif(sum(deliveries.record_count), 0)
             as unknown_city_share,
-        coalesce(sum(set_aside.duplicate_count), 0) / nullif(sum(deliveries.record_count), 0) as duplicate_share,
+        coalesce(sum(accounting.duplicate_count), 0) / nullif(sum(deliveries.record_count), 0) as duplicate_share,
         cast(sum(case when deliveries.source_name is null then 1 else 0 end) as bigint) as unrecognised_file_count
     from deliveries
-    left join rejected on deliveries.file_path = rejected.file_path
-    left join set_aside on deliveries.file_path = set_aside.file_path
+    left join accounting on deliveries.file_path = accounting.file_path
     group by
         deliveries.extract_set,
         coalesce(deliveries.provider, 'unrecognised'),
-        coalesce(deliveries.source_name, 'unrecognised')
+        coalesce(deliveries.source_name, 'unrecognised'),
+        deliveries.entity
 )
 
 select * from final

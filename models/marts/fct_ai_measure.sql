@@ -112,11 +112,12 @@ final as (
         scope,
         city_id,
         year,
+        cast({{ var('base_year') }} as integer) as base_year,
         weight,
         measure_count,
         measure_count / 10000 as measure_10k,
         {{ log_of('measure_count') }} as ln_measure,
-        ln(1 + measure_count) as ln1p_measure,
+        {{ log_of('1 + measure_count') }} as ln1p_measure,
         is_mechanical,
         missing_reason
     from cells

@@ -1,10 +1,10 @@
-from ai_manufacturing import estimates, specifications
+from ai_manufacturing import estimates, gates, specifications
 from ai_manufacturing.specifications import Inputs
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    dbt.ref("gate_results")
+    gates.require(dbt.ref("gate_results").df())
     inputs = Inputs(
         panel=dbt.ref("fct_city_year_panel").df(),
         measures=dbt.ref("fct_ai_measure").df(),

@@ -29,6 +29,10 @@ RESULTS = pa.schema(
 )
 
 
+class GateFailedError(Exception):
+    """Estimates were asked of a panel that the gate holds back."""
+
+
 class SuiteError(Exception):
     """A suite in expectations/ that cannot be read as one."""
 
@@ -97,6 +101,25 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+def require(results: pd.DataFrame) -> None:
+    """Let estimates through only if no critical expectation failed, however dbt was called.
+
+    Parameters
+    ----------
+    results : DataFrame
+        gates.gate_results.
+
+    Raises
+    ------
+    GateFailedError
+        Naming the critical expectations that failed.
+    """
+    failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
+    if len(failed):
+        named = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
+        raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{named}")
 
 
 def _read(suite: str) -> list[dict[str, Any]]:

@@ -9,19 +9,19 @@ LAST_YEAR = 2020
 
 def project_root() -> Path:
     """Return the folder of dbt_project.yml: DBT_PROJECT_DIR, or the working directory."""
-    return Path(os.environ.get("DBT_PROJECT_DIR", ".")).resolve()
+    return Path(os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
 def extracts_dir() -> Path:
     """Return the folder of the delivered files: EXTRACTS_DIR, or the sample that `make setup` wrote."""
-    return (project_root() / os.environ.get("EXTRACTS_DIR", "build/extracts/sample")).resolve()
+    return (project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")).resolve()
 
 
 def landing_dir() -> Path:
     """Return the folder of the landing store: LANDING_DIR, or build/landing."""
-    return (project_root() / os.environ.get("LANDING_DIR", "build/landing")).resolve()
+    return (project_root() / (os.environ.get("LANDING_DIR") or "build/landing")).resolve()
 
 
 def warehouse_path() -> Path:
     """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
-    return (project_root() / os.environ.get("WAREHOUSE_PATH", "build/warehouse.duckdb")).resolve()
+    return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()

@@ -11,6 +11,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 # What the regressor column of a specification becomes in fct_ai_measure.
 TRANSFORMS = {"level": "measure_10k", "ln": "ln_measure", "ln1p": "ln1p_measure"}
+ESTIMATORS = ("fixed_effects",)
 COVARIANCES = {"city": "city_id", "province": "province_id"}
 
 
@@ -178,16 +179,15 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
     Raises
     ------
     SpecificationError
-        If a row names a transform, fixed effects or covariance that the package does not have.
+        If a row names an estimator, transform, fixed effects or covariance that the package does not have.
     """
     return list(_read(table, estimator))
 
 
 def _read(table: pd.DataFrame, estimator: str | None) -> Iterator[Specification]:
     for row in table.to_dict("records"):
-        if estimator is not None and row["estimator"] != estimator:
-            continue
         for column, allowed in (
+            ("estimator", ESTIMATORS),
             ("transform", tuple(TRANSFORMS)),
             ("fixed_effects", ("city year",)),
             ("covariance", tuple(COVARIANCES)),
@@ -197,6 +197,8 @@ def _read(table: pd.DataFrame, estimator: str | None) -> Iterator[Specification]
                     f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is "
                     f"none of {', '.join(allowed)}."
                 )
+        if estimator is not None and row["estimator"] != estimator:
+            continue
         yield Specification(
             specification_id=row["specification_id"],
             table_id=row["table_id"],

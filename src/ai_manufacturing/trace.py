@@ -84,6 +84,8 @@ class _Reader:
     def specification_lines(self, specification: dict[str, Any]) -> list[str]:
         name = specification["specification_id"]
         coefficients = self.rows("from reports.rpt_coefficients where specification_id = ?", name)
+        if not coefficients:
+            raise TraceError(f"reports.rpt_coefficients has no row of {name}: build it again.")
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
@@ -156,7 +158,7 @@ class _Reader:
         )[0]
         weighting = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]
         base, scaling = weighting["base_series"], weighting["scaling_series"]
-        base_year = self.rows("select max(year) as year from marts.fct_city_year_panel")[0]["year"]
+        base_year = measure["base_year"]
         described = f"{specification['regressor']} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"

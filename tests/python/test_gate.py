@@ -121,6 +121,29 @@ def unreadable_share(build: Build) -> None:
     edit(yearbook(build, 2019), spoiled)
 
 
+def patents(build: Build, year: int) -> Path:
+    return build.extracts / f"patents/专利_{year}.csv"
+
+
+def patents_cut_off(build: Build) -> None:
+    lines = patents(build, 2015).read_text(encoding="utf-8").splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if line.startswith("500000,"))
+    patents(build, 2015).write_text("".join(lines[: last + 1]), encoding="utf-8")
+
+
+def leading_zero_lost(build: Build) -> None:
+    edit(firm_survival(build, 2013), lambda rows: [{**row, "行业代码": row["行业代码"].lstrip("0")} for row in rows])
+
+
+def one_field_too_many(build: Build) -> None:
+    lines = patents(build, 2016).read_text(encoding="utf-8").splitlines()
+    patents(build, 2016).write_text("\n".join([*lines[:500], lines[500] + ",1", *lines[501:]]), encoding="utf-8")
+
+
+def negative_control(build: Build) -> None:
+    edit(yearbook(build, 2014), set_value("R&D人员(人)", CHANGSHA, lambda row: "-" + row["R&D人员(人)"]))
+
+
 # Faults in different cities and series, so that each is found on its own; a build costs ten seconds.
 BROKEN = {
     "a duplicate city-year, a unit slip of a cell, a stock and flow apart": [
@@ -142,6 +165,12 @@ BROKEN = {
         (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
         (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
+    ],
+    "patents cut off, industry codes without their zero, a field too many, a negative control": [
+        (patents_cut_off, "series_years", {"series": "ai_invention_application_count", "year": 2015}),
+        (leading_zero_lost, "landed_sources", {"source_name": "firm_survival"}),
+        (one_field_too_many, "landed_sources", {"source_name": "patents", "lost_count_records": 1.0}),
+        (negative_control, "series_years", {"series": "rd_personnel_count", "year": 2014}),
     ],
 }
 
@@ -165,6 +194,39 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         failing_rows = [found for (sampled,) in failed for found in json.loads(sampled)]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
         assert f"gate critical: {suite}: " in delivery.output
+
+
+def test_no_selection_of_models_walks_around_the_gate(delivery: Build) -> None:
+    unit_slip_of_a_year(delivery)
+    delivery.dbt("run")
+    assert delivery.exit_code != 0
+    assert "The gate holds these estimates back" in delivery.output
+    assert delivery.tables("estimates") == set()
+
+    delivery.dbt("run", "--select", "est_fixed_effects+")
+    assert delivery.exit_code != 0
+    assert delivery.tables("estimates") == set()
+
+
+def test_a_count_that_was_delivered_empty_is_missing_and_not_zero(delivery: Build) -> None:
+    def emptied(rows: list[Row]) -> list[Row]:
+        row = next(
+            row for row in rows if row[CITY] == SHENZHEN and row["专利类型"] == "发明" and row["行业代码"] == "39"
+        )
+        row["人工智能专利申请数"] = "-"
+        return rows
+
+    edit(patents(delivery, 2020), emptied)
+    delivery.dbt("run", "--select", "+fct_city_year_panel")
+    assert delivery.exit_code == 0, delivery.output
+    applications, grants, weight = delivery.rows(
+        "select ai_invention_application_count, ai_invention_grant_count, ai_patent_applications_weight "
+        "from marts.fct_city_year_panel where city_id = ? and year = 2020",
+        SHENZHEN,
+    )[0]
+    assert applications is None
+    assert weight is None
+    assert grants > 0
 
 
 def test_the_next_good_delivery_brings_the_estimates_back(delivery: Build, sample_build: Build) -> None:

@@ -70,6 +70,7 @@ def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, pu
         "out of period",
         "unknown city",
         "ambiguous city name",
+        "dissolved city, not allocated",
         "prose sheet",
         "prose: no key",
         "repeated sheet",
