@@ -12,7 +12,13 @@ import pytest
 from linearmodels.datasets import wage_panel
 from scipy import stats
 
-from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, cluster_factor, fit
+from ai_manufacturing.estimators.fixed_effects import (
+    Covariance,
+    FixedEffectsFit,
+    cluster_factor,
+    fit,
+    unclustered_degrees_of_freedom,
+)
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -81,6 +87,18 @@ def test_dropping_to_a_fixed_point_is_what_fixest_prints_for_the_rows_that_are_l
     assert (len(rows), left.singletons_dropped) == (922, 0)
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(whole, name), getattr(left, name))
+
+
+def test_plm_is_matched_where_errors_are_iid() -> None:
+    """R's plm, Grunfeld data, effect = "twoways", as its summary is printed: K counts all effects, p from t(n-K)."""
+    ours = fit(
+        pd.read_csv(GOLDEN / "grunfeld.csv"), "inv", ["value", "capital"], entity="firm", time="year", covariance="iid"
+    )
+    np.testing.assert_allclose(ours.estimates, [0.117716, 0.357916], atol=5e-7)
+    np.testing.assert_allclose(ours.std_errors, [0.013751, 0.022719], atol=5e-7)
+    np.testing.assert_allclose(ours.statistics, [8.5604, 15.7540], atol=5e-5)
+    assert ours.p_values[0] == pytest.approx(6.653e-15, rel=1e-3)
+    assert ours.degrees_of_freedom == 200 - (2 + 10 + 20 - 1)
 
 
 # ---------------------------------------------------------------- a second route
@@ -194,6 +212,48 @@ def test_a_second_route_in_plain_numpy_agrees(seed: int, cluster: str | None) ->
     np.testing.assert_allclose(ours.conf_high, high, rtol=1e-8)
     assert ours.r2_inclusive == pytest.approx(theirs.r2_inclusive, rel=1e-8)
     assert ours.r2_within == pytest.approx(theirs.r2_within, rel=1e-8)
+
+
+@pytest.mark.parametrize("covariance", ["iid", "robust"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_unclustered_errors_are_those_of_a_regression_on_all_dummies(seed: int, covariance: Covariance) -> None:
+    """Classical and HC1 covariance of least squares with every dummy a regressor, n-K from its rank."""
+    whole = random_panel(seed)
+    regressors = ["x1", "x2", "x3"]
+    ours = fit(whole, "y", regressors, covariance=covariance)
+    data = keep_without_singletons(whole, "city_id", "year")
+    entities, years = data["city_id"].unique(), data["year"].unique()
+    x = np.column_stack(
+        [data[regressors]] + [data["city_id"] == e for e in entities] + [data["year"] == t for t in years[1:]]
+    ).astype(float)
+    y, (n, k) = data["y"].to_numpy(), x.shape
+    assert np.linalg.matrix_rank(x) == k
+    bread = np.linalg.inv(x.T @ x)
+    estimates = bread @ (x.T @ y)
+    residuals = y - x @ estimates
+    if covariance == "iid":
+        theirs = residuals @ residuals / (n - k) * bread
+    else:
+        theirs = n / (n - k) * bread @ (x * residuals[:, None] ** 2).T @ x @ bread
+    errors = np.sqrt(np.diag(theirs))[:3]
+    t = estimates[:3] / errors
+
+    assert ours.degrees_of_freedom == n - k
+    np.testing.assert_allclose(ours.estimates, estimates[:3], rtol=1e-10)
+    np.testing.assert_allclose(ours.covariance_matrix, theirs[:3, :3], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(ours.std_errors, errors, rtol=1e-10)
+    np.testing.assert_allclose(ours.p_values, 2 * stats.t.sf(np.abs(t), n - k), rtol=1e-7)
+    low, high = stats.t.interval(0.95, n - k, estimates[:3], errors)
+    np.testing.assert_allclose((ours.conf_low, ours.conf_high), (low, high), rtol=1e-9)
+
+
+def test_the_kind_of_covariance_changes_nothing_but_the_errors() -> None:
+    data = random_panel(0)
+    fits = [fit(data, "y", ["x1", "x2"], covariance=kind) for kind in ("clustered", "iid", "robust")]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.estimates, fits[0].estimates)
+        assert other.r2_within == fits[0].r2_within
+        assert other.singletons_dropped == fits[0].singletons_dropped
 
 
 @pytest.mark.parametrize("t", [0.0, 0.3, 2.5, 40.0])
@@ -494,6 +554,44 @@ def test_what_cannot_be_estimated_says_why(case: str) -> None:
     assert str(caught.value) == reason
 
 
+@pytest.mark.parametrize("covariance", ["iid", "robust"])
+def test_errors_without_clusters_need_residual_degrees_of_freedom(covariance: Covariance) -> None:
+    with pytest.raises(NotEstimable) as caught:
+        fit(small_panel().query("city_id < 'd' and year < 2017"), "y", ["x1", "x2"], covariance=covariance)
+    assert (
+        caught.value.reason
+        == "The sample has 6 observations for 6 parameters (2 slopes, 3 cities and 2 years less one)."
+    )
+
+
+@pytest.mark.parametrize("covariance", ["iid", "robust"])
+def test_one_city_without_clusters_is_all_singletons(covariance: Covariance) -> None:
+    with pytest.raises(NotEstimable, match="No observations are left"):
+        fit(small_panel().query("city_id == 'd'"), "y", ["x1"], covariance=covariance)
+
+
+def test_an_identity_has_an_error_of_zero_under_every_covariance() -> None:
+    data = small_panel().assign(y=lambda d: 2 * d["x1"] + d["year"])
+    for covariance in ("iid", "robust"):
+        ours = fit(data, "y", ["x1"], covariance=covariance)
+        np.testing.assert_array_equal(ours.std_errors, [0])
+        assert np.isnan(ours.p_values).all()
+
+
+def test_rows_fitted_exactly_have_no_robust_error() -> None:
+    """Two more cities in two years of their own: one slope and three effects for their four rows."""
+    apart = pd.DataFrame({"city_id": list("sstt"), "year": [2030, 2031] * 2, "y": [1, 5, 2, 3], "x2": [0, 1, 0, 0]})
+    pieces = pd.concat([small_panel().assign(x2=0), apart])
+    with pytest.raises(NotEstimable) as caught:
+        fit(pieces, "y", ["x2"], covariance="robust")
+    assert caught.value.reason == ("The error of x2 cannot be estimated: the rows that identify it are fitted exactly.")
+
+
+def test_a_cluster_named_for_errors_without_clusters_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="iid errors have no clusters, and province is named as one"):
+        fit(small_panel(), "y", ["x1"], cluster="province", covariance="iid")
+
+
 def test_near_collinearity_short_of_the_tolerance_is_estimated_right() -> None:
     data = random_panel(1)
     data["near"] = data["x1"] + 1e-3 * data["x2"]
@@ -503,10 +601,13 @@ def test_near_collinearity_short_of_the_tolerance_is_estimated_right() -> None:
     assert ours.std_errors[1] == pytest.approx(theirs.std_errors[1] * 1e3, rel=1e-6)
 
 
-def test_whatever_the_sample_the_answer_is_a_fit_or_a_reason() -> None:
+@pytest.mark.parametrize("covariance", ["clustered", "iid", "robust"])
+def test_whatever_the_sample_the_answer_is_a_fit_or_a_reason(covariance: Covariance) -> None:
     """Tiny random samples with few distinct values: nothing but NotEstimable escapes, and no number is infinite."""
     fits = 0
-    for seed in (*range(120), 612, 706, 1263, 1387):  # the last four: variances that rounding leaves below zero
+    # The last four: variances that rounding leaves below zero.
+    seeds = (*range(120), 612, 706, 1263, 1387) if covariance == "clustered" else (*range(40), 612, 706, 1263, 1387)
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         grid = pd.MultiIndex.from_product([range(rng.integers(2, 6)), range(rng.integers(2, 5))])
         data = grid.to_frame(index=False, name=["city_id", "year"])
@@ -514,13 +615,13 @@ def test_whatever_the_sample_the_answer_is_a_fit_or_a_reason() -> None:
         for name in ("y", "x1", "x2"):
             data[name] = rng.integers(0, 3, len(data))
         try:
-            ours = fit(data, "y", ["x1", "x2"])
+            ours = fit(data, "y", ["x1", "x2"], covariance=covariance)
         except NotEstimable:
             continue
         fits += 1
         assert np.isfinite(ours.std_errors).all()
         assert np.isfinite(ours.statistics[ours.std_errors > 0]).all()
-    assert 40 < fits < 110
+    assert len(seeds) / 3 < fits < len(seeds) * 0.9
 
 
 def test_cluster_factor_is_the_product_of_its_two_parts() -> None:
@@ -541,3 +642,7 @@ def test_cluster_factor_refuses_what_has_no_factor(arguments: tuple[int, int, in
     with pytest.raises(NotEstimable) as caught:
         cluster_factor(*arguments)
     assert caught.value.reason == reason
+
+
+def test_unclustered_degrees_of_freedom_count_every_effect_but_one() -> None:
+    assert unclustered_degrees_of_freedom(3190, 290, 4, 11) == 3190 - 4 - 290 - 10

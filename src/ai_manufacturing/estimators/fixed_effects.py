@@ -1,7 +1,8 @@
-"""Two-way fixed effects with clustered errors: equation 1 of the paper, as fixest and reghdfe would print it."""
+"""Two-way fixed effects: equation 1 of the paper, with the errors that fixest and reghdfe would print."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
+Covariance = Literal["clustered", "iid", "robust"]
 
 # Each tolerance is a share of a norm, so none depends on units.
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
 ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
 COLLINEAR = 2e-5  # fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
-CANCELLED = 1e-6  # a clustered error below this share of the unclustered one is rounding error
+CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -30,14 +32,14 @@ class FixedEffectsFit:
     terms : tuple of str, length k
         Names of the regressors.
     estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their clustered errors, in units of the outcome per unit of the regressor. An error is
-        zero if the regressors and effects fit the outcome exactly (an identity, not an estimate).
+        Coefficients and their errors, in units of the outcome per unit of the regressor. An error is zero if the
+        regressors and effects fit the outcome exactly (an identity, not an estimate).
     statistics, p_values : ndarray, shape (k,)
-        t statistics and two-sided p-values from t(G-1); NaN where the error is zero.
+        t statistics and two-sided p-values from t(degrees_of_freedom); NaN where the error is zero.
     conf_low, conf_high : ndarray, shape (k,)
-        Ends of the 95 % interval from t(G-1).
+        Ends of the 95 % interval from t(degrees_of_freedom).
     covariance_matrix : ndarray, shape (k, k)
-        Clustered covariance of the estimates, small-sample factor included.
+        Covariance of the estimates, small-sample factor included.
     observation_count, city_count, year_count : int
         Rows, entities and periods that the estimates rest on, after singletons are dropped.
     singletons_dropped : int
@@ -48,7 +50,7 @@ class FixedEffectsFit:
         Share explained of the variation the outcome has left after both effects are removed (fixest's within R2;
         Stata's xtreg removes the entity effect only, and so prints another figure).
     degrees_of_freedom : int
-        G-1, clusters less one.
+        Of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
     """
 
     terms: tuple[str, ...]
@@ -103,6 +105,93 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
     return clusters / (clusters - 1) * (observations - 1) / (observations - parameters)
 
 
+def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, years: int) -> int:
+    """Residual degrees of freedom n-K where no effect is nested in a cluster: K = slopes + cities + years - 1.
+
+    Parameters
+    ----------
+    observations, cities, slopes, years : int
+        Rows, cities, regressors and years in the estimation sample.
+
+    Returns
+    -------
+    int
+        n-K, which divides the residual sum of squares of iid errors, enters the factor n/(n-K) of robust ones, and
+        is the degrees of freedom of t for both.
+
+    Raises
+    ------
+    NotEstimable
+        If n <= K.
+
+    References
+    ----------
+    The default of fixest for "iid" and "hetero"; Stata's regress on all dummies, plain and with vce(robust).
+    """
+    parameters = slopes + cities + years - 1
+    if observations <= parameters:
+        raise NotEstimable(
+            f"The sample has {observations} observations for {parameters} parameters "
+            f"({slopes} slopes, {cities} cities and {years} years less one)."
+        )
+    return observations - parameters
+
+
+@dataclass(frozen=True, eq=False)
+class PartialledOut:
+    """A regression with the effects removed: what the coefficients and their covariance are computed from.
+
+    Attributes
+    ----------
+    outcome : ndarray, shape (n,)
+        Outcome less its effects.
+    design : ndarray, shape (n, k)
+        Regressors less their effects, each of unit length.
+    units : ndarray, shape (k,)
+        A slope on design times these is a slope in the units of the sample.
+    centred_outcome : ndarray, shape (n,)
+        Outcome less its mean, with its effects.
+    entities, times, clusters : ndarray of int, shape (n,)
+        Groups of each row, 0, 1, ...; rows are sorted by entity and time.
+    singletons_dropped : int
+        Rows of the sample that are not among the n.
+    factor : float
+        What the bare covariance is multiplied by.
+    degrees_of_freedom : int
+        Of t.
+    """
+
+    outcome: Floats
+    design: Floats
+    units: Floats
+    centred_outcome: Floats
+    entities: Codes
+    times: Codes
+    clusters: Codes
+    singletons_dropped: int
+    factor: float
+    degrees_of_freedom: int
+
+    @property
+    def entity_count(self) -> int:
+        """Entities in the estimation sample."""
+        return int(self.entities.max()) + 1
+
+    @property
+    def time_count(self) -> int:
+        """Periods in the estimation sample."""
+        return int(self.times.max()) + 1
+
+    @property
+    def cluster_count(self) -> int:
+        """Clusters in the estimation sample."""
+        return int(self.clusters.max()) + 1
+
+    def without_effects(self, columns: Floats) -> Floats:
+        """Project columns, shape (n, m), off the effects of the estimation sample."""
+        return _without_effects(columns, self.entities, self.times)[0]
+
+
 def fit(
     sample: pd.DataFrame,
     outcome: str,
@@ -111,11 +200,12 @@ def fit(
     entity: str = "city_id",
     time: str = "year",
     cluster: str | None = None,
+    covariance: Covariance = "clustered",
 ) -> FixedEffectsFit:
-    """Regress an outcome on regressors with entity and period effects and clustered errors.
+    """Regress an outcome on regressors with entity and period effects.
 
-    The covariance is cluster_factor times the sandwich of the clustered scores. PanelOLS supplies the sandwich;
-    none of its own corrections gives this factor, so all of them are switched off.
+    PanelOLS supplies the coefficients and the bare covariance; none of its own corrections gives the factors of
+    fixest, so all of them are switched off.
 
     Parameters
     ----------
@@ -129,6 +219,9 @@ def fit(
         Columns of the two effects.
     cluster : str, optional
         Column of the clusters, in which the entities must be nested (province). The default is the entity.
+    covariance : {"clustered", "iid", "robust"}
+        Errors may be dependent within a cluster; are independent with one variance; or are independent, each with
+        a variance of its own (HC1).
 
     Returns
     -------
@@ -139,28 +232,95 @@ def fit(
     ------
     NotEstimable
         With a sentence, if: a column has missing, non-finite or non-numeric values; an entity appears twice in a
-        period or in two clusters; no observation is left; there are fewer than two clusters or periods, or no
-        residual degree of freedom; the outcome or a regressor does not vary within; a regressor is a linear
-        combination of earlier ones; or the scores cancel in every cluster, so that the error is zero whatever
-        the data (two entities, each its own cluster).
+        period or in two clusters; no observation is left; there are fewer than two periods or (clustered) clusters,
+        or no residual degree of freedom; the outcome or a regressor does not vary within; a regressor is a linear
+        combination of earlier ones; or the scores cancel in every cluster (two entities, each its own cluster) or
+        (robust) are zero in every row, so that the error is zero whatever the data.
+    ValueError
+        If a cluster is named for errors that are not clustered.
 
     Notes
     -----
+    Clustered: cluster_factor times the sandwich of the clustered scores, t(G-1). iid: RSS/(n-K) times the inverse of
+    X'X; robust: n/(n-K) times the sandwich of the single scores; both t(n-K), K from unclustered_degrees_of_freedom.
+
     Effects of a panel that falls into unconnected pieces are counted as if it were connected (fixest's default):
     K is then too large by the number of pieces less one, and the errors too large by a trifle.
+
+    In a panel with fixed effects and few years HC1 is inconsistent as the number of cities grows, and iid errors
+    ignore that a city's years are alike: both are here to be set beside the clustered ones, not instead of them.
 
     References
     ----------
     Correia (2015), "Singletons, cluster-robust standard errors and fixed effects"; Cameron and Miller (2015), "A
-    practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2).
+    practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2); Stock and Watson (2008),
+    "Heteroskedasticity-robust standard errors for fixed effects panel data regression", Econometrica 76(1).
     """
-    from linearmodels.panel import PanelOLS  # here, as the import takes a second
+    if covariance != "clustered" and cluster is not None:
+        raise ValueError(f"{covariance} errors have no clusters, and {cluster} is named as one.")
+    regression = partialled_out(
+        sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
+    )
+    n, k = regression.design.shape
+    bare = _panel_ols(regression, covariance)
+    variance = regression.factor * bare.covariance
+    if np.linalg.norm(bare.residuals) <= EXACT * np.linalg.norm(regression.outcome):
+        variance = np.zeros((k, k))
+    elif covariance == "clustered":
+        _check_scores_do_not_cancel(
+            regression, bare.residuals, variance, regressors, entity if cluster is None else cluster
+        )
+    elif covariance == "robust":
+        _check_scores_are_not_zero(regression, bare.residuals, variance, regressors)
 
+    estimates = bare.slopes * regression.units
+    std_errors = np.sqrt(np.diag(variance)) * regression.units
+    statistics = np.full(k, np.nan)
+    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
+    half_width = special.stdtrit(regression.degrees_of_freedom, 0.975) * std_errors
+    return FixedEffectsFit(
+        terms=tuple(regressors),
+        estimates=estimates,
+        std_errors=std_errors,
+        statistics=statistics,
+        p_values=2 * special.stdtr(regression.degrees_of_freedom, -np.abs(statistics)),
+        conf_low=estimates - half_width,
+        conf_high=estimates + half_width,
+        covariance_matrix=variance * np.outer(regression.units, regression.units),
+        observation_count=n,
+        city_count=regression.entity_count,
+        year_count=regression.time_count,
+        singletons_dropped=regression.singletons_dropped,
+        r2_inclusive=bare.r2_inclusive,
+        r2_within=bare.r2_within,
+        degrees_of_freedom=regression.degrees_of_freedom,
+    )
+
+
+def partialled_out(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    *,
+    entity: str = "city_id",
+    time: str = "year",
+    cluster: str | None = None,
+    covariance: Covariance = "clustered",
+) -> PartialledOut:
+    """Check a sample as fit does, drop its singletons, and remove the effects from its columns.
+
+    Parameters, and reasons for NotEstimable, are those of fit.
+
+    Returns
+    -------
+    PartialledOut
+        The regression that is left, in one order of the rows and free of units.
+    """
     if not regressors:
         raise NotEstimable("The specification names no regressor.")
     clusters_named = entity if cluster is None else cluster
-    values = np.column_stack([_numbers(sample, column) for column in (outcome, *regressors)])
-    labels = {column: _labels(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
+    values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
+    labels = {column: groups_in(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
     if len(sample) == 0:
         raise NotEstimable("The sample has no observations.")
     _check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
@@ -168,7 +328,7 @@ def fit(
         _check_nested(labels[entity], labels[clusters_named], sample, entity, clusters_named)
 
     for use, name in (("Period effects", time), ("Clustered errors", clusters_named)):
-        if labels[name].max() == 0:
+        if labels[name].max() == 0 and (name == time or covariance == "clustered"):
             raise NotEstimable(f"{use} need at least two values of {name}, and the sample has one.")
 
     kept = rows_without_singletons(labels[entity], labels[time])
@@ -182,7 +342,12 @@ def fit(
     entities, times, clusters = (_renumbered(labels[name][kept]) for name in (entity, time, clusters_named))
     n, k = len(kept), len(regressors)
     entity_count, time_count, cluster_count = (int(codes.max()) + 1 for codes in (entities, times, clusters))
-    factor = cluster_factor(n, cluster_count, k, time_count)
+    if covariance == "clustered":
+        factor = cluster_factor(n, cluster_count, k, time_count)
+        degrees_of_freedom = cluster_count - 1
+    else:
+        degrees_of_freedom = unclustered_degrees_of_freedom(n, entity_count, k, time_count)
+        factor = n / degrees_of_freedom
 
     # Centred and in units of the largest value: keeps digits, and no square can overflow.
     scale = np.abs(values).max(axis=0)
@@ -199,59 +364,66 @@ def fit(
         raise NotEstimable(f"The outcome {outcome} does not vary once the {entity} and {time} effects are removed.")
     design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
 
-    # PanelOLS gets the regressors partialled out and of unit length: the same estimates by Frisch-Waugh-Lovell, and
-    # its rank checks no longer depend on the units or on the mean of a column.
-    rows = pd.MultiIndex.from_arrays([entities, times], names=["entity", "time"])
-    with np.errstate(all="ignore"):  # an exact fit divides by zero in statistics that are not read here
-        result = PanelOLS(
-            pd.DataFrame({"outcome": values[:, 0]}, index=rows),
-            pd.DataFrame(design, index=rows, columns=[f"x{j}" for j in range(k)]),
-            entity_effects=True,
-            time_effects=True,
-            check_rank=False,
-        ).fit(
-            cov_type="clustered",
-            clusters=pd.DataFrame({"cluster": clusters}, index=rows),
-            debiased=False,
-            group_debias=False,
-            auto_df=False,
-            count_effects=False,
-            low_memory=False,
-        )
-        covariance = factor * result.cov.to_numpy(dtype=float)
-        r2_inclusive, r2_within = float(result.rsquared_inclusive), float(result.rsquared)
-    residuals = result.resids.to_numpy(dtype=float)
-    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(within[:, 0]):
-        covariance = np.zeros((k, k))
-    else:
-        _check_scores_do_not_cancel(design, residuals, covariance, regressors, clusters_named, cluster_count)
-
-    units = scale[0] / (scale[1:] * norms)
-    estimates = result.params.to_numpy(dtype=float) * units
-    std_errors = np.sqrt(np.diag(covariance)) * units
-    statistics = np.full(k, np.nan)
-    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
-    half_width = special.stdtrit(cluster_count - 1, 0.975) * std_errors
-    return FixedEffectsFit(
-        terms=tuple(regressors),
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=statistics,
-        p_values=2 * special.stdtr(cluster_count - 1, -np.abs(statistics)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
-        covariance_matrix=covariance * np.outer(units, units),
-        observation_count=n,
-        city_count=entity_count,
-        year_count=time_count,
+    return PartialledOut(
+        outcome=within[:, 0],
+        design=design,
+        units=scale[0] / (scale[1:] * norms),
+        centred_outcome=values[:, 0],
+        entities=entities,
+        times=times,
+        clusters=clusters,
         singletons_dropped=len(sample) - n,
-        r2_inclusive=r2_inclusive,
-        r2_within=r2_within,
-        degrees_of_freedom=cluster_count - 1,
+        factor=factor,
+        degrees_of_freedom=degrees_of_freedom,
     )
 
 
-def _numbers(sample: pd.DataFrame, column: str) -> Floats:
+class _Bare(NamedTuple):
+    """What PanelOLS supplies: slopes and covariance, uncorrected, in the units of the design."""
+
+    slopes: Floats
+    covariance: Floats
+    residuals: Floats
+    r2_inclusive: float
+    r2_within: float
+
+
+def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
+    """Fit by PanelOLS, with a covariance of the kind asked for: the iid one divides by n, the others by nothing.
+
+    PanelOLS gets the regressors partialled out and of unit length: the same estimates by Frisch-Waugh-Lovell, and
+    its rank checks no longer depend on the units or on the mean of a column.
+    """
+    from linearmodels.panel import PanelOLS  # here, as the import takes a second
+
+    rows = pd.MultiIndex.from_arrays([regression.entities, regression.times], names=["entity", "time"])
+    kinds: dict[Covariance, dict[str, Any]] = {
+        "clustered": {
+            "cov_type": "clustered",
+            "clusters": pd.DataFrame({"cluster": regression.clusters}, index=rows),
+            "group_debias": False,
+        },
+        "iid": {"cov_type": "unadjusted"},
+        "robust": {"cov_type": "robust"},
+    }
+    with np.errstate(all="ignore"):  # an exact fit divides by zero in statistics that are not read here
+        result = PanelOLS(
+            pd.DataFrame({"outcome": regression.centred_outcome}, index=rows),
+            pd.DataFrame(regression.design, index=rows).add_prefix("x"),
+            entity_effects=True,
+            time_effects=True,
+            check_rank=False,
+        ).fit(debiased=False, auto_df=False, count_effects=False, low_memory=False, **kinds[covariance])
+        return _Bare(
+            slopes=result.params.to_numpy(dtype=float),
+            covariance=result.cov.to_numpy(dtype=float),
+            residuals=result.resids.to_numpy(dtype=float),
+            r2_inclusive=float(result.rsquared_inclusive),
+            r2_within=float(result.rsquared),
+        )
+
+
+def numbers_in(sample: pd.DataFrame, column: str) -> Floats:
     """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name."""
     try:
         numbers = sample[column].to_numpy(dtype=float, na_value=np.nan)
@@ -263,7 +435,7 @@ def _numbers(sample: pd.DataFrame, column: str) -> Floats:
     return numbers
 
 
-def _labels(sample: pd.DataFrame, column: str) -> Codes:
+def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
     codes, _ = pd.factorize(sample[column], sort=True)
     missing = int((codes < 0).sum())
@@ -384,15 +556,29 @@ def _unit_columns(
 
 
 def _check_scores_do_not_cancel(
-    design: Floats, residuals: Floats, covariance: Floats, regressors: Sequence[str], cluster: str, clusters: int
+    regression: PartialledOut, residuals: Floats, covariance: Floats, regressors: Sequence[str], cluster: str
 ) -> None:
     """Raise NotEstimable if a term's clustered error is zero because its scores sum to zero in every cluster."""
-    influence = np.linalg.pinv(design).T * residuals[:, None]
+    influence = np.linalg.pinv(regression.design).T * residuals[:, None]
     unclustered = np.linalg.norm(influence, axis=0)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
     for name, error, scale in zip(regressors, errors, unclustered, strict=True):
         if error <= CANCELLED * scale:
             raise NotEstimable(
-                f"The error of {name} cannot be estimated: its scores sum to zero in each of the {clusters} clusters "
-                f"of {cluster}."
+                f"The error of {name} cannot be estimated: its scores sum to zero in each of the "
+                f"{regression.cluster_count} clusters of {cluster}."
+            )
+
+
+def _check_scores_are_not_zero(
+    regression: PartialledOut, residuals: Floats, covariance: Floats, regressors: Sequence[str]
+) -> None:
+    """Raise NotEstimable if a term's robust error is zero because it is identified by rows fitted exactly."""
+    lengths = np.linalg.norm(np.linalg.pinv(regression.design), axis=1)
+    homoskedastic = lengths * np.linalg.norm(residuals) / np.sqrt(len(residuals))
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
+    for name, error, scale in zip(regressors, errors, homoskedastic, strict=True):
+        if error <= CANCELLED * scale:
+            raise NotEstimable(
+                f"The error of {name} cannot be estimated: the rows that identify it are fitted exactly."
             )

@@ -1,0 +1,304 @@
+"""Event study around one date: equation 3 of the paper, with the joint test of its path before the event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.fixed_effects import Codes, Covariance, FixedEffectsFit, Floats
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+Endpoints = Literal["kept", "binned", "dropped"]
+
+SINGULAR = 1e-10  # an eigenvalue of a correlation matrix below this share of the largest is rounding error
+
+
+@dataclass(frozen=True)
+class WaldTest:
+    """A joint test that several coefficients are zero.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The coefficients tested.
+    statistic : float
+        F: the Wald statistic over its number of restrictions.
+    df1, df2 : int
+        Degrees of freedom of F: the number of terms, and that of t in the fit (G-1 for clustered errors).
+    p_value : float
+        Upper tail of F(df1, df2).
+    """
+
+    terms: tuple[str, ...]
+    statistic: float
+    df1: int
+    df2: int
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class EventStudyFit(FixedEffectsFit):
+    """Estimates of an event study; the event's terms come first and in order of time, then the controls.
+
+    Attributes
+    ----------
+    event_times : tuple of int
+        Years since the event of the leading terms; a pooled endpoint has the year nearest the event.
+    pre_trend : WaldTest or None
+        That all terms before the event are zero together; None if there is no such test.
+    pre_trend_reason : str or None
+        Why there is none.
+    treated_count, control_count : int
+        Cities of either kind that the estimates rest on, after singletons are dropped.
+    outside_window_count : int
+        Rows of the sample outside the window: given terms of their own, pooled or dropped, as endpoints says.
+    """
+
+    event_times: tuple[int, ...]
+    pre_trend: WaldTest | None
+    pre_trend_reason: str | None
+    treated_count: int
+    control_count: int
+    outside_window_count: int
+
+
+def term(event_time: int) -> str:
+    """Name years since the event as the paper prints them: before5, current, after3."""
+    if event_time == 0:
+        return "current"
+    return f"before{-event_time}" if event_time < 0 else f"after{event_time}"
+
+
+def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
+    """Test that coefficients are zero together, with the covariance of their fit.
+
+    Parameters
+    ----------
+    fit : FixedEffectsFit
+    terms : sequence of str
+        Some of fit.terms.
+
+    Returns
+    -------
+    WaldTest
+        F = b' V^-1 b / q with q terms, on F(q, degrees of freedom of t).
+
+    Raises
+    ------
+    NotEstimable
+        If the covariance of the terms is singular: errors of zero, or fewer clusters than restrictions.
+
+    References
+    ----------
+    Stata's test after a clustered regression, and fixest's wald: F(q, G-1). Cameron and Miller (2015), section VII.
+    """
+    positions = [fit.terms.index(name) for name in terms]
+    if not positions:
+        raise NotEstimable("A joint test needs at least one term.")
+    errors = fit.std_errors[positions]
+    named = ", ".join(terms)
+    if (errors == 0).any():
+        raise NotEstimable(f"No joint test of {named}: an error is zero, as the outcome is fitted exactly.")
+    # In units of the errors, so that the check does not depend on those of the regressors.
+    correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
+    strengths, directions = np.linalg.eigh(correlations)
+    rank = int((strengths > SINGULAR * strengths[-1]).sum())
+    if rank < len(positions):
+        raise NotEstimable(
+            f"No joint test of {named}: their covariance has rank {rank} for {len(positions)} restrictions "
+            f"({fit.degrees_of_freedom} degrees of freedom)."
+        )
+    scores = directions.T @ (fit.estimates[positions] / errors)
+    statistic = float(np.sum(scores**2 / strengths)) / len(positions)
+    return WaldTest(
+        terms=tuple(terms),
+        statistic=statistic,
+        df1=len(positions),
+        df2=fit.degrees_of_freedom,
+        p_value=float(special.fdtrc(len(positions), fit.degrees_of_freedom, statistic)),
+    )
+
+
+def fit(
+    sample: pd.DataFrame,
+    outcome: str,
+    treatment: str,
+    *,
+    event_year: int = 2016,
+    omitted_year: int = 2015,
+    controls: Sequence[str] = (),
+    endpoints: Endpoints = "kept",
+    window: tuple[int, int] = (-5, 3),
+    entity: str = "city_id",
+    time: str = "year",
+    cluster: str | None = None,
+    covariance: Covariance = "clustered",
+) -> EventStudyFit:
+    """Regress an outcome on treatment times each year, with entity and period effects.
+
+    Every coefficient is a difference from the omitted year, which has no term and no row: its zero is not an
+    estimate. All cities are treated at one date, so that none of them serves as a control after its own treatment,
+    and the weights of staggered designs do not arise.
+
+    Parameters
+    ----------
+    sample : DataFrame
+        One row per entity and year; no missing values in the columns named below.
+    outcome : str
+        Column of the dependent variable.
+    treatment : str
+        Column that is 1 for treated cities and 0 for the others, in every year.
+    event_year, omitted_year : int
+        The year of `current`, and the year that the others are measured against.
+    controls : sequence of str
+        Columns of further regressors.
+    endpoints : {"kept", "binned", "dropped"}
+        Years outside the window have terms of their own; are pooled into the first and the last term of the window;
+        or leave the sample.
+    window : tuple of int
+        First and last year since the event that the paper prints.
+    entity, time : str
+        Columns of the two effects; time holds years.
+    cluster : str, optional
+        Column of the clusters; the default is the entity.
+    covariance : {"clustered", "iid", "robust"}
+        As in fixed_effects.fit; the pre-trend test uses it too.
+
+    Returns
+    -------
+    EventStudyFit
+        Estimates, errors, counts and the joint test of the terms before the event.
+
+    Raises
+    ------
+    NotEstimable
+        With a sentence, if: the treatment is not 0 or 1, or varies within a city; the omitted year is absent; there
+        are fewer than two treated or two untreated clusters (cities, if errors are not clustered), of which a single
+        one would be fitted exactly and lend the errors nothing; a year has cities of one kind only; or for any
+        reason of fixed_effects.fit.
+    ValueError
+        If the omitted year is outside the window.
+
+    Notes
+    -----
+    Without controls and with every city in every year, a coefficient is the change in the mean of treated cities
+    since the omitted year less that of the others. A pre-trend test that does not reject does not show parallel
+    trends: it may lack power.
+
+    References
+    ----------
+    Jacobson, LaLonde and Sullivan (1993), American Economic Review 83(4); on endpoints, Schmidheiny and Siegloch
+    (2023), Journal of Applied Econometrics 38(5); on pre-trend tests, Roth (2022), AER: Insights 4(3); on few treated
+    clusters, MacKinnon and Webb (2017), Journal of Applied Econometrics 32(2).
+    """
+    first, last = window
+    omitted = omitted_year - event_year
+    if not first <= omitted <= last:
+        raise ValueError(
+            f"The omitted year {omitted_year} is outside the window {event_year + first}-{event_year + last}."
+        )
+    if len(sample) == 0:
+        raise NotEstimable("The sample has no observations.")
+    grouped = entity if cluster is None else cluster
+    for name in dict.fromkeys((entity, time, grouped)):
+        fixed_effects.groups_in(sample, name)  # raises where a label is missing
+    treated = _treated(sample, treatment, entity)
+    event_times = _years(sample, time) - event_year
+    outside = (event_times < first) | (event_times > last)
+    if endpoints == "binned":
+        event_times = np.clip(event_times, first, last)
+    elif endpoints == "dropped":
+        sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
+
+    cells = [fixed_effects.groups_in(sample, name) for name in (entity, time)]
+    kept = fixed_effects.rows_without_singletons(*cells)
+    _check_support(sample.iloc[kept], treated[kept], event_times[kept], event_year, omitted, grouped)
+    cities = sample[entity].iloc[kept]
+
+    times = [int(event_time) for event_time in np.unique(event_times[kept]) if event_time != omitted]
+    if not times:
+        raise NotEstimable(f"The sample has no year but the omitted {omitted_year}.")
+    terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
+    taken = [name for name in terms if name in (outcome, *controls)]
+    if taken:
+        raise ValueError(f"Column {taken[0]} has the name of a term of the event study.")
+    estimated = fixed_effects.fit(
+        sample.assign(**terms),
+        outcome,
+        [*terms, *controls],
+        entity=entity,
+        time=time,
+        cluster=cluster,
+        covariance=covariance,
+    )
+    pre_trend, reason = _pre_trend(estimated, [term(event_time) for event_time in times if event_time < 0])
+    return EventStudyFit(
+        **vars(estimated),
+        event_times=tuple(times),
+        pre_trend=pre_trend,
+        pre_trend_reason=reason,
+        treated_count=int(cities[treated[kept]].nunique()),
+        control_count=int(cities[~treated[kept]].nunique()),
+        outside_window_count=int(outside.sum()),
+    )
+
+
+def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest | None, str | None]:
+    """Return the joint test of the terms before the event, or the reason why there is none."""
+    if not terms:
+        return None, "No pre-trend test: no year before the event has a term."
+    try:
+        return wald(estimated, terms), None
+    except NotEstimable as finding:
+        return None, finding.reason
+
+
+def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> np.ndarray:
+    """Return who is treated, shape (n,) of bool, or raise NotEstimable if that is not a fixed trait of a city."""
+    values = fixed_effects.numbers_in(sample, treatment)
+    odd = (values != 0) & (values != 1)
+    if odd.any():
+        raise NotEstimable(f"Column {treatment} holds {values[odd][0]:g}: a treatment is 0 or 1.")
+    shares = pd.Series(values, index=sample.index).groupby(sample[entity]).transform("mean").to_numpy()
+    varying = (shares > 0) & (shares < 1)
+    if varying.any():
+        raise NotEstimable(
+            f"{entity} {sample[entity].iloc[int(varying.argmax())]} is treated in some years and not in others: "
+            f"column {treatment} must be fixed over time."
+        )
+    return values == 1
+
+
+def _years(sample: pd.DataFrame, time: str) -> Codes:
+    """Return the years as whole numbers, shape (n,)."""
+    values: Floats = fixed_effects.numbers_in(sample, time)
+    odd = values != np.round(values)
+    if odd.any():
+        raise NotEstimable(f"Column {time} holds {values[odd][0]:g}: an event study needs whole years.")
+    return values.astype(np.intp)
+
+
+def _check_support(
+    rows: pd.DataFrame, treated: np.ndarray, event_times: Codes, event_year: int, omitted: int, grouped: str
+) -> None:
+    """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
+    if not (event_times == omitted).any():
+        raise NotEstimable(
+            f"The sample has no row in {event_year + omitted}, the year that the others are measured against."
+        )
+    for kind, members in (("treated", treated), ("untreated", ~treated)):
+        count = rows[grouped][members].nunique()
+        if count == 0:
+            raise NotEstimable(f"The sample has no {kind} city.")
+        if count == 1:
+            raise NotEstimable(
+                f"Only {grouped} {rows[grouped][members].iloc[0]} has {kind} cities, and errors need two that do."
+            )
+        absent = np.setdiff1d(event_times, event_times[members])
+        if len(absent):
+            years = ", ".join(str(event_year + event_time) for event_time in absent)
+            raise NotEstimable(f"The sample has no {kind} city in {years}.")
