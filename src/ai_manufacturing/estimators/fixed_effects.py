@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, labels, numbers
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 
 # Each tolerance is a share of a norm, so none depends on units.
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
@@ -159,27 +156,27 @@ def fit(
     if not regressors:
         raise NotEstimable("The specification names no regressor.")
     clusters_named = entity if cluster is None else cluster
-    values = np.column_stack([_numbers(sample, column) for column in (outcome, *regressors)])
-    labels = {column: _labels(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
+    values = np.column_stack([numbers(sample, column) for column in (outcome, *regressors)])
+    groups = {column: labels(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
     if len(sample) == 0:
         raise NotEstimable("The sample has no observations.")
-    _check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
+    check_one_row_per_cell(groups[entity], groups[time], sample, entity, time)
     if clusters_named != entity:
-        _check_nested(labels[entity], labels[clusters_named], sample, entity, clusters_named)
+        _check_nested(groups[entity], groups[clusters_named], sample, entity, clusters_named)
 
     for use, name in (("Period effects", time), ("Clustered errors", clusters_named)):
-        if labels[name].max() == 0:
+        if groups[name].max() == 0:
             raise NotEstimable(f"{use} need at least two values of {name}, and the sample has one.")
 
-    kept = rows_without_singletons(labels[entity], labels[time])
+    kept = rows_without_singletons(groups[entity], groups[time])
     if len(kept) == 0:
         raise NotEstimable(
             f"No observations are left: every {entity} or {time} of the {len(sample)} rows is a singleton."
         )
     # One order for the sums, so that the last digits do not depend on the order of the rows delivered.
-    kept = kept[np.lexsort((labels[time][kept], labels[entity][kept]))]
+    kept = kept[np.lexsort((groups[time][kept], groups[entity][kept]))]
     values = values[kept]
-    entities, times, clusters = (_renumbered(labels[name][kept]) for name in (entity, time, clusters_named))
+    entities, times, clusters = (_renumbered(groups[name][kept]) for name in (entity, time, clusters_named))
     n, k = len(kept), len(regressors)
     entity_count, time_count, cluster_count = (int(codes.max()) + 1 for codes in (entities, times, clusters))
     factor = cluster_factor(n, cluster_count, k, time_count)
@@ -251,38 +248,9 @@ def fit(
     )
 
 
-def _numbers(sample: pd.DataFrame, column: str) -> Floats:
-    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name."""
-    try:
-        numbers = sample[column].to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
-    unusable = int((~np.isfinite(numbers)).sum())
-    if unusable:
-        raise NotEstimable(f"Column {column} has {unusable} missing or non-finite values.")
-    return numbers
-
-
-def _labels(sample: pd.DataFrame, column: str) -> Codes:
-    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
-    codes, _ = pd.factorize(sample[column], sort=True)
-    missing = int((codes < 0).sum())
-    if missing:
-        raise NotEstimable(f"Column {column} has {missing} missing values.")
-    return codes.astype(np.intp)
-
-
 def _renumbered(codes: Codes) -> Codes:
     """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]
-
-
-def _check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str) -> None:
-    """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
-    repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
-    if repeated.any():
-        row = sample.iloc[int(repeated.argmax())]
-        raise NotEstimable(f"{entity} {row[entity]} has more than one row in {time} {row[time]}.")
 
 
 def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str) -> None:
