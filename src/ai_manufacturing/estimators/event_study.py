@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.fixed_effects import Codes, Covariance, FixedEffectsFit, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Endpoints = Literal["kept", "binned", "dropped"]
@@ -205,7 +206,7 @@ def fit(
         raise NotEstimable("The sample has no observations.")
     grouped = entity if cluster is None else cluster
     for name in dict.fromkeys((entity, time, grouped)):
-        fixed_effects.groups_in(sample, name)  # raises where a label is missing
+        groups_in(sample, name)  # raises where a label is missing
     treated = _treated(sample, treatment, entity)
     event_times = _years(sample, time) - event_year
     outside = (event_times < first) | (event_times > last)
@@ -214,7 +215,7 @@ def fit(
     elif endpoints == "dropped":
         sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
 
-    cells = [fixed_effects.groups_in(sample, name) for name in (entity, time)]
+    cells = [groups_in(sample, name) for name in (entity, time)]
     kept = fixed_effects.rows_without_singletons(*cells)
     _check_support(sample.iloc[kept], treated[kept], event_times[kept], event_year, omitted, grouped)
     cities = sample[entity].iloc[kept]
@@ -259,7 +260,7 @@ def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest |
 
 def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> np.ndarray:
     """Return who is treated, shape (n,) of bool, or raise NotEstimable if that is not a fixed trait of a city."""
-    values = fixed_effects.numbers_in(sample, treatment)
+    values = numbers_in(sample, treatment)
     odd = (values != 0) & (values != 1)
     if odd.any():
         raise NotEstimable(f"Column {treatment} holds {values[odd][0]:g}: a treatment is 0 or 1.")
@@ -275,7 +276,7 @@ def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> np.ndarray:
 
 def _years(sample: pd.DataFrame, time: str) -> Codes:
     """Return the years as whole numbers, shape (n,)."""
-    values: Floats = fixed_effects.numbers_in(sample, time)
+    values: Floats = numbers_in(sample, time)
     odd = values != np.round(values)
     if odd.any():
         raise NotEstimable(f"Column {time} holds {values[odd][0]:g}: an event study needs whole years.")

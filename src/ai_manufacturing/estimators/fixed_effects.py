@@ -6,13 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 Covariance = Literal["clustered", "iid", "robust"]
 
 # Each tolerance is a share of a norm, so none depends on units.
@@ -323,7 +321,7 @@ def partialled_out(
     labels = {column: groups_in(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
     if len(sample) == 0:
         raise NotEstimable("The sample has no observations.")
-    _check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
+    check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
     if clusters_named != entity:
         _check_nested(labels[entity], labels[clusters_named], sample, entity, clusters_named)
 
@@ -423,38 +421,9 @@ def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
         )
 
 
-def numbers_in(sample: pd.DataFrame, column: str) -> Floats:
-    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name."""
-    try:
-        numbers = sample[column].to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
-    unusable = int((~np.isfinite(numbers)).sum())
-    if unusable:
-        raise NotEstimable(f"Column {column} has {unusable} missing or non-finite values.")
-    return numbers
-
-
-def groups_in(sample: pd.DataFrame, column: str) -> Codes:
-    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
-    codes, _ = pd.factorize(sample[column], sort=True)
-    missing = int((codes < 0).sum())
-    if missing:
-        raise NotEstimable(f"Column {column} has {missing} missing values.")
-    return codes.astype(np.intp)
-
-
 def _renumbered(codes: Codes) -> Codes:
     """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
     return np.unique(codes, return_inverse=True)[1]
-
-
-def _check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str) -> None:
-    """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
-    repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
-    if repeated.any():
-        row = sample.iloc[int(repeated.argmax())]
-        raise NotEstimable(f"{entity} {row[entity]} has more than one row in {time} {row[time]}.")
 
 
 def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.columns import groups_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
@@ -45,8 +45,8 @@ def interact(
     with group_year as the periods of fixed_effects.fit each group has its own. With those and all regressors
     interacted the slopes are the ones of split samples.
     """
-    codes = fixed_effects.groups_in(sample, group)
-    cities = fixed_effects.groups_in(sample, entity)
+    codes = groups_in(sample, group)
+    cities = groups_in(sample, entity)
     moved = pd.Series(codes).groupby(cities).transform("nunique").to_numpy() > 1
     if moved.any():
         raise NotEstimable(

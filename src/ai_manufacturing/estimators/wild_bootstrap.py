@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.fixed_effects import Floats
+from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Weights = Literal["rademacher", "webb"]

@@ -1,0 +1,41 @@
+"""What every estimator asks of the columns of a sample before it computes anything."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+
+def numbers_in(sample: pd.DataFrame, column: str) -> Floats:
+    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name."""
+    try:
+        values = sample[column].to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
+    unusable = int((~np.isfinite(values)).sum())
+    if unusable:
+        raise NotEstimable(f"Column {column} has {unusable} missing or non-finite values.")
+    return values
+
+
+def groups_in(sample: pd.DataFrame, column: str) -> Codes:
+    """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
+    codes, _ = pd.factorize(sample[column], sort=True)
+    missing = int((codes < 0).sum())
+    if missing:
+        raise NotEstimable(f"Column {column} has {missing} missing values.")
+    return codes.astype(np.intp)
+
+
+def check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str) -> None:
+    """Raise NotEstimable if an entity has two rows in a period: a join has gone wrong."""
+    repeated = pd.Series(entities * (int(times.max()) + 1) + times).duplicated().to_numpy()
+    if repeated.any():
+        row = int(repeated.argmax())
+        raise NotEstimable(
+            f"{entity} {sample[entity].iloc[row]} has more than one row in {time} {sample[time].iloc[row]}."
+        )
