@@ -1,48 +1,48 @@
 {#
 A table of the paper, wide, as printed: estimates with stars, errors in brackets, N and R2, one column a regression.
-A column is the first of its headline specifications, in the order of the seed, that could be estimated; if none
-could, the first one and its reason.
+Which specification stands in a column is in rpt_column_specifications.
 #}
 {% macro printed_table(table_id, column_count) -%}
 with
 
+columns_shown as (
+    select * from {{ ref('rpt_column_specifications') }}
+    where table_id = '{{ table_id }}'
+),
+
+labels as (
+    select * from {{ ref('term_labels') }}
+),
+
 specifications as (
-    select
-        *,
-        row_number() over () as seed_order
-    from {{ ref('regression_specifications') }}
-    where
-        table_id = '{{ table_id }}'
-        and is_headline
+    select * from {{ ref('regression_specifications') }}
 ),
 
 coefficients as (
-    select * from {{ ref('rpt_coefficients') }}
+    select coefficients.*
+    from {{ ref('rpt_coefficients') }} as coefficients
+    inner join columns_shown on coefficients.specification_id = columns_shown.specification_id
 ),
 
 terms as (
     select
         coefficients.*,
-        specifications.seed_order
+        labels.term_order as line_order,
+        labels.label_en,
+        labels.label_zh
+    from coefficients
+    inner join labels on coefficients.term = labels.term
+    where coefficients.status <> 'not_estimable'
+),
+
+regressions as (
+    select
+        coefficients.*,
+        coalesce(specifications.controls, '') <> '' as has_controls,
+        coefficients.status <> 'not_estimable' as is_estimated
     from coefficients
     inner join specifications on coefficients.specification_id = specifications.specification_id
-),
-
-chosen as (
-    select
-        column_number,
-        arg_min(
-            specification_id,
-            case when status = 'estimated' then seed_order else 1000000 + seed_order end
-        ) as specification_id
-    from terms
-    group by column_number
-),
-
-printed as (
-    select terms.*
-    from terms
-    inner join chosen on terms.specification_id = chosen.specification_id
+    where coefficients.term_order = 1
 ),
 
 cells as (
@@ -53,35 +53,44 @@ cells as (
     select
         column_number,
         0 as block,
-        term,
+        line_order,
         {{ line }} as line,
+        {% if line == 1 %}label_en{% else %}''{% endif %} as label_en,
+        {% if line == 1 %}label_zh{% else %}''{% endif %} as label_zh,
         {{ expression }} as cell
-    from printed
-    where
-        term = regressor
-        and status = 'estimated'
+    from terms
     union all
     {%- endfor %}
     {%- for label_en, label_zh, expression in [
-        ('Controls', '控制变量', "case when status = 'estimated' then 'yes' end"),
-        ('City effects', '城市固定效应', "case when status = 'estimated' then 'yes' end"),
-        ('Year effects', '年份固定效应', "case when status = 'estimated' then 'yes' end"),
+        ('Controls', '控制变量', "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end"),
+        ('City effects', '城市固定效应', "case when is_estimated then 'yes' end"),
+        ('Year effects', '年份固定效应', "case when is_estimated then 'yes' end"),
         ('Observations', '样本量', 'cast(observation_count as varchar)'),
         ('R2 (effects included)', 'R²', "printf('%.3f', r2_inclusive)"),
         ('Cities', '城市数', 'cast(city_count as varchar)'),
+        ('No effect before the event, p', '事前趋势联合检验p值',
+            "case when estimator = 'event_study' then printf('%.3f', joint_p_value) end"),
+        ('AR(1), p', 'AR(1) p值', "printf('%.3f', ar1_p_value)"),
+        ('AR(2), p', 'AR(2) p值', "printf('%.3f', ar2_p_value)"),
+        ('Hansen, p', 'Hansen p值', "printf('%.3f', hansen_p_value)"),
+        ('Instruments', '工具变量数', 'cast(instrument_count as varchar)'),
         ('Outcome', '被解释变量', 'outcome'),
+        ('Estimator', '估计方法', 'estimator'),
         ('Specification', '模型设定', 'specification_id'),
         ('What stands in for what', '替代说明', "nullif(substitutions, '')"),
+        ('The regressor holds the outcome', '解释变量包含被解释变量', "case when status = 'mechanical' then 'yes' end"),
+        ('Warnings', '警示', 'warnings'),
         ('Not estimable', '无法估计', 'reason')
     ] %}
     select
         column_number,
         {{ loop.index }} as block,
-        '{{ label_en }}|{{ label_zh }}' as term,
+        0 as line_order,
         1 as line,
+        '{{ label_en }}' as label_en,
+        '{{ label_zh }}' as label_zh,
         {{ expression }} as cell
-    from printed
-    where term = regressor
+    from regressions
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -90,25 +99,24 @@ cells as (
 
 extract_sets as (
     select max(extract_set) as extract_set
-    from printed
+    from columns_shown
 ),
 
 final as (
     select
-        row_number() over (order by cells.block, min(cells.column_number), cells.term, cells.line) as row_number,
-        case when cells.line = 1 then coalesce(max(labels.label_en), split_part(cells.term, '|', 1)) else '' end
-            as label_en,
-        case when cells.line = 1 then coalesce(max(labels.label_zh), split_part(cells.term, '|', 2)) else '' end
-            as label_zh,
+        row_number() over (order by cells.block, cells.line_order, cells.line) as row_number,
+        cells.label_en,
+        cells.label_zh,
         {%- for number in range(1, column_count + 1) %}
         max(case when cells.column_number = {{ number }} then cells.cell end) as column_{{ number }},
         {%- endfor %}
         max(extract_sets.extract_set) as extract_set
     from cells
     cross join extract_sets
-    left join {{ ref('measure_labels') }} as labels on cells.term = labels.measure
-    where cells.cell is not null
-    group by cells.block, cells.term, cells.line
+    where
+        cells.cell is not null
+        and cells.column_number <= {{ column_count }}
+    group by cells.block, cells.line_order, cells.line, cells.label_en, cells.label_zh
 )
 
 select * from final

@@ -4,7 +4,7 @@
         {%- set gate_results = adapter.get_relation(target.database, 'gates', 'gate_results') -%}
         {%- if gate_results -%}
             {%- set failed = run_query(
-                'select severity, suite, description, observed_value, failing_rows from ' ~ gate_results
+                'select severity, suite, description, observed_value, left(failing_rows, 1200) as failing_rows from ' ~ gate_results
                 ~ ' where not success order by severity, suite, description'
             ) -%}
             {%- for row in failed.rows -%}

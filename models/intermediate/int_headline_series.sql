@@ -15,12 +15,12 @@ variables as (
 final as (
     select distinct
         panel_variables.series,
-        'total' as scope
+        panel_variables.scope
     from variables
     inner join {{ ref('panel_variables') }} as panel_variables on variables.variable = panel_variables.variable
     union
     select distinct
-        unnest([weightings.base_series, weightings.scaling_series]) as series,
+        unnest([weightings.base_series, weightings.minus_series, weightings.scaling_series]) as series,
         specifications.scope
     from specifications
     inner join {{ ref('measure_weightings') }} as weightings

@@ -34,15 +34,74 @@ scopes as (
 ),
 
 -- A series without industries scales the counts of every scope.
-scaling_series as (
+scaling_of_city as (
     select
         series.series,
         coalesce(scopes.scope, series.scope) as scope,
+        'city' as area,
         series.city_id,
         series.year,
         series.value
     from series
     left join scopes on series.scope = 'total'
+),
+
+delivered_years as (
+    select
+        series,
+        count(distinct case when value is not null then year end) as year_count
+    from series
+    group by series
+),
+
+left_out_series as (
+    select distinct scaling_series as series
+    from weightings
+    where scaling_area = 'rest_of_province'
+),
+
+-- Only units with a value in every delivered year, so that coverage does not move the sum; ordered, as doubles are.
+complete_in_province as (
+    select
+        scaling_of_city.series,
+        scaling_of_city.scope,
+        scaling_of_city.city_id,
+        cities.province_id
+    from scaling_of_city
+    inner join left_out_series on scaling_of_city.series = left_out_series.series
+    inner join delivered_years on scaling_of_city.series = delivered_years.series
+    inner join cities on scaling_of_city.city_id = cities.city_id
+    group by
+        scaling_of_city.series, scaling_of_city.scope, scaling_of_city.city_id, cities.province_id,
+        delivered_years.year_count
+    having count(scaling_of_city.value) = delivered_years.year_count
+),
+
+scaling_of_rest_of_province as (
+    select
+        others.series,
+        others.scope,
+        'rest_of_province' as area,
+        cities.city_id,
+        others_values.year,
+        sum(others_values.value order by others.city_id) as value
+    from cities
+    inner join complete_in_province as others
+        on
+            cities.province_id = others.province_id
+            and cities.city_id <> others.city_id
+    inner join scaling_of_city as others_values
+        on
+            others.series = others_values.series
+            and others.scope = others_values.scope
+            and others.city_id = others_values.city_id
+    group by others.series, others.scope, cities.city_id, others_values.year
+),
+
+scaling_series as (
+    select * from scaling_of_city
+    union all
+    select * from scaling_of_rest_of_province
 ),
 
 cells as (
@@ -54,8 +113,7 @@ cells as (
         cities.city_id,
         years.year,
         weightings.is_mechanical,
-        base_year_base.value as base_year_count,
-        base_year_scaling.value as base_year_scaling,
+        scaling.value as scaling_value,
         case
             when weightings.scaling_series is not null
                 then base_year_base.value / nullif(base_year_scaling.value, 0)
@@ -63,10 +121,12 @@ cells as (
         case
             when weightings.scaling_series is not null
                 then base_year_base.value / nullif(base_year_scaling.value, 0) * scaling.value
+            when weightings.minus_series is not null then base.value - subtracted.value
             else base.value
         end as measure_count,
         case
             when weightings.scaling_series is null and base.value is null then 'count not delivered'
+            when weightings.minus_series is not null and subtracted.value is null then 'count not delivered'
             when weightings.scaling_series is null then null
             when base_year_base.value is null then 'base year count not delivered'
             when base_year_scaling.value is null then 'base year scaling series not delivered'
@@ -84,6 +144,12 @@ cells as (
             and scopes.scope = base.scope
             and cities.city_id = base.city_id
             and years.year = base.year
+    left join series as subtracted
+        on
+            weightings.minus_series = subtracted.series
+            and scopes.scope = subtracted.scope
+            and cities.city_id = subtracted.city_id
+            and years.year = subtracted.year
     left join series as base_year_base
         on
             weightings.base_series = base_year_base.series
@@ -93,12 +159,14 @@ cells as (
     left join scaling_series as scaling
         on
             weightings.scaling_series = scaling.series
+            and weightings.scaling_area = scaling.area
             and scopes.scope = scaling.scope
             and cities.city_id = scaling.city_id
             and years.year = scaling.year
     left join scaling_series as base_year_scaling
         on
             weightings.scaling_series = base_year_scaling.series
+            and weightings.scaling_area = base_year_scaling.area
             and scopes.scope = base_year_scaling.scope
             and cities.city_id = base_year_scaling.city_id
             and base_year_scaling.year = {{ var('base_year') }}
@@ -114,10 +182,12 @@ final as (
         year,
         cast({{ var('base_year') }} as integer) as base_year,
         weight,
+        scaling_value,
         measure_count,
         measure_count / 10000 as measure_10k,
         {{ log_of('measure_count') }} as ln_measure,
         {{ log_of('1 + measure_count') }} as ln1p_measure,
+        asinh(measure_count) as asinh_measure,
         is_mechanical,
         missing_reason
     from cells

@@ -126,6 +126,7 @@ final as (
         {{ log_of('wide.gdp_100m_cny') }} as ln_gdp,
         {{ log_of('wide.secondary_value_added_100m_cny') }} as ln_secondary_value_added,
         {{ log_of('wide.gdp_per_capita_cny') }} as ln_gdp_per_capita,
+        {{ log_of('wide.gdp_100m_cny / nullif(wide.registered_population_10k, 0)') }} as ln_gdp_per_registered_resident,
         {{ log_of('wide.registered_population_10k') }} as ln_registered_population,
         {{ log_of('wide.resident_population_10k') }} as ln_resident_population,
         {{ log_of('wide.unit_employment_10k') }} as ln_unit_employment,

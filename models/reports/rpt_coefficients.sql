@@ -4,8 +4,20 @@ fixed_effects as (
     select * from {{ ref('est_fixed_effects') }}
 ),
 
+event_study as (
+    select * from {{ ref('est_event_study') }}
+),
+
+dynamic_panel as (
+    select * from {{ ref('est_dynamic_panel') }}
+),
+
 final as (
     select * from fixed_effects
+    union all
+    select * from event_study
+    union all
+    select * from dynamic_panel
 )
 
 select * from final

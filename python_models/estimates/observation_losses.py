@@ -4,12 +4,16 @@ from ai_manufacturing.specifications import Inputs
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    gates.require(dbt.ref("gate_results").df())
+    gate_results = dbt.ref("gate_results").df()
+    gates.require(gate_results)
     inputs = Inputs(
         panel=dbt.ref("fct_city_year_panel").df(),
         measures=dbt.ref("fct_ai_measure").df(),
+        groups=dbt.ref("dim_city_groups").df(),
         series=dbt.ref("dim_series").df(),
         variables=dbt.ref("panel_variables").df(),
         weightings=dbt.ref("measure_weightings").df(),
+        gate_results=gate_results,
     )
-    return estimates.losses(specifications.read(dbt.ref("regression_specifications").df()), inputs)
+    rows = dbt.ref("regression_specifications").df()
+    return estimates.losses(specifications.read(rows), inputs)

@@ -7,6 +7,7 @@ def model(dbt, session):
     inputs = Inputs(
         panel=dbt.ref("fct_city_year_panel").df(),
         measures=dbt.ref("fct_ai_measure").df(),
+        groups=dbt.ref("dim_city_groups").df(),
         series=dbt.ref("dim_series").df(),
         variables=dbt.ref("panel_variables").df(),
         weightings=dbt.ref("measure_weightings").df(),

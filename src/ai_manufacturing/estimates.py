@@ -1,37 +1,94 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators import (
+    dynamic_panel,
+    event_study,
+    fixed_effects,
+    heterogeneity,
+    placebo,
+    wild_bootstrap,
+)
+from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.specifications import COVARIANCES, Inputs, Sample, Specification, sample
+from ai_manufacturing.specifications import (
+    COVARIANCES,
+    EVENT_WINDOW,
+    EVENT_YEAR,
+    DynamicPanelOptions,
+    EventStudyOptions,
+    FixedEffectsOptions,
+    Inputs,
+    Sample,
+    Specification,
+    sample,
+)
 
 COEFFICIENTS = pa.schema(
     [
         ("specification_id", pa.string()),
         ("table_id", pa.string()),
         ("column_number", pa.int32()),
+        ("reading", pa.string()),
+        ("estimator", pa.string()),
         ("outcome", pa.string()),
         ("regressor", pa.string()),
+        ("transform", pa.string()),
+        ("weighting", pa.string()),
+        ("scope", pa.string()),
         ("term", pa.string()),
+        ("term_order", pa.int32()),
+        ("event_time", pa.int32()),
         ("estimate", pa.float64()),
         ("std_error", pa.float64()),
         ("statistic", pa.float64()),
         ("p_value", pa.float64()),
         ("conf_low", pa.float64()),
         ("conf_high", pa.float64()),
+        ("covariance", pa.string()),
+        ("std_error_iid", pa.float64()),
+        ("p_value_iid", pa.float64()),
+        ("std_error_robust", pa.float64()),
+        ("p_value_robust", pa.float64()),
+        ("bootstrap_p_value", pa.float64()),
+        ("bootstrap_conf_low", pa.float64()),
+        ("bootstrap_conf_high", pa.float64()),
+        ("bootstrap_draws", pa.int64()),
         ("observation_count", pa.int64()),
         ("city_count", pa.int64()),
+        ("treated_city_count", pa.int64()),
+        ("singletons_dropped", pa.int64()),
         ("r2_inclusive", pa.float64()),
         ("r2_within", pa.float64()),
-        ("covariance", pa.string()),
-        ("singletons_dropped", pa.int64()),
+        ("joint_test", pa.string()),
+        ("joint_statistic", pa.float64()),
+        ("joint_df1", pa.int64()),
+        ("joint_df2", pa.int64()),
+        ("joint_p_value", pa.float64()),
+        ("instrument_count", pa.int64()),
+        ("hansen_statistic", pa.float64()),
+        ("hansen_df", pa.int64()),
+        ("hansen_p_value", pa.float64()),
+        ("level_hansen_statistic", pa.float64()),
+        ("level_hansen_df", pa.int64()),
+        ("level_hansen_p_value", pa.float64()),
+        ("sargan_statistic", pa.float64()),
+        ("sargan_df", pa.int64()),
+        ("sargan_p_value", pa.float64()),
+        ("ar1_statistic", pa.float64()),
+        ("ar1_p_value", pa.float64()),
+        ("ar2_statistic", pa.float64()),
+        ("ar2_p_value", pa.float64()),
         ("substitutions", pa.string()),
+        ("warnings", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("extract_set", pa.string()),
@@ -55,73 +112,256 @@ LOSSES = pa.schema(
         ("extract_set", pa.string()),
     ]
 )
+PLACEBOS = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("draws", pa.int64()),
+        ("estimate", pa.float64()),
+        ("placebo_mean", pa.float64()),
+        ("placebo_sd", pa.float64()),
+        ("placebo_low", pa.float64()),
+        ("placebo_high", pa.float64()),
+        ("p_value", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+
+Row = dict[str, Any]
 
 
 def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate specifications by two-way fixed effects.
+    """Estimate specifications, each by its own estimator.
 
     Parameters
     ----------
     specifications : iterable of Specification
-        Rows of regression_specifications.csv whose estimator is fixed_effects.
+        Rows of regression_specifications.csv.
     inputs : Inputs
         The tables they draw on.
 
     Returns
     -------
     Table
-        One row per specification and term, in the columns of COEFFICIENTS. What cannot be estimated is one row
-        with status not_estimable and the reason.
+        One row per specification and term, in the columns of COEFFICIENTS. What cannot be estimated is one row with
+        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical. A
+        number that is undefined or infinite is null.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for specification in specifications:
+        mechanical = inputs.is_mechanical(specification)
         common = {
             "specification_id": specification.specification_id,
             "table_id": specification.table_id,
             "column_number": specification.column_number,
+            "reading": specification.reading,
+            "estimator": specification.estimator,
             "outcome": specification.outcome,
             "regressor": specification.regressor,
+            "transform": specification.transform,
+            "weighting": specification.weighting,
+            "scope": specification.scope,
             "covariance": specification.covariance,
             "substitutions": inputs.substitutions(specification),
+            "warnings": "; ".join(inputs.warnings(specification)),
+            "status": "mechanical" if mechanical else "estimated",
             "extract_set": inputs.extract_set,
         }
         try:
             used = sample(specification, inputs)
-            fit = fixed_effects.fit(
-                used.rows, specification.outcome, specification.terms, cluster=COVARIANCES[specification.covariance]
-            )
+            found = _terms(specification, used, inputs)
         except NotEstimable as finding:
-            rows.append(
-                {**common, "term": specification.regressor, "status": "not_estimable", "reason": finding.reason}
-            )
-            continue
-        rows.extend(
-            {
-                **common,
-                "term": term,
-                "estimate": fit.estimates[j],
-                "std_error": fit.std_errors[j],
-                "statistic": fit.statistics[j],
-                "p_value": fit.p_values[j],
-                "conf_low": fit.conf_low[j],
-                "conf_high": fit.conf_high[j],
-                "observation_count": fit.observation_count,
-                "city_count": fit.city_count,
-                "r2_inclusive": fit.r2_inclusive,
-                "r2_within": fit.r2_within,
-                "singletons_dropped": used.singletons_dropped,
-                "status": "estimated",
-            }
-            for j, term in enumerate(fit.terms)
-        )
+            found = [
+                {"term": specification.regressor, "warnings": "", "status": "not_estimable", "reason": finding.reason}
+            ]
+        for order, term in enumerate(found, start=1):
+            told = "; ".join(text for text in (common["warnings"], term.get("warnings", "")) if text)
+            row = {**common, "term_order": order, **term, "warnings": told or None}
+            rows.append({name: _finite(value) for name, value in row.items()})
     return pa.Table.from_pylist(rows, schema=COEFFICIENTS)
+
+
+def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+    """Return one row per term of a specification, without the columns that all estimators share."""
+    match specification.options:
+        case FixedEffectsOptions():
+            rows = _fixed_effects(specification, used, inputs)
+        case EventStudyOptions() as options:
+            rows = _event_study(specification, options, used, inputs)
+        case DynamicPanelOptions() as options:
+            rows = _dynamic_panel(specification, options, used)
+    return [{**row, "singletons_dropped": used.singletons_dropped} for row in rows]
+
+
+def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+    covariance, cluster = COVARIANCES[specification.covariance]
+    rows, interactions = used.rows, ()
+    if specification.grouping is not None:
+        reference = inputs.reference_group(specification.grouping)
+        if reference is None:
+            raise NotEstimable(f"No city is in the reference group of {specification.grouping}.")
+        rows, interactions = heterogeneity.interact(rows, specification.regressor, specification.grouping, reference)
+    terms = (specification.regressor, *interactions, *specification.controls)
+    fit = fixed_effects.fit(
+        rows, specification.outcome, terms, time=specification.period, cluster=cluster, covariance=covariance
+    )
+    joint: Row = {}
+    if interactions:
+        joint = _joint("the effect is the same in all groups", event_study.wald(fit, interactions))
+    bootstrap: Row = {}
+    if specification.covariance == "province":
+        drawn = wild_bootstrap.fit(
+            rows, specification.outcome, terms, specification.regressor, time=specification.period, cluster=cluster
+        )
+        bootstrap = {
+            "bootstrap_p_value": drawn.p_value,
+            "bootstrap_conf_low": drawn.conf_low,
+            "bootstrap_conf_high": drawn.conf_high,
+            "bootstrap_draws": drawn.draws,
+        }
+    return [
+        {**row, **joint, **(bootstrap if row["term"] == specification.regressor else {})} for row in _estimates(fit)
+    ]
+
+
+def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
+    reference = inputs.reference_group(specification.regressor)
+    rows = used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
+    covariance, cluster = COVARIANCES[specification.covariance]
+
+    fit = event_study.fit(
+        rows,
+        specification.outcome,
+        "treated",
+        event_year=EVENT_YEAR,
+        omitted_year=EVENT_YEAR - 1,
+        controls=specification.controls,
+        endpoints=options.endpoints,
+        window=EVENT_WINDOW,
+        cluster=cluster,
+        covariance=covariance,
+    )
+    joint: Row = {"joint_test": fit.pre_trend_reason}
+    if fit.pre_trend is not None:
+        joint = _joint("no effect in any year before the event", fit.pre_trend)
+    return [
+        {
+            **row,
+            **joint,
+            "event_time": fit.event_times[j] if j < len(fit.event_times) else None,
+            "std_error_iid": fit.unclustered.iid[j],
+            "p_value_iid": fit.unclustered.iid_p_values[j],
+            "std_error_robust": fit.unclustered.robust[j],
+            "p_value_robust": fit.unclustered.robust_p_values[j],
+            "treated_city_count": fit.treated_count,
+        }
+        for j, row in enumerate(_estimates(fit))
+    ]
+
+
+def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
+    outcome, measure = specification.outcome, specification.regressor
+    lag = f"L.{outcome if options.lagged == 'outcome' else measure}"
+    instrumented = (outcome, measure) if options.lagged == "outcome" else (measure,)
+    fit = dynamic_panel.fit(
+        used.rows,
+        outcome,
+        [lag, measure, *specification.controls],
+        dict.fromkeys(instrumented, options.lags),
+        equation=options.equation,
+        steps=options.steps,
+        collapse=options.collapse,
+    )
+    tests = {
+        "instrument_count": fit.instrument_count,
+        "warnings": "; ".join(fit.warnings),
+        **{
+            f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
+            for test in ("hansen", "level_hansen", "sargan")
+            for name, suffix in (("statistic", ""), ("df", ""), ("p", "_value"))
+        },
+        **{
+            f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
+            for test in ("ar1", "ar2")
+            for name, suffix in (("statistic", ""), ("p", "_value"))
+        },
+    }
+    regressors = 2 + len(specification.controls)  # the period effects and the constant that follow are not reported
+    return [{**row, **tests} for row in _estimates(fit)[:regressors]]
+
+
+def _estimates(fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFit) -> list[Row]:
+    """Return what every estimator gives of every term."""
+    return [
+        {
+            "term": term,
+            "estimate": fit.estimates[j],
+            "std_error": fit.std_errors[j],
+            "statistic": fit.statistics[j],
+            "p_value": fit.p_values[j],
+            "conf_low": fit.conf_low[j],
+            "conf_high": fit.conf_high[j],
+            "observation_count": fit.observation_count,
+            "city_count": fit.city_count,
+            "r2_inclusive": getattr(fit, "r2_inclusive", None),
+            "r2_within": getattr(fit, "r2_within", None),
+        }
+        for j, term in enumerate(fit.terms)
+    ]
+
+
+def _joint(hypothesis: str, test: WaldTest) -> Row:
+    return {
+        "joint_test": hypothesis,
+        "joint_statistic": test.statistic,
+        "joint_df1": test.df1,
+        "joint_df2": test.df2,
+        "joint_p_value": test.p_value,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Return None for a number that is undefined or infinite."""
+    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
+
+
+def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
+    """Estimate with permuted weights the specifications that ask for it.
+
+    Returns
+    -------
+    Table
+        One row per specification with option placebo, in the columns of PLACEBOS; not_estimable with the reason where
+        there is none.
+    """
+    rows: list[Row] = []
+    for specification in specifications:
+        options = specification.options
+        if not isinstance(options, FixedEffectsOptions) or not options.placebo:
+            continue
+        common = {"specification_id": specification.specification_id, "extract_set": inputs.extract_set}
+        try:
+            used = sample(specification, inputs)
+            fit = placebo.fit(
+                used.rows,
+                specification.outcome,
+                specification.regressor,
+                specification.controls,
+                transform=specification.transform,
+                draws=options.placebo,
+            )
+            rows.append({**common, **asdict(fit), "status": "estimated"})
+        except NotEstimable as finding:
+            rows.append({**common, "status": "not_estimable", "reason": finding.reason})
+    return pa.Table.from_pylist(rows, schema=PLACEBOS)
 
 
 def samples(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Return the city-years behind each specification, in the columns of SAMPLES."""
 
     def rows(specification: Specification, used: Sample) -> pd.DataFrame:
-        return used.rows[["city_id", "year"]]
+        return used.rows.loc[used.is_estimated, ["city_id", "year"]]
 
     return _per_sample(specifications, inputs, rows, SAMPLES)
 

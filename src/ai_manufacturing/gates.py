@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ai_manufacturing import settings
 
-SAMPLED_ROWS = 10
+SAMPLED_ROWS = 100
 
 RESULTS = pa.schema(
     [
@@ -52,7 +52,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     Returns
     -------
     Table
-        One row per expectation, in the columns of RESULTS. `failing_rows` holds up to ten rows as JSON. An
+        One row per expectation, in the columns of RESULTS. `failing_rows` holds up to a hundred rows as JSON. An
         expectation that cannot be evaluated has failed.
 
     Raises

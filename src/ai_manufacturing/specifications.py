@@ -1,22 +1,94 @@
 """Regressions as data: what a row of regression_specifications.csv asks for, and the city-years that can answer."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
+from ai_manufacturing.estimators.event_study import Endpoints
+from ai_manufacturing.estimators.fixed_effects import Covariance, rows_without_singletons
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-# What the regressor column of a specification becomes in fct_ai_measure.
-TRANSFORMS = {"level": "measure_10k", "ln": "ln_measure", "ln1p": "ln1p_measure"}
-ESTIMATORS = ("fixed_effects",)
-COVARIANCES = {"city": "city_id", "province": "province_id"}
+# What the measure of a specification becomes in fct_ai_measure, and why a value of it has none.
+TRANSFORMS = {"level": "measure_10k", "ln": "ln_measure", "ln1p": "ln1p_measure", "asinh": "asinh_measure"}
+UNDEFINED = {"ln": "log of zero", "ln1p": "log of one plus a value of -1 or less"}
+# Kind of the errors, and the column of their clusters.
+COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
+    "city": ("clustered", "city_id"),
+    "province": ("clustered", "province_id"),
+    "iid": ("iid", None),
+    "robust": ("robust", None),
+}
+FIXED_EFFECTS = ("city year", "city group-year")
+EVENT_YEAR = 2016
+EVENT_WINDOW = (-5, 3)
 
 
 class SpecificationError(Exception):
     """A row of regression_specifications.csv that asks for something the project does not have."""
+
+
+@dataclass(frozen=True)
+class FixedEffectsOptions:
+    """Options of estimator fixed_effects: draws of the placebo that permutes the weights over cities."""
+
+    placebo: int = 0
+
+
+@dataclass(frozen=True)
+class EventStudyOptions:
+    """Options of estimator event_study: what becomes of the years outside the window."""
+
+    endpoints: Endpoints = "kept"
+
+
+@dataclass(frozen=True)
+class DynamicPanelOptions:
+    """Options of estimator dynamic_panel: whose lag is a regressor, and the instruments of outcome and measure."""
+
+    lagged: Literal["outcome", "measure"] = "outcome"
+    lags: tuple[int, int | None] = (2, 4)
+    collapse: bool = True
+    steps: Literal[1, 2] = 2
+    equation: Literal["system", "difference"] = "system"
+
+
+Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions
+
+
+def _lag_limits(text: str) -> tuple[int, int | None]:
+    first, separator, last = text.partition("-")
+    if not separator:
+        raise ValueError(text)
+    return int(first), int(last) if last else None
+
+
+def _one_of(values: Mapping[str, Any]) -> Callable[[str], Any]:
+    return values.__getitem__
+
+
+# Per estimator its options, and how the value of each is read.
+ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
+    "fixed_effects": (FixedEffectsOptions, {"placebo": int}),
+    "event_study": (
+        EventStudyOptions,
+        {"endpoints": _one_of({name: name for name in ("kept", "binned", "dropped")})},
+    ),
+    "dynamic_panel": (
+        DynamicPanelOptions,
+        {
+            "lagged": _one_of({name: name for name in ("outcome", "measure")}),
+            "lags": _lag_limits,
+            "collapse": _one_of({"yes": True, "no": False}),
+            "steps": _one_of({"1": 1, "2": 2}),
+            "equation": _one_of({name: name for name in ("system", "difference")}),
+        },
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +98,7 @@ class Specification:
     specification_id: str
     table_id: str
     column_number: int
+    reading: str
     is_headline: bool
     estimator: str
     outcome: str
@@ -34,16 +107,41 @@ class Specification:
     weighting: str
     scope: str
     controls: tuple[str, ...]
+    subsample: tuple[str, str] | None
+    grouping: str | None
     first_year: int
     last_year: int
     fixed_effects: str
     covariance: str
+    options: Options
     substitutions: str
 
     @property
+    def measure(self) -> str:
+        """What transform, weighting and scope are of: the regressor, or the outcome of an event study."""
+        return self.outcome if isinstance(self.options, EventStudyOptions) else self.regressor
+
+    @property
     def terms(self) -> tuple[str, ...]:
-        """The regressors in the order of the output: the measure, then the controls."""
+        """The regressors in the order of the output: the measure or the treatment, then the controls."""
         return (self.regressor, *self.controls)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The columns of the panel that are used: the outcome, if it is not the measure, and the controls."""
+        return self.controls if self.measure == self.outcome else (self.outcome, *self.controls)
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The groupings of cities that are used."""
+        treatment = self.regressor if isinstance(self.options, EventStudyOptions) else None
+        named = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def period(self) -> str:
+        """The column of the period effects."""
+        return "period" if self.fixed_effects == "city group-year" else "year"
 
 
 @dataclass(frozen=True)
@@ -62,15 +160,19 @@ class Sample:
     Attributes
     ----------
     rows : DataFrame
-        city_id, year, province_id, the outcome and the terms; one row per city and year, nothing missing, no
-        singletons of a city or a year.
+        city_id, year, province_id, period, the measure with its weight and scaling_value, the outcome, the controls and
+        a column per grouping; one row per city and year. Nothing is missing in what the estimator reads, but that rows
+        which serve a dynamic panel as lags alone may lack a control.
+    is_estimated : Series of bool
+        Whether a row is an observation; the others serve a dynamic panel as lags.
     losses : tuple of Loss
         What the panel's other rows lack, in the order in which they were dropped.
     singletons_dropped : int
-        Rows dropped because their city or their year had no other row left.
+        Rows dropped because their city or their period had no other row left.
     """
 
     rows: pd.DataFrame
+    is_estimated: pd.Series
     losses: tuple[Loss, ...]
     singletons_dropped: int
 
@@ -85,20 +187,25 @@ class Inputs:
         marts.fct_city_year_panel.
     measures : DataFrame
         marts.fct_ai_measure.
+    groups : DataFrame
+        marts.dim_city_groups.
     series : DataFrame
         marts.dim_series.
     variables : DataFrame
         seeds.panel_variables.
     weightings : DataFrame
         seeds.measure_weightings.
+    gate_results : DataFrame or None
+        gates.gate_results; None while the gate itself asks.
     """
 
     panel: pd.DataFrame
     measures: pd.DataFrame
+    groups: pd.DataFrame
     series: pd.DataFrame
     variables: pd.DataFrame
     weightings: pd.DataFrame
-    _cells: dict[tuple[str, str, str], pd.DataFrame] = field(default_factory=dict, repr=False)
+    gate_results: pd.DataFrame | None = None
 
     @property
     def extract_set(self) -> str | None:
@@ -114,19 +221,57 @@ class Inputs:
             for row in delivered.itertuples()
         }
 
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        return dict(iter(self.measures.groupby(["measure", "weighting", "scope"])))
+
+    @cached_property
+    def _groups(self) -> dict[str, pd.DataFrame]:
+        return dict(iter(self.groups.groupby("grouping")))
+
+    @cached_property
+    def _findings(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Warnings of the gate, each with its failing rows, of those suites that name the series of a row."""
+        if self.gate_results is None:
+            return []
+        failed = self.gate_results[
+            (self.gate_results["severity"] == "warning") & ~self.gate_results["success"].astype(bool)
+        ]
+        found = [(row.description, json.loads(row.failing_rows or "[]")) for row in failed.itertuples()]
+        return [(text, rows) for text, rows in found if rows and {"series", "scope", "year"} <= rows[0].keys()]
+
     def measure(self, measure: str, weighting: str, scope: str) -> pd.DataFrame:
         """Return the rows of one measure, weighting and scope of fct_ai_measure."""
-        key = (measure, weighting, scope)
-        if key not in self._cells:
-            names = ("measure", "weighting", "scope")
-            selected = pd.Series(True, index=self.measures.index)
-            for name, value in zip(names, key, strict=True):
-                selected &= self.measures[name] == value
-            self._cells[key] = self.measures[selected]
-        return self._cells[key]
+        return self._cells.get((measure, weighting, scope), self.measures.iloc[:0])
+
+    def group_of_city(self, grouping: str) -> pd.DataFrame:
+        """Return city_id, group_name and is_reference of the cities that a grouping places."""
+        return self._groups.get(grouping, self.groups.iloc[:0])[["city_id", "group_name", "is_reference"]]
+
+    def reference_group(self, grouping: str) -> str | None:
+        """Return the group that the others are measured against; None if no city is in it."""
+        groups = self.group_of_city(grouping)
+        reference = groups.loc[groups["is_reference"].astype(bool), "group_name"]
+        return None if reference.empty else str(reference.iloc[0])
+
+    def _weighting(self, specification: Specification) -> Any:
+        weighting = self.weightings[
+            (self.weightings["measure"] == specification.measure)
+            & (self.weightings["weighting"] == specification.weighting)
+        ]
+        if weighting.empty:
+            raise SpecificationError(
+                f"regression_specifications.csv, {specification.specification_id}: no weighting "
+                f"{specification.weighting!r} of {specification.measure!r} in measure_weightings.csv."
+            )
+        return weighting.iloc[0]
+
+    def is_mechanical(self, specification: Specification) -> bool:
+        """Return whether the measure is scaled by an outcome."""
+        return bool(self._weighting(specification)["is_mechanical"])
 
     def series_of(self, specification: Specification) -> list[tuple[str, str]]:
-        """Return the (series, scope) pairs that a specification draws on, outcome first.
+        """Return the (series, scope) pairs that a specification draws on: the measure's, then the panel's variables.
 
         Raises
         ------
@@ -134,36 +279,27 @@ class Inputs:
             If the row names a variable, measure or weighting that the seeds do not list.
         """
         used: list[tuple[str, str]] = []
-        weighting = self.weightings[
-            (self.weightings["measure"] == specification.regressor)
-            & (self.weightings["weighting"] == specification.weighting)
-        ]
-        if weighting.empty:
-            raise SpecificationError(
-                f"regression_specifications.csv, {specification.specification_id}: no weighting "
-                f"{specification.weighting!r} of {specification.regressor!r} in measure_weightings.csv."
-            )
-        series_of_variable = dict(zip(self.variables["variable"], self.variables["series"], strict=True))
-        for variable in (specification.outcome, *specification.controls):
-            if variable not in series_of_variable:
+        of_variable = {row.variable: (row.series, row.scope) for row in self.variables.itertuples()}
+        for variable in specification.variables:
+            if variable not in of_variable:
                 raise SpecificationError(
                     f"regression_specifications.csv, {specification.specification_id}: "
                     f"{variable!r} is no variable of panel_variables.csv."
                 )
-            used.append((series_of_variable[variable], "total"))
+            used.append(of_variable[variable])
         count_scopes = set(zip(self.series["series"], self.series["scope"], strict=True))
-        measured = weighting.iloc[0]
-        for series in (measured["base_series"], measured["scaling_series"]):
+        weighting = self._weighting(specification)
+        for series in (weighting["base_series"], weighting["minus_series"], weighting["scaling_series"]):
             if pd.notna(series):
                 scope = specification.scope if (series, "total") not in count_scopes else "total"
                 used.insert(1, (series, scope))
-        return used
+        return list(dict.fromkeys(used))
 
     def undelivered(self, specification: Specification) -> list[str]:
         """Return the series that a specification needs and the extract set does not hold."""
         return [
             series if scope == "total" else f"{series} ({scope})"
-            for series, scope in dict.fromkeys(self.series_of(specification))
+            for series, scope in self.series_of(specification)
             if (series, scope) not in self._delivered
         ]
 
@@ -172,6 +308,22 @@ class Inputs:
         used = [self._delivered.get(key) for key in self.series_of(specification)]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
+    def warnings(self, specification: Specification) -> list[str]:
+        """Return the warnings of the gate about the series and years that a specification draws on."""
+        used = set(self.series_of(specification))
+        found = []
+        for text, rows in self._findings:
+            years_of: dict[str, list[int]] = {}
+            for row in rows:
+                inside = specification.first_year <= row["year"] <= specification.last_year
+                if inside and (row["series"], row["scope"]) in used:
+                    years_of.setdefault(row["series"], []).append(row["year"])
+            found += [
+                f"{series} {', '.join(str(year) for year in sorted(years))} breaks: {text}"
+                for series, years in years_of.items()
+            ]
+        return found
+
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
     """Return the specifications of a seed table, those of one estimator if it is named.
@@ -179,44 +331,73 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
     Raises
     ------
     SpecificationError
-        If a row names an estimator, transform, fixed effects or covariance that the package does not have.
+        If a row names an estimator, transform, fixed effects, covariance or option that the package does not have.
     """
-    return list(_read(table, estimator))
+    return [
+        _specification(row) for row in table.to_dict("records") if estimator is None or row["estimator"] == estimator
+    ]
 
 
-def _read(table: pd.DataFrame, estimator: str | None) -> Iterator[Specification]:
-    for row in table.to_dict("records"):
-        for column, allowed in (
-            ("estimator", ESTIMATORS),
-            ("transform", tuple(TRANSFORMS)),
-            ("fixed_effects", ("city year",)),
-            ("covariance", tuple(COVARIANCES)),
-        ):
-            if row[column] not in allowed:
-                raise SpecificationError(
-                    f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is "
-                    f"none of {', '.join(allowed)}."
-                )
-        if estimator is not None and row["estimator"] != estimator:
-            continue
-        yield Specification(
-            specification_id=row["specification_id"],
-            table_id=row["table_id"],
-            column_number=int(row["column_number"]),
-            is_headline=bool(row["is_headline"]),
-            estimator=row["estimator"],
-            outcome=row["outcome"],
-            regressor=row["regressor"],
-            transform=row["transform"],
-            weighting=row["weighting"],
-            scope=row["scope"],
-            controls=tuple(row["controls"].split()) if isinstance(row["controls"], str) else (),
-            first_year=int(row["first_year"]),
-            last_year=int(row["last_year"]),
-            fixed_effects=row["fixed_effects"],
-            covariance=row["covariance"],
-            substitutions=row["substitutions"] if isinstance(row["substitutions"], str) else "",
+def _specification(row: dict[str, Any]) -> Specification:
+    for column, allowed in (
+        ("estimator", ESTIMATORS),
+        ("transform", TRANSFORMS),
+        ("fixed_effects", FIXED_EFFECTS),
+        ("covariance", COVARIANCES),
+    ):
+        if row[column] not in allowed:
+            raise SpecificationError(
+                f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is "
+                f"none of {', '.join(allowed)}."
+            )
+    text = {name: value if isinstance(value, str) else "" for name, value in row.items()}
+    if row["fixed_effects"] == "city group-year" and not text["grouping"]:
+        raise SpecificationError(
+            f"regression_specifications.csv, {row['specification_id']}: year effects by group need a grouping."
         )
+    subsample, equals, group = text["subsample"].partition("=")
+    if subsample and not equals:
+        raise SpecificationError(
+            f"regression_specifications.csv, {row['specification_id']}, column subsample: {subsample!r} is not "
+            "grouping=group."
+        )
+    return Specification(
+        specification_id=row["specification_id"],
+        table_id=row["table_id"],
+        column_number=int(row["column_number"]),
+        reading=row["reading"],
+        is_headline=bool(row["is_headline"]),
+        estimator=row["estimator"],
+        outcome=row["outcome"],
+        regressor=row["regressor"],
+        transform=row["transform"],
+        weighting=row["weighting"],
+        scope=row["scope"],
+        controls=tuple(text["controls"].split()),
+        subsample=(subsample, group) if subsample else None,
+        grouping=text["grouping"] or None,
+        first_year=int(row["first_year"]),
+        last_year=int(row["last_year"]),
+        fixed_effects=row["fixed_effects"],
+        covariance=row["covariance"],
+        options=_options(row["specification_id"], row["estimator"], text["options"]),
+        substitutions=text["substitutions"],
+    )
+
+
+def _options(specification_id: str, estimator: str, text: str) -> Options:
+    kind, readers = ESTIMATORS[estimator]
+    chosen = {}
+    for pair in text.split():
+        name, _, value = pair.partition("=")
+        try:
+            chosen[name] = readers[name](value)
+        except (KeyError, ValueError) as error:
+            raise SpecificationError(
+                f"regression_specifications.csv, {specification_id}, column options: {pair!r} is no option of "
+                f"{estimator}; there are: {', '.join(readers)}."
+            ) from error
+    return kind(**chosen)
 
 
 def sample(specification: Specification, inputs: Inputs) -> Sample:
@@ -232,12 +413,15 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     missing_series = inputs.undelivered(specification)
     if missing_series:
         raise NotEstimable(f"Not delivered: {', '.join(missing_series)}.")
-    measure = inputs.measure(specification.regressor, specification.weighting, specification.scope)
-    measure = measure[["city_id", "year", TRANSFORMS[specification.transform], "missing_reason"]].rename(
-        columns={TRANSFORMS[specification.transform]: specification.regressor}
-    )
-    columns = ["city_id", "year", "province_id", specification.outcome, *specification.controls]
-    rows = inputs.panel[columns].merge(measure, on=["city_id", "year"], how="left", validate="one_to_one")
+    transformed = TRANSFORMS[specification.transform]
+    measure = inputs.measure(specification.measure, specification.weighting, specification.scope)
+    measure = measure[["city_id", "year", "weight", "scaling_value", transformed, "missing_reason"]]
+    measure = measure.rename(columns={transformed: specification.measure})
+    rows = inputs.panel[["city_id", "year", "province_id", *specification.variables]]
+    rows = rows.merge(measure, on=["city_id", "year"], how="left", validate="one_to_one")
+    for grouping in specification.groupings:
+        groups = inputs.group_of_city(grouping).set_index("city_id")["group_name"]
+        rows[grouping] = rows["city_id"].map(groups)
 
     losses: list[Loss] = []
 
@@ -247,21 +431,72 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
             losses.append(Loss(reason, variable, int(lost.sum())))
             rows = rows[~lost]
 
-    inside = rows["year"].between(specification.first_year, specification.last_year)
-    drop(~inside, "outside the years of the specification")
-    drop(rows[specification.outcome].isna(), "outcome missing", specification.outcome)
+    drop(~rows["year"].between(specification.first_year, specification.last_year), "outside the years")
+    if isinstance(specification.options, EventStudyOptions) and specification.options.endpoints == "dropped":
+        window = [EVENT_YEAR + end for end in EVENT_WINDOW]
+        drop(~rows["year"].between(*window), "outside the window of the event study")
+    for grouping in specification.groupings:
+        drop(rows[grouping].isna(), "no group", grouping)
+    if specification.subsample:
+        grouping, group = specification.subsample
+        drop(rows[grouping] != group, "outside the subsample", f"{grouping}={group}")
+    if specification.outcome != specification.measure:
+        drop(rows[specification.outcome].isna(), "outcome missing", specification.outcome)
     for reason in sorted(rows["missing_reason"].dropna().unique()):
-        drop(rows["missing_reason"] == reason, reason, specification.regressor)
-    drop(rows[specification.regressor].isna(), "log of zero", specification.regressor)
+        drop(rows["missing_reason"] == reason, reason, specification.measure)
+    drop(
+        rows[specification.measure].isna(),
+        UNDEFINED.get(specification.transform, "measure missing"),
+        specification.measure,
+    )
+    if isinstance(specification.options, DynamicPanelOptions):
+        return _dynamic_sample(specification, specification.options, rows, losses)
     for control in specification.controls:
         drop(rows[control].isna(), "control missing", control)
-    if rows.empty:
-        raise NotEstimable(
-            f"No city-year has all of {', '.join((specification.outcome, *specification.terms))} in "
-            f"{specification.first_year}-{specification.last_year}."
-        )
-    kept = rows.iloc[rows_without_singletons(*(pd.factorize(rows[name])[0] for name in ("city_id", "year")))]
+    _check_not_empty(rows, specification)
+    if specification.fixed_effects == "city group-year":
+        rows = rows.assign(period=rows[specification.grouping].astype(str) + " " + rows["year"].astype(str))
+    labels = (pd.factorize(rows[name])[0] for name in ("city_id", specification.period))
+    kept = rows.iloc[rows_without_singletons(*labels)]
     singletons = len(rows) - len(kept)
     if singletons:
         losses.append(Loss("singleton of a city or a year", None, singletons))
-    return Sample(kept.drop(columns="missing_reason"), tuple(losses), singletons)
+    return Sample(kept, pd.Series(True, index=kept.index), tuple(losses), singletons)
+
+
+def _dynamic_sample(
+    specification: Specification, options: DynamicPanelOptions, rows: pd.DataFrame, losses: list[Loss]
+) -> Sample:
+    """Tell observations of a dynamic panel from the rows that only lend them their lags."""
+    _check_not_empty(rows, specification)
+    estimated = pd.Series(True, index=rows.index)
+    lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
+
+    def lose(lost: pd.Series, reason: str, variable: str) -> None:
+        nonlocal estimated
+        count = int((estimated & lost).sum())
+        if count:
+            losses.append(Loss(reason, variable, count))
+            estimated = estimated & ~lost
+
+    for control in specification.controls:
+        lose(rows[control].isna(), "control missing", control)
+    lose(~_has_year_before(rows, rows), "no value a year before", lagged)
+    if options.equation == "difference":
+        lose(~_has_year_before(rows, rows[estimated]), "no observation a year before", lagged)
+    if not estimated.any():
+        raise NotEstimable(f"No city has {lagged} in two consecutive years.")
+    return Sample(rows, estimated, tuple(losses), 0)
+
+
+def _has_year_before(rows: pd.DataFrame, present: pd.DataFrame) -> pd.Series:
+    """Return for each row whether its city has a row of the year before among those present."""
+    before = pd.MultiIndex.from_arrays([rows["city_id"], rows["year"] - 1])
+    there = before.isin(pd.MultiIndex.from_arrays([present["city_id"], present["year"]]))
+    return pd.Series(np.asarray(there), index=rows.index)
+
+
+def _check_not_empty(rows: pd.DataFrame, specification: Specification) -> None:
+    if rows.empty:
+        named = ", ".join((specification.outcome, *specification.terms))
+        raise NotEstimable(f"No city-year has all of {named} in {specification.first_year}-{specification.last_year}.")

@@ -10,13 +10,16 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
-def numbers_in(sample: pd.DataFrame, column: str) -> Floats:
-    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name."""
+def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = False) -> Floats:
+    """Return a column as finite floats, shape (n,), or raise NotEstimable with the column's name.
+
+    Missing values are NaN where they may be, and a reason to raise elsewhere.
+    """
     try:
         values = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
-    unusable = int((~np.isfinite(values)).sum())
+    unusable = int((~np.isfinite(values) & ~(np.isnan(values) & may_be_missing)).sum())
     if unusable:
         raise NotEstimable(f"Column {column} has {unusable} missing or non-finite values.")
     return values

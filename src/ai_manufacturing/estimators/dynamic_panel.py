@@ -115,7 +115,8 @@ def fit(
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and period, in any order and with gaps; no missing values in the columns named below.
+        One row per entity and period, in any order and with gaps. A missing value is as good as a missing row for
+        what reads it: a row that lacks a regressor still lends its outcome to the lags of the next.
     outcome : str
         Column of the dependent variable.
     regressors : sequence of str
@@ -149,7 +150,7 @@ def fit(
     Raises
     ------
     NotEstimable
-        With a sentence, if: a column has missing, non-finite or non-numeric values, or periods are not whole
+        With a sentence, if: a column has infinite or non-numeric values or none at all, or periods are not whole
         numbers; an entity appears twice in a period; lag limits are not limits, or the outcome's lag has none; no
         entity has the consecutive periods a difference needs; a regressor is constant or a linear combination of
         earlier ones; there are fewer independent instruments than terms, or no more entities than terms, or the
@@ -316,7 +317,10 @@ def _on_grid(
 
     Returns a grid per column, shape (n, t), NaN where the sample has no row, and the periods, shape (t,).
     """
-    values = {column: numbers_in(sample, column) for column in columns}
+    values = {column: numbers_in(sample, column, may_be_missing=True) for column in columns}
+    empty = [column for column in columns if np.isnan(values[column]).all()]
+    if len(sample) and empty:
+        raise NotEstimable(f"Column {empty[0]} has no value.")
     entities, times = groups_in(sample, entity), numbers_in(sample, time)
     if len(sample) == 0:
         raise NotEstimable("The sample has no observations.")

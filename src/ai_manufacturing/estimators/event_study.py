@@ -10,7 +10,7 @@ from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
-from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
+from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit, UnclusteredErrors
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Endpoints = Literal["kept", "binned", "dropped"]
@@ -55,6 +55,8 @@ class EventStudyFit(FixedEffectsFit):
         Why there is none.
     treated_count, control_count : int
         Cities of either kind that the estimates rest on, after singletons are dropped.
+    unclustered : UnclusteredErrors
+        Errors that ignore that a city's years are alike, beside those of the fit.
     outside_window_count : int
         Rows of the sample outside the window: given terms of their own, pooled or dropped, as endpoints says.
     """
@@ -64,6 +66,7 @@ class EventStudyFit(FixedEffectsFit):
     pre_trend_reason: str | None
     treated_count: int
     control_count: int
+    unclustered: UnclusteredErrors
     outside_window_count: int
 
 
@@ -227,14 +230,10 @@ def fit(
     taken = [name for name in terms if name in (outcome, *controls)]
     if taken:
         raise ValueError(f"Column {taken[0]} has the name of a term of the event study.")
+    regressors = [*terms, *controls]
+    sample = sample.assign(**terms)
     estimated = fixed_effects.fit(
-        sample.assign(**terms),
-        outcome,
-        [*terms, *controls],
-        entity=entity,
-        time=time,
-        cluster=cluster,
-        covariance=covariance,
+        sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )
     pre_trend, reason = _pre_trend(estimated, [term(event_time) for event_time in times if event_time < 0])
     return EventStudyFit(
@@ -244,6 +243,7 @@ def fit(
         pre_trend_reason=reason,
         treated_count=int(cities[treated[kept]].nunique()),
         control_count=int(cities[~treated[kept]].nunique()),
+        unclustered=fixed_effects.unclustered_errors(sample, outcome, regressors, entity=entity, time=time),
         outside_window_count=int(outside.sum()),
     )
 

@@ -295,6 +295,61 @@ def fit(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class UnclusteredErrors:
+    """Errors that take all observations as independent, to be set beside clustered ones.
+
+    Attributes
+    ----------
+    iid, robust : ndarray, shape (k,)
+        Errors with one variance; with a variance of each observation's own (HC1).
+    iid_p_values, robust_p_values : ndarray, shape (k,)
+        Two-sided, from t(n-K); NaN where the error is zero.
+    """
+
+    iid: Floats
+    robust: Floats
+    iid_p_values: Floats
+    robust_p_values: Floats
+
+
+def unclustered_errors(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    *,
+    entity: str = "city_id",
+    time: str = "year",
+) -> UnclusteredErrors:
+    """Return the errors of fit with covariance "iid" and "robust", at the price of one projection.
+
+    Parameters, reasons for NotEstimable and formulas are those of fit.
+
+    Returns
+    -------
+    UnclusteredErrors
+        In the order of the regressors.
+    """
+    regression = partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
+    design = regression.design
+    bread = np.linalg.inv(design.T @ design)
+    slopes = bread @ (design.T @ regression.outcome)
+    residuals = regression.outcome - design @ slopes
+    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
+        residuals = np.zeros_like(residuals)
+    scores = (design * residuals[:, None]) @ bread
+    errors, p_values = [], []
+    for variances in (
+        residuals @ residuals / regression.degrees_of_freedom * np.diag(bread),
+        regression.factor * np.einsum("ij,ij->j", scores, scores),
+    ):
+        statistics = np.full(len(slopes), np.nan)
+        np.divide(np.abs(slopes), np.sqrt(variances), out=statistics, where=variances > 0)
+        errors.append(np.sqrt(variances) * regression.units)
+        p_values.append(2 * special.stdtr(regression.degrees_of_freedom, -statistics))
+    return UnclusteredErrors(*errors, *p_values)
+
+
 def partialled_out(
     sample: pd.DataFrame,
     outcome: str,

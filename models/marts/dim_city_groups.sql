@@ -1,0 +1,126 @@
+with
+
+panel as (
+    select * from {{ ref('fct_city_year_panel') }}
+),
+
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
+groupings as (
+    select * from {{ ref('city_groupings') }}
+),
+
+measured as (
+    select
+        extract_set,
+        city_id,
+        year,
+        gdp_100m_cny,
+        gdp_per_capita_cny,
+        secondary_share_of_gdp,
+        cast(ai_firm_count as double) as ai_firm_count
+    from panel
+),
+
+long_measured as (
+    select
+        extract_set,
+        city_id,
+        year,
+        variable,
+        value
+    from measured
+    unpivot (value for variable in (gdp_100m_cny, gdp_per_capita_cny, secondary_share_of_gdp, ai_firm_count))
+),
+
+valued as (
+    select
+        long_measured.extract_set,
+        groupings.grouping,
+        groupings.split,
+        groupings.reference_group,
+        long_measured.city_id,
+        long_measured.value
+    from groupings
+    inner join long_measured
+        on
+            groupings.variable = long_measured.variable
+            and groupings.year = long_measured.year
+),
+
+thresholds as (
+    select
+        grouping,
+        quantile_cont(value, 1.0 / 3) as first_tercile,
+        median(value) as median_value,
+        quantile_cont(value, 2.0 / 3) as second_tercile
+    from valued
+    group by grouping
+),
+
+split_by_value as (
+    select
+        valued.extract_set,
+        valued.grouping,
+        valued.reference_group,
+        valued.city_id,
+        valued.value,
+        case
+            when valued.split = 'median' and valued.value > thresholds.median_value then 'above'
+            when valued.split = 'median' then 'below'
+            when valued.split = 'terciles' and valued.value > thresholds.second_tercile then 'high'
+            when valued.split = 'terciles' and valued.value > thresholds.first_tercile then 'middle'
+            when valued.split = 'terciles' then 'low'
+            when valued.split = 'positive' and valued.value > 0 then 'positive'
+            when valued.split = 'positive' then 'none'
+            when
+                valued.split = 'largest five'
+                and row_number() over (
+                    partition by valued.grouping
+                    order by valued.value desc, valued.city_id asc
+                ) <= 5 then 'largest'
+            when valued.split = 'largest five' then 'others'
+        end as group_name
+    from valued
+    inner join thresholds on valued.grouping = thresholds.grouping
+),
+
+extract_sets as (
+    select distinct extract_set
+    from panel
+),
+
+split_by_region as (
+    select
+        extract_sets.extract_set,
+        groupings.grouping,
+        groupings.reference_group,
+        cities.city_id,
+        cast(null as double) as value,
+        cities.region as group_name
+    from groupings
+    cross join cities
+    cross join extract_sets
+    where groupings.variable = 'region'
+),
+
+grouped as (
+    select * from split_by_value
+    union all
+    select * from split_by_region
+),
+
+final as (
+    select
+        extract_set,
+        grouping,
+        city_id,
+        group_name,
+        group_name = reference_group as is_reference,
+        value
+    from grouped
+)
+
+select * from final

@@ -1,0 +1,137 @@
+with
+
+measures as (
+    select * from {{ ref('fct_ai_measure') }}
+    where scope = 'industry'
+),
+
+placebos as (
+    select * from {{ ref('est_placebo') }}
+    where status = 'estimated'
+),
+
+coefficients as (
+    select * from {{ ref('rpt_coefficients') }}
+    where
+        table_id = 'table_1'
+        and term = regressor
+),
+
+specifications as (
+    select * from {{ ref('regression_specifications') }}
+    where
+        table_id = 'table_1'
+        and covariance = 'city'
+        and transform = 'ln1p'
+        and scope = 'industry'
+        and grouping is null
+        and subsample is null
+),
+
+-- What the fixed ratio holds still: the AI share of every year, where both counts were delivered.
+shares as (
+    select
+        observed.extract_set,
+        observed.measure,
+        observed.city_id,
+        observed.year,
+        observed.measure_count as ai_count,
+        fixed.scaling_value as all_count,
+        observed.measure_count / nullif(fixed.scaling_value, 0) as ai_share,
+        fixed.weight as base_year_share
+    from measures as observed
+    inner join measures as fixed
+        on
+            observed.measure = fixed.measure
+            and observed.city_id = fixed.city_id
+            and observed.year = fixed.year
+    where
+        observed.weighting = 'observed'
+        and fixed.weighting = 'fixed_ratio'
+        and observed.measure_count is not null
+        and fixed.scaling_value is not null
+        and fixed.weight is not null
+),
+
+ranked as (
+    select
+        *,
+        rank() over (partition by measure, year order by ai_share)
+        + (count(*) over (partition by measure, year, ai_share) - 1) / 2 as share_rank,
+        rank() over (partition by measure, year order by base_year_share)
+        + (count(*) over (partition by measure, year, base_year_share) - 1) / 2 as base_year_share_rank
+    from shares
+    where ai_share is not null
+),
+
+years as (
+    select
+        extract_set,
+        measure,
+        year,
+        count(*) as city_count,
+        sum(ai_count) / sum(all_count) as national_share,
+        median(ai_share) as median_city_share,
+        -- Tied shares have their mean rank; ranks are halves, so their sums are exact.
+        corr(share_rank, base_year_share_rank) as rank_correlation_with_base_year
+    from ranked
+    group by extract_set, measure, year
+),
+
+slopes as (
+    select
+        coefficients.regressor as measure,
+        specifications.controls,
+        max(case when specifications.weighting = 'fixed_ratio' then coefficients.specification_id end)
+            as specification_id,
+        max(case when specifications.weighting = 'fixed_ratio' then coefficients.estimate end) as fixed_ratio_estimate,
+        max(case when specifications.weighting = 'fixed_ratio' then coefficients.std_error end)
+            as fixed_ratio_std_error,
+        max(case when specifications.weighting = 'observed' then coefficients.estimate end) as observed_estimate,
+        max(case when specifications.weighting = 'observed' then coefficients.std_error end) as observed_std_error
+    from coefficients
+    inner join specifications on coefficients.specification_id = specifications.specification_id
+    group by coefficients.regressor, specifications.controls
+),
+
+-- Both slopes with the same controls; the first set of controls that has both.
+compared as (
+    select
+        *,
+        row_number() over (partition by measure order by specification_id) as preference
+    from slopes
+    where
+        fixed_ratio_estimate is not null
+        and observed_estimate is not null
+),
+
+final as (
+    select
+        years.extract_set,
+        years.measure,
+        years.year,
+        years.city_count,
+        years.national_share,
+        years.median_city_share,
+        years.national_share / nullif(base_years.national_share, 0) as national_share_relative_to_base_year,
+        years.rank_correlation_with_base_year,
+        compared.specification_id,
+        compared.fixed_ratio_estimate,
+        compared.fixed_ratio_std_error,
+        compared.observed_estimate,
+        compared.observed_std_error,
+        placebos.placebo_mean,
+        placebos.p_value as placebo_p_value
+    from years
+    left join years as base_years
+        on
+            years.measure = base_years.measure
+            and base_years.year = {{ var('base_year') }}
+    left join compared
+        on
+            years.measure = compared.measure
+            and compared.preference = 1
+    left join placebos on compared.specification_id = placebos.specification_id
+)
+
+select * from final

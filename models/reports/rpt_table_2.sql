@@ -1,0 +1,1 @@
+{{ printed_table('table_2', column_count=3) }}

@@ -1,0 +1,1 @@
+{{ printed_table('table_3', column_count=6) }}

@@ -1,0 +1,1 @@
+{{ printed_table('table_4', column_count=4) }}

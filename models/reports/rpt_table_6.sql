@@ -1,0 +1,1 @@
+{{ printed_table('table_6', column_count=2) }}
