@@ -1,0 +1,33 @@
+"""The estimates of the default draw, by the files and dbt and by the route of benchmarks/replication.py."""
+
+import pandas as pd
+import pytest
+
+from ai_manufacturing import estimates, sample
+from benchmarks import replication
+from tests.python.conftest import Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+DEFAULT_SEED = 2020
+
+
+def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(sample_build: Build) -> None:
+    chosen = replication.default_specifications()
+    drawn = replication.inputs(sample.draw(DEFAULT_SEED))
+    columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
+    direct = estimates.coefficients(chosen, drawn).to_pandas()[columns]
+    built = sample_build.rows(
+        f"select {', '.join(columns)} from reports.rpt_coefficients "
+        "where reading = 'default' and table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"
+    )
+
+    assert direct["estimate"].notna().all()
+    keys = ["specification_id", "term"]
+    pd.testing.assert_frame_equal(
+        direct.set_index(keys).sort_index(),
+        pd.DataFrame(built, columns=columns).set_index(keys).sort_index(),
+        check_exact=False,
+        rtol=1e-8,
+        atol=0,
+    )
