@@ -260,7 +260,8 @@ def main() -> None:
     inside, missed = reproduction(compared)
     of_table_1 = pd.concat([compared[compared["table_id"] == "table_1"], against_printed(more)])
     bias, missed_too = monte_carlo(of_table_1)
-    print(f"""\
+    print(
+        f"""\
 # How often fresh samples reproduce the paper
 
 Seeds from {FIRST_SEED:,}, which are neither the default one nor those the true parameters were solved on; the package's
@@ -273,7 +274,9 @@ CPU time: {halfway - started:.0f} s for Tables 1 to 6 on {arguments.seeds} seeds
 
 {inside}
 {bias}
-{dynamic_panel(found)}""")
+{dynamic_panel(found)}""",
+        end="",
+    )
     if missed or missed_too:
         sys.exit(" ".join(missed + missed_too))
 
