@@ -244,8 +244,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100, help="seeds on which Tables 1 to 6 are estimated")
     parser.add_argument("--monte-carlo", type=int, default=500, help="seeds on which Table 1 is, the former included")
     arguments = parser.parse_args()
-    if not 2 <= arguments.seeds <= arguments.monte_carlo:
-        parser.error("--seeds is at least 2 and at most --monte-carlo.")
+    if not 2 <= arguments.seeds < arguments.monte_carlo:
+        parser.error("--seeds is at least 2 and less than --monte-carlo.")
 
     default = default_specifications()
     table_1 = [specification for specification in default if specification.table_id == "table_1"]
