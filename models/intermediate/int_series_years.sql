@@ -106,13 +106,6 @@ flow_rates as (
             and flow.year = stock.year
 ),
 
-relative_flow_rates as (
-    select
-        *,
-        flow_rate / nullif(max(flow_rate) over (partition by series, scope), 0) as flow_rate_share_of_highest
-    from flow_rates
-),
-
 final as (
     select
         compared.extract_set,
@@ -127,8 +120,7 @@ final as (
         compared.minimum_value,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
-        relative_flow_rates.flow_rate,
-        relative_flow_rates.flow_rate_share_of_highest,
+        flow_rates.flow_rate,
         headline_series.series is not null as is_headline,
         expected_coverage.series is not null as is_known_gap,
         expected_coverage.reason as known_gap_reason
@@ -138,11 +130,11 @@ final as (
         on
             compared.series = headline_series.series
             and compared.scope = headline_series.scope
-    left join relative_flow_rates
+    left join flow_rates
         on
-            compared.series = relative_flow_rates.series
-            and compared.scope = relative_flow_rates.scope
-            and compared.year = relative_flow_rates.year
+            compared.series = flow_rates.series
+            and compared.scope = flow_rates.scope
+            and compared.year = flow_rates.year
     left join expected_coverage
         on
             compared.series = expected_coverage.series

@@ -459,6 +459,8 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     labels = (pd.factorize(rows[name])[0] for name in ("city_id", specification.period))
     kept = rows.iloc[rows_without_singletons(*labels)]
     singletons = len(rows) - len(kept)
+    if kept.empty:
+        raise NotEstimable(f"All {singletons} city-years are alone in their city or year: no effect can be removed.")
     if singletons:
         losses.append(Loss("singleton of a city or a year", None, singletons))
     return Sample(kept, pd.Series(True, index=kept.index), tuple(losses), singletons)

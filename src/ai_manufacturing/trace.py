@@ -1,5 +1,6 @@
 """From an estimate back to the delivered file: what a specification used, and where a cell comes from."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,12 @@ class _Reader:
     def specification(self, specification_id: str) -> dict[str, Any]:
         found = self.rows("from seeds.regression_specifications where specification_id = ?", specification_id)
         if not found:
-            known = self.rows("select specification_id from seeds.regression_specifications order by all")
-            names = ", ".join(row["specification_id"] for row in known)
-            raise TraceError(f"No specification {specification_id!r}. There are: {names}.")
+            known = self.rows("select specification_id from seeds.regression_specifications")
+            close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)
+            raise TraceError(
+                f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
+                "all are in seeds.regression_specifications."
+            )
         return found[0]
 
     def city_id(self, city: str) -> str:
@@ -83,23 +87,29 @@ class _Reader:
 
     def specification_lines(self, specification: dict[str, Any]) -> list[str]:
         name = specification["specification_id"]
-        coefficients = self.rows("from reports.rpt_coefficients where specification_id = ?", name)
+        coefficients = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)
         if not coefficients:
             raise TraceError(f"reports.rpt_coefficients has no row of {name}: build it again.")
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
             f"extract set: {self._extract_set()}",
-            f"{specification['outcome']} on {specification['regressor']} ({specification['transform']}, "
-            f"{specification['weighting']}, {specification['scope']}) and "
-            f"{specification['controls'] or 'no controls'}; "
-            f"{specification['first_year']}-{specification['last_year']}, city and year effects, errors clustered by "
-            f"{specification['covariance']}",
+            f"{specification['estimator']}: {specification['outcome']} on {specification['regressor']} and "
+            f"{specification['controls'] or 'no controls'}; {_measure(specification)} is {specification['transform']}, "
+            f"{specification['weighting']}, {specification['scope']}; "
+            f"{specification['first_year']}-{specification['last_year']}, errors by {specification['covariance']}",
+        ]
+        lines += [
+            f"{name}: {specification[name]}" for name in ("subsample", "grouping", "options") if specification[name]
         ]
         if head["substitutions"]:
             lines.append(f"stands in: {head['substitutions']}")
-        if head["status"] != "estimated":
-            return [*lines, f"{head['status']}: {head['reason']}"]
+        if head["status"] == "not_estimable":
+            return [*lines, f"not_estimable: {head['reason']}"]
+        if head["status"] == "mechanical":
+            lines.append("mechanical: the regressor is made from the outcome")
+        if head["warnings"]:
+            lines.append(f"warning: {head['warnings']}")
         lines += [
             f"  {row['term']:<28} {row['estimate']:>12.6f}  ({row['std_error']:.6f})  "
             f"95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
@@ -107,7 +117,12 @@ class _Reader:
         ]
         lines.append(
             f"observations {head['observation_count']}, cities {head['city_count']}, "
-            f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
+            + (
+                f"instruments {head['instrument_count']}, Hansen p {head['hansen_p_value']:.4f}, "
+                f"AR(2) p {head['ar2_p_value']:.4f}"
+                if head["instrument_count"]
+                else f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
+            )
         )
         lines.append("lost from the panel, in this order:")
         lines += [
@@ -140,15 +155,21 @@ class _Reader:
             f"{'in' if sampled else 'not in'} the sample",
             f"extract set: {self._extract_set()}",
         ]
+        treatment = specification["regressor"] if specification["estimator"] == "event_study" else None
+        subsample = (specification["subsample"] or "").split("=")[0]
+        for grouping in filter(None, dict.fromkeys((subsample, specification["grouping"], treatment))):
+            groups = self.rows("from marts.dim_city_groups where grouping = ? and city_id = ?", grouping, city_id)
+            group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
+            lines.append(f"{grouping}: {group} (city_groupings.csv)")
         variables = [specification["outcome"], *(specification["controls"] or "").split()]
-        for variable in variables:
-            series = self.rows("select series from seeds.panel_variables where variable = ?", variable)[0]["series"]
-            lines.append(f"{variable} = {_number(panel[0][variable])}, the log of {series}")
-            lines += self._series_lines(series, "total", city_id, year)
+        for variable in variables[int(treatment is not None) :]:
+            drawn = self.rows("select series, scope from seeds.panel_variables where variable = ?", variable)[0]
+            lines.append(f"{variable} = {_number(panel[0][variable])}, from {drawn['series']}")
+            lines += self._series_lines(drawn["series"], drawn["scope"], city_id, year)
         return lines + self._measure_lines(specification, city_id, year)
 
     def _measure_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
-        key = (specification["regressor"], specification["weighting"])
+        key = (_measure(specification), specification["weighting"])
         measure = self.rows(
             "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
             *key,
@@ -159,14 +180,25 @@ class _Reader:
         weighting = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]
         base, scaling = weighting["base_series"], weighting["scaling_series"]
         base_year = measure["base_year"]
-        described = f"{specification['regressor']} = {_number(measure['measure_count'])}"
+        described = f"{key[0]} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"
         if scaling is None:
-            return [f"{described}: {base}", *self._series_lines(base, specification["scope"], city_id, year)]
+            counts = [base, *filter(None, [weighting["minus_series"]])]
+            lines = [f"{described}: {' less '.join(counts)}"]
+            for series in counts:
+                lines += self._series_lines(series, specification["scope"], city_id, year)
+            return lines
         scope = "total" if self._is_total(scaling) else specification["scope"]
-        lines = [f"{described}: {base} {base_year} / {scaling} {base_year} x {scaling} {year}"]
+        place = "" if weighting["scaling_area"] == "city" else " of the rest of the province"
+        lines = [f"{described}: {base} {base_year} / {scaling}{place} {base_year} x {scaling}{place} {year}"]
         lines += self._series_lines(base, specification["scope"], city_id, base_year)
+        if place:
+            lines.append(
+                f"  {scaling}{place} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "
+                "have a value in every year (marts.fct_city_year_panel)"
+            )
+            return lines
         for scaling_year in dict.fromkeys((base_year, year)):
             lines += self._series_lines(scaling, scope, city_id, scaling_year)
         return lines
@@ -243,6 +275,11 @@ class _Reader:
         described = self.rows("select distinct extract_set, extract_set_kind from raw.deliveries")[0]
         synthetic = described["extract_set_kind"] == "synthetic"
         return described["extract_set"] + (" (SYNTHETIC: invented numbers)" if synthetic else " (delivered files)")
+
+
+def _measure(specification: dict[str, Any]) -> str:
+    """Return the measure of a specification: the regressor, or the outcome of an event study."""
+    return specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
 
 
 def _number(value: float | None) -> str:

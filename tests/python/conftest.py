@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -70,6 +71,11 @@ class Build:
         """Query the warehouse as an analyst would."""
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
             return connection.execute(query, list(values)).fetchall()
+
+    def frame(self, query: str) -> pd.DataFrame:
+        """Query the warehouse into a DataFrame."""
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            return connection.execute(query).df()
 
     def value(self, query: str, *values: Any) -> Any:
         """Return the one value of a query."""

@@ -396,6 +396,17 @@ def test_a_gap_costs_the_rows_that_span_it_and_no_lag_reaches_across() -> None:
     )
 
 
+def test_a_row_without_a_regressor_still_lends_its_outcome_to_the_next() -> None:
+    """As in xtabond2: the level row of that year is lost, the one after it keeps its lag."""
+    data = random_panel(4, gaps=0).sort_values(["city_id", "year"])
+    hole = (data["city_id"] == 7) & (data["year"] == 2013)
+    whole = fit(data, "y", REGRESSORS, LIMITS)
+    without_control = fit(data.assign(x=data["x"].where(~hole)), "y", REGRESSORS, LIMITS)
+    without_row = fit(data[~hole], "y", REGRESSORS, LIMITS)
+    assert whole.observation_count - without_control.observation_count == 1
+    assert whole.observation_count - without_row.observation_count == 2
+
+
 def test_cities_without_a_usable_row_change_nothing() -> None:
     data = random_panel(4)
     lonely = pd.DataFrame(
@@ -511,13 +522,7 @@ def change(**columns: Callable[[pd.DataFrame], Any] | Any) -> Callable[[pd.DataF
 Case = tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str], dict[str, Any], dict[str, Any], str]
 DIFFERENCE = {"equation": "difference"}
 CASES: dict[str, Case] = {
-    "missing regressor": (
-        change(x=lambda d: d["x"].where(d.index != d.index[3])),
-        REGRESSORS,
-        LIMITS,
-        {},
-        "Column x has 1 missing or non-finite values.",
-    ),
+    "regressor never there": (change(x=np.nan), REGRESSORS, LIMITS, {}, "Column x has no value."),
     "infinite outcome": (
         change(y=lambda d: d["y"].where(d.index != d.index[3], np.inf)),
         REGRESSORS,

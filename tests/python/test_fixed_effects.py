@@ -18,6 +18,7 @@ from ai_manufacturing.estimators.fixed_effects import (
     cluster_factor,
     fit,
     unclustered_degrees_of_freedom,
+    unclustered_errors,
 )
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
@@ -245,6 +246,26 @@ def test_unclustered_errors_are_those_of_a_regression_on_all_dummies(seed: int, 
     np.testing.assert_allclose(ours.p_values, 2 * stats.t.sf(np.abs(t), n - k), rtol=1e-7)
     low, high = stats.t.interval(0.95, n - k, estimates[:3], errors)
     np.testing.assert_allclose((ours.conf_low, ours.conf_high), (low, high), rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_unclustered_errors_at_once_are_those_of_the_two_fits(seed: int) -> None:
+    data = random_panel(seed).assign(x1=lambda d: 1e4 * d["x1"])
+    both = unclustered_errors(data, "y", ["x1", "x2"])
+    for kind, errors, p_values in (
+        ("iid", both.iid, both.iid_p_values),
+        ("robust", both.robust, both.robust_p_values),
+    ):
+        ours = fit(data, "y", ["x1", "x2"], covariance=kind)
+        np.testing.assert_allclose(errors, ours.std_errors, rtol=1e-10)
+        np.testing.assert_allclose(p_values, ours.p_values, rtol=1e-8)
+
+
+def test_both_unclustered_errors_are_zero_where_the_fit_is_exact() -> None:
+    data = small_panel().assign(y=lambda d: 2 * d["x1"])
+    both = unclustered_errors(data, "y", ["x1"])
+    assert both.iid == both.robust == 0
+    assert np.isnan(both.iid_p_values).all()
 
 
 def test_the_kind_of_covariance_changes_nothing_but_the_errors() -> None:

@@ -1,6 +1,7 @@
 """The real public deliveries: figures, conservation, corrections, boundaries, and an estimate made twice."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,71 @@ def test_the_headline_estimate_is_the_same_from_the_files_by_another_route(
     )[0]
     assert estimated[2:] == (n, groups)
     assert estimated[:2] == pytest.approx((beta[0], errors[0]), rel=1e-8)
+
+
+def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(public_build: Build) -> None:
+    columns = dict(
+        public_build.rows(
+            "select table_id || '_col_' || column_number, status from reports.rpt_column_specifications "
+            "where table_id like 'table_%'"
+        )
+    )
+    estimated = {name for name, status in columns.items() if status != "not_estimable"}
+    assert estimated == {
+        "table_1_col_1", "table_2_col_1", "table_4_col_1", "table_4_col_2", "table_4_col_3", "table_4_col_4",
+        "table_5_col_1", "table_5_col_2", "table_5_col_3", "table_5_col_4",
+    }  # fmt: skip
+    assert columns["table_4_col_3"] == "mechanical"
+    silent = public_build.value(
+        "select count(*) from reports.rpt_coefficients where status = 'not_estimable' and reason is null"
+    )
+    assert silent == 0
+
+
+def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: Build) -> None:
+    found = public_build.value(
+        "select failing_rows from gates.gate_results where suite = 'series_years' and arguments like '%flow_rate%'"
+    )
+    flagged = {(row["series"], row["year"]) for row in json.loads(found)}
+    assert flagged == {("ai_firm_exit_count", year) for year in range(2010, 2017)}
+    warned = dict(
+        public_build.rows(
+            "select specification_id, max(warnings) from reports.rpt_coefficients where table_id = 'table_5' "
+            "and status = 'estimated' group by specification_id"
+        )
+    )
+    exits = "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a thousand"
+    assert warned["table_5_col_2_science_spending"].startswith(exits)
+    assert warned["table_5_col_3_science_spending"].startswith(exits)  # net entries hold them
+    assert warned["table_5_col_1_science_spending"] is None
+
+
+def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build, public_extracts: Path) -> None:
+    rows = public_build.rows(
+        "select year, national_share, rank_correlation_with_base_year, fixed_ratio_estimate, observed_estimate, "
+        "placebo_mean from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year"
+    )
+    assert [row[0] for row in rows] == list(range(2012, 2021))
+    # By hand from the files: AI firms of the units of 2020 over registered firms.
+    assert rows[0][1] == pytest.approx(0.0046, rel=0.02)
+    assert rows[-1][1] == pytest.approx(489_700 / 40_765_000, rel=0.01)
+    ranks = [row[2] for row in rows]
+    assert ranks == sorted(ranks)
+    assert ranks[0] < 0.7 < ranks[-1] == pytest.approx(1)
+    fixed, observed, placebo = rows[0][3:]
+    assert fixed == public_build.value(
+        "select estimate from reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'", HEADLINE
+    )
+    assert observed < fixed
+    # Anybody's weights give the slope: on these files the AI share carries next to nothing.
+    assert placebo == pytest.approx(fixed, rel=0.05)
+
+
+def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_build: Build) -> None:
+    rows = public_build.rows(
+        "select item_id, extract_set, substitutions from reports.rpt_replication_scorecard "
+        "where not is_reproduced and explaining_remark_number is null and item_kind = 'coefficient'"
+    )
+    assert {"table_4_1_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
+    assert {row[1] for row in rows} == {"public"}
+    assert all("stand in" in row[2] for row in rows)

@@ -1,0 +1,268 @@
+"""From specification rows to output rows: second routes, and what cannot be estimated."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing import estimates, specifications
+from ai_manufacturing.specifications import Inputs, SpecificationError
+from tests.python.conftest import PROJECT, Build
+
+SEED = PROJECT / "seeds/regression_specifications.csv"
+
+
+def read_inputs(build: Build) -> Inputs:
+    """Read the tables that specifications draw on from a built warehouse."""
+
+    def table(name: str) -> pd.DataFrame:
+        return build.frame(f"from {name}")
+
+    return Inputs(
+        panel=table("marts.fct_city_year_panel"),
+        measures=table("marts.fct_ai_measure"),
+        groups=table("marts.dim_city_groups"),
+        series=table("marts.dim_series"),
+        variables=table("seeds.panel_variables"),
+        weightings=table("seeds.measure_weightings"),
+        gate_results=table("gates.gate_results"),
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(sample_build: Build) -> Inputs:
+    return read_inputs(sample_build)
+
+
+def rows_of(*names: str, **changed: object) -> pd.DataFrame:
+    """Return rows of the seed, with columns changed."""
+    seed = pd.read_csv(SEED)
+    return seed[seed["specification_id"].isin(names)].assign(**changed)
+
+
+def estimated(rows: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
+    return estimates.coefficients(specifications.read(rows), inputs).to_pandas()
+
+
+def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
+    """Sweep out group means in turn until nothing moves."""
+    values = values - values.mean(axis=0)
+    while True:
+        before = values
+        for codes in groups:
+            sums = np.column_stack([np.bincount(codes, column) for column in values.T])
+            values = values - (sums / np.bincount(codes)[:, None])[codes]
+        if np.abs(values - before).max() <= 1e-13 * np.abs(values).max():
+            return values
+
+
+def plain_two_way(frame: pd.DataFrame, outcome: str, regressors: list[str], time: str, cluster: str) -> pd.DataFrame:
+    """Return slopes and clustered errors by numpy alone."""
+    city, year, group = (pd.factorize(frame[name])[0] for name in ("city_id", time, cluster))
+    within = demeaned(frame[[outcome, *regressors]].to_numpy(dtype=float), [city, year])
+    y, x = within[:, 0], within[:, 1:]
+    bread = np.linalg.inv(x.T @ x)
+    slopes = bread @ (x.T @ y)
+    scores = np.zeros((group.max() + 1, x.shape[1]))
+    np.add.at(scores, group, x * (y - x @ slopes)[:, None])
+    n, k, g = len(frame), len(regressors) + year.max() + 1, group.max() + 1
+    variance = g / (g - 1) * (n - 1) / (n - k) * bread @ (scores.T @ scores) @ bread
+    return pd.DataFrame({"term": regressors, "slope": slopes, "error": np.sqrt(np.diag(variance))})
+
+
+def agree_by_plain_numpy(build: Build) -> int:
+    """Compare every clustered two-way estimate of a warehouse with plain numpy; return how many were compared."""
+    inputs = read_inputs(build)
+    found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index("specification_id")
+    compared = 0
+    for specification in specifications.read(pd.read_csv(SEED)):
+        name = specification.specification_id
+        if name not in found.index or specification.covariance not in ("city", "province"):
+            continue
+        if specification.estimator == "dynamic_panel" or name == "table_4_col_3_ln":  # no two-way slope; an exact fit
+            continue
+        here = found.loc[[name]]
+        frame = specifications.sample(specification, inputs).rows.copy()
+        for term in here["term"]:
+            if ":" in term:
+                regressor, group = term.split(":")
+                frame[term] = frame[regressor] * (frame[specification.grouping] == group)
+            elif term not in frame.columns:
+                reference = inputs.reference_group(specification.regressor)
+                time = int(here.loc[here["term"] == term, "event_time"].iloc[0]) + 2016
+                years = frame["year"]
+                if "binned" in name:
+                    years = years.clip(2011, 2019)
+                frame[term] = ((frame[specification.regressor] != reference) & (years == time)).astype(float)
+        plain = plain_two_way(
+            frame, specification.outcome, list(here["term"]), specification.period, f"{specification.covariance}_id"
+        )
+        assert here["estimate"].to_numpy() == pytest.approx(plain["slope"].to_numpy(), rel=1e-8, abs=1e-12), name
+        assert here["std_error"].to_numpy() == pytest.approx(plain["error"].to_numpy(), rel=1e-8, abs=1e-12), name
+        compared += 1
+    return compared
+
+
+@pytest.mark.xdist_group("sample")
+def test_plain_numpy_gives_the_estimates_of_the_sample(sample_build: Build) -> None:
+    assert agree_by_plain_numpy(sample_build) > 120
+
+
+@pytest.mark.xdist_group("public")
+def test_plain_numpy_gives_the_estimates_of_the_public_set(public_build: Build) -> None:
+    assert agree_by_plain_numpy(public_build) > 40
+
+
+@pytest.mark.xdist_group("sample")
+def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build, inputs: Inputs) -> None:
+    lost = sample_build.value(
+        "select observation_count from estimates.observation_losses "
+        "where specification_id = 'table_5_col_3' and reason = 'log of one plus a value of -1 or less'"
+    )
+    net = inputs.measure("ai_firm_net_entries", "observed", "industry")
+    placed = net["city_id"].isin(inputs.group_of_city("secondary_dominant")["city_id"])
+    assert lost == int((net.loc[placed, "measure_count"] <= -1).sum()) > 0
+
+
+A_FEW = (
+    "table_1_col_1",
+    "table_1_col_2",
+    "table_1_col_1_province",
+    "table_1_col_2_ln1p",
+    "table_4_col_4",
+    "table_5_col_1",
+    "table_6_col_1",
+    "table_6_col_2",
+    "heterogeneity_income_median",
+    "heterogeneity_region_group_years",
+)
+
+
+def one_city(inputs: Inputs) -> Inputs:
+    return replace(inputs, panel=inputs.panel[inputs.panel["city_id"] == "440300"])
+
+
+def one_year(inputs: Inputs) -> Inputs:
+    return replace(inputs, panel=inputs.panel[inputs.panel["year"] == 2015])
+
+
+def no_city(inputs: Inputs) -> Inputs:
+    return replace(
+        inputs, panel=inputs.panel.iloc[:0], measures=inputs.measures.iloc[:0], groups=inputs.groups.iloc[:0]
+    )
+
+
+@pytest.mark.xdist_group("sample")
+@pytest.mark.parametrize(
+    ("degenerate", "reason"),
+    [
+        (one_city, "alone in their city or year|there are 1 for"),
+        (one_year, "alone in their city or year|two consecutive years"),
+        (no_city, "No city-year has all of"),
+    ],
+)
+def test_a_sample_that_is_too_small_is_a_row_with_the_reason(
+    degenerate: Callable[[Inputs], Inputs], reason: str, inputs: Inputs
+) -> None:
+    found = estimated(rows_of(*A_FEW), degenerate(inputs))
+    assert list(found["status"]) == ["not_estimable"] * len(A_FEW)
+    assert found["reason"].str.contains(reason).all(), found["reason"].tolist()
+    assert found["estimate"].isna().all()
+
+
+@pytest.mark.xdist_group("sample")
+def test_patents_that_are_all_zero_are_rows_with_the_reason(inputs: Inputs) -> None:
+    measures = inputs.measures.copy()
+    patents = measures["measure"].str.startswith("ai_patent")
+    measures.loc[patents, ["measure_count", "measure_10k", "ln1p_measure", "asinh_measure", "weight"]] = 0.0
+    measures.loc[patents, "ln_measure"] = np.nan
+    names = ("table_1_col_2", "table_1_col_2_ln1p", "table_6_col_1", "table_6_col_2", "table_1_col_1")
+    found = estimated(rows_of(*names), replace(inputs, measures=measures)).set_index("specification_id")
+    reasons = found["reason"].dropna().to_dict()
+    assert "No city-year has all of" in reasons["table_1_col_2"]
+    assert "does not vary" in reasons["table_1_col_2_ln1p"]
+    assert "does not vary" in reasons["table_6_col_1"]
+    assert "No city-year has all of" in reasons["table_6_col_2"]
+    assert set(found.loc[["table_1_col_1"], "status"]) == {"estimated"}
+
+
+@pytest.mark.xdist_group("sample")
+def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(inputs: Inputs) -> None:
+    groups = inputs.groups.copy()
+    treated = (groups["grouping"] == "secondary_dominant") & ~groups["is_reference"]
+    one = treated & (groups["city_id"] == groups.loc[treated, "city_id"].iloc[0])
+    for left, reason in ((treated & False, "The sample has no treated city."), (one, "Only city_id .* has treated")):
+        kept = groups[~treated | left]
+        found = estimated(rows_of("table_5_col_1"), replace(inputs, groups=kept))
+        assert list(found["status"]) == ["not_estimable"]
+        assert found["reason"].str.contains(reason).all()
+
+
+@pytest.mark.xdist_group("sample")
+def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
+    rows = rows_of(
+        "table_1_col_1", controls="ln_registered_population ln_gdp_per_registered_resident", outcome="ln_gdp"
+    )
+    identity = estimated(rows, inputs)
+    assert list(identity["status"].unique()) == ["estimated"]
+    assert identity["p_value"].isna().all()  # the controls hold the outcome: exact, and so no error
+
+    doubled = replace(
+        inputs, panel=inputs.panel.assign(ln_unit_employment=2 * inputs.panel["ln_registered_population"])
+    )
+    found = estimated(rows_of("table_1_col_1", "table_4_col_4", "table_5_col_1"), doubled)
+    assert list(found["status"]) == ["not_estimable"] * 3
+    assert found["reason"].str.contains("ln_unit_employment").all()
+
+
+@pytest.mark.xdist_group("sample")
+def test_an_unplaced_subsample_is_a_row_with_the_reason(inputs: Inputs) -> None:
+    found = estimated(rows_of("heterogeneity_region_east", subsample="region=atlantis"), inputs)
+    assert list(found["status"]) == ["not_estimable"]
+    found = estimated(rows_of("heterogeneity_income_median"), replace(inputs, groups=inputs.groups.iloc[:0]))
+    assert list(found["reason"].str.contains("No city-year")) == [True]
+
+
+@pytest.mark.xdist_group("sample")
+def test_splits_with_all_slopes_free_are_the_pooled_regression(inputs: Inputs) -> None:
+    """With year effects by group and no controls, slope plus difference is the slope of the split sample."""
+    pooled = estimated(rows_of("heterogeneity_region_group_years", controls=""), inputs).set_index("term")["estimate"]
+    for group in ("central", "west", "northeast"):
+        split = estimated(rows_of(f"heterogeneity_region_{group}", controls=""), inputs)["estimate"].iloc[0]
+        assert pooled["ai_firms"] + pooled[f"ai_firms:{group}"] == pytest.approx(split, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"estimator": "ols"}, "column estimator: 'ols' is none of fixed_effects"),
+        ({"transform": "log"}, "column transform: 'log' is none of level, ln, ln1p, asinh"),
+        ({"covariance": "region"}, "column covariance: 'region'"),
+        ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
+        ({"options": "endpoints=binned"}, "'endpoints=binned' is no option of fixed_effects; there are: placebo"),
+        ({"options": "placebo=many"}, "'placebo=many'"),
+        ({"estimator": "dynamic_panel", "options": "lags=2"}, "'lags=2' is no option of dynamic_panel"),
+        ({"subsample": "five_largest"}, "'five_largest' is not grouping=group"),
+    ],
+)
+def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:
+    with pytest.raises(SpecificationError, match=message) as raised:
+        specifications.read(rows_of("table_1_col_1").assign(**changed))
+    assert "table_1_col_1" in str(raised.value)
+
+
+@pytest.mark.xdist_group("sample")
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"weighting": "by_hand"}, "no weighting 'by_hand' of 'ai_firms' in measure_weightings.csv"),
+        ({"controls": "ln_weather"}, "'ln_weather' is no variable of panel_variables.csv"),
+    ],
+)
+def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
+    changed: dict[str, str], message: str, inputs: Inputs
+) -> None:
+    with pytest.raises(SpecificationError, match=message):
+        estimated(rows_of("table_1_col_1").assign(**changed), inputs)

@@ -1,0 +1,271 @@
+"""What the reports say of the sample: tables as printed, the scorecard, the remarks, and the figure."""
+
+import csv
+import math
+from typing import Any
+
+import pytest
+
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+
+def published() -> list[dict[str, str]]:
+    with (PROJECT / "seeds/published_estimates.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def estimate(build: Build, specification: str, term: str, column: str = "estimate") -> Any:
+    return build.value(
+        f"select {column} from reports.rpt_coefficients where specification_id = ? and term = ?", specification, term
+    )
+
+
+def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is_explained(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select item_id, is_reproduced, explaining_remark_number, status from reports.rpt_replication_scorecard "
+        "where item_kind = 'coefficient'"
+    )
+    assert len(rows) == len(published()) == 56
+    assert sum(inside for _, inside, _, _ in rows) >= 48
+    remarks = dict(
+        sample_build.rows("select remark_number, count(value) from reports.rpt_paper_remarks group by remark_number")
+    )
+    for item, inside, remark, _ in rows:
+        assert inside or remarks[remark] > 0, item
+    # The two that no sample can give, each by its own remark.
+    explained = {item: remark for item, inside, remark, _ in rows if not inside}
+    assert explained["table_4_3_ai_firms"] == 4
+    assert explained["table_4_4_ai_firms"] == 3
+    assert ("table_4_3_ai_firms", "mechanical") in {(item, status) for item, _, _, status in rows}
+
+
+def test_the_printed_facts_are_exact(sample_build: Build) -> None:
+    facts = sample_build.rows(
+        "select item_id, printed_text, round(estimated_value, 1), is_reproduced from reports.rpt_replication_scorecard "
+        "where item_kind = 'fact' order by item_id"
+    )
+    assert facts == [
+        ("cities_100_to_200", "4", 4.0, True),
+        ("cities_1_to_100", "170", 170.0, True),
+        ("cities_over_200", "1", 1.0, True),
+        ("cities_single_digit", "124", 124.0, True),
+        ("cities_zero", "192", 192.0, True),
+        ("shenzhen_ai_firms", "643", 643.0, True),
+        ("shenzhen_share", "22", 22.0, True),
+        ("top5_share", "41.5", 41.5, True),
+    ]
+
+
+def test_the_scorecard_compares_digits_as_printed(sample_build: Build) -> None:
+    printed, error, stars, value, largest, smallest, same_sign, same_stars = sample_build.rows(
+        "select printed_text, printed_std_error_text, printed_stars, estimated_value, "
+        "difference_in_largest_printed_errors, difference_in_smallest_printed_errors, is_same_sign, is_same_stars "
+        "from reports.rpt_replication_scorecard where item_id = 'table_1_1_ai_firms'"
+    )[0]
+    assert (printed, error, stars, same_sign, same_stars) == ("0.125", "0.01", "***", True, True)
+    assert value == estimate(sample_build, "table_1_col_1", "ai_firms")
+    # An error printed as .01 lies between .005 and .015.
+    assert (largest, smallest) == pytest.approx(((value - 0.125) / 0.015, (value - 0.125) / 0.005))
+    undefined = sample_build.rows(
+        "select printed_std_error_text, difference_in_largest_printed_errors from reports.rpt_replication_scorecard "
+        "where table_id = 'table_1' and column_number > 1"
+    )
+    assert undefined == [("0.00", None), ("0.00", None)]
+    assert sample_build.value("select count(distinct extract_set) from reports.rpt_replication_scorecard") == 1
+
+
+def test_a_miss_is_chance_only_where_one_of_all_intervals_may_lie_so_far(sample_build: Build) -> None:
+    for item, printed, value, error, remark in sample_build.rows(
+        "select item_id, cast(printed_text as double), estimated_value, std_error, explaining_remark_number "
+        "from reports.rpt_replication_scorecard where status = 'estimated' and item_kind = 'coefficient' "
+        "and not is_reproduced and table_id <> 'table_4'"
+    ):
+        p_value = math.erfc(abs(printed - value) / error / math.sqrt(2))
+        assert (remark == 11) == (p_value * 55 > 0.05), item
+
+
+def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sample_build: Build) -> None:
+    """Tables 1 to 4; the counts of Tables 5 and 6 no transform gives (truth.py)."""
+    counts = sample_build.rows(
+        "select printed_observation_count, observation_count from reports.rpt_replication_scorecard "
+        "where table_id <= 'table_4' order by item_id"
+    )
+    assert len(counts) == 16
+    assert all(counted == pytest.approx(printed, rel=0.001) for printed, counted in counts)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "lines"),
+    [("1", 3, 6), ("2", 3, 6), ("3", 6, 6), ("4", 4, 4), ("5", 3, 20), ("6", 2, 20)],
+)
+def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, sample_build: Build) -> None:
+    shown = ", ".join(f"column_{number}" for number in range(1, columns + 1))
+    rows = sample_build.rows(f"select label_en, label_zh, {shown} from reports.rpt_table_{table} order by row_number")
+    assert all(any(row[2:]) for row in rows)
+    assert all(row[0] and row[1] for row in rows[lines:])
+    for printed in (row for row in published() if row["table_id"] == f"table_{table}"):
+        specification = f"table_{table}_col_{printed['column_number']}"
+        value = estimate(sample_build, specification, printed["term"])
+        cells = [row[1 + int(printed["column_number"])] for row in rows[:lines]]
+        assert any(cell and cell.rstrip("*") == f"{value:.3f}" for cell in cells), (specification, printed["term"])
+    labels = [row[0] for row in rows]
+    assert labels[lines] == "Controls"
+    assert "Specification" in labels
+
+
+def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_build: Build) -> None:
+    lines = dict(sample_build.rows("select label_en, column_4 from reports.rpt_table_4 where label_en <> ''"))
+    assert int(lines["Instruments"]) == estimate(sample_build, "table_4_col_4", "ai_firms", "instrument_count")
+    assert lines["AR(2), p"] == f"{estimate(sample_build, 'table_4_col_4', 'ai_firms', 'ar2_p_value'):.3f}"
+    assert lines["Hansen, p"] == f"{estimate(sample_build, 'table_4_col_4', 'ai_firms', 'hansen_p_value'):.3f}"
+    assert lines["Observations"] == "2600"
+    mechanical = dict(sample_build.rows("select label_en, column_3 from reports.rpt_table_4"))
+    assert mechanical["The regressor holds the outcome"] == "yes"
+
+
+def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
+    warned = dict(
+        sample_build.rows(
+            "select specification_id, warnings from reports.rpt_coefficients "
+            "where estimator = 'dynamic_panel' and term = 'ai_firms'"
+        )
+    )
+    for name, text in warned.items():
+        ar2, hansen, instruments, cities = sample_build.rows(
+            "select ar2_p_value, hansen_p_value, instrument_count, city_count from reports.rpt_coefficients "
+            "where specification_id = ? and term = 'ai_firms'",
+            name,
+        )[0]
+        assert ("AR(2) rejects" in (text or "")) == (ar2 < 0.05), name
+        assert ("Hansen rejects" in (text or "")) == (hansen < 0.05), name
+        assert ("more instruments" in (text or "").lower()) == (instruments > cities), name
+    assert "AR(2) rejects" in warned["table_4_col_4_lag_of_measure"]
+
+
+def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select outcome, event_time, year, estimate, conf_low, is_omitted, printed_estimate "
+        "from reports.rpt_figure_1 order by outcome, event_time"
+    )
+    for outcome, column, before5 in (
+        ("ai_firm_entries", "table_5_col_1", -0.056),
+        ("ai_firm_exits", "table_5_col_2", 0.013),
+    ):
+        points = [row[1:] for row in rows if row[0] == outcome]
+        assert [(event_time, year) for event_time, year, *_ in points] == [(j, 2016 + j) for j in range(-6, 5)]
+        assert [point[2:4] for point in points if point[4]] == [(0.0, None)]
+        assert points[5][0] == -1
+        assert points[1][5] == before5
+        assert points[0][5] is None  # 2010 is estimated and not printed
+        assert points[9][2] == estimate(sample_build, column, "after3")
+
+
+def figures(build: Build, remark: int) -> dict[str, float]:
+    return dict(build.rows("select figure, value from reports.rpt_paper_remarks where remark_number = ?", remark))
+
+
+def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
+    identity = figures(sample_build, 1)
+    assert identity["difference between the two slopes"] < 1e-10
+    assert identity["slope of log M_AI"] == estimate(sample_build, "table_1_col_1_ln", "ai_firms")
+
+    placebo = figures(sample_build, 2)
+    assert placebo["draws"] == 999
+    assert placebo["slope with own weights"] == pytest.approx(
+        estimate(sample_build, "table_1_col_1", "ai_firms"), rel=1e-9
+    )
+    assert placebo["2.5 % quantile with permuted weights"] < placebo["mean slope with permuted weights"]
+
+    mechanical = figures(sample_build, 4)
+    assert mechanical["slope scaled by GDP, in logs"] == pytest.approx(1, abs=1e-9)
+    assert estimate(sample_build, "table_4_col_3_ln", "ai_firms", "p_value") is None
+
+    pre_trend = figures(sample_build, 6)
+    assert pre_trend["applications: joint p of the years before"] == estimate(
+        sample_build, "table_6_col_1", "before5", "joint_p_value"
+    )
+    r2 = figures(sample_build, 7)
+    assert r2["R2 with effects"] > 0.97 > 0.5 > r2["R2 within"]
+
+    size = figures(sample_build, 9)
+    # The sample has no effect of size on entries: what shows is the acceleration of large cities.
+    assert size["entries 2019, treated by size"] > 0.12
+
+    provinces = figures(sample_build, 10)
+    assert provinces["error clustered by province"] == estimate(
+        sample_build, "table_1_col_1_province", "ai_firms", "std_error"
+    )
+    chance = figures(sample_build, 11)
+    assert chance["printed coefficients"] == 56
+    assert chance["outside and not explained"] == 0
+    assert sample_build.value("select count(*) from reports.rpt_paper_remarks where statement_zh is null") == 0
+
+
+def test_all_readings_of_table_1_column_1_are_one_query(sample_build: Build) -> None:
+    readings = sample_build.rows(
+        "select reading, estimate from reports.rpt_coefficients "
+        "where table_id = 'table_1' and column_number = 1 and term = regressor and status = 'estimated'"
+    )
+    assert {
+        "default", "level", "log", "manufacturing only", "observed yearly", "no controls", "resident population",
+        "clustered by province", "iid errors", "robust errors",
+    } <= {reading for reading, _ in readings}  # fmt: skip
+    one_population = estimate(sample_build, "table_4_col_1_registered", "ai_firms")
+    assert one_population == pytest.approx(estimate(sample_build, "table_1_col_1", "ai_firms"), rel=1e-10)
+
+
+def test_event_studies_show_three_kinds_of_errors(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select std_error, std_error_iid, std_error_robust from reports.rpt_coefficients "
+        "where specification_id = 'table_6_col_1' and event_time is not null"
+    )
+    # A balanced panel without controls: the homoskedastic error is one number, as Table 5 prints it.
+    assert len({round(iid, 12) for _, iid, _ in rows}) == 1
+    assert len({round(clustered, 12) for clustered, _, _ in rows}) == len(rows)
+    assert all(robust > 0 for *_, robust in rows)
+
+
+def test_channels_stand_beside_table_1(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select regressor, gdp_estimate, secondary_value_added_estimate, secondary_employment_estimate, "
+        "manufacturing_employment_estimate, secondary_share_estimate from reports.rpt_mechanisms order by regressor"
+    )
+    assert [row[0] for row in rows] == ["ai_firms", "ai_patent_applications", "ai_patent_grants"]
+    for number, (measure, gdp, secondary, employment, manufacturing, share) in enumerate(rows, start=1):
+        assert gdp == estimate(sample_build, f"table_1_col_{number}", measure)
+        assert secondary == estimate(sample_build, f"table_2_col_{number}", measure)
+        assert employment == estimate(sample_build, f"table_3_col_{number}", measure)
+        assert manufacturing == estimate(sample_build, f"table_3_col_{number + 3}", measure)
+        assert share == pytest.approx(secondary - gdp)
+
+
+def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select group_name, split_sample_estimate, difference, difference_p_value, joint_p_value, is_reference "
+        "from reports.rpt_heterogeneity where specification_id = 'heterogeneity_income_median' order by group_name"
+    )
+    (above, below) = rows
+    assert (above[0], below[0], below[5]) == ("above", "below", True)
+    assert above[2] > 0
+    assert above[3] < 0.001  # the sample's high-income difference is .12
+    assert above[3] == pytest.approx(above[4], rel=1e-9)  # one restriction: F is t squared
+    assert below[2] is None
+    groups = sample_build.value(
+        "select count(*) from reports.rpt_heterogeneity where specification_id like 'heterogeneity_region%' "
+        "and joint_df1 = 3 and joint_p_value is not null"
+    )
+    assert groups == 16  # four regions, two kinds of year effects, with R&D personnel and with science spending
+
+
+def test_the_fixed_ratio_is_tested_against_the_yearly_ratio(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select year, national_share_relative_to_base_year, rank_correlation_with_base_year, fixed_ratio_estimate, "
+        "observed_estimate from reports.rpt_fixed_ratio_test where measure = 'ai_firms' order by year"
+    )
+    assert [row[0] for row in rows] == list(range(2010, 2021))
+    assert rows[-1][1:3] == (1.0, pytest.approx(1.0))
+    assert all(row[2] < 1 for row in rows[:-1])
+    assert {row[3] for row in rows} == {estimate(sample_build, "table_1_col_1", "ai_firms")}
+    assert {row[4] for row in rows} == {estimate(sample_build, "table_1_col_1_observed", "ai_firms")}
