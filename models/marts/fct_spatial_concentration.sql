@@ -64,8 +64,7 @@ final as (
         case
             when national_count > 0
                 then
-                    2 * sum(place_from_below * measure_count) / (city_count * national_count)
-                    - (city_count + 1) / city_count
+                    sum((2 * place_from_below - city_count - 1) * measure_count) / (city_count * national_count)
         end as gini,
         case
             when national_count > 0

@@ -7,8 +7,17 @@ distribution as (
         and year = 2020
 ),
 
+failures as (
+    select * from {{ ref('gate_results') }}
+    where
+        severity = 'critical'
+        and not success
+),
+
+-- What the gate holds back has no report either.
 classes as (
     select * from {{ ref('spatial_classes') }}
+    where (select count(*) from failures) = 0
 ),
 
 facts as (
@@ -28,7 +37,7 @@ members as (
         distribution.measure_count,
         distribution.national_share,
         row_number() over (
-            partition by classes.class order by distribution.measure_count desc, distribution.city_id
+            partition by classes.class order by distribution.measure_count desc, distribution.city_id asc
         ) as place
     from distribution
     inner join classes
@@ -65,7 +74,7 @@ shares as (
         *,
         sum(case when not is_subset then ai_firm_count end) over () as national_count,
         sum(case when not is_subset then ai_firm_count end) over (
-            order by minimum desc, is_subset
+            order by minimum desc, is_subset asc
             rows between unbounded preceding and current row
         ) as cumulative_count
     from filled
@@ -73,7 +82,7 @@ shares as (
 
 final as (
     select
-        cast(row_number() over (order by shares.minimum desc, shares.is_subset) as integer) as row_number,
+        cast(row_number() over (order by shares.minimum desc, shares.is_subset asc) as integer) as row_number,
         shares.class,
         shares.label_en,
         shares.label_zh,
