@@ -25,7 +25,7 @@ cells as (
         sum(distribution.measure_count) over regional as region_count,
         sum(distribution.measure_count) over national as national_count,
         row_number() over (national order by distribution.measure_count, distribution.city_id) as place_from_below,
-        row_number() over (national order by distribution.measure_count desc, distribution.city_id) as place
+        row_number() over (national order by distribution.measure_count desc, distribution.city_id asc) as place
     from distribution
     inner join coordinates on distribution.city_id = coordinates.city_id
     window

@@ -24,9 +24,19 @@ facts as (
     select * from {{ ref('published_facts') }}
 ),
 
+series as (
+    select * from {{ ref('dim_series') }}
+    where
+        series = 'ai_firm_count'
+        and scope = 'industry'
+),
+
+-- One row, with nulls where AI firms were not delivered.
 extract_sets as (
-    select max(extract_set) as extract_set
-    from distribution
+    select
+        max(extract_set) as extract_set,
+        max(substitution) as substitutions
+    from series
 ),
 
 members as (
@@ -61,6 +71,7 @@ filled as (
     select
         classes.*,
         extract_sets.extract_set,
+        extract_sets.substitutions,
         case when extract_sets.extract_set is not null then coalesce(by_class.unit_count, 0) end as unit_count,
         case when extract_sets.extract_set is not null then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
         case when classes.minimum >= 100 then by_class.largest_cities_zh end as largest_cities_zh
@@ -96,6 +107,7 @@ final as (
             when not shares.is_subset then shares.cumulative_count / nullif(shares.national_count, 0)
         end as cumulative_share,
         cumulative_shares.value / 100 as printed_cumulative_share,
+        shares.substitutions,
         shares.extract_set
     from shares
     left join facts as units on shares.unit_fact_id = units.fact_id

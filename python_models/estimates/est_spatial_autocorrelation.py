@@ -5,4 +5,10 @@ from ai_manufacturing.estimators import spatial
 def model(dbt, session):
     dbt.config(materialized="table")
     gates.require(dbt.ref("gate_results").df())
-    return spatial.global_autocorrelation(dbt.ref("fct_ai_measure").df(), dbt.ref("city_coordinates").df())
+    tables = spatial.Tables(
+        measures=dbt.ref("fct_ai_measure").df(),
+        coordinates=dbt.ref("city_coordinates").df(),
+        weightings=dbt.ref("measure_weightings").df(),
+        series=dbt.ref("dim_series").df(),
+    )
+    return spatial.global_autocorrelation(tables)

@@ -1,7 +1,7 @@
 """Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,7 @@ GLOBAL = pa.schema(
         ("permutation_count", pa.int32()),
         ("city_count", pa.int32()),
         ("neighbour_count", pa.int32()),
+        ("substitutions", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("extract_set", pa.string()),
@@ -52,6 +53,7 @@ LOCAL = pa.schema(
         ("permutation_count", pa.int32()),
         ("city_count", pa.int32()),
         ("neighbour_count", pa.int32()),
+        ("substitutions", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("extract_set", pa.string()),
@@ -202,15 +204,33 @@ def local_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATION
     )
 
 
-def global_autocorrelation(measures: pd.DataFrame, coordinates: pd.DataFrame) -> pa.Table:
-    """Compute Moran's I of log(1 + count) for each measure and year.
+class Tables(NamedTuple):
+    """What the estimates are made of, as in the warehouse.
 
-    Parameters
+    Attributes
     ----------
     measures : DataFrame
         marts.fct_ai_measure.
     coordinates : DataFrame
         seeds.city_coordinates.
+    weightings : DataFrame
+        seeds.measure_weightings, for the series behind a measure.
+    series : DataFrame
+        marts.dim_series, for what stands in for what.
+    """
+
+    measures: pd.DataFrame
+    coordinates: pd.DataFrame
+    weightings: pd.DataFrame
+    series: pd.DataFrame
+
+
+def global_autocorrelation(tables: Tables) -> pa.Table:
+    """Compute Moran's I of log(1 + count) for each measure and year.
+
+    Parameters
+    ----------
+    tables : Tables
 
     Returns
     -------
@@ -219,22 +239,19 @@ def global_autocorrelation(measures: pd.DataFrame, coordinates: pd.DataFrame) ->
         not_estimable and the reason.
     """
 
-    def rows(sample: "_Sample") -> Iterable[dict[str, Any]]:
-        return [global_moran(sample.values, sample.weights)._asdict()]
+    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+        return [global_moran(values, weights)._asdict()]
 
-    return _per_year(measures, coordinates, rows, GLOBAL)
+    return _per_year(tables, rows, GLOBAL)
 
 
-def local_autocorrelation(
-    measures: pd.DataFrame, coordinates: pd.DataFrame, years: Iterable[int] = LOCAL_YEARS
-) -> pa.Table:
+def local_autocorrelation(tables: Tables, years: Sequence[int] = LOCAL_YEARS) -> pa.Table:
     """Compute local Moran's I of log(1 + count) for each measure, some years and all cities with a count.
 
     Parameters
     ----------
-    measures, coordinates : DataFrame
-        As in global_autocorrelation.
-    years : iterable of int
+    tables : Tables
+    years : sequence of int
         Statistical years.
 
     Returns
@@ -244,58 +261,60 @@ def local_autocorrelation(
         without a city, with status not_estimable and the reason.
     """
 
-    def rows(sample: "_Sample") -> Iterable[dict[str, Any]]:
-        moran = local_moran(sample.values, sample.weights)
-        columns = zip(sample.city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True)
-        return [dict(zip(("city_id", "statistic", "quadrant", "p_value"), values, strict=True)) for values in columns]
+    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+        moran = local_moran(values, weights)
+        return (
+            {"city_id": city_id, "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
+            for city_id, statistic, quadrant, p_value in zip(
+                city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
+            )
+        )
 
-    return _per_year(measures[measures["year"].isin(list(years))], coordinates, rows, LOCAL)
-
-
-class _Sample(NamedTuple):
-    """The cities with a count of one measure and year."""
-
-    city_ids: list[str]
-    values: Floats
-    weights: "W"
+    measures = tables.measures[tables.measures["year"].isin(years)]
+    return _per_year(tables._replace(measures=measures), rows, LOCAL)
 
 
-def _per_year(measures: pd.DataFrame, coordinates: pd.DataFrame, rows: Any, schema: pa.Schema) -> pa.Table:
+def _per_year(
+    tables: Tables, rows: Callable[[Sequence[str], Floats, "W"], Iterable[dict[str, Any]]], schema: pa.Schema
+) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
-    observed = measures[(measures["weighting"] == "observed") & (measures["scope"] == "industry")]
-    located = observed.merge(coordinates[["city_id", "longitude", "latitude"]], on="city_id", how="left")
+    observed = tables.measures[(tables.measures["weighting"] == "observed") & (tables.measures["scope"] == "industry")]
+    located = observed.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
+    named = tables.weightings[tables.weightings["weighting"] == "observed"]
+    series_of = dict(zip(named["measure"], named["base_series"], strict=True))
+    in_scope = tables.series[tables.series["scope"] == "industry"]
+    substitution_of = dict(zip(in_scope["series"], in_scope["substitution"], strict=True))
     weights: dict[tuple[str, ...], W] = {}  # most years have the same cities
     table: list[dict[str, Any]] = []
-    for (extract_set, measure, year), cells in located.sort_values("city_id").groupby(
-        ["extract_set", "measure", "year"]
-    ):
+    for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
         used = cells[cells["measure_count"].notna()]
+        substitution = substitution_of.get(series_of[measure])
         common = {
             "measure": measure,
             "year": year,
-            "permutation_count": PERMUTATIONS,
             "city_count": len(used),
-            "neighbour_count": NEIGHBOURS,
+            "substitutions": substitution if isinstance(substitution, str) else "",
             "extract_set": extract_set,
         }
         try:
-            _check_delivered(used, measure, year)
+            _check_delivered(used, series_of[measure], year)
             values = np.log1p(numbers_in(used, "measure_count"))
             _check(values)
-            key = tuple(used["city_id"])
-            if key not in weights:
-                weights[key] = nearest_neighbours(used)
-            estimates = rows(_Sample(list(key), values, weights[key]))
+            city_ids = tuple(used["city_id"])
+            if city_ids not in weights:
+                weights[city_ids] = nearest_neighbours(used)
+            estimates = rows(city_ids, values, weights[city_ids])
         except NotEstimable as finding:
             table.append({**common, "status": "not_estimable", "reason": finding.reason})
             continue
-        table.extend({**common, **estimate, "status": "estimated"} for estimate in estimates)
+        design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
+        table.extend({**common, **estimate, **design} for estimate in estimates)
     return pa.Table.from_pylist(table, schema=schema)
 
 
-def _check_delivered(used: pd.DataFrame, measure: str, year: int) -> None:
+def _check_delivered(used: pd.DataFrame, series: str, year: int) -> None:
     if used.empty:
-        raise NotEstimable(f"Not delivered: {measure} in {year}.")
+        raise NotEstimable(f"Not delivered: {series} (industry) in {year}.")
 
 
 def _check(values: Floats) -> None:
