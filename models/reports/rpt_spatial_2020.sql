@@ -39,6 +39,11 @@ extract_sets as (
     from series
 ),
 
+delivered as (
+    select count(measure_count) as unit_count
+    from distribution
+),
+
 members as (
     select
         classes.class,
@@ -72,11 +77,12 @@ filled as (
         classes.*,
         extract_sets.extract_set,
         extract_sets.substitutions,
-        case when extract_sets.extract_set is not null then coalesce(by_class.unit_count, 0) end as unit_count,
-        case when extract_sets.extract_set is not null then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
+        case when delivered.unit_count > 0 then coalesce(by_class.unit_count, 0) end as unit_count,
+        case when delivered.unit_count > 0 then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
         case when classes.minimum >= 100 then by_class.largest_cities_zh end as largest_cities_zh
     from classes
     cross join extract_sets
+    cross join delivered
     left join by_class on classes.class = by_class.class
 ),
 
