@@ -173,8 +173,6 @@ def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
             {
                 "extract_set": "s",
                 "measure": measure,
-                "weighting": "observed",
-                "scope": "industry",
                 "city_id": coordinates["city_id"].head(len(values)),
                 "year": 2020,
                 "measure_count": pd.Series(values, dtype=float),

@@ -210,7 +210,7 @@ class Tables(NamedTuple):
     Attributes
     ----------
     measures : DataFrame
-        marts.fct_ai_measure.
+        marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
         seeds.city_coordinates.
     weightings : DataFrame
@@ -278,8 +278,7 @@ def _per_year(
     tables: Tables, rows: Callable[[Sequence[str], Floats, "W"], Iterable[dict[str, Any]]], schema: pa.Schema
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
-    observed = tables.measures[(tables.measures["weighting"] == "observed") & (tables.measures["scope"] == "industry")]
-    located = observed.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
+    located = tables.measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
     named = tables.weightings[tables.weightings["weighting"] == "observed"]
     series_of = dict(zip(named["measure"], named["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
