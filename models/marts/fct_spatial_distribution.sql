@@ -9,7 +9,8 @@ measures as (
         cast(measure_count as bigint) as measure_count
     from {{ ref('fct_ai_measure') }}
     where
-        weighting = 'observed'
+        measure in ('ai_firms', 'ai_patent_applications', 'ai_patent_grants')
+        and weighting = 'observed'
         and scope = 'industry'
 ),
 

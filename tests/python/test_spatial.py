@@ -189,27 +189,41 @@ def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
 def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
     counted = [float(number) for number in range(20)]
     given = tables(
-        {"good": [*counted, None], "absent": [None] * 20, "zero": [0.0] * 20, "few": [1.0, *[None] * 10, *counted[:8]]}
+        {
+            "ai_firms": [*counted, None],
+            "ai_patent_grants": [None] * 20,
+            "ai_patent_applications": [1.0, *[None] * 10, *counted[:8]],
+            "ai_firm_net_entries": [-3.0, *counted],
+        }
     )
 
     rows = {row["measure"]: row for row in spatial.global_autocorrelation(given).to_pylist()}
 
-    assert (rows["good"]["status"], rows["good"]["city_count"], rows["good"]["neighbour_count"]) == ("estimated", 20, 6)
-    assert rows["good"]["substitutions"] == "apples stand in for pears"
+    firms = rows["ai_firms"]
+    assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
+    assert firms["substitutions"] == "apples stand in for pears"
     assert {name: row["reason"] for name, row in rows.items()} == {
-        "good": None,
-        "absent": "Not delivered: absent (industry) in 2020.",
-        "zero": "All 20 cities have the same value.",
-        "few": "9 cities have a value; at least 10 are needed.",
+        "ai_firms": None,
+        "ai_patent_grants": "Not delivered: ai_patent_grants (industry) in 2020.",
+        "ai_patent_applications": "9 cities have a value; at least 10 are needed.",
     }
-    assert rows["zero"]["statistic"] is None
+    assert rows["ai_patent_grants"]["statistic"] is None
     local = spatial.local_autocorrelation(given).to_pandas()
-    assert local.groupby("measure")["city_id"].count().to_dict() == {"good": 20, "absent": 0, "zero": 0, "few": 0}
+    assert local.groupby("measure")["city_id"].count().to_dict() == {
+        "ai_firms": 20,
+        "ai_patent_applications": 0,
+        "ai_patent_grants": 0,
+    }
     assert set(local.loc[local["city_id"].isna(), "status"]) == {"not_estimable"}
 
 
+def test_a_year_of_zeros_is_not_estimable() -> None:
+    (row,) = spatial.global_autocorrelation(tables({"ai_firms": [0.0] * 20})).to_pylist()
+    assert (row["status"], row["reason"]) == ("not_estimable", "All 20 cities have the same value.")
+
+
 def test_without_rows_the_tables_are_empty() -> None:
-    given = tables({"good": [1.0]})
+    given = tables({"ai_firms": [1.0]})
     empty = given._replace(measures=given.measures.head(0))
     assert spatial.global_autocorrelation(empty).schema == spatial.GLOBAL
     assert spatial.local_autocorrelation(empty).num_rows == 0

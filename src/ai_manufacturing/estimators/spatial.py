@@ -15,6 +15,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 if TYPE_CHECKING:
     from libpysal.weights import W
 
+MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
 NEIGHBOURS = 6  # docs/decisions/spatial.md
 PERMUTATIONS = 999
 SEED = 2020
@@ -278,7 +279,8 @@ def _per_year(
     tables: Tables, rows: Callable[[Sequence[str], Floats, "W"], Iterable[dict[str, Any]]], schema: pa.Schema
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
-    located = tables.measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
+    measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
+    located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
     named = tables.weightings[tables.weightings["weighting"] == "observed"]
     series_of = dict(zip(named["measure"], named["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
