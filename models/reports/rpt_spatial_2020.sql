@@ -21,7 +21,10 @@ classes as (
 ),
 
 facts as (
-    select * from {{ ref('published_facts') }}
+    select
+        fact_id,
+        cast(value as double) as value
+    from {{ ref('published_facts') }}
 ),
 
 series as (
