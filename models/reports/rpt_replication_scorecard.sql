@@ -30,13 +30,16 @@ coefficients as (
     select * from {{ ref('rpt_coefficients') }}
 ),
 
-stock as (
-    select
-        extract_set,
-        city_id,
-        ai_firm_count
-    from {{ ref('fct_city_year_panel') }}
-    where year = {{ var('base_year') }}
+distribution as (
+    select * from {{ ref('fct_spatial_distribution') }}
+    where
+        measure = 'ai_firms'
+        and year = {{ var('base_year') }}
+),
+
+extract_sets as (
+    select max(extract_set) as extract_set
+    from columns_shown
 ),
 
 compared as (
@@ -122,20 +125,24 @@ coefficient_rows as (
     from counted
 ),
 
+-- One row, with nulls where AI firms were not delivered.
 national as (
     select
-        extract_set,
-        sum(ai_firm_count) as ai_firm_count,
-        sum(case when city_id = '440300' then ai_firm_count end) as shenzhen_count,
-        sum(case when city_id in ('440300', '320500', '440100', '441900', '310000') then ai_firm_count end)
-            as named_five_count,
-        count(case when ai_firm_count > 200 then 1 end) as over_200_count,
-        count(case when ai_firm_count between 100 and 200 then 1 end) as between_100_and_200_count,
-        count(case when ai_firm_count between 1 and 99 then 1 end) as between_1_and_100_count,
-        count(case when ai_firm_count between 1 and 9 then 1 end) as single_digit_count,
-        count(case when ai_firm_count = 0 then 1 end) as zero_count
-    from stock
-    group by extract_set
+        max(extract_sets.extract_set) as extract_set,
+        sum(distribution.measure_count) as ai_firm_count,
+        sum(case when distribution.city_id = '440300' then distribution.measure_count end) as shenzhen_count,
+        sum(
+            case
+                when distribution.city_id in ('440300', '320500', '440100', '441900', '310000')
+                    then distribution.measure_count
+            end
+        ) as named_five_count,
+        {%- for class in ['over_200', '100_to_200', '1_to_100', 'zero'] %}
+        sum(case when distribution.class = '{{ class }}' then 1 end) as class_{{ class }}_count,
+        {%- endfor %}
+        sum(case when distribution.is_single_digit then 1 end) as single_digit_count
+    from extract_sets
+    left join distribution on extract_sets.extract_set = distribution.extract_set
 ),
 
 facts as (
@@ -143,11 +150,11 @@ facts as (
         ('shenzhen_ai_firms', 'shenzhen_count'),
         ('shenzhen_share', '100 * shenzhen_count / ai_firm_count'),
         ('top5_share', '100 * named_five_count / ai_firm_count'),
-        ('cities_over_200', 'over_200_count'),
-        ('cities_100_to_200', 'between_100_and_200_count'),
-        ('cities_1_to_100', 'between_1_and_100_count'),
+        ('cities_over_200', 'class_over_200_count'),
+        ('cities_100_to_200', 'class_100_to_200_count'),
+        ('cities_1_to_100', 'class_1_to_100_count'),
         ('cities_single_digit', 'single_digit_count'),
-        ('cities_zero', 'zero_count')
+        ('cities_zero', 'class_zero_count')
     ] %}
     select
         extract_set,

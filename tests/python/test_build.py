@@ -152,7 +152,14 @@ def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> Non
 def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_build: Build) -> None:
     delivery.dbt("build")
     assert delivery.exit_code == 0, delivery.output
-    for table in ("marts.fct_city_year_panel", "marts.fct_ai_measure", "reports.rpt_coefficients"):
+    for table in (
+        "marts.fct_city_year_panel",
+        "marts.fct_ai_measure",
+        "marts.fct_spatial_concentration",
+        "estimates.est_spatial_autocorrelation",
+        "estimates.est_local_spatial_autocorrelation",
+        "reports.rpt_coefficients",
+    ):
         query = f"select * from {table} order by all"
         assert delivery.rows(query) == sample_build.rows(query), table
 

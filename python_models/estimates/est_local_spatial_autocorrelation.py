@@ -1,0 +1,15 @@
+from ai_manufacturing import gates
+from ai_manufacturing.estimators import spatial
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    gates.require(dbt.ref("gate_results").df())
+    measures = dbt.ref("fct_ai_measure")
+    tables = spatial.Tables(
+        measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),
+        coordinates=dbt.ref("city_coordinates").df(),
+        weightings=dbt.ref("measure_weightings").df(),
+        series=dbt.ref("dim_series").df(),
+    )
+    return spatial.local_autocorrelation(tables)

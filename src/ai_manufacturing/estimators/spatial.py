@@ -1,0 +1,348 @@
+"""Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimators.columns import Floats, numbers_in
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+if TYPE_CHECKING:
+    from libpysal.weights import W
+
+MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
+NEIGHBOURS = 6  # docs/decisions/spatial.md
+PERMUTATIONS = 999
+SEED = 2020
+FEWEST_CITIES = 10
+LOCAL_YEARS = (2010, 2016, 2020)
+
+EARTH_RADIUS_KM = 6371.0
+TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
+QUADRANTS = {1: "HH", 2: "LH", 3: "LL", 4: "HL"}  # esda's codes
+
+GLOBAL = pa.schema(
+    [
+        ("measure", pa.string()),
+        ("year", pa.int32()),
+        ("statistic", pa.float64()),
+        ("expected", pa.float64()),
+        ("z_score", pa.float64()),
+        ("p_value", pa.float64()),
+        ("permutation_count", pa.int32()),
+        ("city_count", pa.int32()),
+        ("neighbour_count", pa.int32()),
+        ("substitutions", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+LOCAL = pa.schema(
+    [
+        ("measure", pa.string()),
+        ("year", pa.int32()),
+        ("city_id", pa.string()),
+        ("statistic", pa.float64()),
+        ("quadrant", pa.string()),
+        ("p_value", pa.float64()),
+        ("permutation_count", pa.int32()),
+        ("city_count", pa.int32()),
+        ("neighbour_count", pa.int32()),
+        ("substitutions", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+
+# esda draws from numpy's one global stream, and dbt runs two models side by side.
+_drawing = threading.Lock()
+
+
+class GlobalMoran(NamedTuple):
+    """Moran's I of all cities.
+
+    Attributes
+    ----------
+    statistic : float
+        I = n / sum(W) · z'Wz / z'z with z the deviations from the mean.
+    expected : float
+        -1 / (n - 1), its mean if the values are spread at random.
+    z_score : float
+        Distance from the mean of the permutations in their standard deviations.
+    p_value : float
+        Two-sided, from the permutations.
+    """
+
+    statistic: float
+    expected: float
+    z_score: float
+    p_value: float
+
+
+class LocalMoran(NamedTuple):
+    """Local Moran's I, arrays over the cities.
+
+    Attributes
+    ----------
+    statistics : ndarray, shape (n,)
+        I_i = (n - 1) z_i (Wz)_i / z'z. Their mean times n / (n - 1) is the global I.
+    quadrants : list of str, length n
+        The city itself, then its neighbours: HH, LL, HL or LH, high is above the mean.
+    p_values : ndarray, shape (n,)
+        Two-sided, from permutations of the other cities; not corrected for n tests.
+    """
+
+    statistics: Floats
+    quadrants: list[str]
+    p_values: Floats
+
+
+def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> "W":
+    """Join each city to those nearest to it on the great circle, with equal weights that sum to one.
+
+    Parameters
+    ----------
+    cities : DataFrame
+        longitude and latitude in degrees; one row per city.
+    count : int
+        Neighbours of each city.
+
+    Returns
+    -------
+    W
+        Row-standardised weights in the order of the rows.
+
+    Raises
+    ------
+    NotEstimable
+        If a coordinate is missing.
+    """
+    from libpysal.weights import KNN  # here, as the import takes a third of a second
+
+    points = np.column_stack([numbers_in(cities, "longitude"), numbers_in(cities, "latitude")])
+    weights = KNN(points, k=count, radius=EARTH_RADIUS_KM, silence_warnings=True)
+    weights.transform = "r"
+    return weights
+
+
+def global_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIONS, seed: int = SEED) -> GlobalMoran:
+    """Test whether neighbours are more alike than chance, over all cities.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        One value per city, in the order of the weights.
+    weights : W
+        Row-standardised.
+    permutations : int
+        Random rearrangements of the values over the cities.
+    seed : int
+        Of the rearrangements.
+
+    Returns
+    -------
+    GlobalMoran
+
+    Raises
+    ------
+    NotEstimable
+        If there are fewer than ten cities, or all have the same value.
+
+    References
+    ----------
+    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. Computed by esda.
+    """
+    from esda.moran import Moran
+
+    _check(values)
+    with _seeded(seed):
+        moran = Moran(values, weights, permutations=permutations)
+    return GlobalMoran(
+        statistic=float(moran.I),
+        expected=float(moran.EI),
+        z_score=float(moran.z_sim),
+        p_value=float(_two_sided(np.array([moran.I]), moran.sim[:, np.newaxis])[0]),
+    )
+
+
+def local_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIONS, seed: int = SEED) -> LocalMoran:
+    """Find the cities that are like or unlike their neighbours.
+
+    Parameters
+    ----------
+    values, weights, permutations, seed
+        As in global_moran.
+
+    Returns
+    -------
+    LocalMoran
+
+    Raises
+    ------
+    NotEstimable
+        If there are fewer than ten cities, or all have the same value.
+
+    References
+    ----------
+    Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27. Computed by esda.
+    """
+    from esda.moran import Moran_Local
+
+    _check(values)
+    with _seeded(seed):
+        moran = Moran_Local(values, weights, permutations=permutations, n_jobs=1, seed=seed)
+    return LocalMoran(
+        statistics=moran.Is,
+        quadrants=[QUADRANTS[int(code)] for code in moran.q],
+        p_values=_two_sided(moran.Is, moran.sim),
+    )
+
+
+class Tables(NamedTuple):
+    """What the estimates are made of, as in the warehouse.
+
+    Attributes
+    ----------
+    measures : DataFrame
+        marts.fct_ai_measure, weighting observed, scope industry.
+    coordinates : DataFrame
+        seeds.city_coordinates.
+    weightings : DataFrame
+        seeds.measure_weightings, for the series behind a measure.
+    series : DataFrame
+        marts.dim_series, for what stands in for what.
+    """
+
+    measures: pd.DataFrame
+    coordinates: pd.DataFrame
+    weightings: pd.DataFrame
+    series: pd.DataFrame
+
+
+def global_autocorrelation(tables: Tables) -> pa.Table:
+    """Compute Moran's I of log(1 + count) for each measure and year.
+
+    Parameters
+    ----------
+    tables : Tables
+
+    Returns
+    -------
+    Table
+        One row per measure and year, in the columns of GLOBAL. What cannot be estimated is a row with status
+        not_estimable and the reason.
+    """
+
+    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+        return [global_moran(values, weights)._asdict()]
+
+    return _per_year(tables, rows, GLOBAL)
+
+
+def local_autocorrelation(tables: Tables, years: Sequence[int] = LOCAL_YEARS) -> pa.Table:
+    """Compute local Moran's I of log(1 + count) for each measure, some years and all cities with a count.
+
+    Parameters
+    ----------
+    tables : Tables
+    years : sequence of int
+        Statistical years.
+
+    Returns
+    -------
+    Table
+        One row per measure, year and city, in the columns of LOCAL. A year that cannot be estimated is one row
+        without a city, with status not_estimable and the reason.
+    """
+
+    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+        moran = local_moran(values, weights)
+        return (
+            {"city_id": city_id, "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
+            for city_id, statistic, quadrant, p_value in zip(
+                city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
+            )
+        )
+
+    measures = tables.measures[tables.measures["year"].isin(years)]
+    return _per_year(tables._replace(measures=measures), rows, LOCAL)
+
+
+def _per_year(
+    tables: Tables, rows: Callable[[Sequence[str], Floats, "W"], Iterable[dict[str, Any]]], schema: pa.Schema
+) -> pa.Table:
+    """Stack the rows of each measure and year, or the reason why there are none."""
+    measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
+    located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
+    named = tables.weightings[tables.weightings["weighting"] == "observed"]
+    series_of = dict(zip(named["measure"], named["base_series"], strict=True))
+    in_scope = tables.series[tables.series["scope"] == "industry"]
+    substitution_of = dict(zip(in_scope["series"], in_scope["substitution"], strict=True))
+    weights: dict[tuple[str, ...], W] = {}  # most years have the same cities
+    table: list[dict[str, Any]] = []
+    for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
+        used = cells[cells["measure_count"].notna()]
+        substitution = substitution_of.get(series_of[measure])
+        common = {
+            "measure": measure,
+            "year": year,
+            "city_count": len(used),
+            "substitutions": substitution if isinstance(substitution, str) else "",
+            "extract_set": extract_set,
+        }
+        try:
+            _check_delivered(used, series_of[measure], year)
+            values = np.log1p(numbers_in(used, "measure_count"))
+            _check(values)
+            city_ids = tuple(used["city_id"])
+            if city_ids not in weights:
+                weights[city_ids] = nearest_neighbours(used)
+            estimates = rows(city_ids, values, weights[city_ids])
+        except NotEstimable as finding:
+            table.append({**common, "status": "not_estimable", "reason": finding.reason})
+            continue
+        design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
+        table.extend({**common, **estimate, **design} for estimate in estimates)
+    return pa.Table.from_pylist(table, schema=schema)
+
+
+def _check_delivered(used: pd.DataFrame, series: str, year: int) -> None:
+    if used.empty:
+        raise NotEstimable(f"Not delivered: {series} (industry) in {year}.")
+
+
+def _check(values: Floats) -> None:
+    if len(values) < FEWEST_CITIES:
+        raise NotEstimable(f"{len(values)} cities have a value; at least {FEWEST_CITIES} are needed.")
+    if np.ptp(values) == 0:
+        raise NotEstimable(f"All {len(values)} cities have the same value.")
+
+
+def _two_sided(observed: Floats, simulated: Floats) -> Floats:
+    """Return twice the smaller tail, at most one; simulated has the permutations as rows.
+
+    esda's own p is one-sided and counts draws that tie with the statistic on one side only, so that a value nearly
+    every draw shares looks rare: the zeros of the early years.
+    """
+    tie = TIE * np.maximum(1.0, np.abs(observed))
+    tails = np.minimum((simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0))
+    return np.minimum(1.0, 2.0 * (tails + 1.0) / (len(simulated) + 1.0))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Give esda's draws a seed, and leave numpy's global stream as it was."""
+    with _drawing:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002

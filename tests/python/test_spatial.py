@@ -1,0 +1,363 @@
+"""Moran's I against hand computation and known truth, and the spatial tables of the sample and public builds."""
+
+import math
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from libpysal.weights import W, lat2W
+
+from ai_manufacturing.estimators import spatial
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from tests.python.conftest import PROJECT, Build
+
+SHENZHEN = "440300"
+
+sample = pytest.mark.xdist_group("sample")
+public = pytest.mark.xdist_group("public")
+
+
+def rook(side: int) -> tuple[W, np.ndarray]:
+    """Return row-standardised weights of a grid, from libpysal and as a matrix written out by hand."""
+    matrix = np.zeros((side * side, side * side))
+    for row in range(side):
+        for column in range(side):
+            for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                if 0 <= row + down < side and 0 <= column + right < side:
+                    matrix[row * side + column, (row + down) * side + column + right] = 1
+    weights = lat2W(side, side)
+    weights.transform = "r"
+    return weights, matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def test_moran_is_the_formula() -> None:
+    weights, matrix = rook(4)
+    values = np.random.default_rng(1).lognormal(size=16)
+    z = values - values.mean()
+    by_hand = len(z) / matrix.sum() * (z @ matrix @ z) / (z @ z)
+
+    ours = spatial.global_moran(values, weights)
+
+    assert ours.statistic == pytest.approx(by_hand, rel=1e-12)
+    assert ours.expected == pytest.approx(-1 / 15, rel=1e-12)
+
+
+def test_local_moran_is_the_formula_and_its_mean_is_the_global_one() -> None:
+    weights, matrix = rook(4)
+    values = np.random.default_rng(2).lognormal(size=16)
+    z = values - values.mean()
+    lag = matrix @ z
+
+    local = spatial.local_moran(values, weights)
+
+    np.testing.assert_allclose(local.statistics, 15 * z * lag / (z @ z), rtol=1e-12)
+    letters = {True: "H", False: "L"}
+    assert local.quadrants == [letters[bool(a > 0)] + letters[bool(b > 0)] for a, b in zip(z, lag, strict=True)]
+    scaled = local.statistics.mean() * 16 / 15
+    assert spatial.global_moran(values, weights).statistic == pytest.approx(scaled, rel=1e-12)
+
+
+def test_the_permutation_p_is_that_of_draws_made_by_hand() -> None:
+    weights, matrix = rook(5)
+    values = np.random.default_rng(8).poisson(1.0, size=25).astype(float)
+    z = values - values.mean()
+    rng = np.random.default_rng(9)
+    draws = np.array([(drawn := rng.permutation(z)) @ matrix @ drawn for _ in range(20_000)])
+    observed = z @ matrix @ z
+    tail = min((draws >= observed - 1e-9).mean(), (draws <= observed + 1e-9).mean())
+
+    assert spatial.global_moran(values, weights).p_value == pytest.approx(min(1, 2 * tail), abs=0.07)
+
+
+def test_a_planted_gradient_is_found() -> None:
+    weights, _ = rook(12)
+    east = np.tile(np.arange(12.0), 12)
+    values = east + np.random.default_rng(3).normal(size=144)
+
+    found = spatial.global_moran(values, weights)
+
+    assert found.statistic > 0.7
+    assert found.z_score > 8
+    assert found.p_value == 2 / 1000
+    local = spatial.local_moran(values, weights)
+    significant = [name for name, p in zip(local.quadrants, local.p_values, strict=True) if p < 0.05]
+    assert len(significant) > 40
+    assert set(significant) == {"HH", "LL"}
+
+
+def test_without_a_pattern_p_is_uniform() -> None:
+    weights, _ = rook(8)
+    rng = np.random.default_rng(4)
+    p = np.array(
+        [
+            spatial.global_moran(rng.poisson(2.0, size=64).astype(float), weights, permutations=99).p_value
+            for _ in range(200)
+        ]
+    )
+    # Three standard errors of a share of 200 draws.
+    for level in (0.1, 0.25, 0.5):
+        assert abs((p <= level).mean() - level) < 3 * math.sqrt(level * (1 - level) / 200), level
+
+
+def test_a_value_that_most_draws_share_is_not_rare() -> None:
+    """One city has all there is: nothing is odd about the zeros far from it, though esda gives them p = .03."""
+    weights, _ = rook(12)
+    values = np.zeros(144)
+    values[70] = 5.0
+    local = spatial.local_moran(values, weights)
+    assert [i for i, p in enumerate(local.p_values) if p < 1] == [58, 69, 71, 82]  # its neighbours
+
+
+def test_one_seed_gives_one_p_also_in_two_threads() -> None:
+    weights, _ = rook(6)
+    values = np.random.default_rng(5).normal(size=36)
+    np.random.seed(11)  # noqa: NPY002 - the global stream, which must be left as it was
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(11)  # noqa: NPY002
+    alone = spatial.global_moran(values, weights).z_score, spatial.local_moran(values, weights).p_values
+    assert np.random.random() == expected  # noqa: NPY002
+
+    beside: list[float] = []
+    threads = [
+        threading.Thread(target=lambda: beside.append(spatial.global_moran(values, weights).z_score)),
+        threading.Thread(target=lambda: spatial.local_moran(values, weights)),
+        threading.Thread(target=lambda: beside.append(spatial.global_moran(values, weights).z_score)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert beside == [alone[0], alone[0]]
+    np.testing.assert_array_equal(spatial.local_moran(values, weights).p_values, alone[1])
+    assert spatial.global_moran(values, weights, seed=1).z_score != alone[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.arange(9.0), "9 cities have a value; at least 10 are needed."),
+        (np.zeros(16), "All 16 cities have the same value."),
+    ],
+)
+def test_what_has_no_variation_is_not_estimable(values: np.ndarray, reason: str) -> None:
+    weights, _ = rook(round(math.sqrt(len(values))))
+    for function in (spatial.global_moran, spatial.local_moran):
+        with pytest.raises(NotEstimable) as raised:
+            function(values, weights)
+        assert raised.value.reason == reason
+
+
+def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
+    cities = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    longitude, latitude = np.radians(cities["longitude"].to_numpy()), np.radians(cities["latitude"].to_numpy())
+    half = (
+        np.sin((latitude[:, None] - latitude) / 2) ** 2
+        + np.cos(latitude[:, None]) * np.cos(latitude) * np.sin((longitude[:, None] - longitude) / 2) ** 2
+    )
+    np.fill_diagonal(half, np.inf)
+    by_hand = np.argsort(half, axis=1)[:, : spatial.NEIGHBOURS]
+
+    weights = spatial.nearest_neighbours(cities)
+
+    assert {i: set(near) for i, near in weights.neighbors.items()} == {i: set(row) for i, row in enumerate(by_hand)}
+    assert {weight for row in weights.weights.values() for weight in row} == {1 / spatial.NEIGHBOURS}
+
+
+def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
+    """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds them."""
+    coordinates = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    measures = pd.concat(
+        pd.DataFrame(
+            {
+                "extract_set": "s",
+                "measure": measure,
+                "city_id": coordinates["city_id"].head(len(values)),
+                "year": 2020,
+                "measure_count": pd.Series(values, dtype=float),
+            }
+        )
+        for measure, values in counts.items()
+    )
+    weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
+    series = pd.DataFrame({"series": list(counts), "scope": "industry", "substitution": [None] * len(counts)})
+    series.loc[0, "substitution"] = "apples stand in for pears"
+    return spatial.Tables(measures, coordinates, weightings, series)
+
+
+def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
+    counted = [float(number) for number in range(20)]
+    given = tables(
+        {
+            "ai_firms": [*counted, None],
+            "ai_patent_grants": [None] * 20,
+            "ai_patent_applications": [1.0, *[None] * 10, *counted[:8]],
+            "ai_firm_net_entries": [-3.0, *counted],
+        }
+    )
+
+    rows = {row["measure"]: row for row in spatial.global_autocorrelation(given).to_pylist()}
+
+    firms = rows["ai_firms"]
+    assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
+    assert firms["substitutions"] == "apples stand in for pears"
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "ai_firms": None,
+        "ai_patent_grants": "Not delivered: ai_patent_grants (industry) in 2020.",
+        "ai_patent_applications": "9 cities have a value; at least 10 are needed.",
+    }
+    assert rows["ai_patent_grants"]["statistic"] is None
+    local = spatial.local_autocorrelation(given).to_pandas()
+    assert local.groupby("measure")["city_id"].count().to_dict() == {
+        "ai_firms": 20,
+        "ai_patent_applications": 0,
+        "ai_patent_grants": 0,
+    }
+    assert set(local.loc[local["city_id"].isna(), "status"]) == {"not_estimable"}
+
+
+def test_a_year_of_zeros_is_not_estimable() -> None:
+    (row,) = spatial.global_autocorrelation(tables({"ai_firms": [0.0] * 20})).to_pylist()
+    assert (row["status"], row["reason"]) == ("not_estimable", "All 20 cities have the same value.")
+
+
+def test_without_rows_the_tables_are_empty() -> None:
+    given = tables({"ai_firms": [1.0]})
+    empty = given._replace(measures=given.measures.head(0))
+    assert spatial.global_autocorrelation(empty).schema == spatial.GLOBAL
+    assert spatial.local_autocorrelation(empty).num_rows == 0
+
+
+@sample
+def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Build) -> None:
+    ((rank, count, share),) = sample_build.rows(
+        "select national_rank, measure_count, national_share from marts.fct_spatial_distribution "
+        "where measure = 'ai_firms' and year = 2020 and city_id = ?",
+        SHENZHEN,
+    )
+    assert (rank, count) == (1, 643)
+    assert share == pytest.approx(0.22, abs=0.005)
+    report = sample_build.rows(
+        "select class, unit_count, printed_unit_count, largest_cities_zh "
+        "from reports.rpt_spatial_2020 order by row_number"
+    )
+    assert report == [
+        ("over_200", 1, 1, "深圳市"),
+        ("100_to_200", 4, 4, "苏州市、广州市、东莞市、上海市"),
+        ("1_to_100", 170, 170, None),
+        ("single_digit", 124, 124, None),
+        ("zero", 192, 192, None),
+    ]
+    shares = sample_build.rows(
+        "select cumulative_share, printed_cumulative_share from reports.rpt_spatial_2020 "
+        "where printed_cumulative_share is not null"
+    )
+    assert len(shares) == 2
+    for ours, printed in shares:
+        assert ours == pytest.approx(printed, abs=0.005)
+    units, total = sample_build.rows(
+        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_2020 where not is_subset"
+    )[0]
+    assert units == 367
+    assert total == pytest.approx(1, abs=1e-12)
+
+
+@sample
+def test_shares_sum_to_one_and_theil_is_the_sum_of_its_parts(sample_build: Build) -> None:
+    sums = sample_build.rows(
+        "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure, year"
+    )
+    assert len(sums) == 3 * 11
+    for total, count in sums:
+        assert total == pytest.approx(1, abs=1e-12)
+        assert count == 367
+    parts = sample_build.rows(
+        "select theil, theil_within_regions, theil_between_regions from marts.fct_spatial_concentration"
+    )
+    for theil, within, between in parts:
+        assert within + between == pytest.approx(theil, abs=1e-12)
+        assert 0 < between < within < theil < math.log(367)
+
+
+@sample
+def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build: Build) -> None:
+    counts = np.array(
+        [
+            float(count)
+            for (count,) in sample_build.rows(
+                "select measure_count from marts.fct_spatial_distribution where measure = 'ai_firms' and year = 2020"
+            )
+        ]
+    )
+    shares = counts / counts.sum()
+    gini = np.abs(counts[:, None] - counts).sum() / (2 * len(counts) * counts.sum())
+    theil = sum(share * math.log(share * len(shares)) for share in shares if share > 0)
+    top = np.sort(shares)[::-1].cumsum()
+    ours = sample_build.rows(
+        "select gini, hhi, theil, top_1_share, top_5_share, top_10_share from marts.fct_spatial_concentration "
+        "where measure = 'ai_firms' and year = 2020"
+    )[0]
+    assert ours == pytest.approx((gini, (shares**2).sum(), theil, top[0], top[4], top[9]), rel=1e-12)
+
+
+@sample
+def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
+    growth = dict(
+        sample_build.rows("select period, growth_per_year from marts.fct_spatial_trend where measure = 'ai_firms'")
+    )
+    assert growth["after_break"] > growth["to_break"] + 0.02 > 0.02
+    totals = dict(
+        sample_build.rows("select year, national_count from marts.fct_spatial_concentration where measure = 'ai_firms'")
+    )
+    years = np.arange(2016, 2021)
+    slope = np.polyfit(years, np.log([totals[year] for year in years]), 1)[0]
+    assert growth["after_break"] == pytest.approx(slope, rel=1e-8)
+
+
+@sample
+def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_build: Build) -> None:
+    estimated = sample_build.rows(
+        "select statistic, p_value from estimates.est_spatial_autocorrelation where status = 'estimated'"
+    )
+    assert len(estimated) == 3 * 11
+    assert all(statistic > 0 and p_value < 0.05 for statistic, p_value in estimated)
+    local = sample_build.rows(
+        "select measure, year, count(*), count(distinct city_id), avg(statistic) * 367 / 366 "
+        "from estimates.est_local_spatial_autocorrelation group by measure, year"
+    )
+    assert len(local) == 9
+    for measure, year, rows, cities, mean in local:
+        assert (rows, cities) == (367, 367)
+        assert mean == pytest.approx(
+            sample_build.value(
+                "select statistic from estimates.est_spatial_autocorrelation where measure = ? and year = ?",
+                measure,
+                year,
+            ),
+            rel=1e-9,
+        )
+
+
+@public
+def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) -> None:
+    for table in ("fct_spatial_distribution", "fct_spatial_concentration", "fct_spatial_trend"):
+        assert public_build.rows(f"select distinct measure from marts.{table}") == [("ai_firms",)]
+    estimates = public_build.rows(
+        "select distinct measure, status, substitutions from estimates.est_spatial_autocorrelation order by measure"
+    )
+    assert estimates == [
+        ("ai_firms", "estimated", "AI firms of all industries by keyword stand in for sections B-E"),
+        ("ai_patent_applications", "not_estimable", ""),
+        ("ai_patent_grants", "not_estimable", ""),
+    ]
+    reasons = public_build.rows(
+        "select reason from estimates.est_local_spatial_autocorrelation "
+        "where status = 'not_estimable' and measure = 'ai_patent_grants' order by year"
+    )
+    assert reasons == [
+        (f"Not delivered: ai_invention_grant_count (industry) in {year}.",) for year in spatial.LOCAL_YEARS
+    ]
+    assert public_build.value(
+        "select count(*) from reports.rpt_spatial_2020 where substitutions like 'AI firms of all industries%'"
+    ) == len(public_build.rows("from seeds.spatial_classes"))
