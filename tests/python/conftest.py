@@ -13,6 +13,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.python.landing_project import project  # noqa: F401 - a fixture
+
 PROJECT = Path(__file__).resolve().parents[2]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
