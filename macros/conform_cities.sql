@@ -3,15 +3,23 @@ Give each delivered row its city_id, and a reason where it is set aside.
 
 A code decides where it is known, a name otherwise; a name that two units share needs its province.
 `unusable` is an entity's own reason, as an expression.
+A record that is no longer valid is set aside first of all: as superseded by a delivery, or as withdrawn with its file.
 A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not,
 and is left to the gate.
 #}
 {% macro conform_cities(relation, key, unusable='null') -%}
+    successors as (
+        select deliveries.delivery_number as successor_number
+        from {{ ref('raw_deliveries') }} as deliveries
+    ),
+
     resolved as (
         select
             delivered.*,
             coalesce(by_code.city_id, by_name.city_id) as city_id,
             case
+                when delivered.valid_until_delivery is not null and successors.successor_number is null then 'withdrawn'
+                when delivered.valid_until_delivery is not null then 'superseded'
                 when by_code.city_id <> by_name.city_id then 'code and name are two cities'
                 when coalesce(by_code.city_id, by_name.city_id) is null and ambiguous.name_zh is not null
                     then 'ambiguous city name'
@@ -25,6 +33,7 @@ and is left to the gate.
                 else {{ unusable }}
             end as unusable_reason
         from {{ relation }} as delivered
+        left join successors on delivered.valid_until_delivery = successors.successor_number
         left join {{ ref('int_city_identifiers') }} as by_code
             on
                 by_code.identifier_kind = 'code'
@@ -46,7 +55,9 @@ and is left to the gate.
             row_number() over (
                 partition by
                     provider, source_name, {{ key }},
-                    hash(*columns(* exclude (delivery_id, file_path, sheet_name, row_number)))
+                    hash(*columns(* exclude (
+                        delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery
+                    )))
                 order by file_path, sheet_name, row_number
             ) as copy_number
         from resolved
