@@ -189,7 +189,7 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
     ]
     assert rejected() == [(None, 2, None, "|2020|2.5|b", "prose: no key")]
     (delivery,) = landing.deliveries().to_pylist()
-    assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", None, "x")
+    assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", "gb18030", "x")
 
 
 def test_a_parquet_file_lands(project: Project) -> None:

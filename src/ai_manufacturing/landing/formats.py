@@ -40,6 +40,8 @@ NOT_READ = {
     "an xz file": re.compile(rb"\xfd7zXZ"),
     "an image": re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"),
 }
+# before version 14, Stata wrote text in the encoding of the machine, and does not say which
+STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
 HEADER_ROWS = 20
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -118,7 +120,8 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        return Detected(file_format, compression), [_read_table(content, file_format)]
+        encoding, sheet = _read_table(content, file_format)
+        return Detected(file_format, compression, encoding), [sheet]
     except FileFault:
         raise
     except Exception as error:  # the readers raise whatever their libraries do; a person needs one line
@@ -362,23 +365,49 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _read_table(content: bytes, file_format: str) -> Sheet:
+def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
     """Read a format that names and types its columns; row numbers are those of the observations."""
+    encoding = None
     if file_format == "dta":
         import pandas as pd  # here, because a landing that finds nothing new need not wait for it
 
         frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
         table = pa.Table.from_pandas(frame, preserve_index=False)
+        encoding = "utf-8"
+        if not STATA_IN_UTF_8.match(content):
+            encoding, table = _recoded(table)
     else:
         table = pq.read_table(pa.BufferReader(content))
     columns = [_as_text(column) for column in table.columns]
-    return Sheet(
+    sheet = Sheet(
         None,
         [clean(name) for name in table.column_names],
         None,
         pa.table(columns, names=[str(position) for position in range(len(columns))]),
         np.arange(1, table.num_rows + 1),
     )
+    return encoding, sheet
+
+
+def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
+    """Return a table that was read as latin-1 in the encoding of a Chinese machine, if all of its text allows that."""
+
+    def gb18030(text: str | None) -> str | None:
+        return None if text is None else text.encode("latin-1").decode("gb18030")
+
+    try:
+        names = [gb18030(name) for name in table.column_names]
+        columns = [
+            pa.array([gb18030(text) for text in column.to_pylist()], pa.string()) if _is_text(column) else column
+            for column in table.columns
+        ]
+    except UnicodeError:
+        return "latin-1", table
+    return "gb18030", pa.table(columns, names=names)
+
+
+def _is_text(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
