@@ -9,7 +9,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: build test setup sample lint unit clean lock
+.PHONY: build test soak setup sample lint unit clean lock
 .DEFAULT_GOAL := build
 
 # A delivered set needs no sample.
@@ -19,6 +19,10 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
 test: setup $(VENV)/.dev
 	$(MAKE) lint
 	pytest -n 2
+
+# Three hundred fuzzed deliveries for each format, and whole builds of some of them.
+soak: setup $(VENV)/.dev
+	pytest -n 2 -m soak
 
 setup: $(VENV)/.run sample
 

@@ -28,5 +28,8 @@
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
+        {%- if var('as_of_delivery', none) is not none -%}
+            {%- do log('As it was after delivery ' ~ var('as_of_delivery') ~ '.', info=True) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -3,7 +3,8 @@ with
 yearbook as (
     select
         * exclude (
-            delivery_id, file_path, sheet_name, row_number, city_code, city_name, province_name, set_aside_reason
+            delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery, valid_until_delivery,
+            city_code, city_name, province_name, set_aside_reason
         ),
         'total' as scope
     from {{ ref('int_city_yearbook_conformed') }}

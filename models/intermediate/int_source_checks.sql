@@ -2,11 +2,14 @@ with
 
 deliveries as (
     select * from {{ ref('raw_deliveries') }}
+    where
+        valid_until_delivery is null
+        and copy_of_delivery is null
 ),
 
 accounting as (
     select
-        file_path,
+        delivery_number,
         sum(case when disposition = 'used' then row_count else 0 end) as used_count,
         sum(case when disposition like 'prose%' then row_count else 0 end) as prose_count,
         sum(case when disposition in ('unknown city', 'ambiguous city name') then row_count else 0 end)
@@ -18,13 +21,13 @@ accounting as (
                 when disposition like 'prose%' then 0
                 when disposition in (
                     'used', 'in no series', 'out of period', 'repeated sheet', 'unknown city', 'ambiguous city name',
-                    'duplicate row', 'dissolved city, not allocated'
+                    'duplicate row', 'dissolved city, not allocated', 'superseded', 'withdrawn'
                 ) then 0
                 else row_count
             end
         ) as faulty_count
     from {{ ref('fct_row_accounting') }}
-    group by file_path
+    group by delivery_number
 ),
 
 final as (
@@ -45,7 +48,7 @@ final as (
         coalesce(sum(accounting.duplicate_count), 0) / nullif(sum(deliveries.record_count), 0) as duplicate_share,
         cast(sum(case when deliveries.source_name is null then 1 else 0 end) as bigint) as unrecognised_file_count
     from deliveries
-    left join accounting on deliveries.file_path = accounting.file_path
+    left join accounting on deliveries.delivery_number = accounting.delivery_number
     group by
         deliveries.extract_set,
         coalesce(deliveries.provider, 'unrecognised'),

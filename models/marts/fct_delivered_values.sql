@@ -1,10 +1,21 @@
 {{ config(materialized='view') }}
 
 {%- set keys = [
-    'extract_set', 'provider', 'source_name', 'delivery_id', 'file_path', 'sheet_name', 'row_number', 'city_id',
-    'year', 'industry_code'
+    'extract_set', 'provider', 'source_name', 'delivery_number', 'delivery_id', 'file_path', 'sheet_name',
+    'row_number', 'valid_from_delivery', 'valid_until_delivery', 'city_id', 'year', 'industry_code'
 ] | join(', ') %}
 {%- set others = 'city_code, city_name, province_name, set_aside_reason' %}
+{#- What was used, or was until a later delivery. #}
+{%- set used -%}
+(
+        set_aside_reason is null
+        or (
+            set_aside_reason in ('superseded', 'withdrawn')
+            and city_id is not null
+            and year between {{ var('first_year') }} and {{ var('last_year') }}
+        )
+    )
+{%- endset %}
 
 with
 
@@ -13,13 +24,13 @@ city_yearbook as (
         * exclude ({{ others }}),
         cast(null as varchar) as industry_code
     from {{ ref('int_city_yearbook_conformed') }}
-    where set_aside_reason is null
+    where {{ used }}
 ),
 
 firm_survival as (
     select * exclude ({{ others }})
     from {{ ref('int_firm_survival_conformed') }}
-    where set_aside_reason is null
+    where {{ used }}
 ),
 
 patents as (
@@ -31,7 +42,7 @@ patents as (
         ai_grant_count as ai_invention_grant_count
     from {{ ref('int_patents_conformed') }}
     where
-        set_aside_reason is null
+        {{ used }}
         and patent_type = 'invention'
 ),
 
@@ -71,7 +82,10 @@ final as (
         delivered.file_path,
         delivered.sheet_name,
         delivered.row_number,
-        delivered.delivery_id
+        delivered.delivery_number,
+        delivered.delivery_id,
+        delivered.valid_from_delivery,
+        delivered.valid_until_delivery
     from delivered
     left join {{ ref('industries') }} as industries on delivered.industry_code = industries.industry_code
 )

@@ -7,6 +7,7 @@ with
         extract_set,
         provider,
         source_name,
+        delivery_number,
         file_path,
         sheet_name,
         row_number,

@@ -248,7 +248,7 @@ class _Reader:
         lines += [f"    boundary change {change['change_id']}: {change['note']}" for change in changes]
         rows = self.rows(
             "select * from marts.fct_delivered_values where series = ? and provider = ? and year = ? "
-            "and list_contains(?, city_id) and (section is null or section in "
+            "and valid_until_delivery is null and list_contains(?, city_id) and (section is null or section in "
             "(select section from seeds.industry_scopes where scope = ?)) "
             "order by delivered_value desc, file_path, sheet_name, row_number",
             series,

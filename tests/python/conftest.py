@@ -13,6 +13,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.python.landing_project import project  # noqa: F401 - a fixture
+
 PROJECT = Path(__file__).resolve().parents[2]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
@@ -25,6 +27,7 @@ class Build:
     warehouse: Path
     scratch: Path
     project: Path = PROJECT
+    landing: Path | None = None
     exit_code: int = -1
     output: str = field(default="", repr=False)
 
@@ -37,7 +40,7 @@ class Build:
             "DBT_PROFILES_DIR": str(self.project),
             "EXTRACTS_DIR": str(self.extracts),
             "WAREHOUSE_PATH": str(self.warehouse),
-            "LANDING_DIR": str(self.scratch / "landing"),
+            "LANDING_DIR": str(self.landing or self.scratch / "landing"),
             "DBT_TARGET_PATH": str(self.scratch / "target"),
             "DBT_LOG_PATH": str(self.scratch / "logs"),
             "OPENBLAS_NUM_THREADS": "1",
@@ -137,5 +140,7 @@ def delivery(sample_build: Build, scratch: Path, tmp_path: Path) -> Iterator[Bui
     shutil.copytree(sample_build.extracts, extracts)
     warehouse = tmp_path / "warehouse.duckdb"
     shutil.copy(sample_build.warehouse, warehouse)
-    yield Build(extracts, warehouse, scratch)
+    # a store of its own, because the log would remember what other tests delivered
+    landing = Path(shutil.copytree(scratch / "landing", tmp_path / "landing"))
+    yield Build(extracts, warehouse, scratch, landing=landing)
     shutil.rmtree(tmp_path, ignore_errors=True)

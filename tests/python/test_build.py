@@ -1,6 +1,7 @@
 """The sample, from its files to the reports."""
 
 import csv
+import gzip
 import json
 import shutil
 from collections import defaultdict
@@ -153,6 +154,7 @@ def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_
     delivery.dbt("build")
     assert delivery.exit_code == 0, delivery.output
     for table in (
+        "raw.deliveries",
         "marts.fct_city_year_panel",
         "marts.fct_ai_measure",
         "marts.fct_spatial_concentration",
@@ -164,10 +166,52 @@ def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_
         assert delivery.rows(query) == sample_build.rows(query), table
 
 
+def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for(
+    delivery: Build, sample_build: Build
+) -> None:
+    original = "city_yearbook/城市统计年鉴_2015.csv"
+    lines = (delivery.extracts / original).read_text(encoding="utf-8").splitlines()
+    (gdp,) = sample_build.rows(
+        "select delivered_value from marts.fct_delivered_values where series = 'gdp_100m_cny' and city_id = ? "
+        "and year = 2015",
+        SHENZHEN,
+    )[0]
+    corrected = [line.replace(f",{gdp},", f",{gdp + 1},") if line.startswith(SHENZHEN) else line for line in lines]
+    revised = delivery.extracts / "city_yearbook/城市统计年鉴_2015_修订.csv.gz"
+    revised.write_bytes(gzip.compress("\n".join(line for line in corrected if "长沙" not in line).encode("gb18030")))
+    numbers = sample_build.value("select max(delivery_number) from raw.deliveries")
+
+    delivery.dbt("build")
+
+    assert delivery.exit_code == 0, delivery.output
+    panel = "select gdp_100m_cny from marts.fct_city_year_panel where city_id = ? and year = 2015"
+    assert delivery.value(panel, SHENZHEN) == gdp + 1
+    assert delivery.value(panel, "430100") is None  # 长沙 is left out of the correction
+    told = delivery.rows(
+        "select delivered_value, valid_from_delivery, valid_until_delivery from marts.fct_delivered_values "
+        "where series = 'gdp_100m_cny' and city_id = ? and year = 2015 order by valid_from_delivery",
+        SHENZHEN,
+    )
+    assert [(told[0][0], told[0][2]), told[1]] == [(gdp, numbers + 1), (gdp + 1, numbers + 1, None)]
+    accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
+    assert delivery.rows(accounted, original) == [("superseded", len(lines) - 1)]
+    assert delivery.rows(accounted, str(revised.relative_to(delivery.extracts))) == [("used", len(lines) - 2)]
+
+    delivery.dbt("build", "--vars", f"{{as_of_delivery: {numbers}}}")
+
+    assert delivery.exit_code == 0, delivery.output
+    assert f"As it was after delivery {numbers}." in delivery.output
+    for table in ("raw.deliveries", "marts.fct_city_year_panel", "reports.rpt_coefficients"):
+        query = f"select * from {table} order by all"
+        assert delivery.rows(query) == sample_build.rows(query), table
+
+
 def test_without_its_description_a_sample_is_still_synthetic(delivery: Build, tmp_path: Path) -> None:
     (delivery.extracts / "extract_set.yml").unlink()
     renamed = delivery.extracts.rename(tmp_path / "from_the_vendor")
-    moved = Build(renamed, tmp_path / "moved.duckdb", delivery.scratch).dbt("run", "--select", "raw_deliveries")
+    moved = Build(renamed, tmp_path / "moved.duckdb", delivery.scratch, landing=delivery.landing).dbt(
+        "run", "--select", "raw_deliveries"
+    )
     assert moved.exit_code == 0, moved.output
     assert moved.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
         ("from_the_vendor", "synthetic")

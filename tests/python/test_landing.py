@@ -1,9 +1,9 @@
 """The landing of delivered files: each row rule, each file rule, the store, and conservation on the real deliveries."""
 
+import datetime
 import hashlib
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +15,7 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import declarations, formats, store
-
-FIRMS = """
-    [[sources]]
-    name = "firms"
-    entity = "firms"
-    files = "firms/*"
-    key = ["城市代码", "年份"]
-    [sources.columns]
-    "城市代码" = "text"
-    "年份" = "integer"
-    "企业数" = "integer"
-    "产值" = "number"
-"""
-HEADER = ("城市代码", "年份", "企业数", "产值")
-GOOD = ("110000", 2020, 12, 3.5)
-
-Cells = Sequence[Sequence[Any]]
-
-
-@dataclass
-class Project:
-    root: Path
-
-    def declare(self, toml: str, provider: str = "vendor") -> None:
-        folder = self.root / "models" / "staging" / provider
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{provider}.toml").write_text(textwrap.dedent(toml), encoding="utf-8")
-
-    def deliver(self, file_path: str, content: bytes | str) -> Path:
-        path = self.root / "extracts" / file_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
-        path = self.deliver(file_path, b"")
-        book = openpyxl.Workbook()
-        book.remove(book.active)
-        for name, rows in sheets.items():
-            sheet = book.create_sheet(name)
-            for row in rows:
-                sheet.append(list(row))
-        book.save(path)
-        return path
-
-    def store_folders(self) -> list[Path]:
-        return sorted(path for path in (self.root / "landing").iterdir() if not path.name.startswith("."))
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
-    monkeypatch.setenv("EXTRACTS_DIR", "extracts")
-    monkeypatch.setenv("LANDING_DIR", "landing")
-    made = Project(tmp_path)
-    made.declare(FIRMS)
-    return made
-
-
-def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
-    return "".join(",".join(map(str, row)) + "\n" for row in (header, *rows))
+from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
@@ -116,8 +56,11 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "extract_set": "extracts",
         "provider": "vendor",
         "source_name": "firms",
+        "delivery_number": 1,
         "delivery_id": delivery_id,
         "file_path": "firms/2020.csv",
+        "valid_from_delivery": 1,
+        "valid_until_delivery": None,
         "sheet_name": None,
     }
     assert table.to_pylist() == [
@@ -127,6 +70,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     assert table.schema.types[-5:] == [pa.int64(), pa.string(), pa.int64(), pa.int64(), pa.float64()]
     (delivery,) = deliveries.to_pylist()
     assert delivery == {
+        "delivery_number": 1,
         "delivery_id": delivery_id,
         "extract_set": "extracts",
         "extract_set_kind": "delivered",
@@ -135,12 +79,20 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "entity": "firms",
         "file_path": "firms/2020.csv",
         "size_bytes": path.stat().st_size,
+        "modified_at": datetime.datetime.fromtimestamp(int(path.stat().st_mtime), datetime.UTC).replace(tzinfo=None),
+        "landed_at": delivery["landed_at"],
         "file_format": "csv",
+        "compression": None,
         "encoding": "utf-8",
+        "delimiter": "comma",
         "record_count": 2,
         "landed_row_count": 2,
         "rejected_row_count": 0,
         "columns_not_read": None,
+        "copy_of_delivery": None,
+        "valid_until_delivery": None,
+        "superseded_periods": [],
+        "is_of_earlier_declaration": False,
         "store_key": delivery["store_key"],
     }
     assert deliveries.schema == landing.DELIVERIES_SCHEMA
@@ -237,7 +189,7 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
     ]
     assert rejected() == [(None, 2, None, "|2020|2.5|b", "prose: no key")]
     (delivery,) = landing.deliveries().to_pylist()
-    assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", None, "x")
+    assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", "gb18030", "x")
 
 
 def test_a_parquet_file_lands(project: Project) -> None:
@@ -264,7 +216,7 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
     )
     project.deliver("firms/a.csv", csv_text(GOOD))
     table = landing.rows("firms", landing.deliveries())
-    assert table.column_names[7:] == ["code", "产值", "城市代码", "年份", "企业数"]
+    assert table.column_names[10:] == ["code", "产值", "城市代码", "年份", "企业数"]
     assert table["code"].to_pylist() == [None]
     none = landing.rows("firms", landing.deliveries().slice(0, 0))
     assert none.schema == table.schema
@@ -467,13 +419,13 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     project.deliver("firms/empty.csv", b"")
     project.deliver("firms/blank.csv", "\ufeff \n\n")
     project.deliver("firms/renamed.csv", csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")))
-    project.deliver("firms/notes.pdf", "x")
+    project.deliver("firms/notes.pdf", "%PDF-1.7 x")
     lines = fault().splitlines()
     assert lines == [
         "firms/blank.csv: the file is empty. Ask the provider for the file again.",
         "firms/empty.csv: the file is empty. Ask the provider for the file again.",
-        'firms/notes.pdf: the format ".pdf" is not read, only .csv, .tsv, .txt, .xlsx, .xls, .dta, .parquet. '
-        "Convert the file.",
+        "firms/notes.pdf: the content is a PDF file, whatever the name says; read are CSV, XLSX, XLS, Stata and "
+        "Parquet files, also in gzip and zip. Convert the file.",
         "firms/renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider "
         "renamed columns, declare the new names in vendor.toml; otherwise ask for the file again.",
     ]
@@ -533,10 +485,18 @@ def test_a_truncated_or_damaged_workbook_is_refused(project: Project, harm: Call
     assert fault().startswith("firms/a.xlsx: not a complete xlsx file (")
 
 
-@pytest.mark.parametrize("suffix", ["xls", "parquet", "dta"])
-def test_rubbish_in_other_formats_is_refused(project: Project, suffix: str) -> None:
-    project.deliver(f"firms/a.{suffix}", "rubbish" * 50)
-    assert fault().startswith(f"firms/a.{suffix}: not a complete {suffix} file (")
+@pytest.mark.parametrize(
+    ("file_format", "magic"),
+    [
+        ("xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        ("parquet", b"PAR1"),
+        ("dta", b"<stata_dta>"),
+        ("xlsx", b"PK\x03\x04"),
+    ],
+)
+def test_rubbish_that_begins_like_another_format_is_refused(project: Project, file_format: str, magic: bytes) -> None:
+    project.deliver("firms/a.csv", magic + b"rubbish" * 50)
+    assert fault().startswith(f"firms/a.csv: not a complete {file_format} file (")
 
 
 def test_a_truncated_stata_file_is_refused(project: Project) -> None:
@@ -566,6 +526,7 @@ def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
         (('"年份"]', '"年度"]'), "[sources.columns] lacks 年度, which key or file_name uses"),
         (("key =", "file_name = '('\nkey ="), "file_name is no regular expression"),
         (("key =", "file_name = '(?P<城市代码>.)(?P<年份>.)'\nkey ="), "no key column is read from the file"),
+        (("key =", 'period = "企业数"\nkey ='), 'period is "企业数", which is no column of the key'),
         (('"firms/*"', '"/firms"'), "no pattern below the extracts folder"),
         (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
     ],
@@ -609,11 +570,12 @@ def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(proje
     project.declare(FIRMS + '    "数据来源" = "text"\n')
     header = (*HEADER, "数据来源")
     project.deliver("firms/a.csv", csv_text((*GOOD, "统计局"), header=header))
-    project.deliver("firms/b.csv", csv_text((*GOOD, "（synthetic sample）"), (*GOOD, "统计局"), header=header))
+    other = ("120000", *GOOD[1:])
+    project.deliver("firms/b.csv", csv_text((*other, "（synthetic sample）"), (*other, "统计局"), header=header))
     assert set(landing.deliveries()["extract_set_kind"].to_pylist()) == {"delivered"}
-    project.deliver("firms/b.csv", csv_text((*GOOD, "（synthetic sample）"), (*GOOD, "synthetic"), header=header))
+    project.deliver("firms/b.csv", csv_text((*other, "（synthetic sample）"), (*other, "synthetic"), header=header))
     for _ in range(2):
-        assert landing.deliveries()["extract_set_kind"].to_pylist() == ["synthetic"] * 2
+        assert landing.deliveries()["extract_set_kind"].to_pylist() == ["synthetic"] * 3
 
 
 # The store
@@ -632,19 +594,9 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
     assert {path: path.stat().st_mtime_ns for path in (project.root / "landing").rglob("*")} == before
 
     project.deliver("firms/a.csv", csv_text(("110000", 2020, 13, 3.5)))
-    assert values("企业数") == [13]
+    assert values("企业数") == [12, 13]
+    assert values("valid_until_delivery") == [2, None]
     assert len(project.store_folders()) == 2
-    # the earlier delivery can still be read
-    assert landing.rows("firms", first)["企业数"].to_pylist() == [12]
-
-
-def test_the_same_bytes_under_another_name_are_stored_once_and_read_under_both(project: Project) -> None:
-    for name in ("firms/a.csv", "firms/b.csv"):
-        project.deliver(name, csv_text(GOOD, ("x", "y", 1, 1)))
-    assert len(set(landing.deliveries()["store_key"].to_pylist())) == 1
-    assert len(project.store_folders()) == 1
-    assert values("file_path") == ["firms/a.csv", "firms/b.csv"]
-    assert landing.rejected_rows(landing.deliveries())["file_path"].to_pylist() == ["firms/a.csv", "firms/b.csv"]
 
 
 def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(project: Project) -> None:
@@ -676,13 +628,13 @@ def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypa
     first = landing.deliveries()
     (folder,) = project.store_folders()
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    found = store.read_record
-    answers = iter([None])
+    found = store.holds
+    answers = iter([False])
     # the other process finishes between the look and the rename
-    monkeypatch.setattr(store, "read_record", lambda *at: next(answers, found(*at)))
+    monkeypatch.setattr(store, "holds", lambda *at: next(answers, found(*at)))
     assert landing.deliveries() == first
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert [*(project.root / "landing").iterdir()] == [folder]
+    assert {*(project.root / "landing").iterdir()} == {folder, project.root / "landing/log"}
 
 
 def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:

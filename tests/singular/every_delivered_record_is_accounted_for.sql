@@ -1,12 +1,12 @@
--- Data records of a file = rows used + rows set aside.
+-- Data records of a delivery = rows used + rows set aside.
 with
 
 accounted as (
     select
-        file_path,
+        delivery_number,
         sum(row_count) as row_count
     from {{ ref('fct_row_accounting') }}
-    group by file_path
+    group by delivery_number
 )
 
 select
@@ -14,7 +14,7 @@ select
     deliveries.record_count,
     accounted.row_count
 from {{ ref('raw_deliveries') }} as deliveries
-left join accounted on deliveries.file_path = accounted.file_path
+left join accounted on deliveries.delivery_number = accounted.delivery_number
 where
     deliveries.source_name is not null
     and deliveries.record_count <> coalesce(accounted.row_count, 0)

@@ -1,24 +1,32 @@
 """Delivered files to typed rows: each record of each file lands, or is set aside with a reason.
 
-`deliveries` lands what is new into an append-only Parquet store; `rows` and `rejected_rows` read it back.
+`deliveries` lands what is new into an append-only Parquet store and records it in the log; `rows` and `rejected_rows`
+read back whatever the log holds, with the deliveries from which and until which each row is valid.
 """
 
+import datetime
 import hashlib
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, records, store
+from ai_manufacturing.landing import declarations, formats, log, records, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
+from ai_manufacturing.landing.log import Delivery
 
 __all__ = ["ExtractSet", "LandingError", "deliveries", "extract_set", "rejected_rows", "rows"]
 
+SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
 DELIVERIES_SCHEMA = pa.schema(
     [
+        ("delivery_number", pa.int64()),
         ("delivery_id", pa.string()),
         ("extract_set", pa.string()),
         ("extract_set_kind", pa.string()),
@@ -27,55 +35,84 @@ DELIVERIES_SCHEMA = pa.schema(
         ("entity", pa.string()),
         ("file_path", pa.string()),
         ("size_bytes", pa.int64()),
+        ("modified_at", pa.timestamp("us")),
+        ("landed_at", pa.timestamp("us")),
         ("file_format", pa.string()),
+        ("compression", pa.string()),
         ("encoding", pa.string()),
+        ("delimiter", pa.string()),
         ("record_count", pa.int64()),
         ("landed_row_count", pa.int64()),
         ("rejected_row_count", pa.int64()),
         ("columns_not_read", pa.string()),
+        ("copy_of_delivery", pa.int64()),
+        ("valid_until_delivery", pa.int64()),
+        ("superseded_periods", pa.list_(SPAN)),
+        ("is_of_earlier_declaration", pa.bool_()),
         ("store_key", pa.string()),
     ]
 )
-ORIGIN = ("extract_set", "provider", "source_name", "delivery_id", "file_path")
+ORIGIN_SCHEMA = pa.schema(
+    [
+        ("extract_set", pa.string()),
+        ("provider", pa.string()),
+        ("source_name", pa.string()),
+        ("delivery_number", pa.int64()),
+        ("delivery_id", pa.string()),
+        ("file_path", pa.string()),
+    ]
+)
+VALIDITY = ("valid_from_delivery", "valid_until_delivery")
 THREADS = 2
 
 
-def deliveries() -> pa.Table:
-    """Land the files of the extracts folder that are not in the store yet.
+def deliveries(as_of: int | None = None) -> pa.Table:
+    """Land the files of the extracts folder that are not in the store yet, and record what changed in the log.
+
+    Parameters
+    ----------
+    as_of : int, optional
+        Nothing is landed, and the log is read up to this delivery only.
 
     Returns
     -------
     pa.Table
-        One row per delivered file, by path, with DELIVERIES_SCHEMA. A file that nobody declared has no provider,
-        source or entity, and no rows.
+        One row per delivery of the log, and one per file of the folder that nobody declared, by path, with
+        DELIVERIES_SCHEMA. A file that nobody declared has no number, provider, source or entity, and no rows.
 
     Raises
     ------
     LandingError
-        With one line for each file that cannot be landed; the others are in the store nevertheless.
+        With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
+        log. Or if the log does not reach `as_of`.
     """
-    folder = settings.extracts_dir()
-    described = extract_set(folder)
-    files, faults = delivered_files(folder, _sources())
-    landed: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(THREADS) as threads:
-        for outcome in threads.map(_land, files):
-            if isinstance(outcome, str):
-                faults.append(outcome)
-            else:
-                landed.append(outcome)
-    if faults:
-        raise LandingError(sorted(faults))
+    sources = _sources()
+    described = extract_set(settings.extracts_dir())
+    undeclared: list[dict[str, Any]] = []
+    if as_of is None:
+        present, undeclared = _land_folder(sources)
+        events = log.record(settings.landing_dir(), described.name, present)
+    else:
+        events = log.read(settings.landing_dir(), described.name)
+        if not 1 <= as_of <= len(events):
+            raise LandingError(
+                [f"as_of_delivery {as_of}: {described.name} has the deliveries 1 to {len(events)}. Give one of them."]
+            )
+    in_folder_now = {delivery.number for delivery in log.State(events).at_path.values()}
+    state = log.State(events[:as_of])
+    declared = {(source.provider, source.name): source for source in sources}
+    found = [_recorded(delivery, declared, delivery.number in in_folder_now) for delivery in state.deliveries.values()]
+    _add_validity(found, declared)
     # one invented file makes the whole set invented
-    kind = "synthetic" if any(record["synthetic"] for record in landed) else described.kind
+    synthetic = any(record["synthetic"] for record in found if record["valid_until_delivery"] is None)
+    named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
     return pa.Table.from_pylist(
-        [record | {"extract_set": described.name, "extract_set_kind": kind} for record in landed],
-        schema=DELIVERIES_SCHEMA,
+        [record | named for record in sorted(found + undeclared, key=_by_path)], schema=DELIVERIES_SCHEMA
     )
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.Table:
-    """Return the landed rows of an entity.
+    """Return the landed rows of an entity, valid or not.
 
     Parameters
     ----------
@@ -87,8 +124,9 @@ def rows(entity: str, deliveries: pa.Table) -> pa.Table:
     Returns
     -------
     pa.Table
-        ORIGIN, sheet_name, row_number, then all columns that any declaration gives the entity, whether delivered or
-        not. One row per landed record, by file, sheet and row; none if nothing was delivered.
+        ORIGIN_SCHEMA, VALIDITY, sheet_name, row_number, then all columns that any declaration gives the entity,
+        whether delivered or not. One row per landed record, by file, delivery, sheet and row; none if nothing was
+        delivered. Further copies of a delivery have no rows of their own.
 
     Raises
     ------
@@ -102,27 +140,29 @@ def rows(entity: str, deliveries: pa.Table) -> pa.Table:
         raise LandingError([f'entity "{entity}": no declaration names it, only {known}. Declare it, or correct it.'])
     schema = pa.schema(
         [
-            *((name, pa.string()) for name in ORIGIN),
+            *ORIGIN_SCHEMA,
+            *((name, pa.int64()) for name in VALIDITY),
             ("sheet_name", pa.string()),
             ("row_number", pa.int64()),
             *((column, records.ARROW_TYPES[declared]) for column, declared in columns.items()),
         ]
     )
-    declared_columns = {(source.provider, source.name): [*source.columns] for source in sources}
+    declared = {(source.provider, source.name): source for source in sources}
     tables = []
     for delivery in _landed(deliveries):
         if delivery["entity"] != entity:
             continue
         table = store.read_rows(settings.landing_dir(), delivery["store_key"], "rows")
-        declared = declared_columns.get((delivery["provider"], delivery["source_name"]))
-        if declared != table.column_names[2:]:
+        source = declared.get((delivery["provider"], delivery["source_name"]))
+        is_as_declared = source is not None and [*source.columns] == table.column_names[2:]
+        if not is_as_declared and not delivery["is_of_earlier_declaration"]:
             raise LandingError(
                 [
                     f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
                     f"{delivery['source_name']}. Run the build again from raw_deliveries."
                 ]
             )
-        tables.append(_with_origin(table, delivery, schema))
+        tables.append(_with_origin(table, delivery, schema, _validity(table, delivery, source)))
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
@@ -137,12 +177,12 @@ def rejected_rows(deliveries: pa.Table) -> pa.Table:
     Returns
     -------
     pa.Table
-        ORIGIN, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole row), the
-        value as delivered and the reason. One row per rejected record.
+        ORIGIN_SCHEMA, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
+        row), the value as delivered and the reason. One row per rejected record.
     """
-    schema = pa.schema([*((name, pa.string()) for name in ORIGIN), *records.REJECTED_SCHEMA])
+    schema = pa.schema([*ORIGIN_SCHEMA, *records.REJECTED_SCHEMA])
     tables = [
-        _with_origin(store.read_rows(settings.landing_dir(), delivery["store_key"], "rejected"), delivery, schema)
+        _with_origin(store.read_rows(settings.landing_dir(), delivery["store_key"], "rejected"), delivery, schema, {})
         for delivery in _landed(deliveries)
         if delivery["rejected_row_count"]
     ]
@@ -153,10 +193,32 @@ def _sources() -> list[Source]:
     return declarations.read(settings.project_root() / "models" / "staging")
 
 
+def _by_path(record: dict[str, Any]) -> tuple[str, int]:
+    return record["file_path"], record["delivery_number"] or 0
+
+
+def _land_folder(sources: list[Source]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Land what is new, and return the declared files of the folder and the others."""
+    files, faults = delivered_files(settings.extracts_dir(), sources)
+    declared: list[dict[str, Any]] = []
+    undeclared: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(THREADS) as threads:
+        for outcome in threads.map(_land, files):
+            if isinstance(outcome, str):
+                faults.append(outcome)
+            else:
+                (declared if "store_key" in outcome else undeclared).append(outcome)
+    if faults:
+        raise LandingError(sorted(faults))
+    return declared, undeclared
+
+
 def _land(file: DeliveredFile) -> dict[str, Any] | str:
-    """Return the record of a file, landed now or earlier, or the line that says what is wrong with it."""
+    """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
     try:
-        content = file.path.read_bytes()
+        content = file.read()
+    except FileFault as fault:
+        return fault.line(file.file_path)
     except OSError as error:
         return f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or deliver it again."
     try:
@@ -169,23 +231,21 @@ def _land(file: DeliveredFile) -> dict[str, Any] | str:
 
 def _land_content(file: DeliveredFile, content: bytes) -> dict[str, Any]:
     delivery_id = hashlib.sha256(content).hexdigest()
-    delivered = {
-        "delivery_id": delivery_id,
-        "file_path": file.file_path,
-        "size_bytes": len(content),
-        "file_format": file.file_format,
-    }
+    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": len(content)}
     source = file.source
-    if source is None or file.file_format is None:
+    if source is None:
         counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
-        return delivered | counts | {"synthetic": False}
-    store_key = store.key(delivery_id, file.file_format, source, file.file_name_values)
-    record = store.read_record(settings.landing_dir(), store_key)
-    if record is None:
-        encoding, sheets = formats.read(content, file.file_format, source.read_columns)
+        nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
+        return delivered | counts | nothing | {"synthetic": False}
+    store_key = store.key(delivery_id, source, file.file_name_values)
+    if not store.holds(settings.landing_dir(), store_key):
+        detected, sheets = formats.read(content, source.read_columns)
         landed = records.land(sheets, source, file.file_name_values)
         record = {
-            "encoding": encoding,
+            "file_format": detected.file_format,
+            "compression": detected.compression,
+            "encoding": detected.encoding,
+            "delimiter": detected.delimiter,
             "record_count": landed.rows.num_rows + landed.rejected.num_rows,
             "landed_row_count": landed.rows.num_rows,
             "rejected_row_count": landed.rejected.num_rows,
@@ -193,17 +253,114 @@ def _land_content(file: DeliveredFile, content: bytes) -> dict[str, Any]:
             "synthetic": landed.synthetic,
         }
         store.write(settings.landing_dir(), store_key, landed, record)
-    named = {"provider": source.provider, "source_name": source.name, "entity": source.entity, "store_key": store_key}
-    return delivered | named | record
+    return delivered | {
+        "provider": source.provider,
+        "source_name": source.name,
+        "entity": source.entity,
+        "file_name_values": file.file_name_values,
+        "store_key": store_key,
+        # facts for people; nothing is decided by them
+        "modified_at": file.modified_at.isoformat(),
+        "landed_at": datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat(),
+    }
+
+
+def _recorded(delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool) -> dict[str, Any]:
+    """Return a delivery of the log with what the store holds of it, under today's declaration where it can."""
+    event = delivery.event
+    source = declared.get((event["provider"], event["source_name"]))
+    key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else None
+    is_earlier = key is None or not store.holds(settings.landing_dir(), key)
+    if is_earlier and is_in_folder and source:
+        raise LandingError(
+            [
+                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
+                "Run the build once without as_of_delivery."
+            ]
+        )
+    store_key = event["store_key"] if is_earlier else key
+    return (
+        event
+        | store.read_record(settings.landing_dir(), store_key)
+        | {
+            "delivery_number": delivery.number,
+            "copy_of_delivery": delivery.copy_of,
+            "valid_until_delivery": delivery.withdrawn_by,
+            "superseded_periods": [],
+            "is_of_earlier_declaration": is_earlier,
+            "store_key": store_key,
+            "modified_at": datetime.datetime.fromisoformat(event["modified_at"]),
+            "landed_at": datetime.datetime.fromisoformat(event["landed_at"]),
+        }
+    )
+
+
+def _add_validity(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source]) -> None:
+    """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
+    by_source = defaultdict(list)
+    for delivery in found:
+        if not delivery["copy_of_delivery"]:
+            by_source[delivery["provider"], delivery["source_name"]].append(delivery)
+    for name, of_source in by_source.items():
+        source = declared.get(name)
+        if source is None or len(of_source) < 2:
+            continue
+        with ThreadPoolExecutor(THREADS) as threads:
+            read = zip(of_source, threads.map(_keys, of_source, repeat(source)), strict=True)
+            keys = {delivery["delivery_number"]: table for delivery, table in read if table is not None}
+        ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
+        spans = validity.superseded(source, keys, ends)
+        for delivery in of_source:
+            of_delivery = spans.get(delivery["delivery_number"], [])
+            delivery["superseded_periods"] = [
+                {
+                    "period": None if span.period is None else str(span.period),
+                    "valid_from_delivery": span.valid_from,
+                    "valid_until_delivery": span.valid_until,
+                }
+                for span in of_delivery
+            ]
+            untils = [span.valid_until for span in of_delivery]
+            if not untils or None in untils:
+                continue
+            if len(untils) == validity.period_count(source, keys[delivery["delivery_number"]]):
+                delivery["valid_until_delivery"] = max(untils)
+
+
+def _keys(delivery: dict[str, Any], source: Source) -> pa.Table | None:
+    """Return the key columns of a delivery's rows, None if an earlier declaration had others."""
+    table = store.read_rows(settings.landing_dir(), delivery["store_key"], "rows", [*source.key])
+    return table if {*source.key} == {*table.column_names} else None
+
+
+def _validity(table: pa.Table, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
+    """Return from which delivery on, and until which one, each row is valid."""
+    spans = delivery["superseded_periods"]
+    usual = {
+        "valid_from_delivery": delivery["delivery_number"],
+        "valid_until_delivery": delivery["valid_until_delivery"],
+    }
+    if source is None or source.period is None:
+        usual = spans[0] if spans else usual
+        spans = []
+    if not spans:
+        return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), table.num_rows) for name in VALIDITY}
+    periods = pa.array([span["period"] for span in spans], pa.string())
+    # the last position is that of the periods which nobody replaced
+    at = pc.fill_null(pc.index_in(pc.cast(table[source.period], pa.string()), periods), len(spans))
+    return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
-    """Return the declared deliveries by path: a database keeps no order."""
-    declared = [delivery for delivery in deliveries.to_pylist() if delivery["store_key"]]
-    return sorted(declared, key=lambda delivery: delivery["file_path"])
+    """Return the deliveries that have rows of their own, by path and number: a database keeps no order."""
+    landed = [row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]]
+    return sorted(landed, key=_by_path)
 
 
-def _with_origin(table: pa.Table, delivery: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    origin = {name: pa.repeat(pa.scalar(delivery[name], pa.string()), table.num_rows) for name in ORIGIN}
-    columns = origin | dict(zip(table.column_names, table.columns, strict=True))
-    return pa.table([columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in schema], schema=schema)
+def _with_origin(table: pa.Table, delivery: dict[str, Any], schema: pa.Schema, more: dict[str, pa.Array]) -> pa.Table:
+    origin = {
+        field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), table.num_rows) for field in ORIGIN_SCHEMA
+    }
+    columns = origin | more | dict(zip(table.column_names, table.columns, strict=True))
+    nothing = {field.name: pa.nulls(table.num_rows, field.type) for field in schema if field.name not in columns}
+    return pa.table([(columns | nothing)[field.name] for field in schema], schema=schema)

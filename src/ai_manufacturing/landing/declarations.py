@@ -14,7 +14,11 @@ REQUIRED = {"name", "entity", "files", "key", "columns"}
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of file that a provider delivers."""
+    """One kind of file that a provider delivers.
+
+    `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
+    delivery replaces an earlier one's records of a period if it repeats one of them.
+    """
 
     provider: str
     name: str
@@ -23,6 +27,7 @@ class Source:
     file_name: str | None
     key: tuple[str, ...]
     columns: dict[str, str]
+    period: str | None = None
 
     @property
     def file_name_columns(self) -> list[str]:
@@ -82,6 +87,7 @@ def read(folder: Path) -> list[Source]:
                         file_name=entry.get("file_name"),
                         key=tuple(entry["key"]),
                         columns=entry["columns"],
+                        period=entry.get("period"),
                     )
                 )
     faults.extend(_conflicts(sources))
@@ -99,7 +105,7 @@ def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
 
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(entry.keys() - REQUIRED - {"file_name"})
+    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period"})
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():
@@ -114,6 +120,10 @@ def _fault(entry: dict[str, Any]) -> str | None:
     undeclared = sorted((named | set(entry["key"])) - entry["columns"].keys())
     if undeclared:
         return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
+    if entry.get("period", entry["key"][0]) not in entry["key"]:
+        return f'period is "{entry["period"]}", which is no column of the key'
+    if entry["columns"].get(entry.get("period")) == "number":
+        return f'period {entry["period"]} is of type "number"; declare integer or text'
     if not set(entry["key"]) - named:
         return "no key column is read from the file, so that its prose cannot be told from its records"
     return None

@@ -22,4 +22,6 @@ class FileFault(Exception):  # noqa: N818 - it never leaves the package: faults 
     def line(self, path: str) -> str:
         """Return the fault as one line of a LandingError."""
         places = [("sheet", self.sheet), ("row", self.row), ("column", self.column)]
-        return ", ".join([path, *(f"{kind} {value}" for kind, value in places if value is not None)]) + f": {self.what}"
+        line = ", ".join([path, *(f"{kind} {value}" for kind, value in places if value is not None)]) + f": {self.what}"
+        # a header or a library's message may hold line breaks
+        return " ".join(part.strip() for part in line.splitlines())

@@ -1,12 +1,16 @@
 """The extracts folder: which files were delivered, and which declaration each one answers to."""
 
+import datetime
+import fnmatch
 import re
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ai_manufacturing.landing import containers
+from ai_manufacturing.landing.containers import Archive
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.formats import SUFFIXES
 
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
@@ -22,17 +26,33 @@ class ExtractSet:
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file and its declaration, None where nobody declared it."""
+    """A file, or a member of an archive, and its declaration, None where nobody declared it."""
 
     path: Path
     file_path: str
-    source: Source | None
-    file_name_values: dict[str, str]
+    source: Source | None = None
+    file_name_values: dict[str, str] = field(default_factory=dict)
+    member: tuple[Archive, zipfile.ZipInfo] | None = None
 
     @property
-    def file_format(self) -> str | None:
-        """The format that the suffix says, None if it is not one that is read."""
-        return SUFFIXES.get(self.path.suffix.lower())
+    def modified_at(self) -> datetime.datetime:
+        """When the file, or the archive that holds it, was last changed, in UTC."""
+        modified = datetime.datetime.fromtimestamp(self.path.stat().st_mtime, datetime.UTC)
+        return modified.replace(microsecond=0, tzinfo=None)
+
+    def read(self) -> bytes:
+        """Return the bytes of the file.
+
+        Raises
+        ------
+        FileFault
+            If it is a member of an archive that is damaged, expands beyond the limits or is an archive itself.
+        """
+        if self.member is None:
+            return self.path.read_bytes()
+        content = containers.read_member(*self.member)
+        containers.refuse_nested(content, "the member")
+        return content
 
 
 def extract_set(folder: Path) -> ExtractSet:
@@ -85,29 +105,26 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     Returns
     -------
     tuple of (list of DeliveredFile, list of str)
-        The files by path, and one line for each file with more than one declaration, or a name or format that its
-        declaration cannot use.
+        The files by path, and one line for each file with more than one declaration, a name that its declaration
+        cannot use, or an archive that cannot be trusted.
 
     Raises
     ------
     LandingError
         If none of the folder's files is declared.
     """
-    declared: dict[Path, list[Source]] = {}
-    for source in sources:
-        for path in folder.glob(source.files):
-            declared.setdefault(path, []).append(source)
-
     files: list[DeliveredFile] = []
     faults: list[str] = []
-    for path in folder.rglob("*"):
+    for path in sorted(folder.rglob("*")):
         file_path = path.relative_to(folder).as_posix()
-        if not path.is_file() or _is_no_delivery(file_path):
+        if _is_no_delivery(file_path) or not path.is_file():
             continue
         try:
-            files.append(_delivered_file(path, file_path, declared.get(path, [])))
+            files.extend(_delivered(path, file_path, sources))
         except FileFault as fault:
             faults.append(fault.line(file_path))
+        except OSError as error:
+            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
     if not faults and not any(file.source for file in files):
         raise LandingError(
             [
@@ -124,22 +141,51 @@ def _is_no_delivery(file_path: str) -> bool:
     return any(part.startswith((".", "~$")) for part in parts) or name == DESCRIPTION or name.startswith("README")
 
 
-def _delivered_file(path: Path, file_path: str, declared: list[Source]) -> DeliveredFile:
+def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
+    """Return a file, or the members of an archive of which any is declared."""
+    archive = containers.archive(path)
+    if archive is None:
+        # a gzip file may be declared by what it holds
+        names = [file_path, file_path.removesuffix(".gz")] if file_path.endswith(".gz") else [file_path]
+        return [DeliveredFile(path, file_path, *_declaration(names, sources))]
+    found: list[DeliveredFile] = []
+    for name, info in containers.members(archive).items():
+        if not _is_no_delivery(name):
+            # and a member as if it lay where the archive lies
+            declared = _declaration([f"{file_path}/{name}", (Path(file_path).parent / name).as_posix()], sources)
+            found.append(DeliveredFile(path, f"{file_path}/{name}", *declared, (archive, info)))
+    return found if any(file.source for file in found) else [DeliveredFile(path, file_path)]
+
+
+def _declaration(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:
+    """Return the declaration that one of a file's names answers to, and what the name says."""
+    declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
     if not declared:
-        return DeliveredFile(path, file_path, None, {})
+        return None, {}
     if len(declared) > 1:
-        names = " and ".join(f"{source.provider}.{source.name}" for source in declared)
-        raise FileFault(f"declared twice, by {names}. Make their `files` patterns exclude each other.")
+        both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
+        raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
     (source,) = declared
-    if path.suffix.lower() not in SUFFIXES:
-        raise FileFault(f'the format "{path.suffix}" is not read, only {", ".join(SUFFIXES)}. Convert the file.')
-    values: dict[str, str] = {}
-    if source.file_name:
-        match = re.fullmatch(source.file_name, path.name)
-        if not match:
-            raise FileFault(
-                f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
-                "Rename the file, or correct the declaration."
-            )
-        values = match.groupdict(default="")
-    return DeliveredFile(path, file_path, source, values)
+    if not source.file_name:
+        return source, {}
+    for name in names:
+        if match := re.fullmatch(source.file_name, name.rsplit("/", 1)[-1]):
+            return source, match.groupdict(default="")
+    raise FileFault(
+        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
+        "Rename the file, or correct the declaration."
+    )
+
+
+def _matches(file_path: str, pattern: str) -> bool:
+    """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
+    return _parts_match(file_path.split("/"), pattern.split("/"))
+
+
+def _parts_match(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    first, *others = patterns
+    if first == "**":
+        return any(_parts_match(parts[start:], others) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], others)

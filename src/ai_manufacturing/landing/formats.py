@@ -20,19 +20,30 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from ai_manufacturing.landing import containers
 from ai_manufacturing.landing.errors import FileFault
 
-SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".xlsx": "xlsx",
-    ".xls": "xls",
-    ".dta": "dta",
-    ".parquet": "parquet",
+# What files begin with; a Stata file before version 13 begins with its version number.
+MAGIC = {
+    "xls": re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    "xlsx": re.compile(rb"PK\x03\x04|PK\x05\x06"),
+    "parquet": re.compile(rb"PAR1"),
+    "dta": re.compile(rb"<stata_dta>|[\x68-\x73][\x01\x02]\x01\x00"),
 }
+NOT_READ = {
+    "a PDF file": re.compile(rb"%PDF"),
+    "a web page": re.compile(rb"\s*(?:<!doctype html|<html|<table)", re.IGNORECASE),
+    "an XML file": re.compile(rb"(?:\xef\xbb\xbf)?\s*<\?xml"),
+    "a RAR archive": re.compile(rb"Rar!"),
+    "a 7z archive": re.compile(rb"7z\xbc\xaf\x27\x1c"),
+    "a bzip2 file": re.compile(rb"BZh[1-9]1AY"),
+    "an xz file": re.compile(rb"\xfd7zXZ"),
+    "an image": re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"),
+}
+# before version 14, Stata wrote text in the encoding of the machine, and does not say which
+STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
 HEADER_ROWS = 20
-DELIMITERS = (",", "\t", ";")
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
 csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
@@ -65,42 +76,66 @@ class Sheet:
         return [column for column in wanted if column not in self.header]
 
 
-def read(content: bytes, file_format: str, wanted: list[str]) -> tuple[str | None, list[Sheet]]:
-    """Read a file.
+@dataclass(frozen=True)
+class Detected:
+    """What the bytes of a file turned out to be; None where a format knows no such thing."""
+
+    file_format: str
+    compression: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
+    """Read a file, whatever its name says.
 
     Parameters
     ----------
     content : bytes
         The file.
-    file_format : str
-        One of the values of SUFFIXES.
     wanted : list of str
-        The declared columns, by which the header row is found.
+        The declared columns, by which the header row is found. A name with "/" may stand in two rows.
 
     Returns
     -------
-    tuple of (str or None, list of Sheet)
-        The encoding (None for binary formats) and the sheets. In a sheet without the wanted columns, the header is
-        the row that comes closest, and all rows stand in `rows`.
+    tuple of (Detected, list of Sheet)
+        What the file is, and its sheets. In a sheet without the wanted columns, the header is the row that comes
+        closest, and all rows stand in `rows`.
 
     Raises
     ------
     FileFault
-        If the file is empty, truncated or corrupt, or its encoding is unknown.
+        If the file is empty, truncated, corrupt or of another format, its encoding is unknown, or it expands beyond
+        the limits of containers.py.
     """
+    compression = "gzip" if containers.is_gzip(content) else None
+    if compression:
+        content = containers.ungzip(content)
     if not content:
         raise FileFault(f"the file is empty. {AGAIN}")
+    file_format = _format(content)
     try:
         if file_format == "csv":
-            encoding, sheet = _read_csv(content, wanted)
-            return encoding, [sheet]
+            encoding, delimiter, sheet = _read_csv(content, wanted)
+            return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
-            return None, _read_workbook(content, file_format, wanted)
-        return None, [_read_table(content, file_format)]
+            return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
+        encoding, sheet = _read_table(content, file_format)
+        return Detected(file_format, compression, encoding), [sheet]
     except FileFault:
         raise
     except Exception as error:  # the readers raise whatever their libraries do; a person needs one line
         raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
+
+
+def _format(content: bytes) -> str:
+    for what, magic in NOT_READ.items():
+        if magic.match(content):
+            raise FileFault(
+                f"the content is {what}, whatever the name says; read are CSV, XLSX, XLS, Stata and Parquet files, "
+                "also in gzip and zip. Convert the file."
+            )
+    return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 
 
 def clean(text: str) -> str:
@@ -113,33 +148,56 @@ def row_text(cells: Iterable[str]) -> str:
     return "|".join(cells)
 
 
-def _header_index(top: list[list[str]], wanted: list[str]) -> tuple[int, int]:
-    """Return the row that holds the most declared columns, and how many it holds."""
-    held = [len(set(wanted) & set(map(clean, cells))) for cells in top]
-    best = max(held, default=0)
-    return (held.index(best) if best else 0), best
+@dataclass(frozen=True)
+class _Header:
+    """The row of the header, or its two rows, and how many of the declared columns it names."""
+
+    first: int
+    last: int
+    names: list[str]
+    held: int
 
 
-def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, Sheet]:
+def _header(top: list[list[str]], wanted: list[str]) -> _Header:
+    """Return the row that names the most declared columns, or the two rows that together name more."""
+    rows = [list(map(clean, cells)) for cells in top]
+    found = [_Header(index, index, names, len(set(wanted) & set(names))) for index, names in enumerate(rows)]
+    if any("/" in name for name in wanted):
+        for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
+            names = _joined(upper, lower)
+            found.append(_Header(index, index + 1, names, len(set(wanted) & set(names))))
+    return max(found, key=lambda header: header.held, default=_Header(0, 0, [], 0))
+
+
+def _joined(upper: list[str], lower: list[str]) -> list[str]:
+    """Return names as "above/below"; a merged cell has its text in its first column only."""
+    names, above = [], ""
+    for over, under in itertools.zip_longest(upper, lower, fillvalue=""):
+        above = over or above
+        names.append(f"{above}/{under}" if above and under else over or under)
+    return names
+
+
+def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     encoding, text = _decode(content)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
     tops = {mark: _top(text, mark) for mark in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda mark: (_header_index(tops[mark], wanted)[1], len(tops[mark][0])))
-    index, _ = _header_index(tops[delimiter], wanted)
-    header = [clean(name) for name in tops[delimiter][index]]
+    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
+    delimiter = max(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])))
+    header, header_row = headers[delimiter].names, headers[delimiter].last + 1
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
-    sheet = Sheet(None, header, index + 1, table, numbers)
+    sheet = Sheet(None, header, header_row, table, numbers)
     if sheet.missing(wanted):
-        return encoding, sheet
+        return encoding, delimiter, sheet
 
-    start = int(np.searchsorted(numbers, index + 1, side="right"))
+    start = int(np.searchsorted(numbers, header_row, side="right"))
     above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
     mended: list[tuple[int, list[str]]] = []
     for number, cells in sorted(above + odd):
-        if number == index + 1 or not any(map(clean, cells)):
+        if headers[delimiter].first < number <= header_row or not any(map(clean, cells)):
             continue
-        if number <= index:
+        if number <= header_row:
             sheet.set_aside.append(Rejected(None, number, None, row_text(cells), "prose above the header"))
         elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
             mended.append((number, cells[: len(header)]))
@@ -147,7 +205,7 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, Sheet]:
             reason = f"expected {len(header)} fields, found {len(cells)}"
             sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
     sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
-    return encoding, sheet
+    return encoding, delimiter, sheet
 
 
 def _decode(content: bytes) -> tuple[str, str]:
@@ -232,9 +290,7 @@ def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # reads every part, so that a damaged one is found here and not as missing rows
-            damaged = book.testzip()
-            if damaged:
-                raise zipfile.BadZipFile(f"{damaged} is damaged")
+            containers.check_workbook(book, len(content))
             errors = _error_cells(book)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
@@ -259,15 +315,15 @@ def _filled_rows(cells: Any, errors: dict[tuple[int, int], str]) -> list[tuple[i
 
 
 def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> Sheet:
-    index, held = _header_index([cells for _, cells in rows[:HEADER_ROWS]], wanted)
-    header = [clean(text) for text in rows[index][1]] if rows else []
-    above = rows[:index] if held == len(set(wanted)) else []
-    data = rows[index + 1 :] if held == len(set(wanted)) else rows
-    columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header)
+    header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
+    is_complete = header.held == len(set(wanted))
+    above = rows[: header.first] if is_complete else []
+    data = rows[header.last + 1 :] if is_complete else rows
+    columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
     return Sheet(
         name,
-        header,
-        rows[index][0] if rows else None,
+        header.names,
+        rows[header.last][0] if rows else None,
         pa.table([pa.array(column, pa.string()) for column in columns], names=[str(i) for i in range(len(columns))]),
         np.array([number for number, _ in data], dtype=np.int64),
         [Rejected(name, number, None, row_text(cells), "prose above the header") for number, cells in above],
@@ -309,23 +365,49 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _read_table(content: bytes, file_format: str) -> Sheet:
+def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
     """Read a format that names and types its columns; row numbers are those of the observations."""
+    encoding = None
     if file_format == "dta":
         import pandas as pd  # here, because a landing that finds nothing new need not wait for it
 
         frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
         table = pa.Table.from_pandas(frame, preserve_index=False)
+        encoding = "utf-8"
+        if not STATA_IN_UTF_8.match(content):
+            encoding, table = _recoded(table)
     else:
         table = pq.read_table(pa.BufferReader(content))
     columns = [_as_text(column) for column in table.columns]
-    return Sheet(
+    sheet = Sheet(
         None,
         [clean(name) for name in table.column_names],
         None,
         pa.table(columns, names=[str(position) for position in range(len(columns))]),
         np.arange(1, table.num_rows + 1),
     )
+    return encoding, sheet
+
+
+def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
+    """Return a table that was read as latin-1 in the encoding of a Chinese machine, if all of its text allows that."""
+
+    def gb18030(text: str | None) -> str | None:
+        return None if text is None else text.encode("latin-1").decode("gb18030")
+
+    try:
+        names = [gb18030(name) for name in table.column_names]
+        columns = [
+            pa.array([gb18030(text) for text in column.to_pylist()], pa.string()) if _is_text(column) else column
+            for column in table.columns
+        ]
+    except UnicodeError:
+        return "latin-1", table
+    return "gb18030", pa.table(columns, names=names)
+
+
+def _is_text(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -256,6 +256,8 @@ def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
     text = clean(value).translate(_FULL_WIDTH)
     if text.lower() in MISSING_MARKERS:
         return None, None
+    if text.startswith(("=", "@")):
+        return None, "not a number (a formula)"
     if not _NUMBER.fullmatch(text):
         for hint, letters in _LOOKALIKES.items():
             if _NUMBER.fullmatch(text.translate(letters)):

@@ -15,20 +15,24 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.records import Landed
 
-LANDING_VERSION = 1  # raise it when the readers or the rules change what lands
+LANDING_VERSION = 2  # raise it when the readers or the rules change what lands
 
 
-def key(delivery_id: str, file_format: str, source: Source, file_name_values: dict[str, str]) -> str:
+def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
     """Return the folder of a file's rows: the hash of all that decides them."""
-    decides = [LANDING_VERSION, delivery_id, file_format, dataclasses.asdict(source), file_name_values]
+    decides = [LANDING_VERSION, delivery_id, dataclasses.asdict(source), file_name_values]
     # the order of the columns is part of the declaration, so keys are not sorted
     return hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
 
 
-def read_record(store: Path, store_key: str) -> dict[str, Any] | None:
-    """Return what is recorded of a landed file, or None if it has not landed."""
-    path = store / store_key / "delivery.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def holds(store: Path, store_key: str) -> bool:
+    """Whether a file has landed."""
+    return (store / store_key / "delivery.json").is_file()
+
+
+def read_record(store: Path, store_key: str) -> dict[str, Any]:
+    """Return what is recorded of a landed file."""
+    return json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8"))
 
 
 def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
@@ -43,13 +47,16 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
         folder.rename(store / store_key)
     except OSError:
         shutil.rmtree(folder)
-        if read_record(store, store_key) is None:
+        if not holds(store, store_key):
             raise
 
 
-def read_rows(store: Path, store_key: str, name: str) -> pa.Table:
-    """Return "rows" or "rejected" of a landed file."""
-    path = store / store_key / f"{name}.parquet"
+def read_rows(store: Path, store_key: str, name: str, columns: list[str] | None = None) -> pa.Table:
+    """Return "rows" or "rejected" of a landed file: all columns, or those of the ones named that it has."""
+    return pq.ParquetFile(_existing(store / store_key / f"{name}.parquet")).read(columns)
+
+
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise LandingError([f"{path}: missing from the landing store. Run the build again from raw_deliveries."])
-    return pq.read_table(path, partitioning=None)
+    return path

@@ -1,0 +1,179 @@
+"""What files come wrapped in: gzip and zip, opened with bounded memory and without trust.
+
+Nothing is ever written to a path that an archive names, and nothing is read further than the limits.
+"""
+
+import copy
+import gzip
+import io
+import re
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ai_manufacturing.landing.errors import FileFault
+
+GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
+EXPANDED_LIMIT = 2**30
+RATIO_LIMIT = 200
+RATIO_FLOOR = 2**24  # a small file may be as repetitive as it likes
+CHUNK = 2**20
+UNPACKED = "Ask the provider for the files unpacked."
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An opened zip and its size in bytes, by which its expansion is judged."""
+
+    opened: zipfile.ZipFile
+    size: int
+
+
+def is_zip(head: bytes) -> bool:
+    """Whether a file begins as a zip does; workbooks are zips too."""
+    return head.startswith(ZIP_MAGIC)
+
+
+def is_gzip(head: bytes) -> bool:
+    """Whether a file begins as a gzip does."""
+    return head.startswith(GZIP_MAGIC)
+
+
+def ungzip(content: bytes) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises
+    ------
+    FileFault
+        If it is damaged, expands beyond the limits, or holds another archive.
+    """
+    try:
+        with gzip.open(io.BytesIO(content)) as stream:
+            held = _read_bounded(stream, len(content), "the gzip file")
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileFault(f"not a complete gzip file ({error}). Ask the provider for the file again.") from error
+    refuse_nested(held, "the gzip file")
+    return held
+
+
+def refuse_nested(content: bytes, holder: str) -> None:
+    """Raise a fault if what an archive held is an archive again."""
+    if is_gzip(content[:4]) or (is_zip(content[:4]) and not _is_document(_opened(io.BytesIO(content)))):
+        raise FileFault(f"{holder} holds another archive. {UNPACKED}")
+
+
+def archive(path: Path) -> Archive | None:
+    """Return an opened zip archive, or None if the file is no zip or is a document that uses zip, as workbooks do."""
+    with path.open("rb") as file:
+        if not is_zip(file.read(4)):
+            return None
+    opened = _opened(path)
+    if opened is None and path.suffix.lower() == ".zip":
+        raise FileFault("not a complete zip archive. Ask the provider for the file again.")
+    return None if opened is None or _is_document(opened) else Archive(opened, path.stat().st_size)
+
+
+def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of an archive by name, in the encoding that the name was written in.
+
+    Raises
+    ------
+    FileFault
+        If a name leads out of the archive or stands twice, a file is encrypted, or they expand beyond the limits.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.opened.infolist():
+        name = _member_name(info)
+        if name.endswith("/"):
+            continue
+        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/") or not _is_printable(name):
+            raise FileFault(f"the member {name!r} would lead out of the archive. {UNPACKED}")
+        if name in found:
+            raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
+        if info.flag_bits & 1:
+            raise FileFault(f'the member "{name}" is encrypted. Ask the provider for it without a password.')
+        found[name] = info
+    _check_expansion(sum(info.file_size for info in found.values()), archive.size, "the archive")
+    return found
+
+
+def read_member(archive: Archive, info: zipfile.ZipInfo) -> bytes:
+    """Return what a member holds.
+
+    Raises
+    ------
+    FileFault
+        If it is damaged, or really expands beyond the limits, whatever the archive declares.
+    """
+    name = _member_name(info)
+    try:
+        return _expand(archive, info, f'the member "{name}"')
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        raise FileFault(f'the member "{name}" cannot be unpacked ({error}). {UNPACKED}') from error
+
+
+def check_workbook(book: zipfile.ZipFile, size: int) -> None:
+    """Raise a fault if the parts of a workbook expand beyond the limits, and zipfile's errors if they are damaged."""
+    _check_expansion(sum(info.file_size for info in book.infolist()), size, "the workbook")
+    for info in book.infolist():
+        _expand(Archive(book, size), info, "the workbook")
+
+
+def _expand(archive: Archive, info: zipfile.ZipInfo, what: str) -> bytes:
+    unlimited = copy.copy(info)
+    # zipfile stops at the declared size; reading to the end of the stream finds what was declared too small
+    unlimited.file_size = EXPANDED_LIMIT + CHUNK
+    with archive.opened.open(unlimited) as stream:
+        content = _read_bounded(stream, archive.size, what)
+    if len(content) != info.file_size:
+        raise zipfile.BadZipFile(f"it declares {info.file_size} bytes and holds {len(content)}")
+    return content
+
+
+def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
+    try:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+
+
+def _is_document(opened: zipfile.ZipFile | None) -> bool:
+    # what cannot be opened is left to the reader of workbooks, which says why
+    return opened is None or not {"[Content_Types].xml", "mimetype"}.isdisjoint(opened.namelist())
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name: archivers mark UTF-8, and write anything else in the encoding of their machine."""
+    name = info.orig_filename
+    if not info.flag_bits & 0x800:
+        raw = name.encode("cp437")
+        for encoding in ("utf-8", "gb18030"):
+            try:
+                name = raw.decode(encoding)
+                break
+            except UnicodeDecodeError:
+                continue
+    return name.replace("\\", "/")
+
+
+def _is_printable(name: str) -> bool:
+    return not any(unicodedata.category(character) == "Cc" for character in name)
+
+
+def _read_bounded(stream: io.BufferedIOBase, compressed_size: int, what: str) -> bytes:
+    held = io.BytesIO()
+    while chunk := stream.read(CHUNK):
+        held.write(chunk)
+        _check_expansion(held.tell(), compressed_size, what)
+    return held.getvalue()
+
+
+def _check_expansion(size: int, compressed_size: int, what: str) -> None:
+    if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
+        raise FileFault(
+            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits of "
+            f"{EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it unpacked."
+        )

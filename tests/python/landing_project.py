@@ -1,0 +1,71 @@
+"""A project of one declaration and one extracts folder, for tests that call landing without dbt."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+FIRMS = """
+    [[sources]]
+    name = "firms"
+    entity = "firms"
+    files = "firms/*"
+    key = ["城市代码", "年份"]
+    [sources.columns]
+    "城市代码" = "text"
+    "年份" = "integer"
+    "企业数" = "integer"
+    "产值" = "number"
+"""
+HEADER = ("城市代码", "年份", "企业数", "产值")
+GOOD = ("110000", 2020, 12, 3.5)
+
+Cells = Sequence[Sequence[Any]]
+
+
+@dataclass
+class Project:
+    root: Path
+
+    def declare(self, toml: str, provider: str = "vendor") -> None:
+        folder = self.root / "models" / "staging" / provider
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{provider}.toml").write_text(textwrap.dedent(toml), encoding="utf-8")
+
+    def deliver(self, file_path: str, content: bytes | str) -> Path:
+        path = self.root / "extracts" / file_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
+        path = self.deliver(file_path, b"")
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for name, rows in sheets.items():
+            sheet = book.create_sheet(name)
+            for row in rows:
+                sheet.append(list(row))
+        book.save(path)
+        return path
+
+    def store_folders(self) -> list[Path]:
+        return sorted(path for path in (self.root / "landing").iterdir() if path.name != "log" and path.name[0] != ".")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("EXTRACTS_DIR", "extracts")
+    monkeypatch.setenv("LANDING_DIR", "landing")
+    made = Project(tmp_path)
+    made.declare(FIRMS)
+    return made
+
+
+def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
+    return "".join(",".join(map(str, row)) + "\n" for row in (header, *rows))
