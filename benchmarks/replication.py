@@ -123,6 +123,7 @@ def inputs(drawn: CityYears) -> Inputs:
         series=sources[sources["provider"] == "vendor"].assign(is_delivered=True),
         variables=seed_table("panel_variables"),
         weightings=seed_table("measure_weightings"),
+        groupings=seed_table("city_groupings"),
     )
 
 

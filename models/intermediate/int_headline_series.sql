@@ -14,7 +14,7 @@ variables as (
 
 final as (
     select distinct
-        panel_variables.series,
+        unnest(string_split(panel_variables.series, ' ')) as series,
         panel_variables.scope
     from variables
     inner join {{ ref('panel_variables') }} as panel_variables on variables.variable = panel_variables.variable

@@ -125,6 +125,9 @@ final as (
         wide.secondary_value_added_100m_cny / nullif(wide.gdp_100m_cny, 0) as secondary_share_of_gdp,
         {{ log_of('wide.gdp_100m_cny') }} as ln_gdp,
         {{ log_of('wide.secondary_value_added_100m_cny') }} as ln_secondary_value_added,
+        {{ log_of('wide.secondary_value_added_100m_cny / nullif(wide.gdp_100m_cny, 0)') }} as ln_secondary_share_of_gdp,
+        {{ log_of('wide.secondary_value_added_100m_cny / nullif(wide.secondary_employment_10k, 0)') }}
+            as ln_secondary_productivity,
         {{ log_of('wide.gdp_per_capita_cny') }} as ln_gdp_per_capita,
         {{ log_of('wide.gdp_100m_cny / nullif(wide.registered_population_10k, 0)') }} as ln_gdp_per_registered_resident,
         {{ log_of('wide.registered_population_10k') }} as ln_registered_population,

@@ -2,7 +2,9 @@ with
 
 measures as (
     select * from {{ ref('fct_ai_measure') }}
-    where scope = 'industry'
+    where
+        scope = 'industry'
+        and measure in ('ai_firms', 'ai_patent_applications', 'ai_patent_grants')
 ),
 
 placebos as (
@@ -24,8 +26,13 @@ specifications as (
         and covariance = 'city'
         and transform = 'ln1p'
         and scope = 'industry'
+        and estimator = 'fixed_effects'
+        and fixed_effects = 'city year'
+        and first_year = {{ var('first_year') }}
+        and last_year = {{ var('last_year') }}
         and grouping is null
         and subsample is null
+        and coalesce(options, '') not like '%complete=%'
 ),
 
 -- What the fixed ratio holds still: the AI share of every year, where both counts were delivered.
@@ -87,6 +94,10 @@ slopes as (
         max(case when specifications.weighting = 'fixed_ratio' then coefficients.estimate end) as fixed_ratio_estimate,
         max(case when specifications.weighting = 'fixed_ratio' then coefficients.std_error end)
             as fixed_ratio_std_error,
+        max(case when specifications.weighting = 'fixed_ratio' then coefficients.observation_count end)
+            as fixed_ratio_observation_count,
+        max(case when specifications.weighting = 'observed' then coefficients.observation_count end)
+            as observed_observation_count,
         max(case when specifications.weighting = 'observed' then coefficients.estimate end) as observed_estimate,
         max(case when specifications.weighting = 'observed' then coefficients.std_error end) as observed_std_error
     from coefficients
@@ -118,8 +129,10 @@ final as (
         compared.specification_id,
         compared.fixed_ratio_estimate,
         compared.fixed_ratio_std_error,
+        compared.fixed_ratio_observation_count,
         compared.observed_estimate,
         compared.observed_std_error,
+        compared.observed_observation_count,
         placebos.placebo_mean,
         placebos.p_value as placebo_p_value
     from years

@@ -1,15 +1,17 @@
 with
 
 specifications as (
-    select * from {{ ref('regression_specifications') }}
+    select
+        *,
+        split_part(subsample, '=', 1) as split_grouping,
+        split_part(subsample, '=', 2) as split_group
+    from {{ ref('regression_specifications') }}
     where table_id = 'heterogeneity'
 ),
 
 coefficients as (
     select * from {{ ref('rpt_coefficients') }}
-    where
-        table_id = 'heterogeneity'
-        and status <> 'not_estimable'
+    where table_id = 'heterogeneity'
 ),
 
 groups as (
@@ -22,68 +24,85 @@ groups as (
 
 pooled as (
     select
-        coefficients.*,
-        specifications.grouping,
-        specifications.fixed_effects
-    from coefficients
-    inner join specifications on coefficients.specification_id = specifications.specification_id
+        specifications.*,
+        coefficients.extract_set,
+        coefficients.joint_test,
+        coefficients.joint_statistic,
+        coefficients.joint_df1,
+        coefficients.joint_df2,
+        coefficients.joint_p_value,
+        coefficients.observation_count,
+        coefficients.city_count,
+        coefficients.substitutions as stands_in,
+        coefficients.status,
+        coefficients.reason
+    from specifications
+    inner join coefficients
+        on
+            specifications.specification_id = coefficients.specification_id
+            and specifications.regressor = coefficients.term
     where specifications.grouping is not null
 ),
 
 split as (
     select
-        coefficients.*,
-        split_part(specifications.subsample, '=', 1) as grouping,
-        split_part(specifications.subsample, '=', 2) as group_name,
-        specifications.controls
-    from coefficients
-    inner join specifications on coefficients.specification_id = specifications.specification_id
-    where
-        specifications.subsample is not null
-        and coefficients.term = coefficients.regressor
-),
-
-tests as (
-    select
-        pooled.*,
-        specifications.controls
-    from pooled
-    inner join specifications on pooled.specification_id = specifications.specification_id
-    where pooled.term = pooled.regressor
+        specifications.*,
+        coefficients.estimate,
+        coefficients.std_error,
+        coefficients.city_count
+    from specifications
+    inner join coefficients
+        on
+            specifications.specification_id = coefficients.specification_id
+            and specifications.regressor = coefficients.term
+    where specifications.subsample is not null
 ),
 
 final as (
     select
-        tests.extract_set,
-        tests.specification_id,
-        tests.grouping,
+        pooled.extract_set,
+        pooled.specification_id,
+        pooled.reading,
+        pooled.grouping,
         groups.group_name,
         groups.is_reference,
-        tests.fixed_effects,
+        pooled.fixed_effects,
         split.estimate as split_sample_estimate,
         split.std_error as split_sample_std_error,
         split.city_count as split_sample_city_count,
         differences.estimate as difference,
         differences.std_error as difference_std_error,
         differences.p_value as difference_p_value,
-        tests.joint_statistic,
-        tests.joint_df1,
-        tests.joint_df2,
-        tests.joint_p_value,
-        tests.observation_count,
-        tests.city_count,
-        tests.substitutions
-    from tests
-    inner join groups on tests.grouping = groups.grouping
-    left join pooled as differences
+        pooled.joint_statistic,
+        pooled.joint_df1,
+        pooled.joint_df2,
+        pooled.joint_p_value,
+        pooled.observation_count,
+        pooled.city_count,
+        pooled.stands_in as substitutions,
+        differences.warnings,
+        pooled.status,
+        pooled.reason
+    from pooled
+    left join groups on pooled.grouping = groups.grouping
+    left join coefficients as differences
         on
-            tests.specification_id = differences.specification_id
-            and tests.regressor || ':' || groups.group_name = differences.term
+            pooled.specification_id = differences.specification_id
+            and pooled.regressor || ':' || groups.group_name = differences.term
+    -- The same regression on the group alone: the common year effects of a pooled one have no counterpart.
     left join split
         on
-            tests.grouping = split.grouping
-            and groups.group_name = split.group_name
-            and tests.controls = split.controls
+            pooled.grouping = split.split_grouping
+            and groups.group_name = split.split_group
+            and pooled.outcome = split.outcome
+            and pooled.regressor = split.regressor
+            and pooled.transform = split.transform
+            and pooled.weighting = split.weighting
+            and pooled.scope = split.scope
+            and pooled.controls = split.controls
+            and pooled.first_year = split.first_year
+            and pooled.last_year = split.last_year
+            and pooled.covariance = split.covariance
 )
 
 select * from final

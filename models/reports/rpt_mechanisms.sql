@@ -2,7 +2,7 @@ with
 
 columns_shown as (
     select * from {{ ref('rpt_column_specifications') }}
-    where table_id in ('table_1', 'table_2', 'table_3')
+    where table_id in ('table_1', 'table_2', 'table_3', 'mechanisms')
 ),
 
 coefficients as (
@@ -21,23 +21,21 @@ final as (
         coefficients.extract_set,
         coefficients.regressor,
         labels.label_en,
-        labels.label_zh,
-        {%- for name, table_id, outcome in [
-            ('gdp', 'table_1', 'ln_gdp'),
-            ('secondary_value_added', 'table_2', 'ln_secondary_value_added'),
-            ('secondary_employment', 'table_3', 'ln_secondary_employment'),
-            ('manufacturing_employment', 'table_3', 'ln_manufacturing_employment')
-        ] %}
-        max(case when coefficients.outcome = '{{ outcome }}' then coefficients.estimate end) as {{ name }}_estimate,
-        max(case when coefficients.outcome = '{{ outcome }}' then coefficients.std_error end) as {{ name }}_std_error,
-        max(case when coefficients.outcome = '{{ outcome }}' then coefficients.reason end) as {{ name }}_reason,
+        labels.label_zh
+        {%- for name, outcome in [
+            ('gdp', 'ln_gdp'),
+            ('secondary_value_added', 'ln_secondary_value_added'),
+            ('secondary_employment', 'ln_secondary_employment'),
+            ('manufacturing_employment', 'ln_manufacturing_employment'),
+            ('secondary_share', 'ln_secondary_share_of_gdp'),
+            ('secondary_productivity', 'ln_secondary_productivity')
+        ] -%}
+        {%- for column in ['estimate', 'std_error', 'reason'] -%}
+        ,
+        max(case when coefficients.outcome = '{{ outcome }}' then coefficients.{{ column }} end)
+            as {{ name }}_{{ column }}
+        {%- endfor -%}
         {%- endfor %}
-        max(case when coefficients.outcome = 'ln_secondary_value_added' then coefficients.estimate end)
-        - max(case when coefficients.outcome = 'ln_gdp' then coefficients.estimate end)
-            as secondary_share_estimate,
-        max(case when coefficients.outcome = 'ln_secondary_value_added' then coefficients.estimate end)
-        - max(case when coefficients.outcome = 'ln_secondary_employment' then coefficients.estimate end)
-            as secondary_productivity_estimate
     from coefficients
     inner join labels on coefficients.regressor = labels.term
     group by coefficients.extract_set, coefficients.regressor, labels.label_en, labels.label_zh

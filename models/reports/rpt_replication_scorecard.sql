@@ -22,6 +22,10 @@ published_facts as (
     select * from {{ ref('published_facts') }}
 ),
 
+labels as (
+    select * from {{ ref('term_labels') }}
+),
+
 columns_shown as (
     select * from {{ ref('rpt_column_specifications') }}
 ),
@@ -47,7 +51,7 @@ compared as (
         columns_shown.extract_set,
         published.*,
         columns_shown.specification_id,
-        columns_shown.status,
+        case when coefficients.estimate is null then 'not_estimable' else columns_shown.status end as status,
         coefficients.estimate,
         coefficients.std_error,
         coefficients.p_value,
@@ -56,7 +60,10 @@ compared as (
         coefficients.observation_count,
         coefficients.r2_inclusive,
         coefficients.substitutions,
-        coefficients.reason,
+        case
+            when coefficients.term is null then 'The estimate has no such term: no city-year of that year is left.'
+            else coefficients.reason
+        end as reason,
         published.printed_value between coefficients.conf_low and coefficients.conf_high as is_inside_interval,
         -- Two-sided, from the normal distribution: with some 200 clusters t is no other to two digits.
         {{ normal_p_value('(published.printed_value - coefficients.estimate) / nullif(coefficients.std_error, 0)') }}
@@ -75,54 +82,81 @@ compared as (
 counted as (
     select
         *,
-        status = 'mechanical' as is_mechanical,
-        table_id = 'table_4' and column_number = 4 as is_dynamic,
-        count(case when status = 'estimated' then 1 end) over () as estimated_count
+        -- The least likely of all intervals together: Bonferroni.
+        least(1, miss_p_value * count(case when status = 'estimated' then estimate end) over ()) as miss_p_value_of_all
     from compared
+),
+
+-- What a dynamic panel gives for the lagged outcome, against what is printed for the measure.
+lagged_outcomes as (
+    select
+        specification_id,
+        max(estimate) as lagged_estimate
+    from coefficients
+    where
+        estimator = 'dynamic_panel'
+        and term = 'L.' || outcome
+    group by specification_id
+),
+
+explained as (
+    select
+        counted.*,
+        case
+            when counted.is_inside_interval or counted.estimate is null then null
+            -- Towards one, where the outcome is on both sides.
+            when counted.status = 'mechanical' and abs(counted.estimate - 1) < abs(counted.printed_value - 1) then 4
+            when
+                abs(counted.printed_value - lagged_outcomes.lagged_estimate)
+                < abs(counted.printed_value - counted.estimate) then 3
+            when counted.miss_p_value_of_all > 0.05 then 11
+        end as explaining_remark_number
+    from counted
+    left join lagged_outcomes on counted.specification_id = lagged_outcomes.specification_id
 ),
 
 coefficient_rows as (
     select
-        extract_set,
+        explained.extract_set,
         'coefficient' as item_kind,
-        table_id || '_' || column_number || '_' || term as item_id,
-        table_id,
-        column_number,
-        term,
-        printed_label as label_zh,
-        printed_text,
-        printed_std_error_text,
-        printed_stars,
-        printed_observation_count,
-        printed_r2_text,
-        specification_id,
-        estimate as estimated_value,
-        std_error,
-        conf_low,
-        conf_high,
-        {{ stars('p_value') }} as estimated_stars,
-        observation_count,
-        r2_inclusive,
+        explained.table_id || '_' || explained.column_number || '_' || explained.term as item_id,
+        explained.table_id,
+        explained.column_number,
+        explained.term,
+        labels.label_en,
+        explained.printed_label as label_zh,
+        explained.printed_text,
+        explained.printed_std_error_text,
+        explained.printed_stars,
+        explained.printed_observation_count,
+        explained.printed_r2_text,
+        explained.specification_id,
+        explained.estimate as estimated_value,
+        explained.std_error,
+        explained.conf_low,
+        explained.conf_high,
+        case when explained.p_value is not null then {{ stars('explained.p_value') }} end as estimated_stars,
+        explained.observation_count,
+        explained.r2_inclusive,
         case
-            when printed_std_error > half_digit then (estimate - printed_value) / (printed_std_error + half_digit)
+            when explained.printed_std_error > explained.half_digit
+                then (explained.estimate - explained.printed_value) / (explained.printed_std_error + explained.half_digit)
         end as difference_in_largest_printed_errors,
         case
-            when printed_std_error > half_digit then (estimate - printed_value) / (printed_std_error - half_digit)
+            when explained.printed_std_error > explained.half_digit
+                then (explained.estimate - explained.printed_value) / (explained.printed_std_error - explained.half_digit)
         end as difference_in_smallest_printed_errors,
-        sign(estimate) = sign(printed_value) as is_same_sign,
-        {{ stars('p_value') }} = printed_stars as is_same_stars,
-        is_inside_interval as is_reproduced,
-        case
-            when is_inside_interval or estimate is null then null
-            when is_mechanical then 4
-            when is_dynamic then 3
-            -- The least likely of all intervals together: Bonferroni.
-            when miss_p_value * estimated_count > 0.05 then 11
-        end as explaining_remark_number,
-        status,
-        reason,
-        substitutions
-    from counted
+        sign(explained.estimate) = sign(explained.printed_value) as is_same_sign,
+        case when explained.p_value is not null then {{ stars('explained.p_value') }} = explained.printed_stars end
+            as is_same_stars,
+        explained.is_inside_interval as is_reproduced,
+        explained.miss_p_value_of_all,
+        explained.explaining_remark_number,
+        explained.status,
+        explained.reason,
+        explained.substitutions
+    from explained
+    left join labels on explained.term = labels.term
 ),
 
 -- One row, with nulls where AI firms were not delivered.
@@ -183,7 +217,8 @@ fact_rows as (
         cast(null as varchar) as table_id,
         cast(null as integer) as column_number,
         cast(null as varchar) as term,
-        published_facts.statement as label_zh,
+        published_facts.statement as label_en,
+        published_facts.statement_zh as label_zh,
         published_facts.value as printed_text,
         cast(null as varchar) as printed_std_error_text,
         cast(null as varchar) as printed_stars,
@@ -204,6 +239,7 @@ fact_rows as (
         round(facts.value, cast(length(split_part(published_facts.value, '.', 2)) as integer))
         = cast(published_facts.value as double)
             as is_reproduced,
+        cast(null as double) as miss_p_value_of_all,
         cast(null as integer) as explaining_remark_number,
         case when facts.value is null then 'not_estimable' else 'estimated' end as status,
         case when facts.value is null then 'Not delivered: ai_firm_count (industry).' end as reason,

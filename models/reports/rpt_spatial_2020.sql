@@ -4,7 +4,7 @@ distribution as (
     select * from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
-        and year = 2020
+        and year = {{ var('base_year') }}
 ),
 
 failures as (

@@ -13,6 +13,7 @@ def model(dbt, session):
         series=dbt.ref("dim_series").df(),
         variables=dbt.ref("panel_variables").df(),
         weightings=dbt.ref("measure_weightings").df(),
+        groupings=dbt.ref("city_groupings").df(),
         gate_results=gate_results,
     )
     rows = dbt.ref("regression_specifications").df()

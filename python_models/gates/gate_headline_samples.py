@@ -11,6 +11,7 @@ def model(dbt, session):
         series=dbt.ref("dim_series").df(),
         variables=dbt.ref("panel_variables").df(),
         weightings=dbt.ref("measure_weightings").df(),
+        groupings=dbt.ref("city_groupings").df(),
     )
     headlines = [s for s in specifications.read(dbt.ref("regression_specifications").df()) if s.is_headline]
     required = dbt.ref("required_cities").df()

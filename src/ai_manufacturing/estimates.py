@@ -130,6 +130,8 @@ PLACEBOS = pa.schema(
 
 Row = dict[str, Any]
 
+FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
+
 
 def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Estimate specifications, each by its own estimator.
@@ -164,19 +166,18 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
             "scope": specification.scope,
             "covariance": specification.covariance,
             "substitutions": inputs.substitutions(specification),
-            "warnings": "; ".join(inputs.warnings(specification)),
             "status": "mechanical" if mechanical else "estimated",
             "extract_set": inputs.extract_set,
         }
+        warnings: list[str] = []
         try:
             used = sample(specification, inputs)
             found = _terms(specification, used, inputs)
+            warnings = inputs.warnings(specification, used.rows.loc[used.is_estimated, "year"])
         except NotEstimable as finding:
-            found = [
-                {"term": specification.regressor, "warnings": "", "status": "not_estimable", "reason": finding.reason}
-            ]
+            found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
         for order, term in enumerate(found, start=1):
-            told = "; ".join(text for text in (common["warnings"], term.get("warnings", "")) if text)
+            told = "; ".join(text for text in (*warnings, term.get("warnings")) if text)
             row = {**common, "term_order": order, **term, "warnings": told or None}
             rows.append({name: _finite(value) for name, value in row.items()})
     return pa.Table.from_pylist(rows, schema=COEFFICIENTS)
@@ -197,6 +198,7 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
 def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
     covariance, cluster = COVARIANCES[specification.covariance]
     rows, interactions = used.rows, ()
+    reference: str | None = None
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)
         if reference is None:
@@ -207,8 +209,11 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
         rows, specification.outcome, terms, time=specification.period, cluster=cluster, covariance=covariance
     )
     joint: Row = {}
-    if interactions:
-        joint = _joint("the effect is the same in all groups", event_study.wald(fit, interactions))
+    replaced: dict[str, Row] = {}
+    if specification.grouping is not None and reference is not None:
+        replaced = _few_cities(specification, specification.grouping, used.rows, interactions, reference)
+        if not replaced:
+            joint = _joint("the effect is the same in all groups", event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
         drawn = wild_bootstrap.fit(
@@ -221,12 +226,43 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
             "bootstrap_draws": drawn.draws,
         }
     return [
-        {**row, **joint, **(bootstrap if row["term"] == specification.regressor else {})} for row in _estimates(fit)
+        {
+            **row,
+            **joint,
+            **(bootstrap if row["term"] == specification.regressor else {}),
+            **replaced.get(row["term"], {}),
+        }
+        for row in _estimates(fit)
     ]
+
+
+def _few_cities(
+    specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], reference: str
+) -> dict[str, Row]:
+    """Return what stands in for the errors of the differences where a group is a handful of cities."""
+    cities = rows.groupby(grouping)["city_id"].nunique()
+    if cities.min() >= FEWEST_CITIES:
+        return {}
+    p_values = heterogeneity.permutation_p_values(
+        rows,
+        specification.outcome,
+        specification.regressor,
+        specification.controls,
+        grouping,
+        reference,
+        time=specification.period,
+    )
+    few = ", ".join(f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES)
+    warning = f"Too few cities for an error ({few}): p is from permutations of {grouping} over cities."
+    undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high"))
+    return {term: {**undefined, "p_value": p_values[term], "warnings": warning} for term in interactions}
 
 
 def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
     reference = inputs.reference_group(specification.regressor)
+    groups = used.rows[specification.regressor].unique()
+    if len(groups) > 2:
+        raise NotEstimable(f"{specification.regressor} has {len(groups)} groups, and a treatment has two.")
     rows = used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
     covariance, cluster = COVARIANCES[specification.covariance]
 
@@ -370,7 +406,8 @@ def losses(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Return the panel rows that each specification loses, by reason in order, in the columns of LOSSES."""
 
     def rows(specification: Specification, used: Sample) -> pd.DataFrame:
-        return pd.DataFrame([{"step": step, **asdict(loss)} for step, loss in enumerate(used.losses, start=1)])
+        found = [{"step": step, **asdict(loss)} for step, loss in enumerate(used.losses, start=1)]
+        return pd.DataFrame(found, columns=["step", "reason", "variable", "observation_count"])
 
     return _per_sample(specifications, inputs, rows, LOSSES)
 

@@ -10,8 +10,6 @@ import pyarrow as pa
 
 from ai_manufacturing import settings
 
-SAMPLED_ROWS = 100
-
 RESULTS = pa.schema(
     [
         ("extract_set", pa.string()),
@@ -52,7 +50,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     Returns
     -------
     Table
-        One row per expectation, in the columns of RESULTS. `failing_rows` holds up to a hundred rows as JSON. An
+        One row per expectation, in the columns of RESULTS. `failing_rows` holds them as JSON. An
         expectation that cannot be evaluated has failed.
 
     Raises
@@ -156,7 +154,7 @@ def _findings(result: Any) -> dict[str, Any]:
     return {
         "observed_value": json.dumps(observed, ensure_ascii=False, default=_plain),
         "failing_row_count": details.get("unexpected_count"),
-        "failing_rows": json.dumps(failing[:SAMPLED_ROWS], ensure_ascii=False, default=_plain) if failing else None,
+        "failing_rows": json.dumps(failing, ensure_ascii=False, default=_plain) if failing else None,
     }
 
 

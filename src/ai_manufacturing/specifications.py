@@ -1,7 +1,7 @@
 """Regressions as data: what a row of regression_specifications.csv asks for, and the city-years that can answer."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ai_manufacturing.estimators.event_study import Endpoints
 from ai_manufacturing.estimators.fixed_effects import Covariance, rows_without_singletons
+from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 # What the measure of a specification becomes in fct_ai_measure, and why a value of it has none.
@@ -34,9 +35,18 @@ class SpecificationError(Exception):
 
 @dataclass(frozen=True)
 class FixedEffectsOptions:
-    """Options of estimator fixed_effects: draws of the placebo that permutes the weights over cities."""
+    """Options of estimator fixed_effects.
+
+    Attributes
+    ----------
+    placebo : int
+        Draws of the placebo that permutes the weights over cities; none if 0.
+    complete : tuple of str
+        Variables that must be there though they are no regressors, so that samples are the same.
+    """
 
     placebo: int = 0
+    complete: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,13 +77,20 @@ def _lag_limits(text: str) -> tuple[int, int | None]:
     return int(first), int(last) if last else None
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _one_of(values: Mapping[str, Any]) -> Callable[[str], Any]:
     return values.__getitem__
 
 
 # Per estimator its options, and how the value of each is read.
 ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
-    "fixed_effects": (FixedEffectsOptions, {"placebo": int}),
+    "fixed_effects": (FixedEffectsOptions, {"placebo": _count, "complete": lambda text: tuple(text.split(","))}),
     "event_study": (
         EventStudyOptions,
         {"endpoints": _one_of({name: name for name in ("kept", "binned", "dropped")})},
@@ -128,8 +145,12 @@ class Specification:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The columns of the panel that are used: the outcome, if it is not the measure, and the controls."""
-        return self.controls if self.measure == self.outcome else (self.outcome, *self.controls)
+        """The columns of the panel that are used, each once: the outcome if it is not the measure, the controls."""
+        complete = self.options.complete if isinstance(self.options, FixedEffectsOptions) else ()
+        used = (
+            (*self.controls, *complete) if self.measure == self.outcome else (self.outcome, *self.controls, *complete)
+        )
+        return tuple(dict.fromkeys(used))
 
     @property
     def groupings(self) -> tuple[str, ...]:
@@ -161,10 +182,9 @@ class Sample:
     ----------
     rows : DataFrame
         city_id, year, province_id, period, the measure with its weight and scaling_value, the outcome, the controls and
-        a column per grouping; one row per city and year. Nothing is missing in what the estimator reads, but that rows
-        which serve a dynamic panel as lags alone may lack a control.
+        a column per grouping; one row per city and year. In an observation nothing is missing.
     is_estimated : Series of bool
-        Whether a row is an observation; the others serve a dynamic panel as lags.
+        Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
     losses : tuple of Loss
         What the panel's other rows lack, in the order in which they were dropped.
     singletons_dropped : int
@@ -195,6 +215,8 @@ class Inputs:
         seeds.panel_variables.
     weightings : DataFrame
         seeds.measure_weightings.
+    groupings : DataFrame
+        seeds.city_groupings.
     gate_results : DataFrame or None
         gates.gate_results; None while the gate itself asks.
     """
@@ -205,6 +227,7 @@ class Inputs:
     series: pd.DataFrame
     variables: pd.DataFrame
     weightings: pd.DataFrame
+    groupings: pd.DataFrame
     gate_results: pd.DataFrame | None = None
 
     @property
@@ -276,24 +299,44 @@ class Inputs:
         Raises
         ------
         SpecificationError
-            If the row names a variable, measure or weighting that the seeds do not list.
+            If the row names a variable, measure, weighting or grouping that the seeds do not list.
         """
         used: list[tuple[str, str]] = []
-        of_variable = {row.variable: (row.series, row.scope) for row in self.variables.itertuples()}
+        of_variable = {
+            row.variable: [(series, row.scope) for series in row.series.split()] for row in self.variables.itertuples()
+        }
         for variable in specification.variables:
             if variable not in of_variable:
                 raise SpecificationError(
                     f"regression_specifications.csv, {specification.specification_id}: "
                     f"{variable!r} is no variable of panel_variables.csv."
                 )
-            used.append(of_variable[variable])
-        count_scopes = set(zip(self.series["series"], self.series["scope"], strict=True))
+            used += of_variable[variable]
         weighting = self._weighting(specification)
         for series in (weighting["base_series"], weighting["minus_series"], weighting["scaling_series"]):
             if pd.notna(series):
-                scope = specification.scope if (series, "total") not in count_scopes else "total"
-                used.insert(1, (series, scope))
+                used.insert(1, (series, self._scope(series, specification.scope)))
+        for grouping in specification.groupings:
+            row = self.groupings[self.groupings["grouping"] == grouping]
+            if row.empty:
+                raise SpecificationError(
+                    f"regression_specifications.csv, {specification.specification_id}: no grouping {grouping!r} in "
+                    "city_groupings.csv."
+                )
+            series_names = row["series"].iloc[0]
+            used += [
+                (series, self._scope(series, "industry"))
+                for series in (series_names.split() if isinstance(series_names, str) else ())
+            ]
         return list(dict.fromkeys(used))
+
+    def _scope(self, series: str, scope: str) -> str:
+        """Return the scope in which a series is counted: total for a series without industries."""
+        return "total" if (series, "total") in self._scopes else scope
+
+    @cached_property
+    def _scopes(self) -> set[tuple[str, str]]:
+        return set(zip(self.series["series"], self.series["scope"], strict=True))
 
     def undelivered(self, specification: Specification) -> list[str]:
         """Return the series that a specification needs and the extract set does not hold."""
@@ -308,19 +351,37 @@ class Inputs:
         used = [self._delivered.get(key) for key in self.series_of(specification)]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
-    def warnings(self, specification: Specification) -> list[str]:
-        """Return the warnings of the gate about the series and years that a specification draws on."""
-        used = set(self.series_of(specification))
+    def warnings(self, specification: Specification, years: Iterable[int]) -> list[str]:
+        """Return the warnings of the gate about the series and years that an estimate rests on.
+
+        Parameters
+        ----------
+        specification : Specification
+        years : iterable of int
+            Years of its sample. A measure that holds a share fixed rests on the base year too.
+
+        Returns
+        -------
+        list of str
+            One sentence per series and warning.
+        """
+        in_sample = set(years)
+        weighting = self._weighting(specification)
+        measured = (
+            {weighting["base_series"], weighting["scaling_series"]} if pd.notna(weighting["scaling_series"]) else set()
+        )
+        base_years = set(self.measures["base_year"].unique())
+        used = dict.fromkeys(self.series_of(specification))
         found = []
         for text, rows in self._findings:
-            years_of: dict[str, list[int]] = {}
+            years_of: dict[str, set[int]] = {}
             for row in rows:
-                inside = specification.first_year <= row["year"] <= specification.last_year
-                if inside and (row["series"], row["scope"]) in used:
-                    years_of.setdefault(row["series"], []).append(row["year"])
+                rests_on = in_sample | base_years if row["series"] in measured else in_sample
+                if row["year"] in rests_on and (row["series"], row["scope"]) in used:
+                    years_of.setdefault(row["series"], set()).add(row["year"])
             found += [
-                f"{series} {', '.join(str(year) for year in sorted(years))} breaks: {text}"
-                for series, years in years_of.items()
+                f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {text}"
+                for series, broken in years_of.items()
             ]
         return found
 
@@ -351,6 +412,17 @@ def _specification(row: dict[str, Any]) -> Specification:
                 f"none of {', '.join(allowed)}."
             )
     text = {name: value if isinstance(value, str) else "" for name, value in row.items()}
+    for column, ignored in (
+        ("covariance", row["estimator"] == "dynamic_panel" and row["covariance"] != "city"),
+        ("fixed_effects", row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year"),
+        ("grouping", row["estimator"] != "fixed_effects" and text["grouping"]),
+        ("options", "placebo" in text["options"] and (text["grouping"] or row["covariance"] != "city")),
+    ):
+        if ignored:
+            raise SpecificationError(
+                f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is not "
+                f"implemented for this row (estimator {row['estimator']}), and would be ignored."
+            )
     if row["fixed_effects"] == "city group-year" and not text["grouping"]:
         raise SpecificationError(
             f"regression_specifications.csv, {row['specification_id']}: year effects by group need a grouping."
@@ -413,6 +485,10 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     missing_series = inputs.undelivered(specification)
     if missing_series:
         raise NotEstimable(f"Not delivered: {', '.join(missing_series)}.")
+    named = [specification.outcome, *specification.terms]
+    repeated = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+    if repeated:
+        raise NotEstimable(f"{', '.join(repeated)} stands twice among outcome, regressor and controls.")
     transformed = TRANSFORMS[specification.transform]
     measure = inputs.measure(specification.measure, specification.weighting, specification.scope)
     measure = measure[["city_id", "year", "weight", "scaling_value", transformed, "missing_reason"]]
@@ -440,22 +516,13 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     if specification.subsample:
         grouping, group = specification.subsample
         drop(rows[grouping] != group, "outside the subsample", f"{grouping}={group}")
-    if specification.outcome != specification.measure:
-        drop(rows[specification.outcome].isna(), "outcome missing", specification.outcome)
-    for reason in sorted(rows["missing_reason"].dropna().unique()):
-        drop(rows["missing_reason"] == reason, reason, specification.measure)
-    drop(
-        rows[specification.measure].isna(),
-        UNDEFINED.get(specification.transform, "measure missing"),
-        specification.measure,
-    )
     if isinstance(specification.options, DynamicPanelOptions):
         return _dynamic_sample(specification, specification.options, rows, losses)
-    for control in specification.controls:
-        drop(rows[control].isna(), "control missing", control)
+    for lost, reason, variable in _incomplete(rows, specification):
+        drop(lost.loc[rows.index], reason, variable)
     _check_not_empty(rows, specification)
-    if specification.fixed_effects == "city group-year":
-        rows = rows.assign(period=rows[specification.grouping].astype(str) + " " + rows["year"].astype(str))
+    if specification.fixed_effects == "city group-year" and specification.grouping is not None:
+        rows = rows.assign(period=group_year(rows, specification.grouping))
     labels = (pd.factorize(rows[name])[0] for name in ("city_id", specification.period))
     kept = rows.iloc[rows_without_singletons(*labels)]
     singletons = len(rows) - len(kept)
@@ -466,13 +533,27 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     return Sample(kept, pd.Series(True, index=kept.index), tuple(losses), singletons)
 
 
+def _incomplete(rows: pd.DataFrame, specification: Specification) -> list[tuple[pd.Series, str, str]]:
+    """Return, in order, which rows lack what: the outcome, the measure and why, the controls."""
+    measure = specification.measure
+    found = []
+    if specification.outcome != measure:
+        found.append((rows[specification.outcome].isna(), "outcome missing", specification.outcome))
+    found += [
+        (rows["missing_reason"] == reason, reason, measure)
+        for reason in sorted(rows["missing_reason"].dropna().unique())
+    ]
+    found.append((rows[measure].isna(), UNDEFINED.get(specification.transform, "measure missing"), measure))
+    others = [name for name in specification.variables if name != specification.outcome]
+    found += [(rows[name].isna(), "control missing", name) for name in others]
+    return found
+
+
 def _dynamic_sample(
     specification: Specification, options: DynamicPanelOptions, rows: pd.DataFrame, losses: list[Loss]
 ) -> Sample:
-    """Tell observations of a dynamic panel from the rows that only lend them their lags."""
-    _check_not_empty(rows, specification)
+    """Tell observations of a dynamic panel from the rows that only lend them lags and instruments."""
     estimated = pd.Series(True, index=rows.index)
-    lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
 
     def lose(lost: pd.Series, reason: str, variable: str) -> None:
         nonlocal estimated
@@ -481,9 +562,11 @@ def _dynamic_sample(
             losses.append(Loss(reason, variable, count))
             estimated = estimated & ~lost
 
-    for control in specification.controls:
-        lose(rows[control].isna(), "control missing", control)
-    lose(~_has_year_before(rows, rows), "no value a year before", lagged)
+    for lost, reason, variable in _incomplete(rows, specification):
+        lose(lost, reason, variable)
+    _check_not_empty(rows[estimated], specification)
+    lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
+    lose(~_has_year_before(rows, rows[rows[lagged].notna()]), "no value a year before", lagged)
     if options.equation == "difference":
         lose(~_has_year_before(rows, rows[estimated]), "no observation a year before", lagged)
     if not estimated.any():

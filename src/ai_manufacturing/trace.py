@@ -118,8 +118,8 @@ class _Reader:
         lines.append(
             f"observations {head['observation_count']}, cities {head['city_count']}, "
             + (
-                f"instruments {head['instrument_count']}, Hansen p {head['hansen_p_value']:.4f}, "
-                f"AR(2) p {head['ar2_p_value']:.4f}"
+                f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
+                f"AR(2) p {_number(head['ar2_p_value'])}"
                 if head["instrument_count"]
                 else f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
             )
@@ -165,7 +165,8 @@ class _Reader:
         for variable in variables[int(treatment is not None) :]:
             drawn = self.rows("select series, scope from seeds.panel_variables where variable = ?", variable)[0]
             lines.append(f"{variable} = {_number(panel[0][variable])}, from {drawn['series']}")
-            lines += self._series_lines(drawn["series"], drawn["scope"], city_id, year)
+            for series in drawn["series"].split():
+                lines += self._series_lines(series, drawn["scope"], city_id, year)
         return lines + self._measure_lines(specification, city_id, year)
 
     def _measure_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:

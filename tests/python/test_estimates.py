@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from ai_manufacturing import estimates, specifications
+from ai_manufacturing import estimates, settings, specifications
 from ai_manufacturing.specifications import Inputs, SpecificationError
 from tests.python.conftest import PROJECT, Build
 
@@ -27,6 +28,7 @@ def read_inputs(build: Build) -> Inputs:
         series=table("marts.dim_series"),
         variables=table("seeds.panel_variables"),
         weightings=table("seeds.measure_weightings"),
+        groupings=table("seeds.city_groupings"),
         gate_results=table("gates.gate_results"),
     )
 
@@ -218,6 +220,32 @@ def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
 
 
 @pytest.mark.xdist_group("sample")
+@pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4", "table_5_col_1"])
+def test_a_variable_named_twice_is_a_row_that_names_it(name: str, inputs: Inputs) -> None:
+    outcome = "ai_firm_entries" if name == "table_5_col_1" else "ln_gdp"
+    found = estimated(rows_of(name, controls="ln_unit_employment ln_rd_personnel ln_unit_employment"), inputs)
+    assert list(found["reason"]) == ["ln_unit_employment stands twice among outcome, regressor and controls."]
+    if outcome == "ln_gdp":
+        found = estimated(rows_of(name, controls="ln_gdp"), inputs)
+        assert list(found["reason"]) == ["ln_gdp stands twice among outcome, regressor and controls."]
+
+
+@pytest.mark.xdist_group("sample")
+def test_a_treatment_of_three_groups_is_a_row_with_the_reason(inputs: Inputs) -> None:
+    found = estimated(rows_of("table_5_col_1", regressor="income_tercile"), inputs)
+    assert list(found["reason"]) == ["income_tercile has 3 groups, and a treatment has two."]
+
+
+@pytest.mark.xdist_group("sample")
+def test_specifications_that_lose_nothing_have_an_empty_table_of_losses(inputs: Inputs) -> None:
+    whole = replace(inputs, panel=inputs.panel.dropna(subset=["ln_gdp", "ln_registered_population"]))
+    row = rows_of("table_1_col_1", controls="ln_registered_population", first_year=2010)
+    table = estimates.losses(specifications.read(row), whole)
+    assert table.num_rows == 0
+    assert table.schema == estimates.LOSSES
+
+
+@pytest.mark.xdist_group("sample")
 def test_an_unplaced_subsample_is_a_row_with_the_reason(inputs: Inputs) -> None:
     found = estimated(rows_of("heterogeneity_region_east", subsample="region=atlantis"), inputs)
     assert list(found["status"]) == ["not_estimable"]
@@ -234,6 +262,13 @@ def test_splits_with_all_slopes_free_are_the_pooled_regression(inputs: Inputs) -
         assert pooled["ai_firms"] + pooled[f"ai_firms:{group}"] == pytest.approx(split, rel=1e-8)
 
 
+def test_years_in_code_are_those_of_the_project_file() -> None:
+    """dbt_project.yml says them to the SQL, the package to the estimators."""
+    variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    assert variables["break_year"] == specifications.EVENT_YEAR
+    assert (variables["first_year"], variables["last_year"]) == (settings.FIRST_YEAR, settings.LAST_YEAR)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -245,6 +280,13 @@ def test_splits_with_all_slopes_free_are_the_pooled_regression(inputs: Inputs) -
         ({"options": "placebo=many"}, "'placebo=many'"),
         ({"estimator": "dynamic_panel", "options": "lags=2"}, "'lags=2' is no option of dynamic_panel"),
         ({"subsample": "five_largest"}, "'five_largest' is not grouping=group"),
+        ({"options": "placebo=-3"}, "'placebo=-3'"),
+        ({"options": "placebo=99", "covariance": "province"}, "column options: 'placebo=99' is not implemented"),
+        ({"estimator": "dynamic_panel", "options": "", "covariance": "iid"}, "column covariance: 'iid' is not implem"),
+        (
+            {"estimator": "event_study", "options": "", "fixed_effects": "city group-year", "grouping": "region"},
+            "column fixed_effects: 'city group-year' is not implemented",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:
@@ -259,6 +301,7 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
     [
         ({"weighting": "by_hand"}, "no weighting 'by_hand' of 'ai_firms' in measure_weightings.csv"),
         ({"controls": "ln_weather"}, "'ln_weather' is no variable of panel_variables.csv"),
+        ({"subsample": "climate=wet"}, "no grouping 'climate' in city_groupings.csv"),
     ],
 )
 def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(

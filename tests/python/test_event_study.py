@@ -377,3 +377,53 @@ def test_groups_that_cannot_be_compared_say_why(change: Callable[[pd.DataFrame],
     with pytest.raises(NotEstimable) as caught:
         heterogeneity.interact(change(grouped_panel()), "x", "region", "east")
     assert caught.value.reason == reason
+
+
+def random_groups(seed: int, cities: int = 60, few: int = 5) -> pd.DataFrame:
+    """Return a panel in which a handful of cities, drawn at random, differs in nothing."""
+    rng = np.random.default_rng(seed)
+    grid = pd.MultiIndex.from_product([range(cities), range(2010, 2018)], names=["city_id", "year"])
+    data = grid.to_frame(index=False)
+    trend = rng.normal(size=cities)[data["city_id"]] * (data["year"] - 2010)
+    data["x"] = trend + 0.5 * rng.normal(size=len(data))
+    data["z"] = rng.normal(size=len(data))
+    drift = rng.normal(size=cities)[data["city_id"]] * (data["year"] - 2010)
+    data["y"] = data["x"] + 0.3 * data["z"] + 0.3 * drift + rng.normal(size=len(data))
+    chosen = rng.choice(cities, few, replace=False)
+    data["size"] = np.where(data["city_id"].isin(chosen), "largest", "others")
+    return data
+
+
+def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
+    data = random_groups(1)
+    found = heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=19, seed=7)
+    rng = np.random.default_rng(7)
+    labels = data.groupby("city_id")["size"].first().to_numpy()
+
+    def difference(groups: np.ndarray) -> float:
+        frame, names = heterogeneity.interact(data.assign(size=groups[data["city_id"]]), "x", "size", "others")
+        return abs(fixed_effects.fit(frame, "y", ["x", *names, "z"]).estimates[1])
+
+    own = difference(labels)
+    larger = sum(difference(rng.permutation(labels)) >= own for _ in range(19))
+    assert found == {"x:largest": (1 + larger) / 20}
+
+
+def test_a_handful_that_differs_in_nothing_is_rarely_found_to_differ_unlike_by_clustered_errors() -> None:
+    samples = 60
+    permuted = clustered = 0
+    for seed in range(samples):
+        data = random_groups(seed)
+        p_values = heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=99, seed=seed)
+        permuted += p_values["x:largest"] <= 0.05
+        frame, names = heterogeneity.interact(data, "x", "size", "others")
+        clustered += fixed_effects.fit(frame, "y", ["x", *names, "z"]).p_values[1] <= 0.05
+    assert permuted <= 0.12 * samples  # 5 %, three binomial errors
+    assert clustered > permuted
+
+
+def test_a_handful_that_differs_is_found() -> None:
+    data = random_groups(2)
+    data["y"] += 2 * data["x"] * (data["size"] == "largest")
+    found = heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=199)
+    assert found["x:largest"] < 0.02

@@ -10,6 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from ai_manufacturing.estimators import dynamic_panel
 from tests.python.conftest import Build
 
 pytestmark = pytest.mark.xdist_group("public")
@@ -328,6 +329,32 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_
         "select item_id, extract_set, substitutions from reports.rpt_replication_scorecard "
         "where not is_reproduced and explaining_remark_number is null and item_kind = 'coefficient'"
     )
+    # docs/decisions/readings.md counts them.
+    assert len(rows) == 7
     assert {"table_4_1_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert {row[1] for row in rows} == {"public"}
     assert all("stand in" in row[2] for row in rows)
+
+
+def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_build: Build) -> None:
+    """Take the rows from the panel and the measure, with their gaps, by another route than the specification's."""
+    rows = public_build.frame(
+        "select p.city_id, p.year, p.ln_gdp, m.ln1p_measure as ai_firms, p.ln_registered_population, "
+        "p.ln_unit_employment, p.ln_science_spending "
+        "from marts.fct_city_year_panel as p inner join marts.fct_ai_measure as m on p.city_id = m.city_id "
+        "and p.year = m.year where m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' and m.scope = 'industry'"
+    )
+    controls = ["ln_registered_population", "ln_unit_employment", "ln_science_spending"]
+    fit = dynamic_panel.fit(rows, "ln_gdp", ["L.ln_gdp", "ai_firms", *controls], {"ln_gdp": (2, 4), "ai_firms": (2, 4)})
+    estimated = public_build.rows(
+        "select estimate, std_error, observation_count from reports.rpt_coefficients "
+        "where specification_id = 'table_4_col_4_science_spending' order by term_order"
+    )
+    assert [row[0] for row in estimated] == pytest.approx(list(fit.estimates[:5]), rel=1e-8)
+    assert [row[1] for row in estimated] == pytest.approx(list(fit.std_errors[:5]), rel=1e-8)
+    # 2012, the measure's first year, is there: its lag of GDP is.
+    assert {row[2] for row in estimated} == {fit.observation_count}
+    first = public_build.value(
+        "select min(year) from estimates.estimation_samples where specification_id = 'table_4_col_4_science_spending'"
+    )
+    assert first == 2012

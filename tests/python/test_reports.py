@@ -34,7 +34,7 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
     )
     for item, inside, remark, _ in rows:
         assert inside or remarks[remark] > 0, item
-    # The two that no sample can give, each by its own remark.
+    # The two that no sample can give, each by its own remark and for what the data show.
     explained = {item: remark for item, inside, remark, _ in rows if not inside}
     assert explained["table_4_3_ai_firms"] == 4
     assert explained["table_4_4_ai_firms"] == 3
@@ -76,14 +76,19 @@ def test_the_scorecard_compares_digits_as_printed(sample_build: Build) -> None:
     assert sample_build.value("select count(distinct extract_set) from reports.rpt_replication_scorecard") == 1
 
 
-def test_a_miss_is_chance_only_where_one_of_all_intervals_may_lie_so_far(sample_build: Build) -> None:
-    for item, printed, value, error, remark in sample_build.rows(
-        "select item_id, cast(printed_text as double), estimated_value, std_error, explaining_remark_number "
-        "from reports.rpt_replication_scorecard where status = 'estimated' and item_kind = 'coefficient' "
-        "and not is_reproduced and table_id <> 'table_4'"
-    ):
-        p_value = math.erfc(abs(printed - value) / error / math.sqrt(2))
-        assert (remark == 11) == (p_value * 55 > 0.05), item
+def test_the_p_value_in_sql_is_that_of_the_normal_distribution(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select cast(printed_text as double), estimated_value, std_error, miss_p_value_of_all "
+        "from reports.rpt_replication_scorecard where item_kind = 'coefficient' and std_error is not null"
+    )
+    estimated = sample_build.value(
+        "select count(*) from reports.rpt_replication_scorecard "
+        "where item_kind = 'coefficient' and status = 'estimated'"
+    )
+    assert len(rows) == 56
+    for printed, value, error, p_value in rows:
+        exact = min(1.0, estimated * math.erfc(abs(printed - value) / error / math.sqrt(2)))
+        assert p_value == pytest.approx(exact, abs=2e-5)
 
 
 def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sample_build: Build) -> None:
@@ -163,7 +168,7 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
 
 
 def figures(build: Build, remark: int) -> dict[str, float]:
-    return dict(build.rows("select figure, value from reports.rpt_paper_remarks where remark_number = ?", remark))
+    return dict(build.rows("select figure_en, value from reports.rpt_paper_remarks where remark_number = ?", remark))
 
 
 def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
@@ -197,10 +202,25 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert provinces["error clustered by province"] == estimate(
         sample_build, "table_1_col_1_province", "ai_firms", "std_error"
     )
+    together = figures(sample_build, 8)
+    assert together["firms alone, same city-years"] == estimate(sample_build, "table_1_col_1_common", "ai_firms")
+    assert {
+        count
+        for (count,) in sample_build.rows(
+            "select observation_count from reports.rpt_coefficients where specification_id like 'table_1_col_%_common' "
+            "or specification_id = 'table_1_col_1_all_three'"
+        )
+    } == {2030}
+    assert figures(sample_build, 10)["printed error"] == 0.01
     chance = figures(sample_build, 11)
     assert chance["printed coefficients"] == 56
     assert chance["outside and not explained"] == 0
-    assert sample_build.value("select count(*) from reports.rpt_paper_remarks where statement_zh is null") == 0
+    assert (
+        sample_build.value(
+            "select count(*) from reports.rpt_paper_remarks where question_zh is null or figure_zh is null"
+        )
+        == 0
+    )
 
 
 def test_all_readings_of_table_1_column_1_are_one_query(sample_build: Build) -> None:
@@ -238,7 +258,8 @@ def test_channels_stand_beside_table_1(sample_build: Build) -> None:
         assert secondary == estimate(sample_build, f"table_2_col_{number}", measure)
         assert employment == estimate(sample_build, f"table_3_col_{number}", measure)
         assert manufacturing == estimate(sample_build, f"table_3_col_{number + 3}", measure)
-        assert share == pytest.approx(secondary - gdp)
+        # One sample, so that the difference of two columns is a regression of the difference, with an error.
+        assert share == pytest.approx(secondary - gdp, rel=1e-9)
 
 
 def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> None:
@@ -257,6 +278,17 @@ def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> No
         "and joint_df1 = 3 and joint_p_value is not null"
     )
     assert groups == 16  # four regions, two kinds of year effects, with R&D personnel and with science spending
+
+
+def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(sample_build: Build) -> None:
+    error, p_value, joint, warnings = sample_build.rows(
+        "select difference_std_error, difference_p_value, joint_p_value, warnings from reports.rpt_heterogeneity "
+        "where specification_id = 'heterogeneity_five_largest' and group_name = 'largest'"
+    )[0]
+    assert error is None
+    assert joint is None
+    assert p_value * 1000 == pytest.approx(round(p_value * 1000))
+    assert warnings.startswith("Too few cities for an error (largest 5)")
 
 
 def test_the_fixed_ratio_is_tested_against_the_yearly_ratio(sample_build: Build) -> None:

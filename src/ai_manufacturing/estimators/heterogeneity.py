@@ -1,7 +1,11 @@
 """Slopes that differ between groups of cities, in one pooled regression: the difference has a p-value of its own."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
+from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import groups_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
@@ -67,3 +71,72 @@ def interact(
 def group_year(sample: pd.DataFrame, group: str, *, time: str = "year") -> pd.Series:
     """Return a label of each row's group and year, to serve as the periods of fixed_effects.fit."""
     return sample[group].astype(str) + " " + sample[time].astype(str)
+
+
+def permutation_p_values(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressor: str,
+    controls: Sequence[str],
+    group: str,
+    reference: str | int,
+    *,
+    draws: int = 999,
+    seed: int = 2020,
+    entity: str = "city_id",
+    time: str = "year",
+) -> dict[str, float]:
+    """Test each group's difference from the reference by giving the groups to cities at random.
+
+    For groups of a handful of cities, whose clustered errors are far too small: with five cities of 260, a test at 5 %
+    by t(G-1) rejects a true null in a third of samples.
+
+    Parameters
+    ----------
+    sample, regressor, group, reference, entity
+        As in interact, without its interactions.
+    outcome : str
+        Column of the dependent variable.
+    controls : sequence of str
+        Columns of further regressors.
+    draws, seed : int
+        Number of permutations of the groups over cities, and the seed of their draw.
+    time : str
+        Column of the period effects.
+
+    Returns
+    -------
+    dict of str to float
+        By interaction, (1 + r)/(1 + draws) with r permutations whose difference is at least as large.
+
+    Raises
+    ------
+    NotEstimable
+        For any reason of interact or fixed_effects.fit.
+
+    References
+    ----------
+    Fisher (1935), The Design of Experiments; on few treated clusters, MacKinnon and Webb (2020), Journal of
+    Econometrics 218(2).
+    """
+    # The order of partialled_out, so that its rows and these are the same.
+    rows = sample.sort_values([entity, time], ignore_index=True)
+    _, interactions = interact(rows, regressor, group, reference, entity=entity)
+    regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], entity=entity, time=time)
+    if regression.singletons_dropped:
+        raise NotEstimable("The sample has singletons.")
+    labels = rows.groupby(entity, sort=True)[group].first().to_numpy()
+    rng = np.random.default_rng(seed)
+    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, entity)]
+    others = [name.removeprefix(f"{regressor}:") for name in interactions]
+    slopes = rows[regressor].to_numpy(dtype=float)[:, None]
+    columns = np.stack([slopes * (permuted.astype(str) == name) for name in others], axis=-1)
+    within = regression.without_effects(columns.reshape(len(rows), -1))
+    within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
+    left = within.reshape(columns.shape)
+    crossed = np.einsum("idk,i->dk", left, regression.outcome)
+    # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference of zero.
+    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", left, left), hermitian=True)
+    differences = np.abs(np.einsum("dkl,dl->dk", inverses, crossed))
+    larger = (differences[1:] >= differences[0] * (1 - 1e-9)).sum(axis=0)
+    return {name: (1 + int(count)) / (1 + draws) for name, count in zip(interactions, larger, strict=True)}
