@@ -33,6 +33,6 @@ def release_dir() -> Path:
 
 
 def release_path() -> Path:
-    """Return the file that readers open: RELEASE_PATH with symbolic links resolved, or ai_manufacturing.duckdb there."""
+    """Return the file that readers open: RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR."""
     named = os.environ.get("RELEASE_PATH")
     return (project_root() / named).resolve() if named else release_dir() / "ai_manufacturing.duckdb"

@@ -55,8 +55,8 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
     connection.execute(f"attach {literal(str(previous))} as old (read_only)")
     connection.execute(f"insert into new.release.changes {_changes(connection)}")
     connection.execute(
-        "comment on table new.release.changes is 'One row per change since the previous release: a city and year of the "
-        "panel gained or lost, a cell of it changed, an estimate gained, lost or changed.'"
+        "comment on table new.release.changes is 'One row per change since the previous release: a city and year of "
+        "the panel gained or lost, a cell of it changed, an estimate gained, lost or changed.'"
     )
 
 
@@ -87,7 +87,8 @@ def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     schema, table = PANEL.split(".")
     rows = connection.execute(
         "select column_name from duckdb_columns() where database_name in ('old', 'new') and schema_name = ? "
-        "and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by column_name having count(*) = 2 order by all",
+        "and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by column_name having count(*) = 2 "
+        "order by all",
         [schema, table],
     ).fetchall()
     return [name for (name,) in rows]
@@ -105,11 +106,14 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         )
 
     def present(database: str) -> str:
-        """A city and year that has any number at all: the grid itself is always whole."""
+        """Select the cities and years that have any number at all: the grid itself is always whole."""
         any_value = ", ".join(f'"{name}"' for name in columns)
         return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
 
-    differs = f"abs(o.{{0}} - n.{{0}}) > {SAME} * greatest(abs(o.{{0}}), abs(n.{{0}})) or (o.{{0}} is null) <> (n.{{0}} is null)"
+    def differs(name: str) -> str:
+        old, new = f"o.{name}", f"n.{name}"
+        return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
+
     nulls = "null, null, null, null, null, null"
     return f"""
         select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
@@ -125,8 +129,8 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         union all
         select
             case
-                when n.specification_id is null or (n.estimate is null and o.estimate is not null) then 'estimate_lost'
-                when o.specification_id is null or (o.estimate is null and n.estimate is not null) then 'estimate_gained'
+                when n.estimate is null and o.estimate is not null then 'estimate_lost'
+                when o.estimate is null and n.estimate is not null then 'estimate_gained'
                 else 'estimate_changed'
             end,
             null, null, null,
@@ -157,8 +161,8 @@ def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
     lines += [
         f"{column}: {count} cells of {cities} cities changed, {first}-{last}, at most {share}"
         for column, count, cities, first, last, share in connection.execute(
-            "select column_name, count(*), count(distinct city_id), min(year), max(year), "
-            "coalesce(printf('%.2g %%', 100 * max(abs(new_value - old_value) / nullif(abs(old_value), 0))), 'from or to missing') "
+            "select column_name, count(*), count(distinct city_id), min(year), max(year), coalesce(printf('%.2g %%', "
+            "100 * max(abs(new_value - old_value) / nullif(abs(old_value), 0))), 'from or to missing') "
             f"from {table} where change_kind = 'cell_changed' group by all order by all"
         ).fetchall()
     ]

@@ -25,7 +25,7 @@ from ai_manufacturing.releases.errors import (
     NothingNewError,
     RefreshError,
 )
-from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest, reading
+from ai_manufacturing.releases.store import Manifest, Store, check, reading
 
 PACKAGES = (
     "dbt-core",
@@ -134,8 +134,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
         warehouse = work / "warehouse.duckdb"
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
         if kept["outcome"] == GateFailedError.__name__:
-            accepted = json.dumps({"accepted_gate_failures": reason})
-            if _dbt(work, warehouse, "build", "--select", "gate_results+", "--vars", accepted):
+            if _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
                 raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
         manifest = _publish(store, release_id, warehouse, described, report)
@@ -283,13 +282,14 @@ def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
     shutil.rmtree(store.work / release_id)
 
 
-def _dbt(work: Path, warehouse: Path, *arguments: str) -> bool:
+def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
     """Run dbt in a process of its own, whose write lock ends with it; return whether it failed."""
     environment = {
         **os.environ,
         "WAREHOUSE_PATH": str(warehouse),
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
+        "ACCEPTED_GATE_FAILURES": accepted,
     }
     with (work / "dbt.txt").open("w", encoding="utf-8") as output:
         run = subprocess.run(
@@ -373,4 +373,3 @@ def _git_commit() -> str:
 def _tail(work: Path, lines: int = 30) -> str:
     text = (work / "dbt.txt").read_text(encoding="utf-8", errors="replace")
     return "\n".join(text.splitlines()[-lines:])
-

@@ -59,8 +59,8 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         for left in (target, target.with_name(target.name + ".wal")):
             left.unlink(missing_ok=True)
         raise RefreshError(
-            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published one is as it was; "
-            "make room, or set RELEASE_DIR elsewhere."
+            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published one is as it "
+            "was; make room, or set RELEASE_DIR elsewhere."
         ) from error
     connection.close()
     return written
