@@ -125,7 +125,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         select 'cell_changed', o.city_id, o.year, o.column_name, null, null, o.value, n.value, {nulls}
         from {cells("old")} as o
         inner join {cells("new")} as n on o.city_id = n.city_id and o.year = n.year and o.column_name = n.column_name
-        where {differs.format("value")}
+        where {differs("value")}
         union all
         select
             case
@@ -143,8 +143,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         from old.{COEFFICIENTS} as o
         full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
         where
-            ({differs.format("estimate")} or {differs.format("std_error")})
-            or o.specification_id is null or n.specification_id is null
+            {differs("estimate")} or {differs("std_error")}
     """
 
 

@@ -133,9 +133,9 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
         work.mkdir()
         warehouse = work / "warehouse.duckdb"
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
-        if kept["outcome"] == GateFailedError.__name__:
-            if _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
-                raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
+        at_gate = kept["outcome"] == GateFailedError.__name__
+        if at_gate and _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
+            raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
         manifest = _publish(store, release_id, warehouse, described, report)
         store.record({"release_id": release_id, "at": _now(), "outcome": "published by hand", "reason": reason})
@@ -179,11 +179,11 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
 
 
 def fingerprint(hashes: dict[str, str]) -> str:
-    """Return the hash of all that the tables are a function of: deliveries, code, package versions, variables."""
+    """Return the hash of all that the tables are a function of: deliveries, code and package versions."""
     root = settings.project_root()
     paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
     code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
-    decides = [hashes, code, package_versions(), {name: os.environ.get(name) for name in ("EXTRACTS_DIR",)}]
+    decides = [landing.extract_set(settings.extracts_dir()).name, hashes, code, package_versions()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -250,8 +250,8 @@ def _build_and_publish(
         _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines))
         raise HeldError(
             f"An estimate moved by {summary.largest_move:.2f} standard errors, more than REFRESH_HOLD_ABOVE "
-            f"({limits.hold_above:g}); the published release is as it was. Held in {store.held(release_id)}. Publish it "
-            f"nevertheless: ai-manufacturing publish {release_id} --reason '...'."
+            f"({limits.hold_above:g}); the published release is as it was. Held in {store.held(release_id)}. Publish "
+            f"it nevertheless: ai-manufacturing publish {release_id} --reason '...'."
         )
     if limits.warn_above is not None and summary.largest_move > limits.warn_above:
         report("warning", {"message": f"An estimate moved by {summary.largest_move:.2f} standard errors."})
