@@ -103,7 +103,7 @@ def inputs(drawn: CityYears) -> Inputs:
             cells.assign(measure=measure, weighting=weighting, ln_measure=_log(count), ln1p_measure=_log(1 + count))
             for (measure, weighting), count in counts.items()
         ]
-    ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, missing_reason=None)
+    ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, base_year=2020, missing_reason=None)
 
     share = (drawn.yearbook["secondary_100m_cny"] / gdp)[drawn.in_yearbook, year_index(2015)]
     above = share > np.median(share)

@@ -140,11 +140,15 @@ coefficient_rows as (
         explained.r2_inclusive,
         case
             when explained.printed_std_error > explained.half_digit
-                then (explained.estimate - explained.printed_value) / (explained.printed_std_error + explained.half_digit)
+                then
+                    (explained.estimate - explained.printed_value)
+                    / (explained.printed_std_error + explained.half_digit)
         end as difference_in_largest_printed_errors,
         case
             when explained.printed_std_error > explained.half_digit
-                then (explained.estimate - explained.printed_value) / (explained.printed_std_error - explained.half_digit)
+                then
+                    (explained.estimate - explained.printed_value)
+                    / (explained.printed_std_error - explained.half_digit)
         end as difference_in_smallest_printed_errors,
         sign(explained.estimate) = sign(explained.printed_value) as is_same_sign,
         case when explained.p_value is not null then {{ stars('explained.p_value') }} = explained.printed_stars end

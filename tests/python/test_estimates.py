@@ -102,7 +102,9 @@ def agree_by_plain_numpy(build: Build) -> int:
             frame, specification.outcome, list(here["term"]), specification.period, f"{specification.covariance}_id"
         )
         assert here["estimate"].to_numpy() == pytest.approx(plain["slope"].to_numpy(), rel=1e-8, abs=1e-12), name
-        assert here["std_error"].to_numpy() == pytest.approx(plain["error"].to_numpy(), rel=1e-8, abs=1e-12), name
+        few = here["warnings"].str.contains("Too few cities", na=False).to_numpy()  # no error is claimed there
+        errors = here["std_error"].to_numpy()[~few]
+        assert errors == pytest.approx(plain["error"].to_numpy()[~few], rel=1e-8, abs=1e-12), name
         compared += 1
     return compared
 
