@@ -66,7 +66,9 @@ def release(store: Store, warehouse: Path) -> Manifest:
     """Write a release of a built warehouse and publish it."""
     release_id = store.next_id()
     target = store.work / "unpublished.duckdb"
-    manifest = writer.write(warehouse, target, described(release_id), store.published if store.published.exists() else None)
+    manifest = writer.write(
+        warehouse, target, described(release_id), store.published if store.published.exists() else None
+    )
     store.add(target, release_id)
     store.publish(release_id)
     store.prune()
@@ -105,11 +107,15 @@ def built_from_the_sample(sample_build: Build, monkeypatch: pytest.MonkeyPatch, 
 # ---------------------------------------------------------------- the release file
 
 
-def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(store: Store, sample_build: Build) -> None:
+def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
+    store: Store, sample_build: Build
+) -> None:
     manifest = release(store, sample_build.warehouse)
     with duckdb.connect(str(store.published), read_only=True) as connection:
         assert connection.execute("select count(*) from duckdb_views() where not internal").fetchall() == [(0,)]
-        schemas = {name for (name,) in connection.execute("select distinct schema_name from duckdb_tables()").fetchall()}
+        schemas = {
+            name for (name,) in connection.execute("select distinct schema_name from duckdb_tables()").fetchall()
+        }
         assert schemas == {"marts", "gates", "estimates", "reports", "release"}
         uncommented = connection.execute(
             "select count(*) from duckdb_columns() where schema_name in ('marts', 'reports') and comment is null"
@@ -121,15 +127,18 @@ def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
         assert comment.fetchall()[0][0].startswith("One row per")
     assert manifest.row_counts["marts.fct_city_year_panel"] == 367 * 11
     assert check(store.published) == manifest
-    with duckdb.connect(str(sample_build.warehouse), read_only=True) as built, duckdb.connect(
-        str(store.published), read_only=True
-    ) as released:
+    with (
+        duckdb.connect(str(sample_build.warehouse), read_only=True) as built,
+        duckdb.connect(str(store.published), read_only=True) as released,
+    ):
         for table in ("reports.rpt_coefficients", "marts.fct_city_year_panel", "gates.gate_results"):
             query = f"from {table} order by all"
             assert released.execute(query).fetchall() == built.execute(query).fetchall()
 
 
-def test_a_release_whose_content_is_not_its_manifests_is_named(store: Store, sample_build: Build, tmp_path: Path) -> None:
+def test_a_release_whose_content_is_not_its_manifests_is_named(
+    store: Store, sample_build: Build, tmp_path: Path
+) -> None:
     release(store, sample_build.warehouse)
     broken = changed(store.published, tmp_path / "broken.duckdb", "delete from reports.rpt_figure_1")
     with pytest.raises(RefreshError, match=r"manifest and content differ in reports\.rpt_figure_1"):
@@ -173,7 +182,9 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_bu
     assert summary.counts == {"cell_changed": 2, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
     assert changes.recorded(store.published) == summary
-    assert any("ln_fdi: 1 cells of 1 cities changed, 2016-2016, at most from or to missing" in line for line in summary.lines)
+    assert any(
+        "ln_fdi: 1 cells of 1 cities changed, 2016-2016, at most from or to missing" in line for line in summary.lines
+    )
 
 
 def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, sample_build: Build) -> None:
@@ -202,7 +213,9 @@ def test_limits_on_how_far_estimates_move(
         "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where specification_id = 'table_1_col_1'",
     )
     built_from_the_sample(moved)
-    with pytest.raises(HeldError, match=r"An estimate moved by 2\.00 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"):
+    with pytest.raises(
+        HeldError, match=r"An estimate moved by 2\.00 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
+    ):
         refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
     assert store.current().release_id == "000001"
     assert json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["outcome"] == "HeldError"
@@ -257,7 +270,10 @@ def command(store: Store, build: Build, *arguments: str, **environment: str) -> 
         ({"EXTRACTS_DIR": "/nowhere"}, "/nowhere"),
         ({"RELEASES_KEPT": "1"}, "the published release and the one before it are kept"),
         ({"REFRESH_HOLD_ABOVE": "much"}, "REFRESH_HOLD_ABOVE is 'much', which is not a number."),
-        ({"RELEASE_DIR": str(PROJECT / "README.md" / "releases")}, "Set RELEASE_DIR to a folder that this user may write"),
+        (
+            {"RELEASE_DIR": str(PROJECT / "README.md" / "releases")},
+            "Set RELEASE_DIR to a folder that this user may write",
+        ),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
@@ -400,7 +416,7 @@ def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, str(KILLED), str(build.warehouse), str(at)],
         cwd=PROJECT,
-        env={**build.environment, "RELEASE_DIR": str(store.folder), "PYTHONPATH": str(PROJECT)},
+        env={**build.environment, "RELEASE_DIR": str(store.folder)},
         capture_output=True,
         text=True,
         check=False,

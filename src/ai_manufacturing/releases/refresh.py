@@ -39,6 +39,7 @@ PACKAGES = (
     "scipy",
 )
 CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
+PRINTED = 1200  # characters of failing rows in a message; all of them are in the report of the held build
 GATE_TEST = "no_critical_failure_gate_results"
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -232,7 +233,7 @@ def _build_and_publish(
                     [
                         f"The gate holds back release {release_id}; the published one is as it was.",
                         *(
-                            f"{row['suite']}: {row['description']} Rows: {row['failing_rows'] or 'none listed'}"
+                            f"{row['suite']}: {row['description']} Rows: {(row['failing_rows'] or 'none listed')[:PRINTED]}"
                             for row in failures
                         ),
                         f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
@@ -314,7 +315,7 @@ def _failed_at_the_gate(work: Path) -> bool:
 def _gate_failures(warehouse: Path) -> list[dict[str, Any]]:
     with reading(warehouse) as connection:
         cursor = connection.execute(
-            "select suite, description, severity, observed_value, left(failing_rows, 1200) as failing_rows "
+            "select suite, description, severity, observed_value, failing_rows "
             "from gates.gate_results where not success and severity = 'critical' order by all"
         )
         names = [column[0] for column in cursor.description or []]
