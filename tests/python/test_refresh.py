@@ -164,8 +164,8 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_bu
     release(store, other)
     with duckdb.connect(str(store.published), read_only=True) as connection:
         cells = connection.execute(
-            "select city_id, year, column_name, new_value is null from release.changes where change_kind = 'cell_changed' "
-            "order by all"
+            "select city_id, year, column_name, new_value is null from release.changes "
+            "where change_kind = 'cell_changed' order by all"
         ).fetchall()
         assert cells == [("440300", 2015, "ln_gdp", False), ("440300", 2016, "ln_fdi", True)]
         ((moved, sign, stars, interval),) = connection.execute(
@@ -210,7 +210,8 @@ def test_limits_on_how_far_estimates_move(
     moved = changed(
         sample_build.warehouse,
         tmp_path / "moved.duckdb",
-        "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where specification_id = 'table_1_col_1'",
+        "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
+        "where specification_id = 'table_1_col_1'",
     )
     built_from_the_sample(moved)
     with pytest.raises(
@@ -424,7 +425,7 @@ def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[s
 
 
 def survives_death_at(store: Store, build: Build, points: int) -> None:
-    """Kill refreshes at points spread over the cycle; after each, readers have a whole release and the next one works."""
+    """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
     for _ in range(2):  # the second has a release to compare with, as those to come
         whole = killed(store, build, 0)
         assert whole.returncode == 0, whole.stderr

@@ -228,14 +228,15 @@ def _build_and_publish(
         if _failed_at_the_gate(work):
             failures = _gate_failures(warehouse)
             _hold(store, release_id, warehouse, GateFailedError.__name__, described, failures)
+            told = [
+                f"{row['suite']}: {row['description']} Rows: {(row['failing_rows'] or 'none listed')[:PRINTED]}"
+                for row in failures
+            ]
             raise GateFailedError(
                 "\n".join(
                     [
                         f"The gate holds back release {release_id}; the published one is as it was.",
-                        *(
-                            f"{row['suite']}: {row['description']} Rows: {(row['failing_rows'] or 'none listed')[:PRINTED]}"
-                            for row in failures
-                        ),
+                        *told,
                         f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
                         f"ai-manufacturing publish {release_id} --reason '...'.",
                     ]
