@@ -1,13 +1,22 @@
 """The `ai-manufacturing` command."""
 
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ai_manufacturing.releases.store import Store
 
 
 @click.group()
 def main() -> None:
-    """Sample extracts and traces of the AI and manufacturing warehouse."""
+    """Refresh, trace and sample the AI and manufacturing warehouse."""
 
 
 @main.command()
@@ -38,3 +47,143 @@ def trace(specification: str, city: str | None, year: int | None) -> None:
     except tracing.TraceError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))
+
+
+@main.command()
+def refresh() -> None:
+    """Build what the deliveries give, and publish it if nothing is wrong.
+
+    Exit codes: 0 published, 2 bad configuration, 3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held
+    because estimates moved too far.
+    """
+    from ai_manufacturing.releases.refresh import Limits
+    from ai_manufacturing.releases.refresh import refresh as run
+
+    with _outcome():
+        limits = Limits(_number_setting("REFRESH_WARN_ABOVE"), _number_setting("REFRESH_HOLD_ABOVE"))
+        manifest = run(_store(), limits, _report)
+        click.echo(f"Release {manifest.release_id} is published.", err=not sys.stdout.isatty())
+
+
+@main.command()
+@click.argument("release_id")
+@click.option("--reason", required=True, help="Kept in the manifest.")
+def publish(release_id: str, reason: str) -> None:
+    """Publish a held build by hand."""
+    from ai_manufacturing.releases.refresh import publish_held
+
+    with _outcome():
+        publish_held(_store(), release_id, reason, _report)
+
+
+@main.command()
+@click.argument("release_id")
+def rollback(release_id: str) -> None:
+    """Publish a past release again."""
+    from ai_manufacturing.releases.refresh import rollback as run
+
+    with _outcome():
+        run(_store(), release_id)
+        click.echo(f"Release {release_id} is published.")
+
+
+@main.command()
+def releases() -> None:
+    """List the releases that are kept."""
+    from ai_manufacturing.releases.store import read_manifest
+
+    with _outcome():
+        store = _store()
+        current = store.current()
+        for release_id in store.release_ids():
+            manifest = read_manifest(store.past(release_id))
+            mark = "*" if current and current.release_id == release_id else " "
+            click.echo(
+                f"{mark} {release_id}  {manifest.published_at}  {manifest.extract_set} ({manifest.extract_set_kind})  "
+                f"{manifest.git_commit[:12]}  {manifest.reason}".rstrip()
+            )
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+def diff(old: str, new: str) -> None:
+    """Print what changed between two releases."""
+    from ai_manufacturing.releases import changes
+    from ai_manufacturing.releases.errors import BadConfigurationError
+
+    with _outcome():
+        store = _store()
+        for release_id in (old, new):
+            if release_id not in store.release_ids():
+                raise BadConfigurationError(f"No release {release_id}. There are: {', '.join(store.release_ids())}.")
+        summary = changes.between(store.past(old), store.past(new))
+        click.echo("\n".join(summary.lines) or "No change.")
+
+
+@main.command()
+def status() -> None:
+    """Say what is published, how old it is, from which deliveries, and what the last refresh did."""
+    from datetime import UTC, datetime
+
+    with _outcome():
+        store = _store()
+        manifest = store.current()
+        if manifest is None:
+            click.echo(f"{store.published}: nothing is published yet.")
+        else:
+            age = datetime.now(UTC) - datetime.fromisoformat(manifest.published_at)
+            synthetic = " SYNTHETIC: its numbers are invented." if manifest.extract_set_kind == "synthetic" else ""
+            click.echo(
+                f"{store.published}: release {manifest.release_id} of {manifest.published_at} ({age.days} days old)"
+            )
+            click.echo(f"extract set {manifest.extract_set}, {len(manifest.delivery_hashes)} files.{synthetic}")
+            click.echo(
+                f"gate: {json.dumps(manifest.gate_summary)}; by {manifest.published_by} {manifest.reason}".rstrip()
+            )
+        last = store.last_refresh()
+        click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
+
+
+def _store() -> "Store":
+    from ai_manufacturing import settings
+    from ai_manufacturing.releases.errors import BadConfigurationError
+    from ai_manufacturing.releases.store import Store
+
+    kept = _number_setting("RELEASES_KEPT")
+    if kept is not None and kept < 2:
+        raise BadConfigurationError(f"RELEASES_KEPT is {kept:g}: the published release and the one before it are kept.")
+    return Store(settings.release_dir(), settings.release_path(), 10 if kept is None else int(kept))
+
+
+def _number_setting(name: str) -> float | None:
+    from ai_manufacturing.releases.errors import BadConfigurationError
+
+    text = os.environ.get(name)
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise BadConfigurationError(f"{name} is {text!r}, which is not a number.") from error
+
+
+@contextmanager
+def _outcome() -> Iterator[None]:
+    """Turn what a refresh ends with into a message and its exit code."""
+    from ai_manufacturing.releases.errors import RefreshError
+
+    try:
+        yield
+    except RefreshError as error:
+        _report(type(error).__name__, {"message": str(error)})
+        raise SystemExit(error.exit_code) from error
+
+
+def _report(event: str, facts: dict[str, Any]) -> None:
+    """Print progress: words on a terminal, a JSON line under a scheduler."""
+    if not sys.stdout.isatty():
+        click.echo(json.dumps({"event": event, **facts}, ensure_ascii=False))
+        return
+    lines = facts.get("lines") or [
+        facts.get("message") or ", ".join(f"{name} {value}" for name, value in facts.items())
+    ]
+    click.echo(f"{event}: " + "\n  ".join(lines))

@@ -25,3 +25,14 @@ def landing_dir() -> Path:
 def warehouse_path() -> Path:
     """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
     return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()
+
+
+def release_dir() -> Path:
+    """Return the folder of the releases: RELEASE_DIR, or build/releases."""
+    return (project_root() / (os.environ.get("RELEASE_DIR") or "build/releases")).resolve()
+
+
+def release_path() -> Path:
+    """Return the file that readers open: RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR."""
+    named = os.environ.get("RELEASE_PATH")
+    return (project_root() / named).resolve() if named else release_dir() / "ai_manufacturing.duckdb"

@@ -1,0 +1,1 @@
+"""Write, audit, publish: a refresh builds in private, and readers only ever see a whole release."""

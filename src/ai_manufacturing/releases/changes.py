@@ -1,0 +1,184 @@
+"""What differs between two releases: city-years, cells of the panel, estimates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from ai_manufacturing.releases.store import literal
+
+PANEL = "marts.fct_city_year_panel"
+COEFFICIENTS = "reports.rpt_coefficients"
+SAME = 1e-9  # a smaller relative difference is the order of a sum
+
+SCHEMA = """
+    change_kind varchar, city_id varchar, year integer, column_name varchar, specification_id varchar, term varchar,
+    old_value double, new_value double, old_std_error double, new_std_error double, moved_std_errors double,
+    is_sign_changed boolean, is_stars_changed boolean, is_interval_changed boolean
+"""
+
+_STARS = "case when {p} < 0.01 then 3 when {p} < 0.05 then 2 when {p} < 0.1 then 1 else 0 end"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much changed.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Rows by kind of change.
+    largest_move : float
+        Largest change of an estimate in its old standard errors; 0 if none moved.
+    lines : tuple of str
+        The changes in words: the cells by column, the estimates one by one.
+    """
+
+    counts: dict[str, int]
+    largest_move: float
+    lines: tuple[str, ...]
+
+
+def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
+    """Write new.release.changes, against the previous release; empty without one.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        With the new release attached as `new`.
+    previous : Path or None
+        The file of the previous release.
+    """
+    connection.execute(f"create table new.release.changes ({SCHEMA})")
+    if previous is None:
+        return
+    connection.execute(f"attach {literal(str(previous))} as old (read_only)")
+    connection.execute(f"insert into new.release.changes {_changes(connection)}")
+    connection.execute(
+        "comment on table new.release.changes is 'One row per change since the previous release: a city and year of "
+        "the panel gained or lost, a cell of it changed, an estimate gained, lost or changed.'"
+    )
+
+
+def between(old: Path, new: Path) -> Summary:
+    """Compare two release files."""
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"attach {literal(str(old))} as old (read_only)")
+        connection.execute(f"attach {literal(str(new))} as new (read_only)")
+        connection.execute(f"create table changes ({SCHEMA})")
+        connection.execute(f"insert into changes {_changes(connection)}")
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+
+
+def recorded(release: Path) -> Summary:
+    """Return the changes that a release file keeps against the one before it."""
+    connection = duckdb.connect(str(release), read_only=True)
+    try:
+        return _summary(connection, "release.changes")
+    finally:
+        connection.close()
+
+
+def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the numeric columns of the panel that both releases have."""
+    schema, table = PANEL.split(".")
+    rows = connection.execute(
+        "select column_name from duckdb_columns() where database_name in ('old', 'new') and schema_name = ? "
+        "and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by column_name having count(*) = 2 "
+        "order by all",
+        [schema, table],
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _changes(connection: duckdb.DuckDBPyConnection) -> str:
+    columns = _numeric_columns(connection)
+
+    def cells(database: str) -> str:
+        cast = ", ".join(f'cast("{name}" as double) as "{name}"' for name in columns)
+        names = ", ".join(f'"{name}"' for name in columns)
+        return (
+            f"(select * from (select city_id, year, {cast} from {database}.{PANEL}) "
+            f"unpivot include nulls (value for column_name in ({names})))"
+        )
+
+    def present(database: str) -> str:
+        """Select the cities and years that have any number at all: the grid itself is always whole."""
+        any_value = ", ".join(f'"{name}"' for name in columns)
+        return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
+
+    def differs(name: str) -> str:
+        old, new = f"o.{name}", f"n.{name}"
+        return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
+
+    nulls = "null, null, null, null, null, null"
+    return f"""
+        select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
+        from ({present("old")} except {present("new")})
+        union all
+        select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
+        from ({present("new")} except {present("old")})
+        union all
+        select 'cell_changed', o.city_id, o.year, o.column_name, null, null, o.value, n.value, {nulls}
+        from {cells("old")} as o
+        inner join {cells("new")} as n on o.city_id = n.city_id and o.year = n.year and o.column_name = n.column_name
+        where {differs("value")}
+        union all
+        select
+            case
+                when n.estimate is null and o.estimate is not null then 'estimate_lost'
+                when o.estimate is null and n.estimate is not null then 'estimate_gained'
+                else 'estimate_changed'
+            end,
+            null, null, null,
+            coalesce(n.specification_id, o.specification_id), coalesce(n.term, o.term),
+            o.estimate, n.estimate, o.std_error, n.std_error,
+            abs(n.estimate - o.estimate) / nullif(o.std_error, 0),
+            sign(n.estimate) <> sign(o.estimate),
+            {_STARS.format(p="n.p_value")} <> {_STARS.format(p="o.p_value")},
+            not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
+        from old.{COEFFICIENTS} as o
+        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
+        where
+            {differs("estimate")} or {differs("std_error")}
+    """
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
+    counts = dict(connection.execute(f"select change_kind, count(*) from {table} group by all order by all").fetchall())
+    ((largest,),) = connection.execute(f"select coalesce(max(moved_std_errors), 0) from {table}").fetchall()
+    lines = [
+        f"{kind.replace('_', ' ')}: {count} ({cities} cities, {first}-{last})"
+        for kind, count, cities, first, last in connection.execute(
+            f"select change_kind, count(*), count(distinct city_id), min(year), max(year) from {table} "
+            "where change_kind like 'city_year%' group by all order by all"
+        ).fetchall()
+    ]
+    lines += [
+        f"{column}: {count} cells of {cities} cities changed, {first}-{last}, at most {share}"
+        for column, count, cities, first, last, share in connection.execute(
+            "select column_name, count(*), count(distinct city_id), min(year), max(year), coalesce(printf('%.2g %%', "
+            "100 * max(abs(new_value - old_value) / nullif(abs(old_value), 0))), 'from or to missing') "
+            f"from {table} where change_kind = 'cell_changed' group by all order by all"
+        ).fetchall()
+    ]
+    lines += [
+        f"{specification} {term}: {_number(old)} ({_number(old_error)}) -> {_number(new)} ({_number(new_error)})"
+        + (f", {moved:.2f} standard errors" if moved is not None else "")
+        + (", sign" if sign else "")
+        + (", stars" if stars else "")
+        + (", intervals apart" if interval else "")
+        for specification, term, old, new, old_error, new_error, moved, sign, stars, interval in connection.execute(
+            "select specification_id, term, old_value, new_value, old_std_error, new_std_error, moved_std_errors, "
+            f"is_sign_changed, is_stars_changed, is_interval_changed from {table} where change_kind like 'estimate%' "
+            "order by moved_std_errors desc nulls first, specification_id, term"
+        ).fetchall()
+    ]
+    return Summary(counts, float(largest), tuple(lines))
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

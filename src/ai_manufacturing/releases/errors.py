@@ -1,0 +1,43 @@
+"""What a refresh ends with when it does not publish; each has an exit code of its own."""
+
+
+class RefreshError(Exception):
+    """A refresh, or a command on releases, that cannot go on; the message says what to do."""
+
+    exit_code = 1
+
+
+class BadConfigurationError(RefreshError):
+    """A setting or a folder that no refresh can work with."""
+
+    exit_code = 2
+
+
+class NothingNewError(RefreshError):
+    """Deliveries, code and packages are those of the published release."""
+
+    exit_code = 3
+
+
+class GateFailedError(RefreshError):
+    """A critical expectation failed; the build is held for inspection."""
+
+    exit_code = 4
+
+
+class BuildFailedError(RefreshError):
+    """dbt failed for another reason than the gate."""
+
+    exit_code = 5
+
+
+class LockedError(RefreshError):
+    """Another refresh is at work."""
+
+    exit_code = 6
+
+
+class HeldError(RefreshError):
+    """Estimates moved more than the setting allows; the build is held for inspection."""
+
+    exit_code = 7

@@ -1,0 +1,53 @@
+"""One refresh at a time: a lock that its holder's death releases."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock while the block runs.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; it stays when the lock is released.
+
+    Raises
+    ------
+    LockedError
+        At once, naming the holder.
+    BadConfigurationError
+        If the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise BadConfigurationError(
+            f"{path}: {error.strerror}. Set RELEASE_DIR to a folder that this user may write to."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise LockedError(f"Another refresh is at work: {file.read().strip() or 'it has just begun'}.") from None
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat("T", "seconds"),
+        }
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(holder))
+        file.flush()
+        yield

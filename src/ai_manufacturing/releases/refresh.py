@@ -1,0 +1,377 @@
+"""The cycle of a refresh: lock, land and build in private, audit, write the release, publish."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.releases import changes, lock, writer
+from ai_manufacturing.releases.errors import (
+    BadConfigurationError,
+    BuildFailedError,
+    GateFailedError,
+    HeldError,
+    NothingNewError,
+    RefreshError,
+)
+from ai_manufacturing.releases.store import Manifest, Store, check, reading
+
+PACKAGES = (
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "esda",
+    "great-expectations",
+    "linearmodels",
+    "numpy",
+    "pandas",
+    "scipy",
+)
+CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
+PRINTED = 1200  # characters of failing rows in a message; all of them are in the report of the held build
+GATE_TEST = "no_critical_failure_gate_results"
+
+Report = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors."""
+
+    warn_above: float | None = None
+    hold_above: float | None = None
+
+
+def refresh(store: Store, limits: Limits, report: Report) -> Manifest:
+    """Build what the deliveries give and publish it, if there is something new and nothing wrong.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    limits : Limits
+        How far estimates may move.
+    report : callable
+        Takes an event and its facts: progress for a terminal, or lines for a log.
+
+    Returns
+    -------
+    Manifest
+        Of the release that is now published.
+
+    Raises
+    ------
+    RefreshError
+        One of errors.py; readers then still see the release that they saw.
+    """
+    with lock.held(store.folder / "refresh.lock"):
+        store.prepare()
+        hashes = delivery_hashes(settings.extracts_dir())
+        code = fingerprint(hashes)
+        published = store.current()
+        if published is not None and published.fingerprint == code:
+            raise NothingNewError(
+                f"Nothing new since release {published.release_id}: same deliveries, code and packages."
+            )
+        release_id = store.next_id()
+        report("started", {"release_id": release_id, "deliveries": len(hashes)})
+        try:
+            manifest = _build_and_publish(store, release_id, code, hashes, limits, report)
+        except RefreshError as error:
+            store.record(
+                {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
+            )
+            raise
+        store.record({"release_id": release_id, "at": _now(), "outcome": "published"})
+        return manifest
+
+
+def publish_held(store: Store, release_id: str, reason: str, report: Report) -> Manifest:
+    """Publish a held build by hand.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    release_id : str
+        Number of the held build.
+    reason : str
+        Kept in the manifest.
+    report : callable
+        As in refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release that is now published.
+
+    Raises
+    ------
+    RefreshError
+        If there is no such build, or it has no estimates and they cannot be made.
+    """
+    if not reason.strip():
+        raise BadConfigurationError("A held build is published with a reason: --reason '...'.")
+    with lock.held(store.folder / "refresh.lock"):
+        store.prepare()
+        folder = store.held(release_id)
+        if not (folder / "report.json").exists():
+            known = ", ".join(sorted(path.name for path in (store.folder / "held").glob("*"))) or "none"
+            raise BadConfigurationError(f"No held build {release_id}. There are: {known}.")
+        kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        work = store.work / release_id
+        work.mkdir()
+        warehouse = work / "warehouse.duckdb"
+        shutil.copyfile(folder / "warehouse.duckdb", warehouse)
+        at_gate = kept["outcome"] == GateFailedError.__name__
+        if at_gate and _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
+            raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
+        described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
+        manifest = _publish(store, release_id, warehouse, described, report)
+        store.record({"release_id": release_id, "at": _now(), "outcome": "published by hand", "reason": reason})
+        shutil.rmtree(folder)
+        return manifest
+
+
+def rollback(store: Store, release_id: str) -> Manifest:
+    """Publish a past release again.
+
+    Raises
+    ------
+    RefreshError
+        If there is no such release, or its content is not what its manifest says.
+    """
+    with lock.held(store.folder / "refresh.lock"):
+        store.prepare()
+        if release_id not in store.release_ids():
+            raise BadConfigurationError(
+                f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
+            )
+        manifest = check(store.past(release_id))
+        store.publish(release_id)
+        store.record({"release_id": release_id, "at": _now(), "outcome": "rolled back to"})
+        return manifest
+
+
+def delivery_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every delivered file by its path below the extracts folder.
+
+    Raises
+    ------
+    BadConfigurationError
+        If there is no such folder.
+    """
+    try:
+        landing.extract_set(folder)
+    except landing.LandingError as error:
+        raise BadConfigurationError(str(error)) from error
+    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def fingerprint(hashes: dict[str, str]) -> str:
+    """Return the hash of all that the tables are a function of: deliveries, code and package versions."""
+    root = settings.project_root()
+    paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
+    code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
+    decides = [landing.extract_set(settings.extracts_dir()).name, hashes, code, package_versions()]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions that the numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _is_code(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc" and ".egg-info" not in str(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat("T", "seconds")
+
+
+def _build_and_publish(
+    store: Store, release_id: str, code: str, hashes: dict[str, str], limits: Limits, report: Report
+) -> Manifest:
+    work = store.work / release_id
+    work.mkdir()
+    warehouse = work / "warehouse.duckdb"
+    failed = _dbt(work, warehouse, "build")
+    described = {
+        "release_id": release_id,
+        "published_at": _now(),
+        "git_commit": _git_commit(),
+        "fingerprint": code,
+        "published_by": "refresh",
+        "reason": "",
+        "delivery_hashes": hashes,
+        "package_versions": package_versions(),
+    }
+    if failed:
+        described |= _from_warehouse(warehouse)
+        if _failed_at_the_gate(work):
+            failures = _gate_failures(warehouse)
+            _hold(store, release_id, warehouse, GateFailedError.__name__, described, failures)
+            told = [
+                f"{row['suite']}: {row['description']} Rows: {(row['failing_rows'] or 'none listed')[:PRINTED]}"
+                for row in failures
+            ]
+            raise GateFailedError(
+                "\n".join(
+                    [
+                        f"The gate holds back release {release_id}; the published one is as it was.",
+                        *told,
+                        f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
+                        f"ai-manufacturing publish {release_id} --reason '...'.",
+                    ]
+                )
+            )
+        raise BuildFailedError(f"dbt failed; the published release is as it was.\n{_tail(work)}")
+    report("built", {"release_id": release_id})
+    described |= _from_warehouse(warehouse)
+    target, manifest = _write(store, release_id, warehouse, described)
+    summary = changes.recorded(target)
+    report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
+    if limits.hold_above is not None and summary.largest_move > limits.hold_above:
+        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines))
+        raise HeldError(
+            f"An estimate moved by {summary.largest_move:.2f} standard errors, more than REFRESH_HOLD_ABOVE "
+            f"({limits.hold_above:g}); the published release is as it was. Held in {store.held(release_id)}. Publish "
+            f"it nevertheless: ai-manufacturing publish {release_id} --reason '...'."
+        )
+    if limits.warn_above is not None and summary.largest_move > limits.warn_above:
+        report("warning", {"message": f"An estimate moved by {summary.largest_move:.2f} standard errors."})
+    _put(store, release_id, target, report)
+    return manifest
+
+
+def _publish(store: Store, release_id: str, warehouse: Path, described: dict[str, Any], report: Report) -> Manifest:
+    target, manifest = _write(store, release_id, warehouse, described)
+    _put(store, release_id, target, report)
+    return manifest
+
+
+def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, Any]) -> tuple[Path, Manifest]:
+    # Not named release: a catalog of that name could not be told from the schema.
+    target = store.work / release_id / "unpublished.duckdb"
+    previous = store.published if store.published.exists() else None
+    return target, writer.write(warehouse, target, described, previous)
+
+
+def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
+    """Move a written release to its place and before its readers."""
+    store.add(target, release_id)
+    aside = store.publish(release_id)
+    if aside is not None:
+        report("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
+    report("published", {"release_id": release_id, "path": str(store.published), "pruned": store.prune()})
+    shutil.rmtree(store.work / release_id)
+
+
+def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
+    """Run dbt in a process of its own, whose write lock ends with it; return whether it failed."""
+    environment = {
+        **os.environ,
+        "WAREHOUSE_PATH": str(warehouse),
+        "DBT_TARGET_PATH": str(work / "target"),
+        "DBT_LOG_PATH": str(work / "logs"),
+        "ACCEPTED_GATE_FAILURES": accepted,
+    }
+    with (work / "dbt.txt").open("w", encoding="utf-8") as output:
+        run = subprocess.run(
+            [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
+            cwd=settings.project_root(),
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return run.returncode != 0
+
+
+def _failed_at_the_gate(work: Path) -> bool:
+    path = work / "target" / "run_results.json"
+    if not path.exists():
+        return False
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in results)
+
+
+def _gate_failures(warehouse: Path) -> list[dict[str, Any]]:
+    with reading(warehouse) as connection:
+        cursor = connection.execute(
+            "select suite, description, severity, observed_value, failing_rows "
+            "from gates.gate_results where not success and severity = 'critical' order by all"
+        )
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _from_warehouse(warehouse: Path) -> dict[str, Any]:
+    """Return what the manifest says of a warehouse's content; empty of what was not built."""
+    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    if not warehouse.exists():
+        return found
+    with reading(warehouse) as connection:
+        try:
+            found["extract_set"], found["extract_set_kind"] = connection.execute(
+                "select extract_set, extract_set_kind from raw.deliveries limit 1"
+            ).fetchall()[0]
+            expectations, critical, warnings = connection.execute(
+                "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+                "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
+            ).fetchall()[0]
+            found["gate_summary"] = {"expectations": expectations, "critical": critical, "warnings": warnings}
+        except (duckdb.CatalogException, IndexError):
+            return found
+    return found
+
+
+def _hold(
+    store: Store, release_id: str, warehouse: Path, outcome: str, described: dict[str, Any], found: list[Any]
+) -> None:
+    """Keep a build that is not published, whole or not at all."""
+    incoming = store.work / f"{release_id}.held"
+    incoming.mkdir()
+    warehouse.replace(incoming / "warehouse.duckdb")
+    kept = {"outcome": outcome, "manifest": described, "found": found}
+    (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
+    incoming.replace(store.held(release_id))
+
+
+def _git_commit() -> str:
+    root = settings.project_root()
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (
+        OSError,
+        subprocess.CalledProcessError,
+    ):  # no clone, or no git: the fingerprint still says what the code was
+        return ""
+    return commit + ("+" if changed else "")
+
+
+def _tail(work: Path, lines: int = 30) -> str:
+    text = (work / "dbt.txt").read_text(encoding="utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,308 @@
+"""The release folder: the published file, the past ones, held builds, and the moves between them.
+
+    RELEASE_DIR/
+        <RELEASE_NAME>.duckdb   what readers open; the same file as the newest of past/
+        past/000012.duckdb      releases by number
+        held/000013/            a build that was not published: warehouse.duckdb and report.json
+        work/                   the private build of a running refresh; whatever is left there is of a dead one
+        refreshes.jsonl         one line per refresh
+        refresh.lock
+
+Numbers order the releases; no clock does.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
+
+MANIFEST_COLUMNS = (
+    "release_id",
+    "published_at",
+    "git_commit",
+    "extract_set",
+    "extract_set_kind",
+    "fingerprint",
+    "published_by",
+    "reason",
+    "delivery_hashes",
+    "package_versions",
+    "row_counts",
+    "gate_summary",
+)
+JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The one row of release.manifest.
+
+    Attributes
+    ----------
+    release_id : str
+        The release's number, six digits.
+    published_at : str
+        UTC; a fact that nothing is decided by.
+    git_commit : str
+        Commit of the code, with `+` if files differ from it; empty outside a clone.
+    extract_set, extract_set_kind : str
+        Whose numbers these are; kind is synthetic or delivered.
+    fingerprint : str
+        Hash of deliveries, code and packages: what the tables are a function of.
+    published_by : str
+        "refresh", or "hand" for a held build.
+    reason : str
+        Why a held build was published; empty otherwise.
+    delivery_hashes : dict of str to str
+        SHA-256 by delivered path.
+    package_versions : dict of str to str
+        Versions of the packages that the numbers depend on.
+    row_counts : dict of str to int
+        Rows by table.
+    gate_summary : dict of str to int
+        Expectations, and how many failed by severity.
+    """
+
+    release_id: str
+    published_at: str
+    git_commit: str
+    extract_set: str
+    extract_set_kind: str
+    fingerprint: str
+    published_by: str
+    reason: str
+    delivery_hashes: dict[str, str]
+    package_versions: dict[str, str]
+    row_counts: dict[str, int]
+    gate_summary: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A release folder and how it is kept.
+
+    Attributes
+    ----------
+    folder : Path
+        RELEASE_DIR.
+    published : Path
+        The file that readers open, symbolic links resolved.
+    kept : int
+        Past releases kept, the published one among them; the one before it is never pruned.
+    """
+
+    folder: Path
+    published: Path
+    kept: int = 10
+
+    @property
+    def work(self) -> Path:
+        """Folder of private builds."""
+        return self.folder / "work"
+
+    def past(self, release_id: str) -> Path:
+        """Return the file of a release by its number."""
+        return self.folder / "past" / f"{release_id}.duckdb"
+
+    def held(self, release_id: str) -> Path:
+        """Return the folder of a held build."""
+        return self.folder / "held" / release_id
+
+    def prepare(self) -> None:
+        """Make the folders, and remove what a dead refresh left. Only the holder of the lock may call this.
+
+        Raises
+        ------
+        BadConfigurationError
+            If the folders cannot be made or written to, or hold the published file of nobody.
+        """
+        try:
+            for name in ("past", "held", "work"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self.published.parent.mkdir(parents=True, exist_ok=True)
+            for left in (*self.work.iterdir(), *self.published.parent.glob(f".{self.published.name}.*")):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except OSError as error:
+            raise BadConfigurationError(
+                f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder that this user may "
+                "write to."
+            ) from error
+
+    def release_ids(self) -> list[str]:
+        """Return the numbers of the past releases, oldest first."""
+        return sorted(path.stem for path in (self.folder / "past").glob("*.duckdb"))
+
+    def current(self) -> Manifest | None:
+        """Return the manifest of the published file; None if there is none."""
+        return read_manifest(self.published) if self.published.exists() else None
+
+    def next_id(self) -> str:
+        """Return a number above all releases and held builds, past and present."""
+        held = (path.name for path in (self.folder / "held").glob("*"))
+        published = self.current()
+        numbers = [*self.release_ids(), *held, published.release_id if published else "0"]
+        return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
+
+    def add(self, finished: Path, release_id: str) -> None:
+        """Move a closed release file among the past ones, durably."""
+        _check_no_wal(finished)
+        finished.chmod(0o444)
+        _sync(finished)
+        finished.replace(self.past(release_id))
+        _sync(self.past(release_id).parent)
+
+    def publish(self, release_id: str) -> Path | None:
+        """Put a past release where readers look, in one step.
+
+        Readers that have the old file open keep it; whoever opens the path gets the old or the new file, whole.
+
+        Returns
+        -------
+        Path or None
+            Where a write-ahead log was moved that somebody had left beside the published file: with it the new file
+            could not be opened.
+        """
+        source = self.past(release_id)
+        incoming = self.published.with_name(f".{self.published.name}.{release_id}")
+        incoming.unlink(missing_ok=True)
+        try:
+            os.link(source, incoming)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, incoming)
+            incoming.chmod(0o444)
+            _sync(incoming)
+        aside = None
+        log = self.published.with_name(self.published.name + ".wal")
+        if log.exists():
+            aside = self.folder / f"{log.name}.before_{release_id}"
+            shutil.move(log, aside)
+        incoming.replace(self.published)
+        # A second link to one file is left alone by replace.
+        incoming.unlink(missing_ok=True)
+        _sync(self.published.parent)
+        return aside
+
+    def prune(self) -> list[str]:
+        """Delete the oldest releases above the number kept, never the published one or the one before it."""
+        published = self.current()
+        ids = self.release_ids()
+        current = published.release_id if published else None
+        before = [number for number in ids if current is None or number < current][-1:]
+        removable = [number for number in ids if number != current and number not in before]
+        pruned = removable[: max(len(ids) - self.kept, 0)]
+        for number in pruned:
+            self.past(number).unlink()
+        return pruned
+
+    def record(self, outcome: dict[str, Any]) -> None:
+        """Add a line to the log of refreshes."""
+        with (self.folder / "refreshes.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+
+    def last_refresh(self) -> dict[str, Any] | None:
+        """Return the last line of the log of refreshes that is whole."""
+        path = self.folder / "refreshes.jsonl"
+        for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+            try:
+                return json.loads(line)
+            except json.JSONDecodeError:  # a refresh died while it wrote
+                continue
+        return None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of a release file.
+
+    Raises
+    ------
+    RefreshError
+        If the file cannot be opened or is no release.
+    """
+    try:
+        with reading(path) as connection:
+            row = connection.execute(f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest").fetchall()[0]
+    except (duckdb.Error, IndexError) as error:
+        raise RefreshError(
+            f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback ID` puts a past release "
+            "there."
+        ) from error
+    values = dict(zip(MANIFEST_COLUMNS, row, strict=True))
+    return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
+
+
+def check(path: Path) -> Manifest:
+    """Return the manifest of a release file whose tables have the rows that it says.
+
+    Raises
+    ------
+    RefreshError
+        Naming the table that differs.
+    """
+    manifest = read_manifest(path)
+    with reading(path) as connection:
+        found = row_counts(connection)
+    if found != manifest.row_counts:
+        wrong = sorted(
+            name
+            for name in found.keys() | manifest.row_counts.keys()
+            if found.get(name) != manifest.row_counts.get(name)
+        )
+        raise RefreshError(f"{path}: manifest and content differ in {', '.join(wrong)}.")
+    return manifest
+
+
+def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the rows of every table but those of the release schema."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where schema_name <> 'release' "
+        "and database_name = current_database() order by all"
+    ).fetchall()
+    counts = {}
+    for schema, table in tables:
+        ((count,),) = connection.execute(f"select count(*) from {quoted(schema)}.{quoted(table)}").fetchall()
+        counts[f"{schema}.{table}"] = count
+    return counts
+
+
+def quoted(identifier: str) -> str:
+    """Return an SQL identifier in quotation marks."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB file read-only."""
+    connection = duckdb.connect(str(path), read_only=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _check_no_wal(path: Path) -> None:
+    log = path.with_name(path.name + ".wal")
+    if log.exists():
+        raise RefreshError(f"{log}: the file beside it was not closed cleanly; nothing was published.")
+
+
+def _sync(path: Path) -> None:
+    """Write a file or a folder through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""From a built warehouse to a release: one file of tables, compact, with comments, for any client since 1.2."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.releases import changes
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, Manifest, literal, quoted
+
+SCHEMAS = ("marts", "gates", "estimates", "reports")
+STORAGE_VERSION = "v1.2.0"
+
+
+def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
+    """Copy the released schemas of a warehouse into a new file.
+
+    Parameters
+    ----------
+    warehouse : Path
+        A built warehouse that no process writes to.
+    target : Path
+        The file to write; it must not exist.
+    manifest : dict
+        The fields of Manifest but row_counts.
+    previous : Path or None
+        The release to list changes against.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    RefreshError
+        If the file cannot be written, as on a full disk; nothing is left of it.
+    """
+    connection = duckdb.connect(config={"threads": 2})
+    try:
+        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
+        connection.execute("begin")
+        for schema in (*SCHEMAS, "release"):
+            connection.execute(f"create schema new.{schema}")
+        counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
+        _comment(connection)
+        written = Manifest(**manifest, row_counts=counts)
+        _write_manifest(connection, written)
+        changes.write(connection, previous)
+        connection.execute("commit")
+        connection.execute("checkpoint new")
+        connection.execute("detach new")
+    except (duckdb.Error, OSError) as error:
+        connection.close()
+        for left in (target, target.with_name(target.name + ".wal")):
+            left.unlink(missing_ok=True)
+        raise RefreshError(
+            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published one is as it "
+            "was; make room, or set RELEASE_DIR elsewhere."
+        ) from error
+    connection.close()
+    return written
+
+
+def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select table_schema, table_name from information_schema.tables "
+        "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
+        [list(SCHEMAS)],
+    ).fetchall()
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int:
+    """Copy a table, or the rows of a view, and return how many."""
+    name = f"{quoted(schema)}.{quoted(table)}"
+    ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
+    return count
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    commented = connection.execute(
+        "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
+        "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
+        "union all select schema_name, table_name, column_name, comment from duckdb_columns() "
+        "where database_name = 'built'"
+    ).fetchall()
+    for schema, table, column, comment in commented:
+        if schema not in SCHEMAS or not comment:
+            continue
+        name = f"new.{quoted(schema)}.{quoted(table)}"
+        object_ = f"table {name}" if column is None else f"column {name}.{quoted(column)}"
+        connection.execute(f"comment on {object_} is {literal(comment)}")
+
+
+def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+    values = asdict(manifest)
+    row = [
+        json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name] for name in MANIFEST_COLUMNS
+    ]
+    columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
+    connection.execute(f"create table new.release.manifest ({columns})")
+    connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)

@@ -1,0 +1,534 @@
+"""Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of room."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import duckdb
+import pytest
+
+from ai_manufacturing import settings
+from ai_manufacturing.releases import changes, lock, refresh, writer
+from ai_manufacturing.releases.errors import (
+    BadConfigurationError,
+    HeldError,
+    LockedError,
+    NothingNewError,
+    RefreshError,
+)
+from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
+from tests.python.conftest import PROJECT, Build
+from tests.python.test_gate import unit_slip_of_a_year
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+KILLED = PROJECT / "tests/python/killed_refresh.py"
+
+
+def quiet(event: str, facts: dict[str, Any]) -> None:
+    """Report nothing."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    folder = tmp_path / "it's a folder"
+    store = Store(folder, folder / "ai_manufacturing.duckdb", kept=3)
+    store.prepare()
+    return store
+
+
+def described(release_id: str) -> dict[str, Any]:
+    return {
+        "release_id": release_id,
+        "published_at": "2026-11-24T00:00:00+00:00",
+        "git_commit": "",
+        "extract_set": "sample",
+        "extract_set_kind": "synthetic",
+        "fingerprint": release_id,
+        "published_by": "refresh",
+        "reason": "",
+        "delivery_hashes": {},
+        "package_versions": {},
+        "gate_summary": {},
+    }
+
+
+def release(store: Store, warehouse: Path) -> Manifest:
+    """Write a release of a built warehouse and publish it."""
+    release_id = store.next_id()
+    target = store.work / "unpublished.duckdb"
+    manifest = writer.write(
+        warehouse, target, described(release_id), store.published if store.published.exists() else None
+    )
+    store.add(target, release_id)
+    store.publish(release_id)
+    store.prune()
+    return manifest
+
+
+def changed(warehouse: Path, to: Path, *statements: str) -> Path:
+    """Copy a warehouse and change it."""
+    shutil.copyfile(warehouse, to)
+    with duckdb.connect(str(to)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    return to
+
+
+@pytest.fixture
+def built_from_the_sample(sample_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
+    chosen = {"warehouse": sample_build.warehouse}
+
+    def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
+        shutil.copyfile(chosen["warehouse"], target)
+        return False
+
+    monkeypatch.setattr(refresh, "_dbt", copied)
+    monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+
+    def use(warehouse: Path) -> None:
+        chosen["warehouse"] = warehouse
+        monkeypatch.setattr(refresh, "fingerprint", lambda hashes: str(warehouse))
+
+    return use
+
+
+# ---------------------------------------------------------------- the release file
+
+
+def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
+    store: Store, sample_build: Build
+) -> None:
+    manifest = release(store, sample_build.warehouse)
+    with duckdb.connect(str(store.published), read_only=True) as connection:
+        assert connection.execute("select count(*) from duckdb_views() where not internal").fetchall() == [(0,)]
+        schemas = {
+            name for (name,) in connection.execute("select distinct schema_name from duckdb_tables()").fetchall()
+        }
+        assert schemas == {"marts", "gates", "estimates", "reports", "release"}
+        uncommented = connection.execute(
+            "select count(*) from duckdb_columns() where schema_name in ('marts', 'reports') and comment is null"
+        ).fetchall()
+        assert uncommented == [(0,)]
+        storage = connection.execute("select tags from duckdb_databases() where database_name = current_database()")
+        assert "v1.2" in str(storage.fetchall())
+        comment = connection.execute("select comment from duckdb_tables() where table_name = 'fct_delivered_values'")
+        assert comment.fetchall()[0][0].startswith("One row per")
+    assert manifest.row_counts["marts.fct_city_year_panel"] == 367 * 11
+    assert check(store.published) == manifest
+    with (
+        duckdb.connect(str(sample_build.warehouse), read_only=True) as built,
+        duckdb.connect(str(store.published), read_only=True) as released,
+    ):
+        for table in ("reports.rpt_coefficients", "marts.fct_city_year_panel", "gates.gate_results"):
+            query = f"from {table} order by all"
+            assert released.execute(query).fetchall() == built.execute(query).fetchall()
+
+
+def test_a_release_whose_content_is_not_its_manifests_is_named(
+    store: Store, sample_build: Build, tmp_path: Path
+) -> None:
+    release(store, sample_build.warehouse)
+    broken = changed(store.published, tmp_path / "broken.duckdb", "delete from reports.rpt_figure_1")
+    with pytest.raises(RefreshError, match=r"manifest and content differ in reports\.rpt_figure_1"):
+        check(broken)
+    (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
+    with pytest.raises(RefreshError, match=r"text\.duckdb: not a release"):
+        read_manifest(tmp_path / "text.duckdb")
+
+
+def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_build: Build, tmp_path: Path) -> None:
+    release(store, sample_build.warehouse)
+    other = changed(
+        sample_build.warehouse,
+        tmp_path / "other.duckdb",
+        "update marts.fct_city_year_panel set ln_gdp = ln_gdp * 1.1 where city_id = '440300' and year = 2015",
+        "update marts.fct_city_year_panel set ln_fdi = null where city_id = '440300' and year = 2016",
+        "update marts.fct_city_year_panel set ln_loans = ln_loans * (1 + 1e-13)",
+        "update reports.rpt_coefficients set estimate = -estimate, conf_low = -conf_high, conf_high = -conf_low "
+        "where specification_id = 'table_1_col_1' and term = 'ai_firms'",
+        "update reports.rpt_coefficients set estimate = null where specification_id = 'table_1_col_2' "
+        "and term = 'ai_patent_applications'",
+    )
+    release(store, other)
+    with duckdb.connect(str(store.published), read_only=True) as connection:
+        cells = connection.execute(
+            "select city_id, year, column_name, new_value is null from release.changes "
+            "where change_kind = 'cell_changed' order by all"
+        ).fetchall()
+        assert cells == [("440300", 2015, "ln_gdp", False), ("440300", 2016, "ln_fdi", True)]
+        ((moved, sign, stars, interval),) = connection.execute(
+            "select moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from release.changes "
+            "where change_kind = 'estimate_changed'"
+        ).fetchall()
+    estimate, error = sample_build.rows(
+        "select estimate, std_error from reports.rpt_coefficients where specification_id = 'table_1_col_1' "
+        "and term = 'ai_firms'"
+    )[0]
+    assert moved == pytest.approx(2 * estimate / error)
+    assert (sign, stars, interval) == (True, False, True)
+    summary = changes.between(store.past("000001"), store.past("000002"))
+    assert summary.counts == {"cell_changed": 2, "estimate_changed": 1, "estimate_lost": 1}
+    assert summary.largest_move == moved
+    assert changes.recorded(store.published) == summary
+    assert any(
+        "ln_fdi: 1 cells of 1 cities changed, 2016-2016, at most from or to missing" in line for line in summary.lines
+    )
+
+
+def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, sample_build: Build) -> None:
+    for _ in range(5):
+        release(store, sample_build.warehouse)
+    assert store.release_ids() == ["000003", "000004", "000005"]
+    store.publish("000004")
+    assert store.current().release_id == "000004"
+    few = Store(store.folder, store.published, kept=1)
+    assert few.prune() == ["000005"]
+    assert few.release_ids() == ["000003", "000004"]  # 000003 is what readers go back to
+    assert few.next_id() == "000005"
+
+
+# ---------------------------------------------------------------- a refresh
+
+
+def test_limits_on_how_far_estimates_move(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(sample_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    moved = changed(
+        sample_build.warehouse,
+        tmp_path / "moved.duckdb",
+        "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
+        "where specification_id = 'table_1_col_1'",
+    )
+    built_from_the_sample(moved)
+    with pytest.raises(
+        HeldError, match=r"An estimate moved by 2\.00 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
+    ):
+        refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
+    assert store.current().release_id == "000001"
+    assert json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["outcome"] == "HeldError"
+    assert store.last_refresh()["outcome"] == "HeldError"
+
+    manifest = refresh.publish_held(store, "000002", "checked with the vendor", quiet)
+    assert (manifest.published_by, manifest.reason) == ("hand", "checked with the vendor")
+    assert store.current() == manifest
+    assert not store.held("000002").exists()
+
+    built_from_the_sample(sample_build.warehouse)
+    told: list[tuple[str, dict[str, Any]]] = []
+    refresh.refresh(store, refresh.Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
+    assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
+    assert store.current().release_id == "000003"
+    with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
+        refresh.refresh(store, refresh.Limits(), quiet)
+
+    refresh.rollback(store, "000001")
+    assert store.current().release_id == "000001"
+    with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000003"):
+        refresh.rollback(store, "000009")
+    with pytest.raises(BadConfigurationError, match="No held build 000009"):
+        refresh.publish_held(store, "000009", "because", quiet)
+
+
+def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, sample_build: Build) -> None:
+    with lock.held(store.folder / "refresh.lock"):
+        with pytest.raises(LockedError, match=f'Another refresh is at work: {{"pid": {os.getpid()}, '):
+            refresh.refresh(store, refresh.Limits(), quiet)
+        run = command(store, sample_build, "refresh")
+        assert run.returncode == 6
+        assert str(os.getpid()) in run.stdout
+    assert not store.published.exists()
+
+
+def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `ai-manufacturing` on a release folder."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
+        cwd=PROJECT,
+        env={**build.environment, "RELEASE_DIR": str(store.folder), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"EXTRACTS_DIR": "/nowhere"}, "/nowhere"),
+        ({"RELEASES_KEPT": "1"}, "the published release and the one before it are kept"),
+        ({"REFRESH_HOLD_ABOVE": "much"}, "REFRESH_HOLD_ABOVE is 'much', which is not a number."),
+        (
+            {"RELEASE_DIR": str(PROJECT / "README.md" / "releases")},
+            "Set RELEASE_DIR to a folder that this user may write",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
+    environment: dict[str, str], message: str, store: Store, sample_build: Build
+) -> None:
+    run = command(store, sample_build, "refresh", **environment)
+    assert run.returncode == 2, run.stdout
+    assert message in json.loads(run.stdout.splitlines()[-1])["message"]
+
+
+def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
+    """The whole cycle with dbt: published, nothing new, held by the gate, published by hand with the reason."""
+    first = command(store, delivery, "refresh")
+    assert first.returncode == 0, first.stdout + first.stderr
+    events = [json.loads(line)["event"] for line in first.stdout.splitlines()]
+    assert events == ["started", "built", "changes", "published"]
+    manifest = store.current()
+    assert manifest.extract_set_kind == "synthetic"
+    assert manifest.gate_summary["critical"] == 0
+    assert len(manifest.delivery_hashes) == sum(1 for path in delivery.extracts.rglob("*") if path.is_file())
+
+    again = command(store, delivery, "refresh")
+    assert again.returncode == 3
+    assert "Nothing new since release 000001" in again.stdout
+
+    unit_slip_of_a_year(delivery)
+    held = command(store, delivery, "refresh")
+    assert held.returncode == 4, held.stdout
+    assert "The gate holds back release 000002; the published one is as it was." in held.stdout
+    assert "The median city of every year lies within the bounds" in held.stdout
+    assert store.current() == manifest
+    report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
+    assert {row["suite"] for row in report["found"]} >= {"series_years"}
+    assert json.loads(report["found"][0]["failing_rows"])
+
+    status = command(store, delivery, "status").stdout
+    assert "release 000001" in status
+    assert "SYNTHETIC" in status
+    assert "GateFailedError" in status
+
+    by_hand = command(store, delivery, "publish", "000002", "--reason", "a drill")
+    assert by_hand.returncode == 0, by_hand.stdout
+    assert store.current().reason == "a drill"
+    assert check(store.published).row_counts["reports.rpt_coefficients"] > 100
+    listed = command(store, delivery, "releases").stdout
+    assert [line[:8] for line in listed.splitlines()] == ["  000001", "* 000002"]
+    assert "a drill" in listed
+    assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
+
+
+# ---------------------------------------------------------------- readers
+
+
+def read_in_a_loop(path: str, stop: Event, found: Any) -> None:
+    """Open the published file again and again, and compare what is read with its manifest."""
+    seen: list[str] = []
+    reads = 0
+    try:
+        while not stop.is_set():
+            with duckdb.connect(path, read_only=True) as connection:
+                ((release_id, counts),) = connection.execute(
+                    "select release_id, row_counts from release.manifest"
+                ).fetchall()
+                for table in ("reports.rpt_coefficients", "marts.fct_city_year_panel"):
+                    ((count,),) = connection.execute(f"select count(*) from {table}").fetchall()
+                    assert count == json.loads(counts)[table], f"{table} of {release_id}"
+                ((mark,),) = connection.execute("select min(reason) from reports.rpt_coefficients").fetchall()
+                assert mark in (None, release_id) or not mark.isdigit(), f"{mark} in {release_id}"
+            reads += 1
+            if not seen or seen[-1] != release_id:
+                seen.append(release_id)
+    except Exception as error:  # what a reader must never see is what is asked here
+        found.put(("error", repr(error)))
+        return
+    found.put((reads, seen))
+
+
+def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: int, refreshes: int) -> None:
+    context = get_context("spawn")
+    release(store, warehouses[0])
+    stop, found = context.Event(), context.Queue()
+    processes = [
+        context.Process(target=read_in_a_loop, args=(str(store.published), stop, found)) for _ in range(readers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for number in range(refreshes):
+            release(store, warehouses[(number + 1) % len(warehouses)])
+    finally:
+        time.sleep(0.5)
+        stop.set()
+        outcomes = []
+        for _ in processes:
+            try:
+                outcomes.append(found.get(timeout=60))
+            except Empty:
+                outcomes.append(("error", "a reader did not end"))
+        for process in processes:
+            process.join()
+    assert [outcome for outcome in outcomes if outcome[0] == "error"] == []
+    assert all(reads > 0 for reads, _ in outcomes)
+    for _, seen in outcomes:
+        assert seen == sorted(seen), "a reader saw an older release after a newer one"
+        assert seen[-1] == f"{refreshes + 1:06d}"
+
+
+def two_warehouses(sample_build: Build, tmp_path: Path) -> list[Path]:
+    smaller = changed(
+        sample_build.warehouse, tmp_path / "smaller.duckdb", "delete from reports.rpt_coefficients where term_order > 1"
+    )
+    return [sample_build.warehouse, smaller]
+
+
+def test_readers_see_whole_releases_while_others_are_published(
+    store: Store, sample_build: Build, tmp_path: Path
+) -> None:
+    readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=3, refreshes=3)
+
+
+@pytest.mark.soak
+def test_twenty_readers_and_ten_refreshes(store: Store, sample_build: Build, tmp_path: Path) -> None:
+    readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=20, refreshes=10)
+
+
+def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, sample_build: Build) -> None:
+    release(store, sample_build.warehouse)
+    with duckdb.connect(str(store.published), read_only=True) as reader:
+        query = "select release_id, (select count(*) from marts.fct_ai_measure) from release.manifest"
+        before = reader.execute(query).fetchall()
+        release(store, sample_build.warehouse)
+        assert reader.execute(query).fetchall() == before
+    assert store.current().release_id == "000002"
+
+
+# ---------------------------------------------------------------- death, and a hostile disk
+
+
+def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(KILLED), str(build.warehouse), str(at)],
+        cwd=PROJECT,
+        env={**build.environment, "RELEASE_DIR": str(store.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def survives_death_at(store: Store, build: Build, points: int) -> None:
+    """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
+    for _ in range(2):  # the second has a release to compare with, as those to come
+        whole = killed(store, build, 0)
+        assert whole.returncode == 0, whole.stderr
+    total = int(whole.stdout)
+    # Half of them in the last lines: the moves, the pruning and the log.
+    half, tail = points // 2, 120
+    lines = [1 + number * (total - tail) // half for number in range(half)]
+    lines += [total - tail + number * tail // half for number in range(half)]
+    for line in lines:
+        before = check(store.published).release_id
+        died = killed(store, build, line)
+        assert died.returncode in (-9, 0), died.stderr
+        after = check(store.published).release_id
+        assert after >= before
+        whole = killed(store, build, 0)
+        assert whole.returncode == 0, whole.stderr
+        now = check(store.published).release_id
+        assert now > after
+        assert len(store.release_ids()) <= 4
+        for release_id in store.release_ids():
+            check(store.past(release_id))
+        assert list(store.work.iterdir()) == []
+
+
+def test_a_refresh_that_is_killed_leaves_a_whole_release_and_no_work_for_the_next(
+    store: Store, sample_build: Build
+) -> None:
+    survives_death_at(store, sample_build, points=4)
+
+
+@pytest.mark.soak
+def test_death_at_forty_points(store: Store, sample_build: Build) -> None:
+    survives_death_at(store, sample_build, points=40)
+
+
+def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
+    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tmp_path / "share" / "warehouse.duckdb"
+    real.parent.mkdir()
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(real)
+    monkeypatch.setenv("RELEASE_PATH", str(link))
+    store = Store(tmp_path / "releases", settings.release_path())
+    store.prepare()
+    release(store, sample_build.warehouse)
+    release(store, sample_build.warehouse)
+    assert link.is_symlink()
+    assert read_manifest(link).release_id == "000002"
+
+
+def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(store: Store, sample_build: Build) -> None:
+    release(store, sample_build.warehouse)
+    log = store.published.with_name(store.published.name + ".wal")
+    log.write_bytes(b"left by a writer")
+    release_id = store.next_id()
+    target = store.work / "unpublished.duckdb"
+    writer.write(sample_build.warehouse, target, described(release_id), None)
+    store.add(target, release_id)
+    aside = store.publish(release_id)
+    assert aside is not None
+    assert aside.read_bytes() == b"left by a writer"
+    assert read_manifest(store.published).release_id == release_id
+
+
+def test_a_file_that_was_not_closed_is_not_published(store: Store, sample_build: Build) -> None:
+    target = store.work / "unpublished.duckdb"
+    writer.write(sample_build.warehouse, target, described("000001"), None)
+    target.with_name(target.name + ".wal").write_bytes(b"open")
+    with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):
+        store.add(target, "000001")
+
+
+def test_no_clock_orders_the_releases(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    built_from_the_sample(sample_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    monkeypatch.setattr(refresh, "_now", lambda: "1999-01-01T00:00:00+00:00")
+    built_from_the_sample(changed(sample_build.warehouse, tmp_path / "same.duckdb"))
+    refresh.refresh(store, refresh.Limits(), quiet)
+    assert store.current().release_id == "000002"
+    assert store.current().published_at.startswith("1999")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a few megabytes, which only root may."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sample_build: Build) -> None:
+    store = Store(small_disk, small_disk / "published.duckdb")
+    store.prepare()
+    release(store, sample_build.warehouse)
+    with pytest.raises(RefreshError, match="make room, or set RELEASE_DIR elsewhere"):
+        release(store, sample_build.warehouse)
+    assert check(store.published).release_id == "000001"
+    assert list(store.work.iterdir()) == []
