@@ -17,6 +17,11 @@ industries_in_scope as (
     inner join {{ ref('industry_scopes') }} as industry_scopes on industries.section = industry_scopes.section
 ),
 
+sections_in_scope as (
+    select distinct section
+    from {{ ref('industry_scopes') }}
+),
+
 city_yearbook as (
     select
         file_path,
@@ -48,11 +53,56 @@ patents as (
     left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
 ),
 
-records as (
+{%- for register, series_condition in [
+    ('firm_register', 'cells.exit_year >= ' ~ var('first_year')),
+    ('patent_register', "cells.patent_type = 'invention' and (cells.application_year >= " ~ var('first_year')
+        ~ ' or cells.grant_year <= ' ~ var('last_year') ~ ')')
+] %}
+
+-- A register is counted by cells: its rows are too many to list.
+{{ register }} as (
+    select
+        cells.file_path,
+        case
+            when cells.set_aside_reason is not null then cells.set_aside_reason
+            when sections_in_scope.section is not null and {{ series_condition }} then 'used'
+            else 'in no series'
+        end as disposition,
+        cells.row_count
+    from {{ ref('int_' ~ register ~ '_cells') }} as cells
+    left join sections_in_scope on cells.section = sections_in_scope.section
+),
+{%- endfor %}
+
+repeated_register_files as (
+    select
+        deliveries.file_path,
+        'repeated file' as disposition,
+        deliveries.record_count as row_count
+    from deliveries
+    inner join {{ ref('int_register_files') }} as files
+        on
+            deliveries.entity = files.entity
+            and deliveries.store_key = files.store_key
+    where deliveries.file_path <> files.file_path
+),
+
+listed as (
     select * from rejected
     {%- for entity in var('providers') %}
     union all
     select * from {{ entity }}
+    {%- endfor %}
+),
+
+records as (
+    select
+        *,
+        1 as row_count
+    from listed
+    {%- for counted in ['firm_register', 'patent_register', 'repeated_register_files'] %}
+    union all
+    select * from {{ counted }}
     {%- endfor %}
 ),
 
@@ -64,7 +114,7 @@ final as (
         deliveries.entity,
         deliveries.file_path,
         records.disposition,
-        count(*) as row_count
+        cast(sum(records.row_count) as bigint) as row_count
     from deliveries
     inner join records on deliveries.file_path = records.file_path
     group by

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, records, store
+from ai_manufacturing.landing import declarations, formats, records, registers, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
@@ -56,7 +56,7 @@ def deliveries() -> pa.Table:
     """
     folder = settings.extracts_dir()
     described = extract_set(folder)
-    files, faults = delivered_files(folder, _sources())
+    files, faults = delivered_files(folder, [*_sources(), *registers.declared()])
     landed: list[dict[str, Any]] = []
     with ThreadPoolExecutor(THREADS) as threads:
         for outcome in threads.map(_land, files):
@@ -155,6 +155,8 @@ def _sources() -> list[Source]:
 
 def _land(file: DeliveredFile) -> dict[str, Any] | str:
     """Return the record of a file, landed now or earlier, or the line that says what is wrong with it."""
+    if isinstance(file.source, registers.Register):
+        return registers.land(file, file.source)
     try:
         content = file.path.read_bytes()
     except OSError as error:

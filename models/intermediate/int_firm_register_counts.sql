@@ -1,0 +1,56 @@
+with
+
+cells as (
+    select * from {{ ref('int_firm_register_cells') }}
+    where set_aside_reason is null
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
+cohorts as (
+    select
+        cells.extract_set,
+        cells.city_id,
+        industry_scopes.scope,
+        cells.entry_year,
+        cells.exit_year,
+        sum(cells.row_count) as firm_count,
+        sum(cells.ai_row_count) as ai_firm_count
+    from cells
+    inner join industry_scopes on cells.section = industry_scopes.section
+    group by cells.extract_set, cells.city_id, industry_scopes.scope, cells.entry_year, cells.exit_year
+),
+
+years as (
+    {{ year_spine() }}
+),
+
+-- Alive at the end of the year: entered by then, and not yet gone.
+final as (
+    select
+        cohorts.extract_set,
+        'register' as provider,
+        'firm_register' as source_name,
+        cohorts.city_id,
+        years.year,
+        cohorts.scope,
+        {%- for count, name in [('firm_count', 'firm'), ('ai_firm_count', 'ai_firm')] %}
+        cast(sum(
+            case
+                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.{{ count }}
+                else 0
+            end
+        ) as bigint) as {{ name }}_count,
+        cast(sum(case when cohorts.entry_year = years.year then cohorts.{{ count }} else 0 end) as bigint)
+            as {{ name }}_entry_count,
+        cast(sum(case when cohorts.exit_year = years.year then cohorts.{{ count }} else 0 end) as bigint)
+            as {{ name }}_exit_count{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from cohorts
+    cross join years
+    group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope
+)
+
+select * from final
