@@ -85,7 +85,8 @@ stand in brackets, which every engine reads alike; only the bounds of an English
 The tags of the candidates of a register: full-width characters are folded, what an exclude term covers is struck out,
 and the longest terms match first. Each distinct text is tagged once.
 #}
-{% macro ai_tags(entity, id) -%}
+{% macro ai_tags(entity) -%}
+{%- set id = described_register(entity).id -%}
 {%- set wide = 'ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
 {%- set narrow = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
 with

@@ -3,6 +3,14 @@ Work of a register file is kept for the next build, until the file leaves the ex
 `rules` is the fingerprint of all models and seeds above the model, so that the tables are what a full build gives.
 Macros have no fingerprint in dbt: after a change to one that these models use, build with --full-refresh.
 #}
+{% macro kept_by_file(entity) -%}
+    {{ config(
+        materialized='incremental',
+        incremental_strategy='append',
+        pre_hook="{{ forget_files('" ~ entity ~ "') }}"
+    ) }}
+{%- endmacro %}
+
 {% macro rules_key() -%}
     {%- if execute -%}
         {%- set upstream = [model.unique_id] -%}

@@ -1,9 +1,29 @@
 {#
+The two registers differ in their id, the text that tells AI, and the columns of a cell: what counts are made of.
+The models named after a register are one line each and share the SQL below.
+#}
+{% macro described_register(entity) -%}
+    {{ return({
+        'firm_register': {
+            'id': 'firm_id',
+            'text': 'business_scope',
+            'cell': ['city_code', 'section', 'entry_year', 'exit_year']
+        },
+        'patent_register': {
+            'id': 'application_number',
+            'text': 'patent_text',
+            'cell': ['city_code', 'section', 'patent_type', 'application_year', 'grant_year']
+        }
+    }[entity]) }}
+{%- endmacro %}
+
+{#
 Ids that stand in more than one usable row of a register. A row without an id marks a file that was looked at.
 Only ids of new files are compared, with each other and with the older ones: an id once repeated stays on the list, and
 whether it still is one is decided where copies are numbered.
 #}
-{% macro repeated_ids(entity, id) -%}
+{% macro repeated_ids(entity) -%}
+{%- set id = described_register(entity).id -%}
 with
 
 rows_used as (
@@ -59,7 +79,8 @@ select * from final
 {%- endmacro %}
 
 {# Rows that repeat the id of an earlier usable row, in the order of path and row: all but the first are copies. #}
-{% macro register_copies(entity, id, cell_columns) -%}
+{% macro register_copies(entity) -%}
+{%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 with
 
 repeated as (
@@ -93,7 +114,8 @@ select * from final
 {%- endmacro %}
 
 {# Usable rows whose text may hold an AI term, with their cell: the one pass over all texts of a register. #}
-{% macro ai_candidates(entity, id, text, cell_columns) -%}
+{% macro ai_candidates(entity) -%}
+{%- set register = described_register(entity) -%}
 with
 
 final as (
@@ -101,14 +123,14 @@ final as (
         extract_set,
         store_key,
         row_number,
-        {{ id }},
-        {{ cell_columns | join(', ') }},
-        {{ text }} as text,
+        {{ register.id }},
+        {{ register.cell | join(', ') }},
+        {{ register.text }} as text,
         '{{ rules_key() }}' as rules
     from {{ ref('int_' ~ entity ~ '_conformed') }}
     where
         set_aside_reason is null
-        and {{ may_hold_an_ai_term(text) }}
+        and {{ may_hold_an_ai_term(register.text) }}
         {%- if is_incremental() %}
         and store_key in {{ new_files(entity) }}
         {%- endif %}
@@ -118,7 +140,8 @@ select * from final
 {%- endmacro %}
 
 {# One row per cell of a register file, before cities are resolved. #}
-{% macro register_cohorts(entity, cell_columns) -%}
+{% macro register_cohorts(entity) -%}
+{%- set cell_columns = described_register(entity).cell -%}
 with
 
 grouped as (
@@ -158,7 +181,8 @@ select * from final
 One row per file, city, cell and reason: all rows, and those that are AI. Copies leave their cell for one of their own,
 so that the register itself is grouped once and never sorted.
 #}
-{% macro register_cells(entity, cell_columns) -%}
+{% macro register_cells(entity) -%}
+{%- set cell_columns = described_register(entity).cell -%}
 {%- set cell = cell_columns | join(', ') -%}
 with
 

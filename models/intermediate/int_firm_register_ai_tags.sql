@@ -1,1 +1,1 @@
-{{ ai_tags('firm_register', id='firm_id') }}
+{{ ai_tags('firm_register') }}

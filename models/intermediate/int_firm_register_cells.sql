@@ -1,1 +1,1 @@
-{{ register_cells('firm_register', cell_columns=['city_code', 'section', 'entry_year', 'exit_year']) }}
+{{ register_cells('firm_register') }}

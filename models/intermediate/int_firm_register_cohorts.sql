@@ -1,3 +1,3 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_files('firm_register') }}") }}
+{{ kept_by_file('firm_register') }}
 
-{{ register_cohorts('firm_register', cell_columns=['city_code', 'section', 'entry_year', 'exit_year']) }}
+{{ register_cohorts('firm_register') }}

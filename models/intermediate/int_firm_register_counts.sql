@@ -36,18 +36,26 @@ final as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        {%- for count, name in [('firm_count', 'firm'), ('ai_firm_count', 'ai_firm')] %}
         cast(sum(
             case
-                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.{{ count }}
+                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.firm_count
                 else 0
             end
-        ) as bigint) as {{ name }}_count,
-        cast(sum(case when cohorts.entry_year = years.year then cohorts.{{ count }} else 0 end) as bigint)
-            as {{ name }}_entry_count,
-        cast(sum(case when cohorts.exit_year = years.year then cohorts.{{ count }} else 0 end) as bigint)
-            as {{ name }}_exit_count{% if not loop.last %},{% endif %}
-        {%- endfor %}
+        ) as bigint) as firm_count,
+        cast(sum(case when cohorts.entry_year = years.year then cohorts.firm_count else 0 end) as bigint)
+            as firm_entry_count,
+        cast(sum(case when cohorts.exit_year = years.year then cohorts.firm_count else 0 end) as bigint)
+            as firm_exit_count,
+        cast(sum(
+            case
+                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.ai_firm_count
+                else 0
+            end
+        ) as bigint) as ai_firm_count,
+        cast(sum(case when cohorts.entry_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
+            as ai_firm_entry_count,
+        cast(sum(case when cohorts.exit_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
+            as ai_firm_exit_count
     from cohorts
     cross join years
     group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope

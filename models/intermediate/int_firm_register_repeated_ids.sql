@@ -1,3 +1,3 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_files('firm_register') }}") }}
+{{ kept_by_file('firm_register') }}
 
-{{ repeated_ids('firm_register', id='firm_id') }}
+{{ repeated_ids('firm_register') }}

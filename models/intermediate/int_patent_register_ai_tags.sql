@@ -1,1 +1,1 @@
-{{ ai_tags('patent_register', id='application_number') }}
+{{ ai_tags('patent_register') }}

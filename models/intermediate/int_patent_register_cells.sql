@@ -1,1 +1,1 @@
-{{ register_cells('patent_register', cell_columns=['city_code', 'section', 'patent_type', 'application_year', 'grant_year']) }}
+{{ register_cells('patent_register') }}

@@ -37,12 +37,14 @@ final as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        {%- for count, prefix in [('patent_count', ''), ('ai_patent_count', 'ai_')] %}
-        {%- for event in ['application', 'grant'] %}
-        cast(sum(case when cohorts.{{ event }}_year = years.year then cohorts.{{ count }} else 0 end) as bigint)
-            as {{ prefix }}invention_{{ event }}_count{% if not (prefix and event == 'grant') %},{% endif %}
-        {%- endfor %}
-        {%- endfor %}
+        cast(sum(case when cohorts.application_year = years.year then cohorts.patent_count else 0 end) as bigint)
+            as invention_application_count,
+        cast(sum(case when cohorts.grant_year = years.year then cohorts.patent_count else 0 end) as bigint)
+            as invention_grant_count,
+        cast(sum(case when cohorts.application_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
+            as ai_invention_application_count,
+        cast(sum(case when cohorts.grant_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
+            as ai_invention_grant_count
     from cohorts
     cross join years
     group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope

@@ -1,3 +1,3 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_files('patent_register') }}") }}
+{{ kept_by_file('patent_register') }}
 
-{{ repeated_ids('patent_register', id='application_number') }}
+{{ repeated_ids('patent_register') }}

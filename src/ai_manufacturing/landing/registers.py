@@ -4,7 +4,6 @@ They are declared as `[[registers]]` beside the other sources of a provider. No 
 in SQL, and what it sets aside is counted per file and reason.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -81,9 +80,9 @@ def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
     dict or str
         The record of the file for raw.deliveries, or the line that says what is wrong with it.
     """
+    if file.file_format not in READ:
+        return f"{file.file_path}: a register is read from {' and '.join(READ)} only. Convert the file."
     try:
-        if file.file_format not in READ:
-            raise FileFault(f"a register is read from {' and '.join(READ)} only. Convert the file.")
         with file.path.open("rb") as content:
             delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
         store_key = store.key(delivery_id, file.file_format, register, {})
@@ -111,10 +110,7 @@ def declared_path(entity: str) -> str:
     Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered.
     """
     columns = {
-        name: kind
-        for register in declared()
-        if register.entity == entity
-        for name, kind in register.columns.items()
+        name: kind for register in declared() if register.entity == entity for name, kind in register.columns.items()
     }
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
     digest = hashlib.sha256(json.dumps([*columns.items()], ensure_ascii=False).encode()).hexdigest()
