@@ -1,6 +1,6 @@
-"""Synthetic registers of firms and patents, of any size: drawn and written by DuckDB in chunks, so that memory is bounded.
+"""Synthetic registers of firms and patents, of any size: drawn and written by DuckDB file by file, in bounded memory.
 
-A row is a function of its number and the seed. One row in five thousand has a fault of each kind that staging sets aside.
+A row is a function of its number and the seed. One row in five thousand has a fault of each kind that is set aside.
 """
 
 import csv
@@ -19,7 +19,7 @@ PATENT_YEARS = range(2008, 2022)
 AI_SHARE = 0.012
 FAULT_ONE_IN = 5000
 
-GOODS = [
+GOODS = (
     "五金产品",
     "机械设备",
     "建筑材料",
@@ -60,9 +60,20 @@ GOODS = [
     "木材",
     "钢材",
     "煤炭及制品",
-]
-ACTIONS = ["制造", "销售", "批发", "零售", "加工", "研发", "维修", "租赁", "安装", "进出口"]
-OTHER_PHRASES = [
+)
+ACTIONS = (
+    "制造",
+    "销售",
+    "批发",
+    "零售",
+    "加工",
+    "研发",
+    "维修",
+    "租赁",
+    "安装",
+    "进出口",
+)
+OTHER_PHRASES = (
     "建筑工程施工",
     "市政工程施工",
     "园林绿化工程施工",
@@ -88,8 +99,8 @@ OTHER_PHRASES = [
     "国内贸易代理",
     "餐饮服务",
     "住宿服务",
-]
-AI_PHRASES = [
+)
+AI_PHRASES = (
     "人工智能应用软件开发",
     "人工智能基础软件开发",
     "智能机器人的研发",
@@ -104,11 +115,16 @@ AI_PHRASES = [
     "智能无人飞行器制造",
     "自然语言处理软件开发",
     "知识图谱平台开发",
-]
-TRAP_PHRASES = ["智能家居销售（不含人工智能）", "人工智能除外的软件开发", "学习用品销售", "智能卡销售"]
+)
+TRAP_PHRASES = (
+    "智能家居销售（不含人工智能）",
+    "人工智能除外的软件开发",
+    "学习用品销售",
+    "智能卡销售",
+)
 APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
 
-OBJECTS = [
+OBJECTS = (
     "轴承",
     "阀门",
     "电机",
@@ -139,16 +155,25 @@ OBJECTS = [
     "饮料",
     "包装盒",
     "鞋底",
-]
-FORMS = ["的制备方法", "的加工装置", "的检测系统", "及其控制方法", "的结构", "用支撑架", "清洗设备", "冷却机构"]
-AI_TITLES = [
+)
+FORMS = (
+    "的制备方法",
+    "的加工装置",
+    "的检测系统",
+    "及其控制方法",
+    "的结构",
+    "用支撑架",
+    "清洗设备",
+    "冷却机构",
+)
+AI_TITLES = (
     "基于深度学习的|缺陷检测方法",
     "基于卷积神经网络的|识别方法",
     "一种用于|搬运的工业机器人",
     "基于强化学习的|调度方法",
     "一种|人脸识别装置",
     "基于知识图谱的|故障诊断方法",
-]
+)
 ENGLISH_TITLES = ("Bearing housing for a conveyor", "Method for preparing a catalyst", "Deep learning based inspection")
 # Relative frequency of the divisions in which firms are; one that is not named has weight 1.
 FIRM_WEIGHTS = {"51": 25, "52": 25, "33": 6, "34": 6, "35": 6, "47": 4, "48": 6, "50": 6, "65": 8, "72": 8, "13": 4}
@@ -253,7 +278,7 @@ def _numbered(first: int, last: int, seed: int) -> str:
 
 
 def _firms(first: int, last: int, seed: int) -> str:
-    phrases = [good + action for good in GOODS for action in ACTIONS] + OTHER_PHRASES
+    phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
     ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
     return f"""
     with rows as ({_numbered(first, last, seed)}),
