@@ -180,7 +180,14 @@ FIRM_WEIGHTS = {"51": 25, "52": 25, "33": 6, "34": 6, "35": 6, "47": 4, "48": 6,
 IPC_WEIGHTS = {"G06F": 8, "H04L": 6, "H01L": 5, "A61K": 5, "B65G": 4, "E04G": 3, "G01N": 5, "B23K": 3, "H02J": 3}
 
 
-def write(out: Path, firms: int, patents: int, seed: int, file_format: str = "parquet") -> None:
+def write(
+    out: Path,
+    firms: int,
+    patents: int,
+    seed: int,
+    file_format: str = "parquet",
+    patent_years: range = PATENT_YEARS,
+) -> None:
     """Write a synthetic extract set of registers.
 
     Parameters
@@ -193,6 +200,8 @@ def write(out: Path, firms: int, patents: int, seed: int, file_format: str = "pa
         Seed of the draw.
     file_format : str
         "parquet" or "csv".
+    patent_years : range
+        Years of application, one file each.
 
     Raises
     ------
@@ -208,7 +217,7 @@ def write(out: Path, firms: int, patents: int, seed: int, file_format: str = "pa
         for number, first in enumerate(range(0, firms, ROWS_PER_FILE), start=1):
             last = min(first + ROWS_PER_FILE, firms)
             _copy(connection, _firms(first, last, seed), out / f"firm_register/企业登记_{number:03d}.{file_format}")
-        years = [year for year in PATENT_YEARS if patents]
+        years = [year for year in patent_years if patents]
         for position, year in enumerate(years):
             first, last = (patents * edge // len(years) for edge in (position, position + 1))
             path = out / f"patent_register/专利登记_{year}.{file_format}"
