@@ -101,10 +101,10 @@ def worker(task: dict[str, str | list[str]]) -> tuple[float, float]:
 
 def timed(**task: object) -> tuple[float, float]:
     """Do a task in a fresh process."""
-    command = [sys.executable, __file__, "--worker", json.dumps(task, default=str)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    command, given = [sys.executable, __file__, "--worker"], json.dumps(task, default=str)
+    run = subprocess.run(command, input=given, capture_output=True, text=True, check=False, cwd=PROJECT)
     if run.returncode:
-        raise RuntimeError(run.stderr)
+        raise RuntimeError(run.stderr[-2000:])
     seconds, peak = json.loads(run.stdout)
     return seconds, peak
 
@@ -318,10 +318,10 @@ def main() -> None:
     parser.add_argument("--patents", type=int, default=20_000_000)
     parser.add_argument("--scopes", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(json.dumps(worker(json.loads(arguments.worker))))
+        print(json.dumps(worker(json.load(sys.stdin))))
         return
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

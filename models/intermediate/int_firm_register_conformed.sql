@@ -9,8 +9,18 @@ register as (
     select * from {{ ref('stg_vendor__firm_register') }}
 ),
 
+sections_in_scope as (
+    select distinct section
+    from {{ ref('industry_scopes') }}
+),
+
+-- Sections outside all scopes are one: fewer cells, and they are in no series.
 industries as (
-    select * from {{ ref('industries') }}
+    select
+        industries.industry_code,
+        coalesce(sections_in_scope.section, 'other') as section
+    from {{ ref('industries') }} as industries
+    left join sections_in_scope on industries.section = sections_in_scope.section
 ),
 
 -- Cities are resolved in the cells: one look-up per cell, not one per firm.

@@ -9,16 +9,26 @@ register as (
     select * from {{ ref('stg_vendor__patent_register') }}
 ),
 
+sections_in_scope as (
+    select distinct section
+    from {{ ref('industry_scopes') }}
+),
+
+-- Sections outside all scopes are one: fewer cells, and they are in no series.
+industries as (
+    select
+        industries.industry_code,
+        coalesce(sections_in_scope.section, 'other') as section
+    from {{ ref('industries') }} as industries
+    left join sections_in_scope on industries.section = sections_in_scope.section
+),
+
 classes as (
     select
         ipc_industries.ipc,
         industries.section
     from {{ ref('ipc_industries') }} as ipc_industries
-    inner join {{ ref('industries') }} as industries on ipc_industries.industry_code = industries.industry_code
-),
-
-industries as (
-    select * from {{ ref('industries') }}
+    inner join industries on ipc_industries.industry_code = industries.industry_code
 ),
 
 -- A subclass (four characters) decides where the concordance has it, its class (three) otherwise.

@@ -214,9 +214,13 @@ def write(
     with duckdb.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
-        for number, first in enumerate(range(0, firms, ROWS_PER_FILE), start=1):
-            last = min(first + ROWS_PER_FILE, firms)
-            _copy(connection, _firms(first, last, seed), out / f"firm_register/企业登记_{number:03d}.{file_format}")
+        # like a register that each province keeps: a file holds the cities of neighbouring codes
+        files = -(-firms // ROWS_PER_FILE)
+        for number in range(files):
+            first, last = (firms * edge // files for edge in (number, number + 1))
+            slots = range(SLOTS * number // files, SLOTS * (number + 1) // files)
+            path = out / f"firm_register/企业登记_{number + 1:03d}.{file_format}"
+            _copy(connection, _firms(first, last, slots, seed), path)
         years = [year for year in patent_years if patents]
         for position, year in enumerate(years):
             first, last = (patents * edge // len(years) for edge in (position, position + 1))
@@ -286,7 +290,7 @@ def _numbered(first: int, last: int, seed: int) -> str:
     return f"select range as i, {seed}::bigint * 1000000000000 as seed from range({first}, {last})"
 
 
-def _firms(first: int, last: int, seed: int) -> str:
+def _firms(first: int, last: int, slots: range, seed: int) -> str:
     phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
     ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
     return f"""
@@ -298,7 +302,7 @@ def _firms(first: int, last: int, seed: int) -> str:
             floor(-ln({_uniform(2)}) * 4400)::integer as life,
             {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault
         from rows
-        inner join slots as city on {_hash(5)} % {SLOTS} = city.slot
+        inner join slots as city on {slots.start} + {_hash(5)} % {len(slots)} = city.slot
         inner join slots as industry on {_hash(6)} % {SLOTS} = industry.slot
     )
     select
