@@ -28,7 +28,7 @@ scoped as (
     where industry_code is null
 ),
 
-final as (
+delivered as (
     select
         extract_set,
         provider,
@@ -44,6 +44,26 @@ final as (
         {{ complete_sum('ai_firm_exit_count') }} as ai_firm_exit_count
     from scoped
     group by extract_set, provider, source_name, city_id, year, scope
+),
+
+-- Counts made here of a register are one more provider of counts.
+final as (
+    select * from delivered
+    union all
+    select
+        extract_set,
+        provider,
+        source_name,
+        city_id,
+        year,
+        scope,
+        firm_count,
+        firm_entry_count,
+        firm_exit_count,
+        ai_firm_count,
+        ai_firm_entry_count,
+        ai_firm_exit_count
+    from {{ ref('int_firm_register_counts') }}
 )
 
 select * from final

@@ -15,7 +15,7 @@ industry_scopes as (
     select * from {{ ref('industry_scopes') }}
 ),
 
-final as (
+delivered as (
     select
         conformed.extract_set,
         conformed.provider,
@@ -33,6 +33,24 @@ final as (
     group by
         conformed.extract_set, conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
         industry_scopes.scope
+),
+
+-- Counts made here of a register are one more provider of counts.
+final as (
+    select * from delivered
+    union all
+    select
+        extract_set,
+        provider,
+        source_name,
+        city_id,
+        year,
+        scope,
+        invention_application_count,
+        invention_grant_count,
+        ai_invention_application_count,
+        ai_invention_grant_count
+    from {{ ref('int_patent_register_counts') }}
 )
 
 select * from final

@@ -14,14 +14,16 @@ accounting as (
         sum(case when disposition like 'prose%' then row_count else 0 end) as prose_count,
         sum(case when disposition in ('unknown city', 'ambiguous city name') then row_count else 0 end)
             as unknown_city_count,
-        sum(case when disposition = 'duplicate row' then row_count else 0 end) as duplicate_count,
+        sum(case when disposition in ('duplicate row', 'duplicate id') then row_count else 0 end)
+            as duplicate_count,
         -- Whatever else is set aside is a fault, so that a new reason is one until it is declared harmless here.
         sum(
             case
                 when disposition like 'prose%' then 0
                 when disposition in (
-                    'used', 'in no series', 'out of period', 'repeated sheet', 'unknown city', 'ambiguous city name',
-                    'duplicate row', 'dissolved city, not allocated', 'superseded', 'withdrawn'
+                    'used', 'in no series', 'out of period', 'after the period', 'repeated sheet', 'repeated file',
+                    'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
+                    'duplicate id', 'superseded', 'withdrawn'
                 ) then 0
                 else row_count
             end

@@ -23,6 +23,11 @@ industries_in_scope as (
     inner join {{ ref('industry_scopes') }} as industry_scopes on industries.section = industry_scopes.section
 ),
 
+sections_in_scope as (
+    select distinct section
+    from {{ ref('industry_scopes') }}
+),
+
 city_yearbook as (
     select
         delivery_number,
@@ -54,6 +59,40 @@ patents as (
     left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
 ),
 
+{%- for register, series_condition in [
+    ('firm_register', 'cells.exit_year >= ' ~ var('first_year')),
+    ('patent_register', "cells.patent_type = 'invention' and (cells.application_year >= " ~ var('first_year')
+        ~ ' or cells.grant_year <= ' ~ var('last_year') ~ ')')
+] %}
+
+-- A register is counted by cells: its rows are too many to list.
+{{ register }} as (
+    select
+        cells.file_path,
+        case
+            when cells.set_aside_reason is not null then cells.set_aside_reason
+            when sections_in_scope.section is not null and {{ series_condition }} then 'used'
+            else 'in no series'
+        end as disposition,
+        cells.row_count
+    from {{ ref('int_' ~ register ~ '_cells') }} as cells
+    left join sections_in_scope on cells.section = sections_in_scope.section
+),
+{%- endfor %}
+
+repeated_register_files as (
+    select
+        deliveries.file_path,
+        'repeated file' as disposition,
+        deliveries.record_count as row_count
+    from deliveries
+    inner join {{ ref('int_register_files') }} as files
+        on
+            deliveries.entity = files.entity
+            and deliveries.store_key = files.store_key
+    where deliveries.file_path <> files.file_path
+),
+
 records as (
     select * from rejected
     {%- for entity in var('providers') %}
@@ -80,18 +119,45 @@ counted as (
         and record_count > 0
 ),
 
-final as (
+-- Registers are outside the log: the files of the folder are what counts.
+registers as (
+    {%- for counted in ['firm_register', 'patent_register', 'repeated_register_files'] %}
+    select * from {{ counted }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+accounted as (
     select
-        deliveries.extract_set,
-        deliveries.provider,
-        deliveries.source_name,
-        deliveries.entity,
-        deliveries.delivery_number,
-        deliveries.file_path,
+        deliveries.*,
         counted.disposition,
-        cast(counted.row_count as bigint) as row_count
+        counted.row_count
     from deliveries
     inner join counted on deliveries.delivery_number = counted.delivery_number
+    union all
+    select
+        deliveries.*,
+        registers.disposition,
+        registers.row_count
+    from deliveries
+    inner join registers on deliveries.file_path = registers.file_path
+    where deliveries.delivery_number is null
+),
+
+final as (
+    select
+        extract_set,
+        provider,
+        source_name,
+        entity,
+        delivery_number,
+        file_path,
+        disposition,
+        cast(sum(row_count) as bigint) as row_count
+    from accounted
+    group by extract_set, provider, source_name, entity, delivery_number, file_path, disposition
 )
 
 select * from final

@@ -8,18 +8,21 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing, settings
+from ai_manufacturing.landing import registers
 
 
 class Plugin(BasePlugin):
-    """Makes the folder of the DuckDB file, and registers `current_extract_set()`."""
+    """Makes the folder of the DuckDB file, and registers `current_extract_set()` and the paths of registers."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Make the folder that DuckDB does not make by itself, just before it connects."""
         Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Add the function to a new connection."""
+        """Add the functions to a new connection."""
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
+        conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
+        conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
 
 
 def current_extract_set() -> str:

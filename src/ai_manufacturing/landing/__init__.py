@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, log, records, store, validity
+from ai_manufacturing.landing import declarations, formats, log, records, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
@@ -88,9 +88,9 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     """
     sources = _sources()
     described = extract_set(settings.extracts_dir())
-    undeclared: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     if as_of is None:
-        present, undeclared = _land_folder(sources)
+        present, others = _land_folder(sources)
         events = log.record(settings.landing_dir(), described.name, present)
     else:
         events = log.read(settings.landing_dir(), described.name)
@@ -104,10 +104,10 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     found = [_recorded(delivery, declared, delivery.number in in_folder_now) for delivery in state.deliveries.values()]
     _add_validity(found, declared)
     # one invented file makes the whole set invented
-    synthetic = any(record["synthetic"] for record in found if record["valid_until_delivery"] is None)
+    synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
     named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
     return pa.Table.from_pylist(
-        [record | named for record in sorted(found + undeclared, key=_by_path)], schema=DELIVERIES_SCHEMA
+        [record | named for record in sorted(found + others, key=_by_path)], schema=DELIVERIES_SCHEMA
     )
 
 
@@ -198,23 +198,25 @@ def _by_path(record: dict[str, Any]) -> tuple[str, int]:
 
 
 def _land_folder(sources: list[Source]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land what is new, and return the declared files of the folder and the others."""
-    files, faults = delivered_files(settings.extracts_dir(), sources)
+    """Land what is new; return the files whose deliveries the log keeps, and the others: registers and undeclared."""
+    files, faults = delivered_files(settings.extracts_dir(), [*sources, *registers.declared()])
     declared: list[dict[str, Any]] = []
-    undeclared: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     with ThreadPoolExecutor(THREADS) as threads:
         for outcome in threads.map(_land, files):
             if isinstance(outcome, str):
                 faults.append(outcome)
             else:
-                (declared if "store_key" in outcome else undeclared).append(outcome)
+                (declared if "file_name_values" in outcome else others).append(outcome)
     if faults:
         raise LandingError(sorted(faults))
-    return declared, undeclared
+    return declared, others
 
 
 def _land(file: DeliveredFile) -> dict[str, Any] | str:
     """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
+    if isinstance(file.source, registers.Register):
+        return registers.land(file, file.source)
     try:
         content = file.read()
     except FileFault as fault:

@@ -1,0 +1,163 @@
+{#
+The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
+
+RE2, DuckDB's engine, falls off a cliff past about a thousand terms, so an alternation holds 500. Special characters
+stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are dispatched.
+#}
+{% macro ai_patterns(kind, minimal) -%}
+    {%- set patterns = [] -%}
+    {%- if execute -%}
+        {%- set seed = ref('ai_keywords') -%}
+        {%- set existing = adapter.get_relation(seed.database, seed.schema, seed.identifier) -%}
+        {%- if existing -%}
+            {%- set query -%}
+                select lower(terms.term) as term, terms.language
+                from {{ existing }} as terms
+                where terms.kind = '{{ kind }}'
+                {%- if minimal %}
+                {#- A text that holds a term holds each term inside it. #}
+                and (terms.language <> 'zh' or not exists (
+                    select 1 from {{ existing }} as part
+                    where part.kind = terms.kind and part.language = 'zh' and part.term <> terms.term
+                        and position(part.term in terms.term) > 0
+                ))
+                {%- endif %}
+                order by length(terms.term) desc, terms.term
+            {%- endset -%}
+            {%- for block in run_query(query).rows | batch(500) -%}
+                {%- set terms = [] -%}
+                {%- for row in block -%}
+                    {%- set term = modules.re.sub('([][.*+?(){}|^$])', '[\\1]', row[0]) -%}
+                    {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
+                {%- endfor -%}
+                {%- do patterns.append(terms | join('|')) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+    {#- Without terms nothing matches. #}
+    {{ return(patterns or ['[^[:print:][:^print:]]']) }}
+{%- endmacro %}
+
+{# A term that stands alone. Chinese beside it is no letter. #}
+{% macro bounded_term(term) -%}
+    {{ return(adapter.dispatch('bounded_term')(term)) }}
+{%- endmacro %}
+
+{% macro default__bounded_term(term) -%}
+    {{ return('\\b' ~ term ~ '\\b') }}
+{%- endmacro %}
+
+{# Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later. #}
+{% macro may_hold_an_ai_term(text) -%}
+    (
+        {%- for pattern in ai_patterns('include', minimal=true) %}
+        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|[Ａ-Ｚａ-ｚ]{% endif %}')
+        {%- if not loop.last %} or {% endif %}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{% macro explode(list) -%}
+    {{ return(adapter.dispatch('explode')(list)) }}
+{%- endmacro %}
+
+{% macro default__explode(list) -%}
+    unnest({{ list }})
+{%- endmacro %}
+
+{% macro replace_all(text, pattern, replacement) -%}
+    {{ return(adapter.dispatch('replace_all')(text, pattern, replacement)) }}
+{%- endmacro %}
+
+{% macro default__replace_all(text, pattern, replacement) -%}
+    regexp_replace({{ text }}, '{{ pattern | replace("'", "''") }}', '{{ replacement }}', 'g')
+{%- endmacro %}
+
+{% macro joined_terms(term) -%}
+    {{ return(adapter.dispatch('joined_terms')(term)) }}
+{%- endmacro %}
+
+{% macro default__joined_terms(term) -%}
+    string_agg(distinct {{ term }}, '、' order by {{ term }})
+{%- endmacro %}
+
+{#
+The tags of the candidates of a register: full-width characters are folded, what an exclude term covers is struck out,
+and the longest terms match first. Each distinct text is tagged once.
+#}
+{% macro ai_tags(entity) -%}
+{%- set id = described_register(entity).id -%}
+{%- set wide = 'ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
+{%- set narrow = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
+with
+
+candidates as (
+    select * from {{ ref('int_' ~ entity ~ '_ai_candidates') }}
+),
+
+texts as (
+    select distinct text from candidates
+),
+
+folded as (
+    select
+        text,
+        lower(translate(text, '{{ wide }}', '{{ narrow }}')) as folded_text
+    from texts
+),
+
+{%- set struck = namespace(text='folded_text') %}
+{%- for pattern in ai_patterns('exclude', minimal=false) %}
+{%- set struck.text = replace_all(struck.text, pattern, '#') %}
+{%- endfor %}
+
+struck as (
+    select
+        text,
+        {{ struck.text }} as included_text
+    from folded
+),
+
+matches as (
+    {%- for pattern in ai_patterns('include', minimal=false) %}
+    select
+        text,
+        {{ explode("regexp_extract_all(included_text, '" ~ pattern | replace("'", "''") ~ "', 0)") }} as term
+    from struck
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+tagged_texts as (
+    select
+        matches.text,
+        keywords.element,
+        keywords.segment,
+        {{ joined_terms('keywords.term') }} as matched_terms
+    from matches
+    inner join {{ ref('ai_keywords') }} as keywords on matches.term = lower(keywords.term)
+    group by matches.text, keywords.element, keywords.segment
+),
+
+final as (
+    select
+        candidates.extract_set,
+        candidates.store_key,
+        candidates.row_number,
+        candidates.{{ id }},
+        tagged_texts.element,
+        tagged_texts.segment,
+        tagged_texts.matched_terms
+    from candidates
+    inner join tagged_texts on candidates.text = tagged_texts.text
+    left join {{ ref('int_' ~ entity ~ '_copies') }} as copies
+        on
+            candidates.store_key = copies.store_key
+            and candidates.row_number = copies.row_number
+    where copies.row_number is null
+)
+
+select * from final
+{%- endmacro %}

@@ -1,0 +1,281 @@
+{#
+The two registers differ in their id, the text that tells AI, and the columns of a cell: what counts are made of.
+The models named after a register are one line each and share the SQL below.
+#}
+{% macro described_register(entity) -%}
+    {{ return({
+        'firm_register': {
+            'id': 'firm_id',
+            'text': 'business_scope',
+            'cell': ['city_code', 'section', 'entry_year', 'exit_year']
+        },
+        'patent_register': {
+            'id': 'application_number',
+            'text': 'patent_text',
+            'cell': ['city_code', 'section', 'patent_type', 'application_year', 'grant_year']
+        }
+    }[entity]) }}
+{%- endmacro %}
+
+{#
+Ids that stand in more than one usable row of a register. A row without an id marks a file that was looked at.
+Only ids of new files are compared, with each other and with the older ones: an id once repeated stays on the list, and
+whether it still is one is decided where copies are numbered.
+#}
+{% macro repeated_ids(entity) -%}
+{%- set id = described_register(entity).id -%}
+with
+
+rows_used as (
+    select
+        store_key,
+        {{ id }} as id
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    where set_aside_reason is null
+),
+
+new_rows as (
+    select * from rows_used
+    {%- if is_incremental() %}
+    where store_key in {{ new_files(entity) }}
+    {%- endif %}
+),
+
+repeated as (
+    select id
+    from new_rows
+    group by id
+    having count(*) > 1
+    {%- if is_incremental() %}
+    union
+    select older.id
+    from rows_used as older
+    where
+        older.store_key not in {{ new_files(entity) }}
+        and older.id in (select new_rows.id from new_rows)
+    {%- endif %}
+),
+
+final as (
+    select
+        id,
+        cast(null as varchar) as store_key,
+        '{{ rules_key() }}' as rules
+    from repeated
+    union all
+    select
+        cast(null as varchar) as id,
+        store_key,
+        '{{ rules_key() }}' as rules
+    from {{ ref('int_register_files') }}
+    where
+        entity = '{{ entity }}'
+        {%- if is_incremental() %}
+        and store_key in {{ new_files(entity) }}
+        {%- endif %}
+)
+
+select * from final
+{%- endmacro %}
+
+{# Rows that repeat the id of an earlier usable row, in the order of path and row: all but the first are copies. #}
+{% macro register_copies(entity) -%}
+{%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
+with
+
+repeated as (
+    select distinct id
+    from {{ ref('int_' ~ entity ~ '_repeated_ids') }}
+    where id is not null
+),
+
+numbered as (
+    select
+        rows_used.*,
+        row_number() over (partition by rows_used.{{ id }} order by rows_used.file_number, rows_used.row_number)
+            as copy_number
+    from {{ ref('int_' ~ entity ~ '_conformed') }} as rows_used
+    inner join repeated on rows_used.{{ id }} = repeated.id
+    where rows_used.set_aside_reason is null
+),
+
+final as (
+    select
+        extract_set,
+        store_key,
+        row_number,
+        {{ id }},
+        {{ cell_columns | join(', ') }}
+    from numbered
+    where copy_number > 1
+)
+
+select * from final
+{%- endmacro %}
+
+{# Usable rows whose text may hold an AI term, with their cell: the one pass over all texts of a register. #}
+{% macro ai_candidates(entity) -%}
+{%- set register = described_register(entity) -%}
+with
+
+final as (
+    select
+        extract_set,
+        store_key,
+        row_number,
+        {{ register.id }},
+        {{ register.cell | join(', ') }},
+        {{ register.text }} as text,
+        '{{ rules_key() }}' as rules
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    where
+        set_aside_reason is null
+        and {{ may_hold_an_ai_term(register.text) }}
+        {%- if is_incremental() %}
+        and store_key in {{ new_files(entity) }}
+        {%- endif %}
+)
+
+select * from final
+{%- endmacro %}
+
+{# One row per cell of a register file, before cities are resolved. #}
+{% macro register_cohorts(entity) -%}
+{%- set cell_columns = described_register(entity).cell -%}
+with
+
+grouped as (
+    select
+        file_number,
+        {{ cell_columns | join(', ') }},
+        set_aside_reason,
+        count(*) as row_count
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    {%- if is_incremental() %}
+    where store_key in {{ new_files(entity) }}
+    {%- endif %}
+    group by file_number, {{ cell_columns | join(', ') }}, set_aside_reason
+),
+
+final as (
+    select
+        files.extract_set,
+        files.store_key,
+        {%- for column in cell_columns %}
+        grouped.{{ column }},
+        {%- endfor %}
+        grouped.set_aside_reason,
+        grouped.row_count,
+        '{{ rules_key() }}' as rules
+    from grouped
+    inner join {{ ref('int_register_files') }} as files
+        on
+            files.entity = '{{ entity }}'
+            and grouped.file_number = files.file_number
+)
+
+select * from final
+{%- endmacro %}
+
+{#
+One row per file, city, cell and reason: all rows, and those that are AI. Copies leave their cell for one of their own,
+so that the register itself is grouped once and never sorted.
+#}
+{% macro register_cells(entity) -%}
+{%- set cell_columns = described_register(entity).cell -%}
+{%- set cell = cell_columns | join(', ') -%}
+with
+
+ai_rows as (
+    select distinct
+        store_key,
+        row_number
+    from {{ ref('int_' ~ entity ~ '_ai_tags') }}
+),
+
+parts as (
+    select
+        store_key,
+        {{ cell }},
+        set_aside_reason,
+        row_count,
+        0 as ai_row_count
+    from {{ ref('int_' ~ entity ~ '_cohorts') }}
+    union all
+    select
+        candidates.store_key,
+        {%- for column in cell_columns %}
+        candidates.{{ column }},
+        {%- endfor %}
+        cast(null as varchar) as set_aside_reason,
+        0 as row_count,
+        1 as ai_row_count
+    from {{ ref('int_' ~ entity ~ '_ai_candidates') }} as candidates
+    inner join ai_rows
+        on
+            candidates.store_key = ai_rows.store_key
+            and candidates.row_number = ai_rows.row_number
+    {%- for reason, sign in [('cast(null as varchar)', -1), ("'duplicate id'", 1)] %}
+    union all
+    select
+        store_key,
+        {{ cell }},
+        {{ reason }} as set_aside_reason,
+        {{ sign }} as row_count,
+        0 as ai_row_count
+    from {{ ref('int_' ~ entity ~ '_copies') }}
+    {%- endfor %}
+),
+
+summed as (
+    select
+        store_key,
+        {{ cell }},
+        set_aside_reason,
+        cast(sum(row_count) as bigint) as row_count,
+        cast(sum(ai_row_count) as bigint) as ai_row_count
+    from parts
+    group by store_key, {{ cell }}, set_aside_reason
+),
+
+identifiers as (
+    select * from {{ ref('int_city_identifiers') }}
+    where identifier_kind = 'code'
+),
+
+dissolved as (
+    select distinct from_city_id as city_id
+    from {{ ref('city_changes') }}
+    where kind = 'split'
+),
+
+final as (
+    select
+        files.extract_set,
+        files.provider,
+        files.source_name,
+        files.file_path,
+        summed.store_key,
+        identifiers.city_id,
+        {%- for column in cell_columns %}
+        summed.{{ column }},
+        {%- endfor %}
+        case
+            when summed.set_aside_reason is not null then summed.set_aside_reason
+            when identifiers.city_id is null then 'unknown city'
+            when dissolved.city_id is not null then 'dissolved city, not allocated'
+        end as set_aside_reason,
+        summed.row_count,
+        summed.ai_row_count
+    from summed
+    inner join {{ ref('int_register_files') }} as files
+        on
+            files.entity = '{{ entity }}'
+            and summed.store_key = files.store_key
+    left join identifiers on summed.city_code = identifiers.identifier
+    left join dissolved on identifiers.city_id = dissolved.city_id
+    where summed.row_count <> 0 or summed.ai_row_count <> 0
+)
+
+select * from final
+{%- endmacro %}

@@ -1,0 +1,52 @@
+{#
+The register files of an entity, numbered; bytes that were delivered under two paths are one file.
+One text for the model int_register_files and for the compile-time list of Parquet files, so that the numbers agree.
+#}
+{% macro register_files(entity, deliveries) -%}
+select
+    entity,
+    cast(row_number() over (partition by entity order by min(provider), min(file_path)) as integer) as file_number,
+    min(extract_set) as extract_set,
+    min(provider) as provider,
+    min(source_name) as source_name,
+    min(file_path) as file_path,
+    store_key
+from {{ deliveries }}
+where entity = '{{ entity }}'
+group by entity, store_key
+{%- endmacro %}
+
+{# All rows of a register as landed, straight from the Parquet files of the landing store. #}
+{% macro register_rows(entity) -%}
+    {{ return(adapter.dispatch('register_rows')(entity)) }}
+{%- endmacro %}
+
+{% macro default__register_rows(entity) -%}
+    {%- set providers, paths, extract_set = ["''"], [], [] -%}
+    {%- if execute -%}
+        {%- set known = run_query("select declared_register_path('" ~ entity ~ "'), current_extract_set()").rows[0] -%}
+        {%- do paths.append(literal(known[0])) -%}
+        {%- do extract_set.append(literal(known[1])) -%}
+        {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
+        {%- if deliveries -%}
+            {%- set files = 'select * from (' ~ register_files(entity, deliveries) ~ ') order by file_number' -%}
+            {%- for row in run_query('select provider, landed_register_path(store_key) from (' ~ files ~ ')').rows -%}
+                {%- do providers.append(literal(row[0])) -%}
+                {%- do paths.append(literal(row[1])) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+    {#- The declared columns come first, as file 0 without rows. #}
+    select
+        {{ extract_set | join }} as extract_set,
+        list_extract([{{ providers | join(', ') }}], cast(file_index as bigint) + 1) as provider,
+        cast(file_index as integer) as file_number,
+        split_part(filename, '/', -2) as store_key,
+        file_row_number + 1 as row_number,
+        *
+    from read_parquet([{{ paths | join(', ') }}], union_by_name = true)
+{%- endmacro %}
+
+{% macro literal(value) -%}
+'{{ value | replace("'", "''") }}'
+{%- endmacro %}

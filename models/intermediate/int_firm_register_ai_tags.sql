@@ -1,0 +1,1 @@
+{{ ai_tags('firm_register') }}

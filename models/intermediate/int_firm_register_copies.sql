@@ -1,0 +1,1 @@
+{{ register_copies('firm_register') }}

@@ -1,0 +1,3 @@
+{{ kept_by_file('firm_register') }}
+
+{{ repeated_ids('firm_register') }}

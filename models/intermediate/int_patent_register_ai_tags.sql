@@ -1,0 +1,1 @@
+{{ ai_tags('patent_register') }}

@@ -1,0 +1,1 @@
+{{ register_cells('patent_register') }}

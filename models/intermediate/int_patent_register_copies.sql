@@ -1,0 +1,1 @@
+{{ register_copies('patent_register') }}

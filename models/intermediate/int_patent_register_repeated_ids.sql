@@ -1,0 +1,3 @@
+{{ kept_by_file('patent_register') }}
+
+{{ repeated_ids('patent_register') }}

@@ -1,0 +1,224 @@
+"""Registers: files of tens of millions of rows, hashed as a stream and kept once, as Parquet, in the landing store.
+
+They are declared as `[[registers]]` beside the other sources of a provider. No cell is judged here: staging does that
+in SQL, and what it sets aside is counted per file and reason.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import store
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import FileFault, LandingError
+from ai_manufacturing.landing.extracts import DeliveredFile
+
+TYPES = {"text": pa.string(), "date": pa.date32()}
+REQUIRED = {"name", "entity", "files", "columns"}
+PARQUET = b"PAR1"  # the first four bytes of the format
+
+
+@dataclass(frozen=True)
+class Register(Source):
+    """One kind of register file; `optional` names the columns that a file may lack."""
+
+    optional: tuple[str, ...] = ()
+
+
+def declared() -> list[Register]:
+    """Read the `[[registers]]` of all providers.
+
+    Returns
+    -------
+    list of Register
+        By provider, then in the order of the file.
+
+    Raises
+    ------
+    LandingError
+        With one line for each declaration that cannot be understood.
+    """
+    found: list[Register] = []
+    faults: list[str] = []
+    for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
+        for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("registers", []):
+            wrong = _fault(entry)
+            if wrong:
+                faults.append(f"{path.parent.name}/{path.name}, register {entry.get('name', '?')}: {wrong}.")
+                continue
+            named = {name: entry[name] for name in REQUIRED}
+            optional = tuple(entry.get("optional", ()))
+            found.append(Register(provider=path.parent.name, file_name=None, key=(), optional=optional, **named))
+    if faults:
+        raise LandingError(faults)
+    return found
+
+
+def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
+    """Land a register file, unless the store has it.
+
+    Parameters
+    ----------
+    file : DeliveredFile
+        The file.
+    register : Register
+        Its declaration.
+
+    Returns
+    -------
+    dict or str
+        The record of the file for raw.deliveries, or the line that says what is wrong with it.
+    """
+    if file.member is not None:
+        return f"{file.file_path}: a register is not read from an archive. Unpack the file."
+    try:
+        with file.path.open("rb") as content:
+            file_format = "parquet" if content.read(len(PARQUET)) == PARQUET else "csv"
+            content.seek(0)
+            delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
+        store_key = store.key(delivery_id, register, {})
+        if store.holds(settings.landing_dir(), store_key):
+            record = store.read_record(settings.landing_dir(), store_key)
+        else:
+            record = _store(file, register, store_key, file_format)
+    except FileFault as fault:
+        return fault.line(file.file_path)
+    except OSError as error:
+        return f"{file.file_path}: cannot be read, or stored in {settings.landing_dir()} ({error.strerror})."
+    named = {"provider": register.provider, "source_name": register.name, "entity": register.entity}
+    delivered = {
+        "delivery_id": delivery_id,
+        "file_path": file.file_path,
+        "size_bytes": file.path.stat().st_size,
+        "file_format": file_format,
+        "store_key": store_key,
+        "modified_at": file.modified_at,
+        # The log keeps no registers: those of the folder are the ones that count.
+        "delivery_number": None,
+        "valid_until_delivery": None,
+    }
+    return delivered | named | record
+
+
+def declared_path(entity: str) -> str:
+    """Return a Parquet file without rows that has all columns declared for an entity, and their types.
+
+    Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered.
+    """
+    columns = {
+        name: kind for register in declared() if register.entity == entity for name, kind in register.columns.items()
+    }
+    schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
+    digest = hashlib.sha256(json.dumps([*columns.items()], ensure_ascii=False).encode()).hexdigest()
+    path = settings.landing_dir() / f"{entity}_{digest[:16]}.parquet"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        pq.write_table(schema.empty_table(), written)
+        written.replace(path)
+    return str(path)
+
+
+def landed_path(store_key: str) -> str:
+    """Return the Parquet file of a landed register file."""
+    return str(settings.landing_dir() / store_key / "rows.parquet")
+
+
+def _fault(entry: dict[str, Any]) -> str | None:
+    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - {"optional"})
+    if missing or unknown:
+        return f"settings missing: {missing}, unknown: {unknown}"
+    wrong = sorted(set(entry["columns"].values()) - TYPES.keys())
+    if wrong:
+        return f"columns of type {', '.join(wrong)}, not one of {', '.join(TYPES)}"
+    undeclared = sorted(set(entry.get("optional", ())) - entry["columns"].keys())
+    return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names" if undeclared else None
+
+
+def _store(file: DeliveredFile, register: Register, store_key: str, file_format: str) -> dict[str, Any]:
+    """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
+    final = settings.landing_dir() / store_key
+    folder = final.with_name(f".{store_key}.{uuid.uuid4().hex}")
+    folder.mkdir(parents=True)
+    try:
+        rows = folder / "rows.parquet"
+        if file_format == "parquet":
+            # a copy, not a link: what is written to the delivered file later must not reach the store
+            shutil.copyfile(file.path, rows)
+        else:
+            _convert(file.path, rows)
+        record = _describe(rows, register)
+        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+        folder.rename(final)
+    except (OSError, FileFault):
+        shutil.rmtree(folder)
+        if not store.holds(settings.landing_dir(), store_key):
+            raise
+        return store.read_record(settings.landing_dir(), store_key)
+    return record
+
+
+def _convert(path: Path, target: Path) -> None:
+    """Turn CSV into Parquet with all columns as text, empty cells as null."""
+    with _connection() as connection:
+        try:
+            connection.execute(
+                f"copy (select nullif(trim(columns(*)), '') from read_csv({_text(path)}, all_varchar = true, "
+                f"header = true)) to {_text(target)} (format parquet, compression zstd)"
+            )
+        except duckdb.Error as error:
+            first = str(error).splitlines()[0]
+            raise FileFault(f"not a CSV file in UTF-8 ({first}). Convert it, or deliver Parquet.") from error
+
+
+def _describe(rows: Path, register: Register) -> dict[str, Any]:
+    """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
+    with _connection() as connection:
+        try:
+            names = [row[0] for row in connection.execute(f"describe from read_parquet({_text(rows)})").fetchall()]
+            (count,) = connection.execute(f"select count(*) from read_parquet({_text(rows)})").fetchone() or (0,)
+            texts = [name for name in names if count and register.columns.get(name) == "text"]
+            marks = [name for name in texts if _says_synthetic(connection, rows, name)]
+        except duckdb.Error as error:
+            raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
+    lacking = [name for name in register.columns if name not in names and name not in register.optional]
+    if lacking:
+        raise FileFault(f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them.")
+    return {
+        "encoding": None,
+        "record_count": count,
+        "landed_row_count": count,
+        "rejected_row_count": 0,
+        "columns_not_read": ", ".join(name for name in names if name not in register.columns) or None,
+        "synthetic": bool(marks),
+    }
+
+
+def _says_synthetic(connection: duckdb.DuckDBPyConnection, rows: Path, name: str) -> bool:
+    """Whether a column says "synthetic" in every row, as the sample does."""
+    column = '"' + name.replace('"', '""') + '"'
+    first = connection.execute(f"select {column} from read_parquet({_text(rows)}) limit 1").fetchone()
+    if not first or "synthetic" not in str(first[0]):
+        return False
+    others = f"select 1 from read_parquet({_text(rows)}) where {column} is null or not contains({column}, 'synthetic')"
+    return connection.execute(f"{others} limit 1").fetchone() is None
+
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
+    return duckdb.connect(config={"threads": 1, "memory_limit": limit})
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

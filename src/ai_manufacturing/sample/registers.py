@@ -1,0 +1,353 @@
+"""Synthetic registers of firms and patents, of any size: drawn and written by DuckDB file by file, in bounded memory.
+
+A row is a function of its number and the seed. One row in five thousand has a fault of each kind that is set aside.
+"""
+
+import csv
+from pathlib import Path
+
+import duckdb
+import yaml
+
+from ai_manufacturing.landing import extract_set
+from ai_manufacturing.sample.files import NOTICE, SYNTHETIC_MARK, NotASampleError
+from ai_manufacturing.settings import project_root
+
+ROWS_PER_FILE = 5_000_000
+SLOTS = 4096
+PATENT_YEARS = range(2008, 2022)
+AI_SHARE = 0.012
+FAULT_ONE_IN = 5000
+
+GOODS = (
+    "五金产品",
+    "机械设备",
+    "建筑材料",
+    "电子产品",
+    "日用百货",
+    "服装服饰",
+    "针纺织品",
+    "塑料制品",
+    "橡胶制品",
+    "金属制品",
+    "仪器仪表",
+    "电线电缆",
+    "通用零部件",
+    "汽车零部件",
+    "化工产品",
+    "农副产品",
+    "食品添加剂",
+    "家用电器",
+    "办公用品",
+    "家具",
+    "包装材料",
+    "纸制品",
+    "玻璃制品",
+    "陶瓷制品",
+    "照明器具",
+    "消防器材",
+    "环保设备",
+    "制冷设备",
+    "模具",
+    "轴承",
+    "阀门",
+    "电子元器件",
+    "计算机软硬件及辅助设备",
+    "通讯设备",
+    "文具用品",
+    "工艺品",
+    "水泥制品",
+    "木材",
+    "钢材",
+    "煤炭及制品",
+)
+ACTIONS = (
+    "制造",
+    "销售",
+    "批发",
+    "零售",
+    "加工",
+    "研发",
+    "维修",
+    "租赁",
+    "安装",
+    "进出口",
+)
+OTHER_PHRASES = (
+    "建筑工程施工",
+    "市政工程施工",
+    "园林绿化工程施工",
+    "道路货物运输",
+    "普通货物仓储服务",
+    "物业管理",
+    "企业管理咨询",
+    "信息咨询服务",
+    "技术推广服务",
+    "劳务派遣服务",
+    "广告设计、代理",
+    "会议及展览服务",
+    "电力供应",
+    "热力生产和供应",
+    "自来水生产与供应",
+    "煤炭开采",
+    "房屋建筑工程",
+    "机电设备安装工程",
+    "软件开发",
+    "信息系统集成服务",
+    "货物进出口",
+    "技术进出口",
+    "国内贸易代理",
+    "餐饮服务",
+    "住宿服务",
+)
+AI_PHRASES = (
+    "人工智能应用软件开发",
+    "人工智能基础软件开发",
+    "智能机器人的研发",
+    "工业机器人制造",
+    "服务消费机器人制造",
+    "计算机视觉技术开发",
+    "语音识别系统研发",
+    "人脸识别设备销售",
+    "深度学习算法研究",
+    "数据标注服务",
+    "无人驾驶技术研发",
+    "智能无人飞行器制造",
+    "自然语言处理软件开发",
+    "知识图谱平台开发",
+)
+TRAP_PHRASES = (
+    "智能家居销售（不含人工智能）",
+    "人工智能除外的软件开发",
+    "学习用品销售",
+    "智能卡销售",
+)
+APPROVAL = "（依法须经批准的项目，经相关部门批准后方可开展经营活动）"
+
+OBJECTS = (
+    "轴承",
+    "阀门",
+    "电机",
+    "变压器",
+    "电缆",
+    "焊接夹具",
+    "数控机床",
+    "输送带",
+    "搅拌器",
+    "过滤器",
+    "换热器",
+    "锂电池",
+    "太阳能组件",
+    "显示面板",
+    "印刷电路板",
+    "传感器",
+    "混凝土",
+    "钢梁",
+    "脚手架",
+    "煤矿支架",
+    "汽车座椅",
+    "制动器",
+    "纺织机",
+    "注塑模具",
+    "涂料",
+    "催化剂",
+    "药物组合物",
+    "饮料",
+    "包装盒",
+    "鞋底",
+)
+FORMS = (
+    "的制备方法",
+    "的加工装置",
+    "的检测系统",
+    "及其控制方法",
+    "的结构",
+    "用支撑架",
+    "清洗设备",
+    "冷却机构",
+)
+AI_TITLES = (
+    "基于深度学习的|缺陷检测方法",
+    "基于卷积神经网络的|识别方法",
+    "一种用于|搬运的工业机器人",
+    "基于强化学习的|调度方法",
+    "一种|人脸识别装置",
+    "基于知识图谱的|故障诊断方法",
+)
+ENGLISH_TITLES = ("Bearing housing for a conveyor", "Method for preparing a catalyst", "Deep learning based inspection")
+# Relative frequency of the divisions in which firms are; one that is not named has weight 1.
+FIRM_WEIGHTS = {"51": 25, "52": 25, "33": 6, "34": 6, "35": 6, "47": 4, "48": 6, "50": 6, "65": 8, "72": 8, "13": 4}
+IPC_WEIGHTS = {"G06F": 8, "H04L": 6, "H01L": 5, "A61K": 5, "B65G": 4, "E04G": 3, "G01N": 5, "B23K": 3, "H02J": 3}
+
+
+def write(
+    out: Path,
+    firms: int,
+    patents: int,
+    seed: int,
+    file_format: str = "parquet",
+    patent_years: range = PATENT_YEARS,
+) -> None:
+    """Write a synthetic extract set of registers.
+
+    Parameters
+    ----------
+    out : Path
+        Folder to write; made if absent.
+    firms, patents : int
+        Rows of each register; zero leaves it out.
+    seed : int
+        Seed of the draw.
+    file_format : str
+        "parquet" or "csv".
+    patent_years : range
+        Years of application, one file each.
+
+    Raises
+    ------
+    NotASampleError
+        If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
+    """
+    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
+        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
+        connection.execute("set preserve_insertion_order = false")
+        _make_slots(connection)
+        # like a register that each province keeps: a file holds the cities of neighbouring codes
+        files = -(-firms // ROWS_PER_FILE)
+        for number in range(files):
+            first, last = (firms * edge // files for edge in (number, number + 1))
+            slots = range(SLOTS * number // files, SLOTS * (number + 1) // files)
+            path = out / f"firm_register/企业登记_{number + 1:03d}.{file_format}"
+            _copy(connection, _firms(first, last, slots, seed), path)
+        years = [year for year in patent_years if patents]
+        for position, year in enumerate(years):
+            first, last = (patents * edge // len(years) for edge in (position, position + 1))
+            path = out / f"patent_register/专利登记_{year}.{file_format}"
+            _copy(connection, _patents(first, last, year, seed), path)
+    description = {"name": "registers", "kind": "synthetic", "seed": seed, "notice": NOTICE, "mark": SYNTHETIC_MARK}
+    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=1000)
+    (out / "extract_set.yml").write_text(text, encoding="utf-8")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    options = "format parquet, compression zstd" if path.suffix == ".parquet" else "format csv, header"
+    connection.execute(f"copy ({query}) to '{str(path).replace(chr(39), chr(39) * 2)}' ({options})")
+
+
+def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make one table of SLOTS rows from which cities, divisions and IPC subclasses are drawn by their weights."""
+    seeds = project_root() / "seeds"
+    cities = [row["city_id"] for row in _read(seeds / "cities.csv")]
+    divisions = [row["industry_code"] for row in _read(seeds / "industries.csv")]
+    subclasses = [row["ipc"] for row in _read(seeds / "ipc_industries.csv") if len(row["ipc"]) == 4]
+    # a quarter of the firms in a handful of cities, and none without a slot
+    columns = {
+        "city_code": _slots(cities, {city: 400 / (10 + rank) for rank, city in enumerate(cities[::-1])}),
+        "division": _slots(divisions, FIRM_WEIGHTS),
+        "ipc": _slots(subclasses, IPC_WEIGHTS),
+    }
+    connection.execute("create table slots (slot integer, city_code varchar, division varchar, ipc varchar)")
+    connection.executemany(
+        "insert into slots values (?, ?, ?, ?)", list(zip(range(SLOTS), *columns.values(), strict=True))
+    )
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _slots(values: list[str], weights: dict[str, float]) -> list[str]:
+    """Give each value a share of SLOTS by its weight, at least one."""
+    whole = sum(weights.get(value, 1.0) for value in values)
+    filled: list[str] = []
+    for value in values:
+        filled += [value] * max(1, int(weights.get(value, 1.0) / whole * (SLOTS - len(values))))
+    return (filled * 2)[:SLOTS]
+
+
+def _list(values: tuple[str, ...] | list[str]) -> str:
+    return "[" + ", ".join(f"'{value}'" for value in values) + "]"
+
+
+def _pick(values: tuple[str, ...] | list[str], part: int) -> str:
+    """Return SQL that draws one of the values."""
+    return f"{_list(values)}[1 + ({_hash(part)} % {len(values)})::integer]"
+
+
+def _hash(part: int) -> str:
+    return f"hash(i * 64 + {part} + seed)"
+
+
+def _uniform(part: int) -> str:
+    return f"(({_hash(part)} % 1000003)::double + 0.5) / 1000003"
+
+
+def _numbered(first: int, last: int, seed: int) -> str:
+    return f"select range as i, {seed}::bigint * 1000000000000 as seed from range({first}, {last})"
+
+
+def _firms(first: int, last: int, slots: range, seed: int) -> str:
+    phrases = [good + action for good in GOODS for action in ACTIONS] + [*OTHER_PHRASES]
+    ordinary = " || '；' || ".join(_pick(phrases, part) for part in (10, 11, 12, 13, 14))
+    return f"""
+    with rows as ({_numbered(first, last, seed)}),
+    drawn as (
+        select
+            i, seed, city.city_code, industry.division,
+            date '2021-12-31' - least(floor(-ln({_uniform(1)}) * 2600), 14000)::integer as entry_date,
+            floor(-ln({_uniform(2)}) * 4400)::integer as life,
+            {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault
+        from rows
+        inner join slots as city on {slots.start} + {_hash(5)} % {len(slots)} = city.slot
+        inner join slots as industry on {_hash(6)} % {SLOTS} = industry.slot
+    )
+    select
+        '91' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 15, '0') || 'X'
+            as "统一社会信用代码",
+        case when fault = 2 then '990000' else city_code end as "城市代码",
+        case when fault = 3 then 'ZZ00' else division || (10 + 10 * ({_hash(7)} % 8))::varchar end as "行业代码",
+        case when fault <> 4 then entry_date end as "成立日期",
+        case when fault = 5 then entry_date - 30
+            when entry_date + life <= date '2021-12-31' then entry_date + life end as "注销日期",
+        {ordinary}
+        || case when draw < {AI_SHARE} then '；' || {_pick(AI_PHRASES, 15)}
+            when draw < {AI_SHARE + 0.004} then '；' || {_pick(TRAP_PHRASES, 16)} else '' end
+        || case when {_hash(17)} % 2 = 0 then '{APPROVAL}' else '。' end as "经营范围",
+        '{SYNTHETIC_MARK}' as "数据来源"
+    from drawn"""
+
+
+def _patents(first: int, last: int, year: int, seed: int) -> str:
+    titles = [title.split("|") for title in AI_TITLES]
+    ai_title = f"{_list([t[0] for t in titles])}[k] || {_pick(OBJECTS, 12)} || {_list([t[1] for t in titles])}[k]"
+    return f"""
+    with rows as ({_numbered(first, last, seed + 1)}),
+    drawn as (
+        select
+            i, seed, city.city_code, class.ipc, (date '{year}-01-01' + ({_hash(1)} % 365)::integer) as application_date,
+            180 + floor(-ln({_uniform(2)}) * 500)::integer as wait,
+            {_uniform(3)} as draw, {_hash(4)} % {FAULT_ONE_IN} as fault, {_hash(8)} % 10 as kind,
+            1 + ({_hash(9)} % {len(titles)})::integer as k
+        from rows
+        inner join slots as city on {_hash(5)} % {SLOTS} = city.slot
+        inner join slots as class on {_hash(6)} % {SLOTS} = class.slot
+    )
+    select
+        'CN{year}' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 9, '0') as "申请号",
+        case when fault = 2 then '990000' else city_code end as "城市代码",
+        case when fault = 3 then 'Z99Z 1/00'
+            when kind < 9 then ipc || ' ' || (1 + {_hash(7)} % 90)::varchar || '/00' end as "IPC主分类号",
+        case when kind < 4 then '发明' when kind < 9 then '实用新型' else '外观设计' end as "专利类型",
+        case when fault <> 4 then application_date end as "申请日",
+        case when fault = 5 then application_date - 30
+            when wait < 1100 and application_date + wait <= date '2021-12-31' then application_date + wait
+        end as "授权日",
+        case when draw < 0.03 then {ai_title}
+            when draw < 0.05 then {_pick(ENGLISH_TITLES, 13)}
+            else '一种' || {_pick(OBJECTS, 12)} || {_pick(FORMS, 14)} end as "专利名称",
+        '{SYNTHETIC_MARK}' as "数据来源"
+    from drawn"""

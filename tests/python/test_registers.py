@@ -1,0 +1,304 @@
+"""Registers: from files of firms and patents to the counts of the panel."""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("registers")
+
+FIRMS, PATENTS = 30_000, 30_000
+COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
+COUNTS = "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
+
+
+def draw(folder: Path, *options: str) -> Path:
+    command = Path(sys.executable).parent / "ai-manufacturing"
+    sizes = ["--firms", str(FIRMS), "--patents", str(PATENTS), "--seed", "5"]
+    subprocess.run([command, "registers", "--out", folder, *sizes, *options], cwd=PROJECT, check=True)
+    return folder
+
+
+def counted(extracts: Path, folder: Path, *options: str) -> Build:
+    """Build as far as the counts, without tests."""
+    build = Build(extracts, folder / "warehouse.duckdb", folder).dbt("build", "--select", *COUNTED.split(), *options)
+    assert build.exit_code == 0, build.output
+    return build
+
+
+def seed(name: str) -> list[dict[str, str]]:
+    with (PROJECT / f"seeds/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def registers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("registers") / "registers")
+
+
+@pytest.fixture(scope="module")
+def register_build(registers: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return counted(registers, tmp_path_factory.mktemp("build"), "--exclude", "path:seeds,test_name:relationships")
+
+
+def tagged(texts: pd.Series) -> pd.Series:
+    """Tag by another route: Python's regular expressions, all terms at once."""
+    keywords = seed("ai_keywords")
+
+    def pattern(kind: str) -> re.Pattern[str]:
+        terms = sorted((row for row in keywords if row["kind"] == kind), key=lambda row: -len(row["term"]))
+        return re.compile(
+            "|".join(
+                rf"(?<![0-9A-Za-z_]){re.escape(row['term'])}(?![0-9A-Za-z_])"
+                if row["language"] == "en"
+                else re.escape(row["term"])
+                for row in terms
+            ),
+            re.IGNORECASE,
+        )
+
+    exclude, include = pattern("exclude"), pattern("include")
+    return texts.map(lambda text: include.search(exclude.sub("#", text)) is not None)
+
+
+def read(folder: Path, pattern: str) -> pd.DataFrame:
+    files = sorted(folder.glob(pattern))
+    frame = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+    for column in ("成立日期", "注销日期", "申请日", "授权日"):
+        if column in frame:
+            frame[column] = pd.to_datetime(frame[column])
+    return frame
+
+
+def sections() -> dict[str, str]:
+    return {row["industry_code"]: row["section"] for row in seed("industries")}
+
+
+def ready_made_firms(folder: Path) -> pd.DataFrame:
+    """Count the firms of a register as a vendor would, with pandas."""
+    firms = read(folder, "firm_register/*.parquet")
+    entry, leave = firms["成立日期"], firms["注销日期"]
+    firms["行业代码"] = firms["行业代码"].str[:2]
+    usable = entry.notna() & (entry <= "2020-12-31") & ~(leave < entry) & firms["行业代码"].isin([*sections()])
+    firms = firms[usable].drop_duplicates("统一社会信用代码")
+    firms = firms[firms["城市代码"].isin({row["city_id"] for row in seed("cities")})]
+    is_ai = tagged(firms["经营范围"])
+    counts = []
+    for year in range(2010, 2021):
+        end = f"{year}-12-31"
+        alive = (firms["成立日期"] <= end) & ~(firms["注销日期"] <= end)
+        flags = {
+            "企业存续数": alive,
+            "企业新设数": firms["成立日期"].dt.year == year,
+            "企业注销数": firms["注销日期"].dt.year == year,
+        }
+        flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
+        frame = pd.DataFrame(flags).astype(int).groupby([firms["城市代码"], firms["行业代码"]]).sum().reset_index()
+        counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
+    return pd.concat(counts)
+
+
+def ready_made_patents(folder: Path) -> pd.DataFrame:
+    """Count the patents of a register as a vendor would, with pandas."""
+    patents = read(folder, "patent_register/*.parquet")
+    divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
+    patents["行业代码"] = [
+        divisions.get(ipc[:4], divisions.get(ipc[:3])) if isinstance(ipc, str) else None
+        for ipc in patents["IPC主分类号"]
+    ]
+    applied, granted = patents["申请日"], patents["授权日"]
+    usable = applied.notna() & (applied <= "2020-12-31") & ~(granted < applied) & patents["行业代码"].notna()
+    patents = patents[usable].drop_duplicates("申请号")
+    patents = patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")})]
+    is_ai = tagged(patents["专利名称"])
+    counts = []
+    for year in range(2010, 2021):
+        flags = {"专利申请数": patents["申请日"].dt.year == year, "专利授权数": patents["授权日"].dt.year == year}
+        flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
+        keys = [patents["城市代码"], patents["行业代码"], patents["专利类型"]]
+        frame = pd.DataFrame(flags).astype(int).groupby(keys).sum().reset_index()
+        counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
+    return pd.concat(counts)
+
+
+def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
+    register_build: Build, registers: Path, tmp_path: Path
+) -> None:
+    ready_made = tmp_path / "ready_made"
+    for name, counts in (
+        ("firm_survival/企业存续_2020.csv", ready_made_firms(registers)),
+        ("patents/专利_2020.csv", ready_made_patents(registers)),
+    ):
+        (ready_made / name).parent.mkdir(parents=True)
+        counts.to_csv(ready_made / name, index=False)
+    delivered = counted(ready_made, tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+
+    expected = delivered.rows(COUNTS)
+
+    assert len({row[0] for row in expected}) == 10
+    assert sum(row[4] for row in expected if row[0].startswith("ai_")) > 1000
+    assert register_build.rows(COUNTS) == expected
+    assert register_build.rows("select distinct provider from intermediate.int_series_conformed") == [("register",)]
+    assert delivered.rows("select distinct provider from intermediate.int_series_conformed") == [("vendor",)]
+
+
+def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(register_build: Build) -> None:
+    accounted = dict(
+        register_build.rows("select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all")
+    )
+    assert accounted == dict(register_build.rows("select file_path, record_count from raw.deliveries"))
+    counted_aside = register_build.rows(
+        "select file_path, disposition, row_count from marts.fct_row_accounting "
+        "where disposition not in ('used', 'in no series') order by all"
+    )
+    assert {reason for _, reason, _ in counted_aside} == {
+        "after the period",
+        "duplicate id",
+        "exit before entry",
+        "grant before application",
+        "no date",
+        "unknown city",
+        "unknown industry",
+    }
+    listed = "select file_path, set_aside_reason, count(*) from marts.fct_register_rows_set_aside group by all"
+    assert register_build.rows(f"{listed} order by all") == counted_aside
+
+
+def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build, registers: Path) -> None:
+    tags = register_build.rows(
+        "select id, element, segment, matched_terms, file_path, row_number from marts.fct_ai_tags "
+        "where entity = 'firm_register' and matched_terms = '人脸识别' order by id limit 5"
+    )
+    for firm_id, element, segment, _, path, row_number in tags:
+        row = pd.read_parquet(registers / path).iloc[row_number - 1]
+        assert row["统一社会信用代码"] == firm_id
+        assert "人脸识别" in row["经营范围"]
+        assert (element, segment) == ("intelligent perception", "basic theory and core technology")
+    assert tags
+
+
+def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_build: Build, tmp_path: Path) -> None:
+    """Only the new file is read for cells and tags; one that was taken away is forgotten."""
+    growing = Path(shutil.copytree(registers, tmp_path / "registers"))
+    last = growing / "patent_register/专利登记_2021.parquet"
+    middle = growing / "patent_register/专利登记_2015.parquet"
+    for path in (last, middle):
+        path.rename(tmp_path / path.name)
+    options = ("--exclude", "resource_type:test", "resource_type:unit_test")
+    shutil.copy(tmp_path / middle.name, growing / "patent_register/专利登记_again.parquet")
+    counted(growing, tmp_path, *options)
+    (growing / "patent_register/专利登记_again.parquet").unlink()
+    for path in (last, middle):
+        (tmp_path / path.name).rename(path)
+
+    grown = counted(growing, tmp_path, *options)
+
+    for table in ("intermediate.int_series_conformed", "marts.fct_row_accounting", "marts.fct_ai_tags"):
+        assert grown.rows(f"from {table} order by all") == register_build.rows(f"from {table} order by all"), table
+
+
+def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, tmp_path: Path) -> None:
+    delivered = draw(tmp_path / "registers", "--format", "csv")
+    build = counted(delivered, tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+    assert build.rows(COUNTS) == register_build.rows(COUNTS)
+    assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("firm_register/a.parquet", b"PAR1 and no more", "firm_register/a.parquet: not a Parquet file"),
+        (
+            "firm_register/a.csv",
+            "统一社会信用代码,城市代码\n1,440300\n".encode(),
+            "columns missing: 行业代码, 成立日期",
+        ),
+        ("firm_register/a.csv", "统一社会信用代码\n某".encode("gb18030"), "not a CSV file in UTF-8"),
+        ("firm_register/a.xlsx", b"", "a register is read from csv and parquet only"),
+    ],
+)
+def test_a_register_that_cannot_be_read_stops_the_build(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "extracts/firm_register").mkdir(parents=True)
+    (tmp_path / "extracts" / name).write_bytes(content)
+    build = Build(tmp_path / "extracts", tmp_path / "warehouse.duckdb", tmp_path)
+    build.dbt("run", "--select", "raw_deliveries")
+    assert build.exit_code != 0
+    assert message in build.output
+
+
+def test_the_dictionary_finds_the_ai_texts_and_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (PROJECT / "tests/fixtures/ai_texts.csv").open(encoding="utf-8", newline="") as file:
+        labelled = list(csv.DictReader(file))
+    rows = pd.DataFrame(
+        {
+            "统一社会信用代码": [f"firm {number}" for number in range(len(labelled))],
+            "城市代码": "440300",
+            "行业代码": "3921",
+            "成立日期": pd.Timestamp("2015-01-01").date(),
+            "经营范围": [row["text"] for row in labelled],
+        }
+    )
+    (tmp_path / "extracts/firm_register").mkdir(parents=True)
+    rows.to_parquet(tmp_path / "extracts/firm_register/a.parquet", index=False)
+    build = counted(tmp_path / "extracts", tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+    found = {firm for (firm,) in build.rows("select id from marts.fct_ai_tags")}
+
+    truth = [row["is_ai"] == "true" for row in labelled]
+    told = [f"firm {number}" in found for number in range(len(labelled))]
+    hits = sum(a and b for a, b in zip(truth, told, strict=True))
+    precision, recall = hits / sum(told), hits / sum(truth)
+    wrong = [row["text"] for row, a, b in zip(labelled, truth, told, strict=True) if a != b]
+    with capsys.disabled():
+        print(
+            f"\nAI dictionary on {len(labelled)} texts: precision {precision:.3f}, recall {recall:.3f}; wrong: {wrong}"
+        )
+    assert precision >= 0.95
+    assert recall >= 0.95
+
+
+DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
+"""DuckDB functions of the dispatched macros (macros/ai_terms.sql); raw views read Parquet by another one."""
+
+
+def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(registers: Path, tmp_path: Path) -> None:
+    import sqlglot
+    from sqlglot import exp
+
+    build = Build(registers, tmp_path / "warehouse.duckdb", tmp_path)
+    chain = "stg_vendor__firm_register+ stg_vendor__patent_register+"
+    build.dbt("build", "--select", *COUNTED.split(), "--exclude", "resource_type:test", "resource_type:unit_test")
+    build.dbt("compile", "--full-refresh", "--select", *chain.split())
+    assert build.exit_code == 0, build.output
+    compiled = tmp_path / "target/compiled/ai_manufacturing/models"
+    models = [*compiled.glob("staging/vendor/stg_vendor__*_register.sql")]
+    models += [*compiled.glob("intermediate/int_*_register_*.sql")]
+    assert len(models) == 2 + 2 * 8
+    for path in models:
+        sql = path.read_text(encoding="utf-8")
+        (tree,) = sqlglot.parse(sql, read="duckdb")
+        assert tree is not None
+        spark = tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        sqlglot.parse_one(spark, read="spark")
+        unknown = {call.name.lower() for call in tree.find_all(exp.Anonymous)} - DISPATCHED
+        assert unknown == set(), path.name
+        assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), path.name
+        assert not [star for star in tree.find_all(exp.Star) if star.args.get("except_")], path.name
+
+
+def test_without_a_register_its_tables_are_empty_with_the_declared_columns(sample_build: Build) -> None:
+    with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
+        columns = [row[0] for row in connection.execute("describe raw.raw_firm_register").fetchall()]
+        rows = connection.execute("from raw.raw_firm_register").fetchall()
+    assert {"统一社会信用代码", "城市代码", "行业代码", "成立日期", "注销日期", "经营范围"} <= set(columns)
+    assert rows == []
+    assert sample_build.value("select count(*) from intermediate.int_firm_register_counts") == 0
