@@ -1,8 +1,9 @@
 {#
 The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
 
-RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750. Special characters
-stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are dispatched.
+RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
+Special characters stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are
+dispatched.
 #}
 {% macro ai_patterns(kind, minimal) -%}
     {%- set patterns = [] -%}

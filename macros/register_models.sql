@@ -58,12 +58,14 @@ repeated as (
 
 final as (
     select
+        (select max(files.extract_set) from {{ ref('int_register_files') }} as files) as extract_set,
         id,
         cast(null as varchar) as store_key,
         '{{ rules_key() }}' as rules
     from repeated
     union all
     select
+        extract_set,
         cast(null as varchar) as id,
         store_key,
         '{{ rules_key() }}' as rules
