@@ -60,7 +60,7 @@ class Warehouse:
     def dbt(self, *arguments: str) -> dict[str, float]:
         """Run dbt, and return the seconds of each node and, under "run", of all without start-up."""
         run = [str(BIN / "dbt"), "--quiet", "--no-use-colors", *arguments]
-        subprocess.run(run, cwd=PROJECT, env=self.environment, check=True)
+        subprocess.run(run, cwd=PROJECT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         results = json.loads((self.target / "run_results.json").read_text(encoding="utf-8"))
         seconds = {node["unique_id"].split(".")[-1]: node["execution_time"] for node in results["results"]}
         return {**seconds, "run": results["elapsed_time"]}
@@ -81,13 +81,14 @@ class Warehouse:
 
 
 def measure(run: Callable[[], None]) -> tuple[float, float]:
-    """Return seconds and the peak of this process's memory in MB."""
-    import resource
+    """Return seconds and the peak of this process's memory in MB; ru_maxrss would begin at that of the parent."""
     import time
 
     started = time.perf_counter()
     run()
-    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return seconds, int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def worker(task: dict[str, str | list[str]]) -> tuple[float, float]:

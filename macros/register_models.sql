@@ -18,24 +18,24 @@ The models named after a register are one line each and share the SQL below.
 {%- endmacro %}
 
 {#
-Ids that stand in more than one usable row of a register. A row without an id marks a file that was looked at.
-Only ids of new files are compared, with each other and with the older ones: an id once repeated stays on the list, and
-whether it still is one is decided where copies are numbered.
+Ids that stand in more than one row of a register. A row without an id marks a file that was looked at.
+Only ids of new files are compared, with each other and with the older ones, and only the ids are read: whether the rows
+are usable, and still more than one, is decided where copies are numbered.
 #}
 {% macro repeated_ids(entity) -%}
 {%- set id = described_register(entity).id -%}
 with
 
-rows_used as (
+all_rows as (
     select
         store_key,
         {{ id }} as id
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
-    where set_aside_reason is null
+    from {{ ref('stg_vendor__' ~ entity) }}
+    where {{ id }} is not null
 ),
 
 new_rows as (
-    select * from rows_used
+    select * from all_rows
     {%- if is_incremental() %}
     where store_key in {{ new_files(entity) }}
     {%- endif %}
@@ -49,21 +49,22 @@ repeated as (
     {%- if is_incremental() %}
     union
     select older.id
-    from rows_used as older
-    where
-        older.store_key not in {{ new_files(entity) }}
-        and older.id in (select new_rows.id from new_rows)
+    from all_rows as older
+    inner join new_rows on older.id = new_rows.id
+    where older.store_key not in {{ new_files(entity) }}
     {%- endif %}
 ),
 
 final as (
     select
+        (select max(files.extract_set) from {{ ref('int_register_files') }} as files) as extract_set,
         id,
         cast(null as varchar) as store_key,
         '{{ rules_key() }}' as rules
     from repeated
     union all
     select
+        extract_set,
         cast(null as varchar) as id,
         store_key,
         '{{ rules_key() }}' as rules

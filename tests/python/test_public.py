@@ -365,7 +365,7 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_
         "where not is_reproduced and explaining_remark_number is null and item_kind = 'coefficient'"
     )
     # docs/decisions/readings.md counts them.
-    assert len(rows) == 7
+    assert len(rows) == 6
     assert {"table_4_1_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
     assert {row[1] for row in rows} == {"public"}
     assert all("stand in" in row[2] for row in rows)
