@@ -3,8 +3,8 @@
     python benchmarks/registers.py [--firms 50000000] [--patents 20000000] [--scopes 1000000] [--out benchmarks]
 
 The SQL is the project's own, as dbt compiles it. Each figure is run in a process of its own on two threads under
-WAREHOUSE_MEMORY_LIMIT (512MB here unless set), repeated, and the fastest run counts. polars is used where installed
-(`pip install -r requirements/benchmarks.txt`).
+WAREHOUSE_MEMORY_LIMIT (512MB here unless set), repeated, and the fastest run counts. polars is used where it is
+installed; it is no package of the project.
 """
 
 import argparse

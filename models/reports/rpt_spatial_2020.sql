@@ -7,18 +7,8 @@ distribution as (
         and year = {{ var('base_year') }}
 ),
 
-failures as (
-    select * from {{ ref('gate_results') }}
-    where
-        severity = 'critical'
-        and not success
-        and {{ 'false' if env_var('ACCEPTED_GATE_FAILURES', '') else 'true' }}
-),
-
--- What the gate holds back has no report either.
 classes as (
     select * from {{ ref('spatial_classes') }}
-    where (select count(*) from failures) = 0
 ),
 
 facts as (
@@ -28,19 +18,13 @@ facts as (
     from {{ ref('published_facts') }}
 ),
 
-series as (
-    select * from {{ ref('dim_series') }}
-    where
-        series = 'ai_firm_count'
-        and scope = 'industry'
-),
-
--- One row, with nulls where AI firms were not delivered.
+-- From the estimates, so that what the gate holds back has no report either.
 extract_sets as (
     select
         max(extract_set) as extract_set,
-        max(substitution) as substitutions
-    from series
+        nullif(max(substitutions), '') as substitutions
+    from {{ ref('est_spatial_autocorrelation') }}
+    where measure = 'ai_firms'
 ),
 
 delivered as (

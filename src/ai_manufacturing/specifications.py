@@ -509,6 +509,7 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
 
     drop(~rows["year"].between(specification.first_year, specification.last_year), "outside the years")
     if isinstance(specification.options, EventStudyOptions) and specification.options.endpoints == "dropped":
+        # The estimator would drop them too; here they are counted as lost.
         window = [EVENT_YEAR + end for end in EVENT_WINDOW]
         drop(~rows["year"].between(*window), "outside the window of the event study")
     for grouping in specification.groupings:

@@ -23,6 +23,7 @@ from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile
+from ai_manufacturing.sql_text import identifier, literal
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 REQUIRED = {"name", "entity", "files", "columns"}
@@ -174,8 +175,8 @@ def _convert(path: Path, target: Path) -> None:
     with _connection() as connection:
         try:
             connection.execute(
-                f"copy (select nullif(trim(columns(*)), '') from read_csv({_text(path)}, all_varchar = true, "
-                f"header = true)) to {_text(target)} (format parquet, compression zstd)"
+                f"copy (select nullif(trim(columns(*)), '') from read_csv({literal(path)}, all_varchar = true, "
+                f"header = true)) to {literal(target)} (format parquet, compression zstd)"
             )
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
@@ -186,8 +187,8 @@ def _describe(rows: Path, register: Register) -> dict[str, Any]:
     """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
     with _connection() as connection:
         try:
-            names = [row[0] for row in connection.execute(f"describe from read_parquet({_text(rows)})").fetchall()]
-            (count,) = connection.execute(f"select count(*) from read_parquet({_text(rows)})").fetchone() or (0,)
+            names = [row[0] for row in connection.execute(f"describe from read_parquet({literal(rows)})").fetchall()]
+            (count,) = connection.execute(f"select count(*) from read_parquet({literal(rows)})").fetchone() or (0,)
             texts = [name for name in names if count and register.columns.get(name) == "text"]
             marks = [name for name in texts if _says_synthetic(connection, rows, name)]
         except duckdb.Error as error:
@@ -207,18 +208,16 @@ def _describe(rows: Path, register: Register) -> dict[str, Any]:
 
 def _says_synthetic(connection: duckdb.DuckDBPyConnection, rows: Path, name: str) -> bool:
     """Whether a column says "synthetic" in every row, as the sample does."""
-    column = '"' + name.replace('"', '""') + '"'
-    first = connection.execute(f"select {column} from read_parquet({_text(rows)}) limit 1").fetchone()
+    column = identifier(name)
+    first = connection.execute(f"select {column} from read_parquet({literal(rows)}) limit 1").fetchone()
     if not first or "synthetic" not in str(first[0]):
         return False
-    others = f"select 1 from read_parquet({_text(rows)}) where {column} is null or not contains({column}, 'synthetic')"
+    others = (
+        f"select 1 from read_parquet({literal(rows)}) where {column} is null or not contains({column}, 'synthetic')"
+    )
     return connection.execute(f"{others} limit 1").fetchone() is None
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
     limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
     return duckdb.connect(config={"threads": 1, "memory_limit": limit})
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

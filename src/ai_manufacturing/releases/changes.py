@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing.releases.store import literal
+from ai_manufacturing.sql_text import identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
@@ -98,8 +98,8 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
     def cells(database: str) -> str:
-        cast = ", ".join(f'cast("{name}" as double) as "{name}"' for name in columns)
-        names = ", ".join(f'"{name}"' for name in columns)
+        cast = ", ".join(f"cast({identifier(name)} as double) as {identifier(name)}" for name in columns)
+        names = ", ".join(identifier(name) for name in columns)
         return (
             f"(select * from (select city_id, year, {cast} from {database}.{PANEL}) "
             f"unpivot include nulls (value for column_name in ({names})))"
@@ -107,7 +107,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
 
     def present(database: str) -> str:
         """Select the cities and years that have any number at all: the grid itself is always whole."""
-        any_value = ", ".join(f'"{name}"' for name in columns)
+        any_value = ", ".join(identifier(name) for name in columns)
         return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
 
     def differs(name: str) -> str:

@@ -1,7 +1,7 @@
 """The release folder: the published file, the past ones, held builds, and the moves between them.
 
     RELEASE_DIR/
-        <RELEASE_NAME>.duckdb   what readers open; the same file as the newest of past/
+        ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place; one of past/
         past/000012.duckdb      releases by number
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
@@ -16,28 +16,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
+from ai_manufacturing.sql_text import identifier
 
-MANIFEST_COLUMNS = (
-    "release_id",
-    "published_at",
-    "git_commit",
-    "extract_set",
-    "extract_set_kind",
-    "fingerprint",
-    "published_by",
-    "reason",
-    "delivery_hashes",
-    "package_versions",
-    "row_counts",
-    "gate_summary",
-)
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
 
@@ -84,6 +71,9 @@ class Manifest:
     package_versions: dict[str, str]
     row_counts: dict[str, int]
     gate_summary: dict[str, int]
+
+
+MANIFEST_COLUMNS = tuple(field.name for field in fields(Manifest))
 
 
 @dataclass(frozen=True)
@@ -268,19 +258,9 @@ def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     ).fetchall()
     counts = {}
     for schema, table in tables:
-        ((count,),) = connection.execute(f"select count(*) from {quoted(schema)}.{quoted(table)}").fetchall()
+        ((count,),) = connection.execute(f"select count(*) from {identifier(schema)}.{identifier(table)}").fetchall()
         counts[f"{schema}.{table}"] = count
     return counts
-
-
-def quoted(identifier: str) -> str:
-    """Return an SQL identifier in quotation marks."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import duckdb
 
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, Manifest, literal, quoted
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, Manifest
+from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
 STORAGE_VERSION = "v1.2.0"
@@ -76,7 +77,7 @@ def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 
 def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int:
     """Copy a table, or the rows of a view, and return how many."""
-    name = f"{quoted(schema)}.{quoted(table)}"
+    name = f"{identifier(schema)}.{identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
     return count
 
@@ -91,8 +92,8 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     for schema, table, column, comment in commented:
         if schema not in SCHEMAS or not comment:
             continue
-        name = f"new.{quoted(schema)}.{quoted(table)}"
-        object_ = f"table {name}" if column is None else f"column {name}.{quoted(column)}"
+        name = f"new.{identifier(schema)}.{identifier(table)}"
+        object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
         connection.execute(f"comment on {object_} is {literal(comment)}")
 
 
