@@ -19,7 +19,7 @@ from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
-    return landing.rows(entity, landing.deliveries()).to_pylist()
+    return landing.rows(entity, landing.deliveries()).read_all().to_pylist()
 
 
 def values(column: str) -> list[Any]:
@@ -29,7 +29,7 @@ def values(column: str) -> list[Any]:
 def rejected() -> list[tuple[Any, ...]]:
     return [
         (row["sheet_name"], row["row_number"], row["column_name"], row["value"], row["reason"])
-        for row in landing.rejected_rows(landing.deliveries()).to_pylist()
+        for row in landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
     ]
 
 
@@ -50,7 +50,7 @@ def fault() -> str:
 def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     path = project.deliver("firms/2020.csv", csv_text(GOOD, ("120000", "2020", "", "")))
     deliveries = landing.deliveries()
-    table = landing.rows("firms", deliveries)
+    table = landing.rows("firms", deliveries).read_all()
     delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {
         "extract_set": "extracts",
@@ -215,10 +215,10 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
         provider="another",
     )
     project.deliver("firms/a.csv", csv_text(GOOD))
-    table = landing.rows("firms", landing.deliveries())
+    table = landing.rows("firms", landing.deliveries()).read_all()
     assert table.column_names[10:] == ["code", "产值", "城市代码", "年份", "企业数"]
     assert table["code"].to_pylist() == [None]
-    none = landing.rows("firms", landing.deliveries().slice(0, 0))
+    none = landing.rows("firms", landing.deliveries().slice(0, 0)).read_all()
     assert none.schema == table.schema
     assert none.num_rows == 0
     with pytest.raises(landing.LandingError, match='entity "patents": no declaration names it, only firms'):
@@ -605,7 +605,7 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(p
     project.declare(FIRMS.replace('"企业数" = "integer"\n', ""))
     assert landing.deliveries()["store_key"] != before["store_key"]
     with pytest.raises(landing.LandingError, match=r"firms/a\.csv: landed under another declaration of vendor\.firms"):
-        landing.rows("firms", before)
+        landing.rows("firms", before).read_all()
 
 
 def test_an_interrupted_landing_does_no_harm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -643,7 +643,7 @@ def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:
     (folder,) = project.store_folders()
     folder.rename(folder.with_name("gone"))
     with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
-        landing.rows("firms", deliveries)
+        landing.rows("firms", deliveries).read_all()
 
 
 # The real deliveries

@@ -21,7 +21,10 @@ GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
 
 
 def landed() -> list[dict[str, Any]]:
-    return [{name: row[name] for name in HEADER} for row in landing.rows("firms", landing.deliveries()).to_pylist()]
+    return [
+        {name: row[name] for name in HEADER}
+        for row in landing.rows("firms", landing.deliveries()).read_all().to_pylist()
+    ]
 
 
 def detected() -> list[tuple[Any, ...]]:
@@ -105,7 +108,7 @@ def test_stata_files_of_each_age_are_recognised(project: Project, version: int, 
     frame = pd.DataFrame({"code": [7], "name": [name.encode(codec).decode("latin-1") if codec else name]})
     frame.to_stata(project.deliver("stock/a.csv", b""), write_index=False, version=version)
     assert [row[1:4] for row in detected()] == [("dta", None, encoding)]
-    (row,) = landing.rows("firms", landing.deliveries()).to_pylist()
+    (row,) = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert (row["code"], row["name"]) == (7, name)
 
 
@@ -153,16 +156,16 @@ def test_a_header_merged_over_columns_is_joined_where_the_declaration_asks_for_i
         book["s"].merge_cells(merged)
     book.save(path)
     deliveries = landing.deliveries()
-    (row,) = landing.rows("firms", deliveries).to_pylist()
+    (row,) = landing.rows("firms", deliveries).read_all().to_pylist()
     assert (row["城市代码"], row["年份"], row["企业/数量"], row["企业/产值"], row["row_number"]) == (*GOOD, 4)
-    (aside,) = landing.rejected_rows(deliveries).to_pylist()
+    (aside,) = landing.rejected_rows(deliveries).read_all().to_pylist()
     assert (aside["row_number"], aside["value"]) == (1, "标题||||")
 
 
 def test_a_csv_may_have_two_header_rows_too(project: Project) -> None:
     project.declare(MERGED)
     project.deliver("firms/a.csv", csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", "")))
-    (row,) = landing.rows("firms", landing.deliveries()).to_pylist()
+    (row,) = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert (row["企业/数量"], row["企业/产值"], row["row_number"]) == (12, 3.5, 3)
 
 
@@ -321,7 +324,7 @@ def test_a_formula_is_kept_as_text_and_is_never_a_number(project: Project, text:
     project.deliver("firms/a.csv", csv_text((text, 2020, 1, 1), ("110000", 2020, 1, text)))
     deliveries = landing.deliveries()
     assert [row["城市代码"] for row in landed()] == [text]
-    (aside,) = landing.rejected_rows(deliveries).to_pylist()
+    (aside,) = landing.rejected_rows(deliveries).read_all().to_pylist()
     reason = "not a number (a formula)" if text[0] in "=@" else "not a number"
     assert (aside["row_number"], aside["column_name"], aside["value"], aside["reason"]) == (3, "产值", text, reason)
 

@@ -24,7 +24,7 @@ def validity(as_of: int | None = None) -> Valid:
     """Return code, year, count, from and until of each row."""
     return sorted(
         (row["城市代码"], row["年份"], row["企业数"], row["valid_from_delivery"], row["valid_until_delivery"])
-        for row in landing.rows("firms", landing.deliveries(as_of)).to_pylist()
+        for row in landing.rows("firms", landing.deliveries(as_of)).read_all().to_pylist()
     )
 
 
@@ -129,7 +129,7 @@ def test_the_same_bytes_land_once_and_stay_as_long_as_any_copy_does(project: Pro
     assert recorded("file_path", "copy_of_delivery") == [("firms/b.csv", None), ("firms/a.csv", 1)]
     assert len(project.store_folders()) == 1
     assert validity() == [("a", 2020, 1, 1, None)]
-    assert landing.rejected_rows(landing.deliveries())["delivery_number"].to_pylist() == [1]
+    assert landing.rejected_rows(landing.deliveries()).read_all()["delivery_number"].to_pylist() == [1]
     first.unlink()
     assert validity() == [("a", 2020, 1, 1, None)]
     (project.root / "extracts/firms/a.csv").unlink()
@@ -201,7 +201,7 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
     project.deliver("firms/a.csv", firms(("a", 2020, 100)).replace("产值", "产值,备注").replace(",1\n", ",1,x\n"))
     with pytest.raises(landing.LandingError, match="Run the build once without as_of_delivery"):
         landing.deliveries(as_of=2)
-    rows = landing.rows("firms", landing.deliveries()).to_pylist()
+    rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert [(row["企业数"], row["备注"]) for row in rows] == [(1, None), (10, None), (100, "x")]
     assert recorded("is_of_earlier_declaration") == [(True,), (True,), (False,)]
     assert current(as_of=1) == [("a", 2020, 1)]

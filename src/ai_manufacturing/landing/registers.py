@@ -6,7 +6,6 @@ in SQL, and what it sets aside is counted per file and reason.
 
 import hashlib
 import json
-import os
 import shutil
 import tomllib
 import uuid
@@ -66,7 +65,7 @@ def declared() -> list[Register]:
     return found
 
 
-def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
+def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
     """Land a register file, unless the store has it.
 
     Parameters
@@ -75,6 +74,8 @@ def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
         The file.
     register : Register
         Its declaration.
+    folder : Path
+        The landing store.
 
     Returns
     -------
@@ -89,8 +90,8 @@ def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
             content.seek(0)
             delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
         store_key = store.key(delivery_id, register, {})
-        if store.holds(settings.landing_dir(), store_key):
-            record = store.read_record(settings.landing_dir(), store_key)
+        if store.holds(folder, store_key):
+            record = store.read_record(folder, store_key)
         else:
             record = _store(file, register, store_key, file_format)
     except FileFault as fault:
@@ -172,7 +173,7 @@ def _store(file: DeliveredFile, register: Register, store_key: str, file_format:
 
 def _convert(path: Path, target: Path) -> None:
     """Turn CSV into Parquet with all columns as text, empty cells as null."""
-    with _connection() as connection:
+    with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
             connection.execute(
                 f"copy (select nullif(trim(columns(*)), '') from read_csv({literal(path)}, all_varchar = true, "
@@ -185,7 +186,7 @@ def _convert(path: Path, target: Path) -> None:
 
 def _describe(rows: Path, register: Register) -> dict[str, Any]:
     """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
-    with _connection() as connection:
+    with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
             names = [row[0] for row in connection.execute(f"describe from read_parquet({literal(rows)})").fetchall()]
             (count,) = connection.execute(f"select count(*) from read_parquet({literal(rows)})").fetchone() or (0,)
@@ -216,8 +217,3 @@ def _says_synthetic(connection: duckdb.DuckDBPyConnection, rows: Path, name: str
         f"select 1 from read_parquet({literal(rows)}) where {column} is null or not contains({column}, 'synthetic')"
     )
     return connection.execute(f"{others} limit 1").fetchone() is None
-
-
-def _connection() -> duckdb.DuckDBPyConnection:
-    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
-    return duckdb.connect(config={"threads": 1, "memory_limit": limit})
