@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -190,6 +191,21 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
     assert rejected() == [(None, 2, None, "|2020|2.5|b", "prose: no key")]
     (delivery,) = landing.deliveries().to_pylist()
     assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", "gb18030", "x")
+
+
+def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(project: Project) -> None:
+    path = project.deliver("firms/a.parquet", b"")
+    codes = [f"{number % 7}" for number in range(1000)]
+    columns = (
+        pa.array(codes).dictionary_encode(),
+        [2020] * 1000,
+        pa.array([*range(1000)]).dictionary_encode(),
+        [0.5] * 1000,
+    )
+    pq.write_table(pa.table(dict(zip(HEADER, columns, strict=True))), path, row_group_size=300)
+    assert [(row["row_number"], row["城市代码"], row["企业数"]) for row in landed()] == [
+        (number + 1, codes[number], number) for number in range(1000)
+    ]
 
 
 def test_a_parquet_file_lands(project: Project) -> None:
@@ -412,6 +428,18 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     assert {record[name] for name in nothing} == {None}
     assert (record["record_count"], record["landed_row_count"], record["rejected_row_count"]) == (0, 0, 0)
     assert len(landed()) == 1
+
+
+def test_rows_are_read_file_by_file(project: Project) -> None:
+    for name in "ab":
+        project.deliver(f"firms/{name}.csv", csv_text((name, 2020, 1, 1)))
+    reader = landing.rows("firms", landing.deliveries())
+    for folder in project.store_folders():
+        if pq.read_table(folder / "rows.parquet")["城市代码"][0].as_py() == "b":
+            shutil.rmtree(folder)
+    assert reader.read_next_batch()["城市代码"].to_pylist() == ["a"]
+    with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
+        reader.read_next_batch()
 
 
 def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Project) -> None:

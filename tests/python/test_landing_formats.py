@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import containers
+from ai_manufacturing.landing import containers, formats
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
@@ -270,19 +270,54 @@ def bomb(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["gzip", "workbook", "zip", "zip that lies"])
 def test_a_bomb_is_refused_without_being_unpacked(project: Project, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    check = containers._check_expansion
+    check = containers.check_expansion
 
     def checked(size: int, compressed_size: int, what: str) -> None:
         held.append(size)
         check(size, compressed_size, what)
 
     project.deliver("firms/a", bomb(kind))
-    monkeypatch.setattr(containers, "_check_expansion", checked)
+    monkeypatch.setattr(containers, "check_expansion", checked)
     message = fault()
     assert message.startswith("firms/a")
     assert "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it unpacked." in message
     if kind in ("gzip", "zip that lies"):  # the others are refused for what they declare
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
+
+
+def parquet_bomb(kind: str) -> bytes:
+    if kind == "a long text in all rows":
+        first = pa.repeat(pa.scalar(0, pa.int32()), 10_000)
+        repeated = pa.DictionaryArray.from_arrays(first, ["0" * 100_000])
+    else:
+        repeated = pa.repeat(pa.scalar(0, pa.int32()), 4_000_000)
+    content = io.BytesIO()
+    pq.write_table(pa.table(dict.fromkeys(HEADER, repeated)), content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["a long text in all rows", "rows without end"])
+def test_a_parquet_bomb_is_refused_without_being_decoded(
+    project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = parquet_bomb(kind)
+    assert len(content) < 100_000
+    project.deliver("firms/a", content)
+    decoded: list[object] = []
+    monkeypatch.setattr(formats, "_as_text", decoded.append)
+    message = fault()
+    assert message.startswith(f"firms/a: the Parquet file expands from {len(content):,} to ")
+    assert message.endswith("If that is right, deliver it as CSV.")
+    assert decoded == []
+
+
+def test_a_parquet_file_with_lists_in_its_cells_is_refused(project: Project) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.table({name: [[1]] for name in HEADER}), content)
+    project.deliver("firms/a", content.getvalue())
+    assert fault() == (
+        "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one value in a cell."
+    )
 
 
 def test_a_member_larger_than_declared_is_refused_even_where_it_is_small(project: Project) -> None:

@@ -207,6 +207,20 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
     assert current(as_of=1) == [("a", 2020, 1)]
 
 
+def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) -> None:
+    project.declare(BY_YEAR.replace('"年份" = "integer"', '"年份" = "text"'))
+    project.deliver("firms/a.csv", firms(("a", 2020, 1)))
+    landing.deliveries()
+    project.declare(BY_YEAR)
+    project.deliver("firms/b.csv", firms(("a", 2020, 10)))
+    landing.deliveries()
+    (project.root / "extracts/firms/a.csv").unlink()
+    landing.deliveries()
+    project.declare(BY_YEAR.replace('"企业数" = "integer"', '"企业数" = "number"'))
+    project.deliver("firms/c.csv", firms(("a", 2020, 100)))
+    assert [row[2:] for row in validity()] == [(1, 1, 2), (10, 2, 4), (100, 4, None)]
+
+
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         project.deliver(f"firms/{number:02}.csv", firms((str(number), 2020, 1)))

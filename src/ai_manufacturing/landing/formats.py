@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -377,7 +378,7 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
         if not STATA_IN_UTF_8.match(content):
             encoding, table = _recoded(table)
     else:
-        table = pq.read_table(pa.BufferReader(content))
+        return None, _read_parquet(content)
     columns = [_as_text(column) for column in table.columns]
     sheet = Sheet(
         None,
@@ -387,6 +388,45 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
         np.arange(1, table.num_rows + 1),
     )
     return encoding, sheet
+
+
+def _read_parquet(content: bytes) -> Sheet:
+    """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
+    # texts stay coded, because a dictionary may hold one long text for all rows
+    texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    for column in file.schema_arrow:
+        if pa.types.is_nested(column.type):
+            raise FileFault(f"its values are of type {column.type}. Ask for one value in a cell.", column=column.name)
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    stored = sum(group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns))
+    # a value takes four bytes at least, and so does a row number
+    size = 4 * file.metadata.num_rows * (1 + file.metadata.num_columns)
+    containers.check_expansion(max(stored, size), len(content), "the Parquet file", "as CSV")
+    batches = []
+    for batch in file.iter_batches():
+        size += sum(_text_size(column) for column in batch.columns)
+        containers.check_expansion(size, len(content), "the Parquet file", "as CSV")
+        batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
+    names = file.schema_arrow.names
+    columns = [
+        pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
+        for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
+    ]
+    return Sheet(
+        None,
+        [clean(name) for name in names],
+        None,
+        pa.table(columns, names=[str(position) for position in range(len(columns))]),
+        np.arange(1, file.metadata.num_rows + 1),
+    )
+
+
+def _text_size(column: pa.Array) -> int:
+    """Return how many bytes the texts of a column take once they are decoded."""
+    if pa.types.is_dictionary(column.type) and _is_text(column.dictionary):
+        return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+    return column.nbytes
 
 
 def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
@@ -406,11 +446,13 @@ def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
     return "gb18030", pa.table(columns, names=names)
 
 
-def _is_text(column: pa.ChunkedArray) -> bool:
+def _is_text(column: pa.ChunkedArray | pa.Array | pa.Field) -> bool:
     return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())])
     return column.cast(pa.string()).fill_null("")
