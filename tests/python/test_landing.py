@@ -90,6 +90,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "landed_row_count": 2,
         "rejected_row_count": 0,
         "columns_not_read": None,
+            "hint": None,
         "copy_of_delivery": None,
         "valid_until_delivery": None,
         "superseded_periods": [],
@@ -428,6 +429,40 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     assert {record[name] for name in nothing} == {None}
     assert (record["record_count"], record["landed_row_count"], record["rejected_row_count"]) == (0, 0, 0)
     assert len(landed()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("yearly/FIRMS_2020.xlsx", "vendor.firms reads yearly/firms_*.csv"),
+        ("ｆｉｒｍｓ_2020.csv", "vendor.firms reads yearly/firms_*.csv"),
+        ("yearly/stock_2020.csv", "vendor.stocks reads yearly/stocks_*.csv"),
+        ("elsewhere/notes.csv", None),
+    ],
+)
+def test_a_name_that_no_declaration_claims_gets_a_hint(project: Project, name: str, hint: str | None) -> None:
+    declared = FIRMS.replace("firms/*", "yearly/firms_*.csv")
+    project.declare(declared + declared.replace("firms", "stocks"))
+    project.deliver(name, csv_text(GOOD))
+    said = f"No declaration claims this name; {hint}. Rename the file, or correct `files`." if hint else None
+    assert fault().splitlines()[1:] == ([f"{name}: {said}"] if hint else [])
+    project.deliver("yearly/firms_2019.csv", csv_text(GOOD))
+    assert {row["file_path"]: row["hint"] for row in landing.deliveries().to_pylist()} == {
+        name: said,
+        "yearly/firms_2019.csv": None,
+    }
+
+
+def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(project: Project) -> None:
+    said = "The name promises CSV, the content is read as XLSX."
+    project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
+    assert landing.deliveries()["hint"].to_pylist() == [said]
+    project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
+    project.deliver("firms/c.xlsx", b"\xff\xfe\xfd")
+    b, c = fault().splitlines()
+    assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
+    assert b.endswith(said)
+    assert c.endswith("The name promises XLSX, the content is read as CSV.")
 
 
 def test_rows_are_read_file_by_file(project: Project) -> None:

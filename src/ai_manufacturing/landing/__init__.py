@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, log, records, registers, store, validity
+from ai_manufacturing.landing import containers, declarations, formats, log, records, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
@@ -48,6 +48,7 @@ DELIVERIES_SCHEMA = pa.schema(
         ("landed_row_count", pa.int64()),
         ("rejected_row_count", pa.int64()),
         ("columns_not_read", pa.string()),
+        ("hint", pa.string()),
         ("copy_of_delivery", pa.int64()),
         ("valid_until_delivery", pa.int64()),
         ("superseded_periods", pa.list_(SPAN)),
@@ -222,9 +223,19 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     try:
         return _land_content(file, content, folder)
     except FileFault as fault:
-        return fault.line(file.file_path)
+        return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
     except OSError as error:
         return f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+
+
+def _contradiction(file_path: str, content: bytes) -> list[str]:
+    """Return the hint, if there is one, that a name gives about a file which cannot be read."""
+    try:
+        hint = formats.contradiction(file_path, formats.detect(content)) if content else None
+    except FileFault:
+        return []
+    # what a gzip file holds is not known before it is unpacked
+    return [hint] if hint and not containers.is_gzip(content) else []
 
 
 def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str, Any]:
@@ -234,7 +245,7 @@ def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str
     if source is None:
         counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
         nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-        return delivered | counts | nothing | {"synthetic": False}
+        return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_columns)
@@ -279,10 +290,12 @@ def _recorded(
             ]
         )
     store_key = event["store_key"] if is_earlier else key
+    record = store.read_record(folder, store_key)
     return (
         event
-        | store.read_record(folder, store_key)
+        | record
         | {
+            "hint": formats.contradiction(event["file_path"], record["file_format"]),
             "delivery_number": delivery.number,
             "copy_of_delivery": delivery.copy_of,
             "valid_until_delivery": delivery.withdrawn_by,

@@ -43,6 +43,17 @@ NOT_READ = {
 }
 # before version 14, Stata wrote text in the encoding of the machine, and does not say which
 STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
+# What names end in, and the format that this promises.
+ENDINGS = {
+    "csv": "csv",
+    "tsv": "csv",
+    "txt": "csv",
+    "xlsx": "xlsx",
+    "xlsm": "xlsx",
+    "xls": "xls",
+    "dta": "dta",
+    "parquet": "parquet",
+}
 HEADER_ROWS = 20
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -114,7 +125,7 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
         content = containers.ungzip(content)
     if not content:
         raise FileFault(f"the file is empty. {AGAIN}")
-    file_format = _format(content)
+    file_format = detect(content)
     try:
         if file_format == "csv":
             encoding, delimiter, sheet = _read_csv(content, wanted)
@@ -129,7 +140,22 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
         raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
 
 
-def _format(content: bytes) -> str:
+def contradiction(file_path: str, file_format: str) -> str | None:
+    """Return a sentence where a file's name promises another format than its content has."""
+    promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
+    if promised == file_format:
+        return None
+    return f"The name promises {promised.upper()}, the content is read as {file_format.upper()}."
+
+
+def detect(content: bytes) -> str:
+    """Return the format that a file begins as, CSV where it begins as no other.
+
+    Raises
+    ------
+    FileFault
+        If it is a format that is not read.
+    """
     for what, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
