@@ -90,7 +90,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "landed_row_count": 2,
         "rejected_row_count": 0,
         "columns_not_read": None,
-            "hint": None,
+        "hint": None,
         "copy_of_delivery": None,
         "valid_until_delivery": None,
         "superseded_periods": [],

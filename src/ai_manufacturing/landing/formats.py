@@ -3,6 +3,7 @@
 Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
 """
 
+import codecs
 import csv
 import datetime
 import io
@@ -11,9 +12,9 @@ import posixpath
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -209,9 +210,8 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     encoding, text = _decode(content)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
-    tops = {mark: _top(text, mark) for mark in DELIMITERS}
-    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    delimiter = max(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])))
+    headers = _headers(text, wanted, HEADER_ROWS)
+    delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, header_row, table, numbers)
@@ -236,33 +236,83 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
 
 
 def _decode(content: bytes) -> tuple[str, str]:
-    """Return the encoding and the text, tried strictly: UTF-8, GB18030, then UTF-16 if the file marks it."""
-    utf_8 = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
-    utf_16 = ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else []
-    stops: dict[str, int] = {}
+    """Return the encoding and the text."""
+    encoding = encoding_of(io.BytesIO(content))
+    return encoding, content.decode(encoding)
+
+
+def encoding_of(stream: BinaryIO) -> str:
+    """Return the encoding of a text: UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
+
+    Raises
+    ------
+    FileFault
+        If it is none of them.
+    """
+    head = stream.read(3)
+    utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
+    utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
+    stops: dict[str, _Undecodable] = {}
     for encoding in [utf_8, "gb18030", *utf_16]:
         try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            stops[encoding] = error.start
-            continue
-        if "\0" in text:
-            stops[encoding] = len(text[: text.index("\0")].encode(encoding))
-            continue
-        return encoding, text
-    tried = ", ".join(f"{encoding} (fails at byte {stop})" for encoding, stop in stops.items())
+            for _ in decoded(stream, encoding):
+                pass
+        except _Undecodable as stop:
+            stops[encoding] = stop
+        else:
+            return encoding
+    tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
     raise FileFault(
         f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}. "
         "Save it as UTF-8, or ask the provider for it.",
-        row=content.count(b"\n", 0, max(stops.values())) + 1,
+        row=max(stops.values(), key=lambda stop: stop.byte).row,
     )
 
 
-def _top(text: str, delimiter: str) -> list[list[str]]:
+class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
+    """Where a text ceases to be one in the encoding that was tried."""
+
+    def __init__(self, byte: int, row: int) -> None:
+        super().__init__(byte, row)
+        self.byte, self.row = byte, row
+
+
+def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """Yield the text of a file from its beginning, a megabyte at a time."""
+    stream.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    start, row, chunk = 0, 1, b"-"
+    while chunk:
+        pending = decoder.getstate()[0]
+        chunk = stream.read(2**20)
+        try:
+            text, stop = decoder.decode(chunk, final=not chunk), None
+        except UnicodeDecodeError as error:
+            text, stop = "", error.start - len(pending)
+        if "\0" in text:
+            stop = len(text[: text.index("\0")].encode(encoding)) - len(pending)
+        if stop is not None:
+            raise _Undecodable(start + stop, row + chunk.count(b"\n", 0, max(stop, 0)))
+        start, row = start + len(chunk), row + chunk.count(b"\n")
+        yield text
+
+
+def delimiter_of(text: str, wanted: list[str]) -> str:
+    """Return the delimiter with which the first row names the most of the wanted columns."""
+    return next(iter(_headers(text, wanted, 1)))
+
+
+def _headers(text: str, wanted: list[str], rows: int) -> dict[str, _Header]:
+    """Return the header as each delimiter gives it, the likeliest first."""
     # the first megabyte holds the header; the rest is for the vectorised parser
-    return list(
-        itertools.islice(csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter), HEADER_ROWS)
-    )
+    top = text[:1_000_000]
+    tops = {
+        mark: list(itertools.islice(csv.reader(io.StringIO(top, newline=""), delimiter=mark), rows))
+        for mark in DELIMITERS
+    }
+    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
+    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])), reverse=True)
+    return {mark: headers[mark] for mark in likeliest}
 
 
 def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
