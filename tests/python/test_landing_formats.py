@@ -1,5 +1,6 @@
 """Formats by content, two-row headers, gzip and zip, and archives that mean harm."""
 
+import csv
 import gzip
 import io
 import struct
@@ -84,6 +85,53 @@ def test_the_content_decides_the_format_and_the_name_does_not(
     file_format, encoding, delimiter = expected
     assert detected() == [(f"firms/{name}", file_format, "gzip" if is_gzip else None, encoding, delimiter)]
     assert landed() == [GOOD_ROW]
+
+
+REGISTER = """
+    [[registers]]
+    name = "register"
+    entity = "firm_register"
+    files = "register/*"
+    [registers.columns]
+    "编号" = "text"
+    "经营范围" = "text"
+"""
+
+
+@pytest.mark.parametrize(("delimiter", "named"), [(",", "comma"), ("\t", "tab"), (";", "semicolon")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: str, named: str, encoding: str) -> None:
+    project.declare(FIRMS + REGISTER)
+    text = io.StringIO()
+    scopes = ["研发; 销售, 服务", '"人工智能"\n应用', ""] * 100
+    rows = [("编号", "经营范围"), *((f"{number:03}", scope) for number, scope in enumerate(scopes))]
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    project.deliver("register/a.csv", text.getvalue().encode(encoding))
+    assert detected() == [("register/a.csv", "csv", None, encoding, named)]
+    (folder,) = project.store_folders()
+    assert {path.name for path in folder.iterdir()} == {"rows.parquet", "delivery.json"}
+    stored = pq.read_table(folder / "rows.parquet").to_pylist()
+    assert [(row["编号"], row["经营范围"] or "") for row in stored] == rows[1:]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (gzip.compress(b"x"), "a register is not read from an archive or a workbook"),
+        (workbook(), "a register is not read from an archive or a workbook"),
+        ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
+        ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
+    ],
+)
+def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(
+    project: Project, content: bytes, message: str
+) -> None:
+    project.declare(FIRMS + REGISTER)
+    project.deliver("register/a.csv", content)
+    assert fault().startswith("register/a.csv")
+    assert message in fault()
+    assert [*(project.root / "landing").glob("*")] == []
 
 
 @pytest.mark.parametrize(

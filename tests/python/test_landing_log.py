@@ -221,6 +221,39 @@ def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) 
     assert [row[2:] for row in validity()] == [(1, 1, 2), (10, 2, 4), (100, 4, None)]
 
 
+REGISTER = """
+    [[registers]]
+    name = "register"
+    entity = "firm_register"
+    files = "register/*"
+    optional = ["注销日期"]
+    [registers.columns]
+    "编号" = "text"
+    "成立日期" = "date"
+    "注销日期" = "date"
+"""
+
+
+def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: Project) -> None:
+    project.declare(FIRMS + REGISTER)
+    path = project.deliver("register/a.csv", "编号,成立日期\n1,2020-01-01\n")
+    other = project.deliver("register/b.csv", "编号,成立日期\n1,2020-01-01\n2,2020-01-01\n")
+    landing.deliveries()
+    columns = ("delivery_number", "file_path", "record_count", "valid_until_delivery", "copy_of_delivery")
+    # the same id in two files is no correction
+    assert recorded(*columns) == [(1, "register/a.csv", 1, None, None), (2, "register/b.csv", 2, None, None)]
+    at_first = landing.deliveries()
+    path.write_text("编号,成立日期\n1,2020-01-02\n", encoding="utf-8")
+    other.rename(other.with_name("c.csv"))
+    assert recorded(*columns) == [
+        (1, "register/a.csv", 1, 4, None),
+        (2, "register/b.csv", 2, None, None),
+        (3, "register/c.csv", 2, None, 2),
+        (4, "register/a.csv", 1, None, None),
+    ]
+    assert landing.deliveries(as_of=2) == at_first
+
+
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         project.deliver(f"firms/{number:02}.csv", firms((str(number), 2020, 1)))

@@ -90,7 +90,7 @@ def deliveries(as_of: int | None = None) -> pa.Table:
         With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
         log. Or if the log does not reach `as_of`.
     """
-    sources = _sources()
+    sources = [*_sources(), *registers.declared()]
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
     others: list[dict[str, Any]] = []
@@ -195,8 +195,8 @@ def _by_path(record: dict[str, Any]) -> tuple[str, int]:
 
 
 def _land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land what is new; return the files whose deliveries the log keeps, and the others: registers and undeclared."""
-    files, faults = delivered_files(settings.extracts_dir(), [*sources, *registers.declared()])
+    """Land what is new; return the files whose deliveries the log keeps, and those that nobody declared."""
+    files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     with ThreadPoolExecutor(THREADS) as threads:
@@ -204,7 +204,7 @@ def _land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, An
             if isinstance(outcome, str):
                 faults.append(outcome)
             else:
-                (declared if "file_name_values" in outcome else others).append(outcome)
+                (declared if "provider" in outcome else others).append(outcome)
     if faults:
         raise LandingError(sorted(faults))
     return declared, others
@@ -213,7 +213,8 @@ def _land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, An
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
     if isinstance(file.source, registers.Register):
-        return registers.land(file, file.source, folder)
+        landed = registers.land(file, file.source, folder)
+        return landed if isinstance(landed, str) else landed | _facts(file, file.source)
     try:
         content = file.read()
     except FileFault as fault:
@@ -262,12 +263,16 @@ def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str
             "synthetic": landed.synthetic,
         }
         store.write(folder, store_key, landed, record)
-    return delivered | {
+    return delivered | {"store_key": store_key} | _facts(file, source)
+
+
+def _facts(file: DeliveredFile, source: Source) -> dict[str, Any]:
+    """Return what the log keeps of a file beside its bytes."""
+    return {
         "provider": source.provider,
         "source_name": source.name,
         "entity": source.entity,
         "file_name_values": file.file_name_values,
-        "store_key": store_key,
         # facts for people; nothing is decided by them
         "modified_at": file.modified_at.isoformat(),
         "landed_at": datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat(),
@@ -316,7 +321,8 @@ def _add_validity(found: list[dict[str, Any]], declared: dict[tuple[str, str], S
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
     for name, of_source in by_source.items():
         source = declared.get(name)
-        if source is None or len(of_source) < 2:
+        # a register has no key: it is replaced at its path, and not by what it says
+        if source is None or not source.key or len(of_source) < 2:
             continue
         rows, earlier = {}, False
         for delivery in of_source:
