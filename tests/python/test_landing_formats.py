@@ -123,6 +123,7 @@ def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: 
         ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
         ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
     ],
+    ids=["empty", "gzip", "workbook", "encoding", "columns"],
 )
 def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(
     project: Project, content: bytes, message: str
