@@ -4,6 +4,7 @@
 
 Prints the table, and writes it as landing.csv and landing.md. The bare scan reads each file's bytes, hashes them and
 parses them as CSV, and keeps nothing: landing also detects, judges each cell, writes Parquet and compares keys.
+DuckDB has WAREHOUSE_MEMORY_LIMIT (512MB here unless set); the peak is that of the whole process.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.csv
 
 from ai_manufacturing import landing
@@ -27,6 +30,7 @@ COUNTS = (
 )  # fmt: skip
 HEADER = ("城市代码", "城市名称", "行业代码", "年份", *COUNTS, "数据来源")
 SMALL = 100
+LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
 
 
 def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> None:
@@ -48,6 +52,15 @@ def scan(folder: Path) -> int:
         hashlib.sha256(content).hexdigest()
         rows += pyarrow.csv.read_csv(pyarrow.py_buffer(content)).num_rows
     return rows
+
+
+def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
+    """Write the rows as dbt does with what a Python model returns, and count them."""
+    with duckdb.connect(str(warehouse), config={"threads": 2, "memory_limit": LIMIT}) as connection:
+        connection.register("landed", landing.rows("firm_survival", deliveries))
+        connection.execute("create table raw_firm_survival as from landed")
+        (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)
+    return count
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -88,9 +101,9 @@ def main() -> None:
         first, table = timed(landing.deliveries)
         assert sum(table["landed_row_count"].to_pylist()) == rows
         measured.append(("landed at first", arguments.files, first, "< 60 s"))
-        read, landed = timed(lambda: landing.rows("firm_survival", table))
-        assert landed.num_rows == rows
-        measured.append(("rows read from the store", arguments.files, read, ""))
+        read, landed = timed(lambda: build_rows(table, scratch / "warehouse.duckdb"))
+        assert landed == rows
+        measured.append(("rows into a warehouse", arguments.files, read, ""))
         unchanged, again = timed(landing.deliveries)
         assert again == table
         measured.append(("no change, also for a new warehouse", arguments.files, unchanged, ""))
@@ -104,7 +117,7 @@ def main() -> None:
         for work, count, seconds, reach in measured
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    text = "\n".join([*lines, "", f"{arguments.rows} rows a file; peak memory {peak:.0f} MB."])
+    text = "\n".join([*lines, "", f"{arguments.rows} rows a file; peak memory {peak:.0f} MB under a limit of {LIMIT}."])
     print(text)
     if arguments.out:
         head = f"{os.cpu_count()} cores; `python benchmarks/landing.py --out benchmarks`.\n\n"

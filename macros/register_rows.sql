@@ -1,19 +1,22 @@
 {#
-The register files of an entity, numbered; bytes that were delivered under two paths are one file.
+The register files of an entity that are in force, numbered.
 One text for the model int_register_files and for the compile-time list of Parquet files, so that the numbers agree.
 #}
 {% macro register_files(entity, deliveries) -%}
 select
     entity,
-    cast(row_number() over (partition by entity order by min(provider), min(file_path)) as integer) as file_number,
-    min(extract_set) as extract_set,
-    min(provider) as provider,
-    min(source_name) as source_name,
-    min(file_path) as file_path,
+    cast(row_number() over (order by provider, file_path) as integer) as file_number,
+    extract_set,
+    provider,
+    source_name,
+    delivery_number,
+    file_path,
     store_key
 from {{ deliveries }}
-where entity = '{{ entity }}'
-group by entity, store_key
+where
+    entity = '{{ entity }}'
+    and valid_until_delivery is null
+    and copy_of_delivery is null
 {%- endmacro %}
 
 {# All rows of a register as landed, straight from the Parquet files of the landing store. #}

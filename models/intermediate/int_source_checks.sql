@@ -21,7 +21,7 @@ accounting as (
             case
                 when disposition like 'prose%' then 0
                 when disposition in (
-                    'used', 'in no series', 'out of period', 'after the period', 'repeated sheet', 'repeated file',
+                    'used', 'in no series', 'out of period', 'after the period', 'repeated sheet',
                     'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
                     'duplicate id', 'superseded', 'withdrawn'
                 ) then 0

@@ -68,7 +68,7 @@ patents as (
 -- A register is counted by cells: its rows are too many to list.
 {{ register }} as (
     select
-        cells.file_path,
+        files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
             when sections_in_scope.section is not null and {{ series_condition }} then 'used'
@@ -76,21 +76,26 @@ patents as (
         end as disposition,
         cells.row_count
     from {{ ref('int_' ~ register ~ '_cells') }} as cells
+    inner join {{ ref('int_register_files') }} as files
+        on
+            files.entity = '{{ register }}'
+            and cells.store_key = files.store_key
     left join sections_in_scope on cells.section = sections_in_scope.section
 ),
 {%- endfor %}
 
-repeated_register_files as (
+-- The rows of a register that is no longer in force are read by nobody.
+registers_not_in_force as (
     select
-        deliveries.file_path,
-        'repeated file' as disposition,
+        deliveries.delivery_number,
+        case when successors.delivery_number is null then 'withdrawn' else 'superseded' end as disposition,
         deliveries.record_count as row_count
     from deliveries
-    inner join {{ ref('int_register_files') }} as files
-        on
-            deliveries.entity = files.entity
-            and deliveries.store_key = files.store_key
-    where deliveries.file_path <> files.file_path
+    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
+    where
+        deliveries.entity in ('firm_register', 'patent_register')
+        and deliveries.valid_until_delivery is not null
+        and deliveries.copy_of_delivery is null
 ),
 
 records as (
@@ -117,15 +122,9 @@ counted as (
     where
         copy_of_delivery is not null
         and record_count > 0
-),
-
--- Registers are outside the log: the files of the folder are what counts.
-registers as (
-    {%- for counted in ['firm_register', 'patent_register', 'repeated_register_files'] %}
-    select * from {{ counted }}
-    {%- if not loop.last %}
+    {%- for counted in ['firm_register', 'patent_register', 'registers_not_in_force'] %}
     union all
-    {%- endif %}
+    select * from {{ counted }}
     {%- endfor %}
 ),
 
@@ -136,14 +135,6 @@ accounted as (
         counted.row_count
     from deliveries
     inner join counted on deliveries.delivery_number = counted.delivery_number
-    union all
-    select
-        deliveries.*,
-        registers.disposition,
-        registers.row_count
-    from deliveries
-    inner join registers on deliveries.file_path = registers.file_path
-    where deliveries.delivery_number is null
 ),
 
 final as (

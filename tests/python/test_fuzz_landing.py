@@ -145,7 +145,7 @@ def land(delivered: Delivered) -> None:
         made = Project(Path(folder))
         made.declare(DECLARED)
         made.deliver("firms/good.csv", "城市代码,年份,企业数,产值\n110000,2000,1,1\n")
-        before = landing.rows("firms", landing.deliveries())
+        before = landing.rows("firms", landing.deliveries()).read_all()
         assert before.num_rows == 1
 
         made.deliver("firms/fuzzed", delivered.content)
@@ -155,9 +155,9 @@ def land(delivered: Delivered) -> None:
             (line,) = str(error).splitlines()
             assert line.startswith("firms/fuzzed"), line
             assert line.endswith((".", "it.")), line
-            assert landing.rows("firms", landing.deliveries(as_of=1)) == before
+            assert landing.rows("firms", landing.deliveries(as_of=1)).read_all() == before
             return
-        rows, rejected = landing.rows("firms", table), landing.rejected_rows(table)
+        rows, rejected = landing.rows("firms", table).read_all(), landing.rejected_rows(table).read_all()
         for delivery in table.to_pylist():
             of_delivery = [part["delivery_number"].to_pylist() for part in (rows, rejected)]
             landed, set_aside = (numbers.count(delivery["delivery_number"]) for numbers in of_delivery)

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
-    return landing.rows(entity, landing.deliveries()).to_pylist()
+    return landing.rows(entity, landing.deliveries()).read_all().to_pylist()
 
 
 def values(column: str) -> list[Any]:
@@ -29,7 +30,7 @@ def values(column: str) -> list[Any]:
 def rejected() -> list[tuple[Any, ...]]:
     return [
         (row["sheet_name"], row["row_number"], row["column_name"], row["value"], row["reason"])
-        for row in landing.rejected_rows(landing.deliveries()).to_pylist()
+        for row in landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
     ]
 
 
@@ -50,7 +51,7 @@ def fault() -> str:
 def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     path = project.deliver("firms/2020.csv", csv_text(GOOD, ("120000", "2020", "", "")))
     deliveries = landing.deliveries()
-    table = landing.rows("firms", deliveries)
+    table = landing.rows("firms", deliveries).read_all()
     delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {
         "extract_set": "extracts",
@@ -89,6 +90,7 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "landed_row_count": 2,
         "rejected_row_count": 0,
         "columns_not_read": None,
+        "hint": None,
         "copy_of_delivery": None,
         "valid_until_delivery": None,
         "superseded_periods": [],
@@ -192,6 +194,21 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
     assert (delivery["file_format"], delivery["encoding"], delivery["columns_not_read"]) == ("dta", "gb18030", "x")
 
 
+def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(project: Project) -> None:
+    path = project.deliver("firms/a.parquet", b"")
+    codes = [f"{number % 7}" for number in range(1000)]
+    columns = (
+        pa.array(codes).dictionary_encode(),
+        [2020] * 1000,
+        pa.array([*range(1000)]).dictionary_encode(),
+        [0.5] * 1000,
+    )
+    pq.write_table(pa.table(dict(zip(HEADER, columns, strict=True))), path, row_group_size=300)
+    assert [(row["row_number"], row["城市代码"], row["企业数"]) for row in landed()] == [
+        (number + 1, codes[number], number) for number in range(1000)
+    ]
+
+
 def test_a_parquet_file_lands(project: Project) -> None:
     path = project.deliver("firms/a.parquet", b"")
     pq.write_table(pa.table(dict(zip(HEADER, ([value] for value in GOOD), strict=True))), path)
@@ -215,10 +232,10 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
         provider="another",
     )
     project.deliver("firms/a.csv", csv_text(GOOD))
-    table = landing.rows("firms", landing.deliveries())
+    table = landing.rows("firms", landing.deliveries()).read_all()
     assert table.column_names[10:] == ["code", "产值", "城市代码", "年份", "企业数"]
     assert table["code"].to_pylist() == [None]
-    none = landing.rows("firms", landing.deliveries().slice(0, 0))
+    none = landing.rows("firms", landing.deliveries().slice(0, 0)).read_all()
     assert none.schema == table.schema
     assert none.num_rows == 0
     with pytest.raises(landing.LandingError, match='entity "patents": no declaration names it, only firms'):
@@ -414,6 +431,52 @@ def test_a_file_that_nobody_declared_is_on_record(project: Project) -> None:
     assert len(landed()) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("yearly/FIRMS_2020.xlsx", "vendor.firms reads yearly/firms_*.csv"),
+        ("ｆｉｒｍｓ_2020.csv", "vendor.firms reads yearly/firms_*.csv"),
+        ("yearly/stock_2020.csv", "vendor.stocks reads yearly/stocks_*.csv"),
+        ("elsewhere/notes.csv", None),
+    ],
+)
+def test_a_name_that_no_declaration_claims_gets_a_hint(project: Project, name: str, hint: str | None) -> None:
+    declared = FIRMS.replace("firms/*", "yearly/firms_*.csv")
+    project.declare(declared + declared.replace("firms", "stocks"))
+    project.deliver(name, csv_text(GOOD))
+    said = f"No declaration claims this name; {hint}. Rename the file, or correct `files`." if hint else None
+    assert fault().splitlines()[1:] == ([f"{name}: {said}"] if hint else [])
+    project.deliver("yearly/firms_2019.csv", csv_text(GOOD))
+    assert {row["file_path"]: row["hint"] for row in landing.deliveries().to_pylist()} == {
+        name: said,
+        "yearly/firms_2019.csv": None,
+    }
+
+
+def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(project: Project) -> None:
+    said = "The name promises CSV, the content is read as XLSX."
+    project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
+    assert landing.deliveries()["hint"].to_pylist() == [said]
+    project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
+    project.deliver("firms/c.xlsx", b"\xff\xfe\xfd")
+    b, c = fault().splitlines()
+    assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
+    assert b.endswith(said)
+    assert c.endswith("The name promises XLSX, the content is read as CSV.")
+
+
+def test_rows_are_read_file_by_file(project: Project) -> None:
+    for name in "ab":
+        project.deliver(f"firms/{name}.csv", csv_text((name, 2020, 1, 1)))
+    reader = landing.rows("firms", landing.deliveries())
+    for folder in project.store_folders():
+        if pq.read_table(folder / "rows.parquet")["城市代码"][0].as_py() == "b":
+            shutil.rmtree(folder)
+    assert reader.read_next_batch()["城市代码"].to_pylist() == ["a"]
+    with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
+        reader.read_next_batch()
+
+
 def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Project) -> None:
     project.deliver("firms/good.csv", csv_text(GOOD))
     project.deliver("firms/empty.csv", b"")
@@ -605,7 +668,7 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(p
     project.declare(FIRMS.replace('"企业数" = "integer"\n', ""))
     assert landing.deliveries()["store_key"] != before["store_key"]
     with pytest.raises(landing.LandingError, match=r"firms/a\.csv: landed under another declaration of vendor\.firms"):
-        landing.rows("firms", before)
+        landing.rows("firms", before).read_all()
 
 
 def test_an_interrupted_landing_does_no_harm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -643,7 +706,7 @@ def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:
     (folder,) = project.store_folders()
     folder.rename(folder.with_name("gone"))
     with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
-        landing.rows("firms", deliveries)
+        landing.rows("firms", deliveries).read_all()
 
 
 # The real deliveries

@@ -1,5 +1,6 @@
 """Formats by content, two-row headers, gzip and zip, and archives that mean harm."""
 
+import csv
 import gzip
 import io
 import struct
@@ -14,14 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import containers
+from ai_manufacturing.landing import containers, formats
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
 
 
 def landed() -> list[dict[str, Any]]:
-    return [{name: row[name] for name in HEADER} for row in landing.rows("firms", landing.deliveries()).to_pylist()]
+    return [
+        {name: row[name] for name in HEADER}
+        for row in landing.rows("firms", landing.deliveries()).read_all().to_pylist()
+    ]
 
 
 def detected() -> list[tuple[Any, ...]]:
@@ -83,6 +87,54 @@ def test_the_content_decides_the_format_and_the_name_does_not(
     assert landed() == [GOOD_ROW]
 
 
+REGISTER = """
+    [[registers]]
+    name = "register"
+    entity = "firm_register"
+    files = "register/*"
+    [registers.columns]
+    "编号" = "text"
+    "经营范围" = "text"
+"""
+
+
+@pytest.mark.parametrize(("delimiter", "named"), [(",", "comma"), ("\t", "tab"), (";", "semicolon")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: str, named: str, encoding: str) -> None:
+    project.declare(FIRMS + REGISTER)
+    text = io.StringIO()
+    scopes = ["研发; 销售, 服务", '"人工智能"\n应用', ""] * 100
+    rows = [("编号", "经营范围"), *((f"{number:03}", scope) for number, scope in enumerate(scopes))]
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    project.deliver("register/a.csv", text.getvalue().encode(encoding))
+    assert detected() == [("register/a.csv", "csv", None, encoding, named)]
+    (folder,) = project.store_folders()
+    assert {path.name for path in folder.iterdir()} == {"rows.parquet", "delivery.json"}
+    stored = pq.read_table(folder / "rows.parquet").to_pylist()
+    assert [(row["编号"], row["经营范围"] or "") for row in stored] == rows[1:]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (gzip.compress(b"x"), "a register is not read from an archive or a workbook"),
+        (workbook(), "a register is not read from an archive or a workbook"),
+        ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
+        ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
+    ],
+    ids=["empty", "gzip", "workbook", "encoding", "columns"],
+)
+def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(
+    project: Project, content: bytes, message: str
+) -> None:
+    project.declare(FIRMS + REGISTER)
+    project.deliver("register/a.csv", content)
+    assert fault().startswith("register/a.csv")
+    assert message in fault()
+    assert [*(project.root / "landing").glob("*")] == []
+
+
 @pytest.mark.parametrize(
     ("version", "codec", "encoding"),
     [(114, "gb18030", "gb18030"), (117, "gb18030", "gb18030"), (114, "latin-1", "latin-1"), (118, "", "utf-8")],
@@ -105,7 +157,7 @@ def test_stata_files_of_each_age_are_recognised(project: Project, version: int, 
     frame = pd.DataFrame({"code": [7], "name": [name.encode(codec).decode("latin-1") if codec else name]})
     frame.to_stata(project.deliver("stock/a.csv", b""), write_index=False, version=version)
     assert [row[1:4] for row in detected()] == [("dta", None, encoding)]
-    (row,) = landing.rows("firms", landing.deliveries()).to_pylist()
+    (row,) = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert (row["code"], row["name"]) == (7, name)
 
 
@@ -153,16 +205,16 @@ def test_a_header_merged_over_columns_is_joined_where_the_declaration_asks_for_i
         book["s"].merge_cells(merged)
     book.save(path)
     deliveries = landing.deliveries()
-    (row,) = landing.rows("firms", deliveries).to_pylist()
+    (row,) = landing.rows("firms", deliveries).read_all().to_pylist()
     assert (row["城市代码"], row["年份"], row["企业/数量"], row["企业/产值"], row["row_number"]) == (*GOOD, 4)
-    (aside,) = landing.rejected_rows(deliveries).to_pylist()
+    (aside,) = landing.rejected_rows(deliveries).read_all().to_pylist()
     assert (aside["row_number"], aside["value"]) == (1, "标题||||")
 
 
 def test_a_csv_may_have_two_header_rows_too(project: Project) -> None:
     project.declare(MERGED)
     project.deliver("firms/a.csv", csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", "")))
-    (row,) = landing.rows("firms", landing.deliveries()).to_pylist()
+    (row,) = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert (row["企业/数量"], row["企业/产值"], row["row_number"]) == (12, 3.5, 3)
 
 
@@ -267,19 +319,54 @@ def bomb(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["gzip", "workbook", "zip", "zip that lies"])
 def test_a_bomb_is_refused_without_being_unpacked(project: Project, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    check = containers._check_expansion
+    check = containers.check_expansion
 
     def checked(size: int, compressed_size: int, what: str) -> None:
         held.append(size)
         check(size, compressed_size, what)
 
     project.deliver("firms/a", bomb(kind))
-    monkeypatch.setattr(containers, "_check_expansion", checked)
+    monkeypatch.setattr(containers, "check_expansion", checked)
     message = fault()
     assert message.startswith("firms/a")
     assert "above the limits of 1,073,741,824 bytes and 200 times. If that is right, deliver it unpacked." in message
     if kind in ("gzip", "zip that lies"):  # the others are refused for what they declare
         assert max(held) <= containers.RATIO_FLOOR + containers.CHUNK
+
+
+def parquet_bomb(kind: str) -> bytes:
+    if kind == "a long text in all rows":
+        first = pa.repeat(pa.scalar(0, pa.int32()), 10_000)
+        repeated = pa.DictionaryArray.from_arrays(first, ["0" * 100_000])
+    else:
+        repeated = pa.repeat(pa.scalar(0, pa.int32()), 4_000_000)
+    content = io.BytesIO()
+    pq.write_table(pa.table(dict.fromkeys(HEADER, repeated)), content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["a long text in all rows", "rows without end"])
+def test_a_parquet_bomb_is_refused_without_being_decoded(
+    project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = parquet_bomb(kind)
+    assert len(content) < 100_000
+    project.deliver("firms/a", content)
+    decoded: list[object] = []
+    monkeypatch.setattr(formats, "_as_text", decoded.append)
+    message = fault()
+    assert message.startswith(f"firms/a: the Parquet file expands from {len(content):,} to ")
+    assert message.endswith("If that is right, deliver it as CSV.")
+    assert decoded == []
+
+
+def test_a_parquet_file_with_lists_in_its_cells_is_refused(project: Project) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.table({name: [[1]] for name in HEADER}), content)
+    project.deliver("firms/a", content.getvalue())
+    assert fault() == (
+        "firms/a, column 城市代码: its values are of type list<element: int64>. Ask for one value in a cell."
+    )
 
 
 def test_a_member_larger_than_declared_is_refused_even_where_it_is_small(project: Project) -> None:
@@ -321,7 +408,7 @@ def test_a_formula_is_kept_as_text_and_is_never_a_number(project: Project, text:
     project.deliver("firms/a.csv", csv_text((text, 2020, 1, 1), ("110000", 2020, 1, text)))
     deliveries = landing.deliveries()
     assert [row["城市代码"] for row in landed()] == [text]
-    (aside,) = landing.rejected_rows(deliveries).to_pylist()
+    (aside,) = landing.rejected_rows(deliveries).read_all().to_pylist()
     reason = "not a number (a formula)" if text[0] in "=@" else "not a number"
     assert (aside["row_number"], aside["column_name"], aside["value"], aside["reason"]) == (3, "产值", text, reason)
 

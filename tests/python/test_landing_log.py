@@ -24,7 +24,7 @@ def validity(as_of: int | None = None) -> Valid:
     """Return code, year, count, from and until of each row."""
     return sorted(
         (row["城市代码"], row["年份"], row["企业数"], row["valid_from_delivery"], row["valid_until_delivery"])
-        for row in landing.rows("firms", landing.deliveries(as_of)).to_pylist()
+        for row in landing.rows("firms", landing.deliveries(as_of)).read_all().to_pylist()
     )
 
 
@@ -129,7 +129,7 @@ def test_the_same_bytes_land_once_and_stay_as_long_as_any_copy_does(project: Pro
     assert recorded("file_path", "copy_of_delivery") == [("firms/b.csv", None), ("firms/a.csv", 1)]
     assert len(project.store_folders()) == 1
     assert validity() == [("a", 2020, 1, 1, None)]
-    assert landing.rejected_rows(landing.deliveries())["delivery_number"].to_pylist() == [1]
+    assert landing.rejected_rows(landing.deliveries()).read_all()["delivery_number"].to_pylist() == [1]
     first.unlink()
     assert validity() == [("a", 2020, 1, 1, None)]
     (project.root / "extracts/firms/a.csv").unlink()
@@ -201,10 +201,57 @@ def test_rows_of_files_that_are_gone_keep_the_columns_they_landed_with(project: 
     project.deliver("firms/a.csv", firms(("a", 2020, 100)).replace("产值", "产值,备注").replace(",1\n", ",1,x\n"))
     with pytest.raises(landing.LandingError, match="Run the build once without as_of_delivery"):
         landing.deliveries(as_of=2)
-    rows = landing.rows("firms", landing.deliveries()).to_pylist()
+    rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert [(row["企业数"], row["备注"]) for row in rows] == [(1, None), (10, None), (100, "x")]
     assert recorded("is_of_earlier_declaration") == [(True,), (True,), (False,)]
     assert current(as_of=1) == [("a", 2020, 1)]
+
+
+def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) -> None:
+    project.declare(BY_YEAR.replace('"年份" = "integer"', '"年份" = "text"'))
+    project.deliver("firms/a.csv", firms(("a", 2020, 1)))
+    landing.deliveries()
+    project.declare(BY_YEAR)
+    project.deliver("firms/b.csv", firms(("a", 2020, 10)))
+    landing.deliveries()
+    (project.root / "extracts/firms/a.csv").unlink()
+    landing.deliveries()
+    project.declare(BY_YEAR.replace('"企业数" = "integer"', '"企业数" = "number"'))
+    project.deliver("firms/c.csv", firms(("a", 2020, 100)))
+    assert [row[2:] for row in validity()] == [(1, 1, 2), (10, 2, 4), (100, 4, None)]
+
+
+REGISTER = """
+    [[registers]]
+    name = "register"
+    entity = "firm_register"
+    files = "register/*"
+    optional = ["注销日期"]
+    [registers.columns]
+    "编号" = "text"
+    "成立日期" = "date"
+    "注销日期" = "date"
+"""
+
+
+def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: Project) -> None:
+    project.declare(FIRMS + REGISTER)
+    path = project.deliver("register/a.csv", "编号,成立日期\n1,2020-01-01\n")
+    other = project.deliver("register/b.csv", "编号,成立日期\n1,2020-01-01\n2,2020-01-01\n")
+    landing.deliveries()
+    columns = ("delivery_number", "file_path", "record_count", "valid_until_delivery", "copy_of_delivery")
+    # the same id in two files is no correction
+    assert recorded(*columns) == [(1, "register/a.csv", 1, None, None), (2, "register/b.csv", 2, None, None)]
+    at_first = landing.deliveries()
+    path.write_text("编号,成立日期\n1,2020-01-02\n", encoding="utf-8")
+    other.rename(other.with_name("c.csv"))
+    assert recorded(*columns) == [
+        (1, "register/a.csv", 1, 4, None),
+        (2, "register/b.csv", 2, None, None),
+        (3, "register/c.csv", 2, None, 2),
+        (4, "register/a.csv", 1, None, None),
+    ]
+    assert landing.deliveries(as_of=2) == at_first
 
 
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:

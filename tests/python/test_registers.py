@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from tests.python.conftest import PROJECT, Build
@@ -192,23 +193,52 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build, regis
 
 
 def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_build: Build, tmp_path: Path) -> None:
-    """Only the new file is read for cells and tags; one that was taken away is forgotten."""
+    """Only the new file is read for cells and tags; one that was replaced or taken away counts only in the past."""
     growing = Path(shutil.copytree(registers, tmp_path / "registers"))
     last = growing / "patent_register/专利登记_2021.parquet"
-    middle = growing / "patent_register/专利登记_2015.parquet"
-    for path in (last, middle):
-        path.rename(tmp_path / path.name)
+    corrected = growing / "patent_register/专利登记_2015.parquet"
+    again = growing / "patent_register/专利登记_again.parquet"
+    last.rename(tmp_path / last.name)
+    rows = pq.read_table(corrected)
+    pq.write_table(rows.slice(0, 100), corrected)
+    pq.write_table(rows, again)
     options = ("--exclude", "resource_type:test", "resource_type:unit_test")
-    shutil.copy(tmp_path / middle.name, growing / "patent_register/专利登记_again.parquet")
-    counted(growing, tmp_path, *options)
-    (growing / "patent_register/专利登记_again.parquet").unlink()
-    for path in (last, middle):
-        (tmp_path / path.name).rename(path)
+    first = counted(growing, tmp_path, *options)
+    landed = "select file_path, count(*) from raw.raw_patent_register join intermediate.int_register_files as files"
+    landed += " using (file_number) where files.entity = 'patent_register' group by all order by all"
+    at_first, first_count = first.rows(landed), first.value("select max(delivery_number) from raw.deliveries")
+    shutil.copy(registers / "patent_register" / corrected.name, corrected)
+    again.unlink()
+    (tmp_path / last.name).rename(last)
 
     grown = counted(growing, tmp_path, *options)
 
-    for table in ("intermediate.int_series_conformed", "marts.fct_row_accounting", "marts.fct_ai_tags"):
-        assert grown.rows(f"from {table} order by all") == register_build.rows(f"from {table} order by all"), table
+    gone = grown.rows(
+        "select file_path, disposition, row_count from marts.fct_row_accounting "
+        "where disposition in ('superseded', 'withdrawn') order by all"
+    )
+    assert gone == [
+        (f"patent_register/{corrected.name}", "superseded", 100),
+        (f"patent_register/{again.name}", "withdrawn", rows.num_rows),
+    ]
+    for table in (
+        "select * from intermediate.int_series_conformed",
+        "select * exclude (delivery_number) from marts.fct_row_accounting "
+        "where disposition not in ('superseded', 'withdrawn')",
+        "select * from marts.fct_ai_tags",
+    ):
+        assert grown.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
+
+    past = Build(growing, tmp_path / "past.duckdb", tmp_path)
+    past.dbt(
+        "run",
+        "--select",
+        "raw_deliveries raw_patent_register int_register_files",
+        "--vars",
+        f"{{as_of_delivery: {first_count}}}",
+    )
+    assert past.exit_code == 0, past.output
+    assert past.rows(landed) == at_first
 
 
 def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, tmp_path: Path) -> None:
@@ -227,7 +257,7 @@ def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_buil
             "统一社会信用代码,城市代码\n1,440300\n".encode(),
             "columns missing: 行业代码, 成立日期",
         ),
-        ("firm_register/a.csv", "统一社会信用代码\n某".encode("gb18030"), "not a CSV file in UTF-8"),
+        ("firm_register/a.csv", b"\xff\xfe\xfd", "unreadable encoding: tried utf-8 (fails at byte 0)"),
     ],
 )
 def test_a_register_that_cannot_be_read_stops_the_build(

@@ -7,15 +7,18 @@ read back whatever the log holds, with the deliveries from which and until which
 import datetime
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, log, records, registers, store, validity
+from ai_manufacturing.landing import containers, declarations, formats, log, records, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
@@ -45,6 +48,7 @@ DELIVERIES_SCHEMA = pa.schema(
         ("landed_row_count", pa.int64()),
         ("rejected_row_count", pa.int64()),
         ("columns_not_read", pa.string()),
+        ("hint", pa.string()),
         ("copy_of_delivery", pa.int64()),
         ("valid_until_delivery", pa.int64()),
         ("superseded_periods", pa.list_(SPAN)),
@@ -86,14 +90,15 @@ def deliveries(as_of: int | None = None) -> pa.Table:
         With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
         log. Or if the log does not reach `as_of`.
     """
-    sources = _sources()
+    sources = [*_sources(), *registers.declared()]
     described = extract_set(settings.extracts_dir())
+    folder = settings.landing_dir()
     others: list[dict[str, Any]] = []
     if as_of is None:
-        present, others = _land_folder(sources)
-        events = log.record(settings.landing_dir(), described.name, present)
+        present, others = _land_folder(sources, folder)
+        events = log.record(folder, described.name, present)
     else:
-        events = log.read(settings.landing_dir(), described.name)
+        events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
             raise LandingError(
                 [f"as_of_delivery {as_of}: {described.name} has the deliveries 1 to {len(events)}. Give one of them."]
@@ -101,8 +106,11 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     in_folder_now = {delivery.number for delivery in log.State(events).at_path.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
-    found = [_recorded(delivery, declared, delivery.number in in_folder_now) for delivery in state.deliveries.values()]
-    _add_validity(found, declared)
+    found = [
+        _recorded(delivery, declared, delivery.number in in_folder_now, folder)
+        for delivery in state.deliveries.values()
+    ]
+    _add_validity(found, declared, folder)
     # one invented file makes the whole set invented
     synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
     named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
@@ -111,8 +119,8 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     )
 
 
-def rows(entity: str, deliveries: pa.Table) -> pa.Table:
-    """Return the landed rows of an entity, valid or not.
+def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
+    """Read the landed rows of an entity, valid or not, file by file.
 
     Parameters
     ----------
@@ -123,7 +131,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.Table:
 
     Returns
     -------
-    pa.Table
+    pa.RecordBatchReader
         ORIGIN_SCHEMA, VALIDITY, sheet_name, row_number, then all columns that any declaration gives the entity,
         whether delivered or not. One row per landed record, by file, delivery, sheet and row; none if nothing was
         delivered. Further copies of a delivery have no rows of their own.
@@ -131,7 +139,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.Table:
     Raises
     ------
     LandingError
-        If no declaration names the entity, or the deliveries were landed under other declarations.
+        If no declaration names the entity, and from the reader, if a delivery is missing from the store or was landed
+        under another declaration.
     """
     sources = _sources()
     columns = declarations.entity_columns(sources, entity)
@@ -148,26 +157,12 @@ def rows(entity: str, deliveries: pa.Table) -> pa.Table:
         ]
     )
     declared = {(source.provider, source.name): source for source in sources}
-    tables = []
-    for delivery in _landed(deliveries):
-        if delivery["entity"] != entity:
-            continue
-        table = store.read_rows(settings.landing_dir(), delivery["store_key"], "rows")
-        source = declared.get((delivery["provider"], delivery["source_name"]))
-        is_as_declared = source is not None and [*source.columns] == table.column_names[2:]
-        if not is_as_declared and not delivery["is_of_earlier_declaration"]:
-            raise LandingError(
-                [
-                    f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
-                    f"{delivery['source_name']}. Run the build again from raw_deliveries."
-                ]
-            )
-        tables.append(_with_origin(table, delivery, schema, _validity(table, delivery, source)))
-    return pa.concat_tables([schema.empty_table(), *tables])
+    of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
+    return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
 
 
-def rejected_rows(deliveries: pa.Table) -> pa.Table:
-    """Return the records that were set aside.
+def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
+    """Read the records that were set aside, file by file.
 
     Parameters
     ----------
@@ -176,17 +171,19 @@ def rejected_rows(deliveries: pa.Table) -> pa.Table:
 
     Returns
     -------
-    pa.Table
+    pa.RecordBatchReader
         ORIGIN_SCHEMA, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
         row), the value as delivered and the reason. One row per rejected record.
     """
     schema = pa.schema([*ORIGIN_SCHEMA, *records.REJECTED_SCHEMA])
-    tables = [
-        _with_origin(store.read_rows(settings.landing_dir(), delivery["store_key"], "rejected"), delivery, schema, {})
+    folder = settings.landing_dir()
+    batches = (
+        _with_origin(batch, delivery, schema, {})
         for delivery in _landed(deliveries)
         if delivery["rejected_row_count"]
-    ]
-    return pa.concat_tables([schema.empty_table(), *tables])
+        for batch in store.read_rows(folder, delivery["store_key"], "rejected")
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _sources() -> list[Source]:
@@ -197,26 +194,27 @@ def _by_path(record: dict[str, Any]) -> tuple[str, int]:
     return record["file_path"], record["delivery_number"] or 0
 
 
-def _land_folder(sources: list[Source]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Land what is new; return the files whose deliveries the log keeps, and the others: registers and undeclared."""
-    files, faults = delivered_files(settings.extracts_dir(), [*sources, *registers.declared()])
+def _land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Land what is new; return the files whose deliveries the log keeps, and those that nobody declared."""
+    files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     with ThreadPoolExecutor(THREADS) as threads:
-        for outcome in threads.map(_land, files):
+        for outcome in threads.map(_land, files, repeat(folder)):
             if isinstance(outcome, str):
                 faults.append(outcome)
             else:
-                (declared if "file_name_values" in outcome else others).append(outcome)
+                (declared if "provider" in outcome else others).append(outcome)
     if faults:
         raise LandingError(sorted(faults))
     return declared, others
 
 
-def _land(file: DeliveredFile) -> dict[str, Any] | str:
+def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
     """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
     if isinstance(file.source, registers.Register):
-        return registers.land(file, file.source)
+        landed = registers.land(file, file.source, folder)
+        return landed if isinstance(landed, str) else landed | _facts(file, file.source)
     try:
         content = file.read()
     except FileFault as fault:
@@ -224,23 +222,33 @@ def _land(file: DeliveredFile) -> dict[str, Any] | str:
     except OSError as error:
         return f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or deliver it again."
     try:
-        return _land_content(file, content)
+        return _land_content(file, content, folder)
     except FileFault as fault:
-        return fault.line(file.file_path)
+        return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
     except OSError as error:
-        return f"{file.file_path}: cannot be stored in {settings.landing_dir()} ({error.strerror}). Make room there."
+        return f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
 
 
-def _land_content(file: DeliveredFile, content: bytes) -> dict[str, Any]:
+def _contradiction(file_path: str, content: bytes) -> list[str]:
+    """Return the hint, if there is one, that a name gives about a file which cannot be read."""
+    try:
+        hint = formats.contradiction(file_path, formats.detect(content)) if content else None
+    except FileFault:
+        return []
+    # what a gzip file holds is not known before it is unpacked
+    return [hint] if hint and not containers.is_gzip(content) else []
+
+
+def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str, Any]:
     delivery_id = hashlib.sha256(content).hexdigest()
     delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": len(content)}
     source = file.source
     if source is None:
         counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
         nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-        return delivered | counts | nothing | {"synthetic": False}
+        return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
     store_key = store.key(delivery_id, source, file.file_name_values)
-    if not store.holds(settings.landing_dir(), store_key):
+    if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_columns)
         landed = records.land(sheets, source, file.file_name_values)
         record = {
@@ -254,25 +262,31 @@ def _land_content(file: DeliveredFile, content: bytes) -> dict[str, Any]:
             "columns_not_read": ", ".join(landed.columns_not_read) or None,
             "synthetic": landed.synthetic,
         }
-        store.write(settings.landing_dir(), store_key, landed, record)
-    return delivered | {
+        store.write(folder, store_key, landed, record)
+    return delivered | {"store_key": store_key} | _facts(file, source)
+
+
+def _facts(file: DeliveredFile, source: Source) -> dict[str, Any]:
+    """Return what the log keeps of a file beside its bytes."""
+    return {
         "provider": source.provider,
         "source_name": source.name,
         "entity": source.entity,
         "file_name_values": file.file_name_values,
-        "store_key": store_key,
         # facts for people; nothing is decided by them
         "modified_at": file.modified_at.isoformat(),
         "landed_at": datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat(),
     }
 
 
-def _recorded(delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool) -> dict[str, Any]:
+def _recorded(
+    delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
+) -> dict[str, Any]:
     """Return a delivery of the log with what the store holds of it, under today's declaration where it can."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
     key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else None
-    is_earlier = key is None or not store.holds(settings.landing_dir(), key)
+    is_earlier = key is None or not store.holds(folder, key)
     if is_earlier and is_in_folder and source:
         raise LandingError(
             [
@@ -281,10 +295,12 @@ def _recorded(delivery: Delivery, declared: dict[tuple[str, str], Source], is_in
             ]
         )
     store_key = event["store_key"] if is_earlier else key
+    record = store.read_record(folder, store_key)
     return (
         event
-        | store.read_record(settings.landing_dir(), store_key)
+        | record
         | {
+            "hint": formats.contradiction(event["file_path"], record["file_format"]),
             "delivery_number": delivery.number,
             "copy_of_delivery": delivery.copy_of,
             "valid_until_delivery": delivery.withdrawn_by,
@@ -297,7 +313,7 @@ def _recorded(delivery: Delivery, declared: dict[tuple[str, str], Source], is_in
     )
 
 
-def _add_validity(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source]) -> None:
+def _add_validity(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path) -> None:
     """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
     by_source = defaultdict(list)
     for delivery in found:
@@ -305,37 +321,57 @@ def _add_validity(found: list[dict[str, Any]], declared: dict[tuple[str, str], S
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
     for name, of_source in by_source.items():
         source = declared.get(name)
-        if source is None or len(of_source) < 2:
+        # a register has no key: it is replaced at its path, and not by what it says
+        if source is None or not source.key or len(of_source) < 2:
             continue
-        with ThreadPoolExecutor(THREADS) as threads:
-            read = zip(of_source, threads.map(_keys, of_source, repeat(source)), strict=True)
-            keys = {delivery["delivery_number"]: table for delivery, table in read if table is not None}
-        ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
-        spans = validity.superseded(source, keys, ends)
+        rows, earlier = {}, False
         for delivery in of_source:
-            of_delivery = spans.get(delivery["delivery_number"], [])
+            path = store.rows_path(folder, delivery["store_key"])
+            if delivery["is_of_earlier_declaration"]:
+                # it may have had other columns
+                if not {*source.key} <= {*pq.read_schema(path).names}:
+                    continue
+                earlier = True
+            rows[delivery["delivery_number"]] = path
+        ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
+        superseded = validity.superseded(source, rows, ends, folder, of_one_type=not earlier)
+        for delivery in of_source:
+            found = superseded.get(delivery["delivery_number"])
+            if found is None:
+                continue
             delivery["superseded_periods"] = [
                 {
-                    "period": None if span.period is None else str(span.period),
+                    "period": span.period,
                     "valid_from_delivery": span.valid_from,
                     "valid_until_delivery": span.valid_until,
                 }
-                for span in of_delivery
+                for span in found.spans
             ]
-            untils = [span.valid_until for span in of_delivery]
-            if not untils or None in untils:
-                continue
-            if len(untils) == validity.period_count(source, keys[delivery["delivery_number"]]):
+            untils = [span.valid_until for span in found.spans]
+            if found.is_whole and None not in untils:
                 delivery["valid_until_delivery"] = max(untils)
 
 
-def _keys(delivery: dict[str, Any], source: Source) -> pa.Table | None:
-    """Return the key columns of a delivery's rows, None if an earlier declaration had others."""
-    table = store.read_rows(settings.landing_dir(), delivery["store_key"], "rows", [*source.key])
-    return table if {*source.key} == {*table.column_names} else None
+def _batches(
+    deliveries: Iterable[dict[str, Any]], declared: dict[tuple[str, str], Source], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of deliveries with their origin and validity."""
+    folder = settings.landing_dir()
+    for delivery in deliveries:
+        source = declared.get((delivery["provider"], delivery["source_name"]))
+        for batch in store.read_rows(folder, delivery["store_key"], "rows"):
+            is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
+            if not is_as_declared and not delivery["is_of_earlier_declaration"]:
+                raise LandingError(
+                    [
+                        f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
+                        f"{delivery['source_name']}. Run the build again from raw_deliveries."
+                    ]
+                )
+            yield _with_origin(batch, delivery, schema, _validity(batch, delivery, source))
 
 
-def _validity(table: pa.Table, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
+def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
     """Return from which delivery on, and until which one, each row is valid."""
     spans = delivery["superseded_periods"]
     usual = {
@@ -346,10 +382,10 @@ def _validity(table: pa.Table, delivery: dict[str, Any], source: Source | None) 
         usual = spans[0] if spans else usual
         spans = []
     if not spans:
-        return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), table.num_rows) for name in VALIDITY}
+        return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY}
     periods = pa.array([span["period"] for span in spans], pa.string())
     # the last position is that of the periods which nobody replaced
-    at = pc.fill_null(pc.index_in(pc.cast(table[source.period], pa.string()), periods), len(spans))
+    at = pc.fill_null(pc.index_in(pc.cast(batch[source.period], pa.string()), periods), len(spans))
     return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
 
 
@@ -359,10 +395,12 @@ def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
     return sorted(landed, key=_by_path)
 
 
-def _with_origin(table: pa.Table, delivery: dict[str, Any], schema: pa.Schema, more: dict[str, pa.Array]) -> pa.Table:
+def _with_origin(
+    batch: pa.RecordBatch, delivery: dict[str, Any], schema: pa.Schema, more: dict[str, pa.Array]
+) -> pa.RecordBatch:
     origin = {
-        field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), table.num_rows) for field in ORIGIN_SCHEMA
+        field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), batch.num_rows) for field in ORIGIN_SCHEMA
     }
-    columns = origin | more | dict(zip(table.column_names, table.columns, strict=True))
-    nothing = {field.name: pa.nulls(table.num_rows, field.type) for field in schema if field.name not in columns}
-    return pa.table([(columns | nothing)[field.name] for field in schema], schema=schema)
+    columns = origin | more | dict(zip(batch.schema.names, batch.columns, strict=True))
+    nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema if field.name not in columns}
+    return pa.RecordBatch.from_arrays([(columns | nothing)[field.name] for field in schema], schema=schema)

@@ -96,7 +96,7 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
         if info.flag_bits & 1:
             raise FileFault(f'the member "{name}" is encrypted. Ask the provider for it without a password.')
         found[name] = info
-    _check_expansion(sum(info.file_size for info in found.values()), archive.size, "the archive")
+    check_expansion(sum(info.file_size for info in found.values()), archive.size, "the archive")
     return found
 
 
@@ -117,9 +117,18 @@ def read_member(archive: Archive, info: zipfile.ZipInfo) -> bytes:
 
 def check_workbook(book: zipfile.ZipFile, size: int) -> None:
     """Raise a fault if the parts of a workbook expand beyond the limits, and zipfile's errors if they are damaged."""
-    _check_expansion(sum(info.file_size for info in book.infolist()), size, "the workbook")
+    check_expansion(sum(info.file_size for info in book.infolist()), size, "the workbook")
     for info in book.infolist():
         _expand(Archive(book, size), info, "the workbook")
+
+
+def check_expansion(size: int, compressed_size: int, what: str, instead: str = "unpacked") -> None:
+    """Raise a fault if what was compressed expands beyond the limits, with the way to deliver it instead."""
+    if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
+        raise FileFault(
+            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits of "
+            f"{EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it {instead}."
+        )
 
 
 def _expand(archive: Archive, info: zipfile.ZipInfo, what: str) -> bytes:
@@ -167,13 +176,5 @@ def _read_bounded(stream: io.BufferedIOBase, compressed_size: int, what: str) ->
     held = io.BytesIO()
     while chunk := stream.read(CHUNK):
         held.write(chunk)
-        _check_expansion(held.tell(), compressed_size, what)
+        check_expansion(held.tell(), compressed_size, what)
     return held.getvalue()
-
-
-def _check_expansion(size: int, compressed_size: int, what: str) -> None:
-    if size > EXPANDED_LIMIT or (size > RATIO_FLOOR and size > RATIO_LIMIT * compressed_size):
-        raise FileFault(
-            f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits of "
-            f"{EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it unpacked."
-        )

@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ class Source:
     key: tuple[str, ...]
     columns: dict[str, str]
     period: str | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that the declaration says, in its order."""
+        return asdict(self)
 
     @property
     def file_name_columns(self) -> list[str]:

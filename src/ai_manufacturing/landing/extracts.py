@@ -1,8 +1,10 @@
 """The extracts folder: which files were delivered, and which declaration each one answers to."""
 
 import datetime
+import difflib
 import fnmatch
 import re
+import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +28,14 @@ class ExtractSet:
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file, or a member of an archive, and its declaration, None where nobody declared it."""
+    """A file, or a member of an archive, and its declaration; None where nobody declared it, and a hint why."""
 
     path: Path
     file_path: str
     source: Source | None = None
     file_name_values: dict[str, str] = field(default_factory=dict)
     member: tuple[Archive, zipfile.ZipInfo] | None = None
+    hint: str | None = None
 
     @property
     def modified_at(self) -> datetime.datetime:
@@ -126,10 +129,12 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
         except OSError as error:
             faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
     if not faults and not any(file.source for file in files):
+        hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
             [
                 f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
-                "Set EXTRACTS_DIR to the folder of the deliveries, or declare them."
+                "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
+                *hints,
             ]
         )
     return sorted(files, key=lambda file: file.file_path), faults
@@ -147,14 +152,19 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     if archive is None:
         # a gzip file may be declared by what it holds
         names = [file_path, file_path.removesuffix(".gz")] if file_path.endswith(".gz") else [file_path]
-        return [DeliveredFile(path, file_path, *_declaration(names, sources))]
+        source, values = _declaration(names, sources)
+        return [DeliveredFile(path, file_path, source, values, hint=None if source else _hint(file_path, sources))]
     found: list[DeliveredFile] = []
     for name, info in containers.members(archive).items():
         if not _is_no_delivery(name):
             # and a member as if it lay where the archive lies
-            declared = _declaration([f"{file_path}/{name}", (Path(file_path).parent / name).as_posix()], sources)
-            found.append(DeliveredFile(path, f"{file_path}/{name}", *declared, (archive, info)))
-    return found if any(file.source for file in found) else [DeliveredFile(path, file_path)]
+            beside = (Path(file_path).parent / name).as_posix()
+            source, values = _declaration([f"{file_path}/{name}", beside], sources)
+            hint = None if source else _hint(beside, sources)
+            found.append(DeliveredFile(path, f"{file_path}/{name}", source, values, (archive, info), hint))
+    if any(file.source for file in found):
+        return found
+    return [DeliveredFile(path, file_path, hint=_hint(file_path, sources))]
 
 
 def _declaration(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:
@@ -174,6 +184,32 @@ def _declaration(names: list[str], sources: list[Source]) -> tuple[Source | None
     raise FileFault(
         f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
         "Rename the file, or correct the declaration."
+    )
+
+
+def _hint(file_path: str, sources: list[Source]) -> str | None:
+    """Return the declaration that a file nearly answers to: by its name in any folder or ending, or by its folder."""
+
+    def parts(path: str) -> tuple[str, str]:
+        folder, _, name = unicodedata.normalize("NFKC", path).casefold().rpartition("/")
+        return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
+
+    folder, stem = parts(file_path)
+    near = [
+        (
+            fnmatch.fnmatchcase(stem, pattern) and pattern != "*",
+            difflib.SequenceMatcher(None, stem, pattern).ratio(),
+            at,
+        )
+        for at, (of_pattern, pattern) in enumerate(parts(source.files) for source in sources)
+        if of_pattern == folder or (fnmatch.fnmatchcase(stem, pattern) and pattern != "*")
+    ]
+    if not near:
+        return None
+    source = sources[max(near)[-1]]
+    return (
+        f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
+        "Rename the file, or correct `files`."
     )
 
 

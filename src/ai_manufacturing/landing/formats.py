@@ -3,6 +3,7 @@
 Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
 """
 
+import codecs
 import csv
 import datetime
 import io
@@ -11,12 +12,13 @@ import posixpath
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -42,6 +44,17 @@ NOT_READ = {
 }
 # before version 14, Stata wrote text in the encoding of the machine, and does not say which
 STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
+# What names end in, and the format that this promises.
+ENDINGS = {
+    "csv": "csv",
+    "tsv": "csv",
+    "txt": "csv",
+    "xlsx": "xlsx",
+    "xlsm": "xlsx",
+    "xls": "xls",
+    "dta": "dta",
+    "parquet": "parquet",
+}
 HEADER_ROWS = 20
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -113,7 +126,7 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
         content = containers.ungzip(content)
     if not content:
         raise FileFault(f"the file is empty. {AGAIN}")
-    file_format = _format(content)
+    file_format = detect(content)
     try:
         if file_format == "csv":
             encoding, delimiter, sheet = _read_csv(content, wanted)
@@ -128,7 +141,22 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
         raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
 
 
-def _format(content: bytes) -> str:
+def contradiction(file_path: str, file_format: str) -> str | None:
+    """Return a sentence where a file's name promises another format than its content has."""
+    promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
+    if promised == file_format:
+        return None
+    return f"The name promises {promised.upper()}, the content is read as {file_format.upper()}."
+
+
+def detect(content: bytes) -> str:
+    """Return the format that a file begins as, CSV where it begins as no other.
+
+    Raises
+    ------
+    FileFault
+        If it is a format that is not read.
+    """
     for what, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
@@ -182,9 +210,8 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     encoding, text = _decode(content)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
-    tops = {mark: _top(text, mark) for mark in DELIMITERS}
-    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    delimiter = max(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])))
+    headers = _headers(text, wanted, HEADER_ROWS)
+    delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, header_row, table, numbers)
@@ -209,33 +236,83 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
 
 
 def _decode(content: bytes) -> tuple[str, str]:
-    """Return the encoding and the text, tried strictly: UTF-8, GB18030, then UTF-16 if the file marks it."""
-    utf_8 = "utf-8-sig" if content.startswith(b"\xef\xbb\xbf") else "utf-8"
-    utf_16 = ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else []
-    stops: dict[str, int] = {}
+    """Return the encoding and the text."""
+    encoding = encoding_of(io.BytesIO(content))
+    return encoding, content.decode(encoding)
+
+
+def encoding_of(stream: BinaryIO) -> str:
+    """Return the encoding of a text: UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
+
+    Raises
+    ------
+    FileFault
+        If it is none of them.
+    """
+    head = stream.read(3)
+    utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
+    utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
+    stops: dict[str, _Undecodable] = {}
     for encoding in [utf_8, "gb18030", *utf_16]:
         try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            stops[encoding] = error.start
-            continue
-        if "\0" in text:
-            stops[encoding] = len(text[: text.index("\0")].encode(encoding))
-            continue
-        return encoding, text
-    tried = ", ".join(f"{encoding} (fails at byte {stop})" for encoding, stop in stops.items())
+            for _ in decoded(stream, encoding):
+                pass
+        except _Undecodable as stop:
+            stops[encoding] = stop
+        else:
+            return encoding
+    tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
     raise FileFault(
         f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}. "
         "Save it as UTF-8, or ask the provider for it.",
-        row=content.count(b"\n", 0, max(stops.values())) + 1,
+        row=max(stops.values(), key=lambda stop: stop.byte).row,
     )
 
 
-def _top(text: str, delimiter: str) -> list[list[str]]:
+class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
+    """Where a text ceases to be one in the encoding that was tried."""
+
+    def __init__(self, byte: int, row: int) -> None:
+        super().__init__(byte, row)
+        self.byte, self.row = byte, row
+
+
+def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """Yield the text of a file from its beginning, a megabyte at a time."""
+    stream.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    start, row, chunk = 0, 1, b"-"
+    while chunk:
+        pending = decoder.getstate()[0]
+        chunk = stream.read(2**20)
+        try:
+            text, stop = decoder.decode(chunk, final=not chunk), None
+        except UnicodeDecodeError as error:
+            text, stop = "", error.start - len(pending)
+        if "\0" in text:
+            stop = len(text[: text.index("\0")].encode(encoding)) - len(pending)
+        if stop is not None:
+            raise _Undecodable(start + stop, row + chunk.count(b"\n", 0, max(stop, 0)))
+        start, row = start + len(chunk), row + chunk.count(b"\n")
+        yield text
+
+
+def delimiter_of(text: str, wanted: list[str]) -> str:
+    """Return the delimiter with which the first row names the most of the wanted columns."""
+    return next(iter(_headers(text, wanted, 1)))
+
+
+def _headers(text: str, wanted: list[str], rows: int) -> dict[str, _Header]:
+    """Return the header as each delimiter gives it, the likeliest first."""
     # the first megabyte holds the header; the rest is for the vectorised parser
-    return list(
-        itertools.islice(csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter), HEADER_ROWS)
-    )
+    top = text[:1_000_000]
+    tops = {
+        mark: list(itertools.islice(csv.reader(io.StringIO(top, newline=""), delimiter=mark), rows))
+        for mark in DELIMITERS
+    }
+    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
+    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])), reverse=True)
+    return {mark: headers[mark] for mark in likeliest}
 
 
 def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
@@ -377,7 +454,7 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
         if not STATA_IN_UTF_8.match(content):
             encoding, table = _recoded(table)
     else:
-        table = pq.read_table(pa.BufferReader(content))
+        return None, _read_parquet(content)
     columns = [_as_text(column) for column in table.columns]
     sheet = Sheet(
         None,
@@ -387,6 +464,45 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
         np.arange(1, table.num_rows + 1),
     )
     return encoding, sheet
+
+
+def _read_parquet(content: bytes) -> Sheet:
+    """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
+    # texts stay coded, because a dictionary may hold one long text for all rows
+    texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    for column in file.schema_arrow:
+        if pa.types.is_nested(column.type):
+            raise FileFault(f"its values are of type {column.type}. Ask for one value in a cell.", column=column.name)
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    stored = sum(group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns))
+    # a value takes four bytes at least, and so does a row number
+    size = 4 * file.metadata.num_rows * (1 + file.metadata.num_columns)
+    containers.check_expansion(max(stored, size), len(content), "the Parquet file", "as CSV")
+    batches = []
+    for batch in file.iter_batches():
+        size += sum(_text_size(column) for column in batch.columns)
+        containers.check_expansion(size, len(content), "the Parquet file", "as CSV")
+        batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
+    names = file.schema_arrow.names
+    columns = [
+        pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
+        for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
+    ]
+    return Sheet(
+        None,
+        [clean(name) for name in names],
+        None,
+        pa.table(columns, names=[str(position) for position in range(len(columns))]),
+        np.arange(1, file.metadata.num_rows + 1),
+    )
+
+
+def _text_size(column: pa.Array) -> int:
+    """Return how many bytes the texts of a column take once they are decoded."""
+    if pa.types.is_dictionary(column.type) and _is_text(column.dictionary):
+        return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+    return column.nbytes
 
 
 def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
@@ -406,11 +522,13 @@ def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
     return "gb18030", pa.table(columns, names=names)
 
 
-def _is_text(column: pa.ChunkedArray) -> bool:
+def _is_text(column: pa.ChunkedArray | pa.Array | pa.Field) -> bool:
     return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())])
     return column.cast(pa.string()).fill_null("")

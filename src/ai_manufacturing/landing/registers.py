@@ -6,7 +6,6 @@ in SQL, and what it sets aside is counted per file and reason.
 
 import hashlib
 import json
-import os
 import shutil
 import tomllib
 import uuid
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import store
+from ai_manufacturing.landing import containers, formats, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile
@@ -27,7 +26,6 @@ from ai_manufacturing.sql_text import identifier, literal
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 REQUIRED = {"name", "entity", "files", "columns"}
-PARQUET = b"PAR1"  # the first four bytes of the format
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ def declared() -> list[Register]:
     return found
 
 
-def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
-    """Land a register file, unless the store has it.
+def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
+    """Land a register file, unless the store has it. Memory does not grow with the file.
 
     Parameters
     ----------
@@ -75,41 +73,28 @@ def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
         The file.
     register : Register
         Its declaration.
+    folder : Path
+        The landing store.
 
     Returns
     -------
     dict or str
-        The record of the file for raw.deliveries, or the line that says what is wrong with it.
+        Its path, SHA-256, size and place in the store, or the line that says what is wrong with it.
     """
     if file.member is not None:
         return f"{file.file_path}: a register is not read from an archive. Unpack the file."
     try:
         with file.path.open("rb") as content:
-            file_format = "parquet" if content.read(len(PARQUET)) == PARQUET else "csv"
-            content.seek(0)
             delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
         store_key = store.key(delivery_id, register, {})
-        if store.holds(settings.landing_dir(), store_key):
-            record = store.read_record(settings.landing_dir(), store_key)
-        else:
-            record = _store(file, register, store_key, file_format)
+        if not store.holds(folder, store_key):
+            _store(file, register, folder / store_key)
+        size = file.path.stat().st_size
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
-        return f"{file.file_path}: cannot be read, or stored in {settings.landing_dir()} ({error.strerror})."
-    named = {"provider": register.provider, "source_name": register.name, "entity": register.entity}
-    delivered = {
-        "delivery_id": delivery_id,
-        "file_path": file.file_path,
-        "size_bytes": file.path.stat().st_size,
-        "file_format": file_format,
-        "store_key": store_key,
-        "modified_at": file.modified_at,
-        # The log keeps no registers: those of the folder are the ones that count.
-        "delivery_number": None,
-        "valid_until_delivery": None,
-    }
-    return delivered | named | record
+        return f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror})."
+    return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
 
 
 def declared_path(entity: str) -> str:
@@ -147,45 +132,74 @@ def _fault(entry: dict[str, Any]) -> str | None:
     return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names" if undeclared else None
 
 
-def _store(file: DeliveredFile, register: Register, store_key: str, file_format: str) -> dict[str, Any]:
+def _store(file: DeliveredFile, register: Register, final: Path) -> None:
     """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
-    final = settings.landing_dir() / store_key
-    folder = final.with_name(f".{store_key}.{uuid.uuid4().hex}")
+    with file.path.open("rb") as content:
+        head = content.read(2**10)
+    if not head:
+        raise FileFault("the file is empty. Ask the provider for the file again.")
+    if containers.is_gzip(head) or containers.is_zip(head):
+        raise FileFault("a register is not read from an archive or a workbook. Deliver CSV or Parquet, unpacked.")
+    file_format = formats.detect(head)
+    if file_format not in ("csv", "parquet"):
+        raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
+    folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
     folder.mkdir(parents=True)
     try:
         rows = folder / "rows.parquet"
+        encoding = delimiter = None
         if file_format == "parquet":
             # a copy, not a link: what is written to the delivered file later must not reach the store
             shutil.copyfile(file.path, rows)
         else:
-            _convert(file.path, rows)
-        record = _describe(rows, register)
+            encoding, delimiter = _convert(file.path, rows, register)
+        record = {
+            "file_format": file_format,
+            "compression": None,
+            "encoding": encoding,
+            "delimiter": delimiter,
+        } | _describe(rows, register)
         (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
         folder.rename(final)
     except (OSError, FileFault):
         shutil.rmtree(folder)
-        if not store.holds(settings.landing_dir(), store_key):
+        if not store.holds(final.parent, final.name):
             raise
-        return store.read_record(settings.landing_dir(), store_key)
-    return record
 
 
-def _convert(path: Path, target: Path) -> None:
-    """Turn CSV into Parquet with all columns as text, empty cells as null."""
-    with _connection() as connection:
+def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
+    """Turn CSV into Parquet with all columns as text, empty cells as null; return its encoding and delimiter."""
+    with path.open("rb") as content:
+        encoding = formats.encoding_of(content)
+        mark = formats.delimiter_of(next(formats.decoded(content, encoding)), [*register.columns])
+        if encoding not in ("utf-8", "utf-8-sig"):
+            # DuckDB reads UTF-8 only
+            path = target.with_name("rows.csv")
+            with path.open("w", encoding="utf-8", newline="") as recoded:
+                recoded.writelines(formats.decoded(content, encoding))
+    with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
             connection.execute(
-                f"copy (select nullif(trim(columns(*)), '') from read_csv({literal(path)}, all_varchar = true, "
-                f"header = true)) to {literal(target)} (format parquet, compression zstd)"
+                f"""
+                copy (
+                    select nullif(trim(columns(*)), '')
+                    from read_csv(
+                        {literal(path)}, all_varchar = true, header = true, delim = {literal(mark)},
+                        quote = '"', escape = '"', compression = 'none'
+                    )
+                ) to {literal(target)} (format parquet, compression zstd)
+                """
             )
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
-            raise FileFault(f"not a CSV file in UTF-8 ({first}). Convert it, or deliver Parquet.") from error
+            raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
+    target.with_name("rows.csv").unlink(missing_ok=True)
+    return encoding, formats.DELIMITERS[mark]
 
 
 def _describe(rows: Path, register: Register) -> dict[str, Any]:
     """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
-    with _connection() as connection:
+    with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
             names = [row[0] for row in connection.execute(f"describe from read_parquet({literal(rows)})").fetchall()]
             (count,) = connection.execute(f"select count(*) from read_parquet({literal(rows)})").fetchone() or (0,)
@@ -197,7 +211,6 @@ def _describe(rows: Path, register: Register) -> dict[str, Any]:
     if lacking:
         raise FileFault(f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them.")
     return {
-        "encoding": None,
         "record_count": count,
         "landed_row_count": count,
         "rejected_row_count": 0,
@@ -216,8 +229,3 @@ def _says_synthetic(connection: duckdb.DuckDBPyConnection, rows: Path, name: str
         f"select 1 from read_parquet({literal(rows)}) where {column} is null or not contains({column}, 'synthetic')"
     )
     return connection.execute(f"{others} limit 1").fetchone() is None
-
-
-def _connection() -> duckdb.DuckDBPyConnection:
-    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
-    return duckdb.connect(config={"threads": 1, "memory_limit": limit})

@@ -1,13 +1,17 @@
 """The landing store: one folder for what one file gives under one declaration, written once and never changed."""
 
-import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,12 +19,12 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.records import Landed
 
-LANDING_VERSION = 2  # raise it when the readers or the rules change what lands
+LANDING_VERSION = 3  # raise it when the readers or the rules change what lands
 
 
 def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
     """Return the folder of a file's rows: the hash of all that decides them."""
-    decides = [LANDING_VERSION, delivery_id, dataclasses.asdict(source), file_name_values]
+    decides = [LANDING_VERSION, delivery_id, source.settings, file_name_values]
     # the order of the columns is part of the declaration, so keys are not sorted
     return hashlib.sha256(json.dumps(decides, ensure_ascii=False).encode()).hexdigest()
 
@@ -51,9 +55,26 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
             raise
 
 
-def read_rows(store: Path, store_key: str, name: str, columns: list[str] | None = None) -> pa.Table:
-    """Return "rows" or "rejected" of a landed file: all columns, or those of the ones named that it has."""
-    return pq.ParquetFile(_existing(store / store_key / f"{name}.parquet")).read(columns)
+def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
+    """Yield "rows" or "rejected" of a landed file, so many at a time that a large file is never whole in memory."""
+    with pq.ParquetFile(rows_path(store, store_key, name)) as file:
+        yield from file.iter_batches()
+
+
+def rows_path(store: Path, store_key: str, name: str = "rows") -> Path:
+    """Return the Parquet file of "rows" or "rejected" of a landed file."""
+    return _existing(store / store_key / f"{name}.parquet")
+
+
+@contextmanager
+def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open DuckDB in memory under the warehouse's limit; what does not fit goes to the disk below `scratch`."""
+    limit = os.environ.get("WAREHOUSE_MEMORY_LIMIT", "4GB")
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=scratch) as temporary:
+        settings = {"threads": threads, "memory_limit": limit, "temp_directory": temporary}
+        with duckdb.connect(config=settings) as opened:
+            yield opened
 
 
 def _existing(path: Path) -> Path:

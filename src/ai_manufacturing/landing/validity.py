@@ -2,86 +2,130 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
+from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.sql_text import identifier
 
 
 @dataclass(frozen=True)
 class Span:
     """From which delivery on, and until which one, the records of one period are valid."""
 
-    period: Any
+    period: str | None
     valid_from: int
     valid_until: int | None
 
 
-def superseded(source: Source, keys: dict[int, pa.Table], ends: dict[int, int | None]) -> dict[int, list[Span]]:
+@dataclass(frozen=True)
+class Superseded:
+    """What later deliveries replaced of one delivery: some of its periods, or all."""
+
+    spans: list[Span]
+    is_whole: bool
+
+
+def superseded(
+    source: Source, rows: dict[int, Path], ends: dict[int, int | None], scratch: Path, *, of_one_type: bool = True
+) -> dict[int, Superseded]:
     """Return the periods of deliveries that later deliveries repeated.
+
+    The keys are compared in DuckDB, straight from the store: beyond its memory limit they go to the disk.
 
     Parameters
     ----------
     source : Source
         Their declaration.
-    keys : dict of int to pa.Table
-        The key columns of each delivery's records, by its number.
+    rows : dict of int to Path
+        By number, the stored records of each delivery; all have the key columns.
     ends : dict of int to int or None
         By number, the event that took the delivery out of the folder.
+    scratch : Path
+        Where keys go that do not fit into memory.
+    of_one_type : bool, default True
+        Whether all were landed under one declaration; if not, a key may be of two types.
 
     Returns
     -------
-    dict of int to list of Span
-        By number, the periods in which a later delivery repeats one of its keys. Of a source without a period, the one
-        period is None. Records that are valid again because the later delivery was withdrawn count from there.
+    dict of int to Superseded
+        By number, the periods in which a later delivery repeats one of its keys, as text. Of a source without a period,
+        the one period is None. Records that are valid again because the later delivery was withdrawn count from there.
     """
-    later = defaultdict(list)
-    for period, earlier, repeated_by in _repetitions(source, keys):
-        later[earlier, period].append((repeated_by, ends[repeated_by]))
-    spans = defaultdict(list)
-    for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
-        spans[number].append(Span(period, *_last_valid(number, ends[number], by)))
-    return dict(spans)
+    if len(rows) < 2:
+        return {}
+    with store.connection(scratch, threads=2) as connection:
+        later = defaultdict(list)
+        for period, earlier, repeated_by in _repetitions(connection, source, rows, of_one_type):
+            later[earlier, period].append((repeated_by, ends[repeated_by]))
+        spans = defaultdict(list)
+        for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
+            spans[number].append(Span(period, *_last_valid(number, ends[number], by)))
+        counts = _period_counts(connection, [*spans])
+    return {number: Superseded(found, len(found) == counts[number]) for number, found in spans.items()}
 
 
-def period_count(source: Source, keys: pa.Table) -> int:
-    """Return how many periods a delivery's records belong to."""
-    return len(keys[source.period].unique()) if source.period else min(keys.num_rows, 1)
-
-
-def _repetitions(source: Source, keys: dict[int, pa.Table]) -> list[tuple[Any, int, int]]:
-    """Return period, earlier and later delivery, wherever they share a key."""
-    if len(keys) < 2:
-        return []
-    delivered = pa.concat_tables(  # noqa: F841 - DuckDB finds it by its name
-        # by position, because a header may hold any character
-        table.select(source.key)
-        .rename_columns([f"key_{position}" for position in range(len(source.key))])
-        .append_column("delivery", pa.repeat(pa.scalar(number, pa.int64()), table.num_rows))
-        for number, table in keys.items()
+def _repetitions(
+    connection: duckdb.DuckDBPyConnection, source: Source, rows: dict[int, Path], of_one_type: bool
+) -> list[tuple[str | None, int, int]]:
+    """Return period, earlier and later delivery, wherever they share a key; leave the view `delivered`."""
+    keys = [f"cast({identifier(column)} as varchar)" for column in source.key]
+    period = f"cast({identifier(source.period)} as varchar)" if source.period else "cast(null as varchar)"
+    # variables, because thousands of paths would be parsed with each statement
+    connection.execute(
+        f"""
+        set variable numbers = {[*rows]};
+        set variable paths = {[str(path) for path in rows.values()]};
+        create temp view delivered as
+        select
+            list_extract(getvariable('numbers'), file_index::bigint + 1) as delivery,
+            {period} as period,
+            row({", ".join(keys)}) as key
+        from read_parquet(getvariable('paths'), union_by_name = {not of_one_type});
+        create temp table repeated as
+        select hash(key) as key_hash
+        from delivered
+        group by all
+        having min(delivery) < max(delivery);
+        """
     )
-    columns = ", ".join(f"key_{position}" for position in range(len(source.key)))
-    period = f"key_{source.key.index(source.period)}" if source.period else "null"
-    with duckdb.connect() as connection:
-        return connection.execute(
-            f"""
-            with shared as (
-                select {period} as period, list(distinct delivery) as deliveries
-                from delivered
-                group by {columns}
-                having min(delivery) < max(delivery)
-            ),
-            earlier as (
-                select distinct period, deliveries, unnest(deliveries) as delivery from shared
-            ),
-            pairs as (
-                select period, delivery, unnest(deliveries) as repeated_by from earlier
-            )
-            select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
+    # two keys may have one hash: the few rows that it leaves are compared by the key itself
+    return connection.execute(
+        """
+        with shared as (
+            select period, list(distinct delivery order by delivery) as deliveries
+            from delivered
+            semi join repeated on hash(key) = key_hash
+            group by period, key
+            having min(delivery) < max(delivery)
+        ),
+        earlier as (
+            select distinct period, deliveries, unnest(deliveries) as delivery from shared
+        ),
+        pairs as (
+            select period, delivery, unnest(deliveries) as repeated_by from earlier
+        )
+        select distinct period, delivery, repeated_by from pairs where repeated_by > delivery
+        """
+    ).fetchall()
+
+
+def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) -> dict[int, int]:
+    """Return in how many periods each of these deliveries has records."""
+    if not numbers:
+        return {}
+    return dict(
+        connection.execute(
             """
+            select delivery, count(*)
+            from (select distinct delivery, period from delivered where list_contains($numbers, delivery))
+            group by delivery
+            """,
+            {"numbers": numbers},
         ).fetchall()
+    )
 
 
 def _last_valid(number: int, end: int | None, by: list[tuple[int, int | None]]) -> tuple[int, int | None]:
