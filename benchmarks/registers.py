@@ -233,7 +233,7 @@ def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
             }
             base, seconds, peak = against(copy, work)
             rows.append(row(f"{count:,} firms to counts / the same columns copied to a table", base, seconds, "", peak))
-            for step in ("repeated_ids", "ai_candidates"):
+            for step in ("repeated_rows", "ai_candidates"):
                 note = "dbt node, once per file"
                 rows.append(row(f"{count:,} firms, {step}", base, built[f"int_firm_register_{step}"], "", None, note))
             ten = first_file(extracts, scratch / "ten", "firm_register", 2)

@@ -18,19 +18,23 @@ The models named after a register are one line each and share the SQL below.
 {%- endmacro %}
 
 {#
-Ids that stand in more than one row of a register. A row without an id marks a file that was looked at.
-Only ids of new files are compared, with each other and with the older ones, and only the ids are read: whether the rows
-are usable, and still more than one, is decided where copies are numbered.
+Rows whose id stands in more than one row of a register. A row without an id marks a file that was looked at.
+Only ids of new files are compared, with each other and with the older ones, whose rows are read once for it. Whether the
+rows are usable, and still more than one, is decided where copies are numbered.
 #}
-{% macro repeated_ids(entity) -%}
-{%- set id = described_register(entity).id -%}
+{% macro repeated_rows(entity) -%}
+{%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 with
 
 all_rows as (
     select
+        extract_set,
         store_key,
-        {{ id }} as id
-    from {{ ref('stg_vendor__' ~ entity) }}
+        row_number,
+        {{ id }},
+        {{ cell_columns | join(', ') }},
+        set_aside_reason
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
     where {{ id }} is not null
 ),
 
@@ -41,39 +45,85 @@ new_rows as (
     {%- endif %}
 ),
 
-repeated as (
-    select id
+new_ids as (
+    select
+        {{ id }},
+        count(*) as id_count
     from new_rows
-    group by id
-    having count(*) > 1
+    group by {{ id }}
+),
+{%- if is_incremental() %}
+
+older_rows as (
+    select all_rows.*
+    from all_rows
+    inner join new_ids on all_rows.{{ id }} = new_ids.{{ id }}
+    where all_rows.store_key not in {{ new_files(entity) }}
+),
+{%- endif %}
+
+repeated as (
+    select {{ id }}
+    from new_ids
+    where id_count > 1
     {%- if is_incremental() %}
     union
-    select older.id
-    from all_rows as older
-    inner join new_rows on older.id = new_rows.id
-    where older.store_key not in {{ new_files(entity) }}
+    select {{ id }} from older_rows
     {%- endif %}
 ),
 
-final as (
-    select
-        (select max(files.extract_set) from {{ ref('int_register_files') }} as files) as extract_set,
-        id,
-        cast(null as varchar) as store_key,
-        '{{ rules_key() }}' as rules
-    from repeated
+found as (
+    select new_rows.*
+    from new_rows
+    inner join repeated on new_rows.{{ id }} = repeated.{{ id }}
+    {%- if is_incremental() %}
     union all
+    select older_rows.*
+    from older_rows
+    left join {{ this }} as known
+        on
+            older_rows.store_key = known.store_key
+            and older_rows.row_number = known.row_number
+    where known.row_number is null
+    {%- endif %}
+),
+
+looked_at as (
     select
         extract_set,
-        cast(null as varchar) as id,
-        store_key,
-        '{{ rules_key() }}' as rules
+        store_key
     from {{ ref('int_register_files') }}
     where
         entity = '{{ entity }}'
         {%- if is_incremental() %}
         and store_key in {{ new_files(entity) }}
         {%- endif %}
+),
+
+final as (
+    select
+        found.extract_set,
+        found.store_key,
+        found.row_number,
+        found.{{ id }},
+        {%- for column in cell_columns %}
+        found.{{ column }},
+        {%- endfor %}
+        found.set_aside_reason,
+        '{{ rules_key() }}' as rules
+    from found
+    union all
+    select
+        extract_set,
+        store_key,
+        cast(null as bigint) as row_number,
+        cast(null as varchar) as {{ id }},
+        {%- for column in cell_columns %}
+        null as {{ column }},
+        {%- endfor %}
+        cast(null as varchar) as set_aside_reason,
+        '{{ rules_key() }}' as rules
+    from looked_at
 )
 
 select * from final
@@ -84,20 +134,19 @@ select * from final
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 with
 
-repeated as (
-    select distinct id
-    from {{ ref('int_' ~ entity ~ '_repeated_ids') }}
-    where id is not null
-),
-
 numbered as (
     select
-        rows_used.*,
-        row_number() over (partition by rows_used.{{ id }} order by rows_used.file_number, rows_used.row_number)
+        repeated.*,
+        row_number() over (partition by repeated.{{ id }} order by files.file_number, repeated.row_number)
             as copy_number
-    from {{ ref('int_' ~ entity ~ '_conformed') }} as rows_used
-    inner join repeated on rows_used.{{ id }} = repeated.id
-    where rows_used.set_aside_reason is null
+    from {{ ref('int_' ~ entity ~ '_repeated_rows') }} as repeated
+    inner join {{ ref('int_register_files') }} as files
+        on
+            files.entity = '{{ entity }}'
+            and repeated.store_key = files.store_key
+    where
+        repeated.{{ id }} is not null
+        and repeated.set_aside_reason is null
 ),
 
 final as (
@@ -131,6 +180,7 @@ final as (
     from {{ ref('int_' ~ entity ~ '_conformed') }}
     where
         set_aside_reason is null
+        and {{ register.id }} is not null
         and {{ may_hold_an_ai_term(register.text) }}
         {%- if is_incremental() %}
         and store_key in {{ new_files(entity) }}
@@ -140,10 +190,20 @@ final as (
 select * from final
 {%- endmacro %}
 
-{# One row per cell of a register file, before cities are resolved. #}
+{#
+One row per cell of a register file, before cities are resolved. Ids are not read for it: Parquet knows which row groups
+lack none, and rows without an id leave their cell for one of their own.
+#}
 {% macro register_cohorts(entity) -%}
-{%- set cell_columns = described_register(entity).cell -%}
+{%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 with
+
+new_rows as (
+    select * from {{ ref('int_' ~ entity ~ '_conformed') }}
+    {%- if is_incremental() %}
+    where store_key in {{ new_files(entity) }}
+    {%- endif %}
+),
 
 grouped as (
     select
@@ -151,11 +211,18 @@ grouped as (
         {{ cell_columns | join(', ') }},
         set_aside_reason,
         count(*) as row_count
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
-    {%- if is_incremental() %}
-    where store_key in {{ new_files(entity) }}
-    {%- endif %}
+    from new_rows
     group by file_number, {{ cell_columns | join(', ') }}, set_aside_reason
+    {%- for reason, sign in [('set_aside_reason', -1), ("'no id'", 1)] %}
+    union all
+    select
+        file_number,
+        {{ cell_columns | join(', ') }},
+        {{ reason }} as set_aside_reason,
+        {{ sign }} as row_count
+    from new_rows
+    where {{ id }} is null
+    {%- endfor %}
 ),
 
 final as (

@@ -48,7 +48,6 @@ final as (
             else {{ var('last_year') + 1 }}
         end as exit_year,
         case
-            when register.firm_id is null then 'no id'
             when register.has_unreadable_date then 'unreadable date'
             when register.established_date is null then 'no date'
             when register.established_date > date '{{ period_end }}' then 'after the period'

@@ -70,7 +70,6 @@ final as (
             else {{ var('last_year') + 1 }}
         end as grant_year,
         case
-            when application_number is null then 'no id'
             when has_unreadable_date then 'unreadable date'
             when application_date is null then 'no date'
             when application_date > date '{{ period_end }}' then 'after the period'

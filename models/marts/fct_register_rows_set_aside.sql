@@ -19,6 +19,7 @@ dissolved as (
         conformed.{{ id }} as id,
         conformed.city_code,
         case
+            when conformed.{{ id }} is null then 'no id'
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
             when copies.row_number is not null then 'duplicate id'
             when identifiers.city_id is null then 'unknown city'

@@ -1,3 +1,3 @@
 {{ kept_by_file('patent_register') }}
 
-{{ repeated_ids('patent_register') }}
+{{ repeated_rows('patent_register') }}

@@ -1,3 +1,3 @@
 {{ kept_by_file('firm_register') }}
 
-{{ repeated_ids('firm_register') }}
+{{ repeated_rows('firm_register') }}
