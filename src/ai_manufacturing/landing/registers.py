@@ -11,6 +11,7 @@ import shutil
 import tomllib
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def land(file: DeliveredFile, register: Register) -> dict[str, Any] | str:
         "delivery_number": None,
         "valid_until_delivery": None,
     }
-    return delivered | named | record
+    landed_at = record.get("landed_at")
+    return delivered | named | record | {"landed_at": landed_at and datetime.fromisoformat(landed_at)}
 
 
 def declared_path(entity: str) -> str:
@@ -202,6 +204,8 @@ def _describe(rows: Path, register: Register) -> dict[str, Any]:
         "landed_row_count": count,
         "rejected_row_count": 0,
         "columns_not_read": ", ".join(name for name in names if name not in register.columns) or None,
+        # a fact for people, as in the log of the other deliveries
+        "landed_at": datetime.now(UTC).replace(microsecond=0, tzinfo=None).isoformat(),
         "synthetic": bool(marks),
     }
 

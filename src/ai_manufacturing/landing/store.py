@@ -51,6 +51,13 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
             raise
 
 
+def remove(store: Path, store_key: str) -> None:
+    """Take a landed file out, whole, so that it lands anew. Only for a file that the extracts folder still has."""
+    leaving = store / f".{store_key}.{uuid.uuid4().hex}"
+    (store / store_key).rename(leaving)
+    shutil.rmtree(leaving)
+
+
 def read_rows(store: Path, store_key: str, name: str, columns: list[str] | None = None) -> pa.Table:
     """Return "rows" or "rejected" of a landed file: all columns, or those of the ones named that it has."""
     return pq.ParquetFile(_existing(store / store_key / f"{name}.parquet")).read(columns)
