@@ -20,7 +20,7 @@ test: setup $(VENV)/.dev
 	$(MAKE) lint
 	pytest -n 2
 
-# Three hundred fuzzed deliveries for each format, and whole builds of some of them.
+# The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster and older clients.
 soak: setup $(VENV)/.dev
 	pytest -n 2 -m soak
 
@@ -48,12 +48,13 @@ lint:
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 	sqlfluff lint --processes 2 models tests
 
-# Writes the locks; needs pip-tools. The files hold hashes and no addresses.
+# Writes the locks; needs pip-tools. Each is whole: dagster.txt has what runs the warehouse too. The files hold hashes and no addresses.
 lock:
 	pip-compile $(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
 	mkdir -p build
 	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
 	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
+	pip-compile $(COMPILE) -c build/constraints.txt --extra dagster -o requirements/dagster.txt pyproject.toml
 
 clean:
 	rm -rf build

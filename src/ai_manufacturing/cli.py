@@ -1,17 +1,13 @@
 """The `ai-manufacturing` command."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from ai_manufacturing.releases.store import Store
 
 
 @click.group()
@@ -67,19 +63,32 @@ def trace(specification: str, city: str | None, year: int | None) -> None:
     click.echo("\n".join(lines))
 
 
+def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        years = range(int(first), int(last or first) + 1)
+    except ValueError:
+        years = range(0)
+    if not years:
+        raise click.BadParameter(f"{text!r} is no year, or first and last year such as 2018:2020.")
+    return years
+
+
 @main.command()
-def refresh() -> None:
+@click.option("--years", callback=_years, help="Read the files of these years again, 2018:2020, and publish.")
+def refresh(years: range | None) -> None:
     """Build what the deliveries give, and publish it if nothing is wrong.
 
-    Exit codes: 0 published, 2 bad configuration, 3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held
-    because estimates moved too far.
+    Exit codes: 0 published, 1 the disk refuses, 2 bad configuration, 3 nothing new, 4 gate failed, 5 build failed,
+    6 locked, 7 held because estimates moved too far, 8 published or nothing new, but a provider is stale.
     """
-    from ai_manufacturing.releases.refresh import Limits
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import refresh as run
 
     with _outcome():
-        limits = Limits(_number_setting("REFRESH_WARN_ABOVE"), _number_setting("REFRESH_HOLD_ABOVE"))
-        manifest = run(_store(), limits, _report)
+        manifest = run(configured.store(), configured.limits(), _report, years)
         click.echo(f"Release {manifest.release_id} is published.", err=not sys.stdout.isatty())
 
 
@@ -88,30 +97,33 @@ def refresh() -> None:
 @click.option("--reason", required=True, help="Kept in the manifest.")
 def publish(release_id: str, reason: str) -> None:
     """Publish a held build by hand."""
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import publish_held
 
     with _outcome():
-        publish_held(_store(), release_id, reason, _report)
+        publish_held(configured.store(), release_id, reason, _report)
 
 
 @main.command()
 @click.argument("release_id")
 def rollback(release_id: str) -> None:
     """Publish a past release again."""
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import rollback as run
 
     with _outcome():
-        run(_store(), release_id)
+        run(configured.store(), release_id, _report)
         click.echo(f"Release {release_id} is published.")
 
 
 @main.command()
 def releases() -> None:
     """List the releases that are kept."""
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.store import read_manifest
 
     with _outcome():
-        store = _store()
+        store = configured.store()
         current = store.current()
         for release_id in store.release_ids():
             manifest = read_manifest(store.past(release_id))
@@ -127,11 +139,11 @@ def releases() -> None:
 @click.argument("new")
 def diff(old: str, new: str) -> None:
     """Print what changed between two releases."""
-    from ai_manufacturing.releases import changes
+    from ai_manufacturing.releases import changes, configured
     from ai_manufacturing.releases.errors import BadConfigurationError
 
     with _outcome():
-        store = _store()
+        store = configured.store()
         for release_id in (old, new):
             if release_id not in store.release_ids():
                 raise BadConfigurationError(f"No release {release_id}. There are: {', '.join(store.release_ids())}.")
@@ -141,11 +153,13 @@ def diff(old: str, new: str) -> None:
 
 @main.command()
 def status() -> None:
-    """Say what is published, how old it is, from which deliveries, and what the last refresh did."""
+    """Say what is published, how old it is, from which deliveries, who delivers late, what the last refresh did."""
     from datetime import UTC, datetime
 
+    from ai_manufacturing.releases import configured, freshness
+
     with _outcome():
-        store = _store()
+        store = configured.store()
         manifest = store.current()
         if manifest is None:
             click.echo(f"{store.published}: nothing is published yet.")
@@ -159,29 +173,10 @@ def status() -> None:
             click.echo(
                 f"gate: {json.dumps(manifest.gate_summary)}; by {manifest.published_by} {manifest.reason}".rstrip()
             )
+            for provider in freshness.of_release(store.published):
+                click.echo(provider)
         last = store.last_refresh()
         click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
-
-
-def _store() -> "Store":
-    from ai_manufacturing import settings
-    from ai_manufacturing.releases.errors import BadConfigurationError
-    from ai_manufacturing.releases.store import Store
-
-    kept = _number_setting("RELEASES_KEPT")
-    if kept is not None and kept < 2:
-        raise BadConfigurationError(f"RELEASES_KEPT is {kept:g}: the published release and the one before it are kept.")
-    return Store(settings.release_dir(), settings.release_path(), 10 if kept is None else int(kept))
-
-
-def _number_setting(name: str) -> float | None:
-    from ai_manufacturing.releases.errors import BadConfigurationError
-
-    text = os.environ.get(name)
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise BadConfigurationError(f"{name} is {text!r}, which is not a number.") from error
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     )
     extract_set = None if table.empty else table["extract_set"].iloc[0]
     rows = []
-    for declared in _read(suite):
+    for declared in read_suite(suite):
         expectation = ExpectationConfiguration(
             type=declared["type"],
             kwargs=declared["kwargs"],
@@ -122,7 +122,14 @@ def require(results: pd.DataFrame) -> None:
         raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{named}")
 
 
-def _read(suite: str) -> list[dict[str, Any]]:
+def read_suite(suite: str) -> list[dict[str, Any]]:
+    """Return the expectations of a suite: type, kwargs, severity and description of each.
+
+    Raises
+    ------
+    SuiteError
+        If the suite is not valid JSON, or an expectation lacks one of these.
+    """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     try:
         expectations = json.loads(path.read_text(encoding="utf-8"))["expectations"]

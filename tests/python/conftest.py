@@ -91,6 +91,21 @@ class Build:
         return {name for (name,) in found}
 
 
+def environment_of_its_own(folder: Path, *packages: str) -> Path:
+    """Make a virtual environment with these packages and return its Python; skip where none can be installed."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    installed = subprocess.run(
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if installed.returncode:
+        pytest.skip(f"cannot be installed here, perhaps for want of a network: {installed.stderr[-300:]}")
+    return python
+
+
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder for landing store and dbt's own files, shared by the builds of one worker."""

@@ -254,6 +254,22 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
     assert landing.deliveries(as_of=2) == at_first
 
 
+def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) -> None:
+    project.declare(BY_YEAR)
+    for year in (2018, 2019, 2020):
+        project.deliver(f"firms/{year}.csv", firms(("110000", year, 10)))
+    before = validity()
+    keys = dict(recorded("file_path", "store_key"))
+    folders = {path: project.root / "landing" / key for path, key in keys.items()}
+    for path in ("firms/2019.csv", "firms/2020.csv"):
+        (folders[path] / "delivery.json").write_text('{"record_count": 7}', encoding="utf-8")
+    of_2018 = folders["firms/2018.csv"].stat().st_ino
+    assert landing.land_again(range(2019, 2021)) == ["firms/2019.csv", "firms/2020.csv"]
+    assert folders["firms/2018.csv"].stat().st_ino == of_2018
+    assert validity() == before
+    assert recorded("delivery_number", "record_count") == [(1, 1), (2, 1), (3, 1)]
+
+
 def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         project.deliver(f"firms/{number:02}.csv", firms((str(number), 2020, 1)))

@@ -1,5 +1,6 @@
 """Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of room."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -14,19 +16,23 @@ from queue import Empty
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import settings
-from ai_manufacturing.releases import changes, lock, refresh, writer
+from ai_manufacturing.releases import changes, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     HeldError,
     LockedError,
     NothingNewError,
     RefreshError,
+    StaleError,
 )
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
 
 pytestmark = pytest.mark.xdist_group("sample")
@@ -40,7 +46,7 @@ def quiet(event: str, facts: dict[str, Any]) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    folder = tmp_path / "it's a folder"
+    folder = tmp_path / """it's; a "folder" """
     store = Store(folder, folder / "ai_manufacturing.duckdb", kept=3)
     store.prepare()
     return store
@@ -95,6 +101,7 @@ def built_from_the_sample(sample_build: Build, monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(refresh, "_dbt", copied)
     monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
+    monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
 
     def use(warehouse: Path) -> None:
@@ -235,12 +242,113 @@ def test_limits_on_how_far_estimates_move(
     with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
         refresh.refresh(store, refresh.Limits(), quiet)
 
-    refresh.rollback(store, "000001")
+    refresh.rollback(store, "000001", quiet)
     assert store.current().release_id == "000001"
     with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000003"):
-        refresh.rollback(store, "000009")
+        refresh.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
         refresh.publish_held(store, "000009", "because", quiet)
+
+
+def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(sample_build.warehouse)
+    told: list[str] = []
+
+    def tell(event: str, facts: dict[str, Any]) -> None:
+        if event == "warning":
+            told.append(facts["message"])
+
+    refresh.refresh(store, refresh.Limits(), tell)
+    assert told == []
+    (vendor,) = freshness.of_release(store.published)
+    landed_at = sample_build.value("select max(landed_at) from raw.deliveries")
+    assert (vendor.provider, vendor.newest_delivery_at) == ("vendor", landed_at)
+    (vendor,) = freshness.of_release(store.published, now=datetime(2020, 1, 1, tzinfo=UTC))
+    assert not vendor.is_late, "a clock set back makes nothing old"
+
+    def delivered_days_ago(days: int) -> Path:
+        return changed(
+            sample_build.warehouse,
+            tmp_path / f"{days}.duckdb",
+            f"update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) - interval {days} day",
+        )
+
+    built_from_the_sample(delivered_days_ago(500))
+    refresh.refresh(store, refresh.Limits(), tell)
+    (warning,) = told
+    assert "500 days ago, more than warn_after_days (400)" in warning
+
+    built_from_the_sample(delivered_days_ago(800))
+    with pytest.raises(StaleError, match=r"Release 000003 is published.\nvendor: .*more than fail_after_days \(760\)"):
+        refresh.refresh(store, refresh.Limits(), tell)
+    assert store.current().release_id == "000003"
+    assert changes.recorded(store.published).lines == ()
+    with pytest.raises(StaleError, match="Nothing new since release 000003") as stale:
+        refresh.refresh(store, refresh.Limits(), tell)
+    assert (stale.value.exit_code, stale.value.is_published) == (8, False)
+    assert "vendor: newest delivery" in command(store, sample_build, "status").stdout
+
+
+def test_years_read_again_are_published_with_what_changed_in_others(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(sample_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    told: list[tuple[str, dict[str, Any]]] = []
+    manifest = refresh.refresh(
+        store, refresh.Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021)
+    )
+    assert (manifest.release_id, manifest.reason) == ("000002", "years 2018:2020 read again")
+    assert ("read again", {"years": "2018:2020", "files": 9}) in told  # three kinds of file, one a year
+    assert not [facts for event, facts in told if event == "warning"]
+
+    built_from_the_sample(
+        changed(
+            sample_build.warehouse,
+            tmp_path / "other.duckdb",
+            "update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 "
+            "where city_id = '440300' and year in (2012, 2019)",
+        )
+    )
+    refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
+    (warning,) = [facts["message"] for event, facts in told if event == "warning"]
+    assert "Other years than 2018:2020 changed too. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
+
+
+@pytest.mark.parametrize("years", ["2020:2018", "2018-2020", "all"])
+def test_years_that_are_none_are_refused(years: str, store: Store, sample_build: Build) -> None:
+    run = command(store, sample_build, "refresh", "--years", years)
+    assert run.returncode == 2
+    assert "first and last year such as 2018:2020" in run.stderr
+
+
+@pytest.mark.soak
+def test_years_that_landed_wrongly_are_mended_from_the_delivered_files(store: Store, delivery: Build) -> None:
+    """A reader of files that was wrong once has left a wrong number in the landing store."""
+    (landed,) = delivery.rows(
+        "select store_key from raw.deliveries where source_name = 'city_yearbook' and file_path like '%2019%'"
+    )
+    path = delivery.landing / landed[0] / "rows.parquet"
+    rows = pq.read_table(path)
+    column = "年末金融机构贷款余额(亿元)"
+    position = rows.column_names.index(column)
+    pq.write_table(rows.set_column(position, column, pc.multiply(rows[column], 1.5)), path)
+    loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
+    right = delivery.value(loans)
+
+    assert command(store, delivery, "refresh").returncode == 0
+    with duckdb.connect(str(store.published), read_only=True) as reader:
+        assert reader.execute(loans).fetchall() == [(pytest.approx(1.5 * right),)]
+    assert command(store, delivery, "refresh").returncode == 3
+    mended = command(store, delivery, "refresh", "--years", "2018:2020")
+    assert mended.returncode == 0, mended.stdout
+    with duckdb.connect(str(store.published), read_only=True) as reader:
+        assert reader.execute(loans).fetchall() == [(right,)]
+        years = "select distinct year from release.changes where change_kind = 'cell_changed' order by year"
+        assert reader.execute(years).fetchall() == [(2019,)]
+    assert "Other years" not in mended.stdout
 
 
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, sample_build: Build) -> None:
@@ -258,7 +366,12 @@ def command(store: Store, build: Build, *arguments: str, **environment: str) -> 
     return subprocess.run(
         [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
         cwd=PROJECT,
-        env={**build.environment, "RELEASE_DIR": str(store.folder), **environment},
+        env={
+            **build.environment,
+            "RELEASE_DIR": str(store.folder),
+            "RELEASE_PATH": str(store.published),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -286,7 +399,14 @@ def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
 
 
 def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
-    """The whole cycle with dbt: published, nothing new, held by the gate, published by hand with the reason."""
+    """The whole cycle with dbt: published, nothing new, held by the gate, published by hand with the reason.
+
+    Folders and files have names that end an SQL literal or statement where they are not escaped.
+    """
+    extracts = delivery.extracts.rename(delivery.extracts.with_name("""o'clock; "drop" """))
+    landing = delivery.landing.rename(delivery.landing.with_name("""l'anding; --"it" """))
+    delivery = dataclasses.replace(delivery, extracts=extracts, landing=landing)
+    store = dataclasses.replace(store, published=store.folder / """it's; "read".duckdb""")
     first = command(store, delivery, "refresh")
     assert first.returncode == 0, first.stdout + first.stderr
     events = [json.loads(line)["event"] for line in first.stdout.splitlines()]
@@ -342,6 +462,7 @@ def read_in_a_loop(path: str, stop: Event, found: Any) -> None:
                     ((count,),) = connection.execute(f"select count(*) from {table}").fetchall()
                     assert count == json.loads(counts)[table], f"{table} of {release_id}"
             reads += 1
+            time.sleep(0.02)  # twenty readers leave the refresh a processor
             if not seen or seen[-1] != release_id:
                 seen.append(release_id)
     except Exception as error:  # what a reader must never see is what is asked here
@@ -408,6 +529,67 @@ def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, sample_bu
     assert store.current().release_id == "000002"
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("version", ["1.2.2", "1.5.*", "2.0.*"])
+def test_clients_of_other_versions_read_the_release(
+    version: str, store: Store, sample_build: Build, tmp_path: Path
+) -> None:
+    release(store, sample_build.warehouse)
+    python = environment_of_its_own(tmp_path / "venv", f"duckdb=={version}")
+    read = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
+        "names = c.execute('select schema_name, table_name from duckdb_tables() order by all').fetchall(); "
+        "print(sum(len(c.execute(f'from {s}.{t}').fetchall()) for s, t in names if s != 'release')); "
+        "print(c.execute('select release_id from release.manifest').fetchall()[0][0])"
+    )
+    run = subprocess.run([str(python), "-c", read, str(store.published)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == [str(sum(check(store.published).row_counts.values())), "000001"]
+
+
+# ---------------------------------------------------------------- the same deliveries, the same tables
+
+
+def tables(path: Path) -> dict[str, Any]:
+    """Return the tables outside the release schema, in the order of all that is no double, then of the doubles."""
+    found = {}
+    with duckdb.connect(str(path), read_only=True) as connection:
+        names = connection.execute(
+            "select schema_name, table_name from duckdb_tables() where schema_name <> 'release' order by all"
+        ).fetchall()
+        for schema, table in names:
+            kinds = connection.execute(
+                "select column_name, data_type = 'DOUBLE' from duckdb_columns() "
+                "where schema_name = ? and table_name = ? order by data_type = 'DOUBLE', column_index",
+                [schema, table],
+            ).fetchall()
+            columns = ", ".join(f'"{name}"' for name, _ in kinds)
+            rows = connection.execute(f"select {columns} from {schema}.{table} order by all").df()
+            found[f"{schema}.{table}"] = (rows, [name for name, is_double in kinds if is_double])
+    return found
+
+
+@pytest.mark.soak
+def test_two_refreshes_from_scratch_give_the_same_tables(sample_build: Build, tmp_path: Path) -> None:
+    made = []
+    for number, threads in enumerate(("1", "1", "2")):
+        folder = tmp_path / str(number)
+        scratch = Store(folder, folder / "ai_manufacturing.duckdb")
+        build = dataclasses.replace(sample_build, landing=folder / "landing")
+        run = command(scratch, build, "refresh", WAREHOUSE_THREADS=threads)
+        assert run.returncode == 0, run.stdout
+        made.append(tables(scratch.published))
+    first, second, third = made
+    assert first.keys() == second.keys() == third.keys()
+    for name, (rows, doubles) in first.items():
+        assert rows.equals(second[name][0]), f"{name} differs with one thread"
+        others = third[name][0]
+        exact = [column for column in rows.columns if column not in doubles]
+        assert rows[exact].equals(others[exact]), f"{name} differs with two threads"
+        for column in doubles:
+            assert np.allclose(rows[column], others[column], rtol=1e-12, atol=0, equal_nan=True), f"{name}.{column}"
+
+
 # ---------------------------------------------------------------- death, and a hostile disk
 
 
@@ -459,6 +641,34 @@ def test_death_at_forty_points(store: Store, sample_build: Build) -> None:
     survives_death_at(store, sample_build, points=40)
 
 
+@pytest.mark.soak
+def test_death_while_dbt_runs_takes_dbt_along(store: Store, sample_build: Build, tmp_path: Path) -> None:
+    """A dbt that outlived its refresh would write into the work of the next one."""
+    release(store, sample_build.warehouse)
+    build = dataclasses.replace(sample_build, landing=tmp_path / "landing")
+    environment = {**build.environment, "RELEASE_DIR": str(store.folder)}
+    for seconds in (1, 4, 8, 12, 16, 20):
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "ai-manufacturing"), "refresh"],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        assert check(store.published).release_id == "000001"
+        alive = [
+            path.parent.name
+            for path in Path("/proc").glob("[0-9]*/environ")
+            if str(store.folder).encode() in (path.read_bytes() if os.access(path, os.R_OK) else b"")
+        ]
+        assert alive == []
+    whole = command(store, build, "refresh")
+    assert whole.returncode == 0, whole.stdout
+    assert check(store.published).release_id == "000002"
+
+
 def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
     sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,18 +685,25 @@ def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
     assert read_manifest(link).release_id == "000002"
 
 
-def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(store: Store, sample_build: Build) -> None:
-    release(store, sample_build.warehouse)
+def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(sample_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
     log = store.published.with_name(store.published.name + ".wal")
-    log.write_bytes(b"left by a writer")
-    release_id = store.next_id()
-    target = store.work / "unpublished.duckdb"
-    writer.write(sample_build.warehouse, target, described(release_id), None)
-    store.add(target, release_id)
-    aside = store.publish(release_id)
-    assert aside is not None
-    assert aside.read_bytes() == b"left by a writer"
-    assert read_manifest(store.published).release_id == release_id
+    with duckdb.connect(str(tmp_path / "another.duckdb")) as another:
+        another.execute("create table anything as select 1")
+        shutil.copyfile(tmp_path / "another.duckdb.wal", log)
+    left = log.read_bytes()
+    with pytest.raises(RefreshError, match="not a release"):
+        store.current()
+    built_from_the_sample(changed(sample_build.warehouse, tmp_path / "same.duckdb"))
+    told: list[str] = []
+    refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append(facts.get("message", "")))
+    (moved,) = [message for message in told if "Someone had written to the published file" in message]
+    aside = Path(moved.split("the log was moved to ")[1].removesuffix("."))
+    assert aside.read_bytes() == left
+    assert store.current().release_id == "000002"
 
 
 def test_a_file_that_was_not_closed_is_not_published(store: Store, sample_build: Build) -> None:
@@ -510,14 +727,19 @@ def test_no_clock_orders_the_releases(
     assert store.current().published_at.startswith("1999")
 
 
+def mounted(folder: Path, size: str) -> None:
+    """Mount a small file system, which only root may."""
+    folder.mkdir()
+    run = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
+    if run.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a few megabytes, which only root may."""
+    """Mount room for one release of the sample."""
     folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
+    mounted(folder, "40m")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -530,3 +752,23 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sa
         release(store, sample_build.warehouse)
     assert check(store.published).release_id == "000001"
     assert list(store.work.iterdir()) == []
+
+
+@pytest.mark.soak
+def test_a_disk_that_fills_while_dbt_builds_is_told(small_disk: Path, sample_build: Build) -> None:
+    run = command(Store(small_disk, small_disk / "published.duckdb"), sample_build, "refresh")
+    assert run.returncode in (1, 5), run.stdout
+    assert "No space left" in run.stdout
+    assert not (small_disk / "published.duckdb").exists()
+
+
+def test_folders_that_cannot_be_written_to_are_named_before_the_build(
+    small_disk: Path, store: Store, sample_build: Build
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    run = command(store, sample_build, "refresh", RELEASE_DIR=str(small_disk), RELEASE_PATH="")
+    assert run.returncode == 2
+    assert "Set RELEASE_DIR to a folder that this user may write to" in run.stdout
+    run = command(store, sample_build, "refresh", RELEASE_PATH=str(small_disk / "published.duckdb"))
+    assert run.returncode == 2
+    assert "Set RELEASE_PATH to a file in a folder that this user may write to" in run.stdout

@@ -19,12 +19,21 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import containers, declarations, formats, log, records, registers, store, validity
-from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.declarations import AllowedAge, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
 from ai_manufacturing.landing.log import Delivery
 
-__all__ = ["ExtractSet", "LandingError", "deliveries", "extract_set", "rejected_rows", "rows"]
+__all__ = [
+    "ExtractSet",
+    "LandingError",
+    "allowed_ages",
+    "deliveries",
+    "extract_set",
+    "land_again",
+    "rejected_rows",
+    "rows",
+]
 
 SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
 DELIVERIES_SCHEMA = pa.schema(
@@ -186,8 +195,65 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 
+def land_again(years: range) -> list[str]:
+    """Read anew the landed files of the extracts folder that may hold some of these years.
+
+    A file whose declaration names no period of whole numbers may hold any year, as may a register. What is gone from
+    the folder stays in the store as it is.
+
+    Parameters
+    ----------
+    years : range
+        Statistical years.
+
+    Returns
+    -------
+    list of str
+        Paths of the files, in order.
+
+    Raises
+    ------
+    LandingError
+        With one line for each file that cannot be read any more.
+    """
+    folder = settings.landing_dir()
+    files, faults = delivered_files(settings.extracts_dir(), [*_sources(), *registers.declared()])
+    again = []
+    for file in files:
+        if file.source is None:
+            continue
+        landed = _land(file, folder)
+        if isinstance(landed, dict) and _may_hold(years, file.source, store.rows_path(folder, landed["store_key"])):
+            store.remove(folder, landed["store_key"])
+            landed = _land(file, folder)
+            again.append(file.file_path)
+        if isinstance(landed, str):
+            faults.append(landed)
+    if faults:
+        raise LandingError(sorted(faults))
+    return again
+
+
+def allowed_ages() -> dict[str, AllowedAge]:
+    """Return for how many days a provider may deliver nothing, by provider; those that declare it.
+
+    Raises
+    ------
+    LandingError
+        With one line for each declaration that cannot be understood.
+    """
+    return declarations.allowed_ages(settings.project_root() / "models" / "staging")
+
+
 def _sources() -> list[Source]:
     return declarations.read(settings.project_root() / "models" / "staging")
+
+
+def _may_hold(years: range, source: Source, rows: Path) -> bool:
+    if source.period is None or source.columns[source.period] != "integer":
+        return True
+    held = pq.read_table(rows, columns=[source.period])[source.period]
+    return any(year in years for year in held.unique().to_pylist())
 
 
 def _by_path(record: dict[str, Any]) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from ai_manufacturing.landing.errors import LandingError
 
 TYPES = ("text", "integer", "number")
 REQUIRED = {"name", "entity", "files", "key", "columns"}
+AGES = ("warn_after_days", "fail_after_days")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Source:
     def read_key(self) -> list[str]:
         """The key columns that the file itself holds."""
         return [column for column in self.key if column in self.read_columns]
+
+
+@dataclass(frozen=True)
+class AllowedAge:
+    """For how many days a provider may deliver nothing: then it is late, then stale. None is for ever."""
+
+    warn_after_days: float | None = None
+    fail_after_days: float | None = None
 
 
 def read(folder: Path) -> list[Source]:
@@ -100,6 +109,34 @@ def read(folder: Path) -> list[Source]:
     if faults:
         raise LandingError(faults)
     return sources
+
+
+def allowed_ages(folder: Path) -> dict[str, AllowedAge]:
+    """Read `[freshness]` of the declarations below a folder, by provider.
+
+    Raises
+    ------
+    LandingError
+        With one line for each declaration that cannot be understood.
+    """
+    ages: dict[str, AllowedAge] = {}
+    faults: list[str] = []
+    for path in sorted(folder.glob("*/*.toml")):
+        where = f"{path.parent.name}/{path.name}, freshness"
+        declared = tomllib.loads(path.read_text(encoding="utf-8")).get("freshness")
+        if declared is None:
+            continue
+        unknown = sorted(declared.keys() - set(AGES))
+        wrong = [name for name, days in declared.items() if isinstance(days, bool) or not isinstance(days, int | float)]
+        if unknown or wrong:
+            faults.append(
+                f"{where}: unknown: {unknown}, not a number of days: {sorted(wrong)}. Give {' and '.join(AGES)}."
+            )
+        else:
+            ages[path.parent.name] = AllowedAge(**declared)
+    if faults:
+        raise LandingError(faults)
+    return ages
 
 
 def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:

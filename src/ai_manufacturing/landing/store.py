@@ -55,6 +55,13 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
             raise
 
 
+def remove(store: Path, store_key: str) -> None:
+    """Take a landed file out, whole, so that it lands anew. Only for a file that the extracts folder still has."""
+    leaving = store / f".{store_key}.{uuid.uuid4().hex}"
+    (store / store_key).rename(leaving)
+    shutil.rmtree(leaving)
+
+
 def read_rows(store: Path, store_key: str, name: str) -> Iterator[pa.RecordBatch]:
     """Yield "rows" or "rejected" of a landed file, so many at a time that a large file is never whole in memory."""
     with pq.ParquetFile(rows_path(store, store_key, name)) as file:

@@ -82,6 +82,19 @@ def recorded(release: Path) -> Summary:
         connection.close()
 
 
+def outside(release: Path, years: range) -> Summary:
+    """Return those of the recorded changes that are cells or city-years of other years."""
+    connection = duckdb.connect(str(release), read_only=True)
+    try:
+        connection.execute(
+            "create temp table changes as from release.changes where not year between ? and ?",
+            [years.start, years.stop - 1],
+        )
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+
+
 def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the numeric columns of the panel that both releases have."""
     schema, table = PANEL.split(".")

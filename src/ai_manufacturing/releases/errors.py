@@ -20,9 +20,13 @@ class NothingNewError(RefreshError):
 
 
 class GateFailedError(RefreshError):
-    """A critical expectation failed; the build is held for inspection."""
+    """A critical expectation failed; the build is held for inspection, under the number of the release it would be."""
 
     exit_code = 4
+
+    def __init__(self, message: str, release_id: str) -> None:
+        super().__init__(message)
+        self.release_id = release_id
 
 
 class BuildFailedError(RefreshError):
@@ -41,3 +45,13 @@ class HeldError(RefreshError):
     """Estimates moved more than the setting allows; the build is held for inspection."""
 
     exit_code = 7
+
+
+class StaleError(RefreshError):
+    """A provider has delivered nothing for longer than its declaration allows; what else is new has been published."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, is_published: bool) -> None:
+        super().__init__(message)
+        self.is_published = is_published

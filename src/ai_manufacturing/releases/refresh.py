@@ -1,13 +1,16 @@
 """The cycle of a refresh: lock, land and build in private, audit, write the release, publish."""
 
+import ctypes
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import landing, settings
-from ai_manufacturing.releases import changes, lock, writer
+from ai_manufacturing.releases import changes, freshness, lock, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -24,6 +27,7 @@ from ai_manufacturing.releases.errors import (
     HeldError,
     NothingNewError,
     RefreshError,
+    StaleError,
 )
 from ai_manufacturing.releases.store import Manifest, Store, check, reading
 
@@ -41,6 +45,7 @@ PACKAGES = (
 CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
 PRINTED = 1200  # characters of failing rows in a message; all of them are in the report of the held build
 GATE_TEST = "no_critical_failure_gate_results"
+SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -53,7 +58,7 @@ class Limits:
     hold_above: float | None = None
 
 
-def refresh(store: Store, limits: Limits, report: Report) -> Manifest:
+def refresh(store: Store, limits: Limits, report: Report, years: range | None = None) -> Manifest:
     """Build what the deliveries give and publish it, if there is something new and nothing wrong.
 
     Parameters
@@ -64,6 +69,8 @@ def refresh(store: Store, limits: Limits, report: Report) -> Manifest:
         How far estimates may move.
     report : callable
         Takes an event and its facts: progress for a terminal, or lines for a log.
+    years : range, optional
+        Read the delivered files of these years again, and publish even if nothing is new.
 
     Returns
     -------
@@ -73,27 +80,28 @@ def refresh(store: Store, limits: Limits, report: Report) -> Manifest:
     Raises
     ------
     RefreshError
-        One of errors.py; readers then still see the release that they saw.
+        One of errors.py; readers then still see the release that they saw, but for StaleError, which comes last.
     """
-    with lock.held(store.folder / "refresh.lock"):
-        store.prepare()
+    with _at_work(store, report):
+        freshness.allowed_ages()  # a wrong declaration is told before the build
         hashes = delivery_hashes(settings.extracts_dir())
         code = fingerprint(hashes)
         published = store.current()
-        if published is not None and published.fingerprint == code:
-            raise NothingNewError(
-                f"Nothing new since release {published.release_id}: same deliveries, code and packages."
-            )
+        if published is not None and published.fingerprint == code and years is None:
+            nothing = f"Nothing new since release {published.release_id}: same deliveries, code and packages."
+            _tell_late_providers(store, report, nothing, is_published=False)
+            raise NothingNewError(nothing)
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(hashes)})
         try:
-            manifest = _build_and_publish(store, release_id, code, hashes, limits, report)
+            manifest = _build_and_publish(store, release_id, code, hashes, limits, report, years)
         except RefreshError as error:
             store.record(
                 {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
             )
             raise
         store.record({"release_id": release_id, "at": _now(), "outcome": "published"})
+        _tell_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
 
 
@@ -123,8 +131,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
     """
     if not reason.strip():
         raise BadConfigurationError("A held build is published with a reason: --reason '...'.")
-    with lock.held(store.folder / "refresh.lock"):
-        store.prepare()
+    with _at_work(store, report):
         folder = store.held(release_id)
         if not (folder / "report.json").exists():
             known = ", ".join(sorted(path.name for path in (store.folder / "held").glob("*"))) or "none"
@@ -144,16 +151,29 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
         return manifest
 
 
-def rollback(store: Store, release_id: str) -> Manifest:
+def rollback(store: Store, release_id: str, report: Report) -> Manifest:
     """Publish a past release again.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    release_id : str
+        Number of the release.
+    report : callable
+        As in refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release that is now published.
 
     Raises
     ------
     RefreshError
         If there is no such release, or its content is not what its manifest says.
     """
-    with lock.held(store.folder / "refresh.lock"):
-        store.prepare()
+    with _at_work(store, report):
         if release_id not in store.release_ids():
             raise BadConfigurationError(
                 f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
@@ -206,12 +226,64 @@ def _now() -> str:
     return datetime.now(UTC).isoformat("T", "seconds")
 
 
+@contextmanager
+def _at_work(store: Store, report: Report) -> Iterator[None]:
+    """Hold the lock over a store that is ready; whatever the disk refuses then is told, and readers see no change."""
+    with lock.held(store.folder / "refresh.lock"):
+        store.prepare()
+        try:
+            _warn_of_log(store.move_log_aside(), report)
+            yield
+        except OSError as error:
+            raise RefreshError(
+                f"{error.filename or store.folder}: {error.strerror}. The published release is as it was; make room "
+                "there, or correct the permissions, and refresh again."
+            ) from error
+
+
+def _warn_of_log(aside: Path | None, report: Report) -> None:
+    if aside is not None:
+        report("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
+
+
+def _tell_late_providers(store: Store, report: Report, outcome: str, is_published: bool) -> None:
+    """Warn of providers that are late, and fail for those that are stale, whatever the refresh did."""
+    found = freshness.of_release(store.published)
+    for provider in found:
+        if provider.is_late and not provider.is_stale:
+            report("warning", {"message": f"{provider}."})
+    stale = [str(provider) for provider in found if provider.is_stale]
+    if stale:
+        lines = [outcome, *(f"{line}. Ask for a delivery, or allow more." for line in stale)]
+        raise StaleError("\n".join(lines), is_published)
+
+
+def _read_again(years: range, report: Report) -> None:
+    try:
+        paths = landing.land_again(years)
+    except landing.LandingError as error:
+        raise BuildFailedError(f"The published release is as it was.\n{error}") from error
+    report("read again", {"years": _named(years), "files": len(paths)})
+
+
+def _named(years: range) -> str:
+    return f"{years.start}:{years.stop - 1}"
+
+
 def _build_and_publish(
-    store: Store, release_id: str, code: str, hashes: dict[str, str], limits: Limits, report: Report
+    store: Store,
+    release_id: str,
+    code: str,
+    hashes: dict[str, str],
+    limits: Limits,
+    report: Report,
+    years: range | None,
 ) -> Manifest:
     work = store.work / release_id
     work.mkdir()
     warehouse = work / "warehouse.duckdb"
+    if years is not None:
+        _read_again(years, report)
     failed = _dbt(work, warehouse, "build")
     described = {
         "release_id": release_id,
@@ -219,7 +291,7 @@ def _build_and_publish(
         "git_commit": _git_commit(),
         "fingerprint": code,
         "published_by": "refresh",
-        "reason": "",
+        "reason": "" if years is None else f"years {_named(years)} read again",
         "delivery_hashes": hashes,
         "package_versions": package_versions(),
     }
@@ -240,7 +312,8 @@ def _build_and_publish(
                         f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
                         f"ai-manufacturing publish {release_id} --reason '...'.",
                     ]
-                )
+                ),
+                release_id,
             )
         raise BuildFailedError(f"dbt failed; the published release is as it was.\n{_tail(work)}")
     report("built", {"release_id": release_id})
@@ -248,6 +321,8 @@ def _build_and_publish(
     target, manifest = _write(store, release_id, warehouse, described)
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
+    if years is not None and (others := changes.outside(target, years)).lines:
+        report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
     if limits.hold_above is not None and summary.largest_move > limits.hold_above:
         _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines))
         raise HeldError(
@@ -277,9 +352,7 @@ def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, 
 def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
     store.add(target, release_id)
-    aside = store.publish(release_id)
-    if aside is not None:
-        report("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
+    _warn_of_log(store.publish(release_id), report)
     report("published", {"release_id": release_id, "path": str(store.published), "pruned": store.prune()})
     shutil.rmtree(store.work / release_id)
 
@@ -301,8 +374,14 @@ def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bo
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     return run.returncode != 0
+
+
+def _die_with_parent() -> None:
+    """Let no dbt outlive a refresh that was killed: it would write into the work of the next one."""
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _failed_at_the_gate(work: Path) -> bool:

@@ -48,7 +48,7 @@ class Manifest:
     published_by : str
         "refresh", or "hand" for a held build.
     reason : str
-        Why a held build was published; empty otherwise.
+        Why a held build was published, or which years were read again; empty otherwise.
     delivery_hashes : dict of str to str
         SHA-256 by delivered path.
     package_versions : dict of str to str
@@ -113,7 +113,7 @@ class Store:
         Raises
         ------
         BadConfigurationError
-            If the folders cannot be made or written to, or hold the published file of nobody.
+            If the folders cannot be made or written to.
         """
         try:
             for name in ("past", "held", "work"):
@@ -126,6 +126,28 @@ class Store:
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder that this user may "
                 "write to."
             ) from error
+        if not os.access(self.published.parent, os.W_OK | os.X_OK):
+            raise BadConfigurationError(
+                f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder that this user may "
+                "write to."
+            )
+
+    def move_log_aside(self) -> Path | None:
+        """Move away a write-ahead log that somebody left beside the published file.
+
+        With a log of another file beside it, no release could be opened.
+
+        Returns
+        -------
+        Path or None
+            Where it is now.
+        """
+        log = self.published.with_name(self.published.name + ".wal")
+        if not log.exists():
+            return None
+        aside = self.folder / f"{log.name}.{len(list(self.folder.glob(f'{log.name}.*'))) + 1}"
+        shutil.move(log, aside)
+        return aside
 
     def release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
@@ -158,8 +180,7 @@ class Store:
         Returns
         -------
         Path or None
-            Where a write-ahead log was moved that somebody had left beside the published file: with it the new file
-            could not be opened.
+            Where a write-ahead log was moved that somebody had left beside the published file.
         """
         source = self.past(release_id)
         incoming = self.published.with_name(f".{self.published.name}.{release_id}")
@@ -170,11 +191,7 @@ class Store:
             shutil.copyfile(source, incoming)
             incoming.chmod(0o444)
             _sync(incoming)
-        aside = None
-        log = self.published.with_name(self.published.name + ".wal")
-        if log.exists():
-            aside = self.folder / f"{log.name}.before_{release_id}"
-            shutil.move(log, aside)
+        aside = self.move_log_aside()
         incoming.replace(self.published)
         # A second link to one file is left alone by replace.
         incoming.unlink(missing_ok=True)

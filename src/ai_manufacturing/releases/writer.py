@@ -51,6 +51,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         _comment(connection)
         written = Manifest(**manifest, row_counts=counts)
         _write_manifest(connection, written)
+        _write_freshness(connection)
         changes.write(connection, previous)
         connection.execute("commit")
         connection.execute("checkpoint new")
@@ -95,6 +96,18 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
         name = f"new.{identifier(schema)}.{identifier(table)}"
         object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
         connection.execute(f"comment on {object_} is {literal(comment)}")
+
+
+def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep when each provider last delivered something new; a file that only moved is a copy of itself."""
+    connection.execute(
+        "create table new.release.freshness as "
+        "select provider, max(coalesce(landed_at, modified_at)) as newest_delivery_at from built.raw.deliveries "
+        "where provider is not null and copy_of_delivery is null group by provider order by provider"
+    )
+    connection.execute(
+        "comment on table new.release.freshness is 'One row per provider: when its newest delivery landed, UTC.'"
+    )
 
 
 def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ import yaml
 from ai_manufacturing.landing import extract_set
 from ai_manufacturing.sample.files import NOTICE, SYNTHETIC_MARK, NotASampleError
 from ai_manufacturing.settings import project_root
+from ai_manufacturing.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
@@ -234,7 +235,7 @@ def write(
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     options = "format parquet, compression zstd" if path.suffix == ".parquet" else "format csv, header"
-    connection.execute(f"copy ({query}) to '{str(path).replace(chr(39), chr(39) * 2)}' ({options})")
+    connection.execute(f"copy ({query}) to {literal(path)} ({options})")
 
 
 def _make_slots(connection: duckdb.DuckDBPyConnection) -> None:

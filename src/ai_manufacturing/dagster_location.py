@@ -1,0 +1,142 @@
+"""The Dagster code location: the refresh as one step that makes all assets of the dbt manifest.
+
+dagster-dbt gives the assets and their lineage, the suites in expectations/ the asset checks. The step calls the same
+function as `ai-manufacturing refresh`, so that what a run publishes, holds or refuses is the same.
+"""
+
+import json
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtProject, build_dbt_asset_specs
+
+from ai_manufacturing import gates, settings
+from ai_manufacturing.releases import configured
+from ai_manufacturing.releases import refresh as releases
+from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
+from ai_manufacturing.releases.store import Manifest, read_manifest, reading
+
+NIGHTLY = "30 2 * * *"
+SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
+
+project = DbtProject(settings.project_root())
+if not project.manifest_path.is_file():
+    project.preparer.prepare(project)
+project.prepare_if_dev()
+
+
+def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
+    """Return one check per expectation, on the gate that asks it, by suite and description."""
+    return {
+        (path.stem, expectation["description"]): dg.AssetCheckSpec(
+            name=f"{path.stem}_{number:02d}",
+            asset=["gates", f"gate_{path.stem}"],
+            description=expectation["description"],
+            metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
+        )
+        for path in sorted((settings.project_root() / "expectations").glob("*.json"))
+        for number, expectation in enumerate(gates.read_suite(path.stem), start=1)
+    }
+
+
+def _assets() -> list[dg.AssetSpec]:
+    """Return the assets of the manifest in the order in which Dagster accepts them: parents first."""
+    specs = {spec.key: spec for spec in build_dbt_asset_specs(manifest=project.manifest_path)}
+    parents = {key: {parent.asset_key for parent in spec.deps} for key, spec in specs.items()}
+    order = TopologicalSorter(parents).static_order()
+    return [specs[key].replace_attributes(skippable=True, group_name=key.path[0]) for key in order if key in specs]
+
+
+assets = _assets()
+checks = _checks()
+
+
+@dg.multi_asset(name="refresh", specs=assets, check_specs=[*checks.values()])
+def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Refresh, and tell Dagster what was made and what the gate found; nothing of either where nothing is new."""
+
+    def report(event: str, facts: dict[str, Any]) -> None:
+        context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
+
+    try:
+        store = configured.store()
+        manifest = releases.refresh(store, configured.limits(), report)
+    except NothingNewError as error:
+        context.log.info(str(error))
+        return
+    except GateFailedError as error:
+        yield from _check_results(store.held(error.release_id) / "warehouse.duckdb")
+        raise _failure(error) from error
+    except StaleError as error:
+        if error.is_published:
+            yield from _made(read_manifest(store.published), store.published)
+        raise _failure(error) from error
+    except RefreshError as error:
+        raise _failure(error) from error
+    yield from _made(manifest, store.published)
+
+
+def _made(manifest: Manifest, release: Path) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    for spec in assets:
+        metadata: dict[str, Any] = {"release": manifest.release_id, "extract_set": manifest.extract_set}
+        rows = manifest.row_counts.get(".".join(spec.key.path))
+        if rows is not None:
+            metadata["dagster/row_count"] = rows
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
+    yield from _check_results(release)
+
+
+def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
+    """Read gates.gate_results of a release or a held build."""
+    with reading(database) as connection:
+        rows = connection.execute(
+            "select suite, description, severity, success, observed_value, failing_rows from gates.gate_results"
+        ).fetchall()
+    for suite, description, severity, success, observed, failing in rows:
+        spec = checks[suite, description]
+        yield dg.AssetCheckResult(
+            passed=success,
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            severity=SEVERITIES[severity],
+            metadata={"observed": observed or "", "failing_rows": (failing or "")[: releases.PRINTED]},
+        )
+
+
+def _failure(error: RefreshError) -> dg.Failure:
+    return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
+
+
+refresh_job = dg.define_asset_job("refresh_job", selection=dg.AssetSelection.assets(warehouse))
+
+
+@dg.sensor(job=refresh_job, minimum_interval_seconds=60)
+def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Ask for a refresh once the extracts folder has changed, and has been at rest for one interval.
+
+    Names, sizes and times only decide when to look; what is new, the refresh tells by content.
+    """
+    folder = settings.extracts_dir()
+    listing = {
+        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    cursor = json.loads(context.cursor) if context.cursor else {"seen": None, "asked": None}
+    if listing == cursor["asked"]:
+        return dg.SkipReason(f"{folder}: no new delivery.")
+    if listing != cursor["seen"]:
+        context.update_cursor(json.dumps({**cursor, "seen": listing}))
+        return dg.SkipReason(f"{folder}: a delivery is under way, or has just ended.")
+    return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=json.dumps({"seen": listing, "asked": listing}))
+
+
+defs = dg.Definitions(
+    assets=[warehouse],
+    jobs=[refresh_job],
+    schedules=[dg.ScheduleDefinition(name="nightly", job=refresh_job, cron_schedule=NIGHTLY)],
+    sensors=[new_deliveries],
+)

@@ -1,0 +1,98 @@
+"""Freshness: for how long each provider has delivered nothing, and how long its declaration allows.
+
+Age only warns and fails. Which rows count, the order of deliveries decides.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ai_manufacturing import landing
+from ai_manufacturing.landing.declarations import AllowedAge
+from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.releases.store import reading
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """A provider of the published release.
+
+    Attributes
+    ----------
+    provider : str
+        Folder of models/staging.
+    newest_delivery_at : datetime
+        When the newest of its deliveries landed, UTC.
+    age_days : float
+        Days since then.
+    allowed : AllowedAge
+        What its declaration allows.
+    """
+
+    provider: str
+    newest_delivery_at: datetime
+    age_days: float
+    allowed: AllowedAge
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is worth a warning."""
+        return self.allowed.warn_after_days is not None and self.age_days > self.allowed.warn_after_days
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is too old."""
+        return self.allowed.fail_after_days is not None and self.age_days > self.allowed.fail_after_days
+
+    def __str__(self) -> str:
+        text = f"{self.provider}: newest delivery {self.newest_delivery_at:%Y-%m-%d}, {self.age_days:.0f} days ago"
+        if self.is_stale:
+            return f"{text}, more than fail_after_days ({self.allowed.fail_after_days:g}) in its declaration"
+        if self.is_late:
+            return f"{text}, more than warn_after_days ({self.allowed.warn_after_days:g}) in its declaration"
+        return text
+
+
+def allowed_ages() -> dict[str, AllowedAge]:
+    """Return the allowed age of each provider that declares one.
+
+    Raises
+    ------
+    BadConfigurationError
+        If a declaration is wrong.
+    """
+    try:
+        return landing.allowed_ages()
+    except landing.LandingError as error:
+        raise BadConfigurationError(str(error)) from error
+
+
+def of_release(path: Path, now: datetime | None = None) -> list[Freshness]:
+    """Return the freshness of each provider in a release, by name.
+
+    Parameters
+    ----------
+    path : Path
+        A release file.
+    now : datetime, optional
+        With a time zone; the present if not given.
+
+    Raises
+    ------
+    BadConfigurationError
+        If a declaration is wrong.
+    """
+    allowed = allowed_ages()
+    with reading(path) as connection:
+        newest = connection.execute(
+            "select provider, newest_delivery_at from release.freshness order by all"
+        ).fetchall()
+    return [
+        Freshness(
+            provider,
+            at,
+            ((now or datetime.now(UTC)) - at.replace(tzinfo=UTC)).total_seconds() / 86400,
+            allowed.get(provider, AllowedAge()),
+        )
+        for provider, at in newest
+    ]

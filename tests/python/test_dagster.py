@@ -1,0 +1,167 @@
+"""The Dagster code location, in an environment of its own: it loads, publishes as the command does, shows lineage."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_manufacturing.releases.store import check
+from tests.python.conftest import PROJECT, environment_of_its_own
+from tests.python.test_gate import unit_slip_of_a_year
+
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("dagster")]
+
+LOCATION = ("-m", "ai_manufacturing.dagster_location")
+
+
+@dataclass
+class Dagster:
+    """An installed Dagster, its home, and the release folder that its runs publish into."""
+
+    binaries: Path
+    releases: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.binaries / "dagster"), *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def published(self) -> Path:
+        return self.releases / "ai_manufacturing.duckdb"
+
+
+@pytest.fixture(scope="module")
+def dagster(sample_extracts: Path, tmp_path_factory: pytest.TempPathFactory) -> Dagster:
+    folder = tmp_path_factory.mktemp("dagster")
+    python = environment_of_its_own(
+        folder / "venv", "--require-hashes", "-r", str(PROJECT / "requirements/dagster.txt")
+    )
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(PROJECT)], check=True
+    )
+    extracts = folder / "sample"
+    subprocess.run(["cp", "-r", str(sample_extracts), str(extracts)], check=True)
+    (folder / "home").mkdir()
+    environment = {
+        **os.environ,
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "DAGSTER_HOME": str(folder / "home"),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "EXTRACTS_DIR": str(extracts),
+        "LANDING_DIR": str(folder / "landing"),
+        "RELEASE_DIR": str(folder / "releases"),
+    }
+    return Dagster(python.parent, folder / "releases", environment)
+
+
+@dataclass
+class WebServer:
+    url: str
+
+    def query(self, text: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            data=json.dumps({"query": text}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+
+@pytest.fixture
+def web_server(dagster: Dagster) -> Iterator[WebServer]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [str(dagster.binaries / "dagster-webserver"), *LOCATION, "--host", "127.0.0.1", "--port", str(port)],
+        cwd=PROJECT,
+        env=dagster.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = WebServer(f"http://127.0.0.1:{port}")
+    try:
+        for _ in range(120):
+            try:
+                server.query("{ version }")
+                break
+            except OSError:
+                assert process.poll() is None, "the web server ended"
+                time.sleep(1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_run_publishes_what_the_command_would_and_the_web_ui_shows_it(
+    dagster: Dagster, web_server: WebServer
+) -> None:
+    valid = dagster.run("definitions", "validate")
+    assert valid.returncode == 0, valid.stderr
+
+    first = dagster.run("job", "execute", *LOCATION, "-j", "refresh_job")
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert check(dagster.published).published_by == "refresh"
+    nodes = web_server.query(
+        "{ assetNodes { assetKey { path } dependencyKeys { path } assetMaterializations(limit: 1) { runId } "
+        "assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status } } } } } }"
+    )["assetNodes"]
+    by_key = {"/".join(node["assetKey"]["path"]): node for node in nodes}
+    assert {"raw/deliveries", "marts/fct_city_year_panel", "reports/rpt_table_1", "seeds/cities"} <= by_key.keys()
+    assert all(node["assetMaterializations"] for node in nodes)
+    panel_parents = {"/".join(key["path"]) for key in by_key["gates/gate_city_year_panel"]["dependencyKeys"]}
+    assert "marts/fct_city_year_panel" in panel_parents
+    suite = json.loads((PROJECT / "expectations/series_years.json").read_text(encoding="utf-8"))["expectations"]
+    checks = by_key["gates/gate_series_years"]["assetChecksOrError"]["checks"]
+    assert len(checks) == len(suite)
+    assert {found["executionForLatestMaterialization"]["status"] for found in checks} == {"SUCCEEDED"}
+    instigators = web_server.query(
+        "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors { name } } } } }"
+    )["repositoriesOrError"]["nodes"][0]
+    assert instigators["schedules"] == [{"name": "nightly"}]
+    assert "new_deliveries" in {sensor["name"] for sensor in instigators["sensors"]}
+
+    again = dagster.run("job", "execute", *LOCATION, "-j", "refresh_job")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert check(dagster.published).release_id == "000001", "nothing was new"
+
+
+def test_a_bad_delivery_fails_its_check_and_the_run_and_is_not_published(
+    dagster: Dagster, web_server: WebServer
+) -> None:
+    class Delivery:
+        extracts = Path(dagster.environment["EXTRACTS_DIR"])
+
+    before = check(dagster.published)
+    unit_slip_of_a_year(Delivery)  # type: ignore[arg-type]
+    run = dagster.run("job", "execute", *LOCATION, "-j", "refresh_job")
+    assert run.returncode != 0
+    assert "The gate holds back release 000002" in run.stdout + run.stderr
+    assert check(dagster.published) == before
+    (gate,) = [
+        node
+        for node in web_server.query(
+            "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { "
+            "checks { name description executionForLatestMaterialization { status } } } } } }"
+        )["assetNodes"]
+        if node["assetKey"]["path"] == ["gates", "gate_series_years"]
+    ]
+    assert "FAILED" in str(gate)
