@@ -9,7 +9,7 @@ import duckdb
 
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, Manifest
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest
 from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
@@ -104,4 +104,7 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     ]
     columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
     connection.execute(f"create table new.release.manifest ({columns})")
+    connection.execute("comment on table new.release.manifest is 'One row: what this file is and what it was made of.'")
+    for column, comment in MANIFEST_COMMENTS.items():
+        connection.execute(f"comment on column new.release.manifest.{column} is {literal(comment)}")
     connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)
