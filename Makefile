@@ -3,20 +3,21 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BOUNCER := .venv-bouncer
 SAMPLE := build/extracts/sample
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
 	--no-strip-extras --no-header --no-annotate
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: build test soak setup sample lint unit clean lock
+.PHONY: build test soak setup sample lint catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 # A delivered set needs no sample.
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
 	dbt build
 
-test: setup $(VENV)/.dev
+test: setup $(VENV)/.dev $(BOUNCER)/.done
 	$(MAKE) lint
 	pytest -n 2
 
@@ -42,11 +43,28 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-lint:
+# An environment of its own, because dbt-bouncer and the project do not agree on a version of DuckDB.
+$(BOUNCER)/.done: requirements/bouncer.txt
+	test -x $(BOUNCER)/bin/python || $(PYTHON) -m venv $(BOUNCER)
+	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
+	touch $@
+
+lint: $(BOUNCER)/.done
 	ruff check .
 	ruff format --check .
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
+	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests
+
+# dbt's pages on all models and columns in one file, of the warehouse that was built last.
+catalogue: $(VENV)/.run
+	dbt docs generate --static --quiet
+	mkdir -p site
+	cp target/static_index.html site/catalogue.html
+
+# The answers in docs/queries.md, of the warehouse that was built last.
+queries: $(VENV)/.run
+	python -m ai_manufacturing.query_book
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt has what runs the warehouse too. The files hold hashes and no addresses.
 lock:
@@ -55,6 +73,7 @@ lock:
 	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
 	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt --extra dagster -o requirements/dagster.txt pyproject.toml
+	pip-compile $(COMPILE) -o requirements/bouncer.txt requirements/bouncer.in
 
 clean:
 	rm -rf build

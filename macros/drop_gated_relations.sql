@@ -6,7 +6,7 @@ A partial selection drops only what it will rebuild. Through the adapter, so tha
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- for node in graph.nodes.values()
             if node.resource_type == 'model'
-            and node.schema in ('gates', 'estimates', 'reports')
+            and node.fqn[1] in ('gates', 'estimates', 'reports')
             and node.unique_id in selected_resources
         -%}
             {%- set relation = adapter.get_relation(node.database, node.schema, node.alias) -%}

@@ -12,7 +12,7 @@ import click
 
 @click.group()
 def main() -> None:
-    """Refresh, trace and sample the AI and manufacturing warehouse."""
+    """Refresh, export, trace and sample the AI and manufacturing warehouse."""
 
 
 @main.command()
@@ -61,6 +61,35 @@ def trace(specification: str, city: str | None, year: int | None) -> None:
     except tracing.TraceError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))
+
+
+@main.command()
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
+    required=True,
+    help="latex writes the paper's tables, the others panel, estimates and the dictionary of their columns.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("build/exports"), show_default=True
+)
+@click.option(
+    "--release",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A release, or a built warehouse; by default the published release, or where there is none WAREHOUSE_PATH.",
+)
+def export(file_format: str, out: Path, release: Path | None) -> None:
+    """Write the panel and the estimates for Stata, R and Excel, or the paper's tables for LaTeX."""
+    from ai_manufacturing import exports, settings
+
+    published = settings.release_path()
+    database = release or (published if published.exists() else settings.warehouse_path())
+    try:
+        written = exports.export(database, out, file_format)
+    except exports.ExportError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join([f"From {database}:", *(str(path) for path in written)]))
 
 
 def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:

@@ -11,11 +11,23 @@ PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
 SAME = 1e-9  # a smaller relative difference is the order of a sum
 
-SCHEMA = """
-    change_kind varchar, city_id varchar, year integer, column_name varchar, specification_id varchar, term varchar,
-    old_value double, new_value double, old_std_error double, new_std_error double, moved_std_errors double,
-    is_sign_changed boolean, is_stars_changed boolean, is_interval_changed boolean
-"""
+COLUMNS = {
+    "change_kind": ("varchar", "city_year_ or estimate_ lost or gained, cell_changed or estimate_changed."),
+    "city_id": ("varchar", "Six-digit GB/T 2260 code; null for an estimate."),
+    "year": ("integer", "Statistical year; null for an estimate."),
+    "column_name": ("varchar", "Column of the panel whose cell changed."),
+    "specification_id": ("varchar", "Row of regression_specifications.csv; null for the panel."),
+    "term": ("varchar", "Regressor that the estimate is about."),
+    "old_value": ("double", "Value of the cell, or estimate, in the previous release."),
+    "new_value": ("double", "Value of the cell, or estimate, in this one."),
+    "old_std_error": ("double", "Error of the estimate in the previous release."),
+    "new_std_error": ("double", "Error of the estimate in this one."),
+    "moved_std_errors": ("double", "How far the estimate moved, in its old errors."),
+    "is_sign_changed": ("boolean", "Whether the estimate changed its sign."),
+    "is_stars_changed": ("boolean", "Whether the estimate changed its stars."),
+    "is_interval_changed": ("boolean", "Whether the old and the new interval are apart."),
+}
+SCHEMA = ", ".join(f"{name} {type_}" for name, (type_, _) in COLUMNS.items())
 
 _STARS = "case when {p} < 0.01 then 3 when {p} < 0.05 then 2 when {p} < 0.1 then 1 else 0 end"
 
@@ -50,14 +62,16 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
         The file of the previous release.
     """
     connection.execute(f"create table new.release.changes ({SCHEMA})")
-    if previous is None:
-        return
-    connection.execute(f"attach {literal(str(previous))} as old (read_only)")
-    connection.execute(f"insert into new.release.changes {_changes(connection)}")
     connection.execute(
         "comment on table new.release.changes is 'One row per change since the previous release: a city and year of "
         "the panel gained or lost, a cell of it changed, an estimate gained, lost or changed.'"
     )
+    for name, (_, comment) in COLUMNS.items():
+        connection.execute(f"comment on column new.release.changes.{name} is {literal(comment)}")
+    if previous is None:
+        return
+    connection.execute(f"attach {literal(str(previous))} as old (read_only)")
+    connection.execute(f"insert into new.release.changes {_changes(connection)}")
 
 
 def between(old: Path, new: Path) -> Summary:

@@ -16,9 +16,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
@@ -31,49 +31,24 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Manifest:
-    """The one row of release.manifest.
+    """The one row of release.manifest. What is said of each field is also its comment in the file."""
 
-    Attributes
-    ----------
-    release_id : str
-        The release's number, six digits.
-    published_at : str
-        UTC; a fact that nothing is decided by.
-    git_commit : str
-        Commit of the code, with `+` if files differ from it; empty outside a clone.
-    extract_set, extract_set_kind : str
-        Whose numbers these are; kind is synthetic or delivered.
-    fingerprint : str
-        Hash of deliveries, code and packages: what the tables are a function of.
-    published_by : str
-        "refresh", or "hand" for a held build.
-    reason : str
-        Why a held build was published, or which years were read again; empty otherwise.
-    delivery_hashes : dict of str to str
-        SHA-256 by delivered path.
-    package_versions : dict of str to str
-        Versions of the packages that the numbers depend on.
-    row_counts : dict of str to int
-        Rows by table.
-    gate_summary : dict of str to int
-        Expectations, and how many failed by severity.
-    """
-
-    release_id: str
-    published_at: str
-    git_commit: str
-    extract_set: str
-    extract_set_kind: str
-    fingerprint: str
-    published_by: str
-    reason: str
-    delivery_hashes: dict[str, str]
-    package_versions: dict[str, str]
-    row_counts: dict[str, int]
-    gate_summary: dict[str, int]
+    release_id: Annotated[str, "The release's number, six digits."]
+    published_at: Annotated[str, "UTC; a fact that nothing is decided by."]
+    git_commit: Annotated[str, "Commit of the code, with + if files differ from it; empty outside a clone."]
+    extract_set: Annotated[str, "Whose numbers these are."]
+    extract_set_kind: Annotated[str, "synthetic or delivered."]
+    fingerprint: Annotated[str, "Hash of deliveries, code and packages: what the tables are a function of."]
+    published_by: Annotated[str, "refresh, or hand for a held build."]
+    reason: Annotated[str, "Why a held build was published, or which years were read again; empty otherwise."]
+    delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
+    package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
+    row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
+    gate_summary: Annotated[dict[str, int], "Expectations, and how many failed by severity, JSON."]
 
 
-MANIFEST_COLUMNS = tuple(field.name for field in fields(Manifest))
+MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
+MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import duckdb
 
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, Manifest
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest
 from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
@@ -102,12 +102,15 @@ def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
     """Keep when each provider last delivered something new; a file that only moved is a copy of itself."""
     connection.execute(
         "create table new.release.freshness as "
-        "select provider, max(coalesce(landed_at, modified_at)) as newest_delivery_at from built.raw.deliveries "
+        "select provider, max(landed_at) as newest_delivery_at from built.raw.deliveries "
         "where provider is not null and copy_of_delivery is null group by provider order by provider"
     )
-    connection.execute(
-        "comment on table new.release.freshness is 'One row per provider: when its newest delivery landed, UTC.'"
-    )
+    for comment in (
+        "table new.release.freshness is 'One row per provider: when its newest delivery landed, UTC.'",
+        "column new.release.freshness.provider is 'Folder of models/staging.'",
+        "column new.release.freshness.newest_delivery_at is 'When its newest delivery landed, UTC.'",
+    ):
+        connection.execute(f"comment on {comment}")
 
 
 def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
@@ -117,4 +120,7 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     ]
     columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
     connection.execute(f"create table new.release.manifest ({columns})")
+    connection.execute("comment on table new.release.manifest is 'One row: what this file is and what it was made of.'")
+    for column, comment in MANIFEST_COMMENTS.items():
+        connection.execute(f"comment on column new.release.manifest.{column} is {literal(comment)}")
     connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)

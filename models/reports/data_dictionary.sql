@@ -1,0 +1,119 @@
+-- In the schema of the marts, for it describes them, and after the reports, for it describes those too.
+{{ config(schema='marts') }}
+
+{%- set released = [
+    'dim_city', 'dim_city_groups', 'dim_series', 'fct_ai_measure', 'fct_ai_tags', 'fct_city_year_panel',
+    'fct_delivered_values', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside',
+    'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
+    'gate_results', 'gate_landed_sources', 'gate_firm_survival', 'gate_patents', 'gate_city_yearbook',
+    'gate_series_years', 'gate_city_year_panel', 'gate_panel_consistency', 'gate_headline_samples',
+    'est_fixed_effects', 'est_event_study', 'est_dynamic_panel', 'est_placebo', 'est_spatial_autocorrelation',
+    'est_local_spatial_autocorrelation', 'estimation_samples', 'observation_losses',
+    'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
+    'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
+    'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_spatial_2020'
+] %}
+
+with
+
+documented as (
+    {{ documented_columns(released + [this.name]) }}
+),
+
+-- All but a view that would read the registers, of any size, once more.
+counted as (
+    {%- for name in released if name != 'fct_register_rows_set_aside' %}
+    {{ counted_values(name, ref(name)) }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+measured as (
+    select
+        documented.table_name,
+        documented.column_number,
+        min(case when counted.value_counts[documented.column_number] > 0 then counted.year end) as first_year,
+        max(case when counted.value_counts[documented.column_number] > 0 then counted.year end) as last_year,
+        cast(sum(counted.row_count) as bigint) as row_count,
+        1 - sum(counted.value_counts[documented.column_number]) / nullif(sum(counted.row_count), 0) as missing_share
+    from documented
+    inner join counted
+        on documented.table_name = counted.table_name
+    group by
+        documented.table_name,
+        documented.column_number
+),
+
+-- The series behind a column of the panel, and who delivers it here.
+panel_series as (
+    select
+        variable as column_name,
+        scope,
+        unnest(string_split(series, ' ')) as series
+    from {{ ref('panel_variables') }}
+    union all
+    select
+        series as column_name,
+        scope,
+        series
+    from {{ ref('dim_series') }}
+    where scope in ('total', 'industry')
+),
+
+panel_sources as (
+    select
+        'fct_city_year_panel' as table_name,
+        panel_series.column_name,
+        string_agg(
+            panel_series.series || ' (' || coalesce(dim_series.provider, 'not delivered') || ')', ', '
+            order by panel_series.series asc
+        ) as source
+    from panel_series
+    left join {{ ref('dim_series') }} as dim_series
+        on
+            panel_series.series = dim_series.series
+            and panel_series.scope = dim_series.scope
+    group by panel_series.column_name
+),
+
+final as (
+    select
+        documented.table_schema,
+        documented.table_name,
+        documented.column_number,
+        documented.column_name,
+        -- This table is not in the catalogue while it is made.
+        coalesce(lower(catalogue.data_type), documented.declared_type) as data_type,
+        documented.unit,
+        documented.description_en,
+        documented.description_zh,
+        coalesce(panel_sources.source, documented.parents) as source,
+        measured.first_year,
+        measured.last_year,
+        measured.missing_share,
+        measured.row_count,
+        current_extract_set() as extract_set
+    from documented
+    left join measured
+        on
+            documented.table_name = measured.table_name
+            and documented.column_number = measured.column_number
+    left join panel_sources
+        on
+            documented.table_name = panel_sources.table_name
+            and documented.column_name = panel_sources.column_name
+    left join duckdb_columns() as catalogue
+        on
+            documented.table_schema = catalogue.schema_name
+            and documented.table_name = catalogue.table_name
+            and documented.column_name = catalogue.column_name
+            and catalogue.database_name = current_database()
+)
+
+select * from final
+order by
+    table_schema asc,
+    table_name asc,
+    column_number asc

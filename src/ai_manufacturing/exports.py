@@ -1,0 +1,344 @@
+"""The panel, the estimates and the paper's tables as files for Stata, R, Excel and LaTeX.
+
+Whoever opens a file sees what it was made of: each row says which extract set it is of and whether that is synthetic,
+and so does the label, sheet or note of the file.
+"""
+
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xlsxwriter
+
+TABLES = {
+    "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
+    "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
+}
+PAPER_TABLES = {
+    1: "AI in manufacturing and GDP",
+    2: "AI in manufacturing and secondary value added",
+    3: "AI in manufacturing and employment",
+    4: "AI in manufacturing and GDP: robustness",
+    5: "Industrial structure and AI firms: event study",
+    6: "Industrial structure and AI patents: event study",
+}
+# Lines of a printed table that are sentences, and so notes below it.
+LINES_OF_PROSE = ("What stands in for what", "The regressor holds the outcome", "Warnings", "Not estimable")
+# What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
+FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
+STATA_NAME_LENGTH = 32
+STATA_LABEL_LENGTH = 80
+# Words that are categories: numbers with value labels in Stata, as its factor variables need them.
+STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
+
+
+class ExportError(Exception):
+    """A file cannot be exported from."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to write.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file or sheet.
+    rows : pyarrow.Table
+        The rows, with the column is_synthetic at the end.
+    labels : dict of str to str
+        What a column is, in English, by column.
+    """
+
+    name: str
+    rows: pa.Table
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Attributes
+    ----------
+    mark : str
+        One sentence: whose numbers these are.
+    tables : tuple of Table
+        Panel, estimates, and the dictionary of their columns.
+    places : dict of str to dict of int to str
+        Chinese names of the codes in city_id and province_id.
+    paper_tables : dict of int to pandas.DataFrame
+        Tables 1 to 6 in the words of the report; the columns are its headings.
+    """
+
+    mark: str
+    tables: tuple[Table, ...]
+    places: dict[str, dict[int, str]]
+    paper_tables: dict[int, pd.DataFrame]
+
+
+def export(database: Path, folder: Path, file_format: str) -> list[Path]:
+    """Write panel and estimates, or for LaTeX the paper's tables, from a release or a built warehouse.
+
+    Parameters
+    ----------
+    database : Path
+        A release file, or a warehouse that no process writes to.
+    folder : Path
+        Where to write; files of an earlier export are replaced.
+    file_format : str
+        A key of FORMATS.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ExportError
+        If the file is no release and no built warehouse.
+    """
+    source = _read(database)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FORMATS[file_format](source, folder)
+
+
+def _read(database: Path) -> Source:
+    if not database.exists():
+        raise ExportError(f"{database}: there is no such file. Build one with `dbt build`, or name one with --release.")
+    try:
+        with duckdb.connect(str(database), read_only=True) as connection:
+            extract_set, kind = _extract_set(connection)
+            synthetic = kind == "synthetic"
+            mark = f"Extract set {extract_set}: " + (
+                "SYNTHETIC, its numbers are invented." if synthetic else "delivered files."
+            )
+            dictionary = _dictionary(connection, synthetic)
+            return Source(
+                mark=mark,
+                tables=(*_tables(connection, synthetic, dictionary), Table("data_dictionary", dictionary, {})),
+                places=_places(connection),
+                paper_tables={number: _paper_table(connection, number) for number in PAPER_TABLES},
+            )
+    except duckdb.Error as error:
+        raise ExportError(
+            f"{database}: no release and no warehouse that was built to the end ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _extract_set(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
+    is_release = connection.execute("select count(*) from duckdb_tables() where schema_name = 'release'").fetchall()
+    table = "release.manifest" if is_release != [(0,)] else "raw.deliveries"
+    return connection.execute(f"select distinct extract_set, extract_set_kind from {table}").fetchall()[0]
+
+
+def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
+    parts = " union all ".join(
+        f"select {number} as file_number, '{name}' as file, column_number, column_name, "
+        f"left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, description_en, description_zh, "
+        f"source, first_year, last_year, missing_share, extract_set "
+        f"from marts.data_dictionary where table_name = '{table}' union all "
+        f"select {number}, '{name}', null, 'is_synthetic', 'is_synthetic', 'boolean', null, "
+        "'Whether the numbers are invented.', '数值是否为虚构', 'extract_set.yml', null, null, 0, "
+        f"(select any_value(extract_set) from marts.data_dictionary)"
+        for number, (name, (table, _)) in enumerate(TABLES.items())
+    )
+    return connection.sql(
+        f"select * exclude (file_number, column_number), {synthetic} as is_synthetic from ({parts}) "
+        "order by file_number, column_number nulls last"
+    ).to_arrow_table()
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
+    described = dictionary.select(["file", "column_name", "description_en"]).to_pylist()
+    return [
+        Table(
+            name,
+            connection.sql(f"select *, {synthetic} as is_synthetic from {relation}").to_arrow_table(),
+            {row["column_name"]: row["description_en"] for row in described if row["file"] == name},
+        )
+        for name, (_, relation) in TABLES.items()
+    ]
+
+
+def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
+    rows = connection.execute("select city_id, name_zh, province_id, province_name_zh from marts.dim_city").fetchall()
+    return {
+        "city_id": {int(city): name for city, name, _, _ in rows},
+        "province_id": {int(province): name for _, _, province, name in rows},
+    }
+
+
+# ---------------------------------------------------------------- files of rows
+
+
+def _parquet(source: Source, folder: Path) -> list[Path]:
+    written = []
+    for table in source.tables:
+        fields = [
+            field.with_metadata({"label": table.labels[field.name]}) if field.name in table.labels else field
+            for field in table.rows.schema
+        ]
+        path = folder / f"{table.name}.parquet"
+        pq.write_table(table.rows.cast(pa.schema(fields, metadata={"description": source.mark})), path)
+        written.append(path)
+    return written
+
+
+def _csv(source: Source, folder: Path) -> list[Path]:
+    written = []
+    for table in source.tables:
+        frame = _frame(table)
+        for name in _text_columns(table):
+            frame[name] = frame[name].map(_no_formula, na_action="ignore")
+        path = folder / f"{table.name}.csv"
+        # The byte order mark tells Excel that the Chinese names are UTF-8.
+        frame.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+        written.append(path)
+    return written
+
+
+def _xlsx(source: Source, folder: Path) -> list[Path]:
+    path = folder / "ai_manufacturing.xlsx"
+    # A text stays a text, whatever it begins with.
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(path, options) as workbook:
+        about = workbook.add_worksheet("about")
+        about.set_column(0, 0, STATA_LABEL_LENGTH)
+        about.write_column(0, 0, [source.mark, "What the columns are: sheet data_dictionary."])
+        for table in source.tables:
+            sheet = workbook.add_worksheet(table.name)
+            sheet.freeze_panes(1, 0)
+            sheet.autofilter(0, 0, table.rows.num_rows, table.rows.num_columns - 1)
+            for number, name in enumerate(table.rows.column_names):
+                sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
+                if name in table.labels:
+                    sheet.write_comment(0, number, table.labels[name])
+    return [path]
+
+
+def _stata(source: Source, folder: Path) -> list[Path]:
+    written = []
+    for table in source.tables:
+        frame = _frame(table)
+        value_labels: dict[str, dict[float, str]] = {}
+        for name in frame.columns:
+            if name in source.places:
+                frame[name] = frame[name].astype("int32")
+                value_labels[name] = source.places[name]
+            elif pa.types.is_boolean(table.rows.schema.field(name).type):
+                frame[name] = frame[name].astype("boolean").astype("Float32")
+                value_labels[name] = {0: "no", 1: "yes"}
+            elif name in STATA_CATEGORIES:
+                frame[name] = frame[name].astype("category")
+            elif name in _text_columns(table):
+                frame[name] = frame[name].fillna("").astype("object")
+        short = {name: name[:STATA_NAME_LENGTH] for name in frame.columns}
+        if len(set(short.values())) < len(short):
+            raise ExportError(f"{table.name}: two columns are one name in the {STATA_NAME_LENGTH} letters of Stata.")
+        path = folder / f"{table.name}.dta"
+        frame.rename(columns=short).to_stata(
+            path,
+            write_index=False,
+            version=118,
+            data_label=source.mark[:STATA_LABEL_LENGTH],
+            variable_labels={
+                short[name]: textwrap.shorten(label, STATA_LABEL_LENGTH, placeholder=" …")
+                for name, label in table.labels.items()
+            },
+            value_labels={short[name]: labels for name, labels in value_labels.items()},
+        )
+        written.append(path)
+    return written
+
+
+def _frame(table: Table) -> pd.DataFrame:
+    """Return the rows as pandas holds them: numbers with gaps as doubles, which hold all integers up to 2^53."""
+    return table.rows.to_pandas()
+
+
+def _text_columns(table: Table) -> list[str]:
+    return [field.name for field in table.rows.schema if pa.types.is_string(field.type)]
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+# ---------------------------------------------------------------- the paper's tables
+
+
+def _paper_table(connection: duckdb.DuckDBPyConnection, number: int) -> pd.DataFrame:
+    headings = connection.execute(
+        "select column_name, rtrim(description_en, '.') from marts.data_dictionary "
+        f"where table_name = 'rpt_table_{number}' and column_name like 'column\\_%' escape '\\' order by column_number"
+    ).fetchall()
+    columns = ", ".join(name for name, _ in headings)
+    frame = connection.execute(f"select label_en, {columns} from reports.rpt_table_{number} order by row_number").df()
+    return frame.set_axis(["", *(f"({place}) {text}" for place, (_, text) in enumerate(headings, start=1))], axis=1)
+
+
+def _latex(source: Source, folder: Path) -> list[Path]:
+    written = []
+    for number, title in PAPER_TABLES.items():
+        path = folder / f"table_{number}.tex"
+        path.write_text(_latex_table(source, number, title), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _latex_table(source: Source, number: int, title: str) -> str:
+    frame = source.paper_tables[number]
+    is_note = frame[""].isin(LINES_OF_PROSE)
+    # A hyphen before a number is a minus sign.
+    cells = frame[~is_note].replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
+    styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(escape="latex", axis=1)
+    lines = styler.to_latex(hrules=True, column_format="l" + "c" * (frame.shape[1] - 1)).splitlines()
+    ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith("Controls &") else [line])]
+    notes = [
+        source.mark,
+        "Errors in brackets. *** p < 0.01, ** p < 0.05, * p < 0.1.",
+        *(
+            f"{line.iloc[0]}, {heading}: {text}"
+            for _, line in frame[is_note].iterrows()
+            for heading, text in line.iloc[1:].dropna().items()
+        ),
+    ]
+    return "\n".join(
+        [
+            "% Needs the packages booktabs and threeparttable.",
+            r"\begin{table}[htbp]",
+            r"\centering",
+            r"\begin{threeparttable}",
+            rf"\caption{{{title}}}",
+            rf"\label{{tab:{number}}}",
+            *ruled,
+            r"\begin{tablenotes}",
+            r"\footnotesize",
+            *(rf"\item {_escape(note)}" for note in notes),
+            r"\end{tablenotes}",
+            r"\end{threeparttable}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text).replace("<", "$<$").replace(">", "$>$")
+
+
+FORMATS: dict[str, Callable[[Source, Path], list[Path]]] = {
+    "parquet": _parquet,
+    "csv": _csv,
+    "xlsx": _xlsx,
+    "dta": _stata,
+    "latex": _latex,
+}

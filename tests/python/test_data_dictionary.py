@@ -1,0 +1,107 @@
+"""The data dictionary: what it says of each column, against the tables themselves and the seeds."""
+
+import csv
+import re
+
+import pytest
+
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+NUMBERS = {"integer", "bigint", "double"}
+
+
+def test_every_released_column_is_described_in_both_languages_and_every_number_has_a_unit(sample_build: Build) -> None:
+    rows = sample_build.rows(
+        "select table_name || '.' || column_name, data_type, unit, description_en, description_zh, source "
+        "from marts.data_dictionary"
+    )
+    released = sample_build.value(
+        "select count(*) from information_schema.columns "
+        "where table_schema in ('marts', 'gates', 'estimates', 'reports')"
+    )
+    assert len(rows) == released > 700
+    for name, data_type, unit, english, chinese, source in rows:
+        assert re.match(r"[A-Za-z0-9%]", english), name
+        assert re.search(r"[\u4e00-\u9fff]", chinese), name
+        assert (unit is not None) == (data_type in NUMBERS), (name, data_type, unit)
+        assert source, name
+
+
+def test_the_descriptions_are_the_comments_of_the_database(sample_build: Build) -> None:
+    different = sample_build.rows(
+        "select d.table_name, d.column_name from marts.data_dictionary as d inner join duckdb_columns() as c "
+        "on d.table_schema = c.schema_name and d.table_name = c.table_name and d.column_name = c.column_name "
+        "where d.description_en is distinct from trim(c.comment) or d.data_type <> lower(c.data_type)"
+    )
+    assert different == []
+
+
+def test_units_and_chinese_names_of_the_panel_are_those_of_the_series(sample_build: Build) -> None:
+    described = {
+        name: (unit, chinese)
+        for name, unit, chinese in sample_build.rows(
+            "select column_name, unit, description_zh from marts.data_dictionary "
+            "where table_name = 'fct_city_year_panel'"
+        )
+    }
+    with (PROJECT / "seeds/series.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            unit, chinese = described[row["series"]]
+            assert unit == row["unit"]
+            assert chinese.startswith(row["label_zh"])
+
+
+def test_years_and_missing_shares_are_those_of_the_tables(sample_build: Build) -> None:
+    counted = 0
+    for table in ("marts.fct_city_year_panel", "marts.fct_spatial_distribution", "reports.rpt_figure_1"):
+        frame = sample_build.frame(f"from {table}")
+        schema, name = table.split(".")
+        rows = sample_build.rows(
+            "select column_name, first_year, last_year, missing_share, row_count from marts.data_dictionary "
+            "where table_schema = ? and table_name = ?",
+            schema,
+            name,
+        )
+        assert len(rows) == frame.shape[1]
+        for column, first, last, share, row_count in rows:
+            years = frame.loc[frame[column].notna(), "year"]
+            assert (first, last) == ((None, None) if years.empty else (years.min(), years.max())), column
+            assert share == pytest.approx(frame[column].isna().mean(), abs=1e-12), column
+            assert row_count == len(frame)
+            counted += 1
+    assert counted > 80
+
+
+def test_what_the_sample_is_known_to_lack_is_said(sample_build: Build) -> None:
+    said = {
+        name: facts
+        for name, *facts in sample_build.rows(
+            "select column_name, source, first_year, last_year, round(missing_share, 2) from marts.data_dictionary "
+            "where table_name = 'fct_city_year_panel'"
+        )
+    }
+    # The added controls of Table 4 cover seven years, 2014 to 2020, of 260 cities or fewer of 367.
+    assert said["fdi_1m_usd"][:3] == ["fdi_1m_usd (vendor)", 2014, 2020]
+    # Employment by sector ends in 2019, as the printed counts of Table 3 imply.
+    assert said["secondary_employment_10k"][1:3] == [2010, 2019]
+    assert said["resident_population_interpolated_10k"] == [
+        "resident_population_interpolated_10k (not delivered)",
+        None,
+        None,
+        1.0,
+    ]
+    assert said["firm_count"] == ["firm_count (vendor)", 2010, 2020, 0.0]
+
+
+def test_the_public_deliveries_name_their_providers(public_build: Build) -> None:
+    sources = dict(
+        public_build.rows(
+            "select column_name, source from marts.data_dictionary where table_name = 'fct_city_year_panel' "
+            "and column_name in ('gdp_100m_cny', 'ai_firm_count', 'firm_count', 'ln_rd_personnel')"
+        )
+    )
+    assert sources["ai_firm_count"] == "ai_firm_count (lily_han_ui)"
+    assert sources["firm_count"] == "firm_count (duhe1123)"
+    assert sources["ln_rd_personnel"] == "rd_personnel_count (not delivered)"

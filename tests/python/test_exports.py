@@ -1,0 +1,216 @@
+"""Exports, read back by what their readers use: Stata's format, Excel's, DuckDB and a LaTeX table as text."""
+
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ai_manufacturing import exports
+from tests.python.conftest import Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+PANEL = "from marts.fct_city_year_panel order by city_id, year"
+ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
+MARK = "Extract set sample: SYNTHETIC, its numbers are invented."
+WRITERS = [name for name in exports.FORMATS if name != "latex"]
+
+
+@pytest.fixture(scope="module")
+def folder(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exports")
+    for name in exports.FORMATS:
+        exports.export(sample_build.warehouse, folder, name)
+    return folder
+
+
+def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:
+    """Compare numbers exactly, or to some digits, and texts with an empty one as missing."""
+    assert list(exported.columns[: expected.shape[1]]) == list(expected.columns)
+    assert len(exported) == len(expected)
+    for name in expected.columns:
+        if expected[name].dtype.kind in "ifb":
+            pd.testing.assert_series_equal(
+                exported[name].astype("Float64"),
+                expected[name].astype("Float64"),
+                check_exact=not digits,
+                rtol=digits or 1e-5,
+                obj=name,
+            )
+        else:
+            texts = (frame[name].astype("object").where(frame[name].notna(), "") for frame in (exported, expected))
+            left, right = (list(text.map(str)) for text in texts)
+            assert left == right, name
+
+
+@pytest.mark.parametrize(("name", "query"), [("panel", PANEL), ("estimates", ESTIMATES)])
+def test_parquet_and_csv_hold_every_value_as_it_is(name: str, query: str, folder: Path, sample_build: Build) -> None:
+    expected = sample_build.frame(query)
+    same(pd.read_parquet(folder / f"{name}.parquet"), expected)
+    codes = {"city_id": str, "province_id": str}
+    csv = pd.read_csv(folder / f"{name}.csv", dtype=codes)
+    same(csv, expected)
+    assert csv["is_synthetic"].all()
+    with duckdb.connect() as connection:
+        (row,) = connection.execute(
+            f"select count(*), bool_and(is_synthetic) from '{folder / name}.parquet'"
+        ).fetchall()
+    assert row == (len(expected), True)
+
+
+def test_parquet_carries_labels_and_the_mark(folder: Path) -> None:
+    schema = pq.read_schema(folder / "panel.parquet")
+    assert schema.metadata[b"description"].decode() == MARK
+    assert schema.field("gdp_100m_cny").metadata[b"label"] == b"GDP, 100 million yuan current."
+    assert all(field.metadata for field in schema)
+
+
+@pytest.mark.parametrize(("name", "query"), [("panel", PANEL), ("estimates", ESTIMATES)])
+def test_stata_reads_values_and_labels(name: str, query: str, folder: Path, sample_build: Build) -> None:
+    expected = sample_build.frame(query)
+    with pd.io.stata.StataReader(folder / f"{name}.dta", convert_categoricals=False) as reader:
+        values = reader.read()
+        variable_labels, value_labels, data_label = reader.variable_labels(), reader.value_labels(), reader.data_label
+    assert data_label == MARK
+    assert max(map(len, values.columns)) <= 32
+    assert all(0 < len(label) <= 80 for label in variable_labels.values())
+    assert value_labels["is_synthetic"] == {0: "no", 1: "yes"}
+    assert values["is_synthetic"].eq(1).all()
+    # What became a number with a value label is compared by its label, a code by its digits.
+    for column in value_labels.keys() & set(expected.columns):
+        if expected[column].dtype.kind not in "ifb" and column not in ("city_id", "province_id"):
+            values[column] = values[column].map(value_labels[column])
+    same(values, expected.rename(columns=lambda column: column[:32]))
+
+
+def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
+    """So that `xtset city_id year` works without a further step."""
+    with pd.io.stata.StataReader(folder / "panel.dta", convert_categoricals=False) as reader:
+        panel = reader.read()
+        value_labels, variable_labels = reader.value_labels(), reader.variable_labels()
+    assert panel["city_id"].dtype.kind == panel["year"].dtype.kind == "i"
+    assert not panel.duplicated(["city_id", "year"]).any()
+    shenzhen = panel[(panel["city_id"] == 440300) & (panel["year"] == 2020)]
+    assert shenzhen["ai_firm_count"].item() == 643
+    assert shenzhen["name_zh"].item() == value_labels["city_id"][440300] == "深圳市"
+    assert value_labels["province_id"][440000] == "广东省"
+    assert sorted(value_labels["region"].values()) == ["central", "east", "northeast", "west"]
+    assert variable_labels["gdp_100m_cny"] == "GDP, 100 million yuan current."
+    dictionary = pd.read_stata(folder / "data_dictionary.dta").set_index("stata_name")
+    assert dictionary.loc["resident_population_interpolated", "column_name"] == "resident_population_interpolated_10k"
+    assert dictionary.loc["gdp_100m_cny", "description_zh"] == "地区生产总值，亿元，当年价"
+
+
+def test_excel_reads_values_texts_and_the_mark(folder: Path, sample_build: Build) -> None:
+    path = folder / "ai_manufacturing.xlsx"
+    workbook = openpyxl.load_workbook(path)
+    assert workbook.sheetnames == ["about", "panel", "estimates", "data_dictionary"]
+    assert workbook["about"]["A1"].value == MARK
+    assert workbook["panel"]["G1"].comment.text == "GDP, 100 million yuan current."
+    for name, query in (("panel", PANEL), ("estimates", ESTIMATES)):
+        # calamine; a workbook holds fifteen and a half digits
+        frame = pd.read_excel(path, sheet_name=name, engine="calamine", dtype={"city_id": str, "province_id": str})
+        same(frame, sample_build.frame(query), digits=1e-14)
+        assert frame["is_synthetic"].all()
+
+
+def hostile(texts: list[str | None], numbers: list[int | None], flags: list[bool | None]) -> exports.Source:
+    rows = pa.table({"city_id": ["440300"] * len(texts), "note": texts, "big": pa.array(numbers, pa.int64()),
+                     "flag": pa.array(flags, pa.bool_())})  # fmt: skip
+    return exports.Source("Extract set x: delivered files.", (exports.Table("hostile", rows, {"note": "n " * 60}),),
+                          {"city_id": {440300: "深圳市"}}, {})  # fmt: skip
+
+
+TEXTS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1", "plain - text", 'a "quoted", text\nwith a line', None,
+    "深" * 1000, "x" * 5000,
+]  # fmt: skip
+NUMBERS = [2**53, -(2**53), 2**31, 2**31 - 1, 0, None, 1, 1, 1, 1, 1]
+FLAGS = [True, False, None, True, True, True, True, True, True, True, True]
+
+
+def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    source = hostile(TEXTS, NUMBERS, FLAGS)
+    exports.FORMATS["csv"](source, tmp_path)
+    content = (tmp_path / "hostile.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    read = pd.read_csv(tmp_path / "hostile.csv")["note"]
+    assert list(read[:6]) == [f"'{text}" for text in TEXTS[:6]]
+    assert list(read[6:8]) == TEXTS[6:8]
+    exports.FORMATS["xlsx"](source, tmp_path)
+    sheet = openpyxl.load_workbook(tmp_path / "ai_manufacturing.xlsx")["hostile"]
+    cells = [sheet.cell(row, 2) for row in range(2, 8)]
+    assert [cell.value for cell in cells] == TEXTS[:6]
+    assert {cell.data_type for cell in cells} <= {"s", "inlineStr"}
+    with zipfile.ZipFile(tmp_path / "ai_manufacturing.xlsx") as archive:
+        assert "<f>" not in archive.read("xl/worksheets/sheet2.xml").decode()
+
+
+def test_stata_keeps_long_texts_large_integers_and_what_is_missing(tmp_path: Path) -> None:
+    exports.FORMATS["dta"](hostile(TEXTS, NUMBERS, FLAGS), tmp_path)
+    read = pd.read_stata(tmp_path / "hostile.dta", convert_categoricals=False)
+    assert list(read["note"]) == [text or "" for text in TEXTS]
+    assert [None if math.isnan(value) else int(value) for value in read["big"]] == NUMBERS
+    assert [None if math.isnan(value) else bool(value) for value in read["flag"]] == FLAGS
+
+
+def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
+    rows = pa.table({"a" * 32 + "1": [1], "a" * 32 + "2": [2]})
+    source = exports.Source("x", (exports.Table("long", rows, {}),), {}, {})
+    with pytest.raises(exports.ExportError, match="one name"):
+        exports.FORMATS["dta"](source, tmp_path)
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sample_build: Build) -> None:
+    text = (folder / f"table_{number}.tex").read_text(encoding="utf-8")
+    frame = sample_build.frame(f"from reports.rpt_table_{number} order by row_number")
+    columns = [name for name in frame.columns if name.startswith("column_")]
+    body = [line for line in text.splitlines() if line.endswith(r" \\")]
+    is_prose = frame["label_en"].isin(exports.LINES_OF_PROSE)
+    for line, (_, row) in zip(body[1:], frame[~is_prose].iterrows(), strict=True):
+        cells = [cell.strip() for cell in line.removesuffix(r"\\").split(" & ")]
+        expected = [plain(row[name]) for name in ("label_en", *columns)]
+        assert [cell.replace("$-$", "-").replace(r"\_", "_").strip() for cell in cells] == expected
+    assert text.count(r"\begin{") == text.count(r"\end{") == 4
+    assert not re.search(r"(?<!\\)[_#]", text.replace("table_", "").replace(r"\label{tab:", ""))
+    assert r"\item Extract set sample: SYNTHETIC" in text
+    assert text.count(r"\item") == 2 + frame.loc[is_prose, columns].notna().sum().sum()
+
+
+def plain(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_build: Build, tmp_path: Path) -> None:
+    run = sample_build.command(
+        "export", "--format", "csv", "--out", str(tmp_path), "--release", str(sample_build.warehouse)
+    )
+    assert run.returncode == 0, run.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data_dictionary.csv", "estimates.csv", "panel.csv"]
+    run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(tmp_path / "no"))
+    assert run.returncode == 1
+    assert "there is no such file" in run.stderr
+    empty = tmp_path / "empty.duckdb"
+    duckdb.connect(str(empty)).close()
+    run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(empty))
+    assert run.returncode == 1
+    assert "no release and no warehouse" in run.stderr
+
+
+def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_build: Build, tmp_path: Path) -> None:
+    exports.export(public_build.warehouse, tmp_path, "latex")
+    text = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
+    assert r"\item Not estimable, (1) AI firms, secondary employment: Not delivered: secondary\_employment\_10k" in text
+    assert "SYNTHETIC" not in text
+    for name in WRITERS:
+        exports.export(public_build.warehouse, tmp_path, name)
+    assert not pd.read_parquet(tmp_path / "panel.parquet", columns=["is_synthetic"])["is_synthetic"].any()

@@ -1,0 +1,41 @@
+"""The query book: every question runs on the sample and has the answer that it prints."""
+
+import re
+
+import pytest
+
+from ai_manufacturing import query_book
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("sample")
+
+BOOK = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
+ENTRIES = query_book.entries(BOOK)
+
+
+def test_every_heading_of_the_book_is_a_question_with_sql_and_answer() -> None:
+    headings = re.findall(r"^## (\d+)\. (.+)$", BOOK, re.M)
+    assert [int(number) for number, _ in headings] == list(range(1, 16))
+    assert [entry.question for entry in ENTRIES] == [question for _, question in headings]
+
+
+def test_every_answer_is_that_of_the_sample_to_the_printed_digit(sample_build: Build) -> None:
+    answers = query_book.entries(query_book.answered(BOOK, sample_build.warehouse))
+    for printed, found in zip(ENTRIES, answers, strict=True):
+        assert found.answer == printed.answer, found.question
+        assert printed.answer.count("\n") > 2, f"no row answers: {printed.question}"
+
+
+def test_a_wrong_answer_is_found_and_written_anew(sample_build: Build) -> None:
+    assert "| 643 |" in BOOK
+    wrong = BOOK.replace("| 643 |", "| 644 |")
+    assert query_book.answered(wrong, sample_build.warehouse) == BOOK
+
+
+def test_the_queries_read_released_schemas_only() -> None:
+    schemas = {schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)}
+    assert schemas <= {"marts", "gates", "estimates", "reports"}
+
+
+def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
+    assert len(query_book.entries(query_book.answered(BOOK, public_build.warehouse))) == len(ENTRIES)

@@ -1,0 +1,35 @@
+-- Both ways: a released column that the dictionary lacks, and a documented column that no table has.
+with
+
+released as (
+    select
+        schema_name as table_schema,
+        table_name,
+        column_name
+    from duckdb_columns()
+    where
+        schema_name in ('marts', 'gates', 'estimates', 'reports')
+        and database_name = current_database()
+),
+
+dictionary as (
+    select
+        table_schema,
+        table_name,
+        column_name
+    from {{ ref('data_dictionary') }}
+)
+
+select
+    coalesce(released.table_schema, dictionary.table_schema) as table_schema,
+    coalesce(released.table_name, dictionary.table_name) as table_name,
+    coalesce(released.column_name, dictionary.column_name) as column_name
+from released
+full join dictionary
+    on
+        released.table_schema = dictionary.table_schema
+        and released.table_name = dictionary.table_name
+        and released.column_name = dictionary.column_name
+where
+    released.column_name is null
+    or dictionary.column_name is null
