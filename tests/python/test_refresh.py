@@ -20,8 +20,11 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import settings
+from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.releases import changes, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
@@ -350,6 +353,13 @@ def test_years_that_landed_wrongly_are_mended_from_the_delivered_files(store: St
         years = "select distinct year from release.changes where change_kind = 'cell_changed' order by year"
         assert reader.execute(years).fetchall() == [(2019,)]
     assert "Other years" not in mended.stdout
+
+
+@pytest.mark.parametrize("name", ["it's.duckdb", 'a "b".duckdb', "a; drop schema marts.duckdb"])
+def test_a_warehouse_whose_name_dbt_would_not_escape_is_refused(name: str, tmp_path: Path) -> None:
+    credentials = DuckDBCredentials(path=str(tmp_path / name), schema="main")
+    with pytest.raises(DbtRuntimeError, match="Rename the file; its folders may have any name"):
+        Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
 
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, sample_build: Build) -> None:

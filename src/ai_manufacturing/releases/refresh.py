@@ -236,8 +236,8 @@ def _at_work(store: Store, report: Report) -> Iterator[None]:
             yield
         except OSError as error:
             raise RefreshError(
-                f"{error.filename or store.folder}: {error.strerror}. The published release is as it was; make room "
-                "there, or correct the permissions, and refresh again."
+                f"{error.filename or store.folder}: {error.strerror}. The published release is as it was. Make room "
+                "there, restore it or correct its permissions, and refresh again."
             ) from error
 
 
