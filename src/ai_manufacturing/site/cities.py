@@ -64,7 +64,7 @@ def _figure(name: str, labels: dict[str, Any], text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = " : ".join(f"datum.label == '{who}' ? '{text.plain(who, language)}'" for who in COLOURS)
-        legend = alt.Legend(title=None, labelExpr=f"{names} : datum.label")
+        legend = alt.Legend(title=None, labelExpr=f"{names} : datum.label", symbolType="stroke")
         return (
             alt.Chart(TABLE)
             .mark_line(point=alt.OverlayMarkDef(size=35))

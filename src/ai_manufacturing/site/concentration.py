@@ -54,7 +54,7 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue) -> Figure:
             .mark_line(point=alt.OverlayMarkDef(size=45))
             .encode(
                 x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y(f"{name}:Q", title=text.plain_label(name, language), axis=axis, scale=alt.Scale(zero=False)),
+                y=alt.Y(f"{name}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)),
                 color=alt.Color(
                     "measure:N",
                     scale=alt.Scale(domain=measures, range=[COLOURS[measure] for measure in measures]),

@@ -58,6 +58,7 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
             ),
         )
         labels = " : ".join(f"datum.label == '{name}' ? '{class_label(name)}'" for name in CLASSES) + " : datum.label"
+        largest = alt.ExprRef("min(420, max(80, width * 0.45))")
         land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6)
         cities = (
             alt.Chart(TABLE)
@@ -71,7 +72,7 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
                     scale=alt.Scale(domain=list(CLASSES), range=list(CLASSES.values())),
                     legend=alt.Legend(title=text.plain("count_in_city", language), labelExpr=labels, columns=4),
                 ),
-                size=alt.Size("measure_count:Q", scale=alt.Scale(type="sqrt", range=[12, 420]), legend=None),
+                size=alt.Size("measure_count:Q", scale=alt.Scale(type="sqrt", rangeMin=12, rangeMax=largest), legend=None),
                 order=alt.Order("measure_count:Q", sort="descending"),
                 tooltip=[
                     alt.Tooltip("name_zh:N", title=text.plain("city", language)),
@@ -86,7 +87,7 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
             alt.layer(land, cities)
             .add_params(year, measure)
             .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
-            .properties(width="container", height=560)
+            .properties(width="container", height=560, usermeta={"aspect": 0.8})
         )
 
     def describe(language: str) -> str:

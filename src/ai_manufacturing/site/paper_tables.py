@@ -109,8 +109,9 @@ def _printed(
 def _cell(value: str | None, specification_id: str, text: Catalogue) -> str:
     if value is None:
         return ""
-    shown = text.label(value) if value in text.labels else value
-    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, shown))
+    if value in text.labels:
+        return str(text.label(value))
+    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, value))
 
 
 def _printed_cells(scorecard: pd.DataFrame) -> dict[tuple[int, str, bool], str]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue, pair
+from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 
@@ -27,19 +27,20 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "on c.table_id = p.table_id and c.column_number = p.column_number and c.term = p.term "
         "where c.estimator <> 'event_study' and c.table_id <> 'heterogeneity' "
         "and (c.term = c.regressor or c.status = 'not_estimable') "
-        "order by c.table_id, c.column_number, s.specification_order"
+        "order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
     )
     groups = release.frame(
-        "select specification_id, grouping || ': ' || group_name || ' (' || reading || ')' as reading, "
+        "select specification_id, grouping || ', ' || group_name || ', ' || reading as reading, "
         "difference as estimate, difference - 1.96 * difference_std_error as conf_low, "
         "difference + 1.96 * difference_std_error as conf_high, city_count, status, reason, "
         "joint_p_value, grouping from reports.rpt_heterogeneity where not is_reference or status = 'not_estimable' "
         "order by grouping, group_name, specification_id"
     )
     return {
-        "columns": [_column(str(table), int(column), data, text) for (table, column), data in estimates.groupby(
-            ["table_id", "column_number"]
-        )],
+        "columns": [
+            _column(table, column, data, text)
+            for (table, column), data in estimates.groupby(["table_id", "column_number"], sort=False)
+        ],
         "heterogeneity": _heterogeneity(groups, text),
         "groups_not_estimable": groups[groups["estimate"].isna()].to_dict("records"),
     }
@@ -48,16 +49,24 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dict[str, Any]:
     estimated = data[data["estimate"].notna()]
     first = data.iloc[0]
-    title = Markup("{} ({}): {} ← {}").format(
-        text.label(table), column, pair(first["outcome_en"], first["outcome_zh"]),
-        pair(first["regressor_en"], first["regressor_zh"]),
+    title = Markup("{} ← {}").format(
+        pair(first["outcome_en"], first["outcome_zh"]), pair(first["regressor_en"], first["regressor_zh"])
     )
+    # A slope on the measure itself has another unit than one on its log.
+    in_levels = estimated["transform"] == "level"
+    drawn = [
+        (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
+        (
+            f"readings_{table}_{column}_level",
+            Markup("{}: {}").format(title, text.label("level")),
+            estimated[in_levels],
+            None,
+        ),
+    ]
     return {
         "id": f"{table}_{column}",
-        "title": title,
-        "figure": _figure(f"readings_{table}_{column}", title, estimated, first["printed"], text)
-        if len(estimated)
-        else None,
+        "title": Markup("{} ({})").format(text.label(table), column),
+        "figures": [_figure(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
     }
 
@@ -74,17 +83,19 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
     if "observation_count" in estimated:
         names.insert(4, "observation_count")
     data = estimated[names].copy()
-    # Two measures may have a reading of the same name.
+    # Two rows may have a reading of the same name.
     repeated = data["reading"].duplicated(keep=False)
-    data.loc[repeated, "reading"] = data["reading"] + " · " + data["specification_id"]
+    suffix = (" · " + data["specification_id"]).where(repeated, "")
+    for language in LANGUAGES:
+        data[f"reading_{language}"] = [text.plain_label(value, language) for value in data["reading"]] + suffix
     data["link"] = "specifications.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
-        y = alt.Y("reading:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, labelPadding=6))
+        y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, labelPadding=6))
         base = alt.Chart(TABLE).encode(y=y, href="link:N")
         words = {key: text.plain(key, language) for key in ("estimate", "interval", "cities")}
         tooltip = [
-            alt.Tooltip("reading:N", title=text.plain("reading", language)),
+            alt.Tooltip(f"reading_{language}:N", title=text.plain("reading", language)),
             alt.Tooltip("estimate:Q", title=words["estimate"], format=".3f"),
             alt.Tooltip("conf_low:Q", title=words["interval"] + " ←", format=".3f"),
             alt.Tooltip("conf_high:Q", title=words["interval"] + " →", format=".3f"),
@@ -94,7 +105,12 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
         layers = [
             alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.datum(0)),
             base.mark_rule(color=BLUE, strokeWidth=2).encode(
-                x=alt.X("conf_low:Q", title=text.plain("estimate_with_interval", language), scale=alt.Scale(zero=True)),
+                x=alt.X(
+                    "conf_low:Q",
+                    title=text.plain("estimate_with_interval", language),
+                    scale=alt.Scale(zero=True),
+                    axis=alt.Axis(tickCount=5),
+                ),
                 x2="conf_high:Q",
                 tooltip=tooltip,
             ),
@@ -111,4 +127,4 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
         )
 
     note = text.both("printed_line", value=f"{printed:g}") if printed is not None else Markup()
-    return figure(id_, title, data.drop(columns="link").assign(link=data["link"]), draw, describe, note)
+    return figure(id_, title, data, draw, describe, note)

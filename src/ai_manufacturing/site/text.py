@@ -49,12 +49,12 @@ class Catalogue:
 
     def label(self, value: Any) -> Markup | str:
         """Return what a value of the data is called, or the value itself if the catalogue has no name for it."""
-        if value is None:
-            return ""
-        return pair(*self.labels[value]) if value in self.labels else str(value)
+        return pair(self.plain_label(value, "en"), self.plain_label(value, "zh")) if value is not None else ""
 
     def plain_label(self, value: Any, language: str) -> str:
-        """Return what a value of the data is called in one language."""
-        if value is None:
-            return ""
-        return self.labels[value][LANGUAGES.index(language)] if value in self.labels else str(value)
+        """Return what a value of the data is called in one language; of several with commas, what each is called."""
+        parts = [str(value)] if value in self.labels else str(value).split(", ")
+        position = LANGUAGES.index(language)
+        return ("，", ", ")[language == "en"].join(
+            self.labels[part][position] if part in self.labels else part for part in parts
+        )

@@ -73,10 +73,13 @@ class Chart {
     const element = this.figure.querySelector(".view");
     element.setAttribute("aria-label", this.alt[wanted]);
     const outlines = document.getElementById("outlines");
+    const specification = { ...this.specifications[wanted] };
+    const aspect = specification.usermeta?.aspect;
+    if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
     const { view } = await vegaEmbed(
       element,
-      { ...this.specifications[wanted], datasets },
+      { ...specification, datasets },
       { actions: false, renderer: "svg", bind: this.figure.querySelector(".bind") },
     );
     this.view = view;
