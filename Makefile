@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SAMPLE := build/extracts/sample
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
-COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--no-strip-extras --no-header --no-annotate
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -67,10 +67,11 @@ lint:
 
 # Writes the locks; needs pip-tools. The files hold hashes and no addresses.
 lock:
-	pip-compile $(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
+	pip-compile $(COMPILE) --extra dev --extra site -o requirements/dev.txt pyproject.toml
 	mkdir -p build
 	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
 	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
+	pip-compile $(COMPILE) -c build/constraints.txt --extra site -o requirements/site.txt pyproject.toml
 
 clean:
 	rm -rf build

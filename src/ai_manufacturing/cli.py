@@ -128,7 +128,7 @@ def rollback(release_id: str) -> None:
     from ai_manufacturing.releases.refresh import rollback as run
 
     with _outcome():
-        run(_store(), release_id)
+        run(_store(), release_id, _report)
         click.echo(f"Release {release_id} is published.")
 
 

@@ -235,10 +235,10 @@ def test_limits_on_how_far_estimates_move(
     with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
         refresh.refresh(store, refresh.Limits(), quiet)
 
-    refresh.rollback(store, "000001")
+    refresh.rollback(store, "000001", quiet)
     assert store.current().release_id == "000001"
     with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000003"):
-        refresh.rollback(store, "000009")
+        refresh.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
         refresh.publish_held(store, "000009", "because", quiet)
 

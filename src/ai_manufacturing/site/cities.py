@@ -47,7 +47,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "cities": {city["city_id"]: [city["name_zh"], city["region"]] for city in cities},
                 "values": columnar(values[["city_id", "year", *delivered]]),
                 "regions": columnar(
-                    release.frame(f"select region, year, {means} from marts.fct_city_year_panel group by all order by all")
+                    release.frame(
+                        f"select region, year, {means} from marts.fct_city_year_panel group by all order by all"
+                    )
                 ),
                 "country": columnar(
                     release.frame(f"select year, {means} from marts.fct_city_year_panel group by all order by all")

@@ -75,8 +75,13 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue) -> Figure:
             values = [f"{value:.1%}" if is_share else f"{value:.3f}" for value in line[name].iloc[[0, -1]]]
             parts.append(
                 text.plain(
-                    "alt_line", language, series=text.plain_label(measure, language), first=line["year"].iloc[0],
-                    last=line["year"].iloc[-1], start=values[0], end=values[1],
+                    "alt_line",
+                    language,
+                    series=text.plain_label(measure, language),
+                    first=line["year"].iloc[0],
+                    last=line["year"].iloc[-1],
+                    start=values[0],
+                    end=values[1],
                 )
             )
         return f"{text.plain_label(name, language)}: {'; '.join(parts)}"

@@ -29,7 +29,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     by_specification = dict(iter(points.groupby("specification_id")))
     return {
         "figure_1": [
-            _figure(f"figure_1_{specification_id}", data, pair(data["label_en"].iloc[0], data["label_zh"].iloc[0]), text)
+            _figure(
+                f"figure_1_{specification_id}", data, pair(data["label_en"].iloc[0], data["label_zh"].iloc[0]), text
+            )
             for specification_id, data in figure_1.groupby("specification_id", sort=False)
         ],
         "pre_trends": figure_1.drop_duplicates("specification_id").to_dict("records"),
@@ -94,8 +96,12 @@ def _figure(id_: str, data: pd.DataFrame, title: Markup, text: Catalogue) -> Fig
         after = shown[(shown["event_time"] >= 0) & shown["conf_low"].notna()]
         apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
         return text.plain(
-            "alt_event_study", language, first=shown["event_time"].min(), last=shown["event_time"].max(),
-            apart=len(apart), after=len(after),
+            "alt_event_study",
+            language,
+            first=shown["event_time"].min(),
+            last=shown["event_time"].max(),
+            apart=len(apart),
+            after=len(after),
         )
 
     return figure(id_, title, shown, draw, describe)

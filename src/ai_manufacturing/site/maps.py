@@ -59,7 +59,9 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
         )
         labels = " : ".join(f"datum.label == '{name}' ? '{class_label(name)}'" for name in CLASSES) + " : datum.label"
         largest = alt.ExprRef("min(420, max(80, width * 0.45))")
-        land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6)
+        land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
+            fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
+        )
         cities = (
             alt.Chart(TABLE)
             .transform_filter("datum.year == year && datum.measure == measure")
@@ -72,7 +74,9 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
                     scale=alt.Scale(domain=list(CLASSES), range=list(CLASSES.values())),
                     legend=alt.Legend(title=text.plain("count_in_city", language), labelExpr=labels, columns=4),
                 ),
-                size=alt.Size("measure_count:Q", scale=alt.Scale(type="sqrt", rangeMin=12, rangeMax=largest), legend=None),
+                size=alt.Size(
+                    "measure_count:Q", scale=alt.Scale(type="sqrt", rangeMin=12, rangeMax=largest), legend=None
+                ),
                 order=alt.Order("measure_count:Q", sort="descending"),
                 tooltip=[
                     alt.Tooltip("name_zh:N", title=text.plain("city", language)),
@@ -94,8 +98,14 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
         newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
         top = newest.iloc[0]
         return text.plain(
-            "alt_map", language, measure=text.plain_label(measures[0], language), year=last, city=top["name_zh"],
-            count=top["measure_count"], none=int((newest["measure_count"] == 0).sum()), cities=len(newest),
+            "alt_map",
+            language,
+            measure=text.plain_label(measures[0], language),
+            year=last,
+            city=top["name_zh"],
+            count=top["measure_count"],
+            none=int((newest["measure_count"] == 0).sum()),
+            cities=len(newest),
         )
 
     return figure("map", text.both("map_title"), data, draw, describe)

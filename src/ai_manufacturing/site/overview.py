@@ -29,10 +29,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ],
         "packages": sorted(manifest.package_versions.items()),
         "row_counts": sorted(manifest.row_counts.items()),
-        "series": release.rows(
-            "select * from marts.dim_series order by is_delivered desc, series, scope"
-        ),
-        "remarks": release.rows(
-            "select * from reports.rpt_paper_remarks order by remark_number, figure_number"
-        ),
+        "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
+        "remarks": release.rows("select * from reports.rpt_paper_remarks order by remark_number, figure_number"),
     }

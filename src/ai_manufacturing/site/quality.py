@@ -3,7 +3,6 @@
 from typing import Any
 
 import altair as alt
-import pandas as pd
 
 from ai_manufacturing.site.charts import TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
@@ -95,8 +94,12 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
 
     def describe(language: str) -> str:
         return text.plain(
-            "alt_coverage_by_city", language, cities=data["city_id"].nunique(), series=len(series),
-            complete=int((data["series_count"] == len(series)).sum()), empty=int((data["series_count"] == 0).sum()),
+            "alt_coverage_by_city",
+            language,
+            cities=data["city_id"].nunique(),
+            series=len(series),
+            complete=int((data["series_count"] == len(series)).sum()),
+            empty=int((data["series_count"] == 0).sum()),
         )
 
     return figure("coverage_by_city", text.both("coverage_by_city"), data, draw, describe)
@@ -107,8 +110,7 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
     columns = ", ".join(f"count({name}) as {name}" for name in series)
     wide = release.frame(f"select year, {columns} from marts.fct_city_year_panel group by year order by year")
     labels = {
-        row["series"]: row
-        for row in release.rows("select distinct series, label_en, label_zh from marts.dim_series")
+        row["series"]: row for row in release.rows("select distinct series, label_en, label_zh from marts.dim_series")
     }
     data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
     for language in ("en", "zh"):

@@ -122,9 +122,12 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
 
     def describe(language: str) -> str:
         return text.plain(
-            "alt_readings", language, count=len(data), low=f"{data['estimate'].min():.3f}",
+            "alt_readings",
+            language,
+            count=len(data),
+            low=f"{data['estimate'].min():.3f}",
             high=f"{data['estimate'].max():.3f}",
         )
 
-    note = text.both("printed_line", value=f"{printed:g}") if printed is not None else Markup()
+    note = text.both("printed_line", value=f"{printed:g}") if printed is not None else ""
     return figure(id_, title, data, draw, describe, note)

@@ -26,7 +26,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     terms = _by_specification(
         release.rows("select * from reports.rpt_coefficients order by specification_id, term_order, term")
     )
-    losses = _by_specification(release.rows("select * from estimates.observation_losses order by specification_id, step"))
+    losses = _by_specification(
+        release.rows("select * from estimates.observation_losses order by specification_id, step")
+    )
     specifications = release.rows("select * from reports.rpt_specifications order by specification_order")
     return {
         "choices": CHOICES,
