@@ -203,7 +203,7 @@ def test_the_map_follows_its_slider_and_names_a_city_under_the_pointer(
     reader: Reader, sample_site: Path, sample_build: Build
 ) -> None:
     page = reader.open(sample_site, "maps")
-    slider = page.get_by_label("Year")
+    slider = page.get_by_role("slider", name="Year")
     slider.focus()
     for _ in range(10):
         slider.press("ArrowLeft")

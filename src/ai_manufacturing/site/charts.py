@@ -37,9 +37,7 @@ class Figure:
     data : DataFrame
         What is drawn, and what the table and the CSV show.
     specifications : dict of str to dict
-        Vega-Lite by language, reading the data set `table`.
-    alt : dict of str to str
-        What the chart shows, in words, by language.
+        Vega-Lite by language, reading the data set `table`; their description is what the chart shows, in words.
     note : Markup
         What to know beside it.
     """
@@ -48,13 +46,12 @@ class Figure:
     title: Markup
     data: pd.DataFrame
     specifications: dict[str, dict[str, Any]]
-    alt: dict[str, str]
     note: Markup | str = ""
 
     @property
     def payload(self) -> Markup:
         """Return what the script needs, as JSON that a script element can hold."""
-        content = {"specifications": self.specifications, "alt": self.alt, "data": columnar(self.data)}
+        content = {"specifications": self.specifications, "data": columnar(self.data)}
         return in_script(content)
 
 
@@ -80,9 +77,9 @@ def figure(
     specifications = {}
     for language in LANGUAGES:
         specification = draw(language).to_dict(validate=False)
-        specifications[language] = {**specification, "config": CONFIG}
-        specifications[language].pop("$schema", None)
-    return Figure(id_, title, data, specifications, {language: describe(language) for language in LANGUAGES}, note)
+        specification.pop("$schema", None)
+        specifications[language] = {**specification, "config": CONFIG, "description": describe(language)}
+    return Figure(id_, title, data, specifications, note)
 
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:

@@ -22,6 +22,7 @@ async function open() {
   const base = new URL("query_page/", location.href);
   const engine = new AsyncDuckDB(new ConsoleLogger(LogLevel.WARNING), new Worker(new URL("duckdb-worker.js", base)));
   await engine.instantiate(new URL("duckdb.wasm", base).href);
+  await engine.open({ query: { castBigIntToDouble: true, castDecimalToDouble: true } });
   const release = await (await fetch(new URL("ai_manufacturing.duckdb", base))).arrayBuffer();
   await engine.registerFileBuffer("ai_manufacturing.duckdb", new Uint8Array(release));
   const opened = await engine.connect();
@@ -53,8 +54,8 @@ async function draw() {
     : { y: { field: x, type: "nominal", sort: null, title: null }, x: { field: y, type: "quantitative" } };
   const datasets = { table: rows };
   await vegaEmbed(
-    element,
-    { width: "container", autosize: { type: "fit-x", contains: "padding" }, data: { name: "table" }, datasets, mark: x === "year" ? { type: "line", point: true } : "bar", encoding },
+    element.firstElementChild,
+    { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...(x === "year" && { height: 240 }), data: { name: "table" }, datasets, mark: x === "year" ? { type: "line", point: true } : "bar", encoding },
     { actions: false, renderer: "svg" },
   );
 }

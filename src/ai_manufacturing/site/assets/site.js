@@ -49,8 +49,8 @@ function tableOf(rows) {
 class Chart {
   constructor(figure) {
     this.figure = figure;
-    const { specifications, alt, data } = json(figure.querySelector("script"));
-    Object.assign(this, { specifications, alt, rows: rowsOf(data), signals: {} });
+    const { specifications, data } = json(figure.querySelector("script"));
+    Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
       save(`${figure.dataset.name}.svg`, "image/svg+xml", await this.view.toSVG());
@@ -71,14 +71,14 @@ class Chart {
     if (this.drawn === wanted) return;
     this.drawn = wanted;
     const element = this.figure.querySelector(".view");
-    element.setAttribute("aria-label", this.alt[wanted]);
+    element.setAttribute("aria-label", this.specifications[wanted].description);
     const outlines = document.getElementById("outlines");
     const specification = { ...this.specifications[wanted] };
     const aspect = specification.usermeta?.aspect;
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
     const { view } = await vegaEmbed(
-      element,
+      element.firstElementChild,
       { ...specification, datasets },
       { actions: false, renderer: "svg", bind: this.figure.querySelector(".bind") },
     );
@@ -130,6 +130,7 @@ if (cityInput) {
     document.getElementById("city-missing").hidden = Boolean(id);
     if (id) show(id);
   });
+  window.addEventListener("hashchange", () => show(find(location.hash.slice(1)) || "440300"));
   show(find(location.hash.slice(1)) || "440300");
 }
 
