@@ -274,7 +274,17 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
 ) -> None:
     for name in PAGES:
         reader.open(public_site, name)
+        words = reader.page.locator("body").inner_text().split()
+        assert not {"nan", "None", "NaN", "undefined", "<NA>"} & set(words), name
     assert reader.complaints == []
+    columns = public_build.rows(
+        "select table_id, column_number from reports.rpt_column_specifications where status = 'not_estimable' "
+        "and table_id in (select table_id from reports.rpt_replication_scorecard)"
+    )
+    page = reader.open(public_site, "tables")
+    for table, column in columns:
+        cells = page.locator(f"#{table} tbody td:nth-child({2 * column})").filter(has_text="not estimable")
+        assert cells.count() > 0, (table, column)
     page = reader.open(public_site, "specifications")
     expect(page.locator("#synthetic-mark")).to_have_count(0)
     missing = public_build.rows(

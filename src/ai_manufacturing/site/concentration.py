@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.maps import not_delivered
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
@@ -31,10 +32,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "gradient": [_lines(name, data, text) for name in GRADIENT if data[name].notna().any()],
         "moran": _lines("morans_i", moran, text) if len(moran) else None,
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
-        "reasons": release.rows(
-            "select measure, reason, min(year) as first_year, max(year) as last_year "
-            "from estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order by all"
-        ),
+        "missing": not_delivered(release),
     }
 
 

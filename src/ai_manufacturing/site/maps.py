@@ -24,18 +24,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     outlines = json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]
     delivered = sorted(data["measure"].unique())
-    missing = release.rows(
-        "select distinct measure from marts.fct_spatial_distribution where measure_count is null "
-        "group by measure having count(measure_count) = 0 order by measure"
-    )
     return {
         "figure": _map(data, delivered, text) if delivered else None,
         "outlines": in_script(outlines),
-        "missing": missing,
-        "reasons": release.rows(
-            "select distinct measure, reason from estimates.est_spatial_autocorrelation where status = 'not_estimable'"
-            " order by measure, reason"
-        ),
+        "missing": not_delivered(release),
     }
 
 
@@ -109,6 +101,15 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
         )
 
     return figure("map", text.both("map_title"), data, draw, describe)
+
+
+def not_delivered(release: Release) -> list[dict[str, Any]]:
+    """Return the measures and years without a count, with the reason, its year left out."""
+    return release.rows(
+        "select measure, regexp_replace(reason, ' in \\d{4}', '') as reason, min(year) as first_year, "
+        "max(year) as last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable' "
+        "group by all order by all"
+    )
 
 
 def class_label(name: str) -> str:

@@ -61,19 +61,24 @@ def _printed(
     """Set one table with great-tables: for each column of the paper, the estimate and what is printed."""
     specifications = dict(zip(columns, rows.loc[rows["label_en"] == "Specification", columns].iloc[0], strict=True))
     printed = _printed_cells(scorecard)
-    body = rows[~rows["label_en"].isin((*HEADINGS, *NOTES))]
+    body = _with_terms_not_estimated(rows[~rows["label_en"].isin((*HEADINGS, *NOTES))], scorecard)
     cells: dict[str, list[str]] = {"row": []}
     for column in columns:
         cells |= {column: [], f"{column}_printed": []}
+    terms = set(scorecard["label_en"])
     term = ""
-    for _, row in body.iterrows():
+    for row in body:
         term = row["label_en"] or term
         is_error = not row["label_en"]
         cells["row"].append("" if is_error else str(pair(row["label_en"], row["label_zh"])))
         for column in columns:
             number = int(column.removeprefix("column_"))
-            cells[column].append(_cell(row[column], specifications[column], text))
-            cells[f"{column}_printed"].append(printed.get((number, term, is_error), ""))
+            beside = printed.get((number, term, is_error), "")
+            cells[f"{column}_printed"].append(beside)
+            is_estimate = term in terms and not is_error
+            is_missing = is_estimate and beside and outcomes[specifications[column]]["status"] == "not_estimable"
+            value = "not_estimable" if is_missing else row[column]
+            cells[column].append(_cell(value, specifications[column], text))
     table = (
         great_tables.GT(pd.DataFrame(cells), id=name)
         .fmt(lambda cell: cell)
@@ -105,9 +110,24 @@ def _printed(
 def _cell(value: str | None, specification_id: str, text: Catalogue) -> str:
     if value is None:
         return ""
-    if value in text.labels:
+    if value in text.labels and value != "not_estimable":
         return str(text.label(value))
-    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, value))
+    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, text.label(value)))
+
+
+def _with_terms_not_estimated(body: pd.DataFrame, scorecard: pd.DataFrame) -> list[dict[str, Any]]:
+    """Add rows, below the estimates, for what the paper prints and no column of the table estimates."""
+    missing = scorecard[~scorecard["label_en"].isin(body["label_en"])].drop_duplicates("label_en")
+    empty = dict.fromkeys(body.columns)
+    added = [
+        {**empty, "label_en": label_en, "label_zh": label_zh}
+        for row in missing.to_dict("records")
+        for label_en, label_zh in ((row["label_en"], row["label_zh"]), ("", ""))
+    ]
+    rows = body.to_dict("records")
+    labels = [row["label_en"] for row in rows]
+    position = labels.index("Controls") if "Controls" in labels else 0
+    return [*rows[:position], *added, *rows[position:]]
 
 
 def _printed_cells(scorecard: pd.DataFrame) -> dict[tuple[int, str, bool], str]:
