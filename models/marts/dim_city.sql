@@ -4,16 +4,23 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
+coordinates as (
+    select * from {{ ref('city_coordinates') }}
+),
+
 final as (
     select
-        city_id,
-        name_zh,
-        short_name_zh,
-        unit_kind,
-        province_id,
-        province_name_zh,
-        region
+        cities.city_id,
+        cities.name_zh,
+        cities.short_name_zh,
+        cities.unit_kind,
+        cities.province_id,
+        cities.province_name_zh,
+        cities.region,
+        cast(coordinates.longitude as double) as longitude,
+        cast(coordinates.latitude as double) as latitude
     from cities
+    left join coordinates on cities.city_id = coordinates.city_id
 )
 
 select * from final

@@ -92,6 +92,33 @@ def export(file_format: str, out: Path, release: Path | None) -> None:
     click.echo("\n".join([f"From {database}:", *(str(path) for path in written)]))
 
 
+@main.command()
+@click.option(
+    "--release",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="A file that refresh published.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the site.")
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `dbt docs generate --static` wrote, to put beside the pages.",
+)
+def report(release: Path, out: Path, catalogue: Path | None) -> None:
+    """Build the static site of a release."""
+    from ai_manufacturing import site
+    from ai_manufacturing.releases.errors import RefreshError
+
+    try:
+        pages = site.build(release, out, catalogue)
+    except (site.SiteError, RefreshError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
+    if "query" not in pages:
+        click.echo("Without the query page: `make query-page` bundles it, with npm.")
+
+
 def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
     if text is None:
         return None

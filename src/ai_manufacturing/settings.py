@@ -32,6 +32,12 @@ def release_dir() -> Path:
     return (project_root() / (os.environ.get("RELEASE_DIR") or "build/releases")).resolve()
 
 
+def site_dir() -> Path | None:
+    """Return the folder of the site that a refresh builds: SITE_DIR; None, for no site, where it is not set."""
+    named = os.environ.get("SITE_DIR")
+    return (project_root() / named).resolve() if named else None
+
+
 def release_path() -> Path:
     """Return the file that readers open: RELEASE_PATH, links resolved, or ai_manufacturing.duckdb in RELEASE_DIR."""
     named = os.environ.get("RELEASE_PATH")

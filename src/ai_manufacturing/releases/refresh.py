@@ -181,6 +181,7 @@ def rollback(store: Store, release_id: str, report: Report) -> Manifest:
         manifest = check(store.past(release_id))
         store.publish(release_id)
         store.record({"release_id": release_id, "at": _now(), "outcome": "rolled back to"})
+        _build_site(store, report)
         return manifest
 
 
@@ -355,6 +356,29 @@ def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
     _warn_of_log(store.publish(release_id), report)
     report("published", {"release_id": release_id, "path": str(store.published), "pruned": store.prune()})
     shutil.rmtree(store.work / release_id)
+    _build_site(store, report)
+
+
+def _build_site(store: Store, report: Report) -> None:
+    """Build the site of what is published, where SITE_DIR names a folder; a failure leaves release and old site."""
+    folder = settings.site_dir()
+    if folder is None:
+        return
+    run = subprocess.run(
+        [
+            *(str(Path(sys.executable).parent / "ai-manufacturing"), "report"),
+            *("--release", str(store.published), "--out", str(folder)),
+        ],
+        cwd=settings.project_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        message = f"{folder}: the site could not be built, and is as it was. {run.stderr.strip()[-PRINTED:]}"
+        report("warning", {"message": message})
+    else:
+        report("site", {"path": str(folder)})
 
 
 def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:

@@ -1,0 +1,1 @@
+export { AsyncDuckDB, ConsoleLogger, LogLevel } from "@duckdb/duckdb-wasm";

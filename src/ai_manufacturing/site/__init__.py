@@ -1,0 +1,119 @@
+"""The static site: pages for those who look rather than query, built from a release file alone."""
+
+import os
+import shutil
+from pathlib import Path
+
+import jinja2
+import vl_convert
+
+from ai_manufacturing.site import (
+    changes,
+    cities,
+    concentration,
+    event_studies,
+    maps,
+    overview,
+    paper_tables,
+    quality,
+    query,
+    readings,
+    specifications,
+)
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+HERE = Path(__file__).parent
+PAGES = {
+    "index": overview,
+    "tables": paper_tables,
+    "event_studies": event_studies,
+    "readings": readings,
+    "specifications": specifications,
+    "maps": maps,
+    "concentration": concentration,
+    "cities": cities,
+    "quality": quality,
+    "changes": changes,
+}
+
+
+class SiteError(Exception):
+    """The site could not be built; the message says what to do."""
+
+
+def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[str]:
+    """Build the site of a release and move it into place whole.
+
+    Parameters
+    ----------
+    release_path : Path
+        A file that `ai-manufacturing refresh` published; opened read-only.
+    out : Path
+        The folder of the site. One that is no site is left alone.
+    catalogue : Path or None
+        What `dbt docs generate --static` wrote, to put beside the pages.
+
+    Returns
+    -------
+    list of str
+        Names of the pages.
+
+    Raises
+    ------
+    SiteError
+        If `out` holds something other than a site.
+    RefreshError
+        If the file is no release.
+    """
+    out = out.resolve()
+    if out.exists() and any(out.iterdir()) and not (out / "assets" / "site.js").exists():
+        raise SiteError(f"{out} is not empty and holds no site; name another folder, or empty it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    incoming = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(incoming, ignore_errors=True)
+    try:
+        names = _write(release_path, incoming, catalogue)
+        _swap(incoming, out)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    return names
+
+
+def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str]:
+    (folder / "assets").mkdir(parents=True)
+    for asset in (HERE / "assets").iterdir():
+        shutil.copyfile(asset, folder / "assets" / asset.name)
+    (folder / "assets" / "vega.js").write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+    if catalogue is not None:
+        shutil.copyfile(catalogue, folder / "catalogue.html")
+    has_query = query.write(release_path, folder)
+    text = Catalogue.read(HERE / "text.yml")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    pages = PAGES | ({"query": query} if has_query else {})
+    with Release(release_path) as release:
+        environment.globals |= {
+            "t": text.both,
+            "label": text.label,
+            "plain": text.plain,
+            "manifest": release.manifest,
+            "pages": [*pages],
+            "has_catalogue": catalogue is not None,
+            "has_query": has_query,
+        }
+        for name, page in pages.items():
+            rendered = environment.get_template(f"{name}.html").render(page=name, **page.content(release, text))
+            (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
+    return [*pages]
+
+
+def _swap(incoming: Path, out: Path) -> None:
+    """Put a finished folder where the old one is; a reader may find none for the time between two renames."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    incoming.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

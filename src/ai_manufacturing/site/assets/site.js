@@ -1,0 +1,166 @@
+"use strict";
+
+const language = () => (document.documentElement.lang === "en" ? "en" : "zh");
+const json = (element) => JSON.parse(element.textContent);
+
+// {names, columns} to one object a row.
+function rowsOf({ names, columns }) {
+  return (columns[0] ?? []).map((_, row) => Object.fromEntries(names.map((name, i) => [name, columns[i][row]])));
+}
+
+function save(name, type, content) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function csv(rows) {
+  const quote = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""));
+  const names = Object.keys(rows[0] ?? {});
+  // The mark at the start is what spreadsheets know UTF-8 by.
+  return "\ufeff" + [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(quote).join(",")).join("\r\n");
+}
+
+function tableOf(rows) {
+  const table = document.createElement("table");
+  table.className = "plain";
+  const names = Object.keys(rows[0] ?? {});
+  const head = table.createTHead().insertRow();
+  for (const name of names) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = name;
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const name of names) {
+      const cell = line.insertCell();
+      cell.textContent = row[name] ?? "";
+      if (typeof row[name] === "number" || typeof row[name] === "bigint") cell.className = "number";
+    }
+  }
+  return table;
+}
+
+class Chart {
+  constructor(figure) {
+    this.figure = figure;
+    const { specifications, data } = json(figure.querySelector("script"));
+    Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
+    figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
+      await this.draw();
+      save(`${figure.dataset.name}.svg`, "image/svg+xml", await this.view.toSVG());
+    });
+    figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
+      save(`${figure.dataset.name}.csv`, "text/csv", csv(this.rows));
+    });
+    figure.querySelector("details.values").addEventListener("toggle", () => this.list());
+  }
+
+  list() {
+    const details = this.figure.querySelector("details.values");
+    if (details.open) details.querySelector(".scroll").replaceChildren(tableOf(this.rows));
+  }
+
+  async draw() {
+    const wanted = language();
+    if (this.drawn === wanted) return;
+    this.drawn = wanted;
+    const element = this.figure.querySelector(".view");
+    element.setAttribute("aria-label", this.specifications[wanted].description);
+    const outlines = document.getElementById("outlines");
+    const specification = { ...this.specifications[wanted] };
+    const aspect = specification.usermeta?.aspect;
+    if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
+    const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
+    const { view } = await vegaEmbed(
+      element.firstElementChild,
+      { ...specification, datasets },
+      { actions: false, renderer: "svg", bind: this.figure.querySelector(".bind") },
+    );
+    this.view = view;
+    // What a reader had chosen outlives a change of language.
+    for (const [name, value] of Object.entries(this.signals)) view.signal(name, value);
+    for (const name of ["year", "measure"].filter((name) => this.figure.querySelector(`.bind [name="${name}"]`))) {
+      view.addSignalListener(name, (_, value) => (this.signals[name] = value));
+    }
+    await view.runAsync();
+  }
+
+  async redraw(rows = this.rows) {
+    this.rows = rows;
+    this.drawn = undefined;
+    this.list();
+    await this.draw();
+  }
+}
+
+const charts = new Map([...document.querySelectorAll("figure.chart")].map((figure) => [figure, new Chart(figure)]));
+
+const cityInput = document.getElementById("city");
+if (cityInput) {
+  const { series, cities, values, regions, country } = json(document.getElementById("city-values"));
+  const of = { city: rowsOf(values), region: rowsOf(regions), country: rowsOf(country) };
+  const show = (id) => {
+    const [name, region] = cities[id];
+    cityInput.value = name;
+    document.getElementById("city-name").value = `${name} ${id}`;
+    history.replaceState(null, "", `#${id}`);
+    const lines = {
+      city: of.city.filter((row) => row.city_id === id),
+      region: of.region.filter((row) => row.region === region),
+      country: of.country,
+    };
+    for (const chart of charts.values()) {
+      const one = series.find((candidate) => candidate === chart.figure.dataset.name);
+      chart.redraw(
+        Object.entries(lines).flatMap(([who, rows]) => rows.map((row) => ({ who, year: row.year, value: row[one] }))),
+      );
+    }
+  };
+  const find = (text) =>
+    Object.keys(cities).find((id) => id === text || cities[id][0] === text) ??
+    (text && Object.keys(cities).find((id) => cities[id][0].startsWith(text)));
+  cityInput.addEventListener("change", () => {
+    const id = find(cityInput.value.trim());
+    document.getElementById("city-missing").hidden = Boolean(id);
+    if (id) show(id);
+  });
+  window.addEventListener("hashchange", () => show(find(location.hash.slice(1)) || "440300"));
+  show(find(location.hash.slice(1)) || "440300");
+}
+
+// Charts in sight first; the others when there is nothing else to do, so that a printed page has them all.
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) charts.get(entry.target).draw();
+});
+for (const figure of charts.keys()) seen.observe(figure);
+const waiting = [...charts.values()];
+(function drawNext() {
+  const chart = waiting.shift();
+  if (chart) requestIdleCallback(async () => { await chart.draw(); drawNext(); });
+  else document.documentElement.dataset.drawn = "all";
+})();
+
+document.getElementById("language").addEventListener("click", () => {
+  const next = language() === "en" ? "zh-CN" : "en";
+  document.documentElement.lang = next;
+  document.title = TITLES[next];
+  localStorage.setItem("language", next);
+  for (const chart of charts.values()) chart.draw();
+});
+
+const filter = document.getElementById("filter");
+if (filter) {
+  const sections = [...document.querySelectorAll("section.specification")];
+  const texts = sections.map((section) => section.textContent.toLowerCase());
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    sections.forEach((section, i) => (section.hidden = !words.every((word) => texts[i].includes(word))));
+    document.getElementById("filter-count").value = sections.filter((section) => !section.hidden).length;
+  });
+}

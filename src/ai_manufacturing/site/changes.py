@@ -1,0 +1,28 @@
+"""What differs from the release before."""
+
+from typing import Any
+
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+LISTED = 300
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the changes that the release keeps, estimates first by how far they moved."""
+    return {
+        "kinds": release.rows(
+            "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
+            "from release.changes group by all order by all"
+        ),
+        "estimates": release.rows(
+            "select * from release.changes where change_kind like 'estimate%' "
+            "order by moved_std_errors desc nulls first, specification_id, term limit ?",
+            LISTED,
+        ),
+        "cells": release.rows(
+            "select column_name, count(*) as cell_count, count(distinct city_id) as city_count, "
+            "min(year) as first_year, max(year) as last_year from release.changes "
+            "where change_kind = 'cell_changed' group by all order by all"
+        ),
+    }

@@ -1,0 +1,99 @@
+"""Charts: data once, a Vega-Lite specification for each language, and a text for those who cannot see it."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from markupsafe import Markup
+
+from ai_manufacturing.site.text import LANGUAGES
+
+TABLE = alt.NamedData(name="table")
+BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#b8500b", "#6b6b6b", "#2c7a4b"
+# The classes of the paper, pale to dark; the steps are told apart in grey too.
+CLASSES = {"zero": "#cfd4da", "1_to_100": "#7db3e0", "100_to_200": "#e08a2e", "over_200": "#a3161a"}
+CONFIG = {
+    "font": "system-ui, -apple-system, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif",
+    "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": 500, "gridColor": "#e7e7e7"},
+    "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500, "orient": "top"},
+    "view": {"stroke": None},
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart on a page.
+
+    Attributes
+    ----------
+    id : str
+        Unique on its page; the name of downloaded files.
+    title : Markup
+        Caption, in both languages.
+    data : DataFrame
+        What is drawn, and what the table and the CSV show.
+    specifications : dict of str to dict
+        Vega-Lite by language, reading the data set `table`; their description is what the chart shows, in words.
+    note : Markup
+        What to know beside it.
+    """
+
+    id: str
+    title: Markup
+    data: pd.DataFrame
+    specifications: dict[str, dict[str, Any]]
+    note: Markup | str = ""
+
+    @property
+    def payload(self) -> Markup:
+        """Return what the script needs, as JSON that a script element can hold."""
+        content = {"specifications": self.specifications, "data": columnar(self.data)}
+        return in_script(content)
+
+
+def figure(
+    id_: str,
+    title: Markup,
+    data: pd.DataFrame,
+    draw: Callable[[str], alt.TopLevelMixin],
+    describe: Callable[[str], str],
+    note: Markup | str = "",
+) -> Figure:
+    """Draw a chart in every language.
+
+    Parameters
+    ----------
+    id_, title, data, note
+        As in Figure.
+    draw : callable
+        Takes a language and returns a chart of TABLE.
+    describe : callable
+        Takes a language and returns the chart in words.
+    """
+    specifications = {}
+    for language in LANGUAGES:
+        specification = draw(language).to_dict(validate=False)
+        specification.pop("$schema", None)
+        specifications[language] = {**specification, "config": CONFIG, "description": describe(language)}
+    return Figure(id_, title, data, specifications, note)
+
+
+def columnar(data: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as names and columns, a third of the size of a list of objects."""
+    return {"names": list(data.columns), "columns": [[_value(value) for value in data[name]] for name in data.columns]}
+
+
+def in_script(content: Any) -> Markup:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _value(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,145 @@
+"""Data quality: the gate's expectations, rows set aside, corrections applied, coverage by city and year."""
+
+from typing import Any
+
+import altair as alt
+
+from ai_manufacturing.site.charts import TABLE, Figure, figure
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+LISTED = 200  # rows set aside that the page lists; all are in the table that it names
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return what the gate found and what was delivered."""
+    return {
+        "expectations": release.rows(
+            "select suite, description, severity, success, row_count, failing_row_count, observed_value, "
+            "left(failing_rows, 600) as failing_rows from gates.gate_results "
+            "order by success, severity, suite, description"
+        ),
+        "accounting": release.rows(
+            "select provider, source_name, entity, disposition, count(*) as file_count, "
+            "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
+        ),
+        "set_aside": release.rows(
+            "select provider, source_name, set_aside_reason, count(*) as row_count, min(year) as first_year, "
+            "max(year) as last_year from marts.fct_rows_set_aside group by all "
+            "order by row_count desc, provider, source_name, set_aside_reason"
+        ),
+        "set_aside_rows": release.rows(
+            "select provider, file_path, row_number, city_name, year, set_aside_reason from marts.fct_rows_set_aside "
+            "where set_aside_reason <> 'superseded' order by file_path, row_number limit ?",
+            LISTED,
+        ),
+        "corrections": release.rows(
+            "select c.*, d.name_zh from marts.fct_corrections as c "
+            "left join marts.dim_city as d on c.city_id = d.city_id order by c.correction_id, c.series"
+        ),
+        "by_city": _by_city(release, text),
+        "by_series": _by_series(release, text),
+    }
+
+
+def _panel_series(release: Release) -> list[str]:
+    """Return the series that the panel holds, in its order."""
+    return [
+        row["column_name"]
+        for row in release.rows(
+            "select column_name from duckdb_columns() where schema_name = 'marts' "
+            "and table_name = 'fct_city_year_panel' and column_name in (select series from marts.dim_series) "
+            "order by column_index"
+        )
+    ]
+
+
+def _by_city(release: Release, text: Catalogue) -> Figure:
+    series = _panel_series(release)
+    filled = " + ".join(f"cast({name} is not null as integer)" for name in series)
+    data = release.frame(
+        "select c.city_id, c.name_zh, c.province_name_zh, p.year, "
+        f"{filled} as series_count from marts.fct_city_year_panel as p "
+        "inner join marts.dim_city as c on p.city_id = c.city_id order by c.city_id, p.year"
+    )
+    firsts = data.drop_duplicates("province_name_zh")
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        labels = " : ".join(
+            f"datum.value == '{row.city_id}' ? '{row.province_name_zh[:3]}'" for row in firsts.itertuples()
+        )
+        return (
+            alt.Chart(TABLE)
+            .mark_rect()
+            .encode(
+                x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient="top")),
+                y=alt.Y(
+                    "city_id:O",
+                    title=None,
+                    axis=alt.Axis(values=list(firsts["city_id"]), labelExpr=f"{labels} : ''", labelOverlap=True),
+                ),
+                color=alt.Color(
+                    "series_count:Q",
+                    scale=alt.Scale(scheme="blues", domain=[0, len(series)]),
+                    legend=alt.Legend(title=text.plain("series_with_value", language)),
+                ),
+                tooltip=[
+                    alt.Tooltip("name_zh:N", title=text.plain("city", language)),
+                    alt.Tooltip("year:O", title=text.plain("year", language)),
+                    alt.Tooltip("series_count:Q", title=text.plain("series_with_value", language)),
+                ],
+            )
+            .properties(width="container", height=4 * 367)
+        )
+
+    def describe(language: str) -> str:
+        return text.plain(
+            "alt_coverage_by_city",
+            language,
+            cities=data["city_id"].nunique(),
+            series=len(series),
+            complete=int((data["series_count"] == len(series)).sum()),
+            empty=int((data["series_count"] == 0).sum()),
+        )
+
+    return figure("coverage_by_city", text.both("coverage_by_city"), data, draw, describe)
+
+
+def _by_series(release: Release, text: Catalogue) -> Figure:
+    series = _panel_series(release)
+    columns = ", ".join(f"count({name}) as {name}" for name in series)
+    wide = release.frame(f"select year, {columns} from marts.fct_city_year_panel group by year order by year")
+    labels = {
+        row["series"]: row for row in release.rows("select distinct series, label_en, label_zh from marts.dim_series")
+    }
+    data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
+    for language in ("en", "zh"):
+        data[f"label_{language}"] = [labels[name][f"label_{language}"] for name in data["series"]]
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        return (
+            alt.Chart(TABLE)
+            .mark_rect()
+            .encode(
+                x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=170)),
+                color=alt.Color(
+                    "city_count:Q",
+                    scale=alt.Scale(scheme="blues", domain=[0, 367]),
+                    legend=alt.Legend(title=text.plain("cities_with_value", language)),
+                ),
+                tooltip=[
+                    alt.Tooltip(f"label_{language}:N", title=text.plain("series", language)),
+                    alt.Tooltip("year:O", title=text.plain("year", language)),
+                    alt.Tooltip("city_count:Q", title=text.plain("cities_with_value", language)),
+                ],
+            )
+            .properties(width="container", height=20 * len(series))
+        )
+
+    def describe(language: str) -> str:
+        totals = data.groupby("series")["city_count"].sum()
+        missing = [labels[name][f"label_{language}"] for name in series if totals[name] == 0]
+        return text.plain("alt_coverage_by_series", language, series=len(series), missing=", ".join(missing) or "0")
+
+    return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, describe)

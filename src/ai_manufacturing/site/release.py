@@ -1,0 +1,33 @@
+"""A release file as the pages read it."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from ai_manufacturing.releases.store import read_manifest
+
+
+class Release:
+    """A release file, open read-only within a `with`."""
+
+    def __init__(self, path: Path) -> None:
+        self.manifest = read_manifest(path)
+        self._connection = duckdb.connect(str(path), read_only=True)
+
+    def __enter__(self) -> "Release":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._connection.close()
+
+    def frame(self, query: str, *values: Any) -> pd.DataFrame:
+        """Return the result of a query; what is missing is None in every column."""
+        found = self._connection.execute(query, list(values)).df().astype(object)
+        return found.where(found.notna(), None)
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Return the rows of a query by column name."""
+        return self.frame(query, *values).to_dict("records")

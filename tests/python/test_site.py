@@ -1,0 +1,357 @@
+"""The site as a reader meets it: in headless Chromium, from the file, with nothing but the file."""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ai_manufacturing import site
+from ai_manufacturing.releases import writer
+from ai_manufacturing.site import query
+from tests.python.conftest import PROJECT, Build
+
+pytestmark = pytest.mark.xdist_group("site")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = [*site.PAGES]
+PHONE = {"width": 380, "height": 800}
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# Where the pages' pictures are kept, to be looked at.
+SCREENSHOTS = PROJECT / "build" / "screenshots"
+
+
+def release(build: Build, folder: Path, kind: str) -> Path:
+    """Write a release of a built warehouse, without the rest of a refresh."""
+    path = folder / f"{kind}.duckdb"
+    failed = build.rows(
+        "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+        "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
+    )[0]
+    files = build.rows("select distinct file_path, delivery_id from raw.deliveries")
+    manifest = {
+        "release_id": "000001",
+        "published_at": "2026-01-02T03:04:05+00:00",
+        "git_commit": "",
+        "extract_set": build.value("select max(extract_set) from raw.deliveries"),
+        "extract_set_kind": kind,
+        "fingerprint": "",
+        "published_by": "refresh",
+        "reason": "",
+        "delivery_hashes": dict(files),
+        "package_versions": {},
+        "gate_summary": dict(zip(("expectations", "critical", "warnings"), failed, strict=True)),
+    }
+    writer.write(build.warehouse, path, manifest, None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_site(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    site.build(release(sample_build, folder, "synthetic"), folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def public_site(public_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("public_site")
+    site.build(release(public_build, folder, "delivered"), folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+class Reader:
+    """A page, with all that it complained about and all that it asked of the network."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, folder: Path, name: str, fragment: str = "") -> Page:
+        """Open a page from the file, and wait for its charts."""
+        self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
+        self.page.wait_for_selector("html[data-drawn=all]", state="attached")
+        return self.page
+
+
+@pytest.fixture
+def reader(browser: Browser) -> Iterator[Reader]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, locale="en-US")
+    yield Reader(context.new_page())
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_from_the_file_without_a_complaint_and_asks_for_nothing_else(
+    reader: Reader, sample_site: Path, name: str
+) -> None:
+    page = reader.open(sample_site, name)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    assert reader.complaints == []
+    assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:"))] == []
+    assert page.locator("figure.chart").count() == page.locator("figure.chart svg").count()
+    expect(page.locator("#synthetic-mark")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_read_on_a_phone_without_scrolling_sideways(reader: Reader, sample_site: Path, name: str) -> None:
+    reader.page.set_viewport_size(PHONE)
+    page = reader.open(sample_site, name)
+    page.screenshot(path=SCREENSHOTS / f"{name}_phone.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_serious_fault(reader: Reader, sample_site: Path, name: str) -> None:
+    page = reader.open(sample_site, name)
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    assert [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious] == []
+
+
+def test_the_language_switches_and_is_remembered_on_the_next_page(reader: Reader, sample_site: Path) -> None:
+    page = reader.open(sample_site, "index")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview", use_inner_text=True)
+    page.get_by_role("button", name="中文").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("概览", use_inner_text=True)
+    assert page.title() == "概览 – 人工智能与制造业"
+    page = reader.open(sample_site, "concentration")
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    expect(page.locator("#figure-gini svg")).to_contain_text("人工智能专利申请")
+    expect(page.locator("#figure-gini .view")).to_have_attribute("aria-label", re.compile("基尼系数"))
+
+
+def test_no_text_is_missing_in_either_language() -> None:
+    text = site.Catalogue.read(Path(site.__file__).parent / "text.yml")
+    assert [key for key, words in (text.texts | text.labels).items() if len(words) != 2 or not all(words)] == []
+    placeholders = {key: [set(re.findall(r"{(\w+)}", word)) for word in words] for key, words in text.texts.items()}
+    assert [key for key, (en, zh) in placeholders.items() if en != zh] == []
+
+
+@pytest.mark.parametrize("table", [f"table_{number}" for number in range(1, 7)])
+def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
+    reader: Reader, sample_site: Path, sample_build: Build, table: str
+) -> None:
+    page = reader.open(sample_site, "tables")
+    shown = page.locator(f"#{table} tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+    )
+    frame = sample_build.frame(f"select * from reports.rpt_{table} order by row_number")
+    columns = [column for column in frame.columns if column.startswith("column_")]
+    above = frame[~frame["label_en"].isin(["Outcome", "Specification", "Warnings", "What stands in for what"])]
+    expected = above[columns].astype(object).where(above[columns].notna(), "").to_numpy().tolist()
+    estimates = [row[1::2] for row in shown]
+    names = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
+    assert estimates == [[names.get(cell, cell) for cell in row] for row in expected]
+    printed = sample_build.rows(
+        "select printed_text || printed_stars, '(' || printed_std_error_text || ')' "
+        "from reports.rpt_replication_scorecard where table_id = ?",
+        table,
+    )
+    beside = [cell for row in shown for cell in row[2::2] if cell]
+    assert {number for pair in printed for number in pair} <= set(beside)
+
+
+def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "tables")
+    estimate, low, high = sample_build.rows(
+        "select estimate, conf_low, conf_high from reports.rpt_coefficients "
+        "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
+    )[0]
+    page.locator("#table_1").get_by_role("link", name=f"{estimate:.3f}***").click()
+    expect(page).to_have_url(re.compile(r"specifications\.html#table_1_col_1$"))
+    section = page.locator("#table_1_col_1")
+    expect(section).to_be_in_viewport()
+    expect(section.locator("tbody tr").first).to_contain_text(f"{estimate:.3f}")
+    expect(section.locator("tbody tr").first).to_contain_text(f"[{low:.3f}, {high:.3f}]")
+
+
+def test_the_map_follows_its_slider_and_names_a_city_under_the_pointer(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "maps")
+    slider = page.get_by_role("slider", name="Year")
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowLeft")
+    count = sample_build.value(
+        "select measure_count from marts.fct_spatial_distribution "
+        "where measure = 'ai_firms' and year = 2010 and city_id = '440300'"
+    )
+    drawn = page.locator("#figure-map svg .mark-symbol.role-mark path")
+    expect(drawn).to_have_count(367)
+    largest = drawn.first  # drawn from large to small
+    largest.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element")
+    expect(tooltip).to_contain_text("深圳市")
+    expect(tooltip).to_contain_text(str(count))
+    expect(tooltip).to_contain_text("2010")
+
+
+def test_a_city_is_found_by_name_and_stays_in_the_address(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "cities")
+    search = page.get_by_label("City (Chinese name or code)")
+    search.fill("苏州")
+    search.press("Enter")
+    expect(page.locator("#city-name")).to_have_text("苏州市 320500")
+    figure = page.locator("#figure-ai_firm_count")
+    figure.locator("summary").click()
+    count = sample_build.value(
+        "select ai_firm_count from marts.fct_city_year_panel where city_id = '320500' and year = 2020"
+    )
+    row = figure.locator("tbody tr", has=page.get_by_role("cell", name="city", exact=True)).filter(has_text="2020")
+    expect(row.locator("td").last).to_have_text(str(count))
+    search.fill("纽约")
+    search.press("Enter")
+    expect(page.locator("#city-missing")).to_be_visible()
+    page = reader.open(sample_site, "cities", "#110000")
+    expect(page.locator("#city-name")).to_have_text("北京市 110000")
+
+
+def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sample_build: Build) -> None:
+    page = reader.open(sample_site, "concentration")
+    figure = page.locator("#figure-gini")
+    with page.expect_download() as svg:
+        figure.get_by_role("button", name="SVG").click()
+    assert svg.value.suggested_filename == "gini.svg"
+    assert Path(svg.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    with page.expect_download() as csv:
+        figure.get_by_role("button", name="CSV").click()
+    lines = Path(csv.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == "measure,year,gini"
+    gini = sample_build.value(
+        "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
+    )
+    assert f"ai_firms,2020,{gini}" in lines
+
+
+def test_the_first_page_weighs_less_than_three_megabytes(reader: Reader, sample_site: Path) -> None:
+    reader.open(sample_site, "index")
+    loaded = {
+        sample_site / url.removeprefix(f"{sample_site.as_uri()}/") for url in reader.requests if "data:" not in url
+    }
+    assert sample_site / "assets" / "vega.js" in loaded
+    assert sum(path.stat().st_size for path in loaded) < 3_000_000
+
+
+def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
+    reader: Reader, public_site: Path, public_build: Build
+) -> None:
+    for name in PAGES:
+        reader.open(public_site, name)
+        words = reader.page.locator("body").inner_text().split()
+        assert not {"nan", "None", "NaN", "undefined", "<NA>"} & set(words), name
+    assert reader.complaints == []
+    columns = public_build.rows(
+        "select table_id, column_number from reports.rpt_column_specifications where status = 'not_estimable' "
+        "and table_id in (select table_id from reports.rpt_replication_scorecard)"
+    )
+    page = reader.open(public_site, "tables")
+    for table, column in columns:
+        cells = page.locator(f"#{table} tbody td:nth-child({2 * column})").filter(has_text="not estimable")
+        assert cells.count() > 0, (table, column)
+    page = reader.open(public_site, "specifications")
+    expect(page.locator("#synthetic-mark")).to_have_count(0)
+    missing = public_build.rows(
+        "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
+    )
+    assert len(missing) > 10
+    shown = page.locator("p.not-estimable").evaluate_all("all => all.map(one => [one.parentElement.id, one.innerText])")
+    assert len(shown) == len(missing)
+    for specification_id, reason in missing:
+        assert [specification_id, f"Not estimable {reason}"] in shown
+
+
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(sample_build: Build, tmp_path: Path) -> None:
+    path = release(sample_build, tmp_path, "synthetic")
+    out = tmp_path / "pages"
+    out.mkdir()
+    (out / "diary.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(site.SiteError, match="holds no site"):
+        site.build(path, out)
+    assert [entry.name for entry in out.iterdir()] == ["diary.txt"]
+    out = tmp_path / "site"
+    site.build(path, out)
+    (out / "stale.html").write_text("", encoding="utf-8")
+    site.build(path, out)
+    assert not (out / "stale.html").exists()
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "pages", "site"}
+
+
+def test_the_query_book_is_read_by_its_headings() -> None:
+    book = (
+        "# Queries\n\n## 1. How many?\n\nText.\n\n```sql\nselect 1\n```\n\n1\n\n## 2. Where?\n\n```sql\nselect 2\n```\n"
+    )
+    assert query.read_book(book) == [
+        query.Question("1. How many?", "select 1"),
+        query.Question("2. Where?", "select 2"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def served_site(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not all((query.bundle_dir() / name).exists() for name in query.BUNDLE):
+        pytest.skip("the query page is not bundled; `make query-page` does it, with npm")
+    folder = tmp_path_factory.mktemp("served")
+    site.build(release(sample_build, folder, "synthetic"), folder / "site")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network(
+    reader: Reader, served_site: str, sample_build: Build
+) -> None:
+    page = reader.page
+    page.goto(f"{served_site}/query.html")
+    assert not [url for url in reader.requests if "query_page" in url]  # the engine waits for a query
+    page.locator("#sql").fill(
+        "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by 1"
+    )
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#query-status")).to_have_text("11 rows", timeout=60_000)
+    total = sample_build.value("select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020")
+    expect(page.locator("#result tbody tr").last).to_have_text(f"2020{total}")
+    expect(page.locator("#result-chart svg")).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / "query.png")
+    page.locator("#sql").fill("select nothing from nowhere")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#query-status")).to_contain_text("nowhere does not exist")
+    assert [url for url in reader.requests if not url.startswith((served_site, "data:", "blob:"))] == []
