@@ -181,7 +181,7 @@ def rollback(store: Store, release_id: str, report: Report) -> Manifest:
         manifest = check(store.past(release_id))
         store.publish(release_id)
         store.record({"release_id": release_id, "at": _now(), "outcome": "rolled back to"})
-        _build_site(store, report)
+        build_site(store, report)
         return manifest
 
 
@@ -356,10 +356,10 @@ def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
     _warn_of_log(store.publish(release_id), report)
     report("published", {"release_id": release_id, "path": str(store.published), "pruned": store.prune()})
     shutil.rmtree(store.work / release_id)
-    _build_site(store, report)
+    build_site(store, report)
 
 
-def _build_site(store: Store, report: Report) -> None:
+def build_site(store: Store, report: Report) -> None:
     """Build the site of what is published, where SITE_DIR names a folder; a failure leaves release and old site."""
     folder = settings.site_dir()
     if folder is None:
