@@ -1,4 +1,4 @@
-"""Real builds for the tests: a sample, the public deliveries where they exist, and dbt as a subprocess."""
+"""Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
 
 import fcntl
 import os
@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.python import dbt_process
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,15 +52,7 @@ class Build:
 
     def dbt(self, *arguments: str) -> "Build":
         """Run dbt, and keep its exit code and what it printed."""
-        run = subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
-            cwd=self.project,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.exit_code, self.output = run.returncode, run.stdout + run.stderr
+        self.exit_code, self.output = dbt_process.run(["--no-use-colors", *arguments], self.project, self.environment)
         return self
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
