@@ -1,6 +1,7 @@
 """Registers against a scan of the same columns: time and memory from Parquet to counts, and of AI tagging.
 
-    python benchmarks/registers.py [--firms 50000000] [--patents 20000000] [--scopes 1000000] [--out benchmarks]
+    python benchmarks/registers.py [--firms 50000000] [--patents 20000000] [--scopes 1000000] [--repeats 3]
+        [--out benchmarks]
 
 The SQL is the project's own, as dbt compiles it. Each figure is run in a process of its own on two threads under
 WAREHOUSE_MEMORY_LIMIT (512MB here unless set), repeated, and the fastest run counts. polars is used where it is
@@ -39,14 +40,16 @@ COUNT_MODELS = {
     register: [f"int_{register}_{step}" for step in ("cohorts", "cells", "counts")]
     for register in ("firm_register", "patent_register")
 }
-REPEATS = 3
 
 
 class Warehouse:
     """A scratch warehouse of one extract set, and its compiled models."""
 
-    def __init__(self, folder: Path, extracts: Path) -> None:
+    def __init__(self, folder: Path, extracts: Path, seeds: Path | None = None) -> None:
         self.folder, self.path, self.target = folder, folder / "warehouse.duckdb", folder / "target"
+        folder.mkdir(exist_ok=True)
+        if seeds is not None:
+            shutil.copy(seeds, self.path)
         self.environment = {
             **os.environ,
             "EXTRACTS_DIR": str(extracts),
@@ -110,9 +113,9 @@ def timed(**task: object) -> tuple[float, float]:
     return seconds, peak
 
 
-def against(base: dict[str, object], task: dict[str, object]) -> tuple[float, float, float]:
+def against(repeats: int, base: dict[str, object], task: dict[str, object]) -> tuple[float, float, float]:
     """Run two tasks in turn, and return the best seconds of both and the peak memory of the second."""
-    runs = [(timed(**base), timed(**task)) for _ in range(REPEATS)]
+    runs = [(timed(**base), timed(**task)) for _ in range(repeats)]
     return min(b[0] for b, _ in runs), min(t[0] for _, t in runs), max(t[1] for _, t in runs)
 
 
@@ -187,12 +190,12 @@ def first_file(extracts: Path, folder: Path, register: str, files: int) -> Path:
 
 
 def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict[str, float]]:
-    """Build a register from landing to counts with dbt, and compile its models."""
-    warehouse = Warehouse(folder, extracts)
-    warehouse.dbt("seed")
-    seconds = warehouse.dbt("run", "--select", f"+int_{register}_counts")
-    warehouse.dbt("compile", "--full-refresh", "--select", f"+int_{register}_counts")
-    return warehouse, seconds
+    """Build a register from landing to counts with dbt, on the seeds that lie beside the folder once they are made."""
+    seeds = folder.parent / "seeds"
+    if not seeds.exists():
+        Warehouse(seeds, extracts).dbt("seed")
+    warehouse = Warehouse(folder, extracts, seeds / "warehouse.duckdb")
+    return warehouse, warehouse.dbt("run", "--select", f"+int_{register}_counts")
 
 
 def row(
@@ -209,7 +212,7 @@ def row(
     }
 
 
-def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
+def count_rows(scratch: Path, firms: int, repeats: int) -> list[dict[str, str]]:
     """Firms: counts against a scan, growth, and other tools."""
     extracts = draw(scratch / "firms", firms, 0, range(0))
     small = first_file(extracts, scratch / "small", "firm_register", 1)
@@ -220,7 +223,7 @@ def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
             (count,) = connection.execute("select count(*) from raw.raw_firm_register").fetchone() or (0,)
         scan = {"kind": "duckdb", "path": warehouse.path, "statements": warehouse.scan("firm_register", FIRM_COLUMNS)}
         work = {**scan, "statements": warehouse.tables(COUNT_MODELS["firm_register"])}
-        base, seconds, peak = against(scan, work)
+        base, seconds, peak = against(repeats, scan, work)
         reach = "1.5; 300 MB" if name == "large" else ""
         rows.append(row(f"{count:,} firms to counts / scan of the same columns", base, seconds, reach, peak))
         grown.append((count, seconds, peak))
@@ -231,7 +234,7 @@ def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
                     f"create temp table t as select {', '.join(FIRM_COLUMNS)} from staging.stg_vendor__firm_register"
                 ],
             }
-            base, seconds, peak = against(copy, work)
+            base, seconds, peak = against(repeats, copy, work)
             rows.append(row(f"{count:,} firms to counts / the same columns copied to a table", base, seconds, "", peak))
             for step in ("repeated_rows", "ai_candidates"):
                 note = "dbt node, once per file"
@@ -242,7 +245,7 @@ def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
             for tool in ("polars", "pandas"):
                 if importlib.util.find_spec(tool) is None:
                     continue
-                base, seconds, peak = against(work, {"kind": tool, "path": ten / "firm_register"})
+                base, seconds, peak = against(repeats, work, {"kind": tool, "path": ten / "firm_register"})
                 rows.append(row(f"10 million firms: {tool} / the project's SQL", base, seconds, "none", peak))
     (small_count, small_seconds, small_peak), (large_count, large_seconds, large_peak) = grown
     size = f"{small_count:,} to {large_count:,} firms"
@@ -252,14 +255,14 @@ def count_rows(scratch: Path, firms: int) -> list[dict[str, str]]:
     return rows
 
 
-def patent_rows(scratch: Path, patents: int) -> list[dict[str, str]]:
+def patent_rows(scratch: Path, patents: int, repeats: int) -> list[dict[str, str]]:
     """Patents: counts against a scan, and one more year onto what has landed."""
     extracts = draw(scratch / "patents", 0, patents * 5 // 4, range(2016, 2021))
     older = first_file(extracts, scratch / "older", "patent_register", 4)
     warehouse, _ = landed(scratch / "grown", older, "patent_register")
     scan = {"kind": "duckdb", "path": warehouse.path, "statements": warehouse.scan("patent_register", PATENT_COLUMNS)}
     work = {**scan, "statements": warehouse.tables(COUNT_MODELS["patent_register"])}
-    base, seconds, peak = against(scan, work)
+    base, seconds, peak = against(repeats, scan, work)
     rows = [row(f"{patents:,} patents to counts / scan of the same columns", base, seconds, "2", peak)]
     last = sorted((extracts / "patent_register").iterdir())[-1]
     shutil.copy(last, older / "patent_register" / last.name)
@@ -271,7 +274,7 @@ def patent_rows(scratch: Path, patents: int) -> list[dict[str, str]]:
     return rows
 
 
-def tag_rows(scratch: Path, scopes: int) -> list[dict[str, str]]:
+def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
     """AI tagging of business scopes with dictionaries of two sizes, against a scan of the text."""
     extracts = draw(scratch / "scopes", scopes, 0, range(0))
     warehouse, _ = landed(scratch / "tags", extracts, "firm_register")
@@ -293,7 +296,7 @@ def tag_rows(scratch: Path, scopes: int) -> list[dict[str, str]]:
             "compile", "--full-refresh", "--select", "int_firm_register_ai_candidates int_firm_register_ai_tags"
         )
         models = ["int_firm_register_ai_candidates", "int_firm_register_ai_tags"]
-        base, seconds, peak = against(scan, {**scan, "statements": warehouse.tables(models)})
+        base, seconds, peak = against(repeats, scan, {**scan, "statements": warehouse.tables(models)})
         rows.append(row(f"{scopes:,} scopes tagged, {size:,} terms / scan of the text", base, seconds, reach, peak))
     shutil.rmtree(extracts)
     return rows
@@ -318,6 +321,7 @@ def main() -> None:
     parser.add_argument("--firms", type=int, default=50_000_000)
     parser.add_argument("--patents", type=int, default=20_000_000)
     parser.add_argument("--scopes", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -326,11 +330,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        rows = tag_rows(scratch, arguments.scopes)
+        rows = tag_rows(scratch, arguments.scopes, arguments.repeats)
         print_table(rows)
-        rows += patent_rows(scratch, arguments.patents)
+        rows += patent_rows(scratch, arguments.patents, arguments.repeats)
         print_table(rows)
-        rows += count_rows(scratch, arguments.firms)
+        rows += count_rows(scratch, arguments.firms, arguments.repeats)
     table = print_table(rows)
     if arguments.out:
         head = f"{os.cpu_count()} cores, memory limit {LIMIT}; `python benchmarks/registers.py --out benchmarks`.\n\n"

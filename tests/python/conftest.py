@@ -1,10 +1,11 @@
-"""Real builds for the tests: a sample, the public deliveries where they exist, and dbt as a subprocess."""
+"""Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from tests.python import dbt_process
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -28,6 +30,7 @@ class Build:
     scratch: Path
     project: Path = PROJECT
     landing: Path | None = None
+    excluded: str = ""
     exit_code: int = -1
     output: str = field(default="", repr=False)
 
@@ -43,20 +46,13 @@ class Build:
             "LANDING_DIR": str(self.landing or self.scratch / "landing"),
             "DBT_TARGET_PATH": str(self.scratch / "target"),
             "DBT_LOG_PATH": str(self.scratch / "logs"),
+            "DBT_EXCLUDE_RESOURCE_TYPES": self.excluded,
             "OPENBLAS_NUM_THREADS": "1",
         }
 
     def dbt(self, *arguments: str) -> "Build":
         """Run dbt, and keep its exit code and what it printed."""
-        run = subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
-            cwd=self.project,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.exit_code, self.output = run.returncode, run.stdout + run.stderr
+        self.exit_code, self.output = dbt_process.run(["--no-use-colors", *arguments], self.project, self.environment)
         return self
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -106,29 +102,66 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
     return python
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what builds, so that the workers end together; registers lead, as they do not wait for the sample."""
+    leading = ("register_build", "fresh", "delivery", "sample_build", "public_build")
+
+    def rank(item: pytest.Item) -> int:
+        asked = getattr(item, "fixturenames", ())
+        return next((place for place, name in enumerate(leading) if name in asked), len(leading))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for landing store and dbt's own files, shared by the builds of one worker."""
+    """Return a folder of one worker, for dbt's own files and for the warehouses that its tests build in turn."""
     return tmp_path_factory.mktemp("scratch")
 
 
 @pytest.fixture(scope="session")
-def sample_extracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the sample of the default seed."""
-    folder = tmp_path_factory.mktemp("extracts") / "sample"
-    subprocess.run(
-        [str(Path(sys.executable).parent / "ai-manufacturing"), "sample", "--out", str(folder)], cwd=PROJECT, check=True
-    )
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what one worker builds for all."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[], object]) -> Path:
+    """Let one worker fill a folder; the others wait for it."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            make()
+            (folder / "made").touch()
     return folder
 
 
-@pytest.fixture(scope="session")
-def sample_build(sample_extracts: Path, scratch: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Build the sample once."""
-    warehouse = tmp_path_factory.mktemp("warehouse") / "sample.duckdb"
-    build = Build(sample_extracts, warehouse, scratch).dbt("build")
-    assert build.exit_code == 0, build.output
+def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
+    """Make a build in its folder, unless another worker has made it."""
+    printed = build.scratch / "printed.txt"
+
+    def built() -> None:
+        make(build)
+        assert build.exit_code == 0, build.output
+        printed.write_text(build.output, encoding="utf-8")
+
+    made_once(build.scratch, built)
+    build.exit_code, build.output = 0, printed.read_text(encoding="utf-8")
     return build
+
+
+@pytest.fixture(scope="session")
+def sample_build(shared: Path) -> Build:
+    """Write the sample of the default seed, and build it."""
+    folder = shared / "sample"
+
+    def make(build: Build) -> Build:
+        drawn = build.command("sample", "--out", str(build.extracts))
+        assert drawn.returncode == 0, drawn.stderr
+        return build.dbt("build")
+
+    return built_once(Build(folder / "extracts/sample", folder / "sample.duckdb", folder), make)
 
 
 @pytest.fixture(scope="session")
@@ -140,22 +173,37 @@ def public_extracts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def public_build(public_extracts: Path, scratch: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Build the public deliveries once."""
-    warehouse = tmp_path_factory.mktemp("warehouse") / "public.duckdb"
-    build = Build(public_extracts, warehouse, scratch).dbt("build")
-    assert build.exit_code == 0, build.output
-    return build
+def public_build(public_extracts: Path, shared: Path) -> Build:
+    """Build the public deliveries."""
+    folder = shared / "public"
+    return built_once(Build(public_extracts, folder / "public.duckdb", folder), lambda build: build.dbt("build"))
 
 
 @pytest.fixture
-def delivery(sample_build: Build, scratch: Path, tmp_path: Path) -> Iterator[Build]:
-    """Return a copy of the sample to break, and of the good warehouse that the broken delivery is built into."""
-    extracts = tmp_path / "sample"
-    shutil.copytree(sample_build.extracts, extracts)
-    warehouse = tmp_path / "warehouse.duckdb"
-    shutil.copy(sample_build.warehouse, warehouse)
-    # a store of its own, because the log would remember what other tests delivered
-    landing = Path(shutil.copytree(scratch / "landing", tmp_path / "landing"))
-    yield Build(extracts, warehouse, scratch, landing=landing)
+def fresh(scratch: Path, tmp_path: Path) -> Iterator[Build]:
+    """Return a build of nothing yet, from a folder of extracts to fill.
+
+    The warehouse is at one path in all tests of a worker, as dbt parses the whole project again for another. Unit tests
+    bring rows of their own and see no delivery: sample_build has run them.
+    """
+    build = Build(
+        tmp_path / "extracts",
+        scratch / "warehouse.duckdb",
+        scratch,
+        landing=tmp_path / "landing",
+        excluded="unit_test",
+    )
+    yield build
+    build.warehouse.unlink(missing_ok=True)
+    build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
+    """Return a copy of the sample to break, and of the good warehouse that the broken delivery is built into."""
+    fresh.extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
+    shutil.copy(sample_build.warehouse, fresh.warehouse)
+    # a store of its own, because the log would remember what other tests delivered
+    fresh.landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
+    return fresh

@@ -10,8 +10,6 @@ import pytest
 
 from tests.python.conftest import PROJECT, Build
 
-pytestmark = pytest.mark.xdist_group("sample")
-
 
 def blocks() -> dict[str, str]:
     """Return the fenced blocks of the page by what their first line says."""

@@ -9,8 +9,6 @@ import pytest
 from tests.python.conftest import Build
 from tests.python.test_gate import CHANGSHA, CITY, edit, set_value, yearbook
 
-pytestmark = pytest.mark.xdist_group("gate")
-
 EMPLOYMENT = "单位从业人员(万人)"
 
 

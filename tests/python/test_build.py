@@ -13,8 +13,6 @@ import pytest
 
 from tests.python.conftest import PROJECT, Build
 
-pytestmark = pytest.mark.xdist_group("sample")
-
 SHENZHEN = "440300"
 
 
@@ -126,20 +124,24 @@ def test_the_printed_table_shows_the_coefficients(sample_build: Build) -> None:
 
 
 def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
-    specifications = sample_build.rows(
-        "select specification_id, max(observation_count) from reports.rpt_coefficients "
-        "where status <> 'not_estimable' group by specification_id"
+    observed = dict(
+        sample_build.rows(
+            "select specification_id, max(observation_count) from reports.rpt_coefficients "
+            "where status <> 'not_estimable' group by specification_id"
+        )
     )
-    assert len(specifications) >= 140
-    for specification, observation_count in specifications:
-        lost = sample_build.value(
-            "select sum(observation_count) from estimates.observation_losses where specification_id = ?", specification
+    lost = dict(
+        sample_build.rows(
+            "select specification_id, sum(observation_count) from estimates.observation_losses group by all"
         )
-        sampled = sample_build.value(
-            "select count(*) from estimates.estimation_samples where specification_id = ?", specification
-        )
-        assert sampled == observation_count
-        assert sampled + lost == 367 * 11
+    )
+    sampled = dict(
+        sample_build.rows("select specification_id, count(*) from estimates.estimation_samples group by all")
+    )
+    assert len(observed) >= 140
+    for specification, observation_count in observed.items():
+        assert sampled[specification] == observation_count
+        assert sampled[specification] + lost[specification] == 367 * 11
 
 
 def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> None:
@@ -209,15 +211,14 @@ def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for
 
 def test_without_its_description_a_sample_is_still_synthetic(delivery: Build, tmp_path: Path) -> None:
     (delivery.extracts / "extract_set.yml").unlink()
-    renamed = delivery.extracts.rename(tmp_path / "from_the_vendor")
-    moved = Build(renamed, tmp_path / "moved.duckdb", delivery.scratch, landing=delivery.landing).dbt(
-        "run", "--select", "raw_deliveries"
-    )
-    assert moved.exit_code == 0, moved.output
-    assert moved.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
+    delivery.extracts = delivery.extracts.rename(tmp_path / "from_the_vendor")
+    delivery.warehouse.unlink()
+    delivery.dbt("run", "--select", "raw_deliveries")
+    assert delivery.exit_code == 0, delivery.output
+    assert delivery.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
         ("from_the_vendor", "synthetic")
     ]
-    assert "Extract set from_the_vendor is SYNTHETIC" in moved.output
+    assert "Extract set from_the_vendor is SYNTHETIC" in delivery.output
 
 
 def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, tmp_path: Path) -> None:

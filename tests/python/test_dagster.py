@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from ai_manufacturing.releases.store import check
-from tests.python.conftest import PROJECT, environment_of_its_own
+from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
 
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("dagster")]
+pytestmark = pytest.mark.soak
 
 LOCATION = ("-m", "ai_manufacturing.dagster_location")
 
@@ -46,7 +46,7 @@ class Dagster:
 
 
 @pytest.fixture(scope="module")
-def dagster(sample_extracts: Path, tmp_path_factory: pytest.TempPathFactory) -> Dagster:
+def dagster(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Dagster:
     folder = tmp_path_factory.mktemp("dagster")
     python = environment_of_its_own(
         folder / "venv", "--require-hashes", "-r", str(PROJECT / "requirements/dagster.txt")
@@ -55,7 +55,7 @@ def dagster(sample_extracts: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(PROJECT)], check=True
     )
     extracts = folder / "sample"
-    subprocess.run(["cp", "-r", str(sample_extracts), str(extracts)], check=True)
+    subprocess.run(["cp", "-r", str(sample_build.extracts), str(extracts)], check=True)
     (folder / "home").mkdir()
     environment = {
         **os.environ,

@@ -7,8 +7,6 @@ import pytest
 
 from tests.python.conftest import PROJECT, Build
 
-pytestmark = pytest.mark.xdist_group("sample")
-
 NUMBERS = {"integer", "bigint", "double"}
 
 

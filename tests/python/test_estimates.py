@@ -109,17 +109,14 @@ def agree_by_plain_numpy(build: Build) -> int:
     return compared
 
 
-@pytest.mark.xdist_group("sample")
 def test_plain_numpy_gives_the_estimates_of_the_sample(sample_build: Build) -> None:
     assert agree_by_plain_numpy(sample_build) > 120
 
 
-@pytest.mark.xdist_group("public")
 def test_plain_numpy_gives_the_estimates_of_the_public_set(public_build: Build) -> None:
     assert agree_by_plain_numpy(public_build) > 40
 
 
-@pytest.mark.xdist_group("sample")
 def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build, inputs: Inputs) -> None:
     lost = sample_build.value(
         "select observation_count from estimates.observation_losses "
@@ -158,7 +155,6 @@ def no_city(inputs: Inputs) -> Inputs:
     )
 
 
-@pytest.mark.xdist_group("sample")
 @pytest.mark.parametrize(
     ("degenerate", "reason"),
     [
@@ -176,7 +172,6 @@ def test_a_sample_that_is_too_small_is_a_row_with_the_reason(
     assert found["estimate"].isna().all()
 
 
-@pytest.mark.xdist_group("sample")
 def test_patents_that_are_all_zero_are_rows_with_the_reason(inputs: Inputs) -> None:
     measures = inputs.measures.copy()
     patents = measures["measure"].str.startswith("ai_patent")
@@ -192,7 +187,6 @@ def test_patents_that_are_all_zero_are_rows_with_the_reason(inputs: Inputs) -> N
     assert set(found.loc[["table_1_col_1"], "status"]) == {"estimated"}
 
 
-@pytest.mark.xdist_group("sample")
 def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(inputs: Inputs) -> None:
     groups = inputs.groups.copy()
     treated = (groups["grouping"] == "secondary_dominant") & ~groups["is_reference"]
@@ -204,7 +198,6 @@ def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(inputs: Inp
         assert found["reason"].str.contains(reason).all()
 
 
-@pytest.mark.xdist_group("sample")
 def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
     rows = rows_of(
         "table_1_col_1", controls="ln_registered_population ln_gdp_per_registered_resident", outcome="ln_gdp"
@@ -221,27 +214,23 @@ def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
     assert found["reason"].str.contains("ln_unit_employment").all()
 
 
-@pytest.mark.xdist_group("sample")
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4", "table_5_col_1"])
 def test_a_variable_named_twice_is_a_row_that_names_it(name: str, inputs: Inputs) -> None:
     found = estimated(rows_of(name, controls="ln_unit_employment ln_rd_personnel ln_unit_employment"), inputs)
     assert list(found["reason"]) == ["ln_unit_employment stands twice among outcome, regressor and controls."]
 
 
-@pytest.mark.xdist_group("sample")
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4"])
 def test_an_outcome_among_the_controls_is_a_row_that_names_it(name: str, inputs: Inputs) -> None:
     found = estimated(rows_of(name, controls="ln_gdp"), inputs)
     assert list(found["reason"]) == ["ln_gdp stands twice among outcome, regressor and controls."]
 
 
-@pytest.mark.xdist_group("sample")
 def test_a_treatment_of_three_groups_is_a_row_with_the_reason(inputs: Inputs) -> None:
     found = estimated(rows_of("table_5_col_1", regressor="income_tercile"), inputs)
     assert list(found["reason"]) == ["income_tercile has 3 groups, and a treatment has two."]
 
 
-@pytest.mark.xdist_group("sample")
 def test_specifications_that_lose_nothing_have_an_empty_table_of_losses(inputs: Inputs) -> None:
     whole = replace(inputs, panel=inputs.panel.dropna(subset=["ln_gdp", "ln_registered_population"]))
     row = rows_of("table_1_col_1", controls="ln_registered_population", first_year=2010)
@@ -250,7 +239,6 @@ def test_specifications_that_lose_nothing_have_an_empty_table_of_losses(inputs: 
     assert table.schema == estimates.LOSSES
 
 
-@pytest.mark.xdist_group("sample")
 def test_an_unplaced_subsample_is_a_row_with_the_reason(inputs: Inputs) -> None:
     found = estimated(rows_of("heterogeneity_region_east", subsample="region=atlantis"), inputs)
     assert list(found["status"]) == ["not_estimable"]
@@ -258,7 +246,6 @@ def test_an_unplaced_subsample_is_a_row_with_the_reason(inputs: Inputs) -> None:
     assert list(found["reason"].str.contains("No city-year")) == [True]
 
 
-@pytest.mark.xdist_group("sample")
 def test_splits_with_all_slopes_free_are_the_pooled_regression(inputs: Inputs) -> None:
     """With year effects by group and no controls, slope plus difference is the slope of the split sample."""
     pooled = estimated(rows_of("heterogeneity_region_group_years", controls=""), inputs).set_index("term")["estimate"]
@@ -300,7 +287,6 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
     assert "table_1_col_1" in str(raised.value)
 
 
-@pytest.mark.xdist_group("sample")
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

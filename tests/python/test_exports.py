@@ -14,9 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import exports
-from tests.python.conftest import Build
-
-pytestmark = pytest.mark.xdist_group("sample")
+from tests.python.conftest import Build, made_once
 
 PANEL = "from marts.fct_city_year_panel order by city_id, year"
 ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
@@ -24,12 +22,15 @@ MARK = "Extract set sample: SYNTHETIC, its numbers are invented."
 WRITERS = [name for name in exports.FORMATS if name != "latex"]
 
 
-@pytest.fixture(scope="module")
-def folder(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exports")
-    for name in exports.FORMATS:
-        exports.export(sample_build.warehouse, folder, name)
-    return folder
+@pytest.fixture(scope="session")
+def folder(sample_build: Build, shared: Path) -> Path:
+    folder = shared / "exports"
+
+    def export() -> None:
+        for name in exports.FORMATS:
+            exports.export(sample_build.warehouse, folder, name)
+
+    return made_once(folder, export)
 
 
 def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:

@@ -213,7 +213,6 @@ def tried_on_a_warehouse(delivery: Build, count: int) -> None:
         assert delivery.rows(panel) == before
 
 
-@pytest.mark.xdist_group("gate")
 def test_the_warehouse_that_stood_before_still_opens(delivery: Build) -> None:
     tried_on_a_warehouse(delivery, 1)
 

@@ -12,8 +12,6 @@ from tests.python.conftest import Build
 SHENZHEN, BEIJING, CHANGSHA = "440300", "110000", "430100"
 GDP, CITY, YEAR = "地区生产总值(亿元)", "城市代码", "年份"
 
-pytestmark = pytest.mark.xdist_group("gate")
-
 Row = dict[str, str]
 
 

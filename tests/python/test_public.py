@@ -13,8 +13,6 @@ import pytest
 from ai_manufacturing.estimators import dynamic_panel
 from tests.python.conftest import Build
 
-pytestmark = pytest.mark.xdist_group("public")
-
 HEADLINE = "table_1_col_1_science_spending"
 SECTORS = "city_yearbook/2000-2023地级市产业结构 .xlsx"
 

@@ -2,12 +2,8 @@
 
 import re
 
-import pytest
-
 from ai_manufacturing import query_book
 from tests.python.conftest import PROJECT, Build
-
-pytestmark = pytest.mark.xdist_group("sample")
 
 BOOK = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
 ENTRIES = query_book.entries(BOOK)

@@ -1,6 +1,5 @@
 """Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of room."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -8,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -37,8 +37,6 @@ from ai_manufacturing.releases.errors import (
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
-
-pytestmark = pytest.mark.xdist_group("sample")
 
 KILLED = PROJECT / "tests/python/killed_refresh.py"
 
@@ -93,17 +91,30 @@ def changed(warehouse: Path, to: Path, *statements: str) -> Path:
     return to
 
 
+@pytest.fixture(scope="session")
+def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return the sample with one year of delivered values, a view that takes most of the time of a release."""
+    warehouse = changed(
+        sample_build.warehouse,
+        tmp_path_factory.mktemp("light") / "sample.duckdb",
+        "create temp table kept as from marts.fct_delivered_values where year = 2015",
+        "drop view marts.fct_delivered_values",
+        "create table marts.fct_delivered_values as from kept",
+    )
+    return replace(sample_build, warehouse=warehouse)
+
+
 @pytest.fixture
-def built_from_the_sample(sample_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
-    chosen = {"warehouse": sample_build.warehouse}
+    chosen = {"warehouse": light_build.warehouse}
 
     def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
         shutil.copyfile(chosen["warehouse"], target)
         return False
 
     monkeypatch.setattr(refresh, "_dbt", copied)
-    monkeypatch.setenv("EXTRACTS_DIR", str(sample_build.extracts))
+    monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
 
@@ -148,9 +159,9 @@ def test_a_release_holds_tables_with_their_comments_and_opens_for_older_clients(
 
 
 def test_a_release_whose_content_is_not_its_manifests_is_named(
-    store: Store, sample_build: Build, tmp_path: Path
+    store: Store, light_build: Build, tmp_path: Path
 ) -> None:
-    release(store, sample_build.warehouse)
+    release(store, light_build.warehouse)
     broken = changed(store.published, tmp_path / "broken.duckdb", "delete from reports.rpt_figure_1")
     with pytest.raises(RefreshError, match=r"manifest and content differ in reports\.rpt_figure_1"):
         check(broken)
@@ -159,10 +170,10 @@ def test_a_release_whose_content_is_not_its_manifests_is_named(
         read_manifest(tmp_path / "text.duckdb")
 
 
-def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_build: Build, tmp_path: Path) -> None:
-    release(store, sample_build.warehouse)
+def test_changes_are_counted_and_kept_in_the_new_release(store: Store, light_build: Build, tmp_path: Path) -> None:
+    release(store, light_build.warehouse)
     other = changed(
-        sample_build.warehouse,
+        light_build.warehouse,
         tmp_path / "other.duckdb",
         "update marts.fct_city_year_panel set ln_gdp = ln_gdp * 1.1 where city_id = '440300' and year = 2015",
         "update marts.fct_city_year_panel set ln_fdi = null where city_id = '440300' and year = 2016",
@@ -183,7 +194,7 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_bu
             "select moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from release.changes "
             "where change_kind = 'estimate_changed'"
         ).fetchall()
-    estimate, error = sample_build.rows(
+    estimate, error = light_build.rows(
         "select estimate, std_error from reports.rpt_coefficients where specification_id = 'table_1_col_1' "
         "and term = 'ai_firms'"
     )[0]
@@ -198,9 +209,9 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, sample_bu
     )
 
 
-def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, sample_build: Build) -> None:
+def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, light_build: Build) -> None:
     for _ in range(5):
-        release(store, sample_build.warehouse)
+        release(store, light_build.warehouse)
     assert store.release_ids() == ["000003", "000004", "000005"]
     store.publish("000004")
     assert store.current().release_id == "000004"
@@ -214,12 +225,12 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(stor
 
 
 def test_limits_on_how_far_estimates_move(
-    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     refresh.refresh(store, refresh.Limits(), quiet)
     moved = changed(
-        sample_build.warehouse,
+        light_build.warehouse,
         tmp_path / "moved.duckdb",
         "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
         "where specification_id = 'table_1_col_1'",
@@ -238,7 +249,7 @@ def test_limits_on_how_far_estimates_move(
     assert store.current() == manifest
     assert not store.held("000002").exists()
 
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     told: list[tuple[str, dict[str, Any]]] = []
     refresh.refresh(store, refresh.Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
     assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
@@ -255,9 +266,9 @@ def test_limits_on_how_far_estimates_move(
 
 
 def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(
-    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     told: list[str] = []
 
     def tell(event: str, facts: dict[str, Any]) -> None:
@@ -267,14 +278,14 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     refresh.refresh(store, refresh.Limits(), tell)
     assert told == []
     (vendor,) = freshness.of_release(store.published)
-    landed_at = sample_build.value("select max(landed_at) from raw.deliveries")
+    landed_at = light_build.value("select max(landed_at) from raw.deliveries")
     assert (vendor.provider, vendor.newest_delivery_at) == ("vendor", landed_at)
     (vendor,) = freshness.of_release(store.published, now=datetime(2020, 1, 1, tzinfo=UTC))
     assert not vendor.is_late, "a clock set back makes nothing old"
 
     def delivered_days_ago(days: int) -> Path:
         return changed(
-            sample_build.warehouse,
+            light_build.warehouse,
             tmp_path / f"{days}.duckdb",
             f"update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) - interval {days} day",
         )
@@ -292,13 +303,13 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     with pytest.raises(StaleError, match="Nothing new since release 000003") as stale:
         refresh.refresh(store, refresh.Limits(), tell)
     assert (stale.value.exit_code, stale.value.is_published) == (8, False)
-    assert "vendor: newest delivery" in command(store, sample_build, "status").stdout
+    assert "vendor: newest delivery" in command(store, light_build, "status").stdout
 
 
 def test_years_read_again_are_published_with_what_changed_in_others(
-    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     refresh.refresh(store, refresh.Limits(), quiet)
     told: list[tuple[str, dict[str, Any]]] = []
     manifest = refresh.refresh(
@@ -310,7 +321,7 @@ def test_years_read_again_are_published_with_what_changed_in_others(
 
     built_from_the_sample(
         changed(
-            sample_build.warehouse,
+            light_build.warehouse,
             tmp_path / "other.duckdb",
             "update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 "
             "where city_id = '440300' and year in (2012, 2019)",
@@ -322,8 +333,8 @@ def test_years_read_again_are_published_with_what_changed_in_others(
 
 
 @pytest.mark.parametrize("years", ["2020:2018", "2018-2020", "all"])
-def test_years_that_are_none_are_refused(years: str, store: Store, sample_build: Build) -> None:
-    run = command(store, sample_build, "refresh", "--years", years)
+def test_years_that_are_none_are_refused(years: str, store: Store, light_build: Build) -> None:
+    run = command(store, light_build, "refresh", "--years", years)
     assert run.returncode == 2
     assert "first and last year such as 2018:2020" in run.stderr
 
@@ -362,11 +373,11 @@ def test_a_warehouse_whose_name_dbt_would_not_escape_is_refused(name: str, tmp_p
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
 
-def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, sample_build: Build) -> None:
+def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, light_build: Build) -> None:
     with lock.held(store.folder / "refresh.lock"):
         with pytest.raises(LockedError, match=f'Another refresh is at work: {{"pid": {os.getpid()}, '):
             refresh.refresh(store, refresh.Limits(), quiet)
-        run = command(store, sample_build, "refresh")
+        run = command(store, light_build, "refresh")
         assert run.returncode == 6
         assert str(os.getpid()) in run.stdout
     assert not store.published.exists()
@@ -402,9 +413,9 @@ def command(store: Store, build: Build, *arguments: str, **environment: str) -> 
     ],
 )
 def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
-    environment: dict[str, str], message: str, store: Store, sample_build: Build
+    environment: dict[str, str], message: str, store: Store, light_build: Build
 ) -> None:
-    run = command(store, sample_build, "refresh", **environment)
+    run = command(store, light_build, "refresh", **environment)
     assert run.returncode == 2, run.stdout
     assert message in json.loads(run.stdout.splitlines()[-1])["message"]
 
@@ -416,8 +427,8 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     """
     extracts = delivery.extracts.rename(delivery.extracts.with_name("""o'clock; "drop" """))
     landing = delivery.landing.rename(delivery.landing.with_name("""l'anding; --"it" """))
-    delivery = dataclasses.replace(delivery, extracts=extracts, landing=landing)
-    store = dataclasses.replace(store, published=store.folder / """it's; "read".duckdb""")
+    delivery = replace(delivery, extracts=extracts, landing=landing)
+    store = replace(store, published=store.folder / """it's; "read".duckdb""")
     first = command(store, delivery, "refresh")
     assert first.returncode == 0, first.stdout + first.stderr
     events = [json.loads(line)["event"] for line in first.stdout.splitlines()]
@@ -459,12 +470,14 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
 # ---------------------------------------------------------------- readers
 
 
-def read_in_a_loop(path: str, stop: Event, found: Any) -> None:
+def read_in_a_loop(path: str, begun: Barrier, stop: Event, found: Any) -> None:
     """Open the published file again and again, and compare what is read with its manifest."""
     seen: list[str] = []
-    reads = 0
+    reads, last = 0, False
+    begun.wait(timeout=60)
     try:
-        while not stop.is_set():
+        while not last:
+            last = stop.is_set()
             with duckdb.connect(path, read_only=True) as connection:
                 ((release_id, counts),) = connection.execute(
                     "select release_id, row_counts from release.manifest"
@@ -485,17 +498,17 @@ def read_in_a_loop(path: str, stop: Event, found: Any) -> None:
 def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: int, refreshes: int) -> None:
     context = get_context("spawn")
     release(store, warehouses[0])
-    stop, found = context.Event(), context.Queue()
+    begun, stop, found = context.Barrier(readers + 1), context.Event(), context.Queue()
     processes = [
-        context.Process(target=read_in_a_loop, args=(str(store.published), stop, found)) for _ in range(readers)
+        context.Process(target=read_in_a_loop, args=(str(store.published), begun, stop, found)) for _ in range(readers)
     ]
     for process in processes:
         process.start()
     try:
+        begun.wait(timeout=60)
         for number in range(refreshes):
             release(store, warehouses[(number + 1) % len(warehouses)])
     finally:
-        time.sleep(0.5)
         stop.set()
         outcomes = []
         for _ in processes:
@@ -512,17 +525,17 @@ def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: in
         assert seen[-1] == f"{refreshes + 1:06d}"
 
 
-def two_warehouses(sample_build: Build, tmp_path: Path) -> list[Path]:
+def two_warehouses(build: Build, tmp_path: Path) -> list[Path]:
     smaller = changed(
-        sample_build.warehouse, tmp_path / "smaller.duckdb", "delete from reports.rpt_coefficients where term_order > 1"
+        build.warehouse, tmp_path / "smaller.duckdb", "delete from reports.rpt_coefficients where term_order > 1"
     )
-    return [sample_build.warehouse, smaller]
+    return [build.warehouse, smaller]
 
 
 def test_readers_see_whole_releases_while_others_are_published(
-    store: Store, sample_build: Build, tmp_path: Path
+    store: Store, light_build: Build, tmp_path: Path
 ) -> None:
-    readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=3, refreshes=3)
+    readers_see_whole_releases(store, two_warehouses(light_build, tmp_path), readers=3, refreshes=3)
 
 
 @pytest.mark.soak
@@ -530,12 +543,12 @@ def test_twenty_readers_and_ten_refreshes(store: Store, sample_build: Build, tmp
     readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=20, refreshes=10)
 
 
-def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, sample_build: Build) -> None:
-    release(store, sample_build.warehouse)
+def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, light_build: Build) -> None:
+    release(store, light_build.warehouse)
     with duckdb.connect(str(store.published), read_only=True) as reader:
         query = "select release_id, (select count(*) from marts.fct_ai_measure) from release.manifest"
         before = reader.execute(query).fetchall()
-        release(store, sample_build.warehouse)
+        release(store, light_build.warehouse)
         assert reader.execute(query).fetchall() == before
     assert store.current().release_id == "000002"
 
@@ -586,7 +599,7 @@ def test_two_refreshes_from_scratch_give_the_same_tables(sample_build: Build, tm
     for number, threads in enumerate(("1", "1", "2")):
         folder = tmp_path / str(number)
         scratch = Store(folder, folder / "ai_manufacturing.duckdb")
-        build = dataclasses.replace(sample_build, landing=folder / "landing")
+        build = replace(sample_build, landing=folder / "landing")
         run = command(scratch, build, "refresh", WAREHOUSE_THREADS=threads)
         assert run.returncode == 0, run.stdout
         made.append(tables(scratch.published))
@@ -642,9 +655,9 @@ def survives_death_at(store: Store, build: Build, points: int) -> None:
 
 
 def test_a_refresh_that_is_killed_leaves_a_whole_release_and_no_work_for_the_next(
-    store: Store, sample_build: Build
+    store: Store, light_build: Build
 ) -> None:
-    survives_death_at(store, sample_build, points=4)
+    survives_death_at(store, light_build, points=4)
 
 
 @pytest.mark.soak
@@ -656,7 +669,7 @@ def test_death_at_forty_points(store: Store, sample_build: Build) -> None:
 def test_death_while_dbt_runs_takes_dbt_along(store: Store, sample_build: Build, tmp_path: Path) -> None:
     """A dbt that outlived its refresh would write into the work of the next one."""
     release(store, sample_build.warehouse)
-    build = dataclasses.replace(sample_build, landing=tmp_path / "landing")
+    build = replace(sample_build, landing=tmp_path / "landing")
     environment = {**build.environment, "RELEASE_DIR": str(store.folder)}
     for seconds in (1, 4, 8, 12, 16, 20):
         process = subprocess.Popen(
@@ -681,7 +694,7 @@ def test_death_while_dbt_runs_takes_dbt_along(store: Store, sample_build: Build,
 
 
 def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
-    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = tmp_path / "share" / "warehouse.duckdb"
     real.parent.mkdir()
@@ -690,16 +703,16 @@ def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
     monkeypatch.setenv("RELEASE_PATH", str(link))
     store = Store(tmp_path / "releases", settings.release_path())
     store.prepare()
-    release(store, sample_build.warehouse)
-    release(store, sample_build.warehouse)
+    release(store, light_build.warehouse)
+    release(store, light_build.warehouse)
     assert link.is_symlink()
     assert read_manifest(link).release_id == "000002"
 
 
 def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
-    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     refresh.refresh(store, refresh.Limits(), quiet)
     log = store.published.with_name(store.published.name + ".wal")
     with duckdb.connect(str(tmp_path / "another.duckdb")) as another:
@@ -708,7 +721,7 @@ def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
     left = log.read_bytes()
     with pytest.raises(RefreshError, match="not a release"):
         store.current()
-    built_from_the_sample(changed(sample_build.warehouse, tmp_path / "same.duckdb"))
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "same.duckdb"))
     told: list[str] = []
     refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append(facts.get("message", "")))
     (moved,) = [message for message in told if "Someone had written to the published file" in message]
@@ -717,22 +730,22 @@ def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
     assert store.current().release_id == "000002"
 
 
-def test_a_file_that_was_not_closed_is_not_published(store: Store, sample_build: Build) -> None:
+def test_a_file_that_was_not_closed_is_not_published(store: Store, light_build: Build) -> None:
     target = store.work / "unpublished.duckdb"
-    writer.write(sample_build.warehouse, target, described("000001"), None)
+    writer.write(light_build.warehouse, target, described("000001"), None)
     target.with_name(target.name + ".wal").write_bytes(b"open")
     with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):
         store.add(target, "000001")
 
 
 def test_no_clock_orders_the_releases(
-    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, monkeypatch: pytest.MonkeyPatch,
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    built_from_the_sample(sample_build.warehouse)
+    built_from_the_sample(light_build.warehouse)
     refresh.refresh(store, refresh.Limits(), quiet)
     monkeypatch.setattr(refresh, "_now", lambda: "1999-01-01T00:00:00+00:00")
-    built_from_the_sample(changed(sample_build.warehouse, tmp_path / "same.duckdb"))
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "same.duckdb"))
     refresh.refresh(store, refresh.Limits(), quiet)
     assert store.current().release_id == "000002"
     assert store.current().published_at.startswith("1999")

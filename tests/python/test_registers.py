@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -12,9 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.python.conftest import PROJECT, Build
-
-pytestmark = pytest.mark.xdist_group("registers")
+from tests.python.conftest import PROJECT, Build, built_once
 
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
@@ -28,9 +27,12 @@ def draw(folder: Path, *options: str) -> Path:
     return folder
 
 
-def counted(extracts: Path, folder: Path, *options: str) -> Build:
-    """Build as far as the counts, without tests."""
-    build = Build(extracts, folder / "warehouse.duckdb", folder).dbt("build", "--select", *COUNTED.split(), *options)
+WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
+
+
+def counted(build: Build, *options: str) -> Build:
+    """Build as far as the counts."""
+    build.dbt("build", "--select", *COUNTED.split(), *options)
     assert build.exit_code == 0, build.output
     return build
 
@@ -40,20 +42,16 @@ def seed(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def registers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("registers") / "registers")
+@pytest.fixture(scope="session")
+def register_build(shared: Path) -> Build:
+    folder = shared / "registers"
 
+    def make(build: Build) -> Build:
+        draw(build.extracts)
+        of_other_tables = ("path:seeds,test_name:relationships", "every_variable_and_grouping_rests_on_known_series")
+        return counted(build, "--exclude", *of_other_tables)
 
-@pytest.fixture(scope="module")
-def register_build(registers: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return counted(
-        registers,
-        tmp_path_factory.mktemp("build"),
-        "--exclude",
-        "path:seeds,test_name:relationships",
-        "every_variable_and_grouping_rests_on_known_series",
-    )
+    return built_once(Build(folder / "registers", folder / "warehouse.duckdb", folder), make)
 
 
 def tagged(texts: pd.Series) -> pd.Series:
@@ -136,17 +134,14 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     return pd.concat(counts)
 
 
-def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(
-    register_build: Build, registers: Path, tmp_path: Path
-) -> None:
-    ready_made = tmp_path / "ready_made"
+def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(register_build: Build, fresh: Build) -> None:
     for name, counts in (
-        ("firm_survival/企业存续_2020.csv", ready_made_firms(registers)),
-        ("patents/专利_2020.csv", ready_made_patents(registers)),
+        ("firm_survival/企业存续_2020.csv", ready_made_firms(register_build.extracts)),
+        ("patents/专利_2020.csv", ready_made_patents(register_build.extracts)),
     ):
-        (ready_made / name).parent.mkdir(parents=True)
-        counts.to_csv(ready_made / name, index=False)
-    delivered = counted(ready_made, tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+        (fresh.extracts / name).parent.mkdir(parents=True)
+        counts.to_csv(fresh.extracts / name, index=False)
+    delivered = counted(fresh, *WITHOUT_TESTS)
 
     expected = delivered.rows(COUNTS)
 
@@ -179,22 +174,22 @@ def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(registe
     assert register_build.rows(f"{listed} order by all") == counted_aside
 
 
-def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build, registers: Path) -> None:
+def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> None:
     tags = register_build.rows(
         "select id, element, segment, matched_terms, file_path, row_number from marts.fct_ai_tags "
         "where entity = 'firm_register' and matched_terms = '人脸识别' order by id limit 5"
     )
     for firm_id, element, segment, _, path, row_number in tags:
-        row = pd.read_parquet(registers / path).iloc[row_number - 1]
+        row = pd.read_parquet(register_build.extracts / path).iloc[row_number - 1]
         assert row["统一社会信用代码"] == firm_id
         assert "人脸识别" in row["经营范围"]
         assert (element, segment) == ("intelligent perception", "basic theory and core technology")
     assert tags
 
 
-def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_build: Build, tmp_path: Path) -> None:
+def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh: Build, tmp_path: Path) -> None:
     """Only the new file is read for cells and tags; one that was replaced or taken away counts only in the past."""
-    growing = Path(shutil.copytree(registers, tmp_path / "registers"))
+    growing = fresh.extracts = Path(shutil.copytree(register_build.extracts, tmp_path / "registers"))
     last = growing / "patent_register/专利登记_2021.parquet"
     corrected = growing / "patent_register/专利登记_2015.parquet"
     again = growing / "patent_register/专利登记_again.parquet"
@@ -202,16 +197,15 @@ def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_bu
     rows = pq.read_table(corrected)
     pq.write_table(rows.slice(0, 100), corrected)
     pq.write_table(rows, again)
-    options = ("--exclude", "resource_type:test", "resource_type:unit_test")
-    first = counted(growing, tmp_path, *options)
+    first = counted(fresh, *WITHOUT_TESTS)
     landed = "select file_path, count(*) from raw.raw_patent_register join intermediate.int_register_files as files"
     landed += " using (file_number) where files.entity = 'patent_register' group by all order by all"
     at_first, first_count = first.rows(landed), first.value("select max(delivery_number) from raw.deliveries")
-    shutil.copy(registers / "patent_register" / corrected.name, corrected)
+    shutil.copy(register_build.extracts / "patent_register" / corrected.name, corrected)
     again.unlink()
     (tmp_path / last.name).rename(last)
 
-    grown = counted(growing, tmp_path, *options)
+    grown = counted(fresh, *WITHOUT_TESTS)
 
     gone = grown.rows(
         "select file_path, disposition, row_count from marts.fct_row_accounting "
@@ -229,7 +223,7 @@ def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_bu
     ):
         assert grown.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
 
-    past = Build(growing, tmp_path / "past.duckdb", tmp_path)
+    past = replace(fresh, warehouse=tmp_path / "past.duckdb")
     past.dbt(
         "run",
         "--select",
@@ -241,9 +235,9 @@ def test_a_later_file_gives_what_a_full_build_gives(registers: Path, register_bu
     assert past.rows(landed) == at_first
 
 
-def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, tmp_path: Path) -> None:
-    delivered = draw(tmp_path / "registers", "--format", "csv")
-    build = counted(delivered, tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:
+    draw(fresh.extracts, "--format", "csv")
+    build = counted(fresh, *WITHOUT_TESTS)
     assert build.rows(COUNTS) == register_build.rows(COUNTS)
     assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
 
@@ -260,18 +254,15 @@ def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_buil
         ("firm_register/a.csv", b"\xff\xfe\xfd", "unreadable encoding: tried utf-8 (fails at byte 0)"),
     ],
 )
-def test_a_register_that_cannot_be_read_stops_the_build(
-    name: str, content: bytes, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "extracts/firm_register").mkdir(parents=True)
-    (tmp_path / "extracts" / name).write_bytes(content)
-    build = Build(tmp_path / "extracts", tmp_path / "warehouse.duckdb", tmp_path)
-    build.dbt("run", "--select", "raw_deliveries")
-    assert build.exit_code != 0
-    assert message in build.output
+def test_a_register_that_cannot_be_read_stops_the_build(name: str, content: bytes, message: str, fresh: Build) -> None:
+    (fresh.extracts / "firm_register").mkdir(parents=True)
+    (fresh.extracts / name).write_bytes(content)
+    fresh.dbt("run", "--select", "raw_deliveries")
+    assert fresh.exit_code != 0
+    assert message in fresh.output
 
 
-def test_the_dictionary_finds_the_ai_texts_and_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dictionary_finds_the_ai_texts_and_no_others(fresh: Build, capsys: pytest.CaptureFixture[str]) -> None:
     with (PROJECT / "tests/fixtures/ai_texts.csv").open(encoding="utf-8", newline="") as file:
         labelled = list(csv.DictReader(file))
     rows = pd.DataFrame(
@@ -283,9 +274,9 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(tmp_path: Path, capsys:
             "经营范围": [row["text"] for row in labelled],
         }
     )
-    (tmp_path / "extracts/firm_register").mkdir(parents=True)
-    rows.to_parquet(tmp_path / "extracts/firm_register/a.parquet", index=False)
-    build = counted(tmp_path / "extracts", tmp_path, "--exclude", "resource_type:test", "resource_type:unit_test")
+    (fresh.extracts / "firm_register").mkdir(parents=True)
+    rows.to_parquet(fresh.extracts / "firm_register/a.parquet", index=False)
+    build = counted(fresh, *WITHOUT_TESTS)
     found = {firm for (firm,) in build.rows("select id from marts.fct_ai_tags")}
 
     truth = [row["is_ai"] == "true" for row in labelled]
@@ -305,16 +296,17 @@ DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest"
 """DuckDB functions of the dispatched macros (macros/ai_terms.sql); raw views read Parquet by another one."""
 
 
-def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(registers: Path, tmp_path: Path) -> None:
+def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build: Build, fresh: Build) -> None:
     import sqlglot
     from sqlglot import exp
 
-    build = Build(registers, tmp_path / "warehouse.duckdb", tmp_path)
+    fresh.extracts = register_build.extracts
+    shutil.copy(register_build.warehouse, fresh.warehouse)
     chain = "stg_vendor__firm_register+ stg_vendor__patent_register+"
-    build.dbt("build", "--select", *COUNTED.split(), "--exclude", "resource_type:test", "resource_type:unit_test")
-    build.dbt("compile", "--full-refresh", "--select", *chain.split())
-    assert build.exit_code == 0, build.output
-    compiled = tmp_path / "target/compiled/ai_manufacturing/models"
+    compiled = fresh.scratch / "target/compiled/ai_manufacturing/models"
+    shutil.rmtree(compiled, ignore_errors=True)
+    fresh.dbt("compile", "--full-refresh", "--select", *chain.split())
+    assert fresh.exit_code == 0, fresh.output
     models = [*compiled.glob("staging/vendor/stg_vendor__*_register.sql")]
     models += [*compiled.glob("intermediate/int_*_register_*.sql")]
     assert len(models) == 2 + 2 * 8

@@ -1,13 +1,10 @@
 """The estimates of the default draw, by the files and dbt and by the route of benchmarks/replication.py."""
 
 import pandas as pd
-import pytest
 
 from ai_manufacturing import estimates, sample
 from benchmarks import replication
 from tests.python.conftest import Build
-
-pytestmark = pytest.mark.xdist_group("sample")
 
 DEFAULT_SEED = 2020
 

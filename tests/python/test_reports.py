@@ -8,8 +8,6 @@ import pytest
 
 from tests.python.conftest import PROJECT, Build
 
-pytestmark = pytest.mark.xdist_group("sample")
-
 
 def published() -> list[dict[str, str]]:
     with (PROJECT / "seeds/published_estimates.csv").open(encoding="utf-8") as file:

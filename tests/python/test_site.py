@@ -17,9 +17,7 @@ from ai_manufacturing import site
 from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import query
-from tests.python.conftest import PROJECT, Build
-
-pytestmark = pytest.mark.xdist_group("site")
+from tests.python.conftest import PROJECT, Build, made_once
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -64,16 +62,16 @@ def release(build: Build, folder: Path, kind: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_site(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    site.build(release(sample_build, folder, "synthetic"), folder / "site")
+def sample_site(sample_build: Build, shared: Path) -> Path:
+    folder = shared / "sample_site"
+    made_once(folder, lambda: site.build(release(sample_build, folder, "synthetic"), folder / "site"))
     return folder / "site"
 
 
 @pytest.fixture(scope="session")
-def public_site(public_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("public_site")
-    site.build(release(public_build, folder, "delivered"), folder / "site")
+def public_site(public_build: Build, shared: Path) -> Path:
+    folder = shared / "public_site"
+    made_once(folder, lambda: site.build(release(public_build, folder, "delivered"), folder / "site"))
     return folder / "site"
 
 

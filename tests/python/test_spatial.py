@@ -14,9 +14,6 @@ from tests.python.conftest import PROJECT, Build
 
 SHENZHEN = "440300"
 
-sample = pytest.mark.xdist_group("sample")
-public = pytest.mark.xdist_group("public")
-
 
 def rook(side: int) -> tuple[W, np.ndarray]:
     """Return row-standardised weights of a grid, from libpysal and as a matrix written out by hand."""
@@ -229,7 +226,6 @@ def test_without_rows_the_tables_are_empty() -> None:
     assert spatial.local_autocorrelation(empty).num_rows == 0
 
 
-@sample
 def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Build) -> None:
     ((rank, count, share),) = sample_build.rows(
         "select national_rank, measure_count, national_share from marts.fct_spatial_distribution "
@@ -263,7 +259,6 @@ def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Bui
     assert total == pytest.approx(1, abs=1e-12)
 
 
-@sample
 def test_shares_sum_to_one_and_theil_is_the_sum_of_its_parts(sample_build: Build) -> None:
     sums = sample_build.rows(
         "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure, year"
@@ -280,7 +275,6 @@ def test_shares_sum_to_one_and_theil_is_the_sum_of_its_parts(sample_build: Build
         assert 0 < between < within < theil < math.log(367)
 
 
-@sample
 def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build: Build) -> None:
     counts = np.array(
         [
@@ -301,7 +295,6 @@ def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build
     assert ours == pytest.approx((gini, (shares**2).sum(), theil, top[0], top[4], top[9]), rel=1e-12)
 
 
-@sample
 def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
     growth = dict(
         sample_build.rows("select period, growth_per_year from marts.fct_spatial_trend where measure = 'ai_firms'")
@@ -315,7 +308,6 @@ def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
     assert growth["after_break"] == pytest.approx(slope, rel=1e-8)
 
 
-@sample
 def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_build: Build) -> None:
     estimated = sample_build.rows(
         "select statistic, p_value from estimates.est_spatial_autocorrelation where status = 'estimated'"
@@ -339,7 +331,6 @@ def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_bui
         )
 
 
-@public
 def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) -> None:
     for table in ("fct_spatial_distribution", "fct_spatial_concentration", "fct_spatial_trend"):
         assert public_build.rows(f"select distinct measure from marts.{table}") == [("ai_firms",)]
