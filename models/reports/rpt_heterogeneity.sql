@@ -73,6 +73,8 @@ final as (
         differences.estimate as difference,
         differences.std_error as difference_std_error,
         differences.p_value as difference_p_value,
+        differences.conf_low as difference_conf_low,
+        differences.conf_high as difference_conf_high,
         pooled.joint_statistic,
         pooled.joint_df1,
         pooled.joint_df2,

@@ -31,8 +31,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     groups = release.frame(
         "select specification_id, grouping || ', ' || group_name || ', ' || reading as reading, "
-        "difference as estimate, difference - 1.96 * difference_std_error as conf_low, "
-        "difference + 1.96 * difference_std_error as conf_high, city_count, status, reason, "
+        "difference as estimate, difference_conf_low as conf_low, "
+        "difference_conf_high as conf_high, city_count, status, reason, "
         "joint_p_value, grouping from reports.rpt_heterogeneity where not is_reference or status = 'not_estimable' "
         "order by grouping, group_name, specification_id"
     )
