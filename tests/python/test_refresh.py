@@ -562,6 +562,7 @@ def test_clients_of_other_versions_read_the_release(
     python = environment_of_its_own(tmp_path / "venv", f"duckdb=={version}")
     read = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
+        "c.execute('set enable_progress_bar = false'); "
         "names = c.execute('select schema_name, table_name from duckdb_tables() order by all').fetchall(); "
         "print(sum(len(c.execute(f'from {s}.{t}').fetchall()) for s, t in names if s != 'release')); "
         "print(c.execute('select release_id from release.manifest').fetchall()[0][0])"
