@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,12 @@ def second_count(path: Path) -> int:
     if path.suffix == ".dta":
         return len(pd.read_stata(path))
     count = 0
-    for sheet in openpyxl.load_workbook(path, read_only=True, data_only=True):
-        sheet.reset_dimensions()  # one file declares 1,048,576 rows
-        filled = [row for row in sheet.iter_rows(values_only=True) if any(cell not in (None, "") for cell in row)]
-        is_header = any({"年份", "year", "年度标识"} & set(row) for row in filled[:1])
-        count += len(filled) - is_header
+    with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
+        for sheet in workbook:
+            sheet.reset_dimensions()  # one file declares 1,048,576 rows
+            filled = [row for row in sheet.iter_rows(values_only=True) if any(cell not in (None, "") for cell in row)]
+            is_header = any({"年份", "year", "年度标识"} & set(row) for row in filled[:1])
+            count += len(filled) - is_header
     return count
 
 
@@ -125,12 +127,12 @@ def panel_value(build: Build, column: str, city_id: str, year: int) -> Any:
 
 def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
     """Read GDP of the sector workbook with another reader."""
-    sheet = openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)["面板数据2000-2023"]
-    return {
-        (row[1], int(row[0])): float(row[5])
-        for row in sheet.iter_rows(min_row=2, values_only=True)
-        if isinstance(row[0], int | float) and row[5] not in (None, "")
-    }
+    with closing(openpyxl.load_workbook(public_extracts / SECTORS, read_only=True, data_only=True)) as workbook:
+        return {
+            (row[1], int(row[0])): float(row[5])
+            for row in workbook["面板数据2000-2023"].iter_rows(min_row=2, values_only=True)
+            if isinstance(row[0], int | float) and row[5] not in (None, "")
+        }
 
 
 def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, public_extracts: Path) -> None:

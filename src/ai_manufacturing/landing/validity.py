@@ -8,7 +8,7 @@ import duckdb
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.sql_text import identifier
+from ai_manufacturing.sql_text import identifier, literal
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _repetitions(
     connection.execute(
         f"""
         set variable numbers = {[*rows]};
-        set variable paths = {[str(path) for path in rows.values()]};
+        set variable paths = [{", ".join(map(literal, rows.values()))}];
         create temp view delivered as
         select
             list_extract(getvariable('numbers'), file_index::bigint + 1) as delivery,
