@@ -125,7 +125,7 @@ def test_a_run_publishes_what_the_command_would_and_the_web_ui_shows_it(
         "assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status } } } } } }"
     )["assetNodes"]
     by_key = {"/".join(node["assetKey"]["path"]): node for node in nodes}
-    assert {"raw/deliveries", "marts/fct_city_year_panel", "reports/rpt_table_1", "seeds/cities"} <= by_key.keys()
+    assert {"raw/raw_deliveries", "marts/fct_city_year_panel", "reports/rpt_table_1", "seeds/cities"} <= by_key.keys()
     assert all(node["assetMaterializations"] for node in nodes)
     panel_parents = {"/".join(key["path"]) for key in by_key["gates/gate_city_year_panel"]["dependencyKeys"]}
     assert "marts/fct_city_year_panel" in panel_parents
