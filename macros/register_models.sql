@@ -24,9 +24,7 @@ rows are usable, and still more than one, is decided where copies are numbered.
 #}
 {% macro repeated_rows(entity) -%}
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
-with
-
-all_rows as (
+{%- set rows -%}
     select
         extract_set,
         store_key,
@@ -36,29 +34,28 @@ all_rows as (
         set_aside_reason
     from {{ ref('int_' ~ entity ~ '_conformed') }}
     where {{ id }} is not null
-),
-
-new_rows as (
-    select * from all_rows
-    {%- if is_incremental() %}
-    where store_key in {{ new_files(entity) }}
-    {%- endif %}
-),
+{%- endset -%}
+-- No expression holds the rows of a register for two readers: DuckDB would keep them all.
+with
 
 new_ids as (
     select
         {{ id }},
         count(*) as id_count
-    from new_rows
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    where
+        {{ id }} is not null
+        {%- if is_incremental() %}
+        and store_key in {{ new_files(entity) }}
+        {%- endif %}
     group by {{ id }}
 ),
 {%- if is_incremental() %}
 
 older_rows as (
-    select all_rows.*
-    from all_rows
-    inner join new_ids on all_rows.{{ id }} = new_ids.{{ id }}
-    where all_rows.store_key not in {{ new_files(entity) }}
+    {{ rows }}
+        and store_key not in {{ new_files(entity) }}
+        and {{ id }} in (select new_ids.{{ id }} from new_ids)
 ),
 {%- endif %}
 
@@ -73,9 +70,11 @@ repeated as (
 ),
 
 found as (
-    select new_rows.*
-    from new_rows
-    inner join repeated on new_rows.{{ id }} = repeated.{{ id }}
+    {{ rows }}
+        {%- if is_incremental() %}
+        and store_key in {{ new_files(entity) }}
+        {%- endif %}
+        and {{ id }} in (select repeated.{{ id }} from repeated)
     {%- if is_incremental() %}
     union all
     select older_rows.*
