@@ -61,8 +61,8 @@ def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
     def report(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
 
-    store = configured.store()
     try:
+        store = configured.store()
         manifest = releases.refresh(store, configured.limits(), report)
     except NothingNewError as error:
         context.log.info(str(error))
