@@ -328,23 +328,11 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     assert store.current() is not None
 
 
-def test_the_query_book_is_read_by_its_headings() -> None:
-    book = (
-        "# Queries\n\n## 1. How many?\n\nText.\n\n```sql\nselect 1\n```\n\n1\n\n## 2. Where?\n\n```sql\nselect 2\n```\n"
-    )
-    assert query.read_book(book) == [
-        query.Question("1. How many?", "select 1"),
-        query.Question("2. Where?", "select 2"),
-    ]
-
-
 @pytest.fixture(scope="session")
-def served_site(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served_site(sample_site: Path) -> Iterator[str]:
     if not all((query.bundle_dir() / name).exists() for name in query.BUNDLE):
         pytest.skip("the query page is not bundled; `make query-page` does it, with npm")
-    folder = tmp_path_factory.mktemp("served")
-    site.build(release(sample_build, folder, "synthetic"), folder / "site")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "site"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(sample_site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -357,6 +345,9 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     page = reader.page
     page.goto(f"{served_site}/query.html")
     assert not [url for url in reader.requests if "query_page" in url]  # the engine waits for a query
+    book = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
+    assert page.locator("#question option").all_text_contents() == re.findall(r"^## (.+)$", book, re.M)
+    expect(page.locator("#sql")).to_have_value(re.compile("from (marts|reports)"))
     page.locator("#sql").fill(
         "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by 1"
     )
