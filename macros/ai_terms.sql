@@ -2,7 +2,6 @@
 The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
 
 RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
-Where only a match counts, terms are in the order of their letters: RE2 joins neighbours with one beginning.
 Special characters stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are
 dispatched.
 #}
@@ -24,8 +23,8 @@ dispatched.
                         and position(part.term in terms.term) > 0
                 ))
                 {%- endif %}
-                order by
-                    {%- if not minimal %} length(terms.term) desc,{% endif %} terms.term
+                {#- RE2 joins neighbours with one beginning; backwards, a longer term comes before what it begins with. #}
+                order by lower(terms.term) desc
             {%- endset -%}
             {%- for block in run_query(query).rows | batch(750) -%}
                 {%- set terms = [] -%}
@@ -50,14 +49,48 @@ dispatched.
     {{ return('\\b' ~ term ~ '\\b') }}
 {%- endmacro %}
 
-{# Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later. #}
-{% macro may_hold_an_ai_term(text) -%}
+{#
+Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later.
+Several expressions would each read all texts, so one of pairs of letters goes before them.
+#}
+{% macro may_hold_an_ai_term(text, relation) -%}
+    {%- set wide_letters = '[Ａ-Ｚａ-ｚ]' -%}
+    {%- set patterns = ai_patterns('include', minimal=true) -%}
+    {%- if patterns | length > 1 %}
+    regexp_matches({{ text }}, '(?i){{ rarest_pairs(text, relation) | replace("'", "''") }}|{{ wide_letters }}')
+    and {%- endif %}
     (
-        {%- for pattern in ai_patterns('include', minimal=true) %}
-        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|[Ａ-Ｚａ-ｚ]{% endif %}')
+        {%- for pattern in patterns %}
+        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|{{ wide_letters }}{% endif %}')
         {%- if not loop.last %} or {% endif %}
         {%- endfor %}
     )
+{%- endmacro %}
+
+{#
+One pair of neighbouring letters of each term, as one expression: a text without any of them holds no term.
+The rarest in a few texts is taken; which one decides what is passed on to the whole terms, not what is found.
+#}
+{% macro rarest_pairs(text, relation) -%}
+    {%- set query = 'select ' ~ text ~ ' from ' ~ relation ~ ' where ' ~ text ~ ' is not null limit 500' -%}
+    {%- set texts = run_query(query).columns[0].values() | join(' ') | lower -%}
+    {%- set seconds = {} -%}
+    {%- for row in run_query("select lower(term) from " ~ ref('ai_keywords') ~ " where kind = 'include'").rows -%}
+        {%- set term = row[0] -%}
+        {%- set rarest = namespace(pair=term[:2], count=texts.count(term[:2])) -%}
+        {%- for position in range(1, term | length - 1) -%}
+            {%- set pair = term[position:position + 2] -%}
+            {%- if texts.count(pair) < rarest.count -%}
+                {%- set rarest.pair, rarest.count = pair, texts.count(pair) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do seconds.setdefault(rarest.pair[0], []).append(rarest.pair[1:]) -%}
+    {%- endfor -%}
+    {%- set pairs = [] -%}
+    {%- for first in seconds | sort -%}
+        {%- do pairs.append(literal_pattern(first) ~ '(?:' ~ seconds[first] | unique | map('replace', '', '') | join('|') ~ ')') -%}
+    {%- endfor -%}
+    {{ return(pairs | join('|')) }}
 {%- endmacro %}
 
 {% macro explode(list) -%}

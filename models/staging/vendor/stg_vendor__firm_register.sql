@@ -17,8 +17,8 @@ renamed as (
         try_cast("成立日期" as date) as established_date,
         try_cast("注销日期" as date) as exit_date,
         "经营范围" as business_scope,
-        "成立日期" is not null and try_cast("成立日期" as date) is null
-        or "注销日期" is not null and try_cast("注销日期" as date) is null as has_unreadable_date
+        "成立日期" as established_date_delivered,
+        "注销日期" as exit_date_delivered
     from raw
 )
 

@@ -23,8 +23,8 @@ renamed as (
         try_cast("申请日" as date) as application_date,
         try_cast("授权日" as date) as grant_date,
         concat_ws(' ', "专利名称", "摘要") as patent_text,
-        "申请日" is not null and try_cast("申请日" as date) is null
-        or "授权日" is not null and try_cast("授权日" as date) is null as has_unreadable_date
+        "申请日" as application_date_delivered,
+        "授权日" as grant_date_delivered
     from raw
 )
 
