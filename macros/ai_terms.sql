@@ -3,8 +3,7 @@ The dictionary seeds/ai_keywords.csv as regular expressions, written when a mode
 
 RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
 Where only a match counts, terms are in the order of their letters: RE2 joins neighbours with one beginning.
-Special characters stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are
-dispatched.
+Special characters stand behind a backslash, which every engine reads alike; the bounds of an English term differ.
 #}
 {% macro ai_patterns(kind, minimal) -%}
     {%- set patterns = [] -%}
@@ -30,7 +29,7 @@ dispatched.
             {%- for block in run_query(query).rows | batch(750) -%}
                 {%- set terms = [] -%}
                 {%- for row in block -%}
-                    {%- set term = modules.re.sub('([][.*+?(){}|^$])', '[\\1]', row[0]) -%}
+                    {%- set term = modules.re.escape(row[0]) -%}
                     {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
                 {%- endfor -%}
                 {%- do patterns.append(terms | join('|')) -%}
@@ -38,7 +37,7 @@ dispatched.
         {%- endif -%}
     {%- endif -%}
     {#- Without terms nothing matches. #}
-    {{ return(patterns or ['[^[:print:][:^print:]]']) }}
+    {{ return(patterns or ['[^\\s\\S]']) }}
 {%- endmacro %}
 
 {# A term that stands alone. Chinese beside it is no letter. #}
@@ -47,17 +46,28 @@ dispatched.
 {%- endmacro %}
 
 {% macro default__bounded_term(term) -%}
-    {{ return('\\b' ~ term ~ '\\b') }}
+    {#- RE2 has no look-around: before a letter a bound, before another character none. -#}
+    {%- set first = '\\b' if modules.re.match('[0-9A-Za-z_]', term) else '\\B' -%}
+    {%- set last = '\\b' if modules.re.search('[0-9A-Za-z_]$', term) else '\\B' -%}
+    {{ return(first ~ term ~ last) }}
 {%- endmacro %}
 
 {# Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later. #}
 {% macro may_hold_an_ai_term(text) -%}
     (
         {%- for pattern in ai_patterns('include', minimal=true) %}
-        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|[Ａ-Ｚａ-ｚ]{% endif %}')
+        {{ matches(text, '(?i)' ~ pattern ~ ('|[Ａ-Ｚａ-ｚ]' if loop.first else '')) }}
         {%- if not loop.last %} or {% endif %}
         {%- endfor %}
     )
+{%- endmacro %}
+
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    regexp_matches({{ text }}, {{ literal(pattern) }})
 {%- endmacro %}
 
 {% macro explode(list) -%}
@@ -73,7 +83,7 @@ dispatched.
 {%- endmacro %}
 
 {% macro default__replace_all(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, '{{ pattern | replace("'", "''") }}', '{{ replacement }}', 'g')
+    regexp_replace({{ text }}, {{ literal(pattern) }}, {{ literal(replacement) }}, 'g')
 {%- endmacro %}
 
 {% macro joined_terms(term) -%}
@@ -90,8 +100,9 @@ and the longest terms match first. Each distinct text is tagged once.
 #}
 {% macro ai_tags(entity) -%}
 {%- set id = described_register(entity).id -%}
-{%- set wide = 'ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
-{%- set narrow = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
+{#- Letters are folded here and not with lower(), by which engines differ outside ASCII. -#}
+{%- set wide = 'ABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
+{%- set narrow = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
 with
 
 candidates as (
@@ -105,7 +116,7 @@ texts as (
 folded as (
     select
         text,
-        lower(translate(text, '{{ wide }}', '{{ narrow }}')) as folded_text
+        translate(text, '{{ wide }}', '{{ narrow }}') as folded_text
     from texts
 ),
 
@@ -125,7 +136,7 @@ matches as (
     {%- for pattern in ai_patterns('include', minimal=false) %}
     select
         text,
-        {{ explode("regexp_extract_all(included_text, '" ~ pattern | replace("'", "''") ~ "', 0)") }} as term
+        {{ explode('regexp_extract_all(included_text, ' ~ literal(pattern) ~ ', 0)') }} as term
     from struck
     {%- if not loop.last %}
     union all
