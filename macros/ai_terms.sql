@@ -2,8 +2,7 @@
 The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
 
 RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
-Special characters stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are
-dispatched.
+Special characters stand behind a backslash, which every engine reads alike; the bounds of an English term differ.
 #}
 {% macro ai_patterns(kind, minimal) -%}
     {%- set patterns = [] -%}
@@ -29,7 +28,7 @@ dispatched.
             {%- for block in run_query(query).rows | batch(750) -%}
                 {%- set terms = [] -%}
                 {%- for row in block -%}
-                    {%- set term = modules.re.sub('([][.*+?(){}|^$])', '[\\1]', row[0]) -%}
+                    {%- set term = modules.re.escape(row[0]) -%}
                     {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
                 {%- endfor -%}
                 {%- do patterns.append(terms | join('|')) -%}
@@ -37,7 +36,7 @@ dispatched.
         {%- endif -%}
     {%- endif -%}
     {#- Without terms nothing matches. #}
-    {{ return(patterns or ['[^[:print:][:^print:]]']) }}
+    {{ return(patterns or ['[^\\s\\S]']) }}
 {%- endmacro %}
 
 {# A term that stands alone. Chinese beside it is no letter. #}
@@ -46,7 +45,10 @@ dispatched.
 {%- endmacro %}
 
 {% macro default__bounded_term(term) -%}
-    {{ return('\\b' ~ term ~ '\\b') }}
+    {#- RE2 has no look-around: before a letter a bound, before another character none. -#}
+    {%- set first = '\\b' if modules.re.match('[0-9A-Za-z_]', term) else '\\B' -%}
+    {%- set last = '\\b' if modules.re.search('[0-9A-Za-z_]$', term) else '\\B' -%}
+    {{ return(first ~ term ~ last) }}
 {%- endmacro %}
 
 {#
@@ -57,11 +59,11 @@ Several expressions would each read all texts, so one of pairs of letters goes b
     {%- set wide_letters = '[Ａ-Ｚａ-ｚ]' -%}
     {%- set patterns = ai_patterns('include', minimal=true) -%}
     {%- if patterns | length > 1 %}
-    regexp_matches({{ text }}, '(?i){{ rarest_pairs(text, relation) | replace("'", "''") }}|{{ wide_letters }}')
-    and {%- endif %}
+    {{ matches(text, '(?i)' ~ rarest_pairs(text, relation) ~ '|' ~ wide_letters) }} and
+    {%- endif %}
     (
         {%- for pattern in patterns %}
-        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|{{ wide_letters }}{% endif %}')
+        {{ matches(text, '(?i)' ~ pattern ~ ('|' ~ wide_letters if loop.first else '')) }}
         {%- if not loop.last %} or {% endif %}
         {%- endfor %}
     )
@@ -75,22 +77,27 @@ The rarest in a few texts is taken; which one decides what is passed on to the w
     {%- set query = 'select ' ~ text ~ ' from ' ~ relation ~ ' where ' ~ text ~ ' is not null limit 500' -%}
     {%- set texts = run_query(query).columns[0].values() | join(' ') | lower -%}
     {%- set seconds = {} -%}
-    {%- for row in run_query("select lower(term) from " ~ ref('ai_keywords') ~ " where kind = 'include'").rows -%}
-        {%- set term = row[0] -%}
-        {%- set rarest = namespace(pair=term[:2], count=texts.count(term[:2])) -%}
-        {%- for position in range(1, term | length - 1) -%}
-            {%- set pair = term[position:position + 2] -%}
-            {%- if texts.count(pair) < rarest.count -%}
-                {%- set rarest.pair, rarest.count = pair, texts.count(pair) -%}
-            {%- endif -%}
+    {%- for row in run_query('select lower(term) from ' ~ ref('ai_keywords') ~ " where kind = 'include'").rows -%}
+        {%- set rarest = namespace(pair=row[0][:2]) -%}
+        {%- for position in range(1, row[0] | length - 1) -%}
+            {%- set pair = row[0][position:position + 2] -%}
+            {%- if texts.count(pair) < texts.count(rarest.pair) -%}{%- set rarest.pair = pair -%}{%- endif -%}
         {%- endfor -%}
-        {%- do seconds.setdefault(rarest.pair[0], []).append(rarest.pair[1:]) -%}
+        {%- do seconds.setdefault(rarest.pair[0], {}).update({modules.re.escape(rarest.pair[1:]): none}) -%}
     {%- endfor -%}
     {%- set pairs = [] -%}
     {%- for first in seconds | sort -%}
-        {%- do pairs.append(literal_pattern(first) ~ '(?:' ~ seconds[first] | unique | map('replace', '', '') | join('|') ~ ')') -%}
+        {%- do pairs.append(modules.re.escape(first) ~ '(?:' ~ seconds[first] | sort | join('|') ~ ')') -%}
     {%- endfor -%}
     {{ return(pairs | join('|')) }}
+{%- endmacro %}
+
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    regexp_matches({{ text }}, {{ literal(pattern) }})
 {%- endmacro %}
 
 {% macro explode(list) -%}
@@ -106,7 +113,7 @@ The rarest in a few texts is taken; which one decides what is passed on to the w
 {%- endmacro %}
 
 {% macro default__replace_all(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, '{{ pattern | replace("'", "''") }}', '{{ replacement }}', 'g')
+    regexp_replace({{ text }}, {{ literal(pattern) }}, {{ literal(replacement) }}, 'g')
 {%- endmacro %}
 
 {% macro joined_terms(term) -%}
@@ -123,8 +130,9 @@ and the longest terms match first. Each distinct text is tagged once.
 #}
 {% macro ai_tags(entity) -%}
 {%- set id = described_register(entity).id -%}
-{%- set wide = 'ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
-{%- set narrow = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
+{#- Letters are folded here and not with lower(), by which engines differ outside ASCII. -#}
+{%- set wide = 'ABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
+{%- set narrow = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
 with
 
 candidates as (
@@ -138,7 +146,10 @@ texts as (
 folded as (
     select
         text,
-        lower(translate(text, '{{ wide }}', '{{ narrow }}')) as folded_text
+        case
+            when {{ matches('text', '[A-ZＡ-Ｚａ-ｚ０-９－　]') }} then translate(text, '{{ wide }}', '{{ narrow }}')
+            else text
+        end as folded_text
     from texts
 ),
 
@@ -158,7 +169,7 @@ matches as (
     {%- for pattern in ai_patterns('include', minimal=false) %}
     select
         text,
-        {{ explode("regexp_extract_all(included_text, '" ~ pattern | replace("'", "''") ~ "', 0)") }} as term
+        {{ explode('regexp_extract_all(included_text, ' ~ literal(pattern) ~ ', 0)') }} as term
     from struck
     {%- if not loop.last %}
     union all

@@ -136,11 +136,11 @@ final as (
         extract_set,
         store_key,
         cast(null as bigint) as row_number,
-        cast(null as varchar) as {{ id }},
+        cast(null as {{ dbt.type_string() }}) as {{ id }},
         {%- for column in cell_columns %}
         null as {{ column }},
         {%- endfor %}
-        cast(null as varchar) as set_aside_reason,
+        cast(null as {{ dbt.type_string() }}) as set_aside_reason,
         '{{ rules_key() }}' as rules
     from looked_at
 )
@@ -200,7 +200,7 @@ final as (
     where
         set_aside_reason is null
         and {{ register.id }} is not null
-        and {{ may_hold_an_ai_term(register.text) }}
+        and {{ may_hold_an_ai_term(register.text, ref('int_' ~ entity ~ '_conformed')) }}
         {%- if is_incremental() %}
         and store_key in {{ new_files(entity) }}
         {%- endif %}
@@ -300,7 +300,7 @@ parts as (
         {%- for column in cell_columns %}
         candidates.{{ column }},
         {%- endfor %}
-        cast(null as varchar) as set_aside_reason,
+        cast(null as {{ dbt.type_string() }}) as set_aside_reason,
         0 as row_count,
         1 as ai_row_count
     from {{ ref('int_' ~ entity ~ '_ai_candidates') }} as candidates
@@ -308,7 +308,7 @@ parts as (
         on
             candidates.store_key = ai_rows.store_key
             and candidates.row_number = ai_rows.row_number
-    {%- for reason, sign in [('cast(null as varchar)', -1), ("'duplicate id'", 1)] %}
+    {%- for reason, sign in [('cast(null as ' ~ dbt.type_string() ~ ')', -1), ("'duplicate id'", 1)] %}
     union all
     select
         store_key,
