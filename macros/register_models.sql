@@ -39,11 +39,12 @@ The models named after a register are one line each and share the SQL below.
 
 {#
 Rows whose id stands in more than one row of a register. A row without an id marks a file that was looked at.
-Only ids of new files are compared, with each other and with the older ones, whose rows are read once for it. Whether the
-rows are usable, and still more than one, is decided where copies are numbered.
+Only ids are compared, those of new files with each other and with the older ones; whole rows are read of what is found.
+Whether the rows are usable, and still more than one, is decided where copies are numbered.
 #}
 {% macro repeated_rows(entity) -%}
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
+{%- set new_file = 'store_key in ' ~ new_files(entity) if is_incremental() else 'true' -%}
 {%- set rows -%}
     select
         extract_set,
@@ -53,7 +54,6 @@ rows are usable, and still more than one, is decided where copies are numbered.
         {{ cell_columns | join(', ') }},
         set_aside_reason
     from {{ ref('int_' ~ entity ~ '_conformed') }}
-    where {{ id }} is not null
 {%- endset -%}
 -- No expression holds the rows of a register for two readers: DuckDB would keep them all.
 with
@@ -62,20 +62,27 @@ new_ids as (
     select
         {{ id }},
         count(*) as id_count
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    from {{ ref('stg_vendor__' ~ entity) }}
     where
         {{ id }} is not null
-        {%- if is_incremental() %}
-        and store_key in {{ new_files(entity) }}
-        {%- endif %}
+        and {{ new_file }}
     group by {{ id }}
 ),
 {%- if is_incremental() %}
 
+older_ids as (
+    select {{ id }}
+    from {{ ref('stg_vendor__' ~ entity) }}
+    where
+        not {{ new_file }}
+        and {{ id }} in (select new_ids.{{ id }} from new_ids)
+),
+
 older_rows as (
     {{ rows }}
-        and store_key not in {{ new_files(entity) }}
-        and {{ id }} in (select new_ids.{{ id }} from new_ids)
+    where
+        not {{ new_file }}
+        and {{ id }} in (select older_ids.{{ id }} from older_ids)
 ),
 {%- endif %}
 
@@ -85,15 +92,14 @@ repeated as (
     where id_count > 1
     {%- if is_incremental() %}
     union
-    select {{ id }} from older_rows
+    select {{ id }} from older_ids
     {%- endif %}
 ),
 
 found as (
     {{ rows }}
-        {%- if is_incremental() %}
-        and store_key in {{ new_files(entity) }}
-        {%- endif %}
+    where
+        {{ new_file }}
         and {{ id }} in (select repeated.{{ id }} from repeated)
     {%- if is_incremental() %}
     union all
