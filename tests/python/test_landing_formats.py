@@ -3,11 +3,13 @@
 import csv
 import gzip
 import io
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import openpyxl
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import containers, formats
+from ai_manufacturing.landing import containers, formats, registers
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
@@ -112,6 +114,53 @@ def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: 
     assert {path.name for path in folder.iterdir()} == {"rows.parquet", "delivery.json"}
     stored = pq.read_table(folder / "rows.parquet").to_pylist()
     assert [(row["编号"], row["经营范围"] or "") for row in stored] == rows[1:]
+
+
+def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
+    project.declare(FIRMS + REGISTER)
+    rows = ["1,a", "2", "3,b,c,d", '4,"e\nf"', "5,g,", ",", '"6\n",h,i']
+    path = project.deliver("register/a.csv", "\n".join(["编号,经营范围", *rows]).encode("gb18030"))
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["record_count"], delivery["landed_row_count"], delivery["rejected_row_count"]) == (7, 4, 3)
+    (folder,) = project.store_folders()
+    stored = pq.read_table(folder / "rows.parquet").to_pylist()
+    assert [row["经营范围"] for row in stored] == ["a", "e\nf", "g", None]
+    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    assert [(row["file_path"], row["row_number"], row["value"], row["reason"]) for row in aside] == [
+        ("register/a.csv", 3, "2", "expected 2 fields, found 1"),
+        ("register/a.csv", 4, "3,b,c,d", "expected 2 fields, found 4"),
+        ("register/a.csv", 8, '"6\n",h,i', "expected 2 fields, found 3"),
+    ]
+    # beyond what DuckDB looks at to tell the dialect
+    path.write_text("编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8")
+    assert fault().startswith("register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)")
+
+
+@pytest.mark.parametrize("name", ["*", "a[1]b", "a?b", "a[!x]b"])
+def test_a_name_that_looks_like_a_pattern_is_one_file(
+    project: Project, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern would read the neighbour that it matches too."""
+    monkeypatch.setenv("LANDING_DIR", f"{name}/landing")
+    project.declare(FIRMS.replace("key =", 'period = "年份"\n    key =') + REGISTER)
+    neighbour = project.deliver("register/a1b.csv", "编号,经营范围\n2,neighbour\n")
+    project.deliver(f"register/{name}.csv", "编号,经营范围\n1,mine\n")
+    project.deliver(f"firms/{name}.csv", csv_text(GOOD))
+    project.deliver(f"firms/{name}_again.csv", csv_text(("110000", 2020, 13, 3.5)))
+    table = landing.deliveries().to_pylist()
+    assert {row["file_path"]: row["record_count"] for row in table if row["entity"] == "firm_register"} == {
+        f"register/{neighbour.name}": 1,
+        f"register/{name}.csv": 1,
+    }
+    assert [row["企业数"] for row in landed()] == [12, 13]
+    assert sorted(row["valid_until_delivery"] is None for row in table if row["entity"] == "firms") == [False, True]
+    shutil.copytree(project.root / name, project.root / "a1b")
+    for register in (row for row in table if row["entity"] == "firm_register"):
+        with duckdb.connect() as connection:
+            read = connection.execute(
+                "from read_parquet($1)", [registers.landed_path(register["store_key"])]
+            ).fetchall()
+        assert len(read) == 1
 
 
 @pytest.mark.parametrize(

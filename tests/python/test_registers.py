@@ -237,7 +237,16 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
 
 def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:
     draw(fresh.extracts, "--format", "csv")
+    ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
+    ragged.write_text(ragged.read_text(encoding="utf-8") + "CN1,440300\n", encoding="utf-8")
     build = counted(fresh, *WITHOUT_TESTS)
+    of_file = "where file_path like '%专利登记_2015.csv'"
+    ((reason, count),) = build.rows(
+        f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition like 'expected%'"
+    )
+    assert (reason[-15:], count) == ("fields, found 2", 1)
+    accounted = build.value(f"select sum(row_count) from marts.fct_row_accounting {of_file}")
+    assert accounted == build.value(f"select record_count from raw.deliveries {of_file}")
     assert build.rows(COUNTS) == register_build.rows(COUNTS)
     assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
 
