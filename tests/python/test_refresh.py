@@ -24,9 +24,10 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import settings
 from ai_manufacturing.dbt_plugin import Plugin
-from ai_manufacturing.releases import changes, freshness, lock, refresh, writer
+from ai_manufacturing.releases import changes, configured, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
+    BuildFailedError,
     HeldError,
     LockedError,
     NothingNewError,
@@ -37,8 +38,6 @@ from ai_manufacturing.releases.store import Manifest, Store, check, read_manifes
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.release_reader import BEGIN_WITHIN, read_in_a_loop
 from tests.python.test_gate import unit_slip_of_a_year
-
-KILLED = PROJECT / "tests/python/killed_refresh.py"
 
 
 def quiet(event: str, facts: dict[str, Any]) -> None:
@@ -253,6 +252,17 @@ def test_limits_on_how_far_estimates_move(
     told: list[tuple[str, dict[str, Any]]] = []
     refresh.refresh(store, refresh.Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
     assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
+    built_from_the_sample(
+        changed(
+            light_build.warehouse,
+            tmp_path / "lost.duckdb",
+            "update reports.rpt_coefficients set estimate = null where specification_id = 'table_1_col_1' "
+            "and term = 'ai_firms'",
+        )
+    )
+    with pytest.raises(HeldError, match=r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"):
+        refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
+    built_from_the_sample(light_build.warehouse)
     assert store.current().release_id == "000003"
     with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
         refresh.refresh(store, refresh.Limits(), quiet)
@@ -405,7 +415,6 @@ def command(store: Store, build: Build, *arguments: str, **environment: str) -> 
     [
         ({"EXTRACTS_DIR": "/nowhere"}, "/nowhere"),
         ({"RELEASES_KEPT": "1"}, "the published release and the one before it are kept"),
-        ({"REFRESH_HOLD_ABOVE": "much"}, "REFRESH_HOLD_ABOVE is 'much', which is not a number."),
         (
             {"RELEASE_DIR": str(PROJECT / "README.md" / "releases")},
             "Set RELEASE_DIR to a folder that this user may write",
@@ -418,6 +427,20 @@ def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
     run = command(store, light_build, "refresh", **environment)
     assert run.returncode == 2, run.stdout
     assert message in json.loads(run.stdout.splitlines()[-1])["message"]
+
+
+@pytest.mark.parametrize("text", ["much", "nan", "inf", "-1"])
+@pytest.mark.parametrize("name", ["REFRESH_HOLD_ABOVE", "REFRESH_WARN_ABOVE", "RELEASES_KEPT"])
+def test_a_limit_that_would_limit_nothing_is_refused(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(BadConfigurationError, match=f"{name} is '{text}', which is not a number of 0 or more"):
+        (configured.limits(), configured.store())
+
+
+def test_a_fraction_of_a_release_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEASES_KEPT", "2.5")
+    with pytest.raises(BadConfigurationError, match=r"RELEASES_KEPT is 2\.5: give a whole number"):
+        configured.store()
 
 
 def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
@@ -467,12 +490,37 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
 
 
+def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false_manifest(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    extracts = shutil.copytree(light_build.extracts, tmp_path / "sample")
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    copied = refresh._dbt
+
+    def delivered_meanwhile(*arguments: Any) -> bool:
+        (extracts / "late.csv").write_text("half a file", encoding="utf-8")
+        return copied(*arguments)
+
+    monkeypatch.setattr(refresh, "_dbt", delivered_meanwhile)
+    with pytest.raises(
+        BuildFailedError, match=r"late\.csv changed while dbt built; the published release is as it was"
+    ):
+        refresh.refresh(store, refresh.Limits(), quiet)
+    assert not store.published.exists()
+    refresh.refresh(store, refresh.Limits(), quiet)
+    assert "late.csv" in store.current().delivery_hashes
+
+
 # ---------------------------------------------------------------- readers
 
 
-def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: int, refreshes: int) -> None:
+def readers_see_whole_releases(
+    store: Store, built_from: Callable[[Path], None], warehouses: list[Path], readers: int, refreshes: int
+) -> None:
     context = get_context("spawn")
-    release(store, warehouses[0])
+    built_from(warehouses[0])
+    refresh.refresh(store, refresh.Limits(), quiet)
     begun, published = context.Barrier(readers + 1), context.Value("i", 1)
     stop, found = context.Event(), context.Queue()
     arguments = (str(store.published), begun, published, stop, found)
@@ -482,7 +530,8 @@ def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: in
     try:
         begun.wait(BEGIN_WITHIN)
         for number in range(refreshes):
-            published.value = int(release(store, warehouses[(number + 1) % len(warehouses)]).release_id)
+            built_from(warehouses[(number + 1) % len(warehouses)])
+            published.value = int(refresh.refresh(store, refresh.Limits(), quiet).release_id)
     finally:
         stop.set()
         outcomes = []
@@ -508,14 +557,18 @@ def two_warehouses(build: Build, tmp_path: Path) -> list[Path]:
 
 
 def test_readers_see_whole_releases_while_others_are_published(
-    store: Store, light_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    readers_see_whole_releases(store, two_warehouses(light_build, tmp_path), readers=3, refreshes=3)
+    warehouses = two_warehouses(light_build, tmp_path)
+    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=3, refreshes=3)
 
 
 @pytest.mark.soak
-def test_twenty_readers_and_ten_refreshes(store: Store, sample_build: Build, tmp_path: Path) -> None:
-    readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=20, refreshes=10)
+def test_twenty_readers_and_ten_refreshes(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    warehouses = two_warehouses(sample_build, tmp_path)
+    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=20, refreshes=10)
 
 
 def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, light_build: Build) -> None:
@@ -595,7 +648,7 @@ def test_two_refreshes_from_scratch_give_the_same_tables(sample_build: Build, tm
 
 def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(KILLED), str(build.warehouse), str(at)],
+        [sys.executable, "-m", "tests.python.killed_refresh", str(build.warehouse), str(at)],
         cwd=PROJECT,
         env={**build.environment, "RELEASE_DIR": str(store.folder)},
         capture_output=True,
@@ -606,25 +659,26 @@ def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[s
 
 def survives_death_at(store: Store, build: Build, points: int) -> None:
     """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
-    for _ in range(2):  # the second has a release to compare with, as those to come
+    for _ in range(3):  # the third has a release to compare with and one to prune, as those to come
         whole = killed(store, build, 0)
         assert whole.returncode == 0, whole.stderr
-    total = int(whole.stdout)
-    # Half of them in the last lines: the moves, the pruning and the log.
-    half, tail = points // 2, 120
-    lines = [1 + number * (total - tail) // half for number in range(half)]
-    lines += [total - tail + number * tail // half for number in range(half)]
-    for line in lines:
+    total, before_the_moves = map(int, whole.stdout.split())
+    # half of them while the release is moved, the past is pruned and the log is written
+    half = points // 2
+    places = [1 + number * before_the_moves // half for number in range(half)]
+    places += [before_the_moves + 1 + number * (total - before_the_moves) // half for number in range(half)]
+    assert len({*places}) == points
+    for place in places:
         before = check(store.published).release_id
-        died = killed(store, build, line)
-        assert died.returncode in (-9, 0), died.stderr
+        died = killed(store, build, place)
+        assert died.returncode == -9, died.stderr
         after = check(store.published).release_id
         assert after >= before
         whole = killed(store, build, 0)
         assert whole.returncode == 0, whole.stderr
         now = check(store.published).release_id
         assert now > after
-        assert len(store.release_ids()) <= 4
+        assert len(store.release_ids()) <= 3
         for release_id in store.release_ids():
             check(store.past(release_id))
         assert list(store.work.iterdir()) == []
@@ -724,6 +778,49 @@ def test_a_file_that_was_not_closed_is_not_published(store: Store, light_build: 
     target.with_name(target.name + ".wal").write_bytes(b"open")
     with pytest.raises(RefreshError, match="was not closed cleanly; nothing was published"):
         store.add(target, "000001")
+
+
+def test_a_release_is_on_the_disk_before_each_of_its_moves(
+    store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    names: dict[int, str] = {}
+    fsync, move = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        steps.append(f"sync {names.get(os.fstat(descriptor).st_ino)}")
+        fsync(descriptor)
+
+    def moved(path: Path, target: Path) -> Path:
+        steps.append(f"move to {Path(target).relative_to(store.folder)}")
+        return move(path, target)
+
+    target = store.work / "unpublished.duckdb"
+    writer.write(light_build.warehouse, target, described("000001"), None)
+    names = {path.stat().st_ino: path.name for path in (target, store.folder, store.past("000001").parent)}
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", moved)
+    store.add(target, "000001")
+    store.publish("000001")
+    assert steps == [
+        "sync unpublished.duckdb", "move to past/000001.duckdb", "sync past",
+        "move to ai_manufacturing.duckdb", f"sync {store.folder.name}",
+    ]  # fmt: skip
+
+
+def test_where_there_are_no_hard_links_the_published_file_is_a_copy(
+    store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    release(store, light_build.warehouse)
+    manifest = release(store, light_build.warehouse)
+    assert check(store.published) == manifest
+    assert store.published.stat().st_ino != store.past(manifest.release_id).stat().st_ino
+    assert not store.published.stat().st_mode & 0o222
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_no_clock_orders_the_releases(
