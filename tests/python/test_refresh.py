@@ -881,3 +881,80 @@ def test_folders_that_cannot_be_written_to_are_named_before_the_build(
     run = command(store, sample_build, "refresh", RELEASE_PATH=str(small_disk / "published.duckdb"))
     assert run.returncode == 2
     assert "Set RELEASE_PATH to a file in a folder that this user may write to" in run.stdout
+
+
+# ---------------------------------------------------------------- cron and systemd
+
+
+@pytest.fixture
+def home(store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of a user who has the clone where deploy/ expects it, and published what it would build."""
+    clone = tmp_path / "home" / "ai-manufacturing"
+    (clone / "build" / "extracts").mkdir(parents=True)
+    for path in PROJECT.iterdir():
+        if path.name not in ("build", ".venv"):
+            (clone / path.name).symlink_to(path)
+    (clone / ".venv").symlink_to(sys.prefix)
+    (clone / "build/extracts/sample").symlink_to(light_build.extracts)
+    (clone / "build/releases").symlink_to(store.folder)
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
+    published = described("000001") | {
+        "fingerprint": refresh.fingerprint(refresh.delivery_hashes(light_build.extracts))
+    }
+    writer.write(light_build.warehouse, store.work / "unpublished.duckdb", published, None)
+    store.add(store.work / "unpublished.duckdb", "000001")
+    store.publish("000001")
+    return clone.parent
+
+
+def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
+    (line,) = [
+        line for line in (PROJECT / "deploy/ai-manufacturing.cron").read_text().splitlines() if not line.startswith("#")
+    ]
+    *when, shell_command = line.split(maxsplit=5)
+    assert [field.isdigit() or field == "*" for field in when] == [True] * 5
+    assert "%" not in shell_command, "cron takes it for the end of a line"
+    bare = {"HOME": str(home), "LOGNAME": "root", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+
+    def run() -> tuple[int, str, dict[str, Any]]:
+        ended = subprocess.run(
+            ["/bin/sh", "-c", shell_command], cwd=home, env=bare, capture_output=True, text=True, check=False
+        )
+        last = (home / "ai-manufacturing/build/refresh.log").read_text(encoding="utf-8").splitlines()[-1]
+        return ended.returncode, ended.stdout + ended.stderr, json.loads(last)
+
+    code, mail, last = run()
+    assert (code, mail, last["event"]) == (0, "", "NothingNewError")
+    (home / "ai-manufacturing/build/extracts/sample").unlink()
+    code, mail, last = run()
+    assert (code, mail, last["event"]) == (1, "", "BadConfigurationError")
+
+
+def test_systemd_accepts_the_units(home: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    units = [
+        str(path)
+        for path in sorted((PROJECT / "deploy").glob("*.service")) + sorted((PROJECT / "deploy").glob("*.timer"))
+    ]
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--man=no", *units],
+        env={"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    service = (PROJECT / "deploy/ai-manufacturing-refresh.service").read_text()
+    assert "SuccessExitStatus=3\n" in service
+    (started,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
+    run = subprocess.run(
+        ["/bin/sh", "-c", started.removeprefix("ExecStart=").replace("%h", str(home))],
+        cwd=home / "ai-manufacturing",
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 3, run.stdout + run.stderr
