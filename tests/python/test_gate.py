@@ -129,6 +129,11 @@ def patents_cut_off(build: Build) -> None:
     patents(build, 2015).write_text("".join(lines[: last + 1]), encoding="utf-8")
 
 
+def patents_in_tens(build: Build) -> None:
+    counts = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
+    edit(patents(build, 2018), lambda rows: [{**row, **{name: row[name] + "0" for name in counts}} for row in rows])
+
+
 def leading_zero_lost(build: Build) -> None:
     edit(firm_survival(build, 2013), lambda rows: [{**row, "行业代码": row["行业代码"].lstrip("0")} for row in rows])
 
@@ -164,8 +169,9 @@ BROKEN = {
         (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
     ],
-    "patents cut off, industry codes without their zero, a field too many, a negative control": [
+    "patents cut off, patents in tens, industry codes without their zero, a field too many, a negative control": [
         (patents_cut_off, "series_years", {"series": "ai_invention_application_count", "year": 2015}),
+        (patents_in_tens, "series_years", {"series": "invention_application_count", "year": 2018}),
         (leading_zero_lost, "landed_sources", {"source_name": "firm_survival"}),
         (one_field_too_many, "landed_sources", {"source_name": "patents", "lost_count_records": 1.0}),
         (negative_control, "series_years", {"series": "rd_personnel_count", "year": 2014}),
@@ -237,6 +243,24 @@ def test_the_next_good_delivery_brings_the_estimates_back(delivery: Build, sampl
 
     table_1 = "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
     assert delivery.rows(table_1) == sample_build.rows(table_1)
+
+
+@pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
+def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
+    extracts: str, request: pytest.FixtureRequest
+) -> None:
+    build: Build = request.getfixturevalue(extracts)
+    found = build.rows(
+        "select series, year, slip, median_value from intermediate.int_series_years "
+        "inner join seeds.series using (series) cross join (select unnest([10, 100, 1000, 10000, 1 / 10, 1 / 100, 1 / 1000, 1 / 10000]) as slip) "
+        "where median_value * slip between median_min and median_max"
+    )
+    assert found == []
+    # of these, a zero at the end of every number tells
+    assert set(build.rows("select distinct unit from seeds.series where median_min is null")) == {
+        ("firms",),
+        ("patents",),
+    }
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
