@@ -251,8 +251,8 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
 ) -> None:
     build: Build = request.getfixturevalue(extracts)
     found = build.rows(
-        "select series, year, slip, median_value from intermediate.int_series_years "
-        "inner join seeds.series using (series) cross join (select unnest([10, 100, 1000, 10000, 1 / 10, 1 / 100, 1 / 1000, 1 / 10000]) as slip) "
+        "select series, year, median_value from intermediate.int_series_years inner join seeds.series using (series) "
+        "cross join (select unnest([10, 100, 1000, 10000, 0.1, 0.01, 0.001, 0.0001]) as slip) "
         "where median_value * slip between median_min and median_max"
     )
     assert found == []
