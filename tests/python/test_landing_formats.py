@@ -18,7 +18,8 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import containers, formats, registers
-from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
+from tests.python.conftest import PROJECT
+from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
 
@@ -87,17 +88,6 @@ def test_the_content_decides_the_format_and_the_name_does_not(
     file_format, encoding, delimiter = expected
     assert detected() == [(f"firms/{name}", file_format, "gzip" if is_gzip else None, encoding, delimiter)]
     assert landed() == [GOOD_ROW]
-
-
-REGISTER = """
-    [[registers]]
-    name = "register"
-    entity = "firm_register"
-    files = "register/*"
-    [registers.columns]
-    "编号" = "text"
-    "经营范围" = "text"
-"""
 
 
 @pytest.mark.parametrize(("delimiter", "named"), [(",", "comma"), ("\t", "tab"), (";", "semicolon")])
@@ -270,6 +260,51 @@ def test_a_csv_may_have_two_header_rows_too(project: Project) -> None:
 def test_two_header_rows_that_nobody_asked_for_stay_a_wrong_header(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", "")))
     assert "row 1: wrong header: missing 企业数, 产值; found 城市代码, 年份, 企业" in fault()
+
+
+# Workbooks
+
+
+def far_cell(place: str, value: str | None) -> bytes:
+    content = io.BytesIO()
+    book = openpyxl.load_workbook(io.BytesIO(workbook()))
+    book.active[place].value = value
+    book.active[place].fill = openpyxl.styles.PatternFill("solid", fgColor="FFFF00")
+    book.save(content)
+    return content.getvalue()
+
+
+def test_a_workbook_that_declares_all_rows_of_excel_lands_those_that_hold_something(project: Project) -> None:
+    content = far_cell("XFD1048576", None)
+    assert b'ref="A1:XFD1048576"' in zipfile.ZipFile(io.BytesIO(content)).read("xl/worksheets/sheet1.xml")
+    project.deliver("firms/a.xlsx", content)
+    assert landed() == [GOOD_ROW]
+
+
+def test_a_cell_in_the_last_corner_of_a_sheet_is_refused_before_the_memory_is_taken(project: Project) -> None:
+    project.deliver("firms/a.xlsx", far_cell("XFD1048576", "x"))
+    assert fault() == (
+        "firms/a.xlsx, sheet Sheet: its cells stand in rows 1 to 1,048,576 and over 16,384 columns: 17,179,869,184 "
+        "with those between, above the limit of 33,554,432. Delete what stands far from the table, or deliver it as "
+        "CSV."
+    )
+
+
+def test_an_xls_file_lands_like_any_other(project: Project) -> None:
+    """Excel 97, as xlwt wrote it: a prose sheet, a merged title, full width, markers of what is missing."""
+    project.deliver("firms/a.xls", (PROJECT / "tests/fixtures/invented.xls").read_bytes())
+    assert detected() == [("firms/a.xls", "xls", None, None, None)]
+    assert [tuple(row.values()) for row in landed()] == [
+        GOOD,
+        ("120000", 2020, 1234, None),
+        ("130000", 2020, None, None),
+    ]
+    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    assert [(row["sheet_name"], row["row_number"], row["value"], row["reason"]) for row in aside] == [
+        ("说明", 1, "虚构数据, 测试用", "prose sheet"),
+        ("数据", 1, "企业统计（虚构）|||", "prose above the header"),
+        ("数据", 6, "1,2O4", "not a number (a letter O?)"),
+    ]
 
 
 # Archives

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from queue import Empty
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import numpy as np
@@ -22,7 +24,7 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import settings
+from ai_manufacturing import landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.releases import changes, configured, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
@@ -36,6 +38,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
+from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import BEGIN_WITHIN, read_in_a_loop
 from tests.python.test_gate import unit_slip_of_a_year
 
@@ -811,10 +814,7 @@ def test_a_release_is_on_the_disk_before_each_of_its_moves(
 def test_where_there_are_no_hard_links_the_published_file_is_a_copy(
     store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(18, "Invalid cross-device link")))
     release(store, light_build.warehouse)
     manifest = release(store, light_build.warehouse)
     assert check(store.published) == manifest
@@ -861,6 +861,38 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sa
         release(store, sample_build.warehouse)
     assert check(store.published).release_id == "000001"
     assert list(store.work.iterdir()) == []
+
+
+def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small"
+    mounted(small, "64k")
+    try:
+        monkeypatch.setenv("LANDING_DIR", str(small))
+        project.declare(FIRMS + REGISTER)
+        numbers = random.Random(1)
+        rows = [(numbers.random(), 2020, numbers.randrange(10**9), 1) for _ in range(10_000)]
+        large = project.deliver("firms/large.csv", csv_text(*rows))
+        register = project.deliver("register/large.csv", csv_text(*rows, header=("编号", "经营范围", "a", "b")))
+        with pytest.raises(landing.LandingError) as raised:
+            landing.deliveries()
+        of_firms, of_register = str(raised.value).splitlines()
+        assert of_firms.startswith(f"firms/large.csv: cannot be stored in {small} (")
+        assert of_register.startswith(f"register/large.csv: cannot be read, or stored in {small} (")
+        assert all("No space left" in line and "Make room there" in line for line in (of_firms, of_register))
+        assert list(small.iterdir()) == []
+
+        large.unlink()
+        register.unlink()
+        project.deliver("firms/small.csv", csv_text(GOOD))
+        with monkeypatch.context() as full:
+            full.setattr(os, "link", Mock(side_effect=OSError(28, "No space left on device")))
+            with pytest.raises(landing.LandingError, match="the log of deliveries cannot be written"):
+                landing.deliveries()
+        assert landing.deliveries().num_rows == 1
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ They are declared as `[[registers]]` beside the other sources of a provider. No 
 in SQL, and what it sets aside is counted per file and reason.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -93,7 +94,10 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
-        return f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror})."
+        return (
+            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room there, or correct "
+            "its permissions."
+        )
     return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
 
 
@@ -194,6 +198,8 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
                 """
             )
             _set_aside(connection, target.with_name("rejected.parquet"))
+        except duckdb.IOException as error:
+            raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
