@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.python.conftest import Build
@@ -261,6 +263,30 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
         ("firms",),
         ("patents",),
     }
+
+
+@pytest.mark.parametrize(
+    ("test", "harm"),
+    [
+        (
+            "singular/every_correction_is_used.sql",
+            "insert into seeds.corrections (correction_id, provider, source_name, city_id, year, series, action) "
+            "values ('unused', 'vendor', '*', '440300', 1999, '*', 'set_missing')",
+        ),
+        (
+            "singular/every_delivered_record_is_accounted_for.sql",
+            "update marts.fct_row_accounting set row_count = row_count - 1 where delivery_number = 1",
+        ),
+    ],
+)
+def test_a_test_of_the_warehouse_finds_what_it_is_for(
+    test: str, harm: str, sample_build: Build, tmp_path: Path
+) -> None:
+    sql = (sample_build.scratch / "target/compiled/ai_manufacturing/tests" / test).read_text(encoding="utf-8")
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+        assert connection.execute(sql).fetchall() == []
+        connection.execute(harm)
+        assert len(connection.execute(sql).fetchall()) == 1
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:

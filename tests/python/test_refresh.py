@@ -24,7 +24,7 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import cli, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.releases import changes, configured, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
@@ -394,6 +394,21 @@ def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Stor
         assert run.returncode == 6
         assert str(os.getpid()) in run.stdout
     assert not store.published.exists()
+
+
+def test_progress_is_words_on_a_terminal_and_json_under_a_scheduler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [("published", {"release_id": "000001", "pruned": []}), ("changes", {"lines": ["a", "b"]})]
+    for event, facts in events:
+        cli._report(event, facts)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"event": event, **facts} for event, facts in events
+    ]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for event, facts in events:
+        cli._report(event, facts)
+    assert capsys.readouterr().out == "published: release_id 000001, pruned []\nchanges: a\n  b\n"
 
 
 def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -168,6 +168,20 @@ def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(registe
     assert delivered.rows("select distinct provider from intermediate.int_series_conformed") == [("vendor",)]
 
 
+def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(register_build: Build, tmp_path: Path) -> None:
+    compiled = register_build.scratch / "target/compiled/ai_manufacturing/models"
+    tests = [path.read_text(encoding="utf-8") for path in compiled.rglob("stocks_follow_flows*.sql")]
+    assert len(tests) == 2
+    for sql, stock in zip(sorted(tests, key=lambda text: "ai_firm_count" in text), ("firm", "ai_firm"), strict=True):
+        with duckdb.connect(str(shutil.copy(register_build.warehouse, tmp_path))) as connection:
+            assert connection.execute(sql).fetchall() == []
+            connection.execute(
+                f"update intermediate.int_firm_register_counts set {stock}_exit_count = {stock}_exit_count + 1 "
+                "where city_id = '440300' and year = 2015 and scope = 'manufacturing'"
+            )
+            assert len(connection.execute(sql).fetchall()) == 1
+
+
 def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(register_build: Build) -> None:
     accounted = dict(
         register_build.rows("select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all")
