@@ -202,7 +202,9 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         assert f"gate critical: {suite}: " in delivery.output
 
 
-def test_no_selection_of_models_walks_around_the_gate(delivery: Build) -> None:
+def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
+    delivery: Build, sample_build: Build
+) -> None:
     unit_slip_of_a_year(delivery)
     delivery.dbt("run")
     assert delivery.exit_code != 0
@@ -213,34 +215,7 @@ def test_no_selection_of_models_walks_around_the_gate(delivery: Build) -> None:
     assert delivery.exit_code != 0
     assert delivery.tables("estimates") == set()
 
-
-def test_a_count_that_was_delivered_empty_is_missing_and_not_zero(delivery: Build) -> None:
-    def emptied(rows: list[Row]) -> list[Row]:
-        row = next(
-            row for row in rows if row[CITY] == SHENZHEN and row["专利类型"] == "发明" and row["行业代码"] == "39"
-        )
-        row["人工智能专利申请数"] = "-"
-        return rows
-
-    edit(patents(delivery, 2020), emptied)
-    delivery.dbt("run", "--select", "+fct_city_year_panel")
-    assert delivery.exit_code == 0, delivery.output
-    applications, grants, weight = delivery.rows(
-        "select ai_invention_application_count, ai_invention_grant_count, ai_patent_applications_weight "
-        "from marts.fct_city_year_panel where city_id = ? and year = 2020",
-        SHENZHEN,
-    )[0]
-    assert applications is None
-    assert weight is None
-    assert grants > 0
-
-
-def test_the_next_good_delivery_brings_the_estimates_back(delivery: Build, sample_build: Build) -> None:
-    unit_slip_of_a_year(delivery)
-    assert delivery.dbt("build").exit_code != 0
-    assert delivery.tables("estimates") == set()
     delivery.extracts = sample_build.extracts
-
     assert delivery.dbt("build").exit_code == 0
 
     table_1 = "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"

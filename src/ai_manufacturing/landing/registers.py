@@ -224,8 +224,13 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
                     cast(line as bigint) as row_number,
                     cast(null as varchar) as column_name,
                     any_value(csv_line) as value,
+                    -- one error for each field that is missing or too many
                     regexp_replace(
-                        max_by(error_message, column_idx), '\\D*(\\d+)\\D+(\\d+).*', 'expected \\1 fields, found \\2'
+                        case
+                            when any_value(error_type) = 'MISSING COLUMNS' then min_by(error_message, column_idx)
+                            else max_by(error_message, column_idx)
+                        end,
+                        '\\D*(\\d+)\\D+(\\d+).*', 'expected \\1 fields, found \\2'
                     ) as reason
                 from reject_errors
                 group by line
