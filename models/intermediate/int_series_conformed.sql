@@ -57,11 +57,12 @@ on_2020_boundaries as (
         sourced.city_id,
         sourced.year,
         case
-            when sourced.boundaries = 'current' then sourced.value
             when unallocated.city_id is not null then null
-            when mergers.city_id is not null and series.is_additive then sourced.value + merged_part.value
-            when mergers.city_id is not null then null
-            else sourced.value
+            when mergers.city_id is null then sourced.value
+            when sourced.boundaries = 'as_of_year' and sourced.year >= mergers.first_year then sourced.value
+            -- A register of today may still hold the code of a city that is gone, in any year; most do not.
+            when sourced.boundaries = 'current' and merged_part.city_id is null then sourced.value
+            when series.is_additive then sourced.value + merged_part.value
         end as value
     from sourced
     inner join cities on sourced.city_id = cities.city_id
@@ -70,10 +71,8 @@ on_2020_boundaries as (
         on
             sourced.city_id = unallocated.city_id
             and sourced.year < unallocated.first_year
-    left join mergers
-        on
-            sourced.city_id = mergers.city_id
-            and sourced.year < mergers.first_year
+            and sourced.boundaries = 'as_of_year'
+    left join mergers on sourced.city_id = mergers.city_id
     left join sourced as merged_part
         on
             mergers.from_city_id = merged_part.city_id
@@ -102,7 +101,7 @@ absent as (
         delivered_years.provider,
         cities.city_id,
         delivered_years.year,
-        cast(0 as double) as value
+        case when merged_part.city_id is null then cast(0 as double) else merged_part.value end as value
     from delivered_years
     cross join cities
     left join sourced
@@ -111,6 +110,13 @@ absent as (
             and delivered_years.scope = sourced.scope
             and delivered_years.year = sourced.year
             and cities.city_id = sourced.city_id
+    left join mergers on cities.city_id = mergers.city_id
+    left join sourced as merged_part
+        on
+            mergers.from_city_id = merged_part.city_id
+            and delivered_years.series = merged_part.series
+            and delivered_years.scope = merged_part.scope
+            and delivered_years.year = merged_part.year
     where sourced.city_id is null
 ),
 

@@ -20,6 +20,10 @@ series as (
     select * from {{ ref('series') }}
 ),
 
+cities as (
+    select * from {{ ref('cities') }}
+),
+
 delivered_series as (
     select distinct
         extract_set,
@@ -45,6 +49,36 @@ delivered as (
     group by series, scope, year
 ),
 
+delivered_provinces as (
+    select
+        sourced.series,
+        sourced.scope,
+        sourced.year,
+        cities.province_name_zh
+    from sourced
+    inner join cities on sourced.city_id = cities.city_id
+    where sourced.value is not null
+    group by sourced.series, sourced.scope, sourced.year, cities.province_name_zh
+),
+
+-- A province is a small part of the cities: all of it can be gone without a fall of coverage.
+lost_provinces as (
+    select
+        earlier.series,
+        earlier.scope,
+        earlier.year + 1 as year,
+        string_agg(earlier.province_name_zh, ', ' order by earlier.province_name_zh) as lost_provinces
+    from delivered_provinces as earlier
+    left join delivered_provinces as later
+        on
+            earlier.series = later.series
+            and earlier.scope = later.scope
+            and earlier.year + 1 = later.year
+            and earlier.province_name_zh = later.province_name_zh
+    where later.year is null
+    group by earlier.series, earlier.scope, earlier.year
+),
+
 counted as (
     select
         delivered_series.extract_set,
@@ -54,7 +88,9 @@ counted as (
         years.year,
         coalesce(max(delivered.city_count), 0) as city_count,
         median(conformed.value) as median_value,
-        min(conformed.value) as minimum_value
+        min(conformed.value) as minimum_value,
+        count(case when conformed.value <> 0 then 1 end) as nonzero_count,
+        count(case when conformed.value <> 0 and conformed.value % 10 = 0 then 1 end) as multiple_of_ten_count
     from delivered_series
     cross join years
     left join conformed
@@ -120,6 +156,12 @@ final as (
         compared.minimum_value,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
+        -- Of counts no bounds are known, but one in ten ends in a zero. Of few, all may.
+        case
+            when series.median_min is null and compared.nonzero_count >= 20
+                then compared.multiple_of_ten_count / compared.nonzero_count
+        end as multiple_of_ten_share,
+        lost_provinces.lost_provinces,
         flow_rates.flow_rate,
         headline_series.series is not null as is_headline,
         expected_coverage.series is not null as is_known_gap,
@@ -135,6 +177,11 @@ final as (
             compared.series = flow_rates.series
             and compared.scope = flow_rates.scope
             and compared.year = flow_rates.year
+    left join lost_provinces
+        on
+            compared.series = lost_provinces.series
+            and compared.scope = lost_provinces.scope
+            and compared.year = lost_provinces.year
     left join expected_coverage
         on
             compared.series = expected_coverage.series

@@ -84,12 +84,12 @@ patents as (
 ),
 {%- endfor %}
 
--- The rows of a register that is no longer in force are read by nobody.
+-- The landed rows of a register that is no longer in force are read by nobody.
 registers_not_in_force as (
     select
         deliveries.delivery_number,
         case when successors.delivery_number is null then 'withdrawn' else 'superseded' end as disposition,
-        deliveries.record_count as row_count
+        deliveries.landed_row_count as row_count
     from deliveries
     left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
     where

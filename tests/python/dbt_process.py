@@ -5,6 +5,7 @@ import sys
 import tempfile
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 IMPORTED = [
     "dbt.cli.main",
@@ -33,6 +34,12 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
         return process.exitcode or 0, printed.read().decode("utf-8")
 
 
+def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
+    """Let a process fail that listens on the network; an audit hook, which cannot be taken away again."""
+    if event == "socket.bind" and isinstance(arguments[1], tuple):
+        raise PermissionError(f"listens on {arguments[1]}")
+
+
 def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printed: str) -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import cli
@@ -43,6 +50,7 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
     with Path(printed).open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    sys.addaudithook(refuse_ports)
     sys.argv = ["dbt", *arguments]
     try:
         cli(arguments)

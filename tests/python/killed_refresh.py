@@ -1,8 +1,10 @@
-"""A refresh that kills itself at one line of its own code, run by test_refresh.py in a process of its own.
+"""A refresh that kills itself at one place of its own code, run by test_refresh.py in a process of its own.
 
-    python killed_refresh.py <built warehouse> <line to die at, 0 for never>
+    python -m tests.python.killed_refresh <built warehouse> <place to die at, 0 for never>
 
-Only the dbt run is replaced, by a copy of a warehouse that dbt built; prints how many lines were run.
+Places are the lines of the releases package in the order in which they are reached first, so that no loop has more than
+its share. Only the dbt run is replaced, by a copy of a warehouse that dbt built. Prints how many places there are, and
+how many of them lie before the release is moved to its place.
 """
 
 import os
@@ -16,19 +18,24 @@ from typing import Any
 from ai_manufacturing import settings
 from ai_manufacturing.releases import refresh
 from ai_manufacturing.releases.store import Store
+from tests.python.dbt_process import refuse_ports
 
-lines = 0
+places: set[tuple[str, int]] = set()
+before_the_moves = 0
 warehouse, last = Path(sys.argv[1]), int(sys.argv[2])
 
 
 def trace(frame: FrameType, event: str, argument: Any) -> Any:
-    """Count the lines of the releases package, and die at one of them."""
-    global lines
-    if "/releases/" not in frame.f_code.co_filename:
+    """Count the places, and die at one of them."""
+    global before_the_moves
+    code = frame.f_code
+    if "/releases/" not in code.co_filename:
         return None
-    if event == "line":
-        lines += 1
-        if lines == last:
+    if event == "call" and code.co_name == "add":
+        before_the_moves = len(places)
+    if event == "line" and (code.co_filename, frame.f_lineno) not in places:
+        places.add((code.co_filename, frame.f_lineno))
+        if len(places) == last:
             os.kill(os.getpid(), signal.SIGKILL)
     return trace
 
@@ -38,12 +45,14 @@ def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> boo
     return False
 
 
+something_new = os.urandom(8).hex()
 refresh._dbt = copied
-refresh.fingerprint = lambda hashes: os.urandom(8).hex()  # there is always something new
-store = Store(settings.release_dir(), settings.release_path(), kept=3)
+refresh.fingerprint = lambda hashes: something_new
+store = Store(settings.release_dir(), settings.release_path(), kept=2)
+sys.addaudithook(refuse_ports)
 sys.settrace(trace)
 try:
     refresh.refresh(store, refresh.Limits(), lambda event, facts: None)
 finally:
     sys.settrace(None)
-    print(lines)
+    print(len(places), before_the_moves)

@@ -21,6 +21,15 @@ FIRMS = """
     "企业数" = "integer"
     "产值" = "number"
 """
+REGISTER = """
+    [[registers]]
+    name = "register"
+    entity = "firm_register"
+    files = "register/*"
+    [registers.columns]
+    "编号" = "text"
+    "经营范围" = "text"
+"""
 HEADER = ("城市代码", "年份", "企业数", "产值")
 GOOD = ("110000", 2020, 12, 3.5)
 

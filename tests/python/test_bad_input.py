@@ -7,9 +7,10 @@ import openpyxl
 import pytest
 
 from tests.python.conftest import Build
-from tests.python.test_gate import CHANGSHA, CITY, edit, set_value, yearbook
+from tests.python.test_gate import CHANGSHA, CITY, Row, edit, patents, set_value, yearbook
 
 EMPLOYMENT = "单位从业人员(万人)"
+HANGZHOU = "330100"
 
 
 def empty_file(build: Build) -> None:
@@ -67,7 +68,15 @@ def test_a_missing_folder_is_named_and_changes_nothing(delivery: Build, tmp_path
     assert "rpt_table_1" in delivery.tables("reports")
 
 
+def emptied(rows: list[Row]) -> list[Row]:
+    """Deliver one count of a city without its number: it is missing, and no zero."""
+    row = next(row for row in rows if row[CITY] == HANGZHOU and row["专利类型"] == "发明" and row["行业代码"] == "39")
+    row["人工智能专利申请数"] = "-"
+    return rows
+
+
 def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> None:
+    edit(patents(delivery, 2020), emptied)
     path = "city_yearbook/城市统计年鉴_2015.csv"
     edit(yearbook(delivery, 2015), set_value(EMPLOYMENT, CHANGSHA, lambda row: "12O.4"))
     edit(
@@ -105,3 +114,11 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     assert delivery.value(
         "select count(*) from estimates.estimation_samples where specification_id='table_1_col_1'"
     ) == (2858 - 1)
+    applications, grants, weight = delivery.rows(
+        "select ai_invention_application_count, ai_invention_grant_count, ai_patent_applications_weight "
+        "from marts.fct_city_year_panel where city_id = ? and year = 2020",
+        HANGZHOU,
+    )[0]
+    assert applications is None
+    assert weight is None
+    assert grants > 0

@@ -144,6 +144,30 @@ def test_a_run_publishes_what_the_command_would_and_the_web_ui_shows_it(
     assert check(dagster.published).release_id == "000001", "nothing was new"
 
 
+def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -> None:
+    looks = (
+        "import pathlib, dagster as dg; from ai_manufacturing import dagster_location as location, settings\n"
+        "cursor = None\n"
+        "for number in range(6):\n"
+        "    if number == 3: (settings.extracts_dir() / 'README_late').write_text('x')\n"
+        "    context = dg.build_sensor_context(cursor=cursor)\n"
+        "    found = location.new_deliveries(context)\n"
+        "    asked = isinstance(found, dg.SensorResult)\n"
+        "    cursor = found.cursor if asked else context.cursor\n"
+        "    print('asks' if asked else found.skip_message.split(': ')[-1])\n"
+    )
+    run = subprocess.run(
+        [str(dagster.binaries / "python"), "-c", looks],
+        cwd=PROJECT,
+        env=dagster.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    under_way = "a delivery is under way, or has just ended."
+    assert run.stdout.splitlines()[-6:] == [under_way, "asks", "no new delivery."] * 2
+
+
 def test_a_bad_delivery_fails_its_check_and_the_run_and_is_not_published(
     dagster: Dagster, web_server: WebServer
 ) -> None:

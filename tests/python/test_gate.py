@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.python.conftest import Build
@@ -129,6 +131,11 @@ def patents_cut_off(build: Build) -> None:
     patents(build, 2015).write_text("".join(lines[: last + 1]), encoding="utf-8")
 
 
+def patents_in_tens(build: Build) -> None:
+    counts = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
+    edit(patents(build, 2018), lambda rows: [{**row, **{name: row[name] + "0" for name in counts}} for row in rows])
+
+
 def leading_zero_lost(build: Build) -> None:
     edit(firm_survival(build, 2013), lambda rows: [{**row, "行业代码": row["行业代码"].lstrip("0")} for row in rows])
 
@@ -164,8 +171,9 @@ BROKEN = {
         (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
     ],
-    "patents cut off, industry codes without their zero, a field too many, a negative control": [
+    "patents cut off, patents in tens, industry codes without their zero, a field too many, a negative control": [
         (patents_cut_off, "series_years", {"series": "ai_invention_application_count", "year": 2015}),
+        (patents_in_tens, "series_years", {"series": "invention_application_count", "year": 2018}),
         (leading_zero_lost, "landed_sources", {"source_name": "firm_survival"}),
         (one_field_too_many, "landed_sources", {"source_name": "patents", "lost_count_records": 1.0}),
         (negative_control, "series_years", {"series": "rd_personnel_count", "year": 2014}),
@@ -194,7 +202,9 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         assert f"gate critical: {suite}: " in delivery.output
 
 
-def test_no_selection_of_models_walks_around_the_gate(delivery: Build) -> None:
+def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
+    delivery: Build, sample_build: Build
+) -> None:
     unit_slip_of_a_year(delivery)
     delivery.dbt("run")
     assert delivery.exit_code != 0
@@ -205,38 +215,53 @@ def test_no_selection_of_models_walks_around_the_gate(delivery: Build) -> None:
     assert delivery.exit_code != 0
     assert delivery.tables("estimates") == set()
 
-
-def test_a_count_that_was_delivered_empty_is_missing_and_not_zero(delivery: Build) -> None:
-    def emptied(rows: list[Row]) -> list[Row]:
-        row = next(
-            row for row in rows if row[CITY] == SHENZHEN and row["专利类型"] == "发明" and row["行业代码"] == "39"
-        )
-        row["人工智能专利申请数"] = "-"
-        return rows
-
-    edit(patents(delivery, 2020), emptied)
-    delivery.dbt("run", "--select", "+fct_city_year_panel")
-    assert delivery.exit_code == 0, delivery.output
-    applications, grants, weight = delivery.rows(
-        "select ai_invention_application_count, ai_invention_grant_count, ai_patent_applications_weight "
-        "from marts.fct_city_year_panel where city_id = ? and year = 2020",
-        SHENZHEN,
-    )[0]
-    assert applications is None
-    assert weight is None
-    assert grants > 0
-
-
-def test_the_next_good_delivery_brings_the_estimates_back(delivery: Build, sample_build: Build) -> None:
-    unit_slip_of_a_year(delivery)
-    assert delivery.dbt("build").exit_code != 0
-    assert delivery.tables("estimates") == set()
     delivery.extracts = sample_build.extracts
-
     assert delivery.dbt("build").exit_code == 0
 
     table_1 = "select * exclude (statistic) from reports.rpt_coefficients order by specification_id, term"
     assert delivery.rows(table_1) == sample_build.rows(table_1)
+
+
+@pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
+def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
+    extracts: str, request: pytest.FixtureRequest
+) -> None:
+    build: Build = request.getfixturevalue(extracts)
+    found = build.rows(
+        "select series, year, median_value from intermediate.int_series_years inner join seeds.series using (series) "
+        "cross join (select unnest([10, 100, 1000, 10000, 0.1, 0.01, 0.001, 0.0001]) as slip) "
+        "where median_value * slip between median_min and median_max"
+    )
+    assert found == []
+    # of these, a zero at the end of every number tells
+    assert set(build.rows("select distinct unit from seeds.series where median_min is null")) == {
+        ("firms",),
+        ("patents",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("test", "harm"),
+    [
+        (
+            "singular/every_correction_is_used.sql",
+            "insert into seeds.corrections (correction_id, provider, source_name, city_id, year, series, action) "
+            "values ('unused', 'vendor', '*', '440300', 1999, '*', 'set_missing')",
+        ),
+        (
+            "singular/every_delivered_record_is_accounted_for.sql",
+            "update marts.fct_row_accounting set row_count = row_count - 1 where delivery_number = 1",
+        ),
+    ],
+)
+def test_a_test_of_the_warehouse_finds_what_it_is_for(
+    test: str, harm: str, sample_build: Build, tmp_path: Path
+) -> None:
+    sql = (sample_build.scratch / "target/compiled/ai_manufacturing/tests" / test).read_text(encoding="utf-8")
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+        assert connection.execute(sql).fetchall() == []
+        connection.execute(harm)
+        assert len(connection.execute(sql).fetchall()) == 1
 
 
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:

@@ -3,11 +3,13 @@
 import csv
 import gzip
 import io
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import openpyxl
 import pandas as pd
 import pyarrow as pa
@@ -15,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import containers, formats
-from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
+from ai_manufacturing.landing import containers, formats, registers
+from tests.python.conftest import PROJECT
+from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
 
@@ -87,17 +90,6 @@ def test_the_content_decides_the_format_and_the_name_does_not(
     assert landed() == [GOOD_ROW]
 
 
-REGISTER = """
-    [[registers]]
-    name = "register"
-    entity = "firm_register"
-    files = "register/*"
-    [registers.columns]
-    "编号" = "text"
-    "经营范围" = "text"
-"""
-
-
 @pytest.mark.parametrize(("delimiter", "named"), [(",", "comma"), ("\t", "tab"), (";", "semicolon")])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
 def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: str, named: str, encoding: str) -> None:
@@ -112,6 +104,53 @@ def test_a_register_in_any_encoding_lands_the_same(project: Project, delimiter: 
     assert {path.name for path in folder.iterdir()} == {"rows.parquet", "delivery.json"}
     stored = pq.read_table(folder / "rows.parquet").to_pylist()
     assert [(row["编号"], row["经营范围"] or "") for row in stored] == rows[1:]
+
+
+def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
+    project.declare(FIRMS + REGISTER)
+    rows = ["1,a", "2", "3,b,c,d", '4,"e\nf"', "5,g,", ",", '"6\n",h,i']
+    path = project.deliver("register/a.csv", "\n".join(["编号,经营范围", *rows]).encode("gb18030"))
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["record_count"], delivery["landed_row_count"], delivery["rejected_row_count"]) == (7, 4, 3)
+    (folder,) = project.store_folders()
+    stored = pq.read_table(folder / "rows.parquet").to_pylist()
+    assert [row["经营范围"] for row in stored] == ["a", "e\nf", "g", None]
+    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    assert [(row["file_path"], row["row_number"], row["value"], row["reason"]) for row in aside] == [
+        ("register/a.csv", 3, "2", "expected 2 fields, found 1"),
+        ("register/a.csv", 4, "3,b,c,d", "expected 2 fields, found 4"),
+        ("register/a.csv", 8, '"6\n",h,i', "expected 2 fields, found 3"),
+    ]
+    # beyond what DuckDB looks at to tell the dialect
+    path.write_text("编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8")
+    assert fault().startswith("register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)")
+
+
+@pytest.mark.parametrize("name", ["*", "a[1]b", "a?b", "a[!x]b"])
+def test_a_name_that_looks_like_a_pattern_is_one_file(
+    project: Project, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern would read the neighbour that it matches too."""
+    monkeypatch.setenv("LANDING_DIR", f"{name}/landing")
+    project.declare(FIRMS.replace("key =", 'period = "年份"\n    key =') + REGISTER)
+    neighbour = project.deliver("register/a1b.csv", "编号,经营范围\n2,neighbour\n")
+    project.deliver(f"register/{name}.csv", "编号,经营范围\n1,mine\n")
+    project.deliver(f"firms/{name}.csv", csv_text(GOOD))
+    project.deliver(f"firms/{name}_again.csv", csv_text(("110000", 2020, 13, 3.5)))
+    table = landing.deliveries().to_pylist()
+    assert {row["file_path"]: row["record_count"] for row in table if row["entity"] == "firm_register"} == {
+        f"register/{neighbour.name}": 1,
+        f"register/{name}.csv": 1,
+    }
+    assert [row["企业数"] for row in landed()] == [12, 13]
+    assert sorted(row["valid_until_delivery"] is None for row in table if row["entity"] == "firms") == [False, True]
+    shutil.copytree(project.root / name, project.root / "a1b")
+    for register in (row for row in table if row["entity"] == "firm_register"):
+        with duckdb.connect() as connection:
+            read = connection.execute(
+                "from read_parquet($1)", [registers.landed_path(register["store_key"])]
+            ).fetchall()
+        assert len(read) == 1
 
 
 @pytest.mark.parametrize(
@@ -221,6 +260,51 @@ def test_a_csv_may_have_two_header_rows_too(project: Project) -> None:
 def test_two_header_rows_that_nobody_asked_for_stay_a_wrong_header(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", "")))
     assert "row 1: wrong header: missing 企业数, 产值; found 城市代码, 年份, 企业" in fault()
+
+
+# Workbooks
+
+
+def far_cell(place: str, value: str | None) -> bytes:
+    content = io.BytesIO()
+    book = openpyxl.load_workbook(io.BytesIO(workbook()))
+    book.active[place].value = value
+    book.active[place].fill = openpyxl.styles.PatternFill("solid", fgColor="FFFF00")
+    book.save(content)
+    return content.getvalue()
+
+
+def test_a_workbook_that_declares_all_rows_of_excel_lands_those_that_hold_something(project: Project) -> None:
+    content = far_cell("XFD1048576", None)
+    assert b'ref="A1:XFD1048576"' in zipfile.ZipFile(io.BytesIO(content)).read("xl/worksheets/sheet1.xml")
+    project.deliver("firms/a.xlsx", content)
+    assert landed() == [GOOD_ROW]
+
+
+def test_a_cell_in_the_last_corner_of_a_sheet_is_refused_before_the_memory_is_taken(project: Project) -> None:
+    project.deliver("firms/a.xlsx", far_cell("XFD1048576", "x"))
+    assert fault() == (
+        "firms/a.xlsx, sheet Sheet: its cells stand in rows 1 to 1,048,576 and over 16,384 columns: 17,179,869,184 "
+        "with those between, above the limit of 33,554,432. Delete what stands far from the table, or deliver it as "
+        "CSV."
+    )
+
+
+def test_an_xls_file_lands_like_any_other(project: Project) -> None:
+    """Excel 97, as xlwt wrote it: a prose sheet, a merged title, full width, markers of what is missing."""
+    project.deliver("firms/a.xls", (PROJECT / "tests/fixtures/invented.xls").read_bytes())
+    assert detected() == [("firms/a.xls", "xls", None, None, None)]
+    assert [tuple(row.values()) for row in landed()] == [
+        GOOD,
+        ("120000", 2020, 1234, None),
+        ("130000", 2020, None, None),
+    ]
+    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    assert [(row["sheet_name"], row["row_number"], row["value"], row["reason"]) for row in aside] == [
+        ("说明", 1, "虚构数据, 测试用", "prose sheet"),
+        ("数据", 1, "企业统计（虚构）|||", "prose above the header"),
+        ("数据", 6, "1,2O4", "not a number (a letter O?)"),
+    ]
 
 
 # Archives

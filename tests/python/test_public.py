@@ -338,6 +338,19 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
     assert warned["table_5_col_1_science_spending"] is None
 
 
+def test_an_expectation_finds_provinces_that_are_gone_for_a_year(public_build: Build) -> None:
+    found = public_build.value(
+        "select failing_rows from gates.gate_results where suite = 'series_years' and arguments like '%lost_provinces%'"
+    )
+    assert {(row["series"], row["year"], row["lost_provinces"]) for row in json.loads(found)} == {
+        ("gdp_per_capita_cny", 2017, "内蒙古自治区, 西藏自治区"),
+        ("fdi_1m_usd", 2013, "西藏自治区"),
+        ("fdi_1m_usd", 2020, "青海省"),
+        ("resident_population_10k", 2011, "吉林省"),
+        ("resident_population_10k", 2019, "吉林省"),
+    }
+
+
 def test_the_fixed_ratio_of_the_public_set_is_tested(public_build: Build, public_extracts: Path) -> None:
     rows = public_build.rows(
         "select year, national_share, rank_correlation_with_base_year, fixed_ratio_estimate, observed_estimate, "

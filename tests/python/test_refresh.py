@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from queue import Empty
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import numpy as np
@@ -22,11 +24,12 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import settings
+from ai_manufacturing import cli, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
-from ai_manufacturing.releases import changes, freshness, lock, refresh, writer
+from ai_manufacturing.releases import changes, configured, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
+    BuildFailedError,
     HeldError,
     LockedError,
     NothingNewError,
@@ -35,10 +38,9 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
+from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import BEGIN_WITHIN, read_in_a_loop
 from tests.python.test_gate import unit_slip_of_a_year
-
-KILLED = PROJECT / "tests/python/killed_refresh.py"
 
 
 def quiet(event: str, facts: dict[str, Any]) -> None:
@@ -253,6 +255,17 @@ def test_limits_on_how_far_estimates_move(
     told: list[tuple[str, dict[str, Any]]] = []
     refresh.refresh(store, refresh.Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
     assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
+    built_from_the_sample(
+        changed(
+            light_build.warehouse,
+            tmp_path / "lost.duckdb",
+            "update reports.rpt_coefficients set estimate = null where specification_id = 'table_1_col_1' "
+            "and term = 'ai_firms'",
+        )
+    )
+    with pytest.raises(HeldError, match=r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"):
+        refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
+    built_from_the_sample(light_build.warehouse)
     assert store.current().release_id == "000003"
     with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
         refresh.refresh(store, refresh.Limits(), quiet)
@@ -383,6 +396,21 @@ def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Stor
     assert not store.published.exists()
 
 
+def test_progress_is_words_on_a_terminal_and_json_under_a_scheduler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [("published", {"release_id": "000001", "pruned": []}), ("changes", {"lines": ["a", "b"]})]
+    for event, facts in events:
+        cli._report(event, facts)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"event": event, **facts} for event, facts in events
+    ]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for event, facts in events:
+        cli._report(event, facts)
+    assert capsys.readouterr().out == "published: release_id 000001, pruned []\nchanges: a\n  b\n"
+
+
 def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `ai-manufacturing` on a release folder."""
     return subprocess.run(
@@ -405,7 +433,6 @@ def command(store: Store, build: Build, *arguments: str, **environment: str) -> 
     [
         ({"EXTRACTS_DIR": "/nowhere"}, "/nowhere"),
         ({"RELEASES_KEPT": "1"}, "the published release and the one before it are kept"),
-        ({"REFRESH_HOLD_ABOVE": "much"}, "REFRESH_HOLD_ABOVE is 'much', which is not a number."),
         (
             {"RELEASE_DIR": str(PROJECT / "README.md" / "releases")},
             "Set RELEASE_DIR to a folder that this user may write",
@@ -418,6 +445,20 @@ def test_a_setting_that_cannot_work_is_named_with_a_code_of_its_own(
     run = command(store, light_build, "refresh", **environment)
     assert run.returncode == 2, run.stdout
     assert message in json.loads(run.stdout.splitlines()[-1])["message"]
+
+
+@pytest.mark.parametrize("text", ["much", "nan", "inf", "-1"])
+@pytest.mark.parametrize("name", ["REFRESH_HOLD_ABOVE", "REFRESH_WARN_ABOVE", "RELEASES_KEPT"])
+def test_a_limit_that_would_limit_nothing_is_refused(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(BadConfigurationError, match=f"{name} is '{text}', which is not a number of 0 or more"):
+        (configured.limits(), configured.store())
+
+
+def test_a_fraction_of_a_release_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEASES_KEPT", "2.5")
+    with pytest.raises(BadConfigurationError, match=r"RELEASES_KEPT is 2\.5: give a whole number"):
+        configured.store()
 
 
 def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
@@ -467,12 +508,37 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
 
 
+def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false_manifest(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    extracts = shutil.copytree(light_build.extracts, tmp_path / "sample")
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    copied = refresh._dbt
+
+    def delivered_meanwhile(*arguments: Any) -> bool:
+        (extracts / "late.csv").write_text("half a file", encoding="utf-8")
+        return copied(*arguments)
+
+    monkeypatch.setattr(refresh, "_dbt", delivered_meanwhile)
+    with pytest.raises(
+        BuildFailedError, match=r"late\.csv changed while dbt built; the published release is as it was"
+    ):
+        refresh.refresh(store, refresh.Limits(), quiet)
+    assert not store.published.exists()
+    refresh.refresh(store, refresh.Limits(), quiet)
+    assert "late.csv" in store.current().delivery_hashes
+
+
 # ---------------------------------------------------------------- readers
 
 
-def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: int, refreshes: int) -> None:
+def readers_see_whole_releases(
+    store: Store, built_from: Callable[[Path], None], warehouses: list[Path], readers: int, refreshes: int
+) -> None:
     context = get_context("spawn")
-    release(store, warehouses[0])
+    built_from(warehouses[0])
+    refresh.refresh(store, refresh.Limits(), quiet)
     begun, published = context.Barrier(readers + 1), context.Value("i", 1)
     stop, found = context.Event(), context.Queue()
     arguments = (str(store.published), begun, published, stop, found)
@@ -482,7 +548,8 @@ def readers_see_whole_releases(store: Store, warehouses: list[Path], readers: in
     try:
         begun.wait(BEGIN_WITHIN)
         for number in range(refreshes):
-            published.value = int(release(store, warehouses[(number + 1) % len(warehouses)]).release_id)
+            built_from(warehouses[(number + 1) % len(warehouses)])
+            published.value = int(refresh.refresh(store, refresh.Limits(), quiet).release_id)
     finally:
         stop.set()
         outcomes = []
@@ -508,14 +575,18 @@ def two_warehouses(build: Build, tmp_path: Path) -> list[Path]:
 
 
 def test_readers_see_whole_releases_while_others_are_published(
-    store: Store, light_build: Build, tmp_path: Path
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    readers_see_whole_releases(store, two_warehouses(light_build, tmp_path), readers=3, refreshes=3)
+    warehouses = two_warehouses(light_build, tmp_path)
+    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=3, refreshes=3)
 
 
 @pytest.mark.soak
-def test_twenty_readers_and_ten_refreshes(store: Store, sample_build: Build, tmp_path: Path) -> None:
-    readers_see_whole_releases(store, two_warehouses(sample_build, tmp_path), readers=20, refreshes=10)
+def test_twenty_readers_and_ten_refreshes(
+    store: Store, built_from_the_sample: Callable[[Path], None], sample_build: Build, tmp_path: Path
+) -> None:
+    warehouses = two_warehouses(sample_build, tmp_path)
+    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=20, refreshes=10)
 
 
 def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, light_build: Build) -> None:
@@ -595,7 +666,7 @@ def test_two_refreshes_from_scratch_give_the_same_tables(sample_build: Build, tm
 
 def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(KILLED), str(build.warehouse), str(at)],
+        [sys.executable, "-m", "tests.python.killed_refresh", str(build.warehouse), str(at)],
         cwd=PROJECT,
         env={**build.environment, "RELEASE_DIR": str(store.folder)},
         capture_output=True,
@@ -606,25 +677,26 @@ def killed(store: Store, build: Build, at: int) -> subprocess.CompletedProcess[s
 
 def survives_death_at(store: Store, build: Build, points: int) -> None:
     """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
-    for _ in range(2):  # the second has a release to compare with, as those to come
+    for _ in range(3):  # the third has a release to compare with and one to prune, as those to come
         whole = killed(store, build, 0)
         assert whole.returncode == 0, whole.stderr
-    total = int(whole.stdout)
-    # Half of them in the last lines: the moves, the pruning and the log.
-    half, tail = points // 2, 120
-    lines = [1 + number * (total - tail) // half for number in range(half)]
-    lines += [total - tail + number * tail // half for number in range(half)]
-    for line in lines:
+    total, before_the_moves = map(int, whole.stdout.split())
+    # half of them while the release is moved, the past is pruned and the log is written
+    half = points // 2
+    places = [1 + number * before_the_moves // half for number in range(half)]
+    places += [before_the_moves + 1 + number * (total - before_the_moves) // half for number in range(half)]
+    assert len({*places}) == points
+    for place in places:
         before = check(store.published).release_id
-        died = killed(store, build, line)
-        assert died.returncode in (-9, 0), died.stderr
+        died = killed(store, build, place)
+        assert died.returncode == -9, died.stderr
         after = check(store.published).release_id
         assert after >= before
         whole = killed(store, build, 0)
         assert whole.returncode == 0, whole.stderr
         now = check(store.published).release_id
         assert now > after
-        assert len(store.release_ids()) <= 4
+        assert len(store.release_ids()) <= 3
         for release_id in store.release_ids():
             check(store.past(release_id))
         assert list(store.work.iterdir()) == []
@@ -726,6 +798,46 @@ def test_a_file_that_was_not_closed_is_not_published(store: Store, light_build: 
         store.add(target, "000001")
 
 
+def test_a_release_is_on_the_disk_before_each_of_its_moves(
+    store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    names: dict[int, str] = {}
+    fsync, move = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        steps.append(f"sync {names.get(os.fstat(descriptor).st_ino)}")
+        fsync(descriptor)
+
+    def moved(path: Path, target: Path) -> Path:
+        steps.append(f"move to {Path(target).relative_to(store.folder)}")
+        return move(path, target)
+
+    target = store.work / "unpublished.duckdb"
+    writer.write(light_build.warehouse, target, described("000001"), None)
+    names = {path.stat().st_ino: path.name for path in (target, store.folder, store.past("000001").parent)}
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", moved)
+    store.add(target, "000001")
+    store.publish("000001")
+    assert steps == [
+        "sync unpublished.duckdb", "move to past/000001.duckdb", "sync past",
+        "move to ai_manufacturing.duckdb", f"sync {store.folder.name}",
+    ]  # fmt: skip
+
+
+def test_where_there_are_no_hard_links_the_published_file_is_a_copy(
+    store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(18, "Invalid cross-device link")))
+    release(store, light_build.warehouse)
+    manifest = release(store, light_build.warehouse)
+    assert check(store.published) == manifest
+    assert store.published.stat().st_ino != store.past(manifest.release_id).stat().st_ino
+    assert not store.published.stat().st_mode & 0o222
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
+
+
 def test_no_clock_orders_the_releases(
     store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -766,6 +878,38 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sa
     assert list(store.work.iterdir()) == []
 
 
+def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small"
+    mounted(small, "64k")
+    try:
+        monkeypatch.setenv("LANDING_DIR", str(small))
+        project.declare(FIRMS + REGISTER)
+        numbers = random.Random(1)
+        rows = [(numbers.random(), 2020, numbers.randrange(10**9), 1) for _ in range(10_000)]
+        large = project.deliver("firms/large.csv", csv_text(*rows))
+        register = project.deliver("register/large.csv", csv_text(*rows, header=("编号", "经营范围", "a", "b")))
+        with pytest.raises(landing.LandingError) as raised:
+            landing.deliveries()
+        of_firms, of_register = str(raised.value).splitlines()
+        assert of_firms.startswith(f"firms/large.csv: cannot be stored in {small} (")
+        assert of_register.startswith(f"register/large.csv: cannot be read, or stored in {small} (")
+        assert all("No space left" in line and "Make room there" in line for line in (of_firms, of_register))
+        assert list(small.iterdir()) == []
+
+        large.unlink()
+        register.unlink()
+        project.deliver("firms/small.csv", csv_text(GOOD))
+        with monkeypatch.context() as full:
+            full.setattr(os, "link", Mock(side_effect=OSError(28, "No space left on device")))
+            with pytest.raises(landing.LandingError, match="the log of deliveries cannot be written"):
+                landing.deliveries()
+        assert landing.deliveries().num_rows == 1
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
 @pytest.mark.soak
 def test_a_disk_that_fills_while_dbt_builds_is_told(small_disk: Path, sample_build: Build) -> None:
     run = command(Store(small_disk, small_disk / "published.duckdb"), sample_build, "refresh")
@@ -784,3 +928,80 @@ def test_folders_that_cannot_be_written_to_are_named_before_the_build(
     run = command(store, sample_build, "refresh", RELEASE_PATH=str(small_disk / "published.duckdb"))
     assert run.returncode == 2
     assert "Set RELEASE_PATH to a file in a folder that this user may write to" in run.stdout
+
+
+# ---------------------------------------------------------------- cron and systemd
+
+
+@pytest.fixture
+def home(store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of a user who has the clone where deploy/ expects it, and published what it would build."""
+    clone = tmp_path / "home" / "ai-manufacturing"
+    (clone / "build" / "extracts").mkdir(parents=True)
+    for path in PROJECT.iterdir():
+        if path.name not in ("build", ".venv"):
+            (clone / path.name).symlink_to(path)
+    (clone / ".venv").symlink_to(sys.prefix)
+    (clone / "build/extracts/sample").symlink_to(light_build.extracts)
+    (clone / "build/releases").symlink_to(store.folder)
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
+    published = described("000001") | {
+        "fingerprint": refresh.fingerprint(refresh.delivery_hashes(light_build.extracts))
+    }
+    writer.write(light_build.warehouse, store.work / "unpublished.duckdb", published, None)
+    store.add(store.work / "unpublished.duckdb", "000001")
+    store.publish("000001")
+    return clone.parent
+
+
+def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
+    (line,) = [
+        line for line in (PROJECT / "deploy/ai-manufacturing.cron").read_text().splitlines() if not line.startswith("#")
+    ]
+    *when, shell_command = line.split(maxsplit=5)
+    assert [field.isdigit() or field == "*" for field in when] == [True] * 5
+    assert "%" not in shell_command, "cron takes it for the end of a line"
+    bare = {"HOME": str(home), "LOGNAME": "root", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+
+    def run() -> tuple[int, str, dict[str, Any]]:
+        ended = subprocess.run(
+            ["/bin/sh", "-c", shell_command], cwd=home, env=bare, capture_output=True, text=True, check=False
+        )
+        last = (home / "ai-manufacturing/build/refresh.log").read_text(encoding="utf-8").splitlines()[-1]
+        return ended.returncode, ended.stdout + ended.stderr, json.loads(last)
+
+    code, mail, last = run()
+    assert (code, mail, last["event"]) == (0, "", "NothingNewError")
+    (home / "ai-manufacturing/build/extracts/sample").unlink()
+    code, mail, last = run()
+    assert (code, mail, last["event"]) == (1, "", "BadConfigurationError")
+
+
+def test_systemd_accepts_the_units(home: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    units = [
+        str(path)
+        for path in sorted((PROJECT / "deploy").glob("*.service")) + sorted((PROJECT / "deploy").glob("*.timer"))
+    ]
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--man=no", *units],
+        env={"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    service = (PROJECT / "deploy/ai-manufacturing-refresh.service").read_text()
+    assert "SuccessExitStatus=3\n" in service
+    (started,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
+    run = subprocess.run(
+        ["/bin/sh", "-c", started.removeprefix("ExecStart=").replace("%h", str(home))],
+        cwd=home / "ai-manufacturing",
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 3, run.stdout + run.stderr

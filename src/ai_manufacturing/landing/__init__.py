@@ -105,7 +105,12 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
         present, others = _land_folder(sources, folder)
-        events = log.record(folder, described.name, present)
+        try:
+            events = log.record(folder, described.name, present)
+        except OSError as error:
+            raise LandingError(
+                [f"{folder}: the log of deliveries cannot be written ({error.strerror}). Make room there."]
+            ) from error
     else:
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):

@@ -56,6 +56,7 @@ ENDINGS = {
     "parquet": "parquet",
 }
 HEADER_ROWS = 20
+SPAN_LIMIT = containers.EXPANDED_LIMIT // 32  # cells of a sheet, at the bytes that calamine takes for one
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
@@ -368,7 +369,9 @@ def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # reads every part, so that a damaged one is found here and not as missing rows
             containers.check_workbook(book, len(content))
-            errors = _error_cells(book)
+            for name, xml in _sheet_parts(book):
+                _check_span(name, xml)
+                errors[name] = _error_cells(xml)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
         for name in workbook.sheet_names:
@@ -407,26 +410,51 @@ def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> S
     )
 
 
-def _error_cells(book: zipfile.ZipFile) -> dict[str, dict[tuple[int, int], str]]:
-    """Return the cells that hold #DIV/0!, #N/A … by sheet, row (from 1) and column (from 0): calamine empties them."""
-    found: dict[str, dict[tuple[int, int], str]] = {}
+def _sheet_parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the XML of each sheet."""
     targets = {
         link.get("Id"): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:]
         for link in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
     }
     for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter():
         link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), None)
-        if not sheet.tag.endswith("}sheet") or targets.get(link) not in book.namelist():
-            continue
-        cells = re.finditer(rb'<c\s([^>]*\bt="e"[^>]*)>.*?<v>([^<]*)</v>', book.read(targets[link]), re.DOTALL)
-        for cell in cells:
-            place = re.search(rb'\br="([A-Z]+)(\d+)"', cell[1])
-            if place:
-                column = 0
-                for letter in place[1]:
-                    column = column * 26 + letter - ord("A") + 1
-                found.setdefault(sheet.attrib["name"], {})[int(place[2]), column - 1] = cell[2].decode()
+        if sheet.tag.endswith("}sheet") and targets.get(link) in book.namelist():
+            yield sheet.attrib["name"], book.read(targets[link])
+
+
+def _check_span(name: str, xml: bytes) -> None:
+    """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
+    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>""", xml)
+    if not cells:
+        return
+    columns = [_column(letters) for letters in {letters for letters, _ in cells}]
+    rows = [int(number) for number in {number for _, number in cells}]
+    span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
+    if span > SPAN_LIMIT:
+        raise FileFault(
+            f"its cells stand in rows {min(rows):,} to {max(rows):,} and over {max(columns) - min(columns) + 1:,} "
+            f"columns: {span:,} with those between, above the limit of {SPAN_LIMIT:,}. Delete what stands far from the "
+            "table, or deliver it as CSV.",
+            sheet=name,
+        )
+
+
+def _error_cells(xml: bytes) -> dict[tuple[int, int], str]:
+    """Return the cells that hold #DIV/0!, #N/A … by row (from 1) and column (from 0): calamine empties them."""
+    found: dict[tuple[int, int], str] = {}
+    for cell in re.finditer(rb'<c\s([^>]*\bt="e"[^>]*)>.*?<v>([^<]*)</v>', xml, re.DOTALL):
+        place = re.search(rb'\br="([A-Z]+)(\d+)"', cell[1])
+        if place:
+            found[int(place[2]), _column(place[1])] = cell[2].decode()
     return found
+
+
+def _column(letters: bytes) -> int:
+    """Return the position, from 0, of a column that a workbook names by letters."""
+    column = 0
+    for letter in letters.upper():
+        column = column * 26 + letter - ord("A") + 1
+    return column - 1
 
 
 def _cell_text(cell: Any) -> str:

@@ -141,11 +141,11 @@ def _write(folder: Path, event: Event) -> bool:
     """Write an event under its number, whole or not at all; False if the number is taken."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{uuid.uuid4().hex}"
-    draft.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
     try:
+        draft.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
         os.link(draft, folder / f"{event['number']}.json")
     except FileExistsError:
         return False
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return True

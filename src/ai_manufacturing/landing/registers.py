@@ -4,6 +4,7 @@ They are declared as `[[registers]]` beside the other sources of a provider. No 
 in SQL, and what it sets aside is counted per file and reason.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -22,7 +23,7 @@ from ai_manufacturing.landing import containers, formats, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS_SCHEMA = pa.schema(
@@ -102,12 +103,15 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
-        return f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror})."
+        return (
+            f"{file.file_path}: cannot be read, or stored in {folder} ({error.strerror}). Make room there, or correct "
+            "its permissions."
+        )
     return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
 
 
 def declared_path(entity: str) -> str:
-    """Return a Parquet file without rows that has all columns declared for an entity, and their types.
+    """Return, as DuckDB reads it, a Parquet file without rows that has all columns declared for an entity.
 
     Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered.
     """
@@ -122,7 +126,7 @@ def declared_path(entity: str) -> str:
         written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         pq.write_table(schema.empty_table(), written)
         written.replace(path)
-    return str(path)
+    return one_file(path)
 
 
 def landed_columns(deliveries: pa.Table) -> pa.Table:
@@ -145,8 +149,8 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 
 def landed_path(store_key: str) -> str:
-    """Return the Parquet file of a landed register file."""
-    return str(settings.landing_dir() / store_key / "rows.parquet")
+    """Return the Parquet file of a landed register file, as DuckDB reads it."""
+    return one_file(settings.landing_dir() / store_key / "rows.parquet")
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
@@ -196,7 +200,10 @@ def _store(file: DeliveredFile, register: Register, final: Path) -> None:
 
 
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
-    """Turn CSV into Parquet with all columns as text, empty cells as null; return its encoding and delimiter."""
+    """Turn CSV into Parquet with all columns as text, empty cells as null; return its encoding and delimiter.
+
+    Records of another number of fields are written beside it, as rejected.parquet, if there are any.
+    """
     with path.open("rb") as content:
         encoding = formats.encoding_of(content)
         mark = formats.delimiter_of(next(formats.decoded(content, encoding)), [*register.columns])
@@ -212,12 +219,15 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
                 copy (
                     select nullif(trim(columns(*)), '')
                     from read_csv(
-                        {literal(path)}, all_varchar = true, header = true, delim = {literal(mark)},
-                        quote = '"', escape = '"', compression = 'none'
+                        {literal(one_file(path))}, all_varchar = true, header = true, delim = {literal(mark)},
+                        quote = '"', escape = '"', compression = 'none', store_rejects = true
                     )
                 ) to {literal(target)} (format parquet, compression zstd)
                 """
             )
+            _set_aside(connection, target.with_name("rejected.parquet"))
+        except duckdb.IOException as error:
+            raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
@@ -225,35 +235,69 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
     return encoding, formats.DELIMITERS[mark]
 
 
+def _set_aside(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
+    ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
+    # anything else may have swallowed the records that follow
+    others = connection.execute(f"select line, error_message from reject_errors where not {ragged} limit 1").fetchall()
+    if others:
+        ((line, message),) = others
+        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=line)
+    if connection.execute("select 1 from reject_errors limit 1").fetchall():
+        connection.execute(
+            f"""
+            copy (
+                select
+                    cast(null as varchar) as sheet_name,
+                    cast(line as bigint) as row_number,
+                    cast(null as varchar) as column_name,
+                    any_value(csv_line) as value,
+                    -- one error for each field that is missing or too many
+                    regexp_replace(
+                        case
+                            when any_value(error_type) = 'MISSING COLUMNS' then min_by(error_message, column_idx)
+                            else max_by(error_message, column_idx)
+                        end,
+                        '\\D*(\\d+)\\D+(\\d+).*', 'expected \\1 fields, found \\2'
+                    ) as reason
+                from reject_errors
+                group by line
+                order by line
+            ) to {literal(target)} (format parquet, compression zstd)
+            """
+        )
+
+
 def _describe(rows: Path, register: Register) -> dict[str, Any]:
     """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
+    stored = f"read_parquet({literal(one_file(rows))})"
     with store.connection(settings.landing_dir(), threads=1) as connection:
         try:
-            names = [row[0] for row in connection.execute(f"describe from read_parquet({literal(rows)})").fetchall()]
-            (count,) = connection.execute(f"select count(*) from read_parquet({literal(rows)})").fetchone() or (0,)
+            names = [row[0] for row in connection.execute(f"describe from {stored}").fetchall()]
+            (count,) = connection.execute(f"select count(*) from {stored}").fetchone() or (0,)
             texts = [name for name in names if count and register.columns.get(name) == "text"]
-            marks = [name for name in texts if _says_synthetic(connection, rows, name)]
+            marks = [name for name in texts if _says_synthetic(connection, stored, name)]
         except duckdb.Error as error:
             raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
     lacking = [name for name in register.columns if name not in names and name not in register.optional]
     if lacking:
         raise FileFault(f"columns missing: {', '.join(lacking)}. It has: {', '.join(names)}. Ask for them.")
+    rejected = rows.with_name("rejected.parquet")
+    set_aside = pq.read_metadata(rejected).num_rows if rejected.is_file() else 0
     return {
-        "record_count": count,
+        "record_count": count + set_aside,
         "landed_row_count": count,
-        "rejected_row_count": 0,
+        "rejected_row_count": set_aside,
         "columns_not_read": ", ".join(name for name in names if name not in register.columns) or None,
         "synthetic": bool(marks),
     }
 
 
-def _says_synthetic(connection: duckdb.DuckDBPyConnection, rows: Path, name: str) -> bool:
+def _says_synthetic(connection: duckdb.DuckDBPyConnection, stored: str, name: str) -> bool:
     """Whether a column says "synthetic" in every row, as the sample does."""
     column = identifier(name)
-    first = connection.execute(f"select {column} from read_parquet({literal(rows)}) limit 1").fetchone()
+    first = connection.execute(f"select {column} from {stored} limit 1").fetchone()
     if not first or "synthetic" not in str(first[0]):
         return False
-    others = (
-        f"select 1 from read_parquet({literal(rows)}) where {column} is null or not contains({column}, 'synthetic')"
-    )
+    others = f"select 1 from {stored} where {column} is null or not contains({column}, 'synthetic')"
     return connection.execute(f"{others} limit 1").fetchone() is None

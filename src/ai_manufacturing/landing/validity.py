@@ -8,7 +8,7 @@ import duckdb
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.sql_text import identifier, literal, one_file
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _repetitions(
     connection.execute(
         f"""
         set variable numbers = {[*rows]};
-        set variable paths = [{", ".join(map(literal, rows.values()))}];
+        set variable paths = [{", ".join(literal(one_file(path)) for path in rows.values())}];
         create temp view delivered as
         select
             list_extract(getvariable('numbers'), file_index::bigint + 1) as delivery,

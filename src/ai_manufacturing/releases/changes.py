@@ -1,5 +1,6 @@
 """What differs between two releases: city-years, cells of the panel, estimates."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,16 @@ class Summary:
     counts: dict[str, int]
     largest_move: float
     lines: tuple[str, ...]
+
+    @property
+    def moved(self) -> str:
+        """The largest move in words, and how many estimates are gone."""
+        lost = self.counts.get("estimate_lost", 0)
+        return f"An estimate moved by {self.largest_move:.2f} standard errors" + (f", {lost} are lost" if lost else "")
+
+    def is_beyond(self, limit: float) -> bool:
+        """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
+        return self.largest_move > limit or (math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0)
 
 
 def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:

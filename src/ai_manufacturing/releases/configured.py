@@ -1,5 +1,6 @@
 """The store and the limits as the variables of docs/refresh.md set them."""
 
+import math
 import os
 
 from ai_manufacturing import settings
@@ -14,12 +15,14 @@ def store() -> Store:
     Raises
     ------
     BadConfigurationError
-        If RELEASES_KEPT is no number, or less than two.
+        If RELEASES_KEPT is no whole number, or less than two.
     """
-    kept = _number("RELEASES_KEPT")
-    if kept is not None and kept < 2:
-        raise BadConfigurationError(f"RELEASES_KEPT is {kept:g}: the published release and the one before it are kept.")
-    return Store(settings.release_dir(), settings.release_path(), 10 if kept is None else int(kept))
+    kept = _number("RELEASES_KEPT", 10)
+    if kept < 2 or kept != int(kept):
+        raise BadConfigurationError(
+            f"RELEASES_KEPT is {kept:g}: give a whole number; the published release and the one before it are kept."
+        )
+    return Store(settings.release_dir(), settings.release_path(), int(kept))
 
 
 def limits() -> Limits:
@@ -30,12 +33,18 @@ def limits() -> Limits:
     BadConfigurationError
         If one of them is no number.
     """
-    return Limits(_number("REFRESH_WARN_ABOVE"), _number("REFRESH_HOLD_ABOVE"))
+    return Limits(_number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", math.inf))
 
 
-def _number(name: str) -> float | None:
+def _number(name: str, default: float) -> float:
     text = os.environ.get(name)
+    if not text:
+        return default
     try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise BadConfigurationError(f"{name} is {text!r}, which is not a number.") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    # "nan" would let everything pass
+    if not math.isfinite(number) or number < 0:
+        raise BadConfigurationError(f"{name} is {text!r}, which is not a number of 0 or more.")
+    return number

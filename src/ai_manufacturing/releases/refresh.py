@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import signal
@@ -52,10 +53,13 @@ Report = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors."""
+    """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors.
 
-    warn_above: float | None = None
-    hold_above: float | None = None
+    An estimate that is lost is beyond any limit that is set.
+    """
+
+    warn_above: float = math.inf
+    hold_above: float = math.inf
 
 
 def refresh(store: Store, limits: Limits, report: Report, years: range | None = None) -> Manifest:
@@ -286,6 +290,7 @@ def _build_and_publish(
     if years is not None:
         _read_again(years, report)
     failed = _dbt(work, warehouse, "build")
+    _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
         "published_at": _now(),
@@ -324,15 +329,15 @@ def _build_and_publish(
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
         report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
-    if limits.hold_above is not None and summary.largest_move > limits.hold_above:
+    if summary.is_beyond(limits.hold_above):
         _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines))
         raise HeldError(
-            f"An estimate moved by {summary.largest_move:.2f} standard errors, more than REFRESH_HOLD_ABOVE "
-            f"({limits.hold_above:g}); the published release is as it was. Held in {store.held(release_id)}. Publish "
-            f"it nevertheless: ai-manufacturing publish {release_id} --reason '...'."
+            f"{summary.moved}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:g}) allows; the published release is "
+            f"as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
+            f"ai-manufacturing publish {release_id} --reason '...'."
         )
-    if limits.warn_above is not None and summary.largest_move > limits.warn_above:
-        report("warning", {"message": f"An estimate moved by {summary.largest_move:.2f} standard errors."})
+    if summary.is_beyond(limits.warn_above):
+        report("warning", {"message": f"{summary.moved}."})
     _put(store, release_id, target, report)
     return manifest
 
@@ -456,6 +461,17 @@ def _hold(
     kept = {"outcome": outcome, "manifest": described, "found": found}
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     incoming.replace(store.held(release_id))
+
+
+def _check_unchanged(hashes: dict[str, str], code: str) -> None:
+    """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds."""
+    now = delivery_hashes(settings.extracts_dir())
+    changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
+    if changed or fingerprint(now) != code:
+        raise BuildFailedError(
+            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is as it was. Refresh "
+            "again when all is in its place."
+        )
 
 
 def _git_commit() -> str:
