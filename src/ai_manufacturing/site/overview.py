@@ -12,7 +12,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "headline": release.rows(
             "select s.*, coalesce(p.outcome_label_en, p.outcome) as outcome_en, "
-            "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh "
+            "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh, "
+            "coalesce(p.regressor_label_en, s.label_en) as regressor_en, "
+            "coalesce(p.regressor_label_zh, s.label_zh) as regressor_zh "
             "from reports.rpt_replication_scorecard as s "
             "left join reports.rpt_specifications as p on s.specification_id = p.specification_id "
             "where s.item_kind = 'coefficient' and s.table_id in ('table_1', 'table_2', 'table_3', 'table_4') "
@@ -24,9 +26,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
         "gate": manifest.gate_summary,
-        "deliveries": [
-            {"path": path, "sha256": sha256, "rows": None} for path, sha256 in sorted(manifest.delivery_hashes.items())
-        ],
+        "deliveries": sorted(manifest.delivery_hashes.items()),
         "packages": sorted(manifest.package_versions.items()),
         "row_counts": sorted(manifest.row_counts.items()),
         "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
