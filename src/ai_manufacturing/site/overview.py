@@ -12,9 +12,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "headline": release.rows(
             "select s.*, coalesce(p.outcome_label_en, p.outcome) as outcome_en, "
-            "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh, "
-            "coalesce(p.regressor_label_en, s.label_en) as regressor_en, "
-            "coalesce(p.regressor_label_zh, s.label_zh) as regressor_zh "
+            "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh "
             "from reports.rpt_replication_scorecard as s "
             "left join reports.rpt_specifications as p on s.specification_id = p.specification_id "
             "where s.item_kind = 'coefficient' and s.table_id in ('table_1', 'table_2', 'table_3', 'table_4') "

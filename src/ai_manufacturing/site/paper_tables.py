@@ -102,7 +102,10 @@ def _printed(
             container_overflow_x="auto",
             table_border_top_color="#1c2024",
             table_border_bottom_color="#1c2024",
+            column_labels_border_top_color="#1c2024",
             column_labels_border_bottom_color="#1c2024",
+            table_body_border_top_color="#1c2024",
+            table_body_border_bottom_color="#1c2024",
         )
     )
     for column in columns:
