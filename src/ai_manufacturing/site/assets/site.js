@@ -32,6 +32,7 @@ function tableOf(rows) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = name;
+    if (typeof rows[0][name] === "number") cell.className = "number";
     head.append(cell);
   }
   const body = table.createTBody();
@@ -40,7 +41,7 @@ function tableOf(rows) {
     for (const name of names) {
       const cell = line.insertCell();
       cell.textContent = row[name] ?? "";
-      if (typeof row[name] === "number" || typeof row[name] === "bigint") cell.className = "number";
+      if (typeof row[name] === "number") cell.className = "number";
     }
   }
   return table;
