@@ -21,9 +21,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select suite, description, severity, success, row_count, failing_row_count, failing_rows "
         "from gates.gate_results order by success, severity, suite, description"
     )
+    names = {row["city_id"]: row["name_zh"] for row in release.rows("select city_id, name_zh from marts.dim_city")}
     return {
         "expectations": [
-            {**row, "failing": json.loads(row["failing_rows"] or "[]")[:FAILING_LISTED] if not row["success"] else []}
+            {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
         ],
         "accounting": release.rows(
@@ -47,6 +48,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),
     }
+
+
+def _failing(rows: str | None, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the first failing rows, with cities by name."""
+    return [
+        {name: names.get(value, value) if name == "city_id" else value for name, value in row.items()}
+        for row in json.loads(rows or "[]")[:FAILING_LISTED]
+    ]
 
 
 def _panel_series(release: Release) -> list[str]:
