@@ -14,6 +14,7 @@ panel_outcomes as (
 -- An event study's outcome is a count, named as on the regressor's side, where it is M_AI.
 count_outcomes as (
     {%- for outcome, label_en, label_zh in [
+        ('ai_firms', 'AI firms alive at year end', '人工智能企业存续数'),
         ('ai_firm_entries', 'AI firms entered', '人工智能企业新设数'),
         ('ai_firm_exits', 'AI firms exited', '人工智能企业注销数'),
         ('ai_firm_net_entries', 'AI firms entered less exited', '人工智能企业净新设数'),
