@@ -18,7 +18,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
 	dbt build
 
-test: setup $(VENV)/.dev $(BOUNCER)/.done
+# The tests of Spark need Java; where there is none they say that they skip.
+test: setup $(VENV)/.dev $(if $(shell command -v java),$(VENV)/.spark) $(BOUNCER)/.done
 	$(MAKE) lint
 	pytest -n 2
 
@@ -60,6 +61,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
+$(VENV)/.spark: requirements/spark.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
+	touch $@
+
 # An environment of its own, because dbt-bouncer and the project do not agree on a version of DuckDB.
 $(BOUNCER)/.done: requirements/bouncer.txt
 	test -x $(BOUNCER)/bin/python || $(PYTHON) -m venv $(BOUNCER)
@@ -83,7 +88,7 @@ catalogue: $(VENV)/.run
 queries: $(VENV)/.run
 	python -m ai_manufacturing.query_book
 
-# Writes the locks; needs pip-tools. Each is whole: dagster.txt has what runs the warehouse too. The files hold hashes and no addresses.
+# Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
 lock:
 	pip-compile $(COMPILE) --extra dev --extra site -o requirements/dev.txt pyproject.toml
 	mkdir -p build
@@ -91,6 +96,7 @@ lock:
 	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt --extra dagster -o requirements/dagster.txt pyproject.toml
 	pip-compile $(COMPILE) -o requirements/bouncer.txt requirements/bouncer.in
+	pip-compile $(COMPILE) -c build/constraints.txt --extra spark -o requirements/spark.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt --extra site -o requirements/site.txt pyproject.toml
 
 clean:

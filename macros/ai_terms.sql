@@ -2,9 +2,7 @@
 The dictionary seeds/ai_keywords.csv as regular expressions, written when a model compiles.
 
 RE2, DuckDB's engine, falls off a cliff past a thousand terms (1,500 take 25 times as long), so an alternation holds 750.
-Where only a match counts, terms are in the order of their letters: RE2 joins neighbours with one beginning.
-Special characters stand in brackets, which every engine reads alike; only the bounds of an English term differ, and are
-dispatched.
+Special characters stand behind a backslash, which every engine reads alike; the bounds of an English term differ.
 #}
 {% macro ai_patterns(kind, minimal) -%}
     {%- set patterns = [] -%}
@@ -24,13 +22,13 @@ dispatched.
                         and position(part.term in terms.term) > 0
                 ))
                 {%- endif %}
-                order by
-                    {%- if not minimal %} length(terms.term) desc,{% endif %} terms.term
+                {#- RE2 joins neighbours with one beginning; backwards, a longer term comes before what it begins with. #}
+                order by lower(terms.term) desc
             {%- endset -%}
             {%- for block in run_query(query).rows | batch(750) -%}
                 {%- set terms = [] -%}
                 {%- for row in block -%}
-                    {%- set term = modules.re.sub('([][.*+?(){}|^$])', '[\\1]', row[0]) -%}
+                    {%- set term = modules.re.escape(row[0]) -%}
                     {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
                 {%- endfor -%}
                 {%- do patterns.append(terms | join('|')) -%}
@@ -38,7 +36,7 @@ dispatched.
         {%- endif -%}
     {%- endif -%}
     {#- Without terms nothing matches. #}
-    {{ return(patterns or ['[^[:print:][:^print:]]']) }}
+    {{ return(patterns or ['[^\\s\\S]']) }}
 {%- endmacro %}
 
 {# A term that stands alone. Chinese beside it is no letter. #}
@@ -47,17 +45,59 @@ dispatched.
 {%- endmacro %}
 
 {% macro default__bounded_term(term) -%}
-    {{ return('\\b' ~ term ~ '\\b') }}
+    {#- RE2 has no look-around: before a letter a bound, before another character none. -#}
+    {%- set first = '\\b' if modules.re.match('[0-9A-Za-z_]', term) else '\\B' -%}
+    {%- set last = '\\b' if modules.re.search('[0-9A-Za-z_]$', term) else '\\B' -%}
+    {{ return(first ~ term ~ last) }}
 {%- endmacro %}
 
-{# Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later. #}
-{% macro may_hold_an_ai_term(text) -%}
+{#
+Whether a text may hold an AI term: it has one to the letter, or full-width letters, which are folded later.
+Several expressions would each read all texts, so one of pairs of letters goes before them.
+#}
+{% macro may_hold_an_ai_term(text, relation) -%}
+    {%- set wide_letters = '[Ａ-Ｚａ-ｚ]' -%}
+    {%- set patterns = ai_patterns('include', minimal=true) -%}
+    {%- if patterns | length > 1 %}
+    {{ matches(text, '(?i)' ~ rarest_pairs(text, relation) ~ '|' ~ wide_letters) }} and
+    {%- endif %}
     (
-        {%- for pattern in ai_patterns('include', minimal=true) %}
-        regexp_matches({{ text }}, '(?i){{ pattern | replace("'", "''") }}{% if loop.first %}|[Ａ-Ｚａ-ｚ]{% endif %}')
+        {%- for pattern in patterns %}
+        {{ matches(text, '(?i)' ~ pattern ~ ('|' ~ wide_letters if loop.first else '')) }}
         {%- if not loop.last %} or {% endif %}
         {%- endfor %}
     )
+{%- endmacro %}
+
+{#
+One pair of neighbouring letters of each term, as one expression: a text without any of them holds no term.
+The rarest in a few texts is taken; which one decides what is passed on to the whole terms, not what is found.
+#}
+{% macro rarest_pairs(text, relation) -%}
+    {%- set query = 'select ' ~ text ~ ' from ' ~ relation ~ ' where ' ~ text ~ ' is not null limit 500' -%}
+    {%- set texts = run_query(query).columns[0].values() | join(' ') | lower -%}
+    {%- set seconds = {} -%}
+    {%- for row in run_query('select lower(term) from ' ~ ref('ai_keywords') ~ " where kind = 'include'").rows -%}
+        {%- set rarest = namespace(pair=row[0][:2]) -%}
+        {%- for position in range(1, row[0] | length - 1) -%}
+            {%- set pair = row[0][position:position + 2] -%}
+            {%- if texts.count(pair) < texts.count(rarest.pair) -%}{%- set rarest.pair = pair -%}{%- endif -%}
+        {%- endfor -%}
+        {%- do seconds.setdefault(rarest.pair[0], {}).update({modules.re.escape(rarest.pair[1:]): none}) -%}
+    {%- endfor -%}
+    {%- set pairs = [] -%}
+    {%- for first in seconds | sort -%}
+        {%- do pairs.append(modules.re.escape(first) ~ '(?:' ~ seconds[first] | sort | join('|') ~ ')') -%}
+    {%- endfor -%}
+    {{ return(pairs | join('|')) }}
+{%- endmacro %}
+
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    regexp_matches({{ text }}, {{ literal(pattern) }})
 {%- endmacro %}
 
 {% macro explode(list) -%}
@@ -73,7 +113,7 @@ dispatched.
 {%- endmacro %}
 
 {% macro default__replace_all(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, '{{ pattern | replace("'", "''") }}', '{{ replacement }}', 'g')
+    regexp_replace({{ text }}, {{ literal(pattern) }}, {{ literal(replacement) }}, 'g')
 {%- endmacro %}
 
 {% macro joined_terms(term) -%}
@@ -90,8 +130,9 @@ and the longest terms match first. Each distinct text is tagged once.
 #}
 {% macro ai_tags(entity) -%}
 {%- set id = described_register(entity).id -%}
-{%- set wide = 'ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
-{%- set narrow = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
+{#- Letters are folded here and not with lower(), by which engines differ outside ASCII. -#}
+{%- set wide = 'ABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
+{%- set narrow = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
 with
 
 candidates as (
@@ -105,7 +146,10 @@ texts as (
 folded as (
     select
         text,
-        lower(translate(text, '{{ wide }}', '{{ narrow }}')) as folded_text
+        case
+            when {{ matches('text', '[A-ZＡ-Ｚａ-ｚ０-９－　]') }} then translate(text, '{{ wide }}', '{{ narrow }}')
+            else text
+        end as folded_text
     from texts
 ),
 
@@ -125,7 +169,7 @@ matches as (
     {%- for pattern in ai_patterns('include', minimal=false) %}
     select
         text,
-        {{ explode("regexp_extract_all(included_text, '" ~ pattern | replace("'", "''") ~ "', 0)") }} as term
+        {{ explode('regexp_extract_all(included_text, ' ~ literal(pattern) ~ ', 0)') }} as term
     from struck
     {%- if not loop.last %}
     union all

@@ -4,6 +4,10 @@ Work of a register file is kept for the next build, until the file leaves the ex
 Macros have no fingerprint in dbt: after a change to one that these models use, build with --full-refresh.
 #}
 {% macro kept_by_file(entity) -%}
+    {{ adapter.dispatch('kept_by_file')(entity) }}
+{%- endmacro %}
+
+{% macro default__kept_by_file(entity) -%}
     {{ config(
         materialized='incremental',
         incremental_strategy='append',
@@ -27,6 +31,10 @@ Macros have no fingerprint in dbt: after a change to one that these models use, 
 
 {# Before the model: drop what was made of other files or under other rules. #}
 {% macro forget_files(entity) -%}
+    {{ adapter.dispatch('forget_files')(entity) }}
+{%- endmacro %}
+
+{% macro default__forget_files(entity) -%}
     {%- if is_incremental() -%}
         delete from {{ this }}
         where

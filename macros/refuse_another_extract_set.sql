@@ -1,5 +1,9 @@
 {# A warehouse file holds one extract set: its tables and estimates must not be mixed with those of another. #}
 {% macro refuse_another_extract_set() -%}
+    {{ adapter.dispatch('refuse_another_extract_set')() }}
+{%- endmacro %}
+
+{% macro default__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {#- Fails by itself where EXTRACTS_DIR names no folder, before anything is dropped. #}
         {%- set current = run_query('select current_extract_set()').rows[0][0] -%}

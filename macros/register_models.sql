@@ -17,6 +17,26 @@ The models named after a register are one line each and share the SQL below.
     }[entity]) }}
 {%- endmacro %}
 
+{# Why a row or a cell of a register is set aside, told by its section and years; see int_*_register_conformed. #}
+{% macro register_set_aside_reason(entity) -%}
+    {%- if entity == 'firm_register' -%}
+        {%- set entry, leave, before = 'entry_year', 'exit_year', 'exit before entry' -%}
+    {%- else -%}
+        {%- set entry, leave, before = 'application_year', 'grant_year', 'grant before application' -%}
+    {%- endif -%}
+    case
+            when {{ entry }} = 0 or {{ leave }} = 0 then 'unreadable date'
+            when {{ entry }} is null then 'no date'
+            when {{ entry }} > {{ var('last_year') }} then 'after the period'
+            when {{ leave }} = {{ var('first_year') - 2 }} then '{{ before }}'
+            {%- if entity == 'patent_register' %}
+            when patent_type is null then 'unknown patent type'
+            {%- endif %}
+            -- Designs have no IPC class.
+            when section is null{% if entity == 'patent_register' %} and patent_type <> 'design'{% endif %} then 'unknown industry'
+        end
+{%- endmacro %}
+
 {#
 Rows whose id stands in more than one row of a register. A row without an id marks a file that was looked at.
 Only ids of new files are compared, with each other and with the older ones, whose rows are read once for it. Whether the
@@ -116,11 +136,11 @@ final as (
         extract_set,
         store_key,
         cast(null as bigint) as row_number,
-        cast(null as varchar) as {{ id }},
+        cast(null as {{ dbt.type_string() }}) as {{ id }},
         {%- for column in cell_columns %}
         null as {{ column }},
         {%- endfor %}
-        cast(null as varchar) as set_aside_reason,
+        cast(null as {{ dbt.type_string() }}) as set_aside_reason,
         '{{ rules_key() }}' as rules
     from looked_at
 )
@@ -180,7 +200,7 @@ final as (
     where
         set_aside_reason is null
         and {{ register.id }} is not null
-        and {{ may_hold_an_ai_term(register.text) }}
+        and {{ may_hold_an_ai_term(register.text, ref('int_' ~ entity ~ '_conformed')) }}
         {%- if is_incremental() %}
         and store_key in {{ new_files(entity) }}
         {%- endif %}
@@ -195,23 +215,29 @@ lack none, and rows without an id leave their cell for one of their own.
 #}
 {% macro register_cohorts(entity) -%}
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
+{%- set new_rows -%}
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    where {{ 'store_key in ' ~ new_files(entity) if is_incremental() else 'true' }}
+{%- endset -%}
+-- No expression holds the rows of a register for two readers: DuckDB would keep them all.
 with
 
-new_rows as (
-    select * from {{ ref('int_' ~ entity ~ '_conformed') }}
-    {%- if is_incremental() %}
-    where store_key in {{ new_files(entity) }}
-    {%- endif %}
+counted as (
+    select
+        file_number,
+        {{ cell_columns | join(', ') }},
+        count(*) as row_count
+    {{ new_rows }}
+    group by file_number, {{ cell_columns | join(', ') }}
 ),
 
 grouped as (
     select
         file_number,
         {{ cell_columns | join(', ') }},
-        set_aside_reason,
-        count(*) as row_count
-    from new_rows
-    group by file_number, {{ cell_columns | join(', ') }}, set_aside_reason
+        {{ register_set_aside_reason(entity) }} as set_aside_reason,
+        row_count
+    from counted
     {%- for reason, sign in [('set_aside_reason', -1), ("'no id'", 1)] %}
     union all
     select
@@ -219,8 +245,8 @@ grouped as (
         {{ cell_columns | join(', ') }},
         {{ reason }} as set_aside_reason,
         {{ sign }} as row_count
-    from new_rows
-    where {{ id }} is null
+    {{ new_rows }}
+        and {{ id }} is null
     {%- endfor %}
 ),
 
@@ -274,7 +300,7 @@ parts as (
         {%- for column in cell_columns %}
         candidates.{{ column }},
         {%- endfor %}
-        cast(null as varchar) as set_aside_reason,
+        cast(null as {{ dbt.type_string() }}) as set_aside_reason,
         0 as row_count,
         1 as ai_row_count
     from {{ ref('int_' ~ entity ~ '_ai_candidates') }} as candidates
@@ -282,7 +308,7 @@ parts as (
         on
             candidates.store_key = ai_rows.store_key
             and candidates.row_number = ai_rows.row_number
-    {%- for reason, sign in [('cast(null as varchar)', -1), ("'duplicate id'", 1)] %}
+    {%- for reason, sign in [('cast(null as ' ~ dbt.type_string() ~ ')', -1), ("'duplicate id'", 1)] %}
     union all
     select
         store_key,
@@ -294,15 +320,29 @@ parts as (
     {%- endfor %}
 ),
 
+files as (
+    select * from {{ ref('int_register_files') }}
+    where entity = '{{ entity }}'
+),
+
+-- Grouped by the number of a file: its key has 64 letters.
+numbered as (
+    select
+        files.file_number,
+        parts.*
+    from parts
+    inner join files on parts.store_key = files.store_key
+),
+
 summed as (
     select
-        store_key,
+        file_number,
         {{ cell }},
         set_aside_reason,
         cast(sum(row_count) as bigint) as row_count,
         cast(sum(ai_row_count) as bigint) as ai_row_count
-    from parts
-    group by store_key, {{ cell }}, set_aside_reason
+    from numbered
+    group by file_number, {{ cell }}, set_aside_reason
 ),
 
 identifiers as (
@@ -319,10 +359,7 @@ dissolved as (
 final as (
     select
         files.extract_set,
-        files.provider,
-        files.source_name,
-        files.file_path,
-        summed.store_key,
+        summed.file_number,
         identifiers.city_id,
         {%- for column in cell_columns %}
         summed.{{ column }},
@@ -335,10 +372,7 @@ final as (
         summed.row_count,
         summed.ai_row_count
     from summed
-    inner join {{ ref('int_register_files') }} as files
-        on
-            files.entity = '{{ entity }}'
-            and summed.store_key = files.store_key
+    inner join files on summed.file_number = files.file_number
     left join identifiers on summed.city_code = identifiers.identifier
     left join dissolved on identifiers.city_id = dissolved.city_id
     where summed.row_count <> 0 or summed.ai_row_count <> 0

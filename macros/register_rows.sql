@@ -51,5 +51,9 @@ where
 {%- endmacro %}
 
 {% macro literal(value) -%}
+    {{ return(adapter.dispatch('literal')(value)) }}
+{%- endmacro %}
+
+{% macro default__literal(value) -%}
 '{{ value | replace("'", "''") }}'
 {%- endmacro %}

@@ -24,7 +24,7 @@ industries as (
 ),
 
 -- Cities are resolved in the cells: one look-up per cell, not one per firm.
-final as (
+placed as (
     select
         register.extract_set,
         register.file_number,
@@ -37,25 +37,32 @@ final as (
         register.established_date,
         register.exit_date,
         register.business_scope,
+        -- The years tell why a row is set aside, so that a cell tells it too. Year 0 is a date that cannot be read.
         case
             when register.established_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
-            else year(register.established_date)
+            when register.established_date is not null then year(register.established_date)
+            when register.established_date_delivered is not null then 0
         end as entry_year,
-        -- A firm that leaves after the period, or never, is alive at the end of it.
+        -- An exit before the entry lies before every entry; a firm that leaves after the period, or never, outlives it.
+        -- Most have no exit, so that is asked first.
         case
+            when register.exit_date is null and register.exit_date_delivered is not null then 0
+            when register.exit_date is null then {{ var('last_year') + 1 }}
+            when register.exit_date < register.established_date then {{ var('first_year') - 2 }}
             when register.exit_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
             when register.exit_date <= date '{{ period_end }}' then year(register.exit_date)
             else {{ var('last_year') + 1 }}
-        end as exit_year,
-        case
-            when register.has_unreadable_date then 'unreadable date'
-            when register.established_date is null then 'no date'
-            when register.established_date > date '{{ period_end }}' then 'after the period'
-            when register.exit_date < register.established_date then 'exit before entry'
-            when industries.section is null then 'unknown industry'
-        end as set_aside_reason
+        end as exit_year
     from register
-    left join industries on left(register.industry_code, 2) = industries.industry_code
+    -- DuckDB takes the substring once per distinct code, and left() once per row.
+    left join industries on substring(register.industry_code, 1, 2) = industries.industry_code
+),
+
+final as (
+    select
+        placed.*,
+        {{ register_set_aside_reason('firm_register') }} as set_aside_reason
+    from placed
 )
 
 select * from final

@@ -40,12 +40,14 @@ sectioned as (
             else coalesce(subclasses.section, classes.section)
         end as section
     from register
-    left join industries on left(register.industry_code, 2) = industries.industry_code
-    left join classes as subclasses on left(register.ipc, 4) = subclasses.ipc
-    left join classes on left(register.ipc, 3) = classes.ipc
+    -- DuckDB takes the substring once per distinct code, and left() once per row.
+    left join industries on substring(register.industry_code, 1, 2) = industries.industry_code
+    left join classes as subclasses on substring(register.ipc, 1, 4) = subclasses.ipc
+    -- Only what has no subclass is looked up again.
+    left join classes on case when subclasses.ipc is null then substring(register.ipc, 1, 3) end = classes.ipc
 ),
 
-final as (
+placed as (
     select
         extract_set,
         file_number,
@@ -60,25 +62,28 @@ final as (
         application_date,
         grant_date,
         patent_text,
+        -- The years tell why a row is set aside, so that a cell tells it too. Year 0 is a date that cannot be read.
         case
             when application_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
-            else year(application_date)
+            when application_date is not null then year(application_date)
+            when application_date_delivered is not null then 0
         end as application_year,
-        -- A grant before, after or never is a grant in no year of the period.
+        -- A grant before the application lies before all; one before or after the period, or none, is in no year of it.
         case
+            when grant_date is null and grant_date_delivered is not null then 0
+            when grant_date is null then {{ var('last_year') + 1 }}
+            when grant_date < application_date then {{ var('first_year') - 2 }}
             when grant_date >= date '{{ period_start }}' and grant_date <= date '{{ period_end }}' then year(grant_date)
             else {{ var('last_year') + 1 }}
-        end as grant_year,
-        case
-            when has_unreadable_date then 'unreadable date'
-            when application_date is null then 'no date'
-            when application_date > date '{{ period_end }}' then 'after the period'
-            when grant_date < application_date then 'grant before application'
-            when patent_type is null then 'unknown patent type'
-            -- Designs have no IPC class.
-            when section is null and patent_type <> 'design' then 'unknown industry'
-        end as set_aside_reason
+        end as grant_year
     from sectioned
+),
+
+final as (
+    select
+        placed.*,
+        {{ register_set_aside_reason('patent_register') }} as set_aside_reason
+    from placed
 )
 
 select * from final

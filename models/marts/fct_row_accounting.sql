@@ -79,7 +79,7 @@ patents as (
     inner join {{ ref('int_register_files') }} as files
         on
             files.entity = '{{ register }}'
-            and cells.store_key = files.store_key
+            and cells.file_number = files.file_number
     left join sections_in_scope on cells.section = sections_in_scope.section
 ),
 {%- endfor %}

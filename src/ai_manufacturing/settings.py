@@ -1,5 +1,6 @@
 """Where things are: the project, the delivered files, the landing store and the warehouse."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def extracts_dir() -> Path:
 def landing_dir() -> Path:
     """Return the folder of the landing store: LANDING_DIR, or build/landing."""
     return (project_root() / (os.environ.get("LANDING_DIR") or "build/landing")).resolve()
+
+
+def landed_tables_dir() -> Path:
+    """Return the folder of the tables that SQL reads where no Python runs: one for each value of EXTRACTS_DIR."""
+    named = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
+    return landing_dir() / "tables" / hashlib.md5(named.encode(), usedforsecurity=False).hexdigest()
 
 
 def warehouse_path() -> Path:

@@ -11,14 +11,14 @@ renamed as (
         file_number,
         store_key,
         row_number,
-        "统一社会信用代码" as firm_id,
-        "城市代码" as city_code,
-        "行业代码" as industry_code,
-        try_cast("成立日期" as date) as established_date,
-        try_cast("注销日期" as date) as exit_date,
-        "经营范围" as business_scope,
-        "成立日期" is not null and try_cast("成立日期" as date) is null
-        or "注销日期" is not null and try_cast("注销日期" as date) is null as has_unreadable_date
+        {{ adapter.quote('统一社会信用代码') }} as firm_id,
+        {{ adapter.quote('城市代码') }} as city_code,
+        {{ adapter.quote('行业代码') }} as industry_code,
+        {{ date_of(adapter.quote('成立日期')) }} as established_date,
+        {{ date_of(adapter.quote('注销日期')) }} as exit_date,
+        {{ adapter.quote('经营范围') }} as business_scope,
+        {{ adapter.quote('成立日期') }} as established_date_delivered,
+        {{ adapter.quote('注销日期') }} as exit_date_delivered
     from raw
 )
 

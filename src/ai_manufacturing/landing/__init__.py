@@ -123,9 +123,13 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     # one invented file makes the whole set invented
     synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
     named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
-    return pa.Table.from_pylist(
+    table = pa.Table.from_pylist(
         [record | named for record in sorted(found + others, key=_by_path)], schema=DELIVERIES_SCHEMA
     )
+    tables = settings.landed_tables_dir()
+    store.replace(tables / "deliveries.parquet", table)
+    store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
+    return table
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:

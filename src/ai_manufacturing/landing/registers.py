@@ -25,6 +25,15 @@ from ai_manufacturing.landing.extracts import DeliveredFile
 from ai_manufacturing.sql_text import identifier, literal
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
+LANDED_COLUMNS_SCHEMA = pa.schema(
+    [
+        ("entity", pa.string()),
+        ("position", pa.int64()),
+        ("column_name", pa.string()),
+        ("store_key", pa.string()),
+        ("landed_type", pa.string()),
+    ]
+)
 REQUIRED = {"name", "entity", "files", "columns"}
 
 
@@ -114,6 +123,25 @@ def declared_path(entity: str) -> str:
         pq.write_table(schema.empty_table(), written)
         written.replace(path)
     return str(path)
+
+
+def landed_columns(deliveries: pa.Table) -> pa.Table:
+    """Return one row per landed register file and column declared for its entity, and one per column without a file.
+
+    The type is that of the file; null where the file lacks the column.
+    """
+    declarations = declared()
+    rows = []
+    for entity in dict.fromkeys(register.entity for register in declarations):
+        names = dict.fromkeys(name for register in declarations if register.entity == entity for name in register.columns)
+        keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
+        for store_key in dict.fromkeys([None, *keys]):
+            types = {field.name: str(field.type) for field in pq.read_schema(landed_path(store_key))} if store_key else {}
+            rows += [
+                {"entity": entity, "position": at, "column_name": name, "store_key": store_key, "landed_type": types.get(name)}
+                for at, name in enumerate(names)
+            ]
+    return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
 
 
 def landed_path(store_key: str) -> str:

@@ -55,6 +55,14 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
             raise
 
 
+def replace(path: Path, table: pa.Table) -> None:
+    """Write a table for engines that run no Python; who reads the file meanwhile keeps the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    pq.write_table(table, written)
+    written.replace(path)
+
+
 def remove(store: Path, store_key: str) -> None:
     """Take a landed file out, whole, so that it lands anew. Only for a file that the extracts folder still has."""
     leaving = store / f".{store_key}.{uuid.uuid4().hex}"

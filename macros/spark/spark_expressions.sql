@@ -1,0 +1,36 @@
+{# What Spark writes otherwise: texts, regular expressions, dates. The macros without a prefix say what each one does. #}
+{% macro spark__literal(value) -%}
+'{{ value | replace('\\', '\\\\') | replace("'", "\\'") }}'
+{%- endmacro %}
+
+{% macro spark__bounded_term(term) -%}
+    {#- \b of Java takes Chinese beside a term for letters, or not, by its version. -#}
+    {{ return('(?<![0-9A-Za-z_])' ~ term ~ '(?![0-9A-Za-z_])') }}
+{%- endmacro %}
+
+{% macro spark__matches(text, pattern) -%}
+    {{ text }} rlike {{ literal(pattern) }}
+{%- endmacro %}
+
+{% macro spark__explode(list) -%}
+    explode({{ list }})
+{%- endmacro %}
+
+{% macro spark__replace_all(text, pattern, replacement) -%}
+    regexp_replace({{ text }}, {{ literal(pattern) }}, {{ literal(replacement) }})
+{%- endmacro %}
+
+{% macro spark__joined_terms(term) -%}
+    array_join(sort_array(collect_set({{ term }})), '、')
+{%- endmacro %}
+
+{# DuckDB's reading of a text: one separator of four, twice, and no month without a day; Spark's cast takes "2015". #}
+{% macro spark__date_of(value) -%}
+    {%- set time = '([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]+)?)? ?(Z|[+-][0-9]{1,2}(:?[0-9]{2})?)?)?' -%}
+    {%- set form = '^\\s*([0-9]{1,4})([-/ \\\\])([0-9]{1,2})\\2([0-9]{1,2})' ~ time ~ '\\s*$' -%}
+    case
+        when typeof({{ value }}) <> 'string' then try_cast({{ value }} as date)
+        when {{ value }} rlike {{ literal(form) }}
+            then try_cast(regexp_replace({{ value }}, {{ literal(form.replace('([0-9]{1,4})', '0*([0-9]{1,4})', 1)) }}, '$1-$3-$4') as date)
+    end
+{%- endmacro %}
