@@ -35,14 +35,15 @@ ARGUMENTS = [
 PAGES = [*site.PAGES]
 PHONE = {"width": 380, "height": 800}
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# What has no place on a Chinese page: English sentences outside code, what is marked as English, and values of programs.
+# What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
 STRAY = """() => {
   const found = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const { data, parentElement } = walk.currentNode;
     if (parentElement.closest("script, code, .en, textarea, #language, details.values")) continue;
-    if (parentElement.closest('[lang="en"]') || /^[A-Za-z][a-z]+( [a-z]{2,}){2}|\\b(None|NaN|nan|undefined)\\b|<NA>/.test(data.trim())) found.push(data);
+    const words = /^[A-Za-z][a-z]+( [a-z]{2,}){2}|\\b(None|NaN|nan|undefined)\\b|<NA>/;
+    if (parentElement.closest('[lang="en"]') || words.test(data.trim())) found.push(data);
   }
   return found;
 }"""
