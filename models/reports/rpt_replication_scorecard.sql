@@ -5,7 +5,6 @@ published as (
         table_id,
         column_number,
         term,
-        printed_label,
         estimate as printed_text,
         std_error as printed_std_error_text,
         coalesce(stars, '') as printed_stars,
@@ -124,7 +123,7 @@ coefficient_rows as (
         explained.column_number,
         explained.term,
         labels.label_en,
-        explained.printed_label as label_zh,
+        labels.label_zh,
         explained.printed_text,
         explained.printed_std_error_text,
         explained.printed_stars,
@@ -176,9 +175,19 @@ national as (
             end
         ) as named_five_count,
         {%- for class in ['over_200', '100_to_200', '1_to_100', 'zero'] %}
-        sum(case when distribution.class = '{{ class }}' then 1 end) as class_{{ class }}_count,
+        sum(
+            case
+                when distribution.class = '{{ class }}' then 1
+                when distribution.class is not null then 0
+            end
+        ) as class_{{ class }}_count,
         {%- endfor %}
-        sum(case when distribution.is_single_digit then 1 end) as single_digit_count
+        sum(
+            case
+                when distribution.is_single_digit then 1
+                when distribution.class is not null then 0
+            end
+        ) as single_digit_count
     from extract_sets
     left join distribution on extract_sets.extract_set = distribution.extract_set
 ),

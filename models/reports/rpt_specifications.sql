@@ -7,18 +7,28 @@ specifications as (
     from {{ ref('regression_specifications') }}
 ),
 
-outcomes as (
+panel_outcomes as (
+    select * from {{ ref('panel_variables') }}
+),
+
+-- An event study's outcome is a count, named as on the regressor's side, where it is M_AI.
+count_outcomes as (
+    {%- for outcome, label_en, label_zh in [
+        ('ai_firms', 'AI firms alive at year end', '人工智能企业存续数'),
+        ('ai_firm_entries', 'AI firms entered', '人工智能企业新设数'),
+        ('ai_firm_exits', 'AI firms exited', '人工智能企业注销数'),
+        ('ai_firm_net_entries', 'AI firms entered less exited', '人工智能企业净新设数'),
+        ('ai_patent_applications', 'AI invention patent applications', '人工智能发明专利申请数'),
+        ('ai_patent_grants', 'AI invention patents granted', '人工智能发明专利授权数')
+    ] %}
     select
-        variable as outcome,
-        label_en,
-        label_zh
-    from {{ ref('panel_variables') }}
+        '{{ outcome }}' as outcome,
+        '{{ label_en }}' as label_en,
+        '{{ label_zh }}' as label_zh
+    {%- if not loop.last %}
     union all
-    select
-        term as outcome,
-        label_en,
-        label_zh
-    from {{ ref('term_labels') }}
+    {%- endif %}
+    {%- endfor %}
 ),
 
 regressors as (
@@ -45,8 +55,8 @@ final as (
         specifications.reading,
         specifications.estimator,
         specifications.outcome,
-        outcomes.label_en as outcome_label_en,
-        outcomes.label_zh as outcome_label_zh,
+        coalesce(count_outcomes.label_en, panel_outcomes.label_en) as outcome_label_en,
+        coalesce(count_outcomes.label_zh, panel_outcomes.label_zh) as outcome_label_zh,
         specifications.regressor,
         regressors.label_en as regressor_label_en,
         regressors.label_zh as regressor_label_zh,
@@ -66,7 +76,8 @@ final as (
         outcome_of_status.reason
     from specifications
     inner join outcome_of_status on specifications.specification_id = outcome_of_status.specification_id
-    left join outcomes on specifications.outcome = outcomes.outcome
+    left join panel_outcomes on specifications.outcome = panel_outcomes.variable
+    left join count_outcomes on specifications.outcome = count_outcomes.outcome
     left join regressors on specifications.regressor = regressors.term
 )
 

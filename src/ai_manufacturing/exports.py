@@ -30,9 +30,12 @@ PAPER_TABLES = {
 }
 # Lines of a printed table that are sentences, and so notes below it.
 LINES_OF_PROSE = ("What stands in for what", "The regressor holds the outcome", "Warnings", "Not estimable")
+# Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.
+LINES_OF_NAMES = ("Outcome", "Specification")
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
 STATA_NAME_LENGTH = 32
+LATEX_HEADING_WIDTH = 14
 STATA_LABEL_LENGTH = 80
 # Words that are categories: numbers with value labels in Stata, as its factor variables need them.
 STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
@@ -297,10 +300,16 @@ def _latex(source: Source, folder: Path) -> list[Path]:
 def _latex_table(source: Source, number: int, title: str) -> str:
     frame = source.paper_tables[number]
     is_note = frame[""].isin(LINES_OF_PROSE)
-    # A hyphen before a number is a minus sign.
-    cells = frame[~is_note].replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
-    styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(escape="latex", axis=1)
-    lines = styler.to_latex(hrules=True, column_format="l" + "c" * (frame.shape[1] - 1)).splitlines()
+    specifications = frame.loc[frame[""] == "Specification"].iloc[0, 1:]
+    cells = frame[~is_note & ~frame[""].isin(LINES_OF_NAMES)]
+    # A hyphen before a number is a minus sign, and the name of an estimator is words.
+    cells = cells.replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
+    cells.loc[cells[""] == "Estimator"] = cells.loc[cells[""] == "Estimator"].replace("_", " ", regex=True)
+    styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(_heading, axis=1)
+    column_count = frame.shape[1] - 1
+    # Six columns fit the width of a page in small print, with labels on two lines.
+    size, label = (r"\footnotesize", "p{2.7cm}") if column_count > 4 else (r"\small", "l")
+    lines = styler.to_latex(hrules=True, column_format=label + "c" * column_count).splitlines()
     ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith("Controls &") else [line])]
     notes = [
         source.mark,
@@ -314,8 +323,11 @@ def _latex_table(source: Source, number: int, title: str) -> str:
     return "\n".join(
         [
             "% Needs the packages booktabs and threeparttable.",
+            f"% Specifications: {', '.join(specifications)}.",
             r"\begin{table}[htbp]",
             r"\centering",
+            size,
+            r"\setlength{\tabcolsep}{3pt}",
             r"\begin{threeparttable}",
             rf"\caption{{{title}}}",
             rf"\label{{tab:{number}}}",
@@ -329,6 +341,12 @@ def _latex_table(source: Source, number: int, title: str) -> str:
             "",
         ]
     )
+
+
+def _heading(text: str) -> str:
+    """Break a heading into lines, so that six columns fit a page."""
+    lines = r"\\".join(textwrap.wrap(_escape(text), LATEX_HEADING_WIDTH, break_long_words=False))
+    return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}" if text else ""
 
 
 def _escape(text: str) -> str:

@@ -11,6 +11,7 @@ from ai_manufacturing.site import (
     changes,
     cities,
     concentration,
+    dictionary,
     event_studies,
     maps,
     overview,
@@ -21,7 +22,7 @@ from ai_manufacturing.site import (
     specifications,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.site.text import Catalogue, pair
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -35,6 +36,7 @@ PAGES = {
     "cities": cities,
     "quality": quality,
     "changes": changes,
+    "dictionary": dictionary,
 }
 
 
@@ -67,7 +69,9 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
         If the file is no release.
     """
     out = out.resolve()
-    if out.exists() and any(out.iterdir()) and not (out / "assets" / "site.js").exists():
+    # `make catalogue` may have been there first.
+    others = {entry.name for entry in out.iterdir()} - {"catalogue.html"} if out.exists() else set()
+    if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and holds no site; name another folder, or empty it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     incoming = out.with_name(f".{out.name}.{os.getpid()}")
@@ -88,15 +92,17 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
     has_query = query.write(release_path, folder)
-    text = Catalogue.read(HERE / "text.yml")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     pages = PAGES | ({"query": query} if has_query else {})
     with Release(release_path) as release:
+        text = Catalogue.read(HERE / "text.yml").with_labels(release.series_labels())
         environment.globals |= {
             "t": text.both,
             "label": text.label,
+            "sentence": text.sentence,
+            "pair": pair,
             "plain": text.plain,
             "manifest": release.manifest,
             "pages": [*pages],

@@ -16,6 +16,8 @@ TABLE = alt.NamedData(name="table")
 BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#b8500b", "#6b6b6b", "#2c7a4b"
 # The classes of the paper, pale to dark; the steps are told apart in grey too.
 CLASSES = {"zero": "#cfd4da", "1_to_100": "#7db3e0", "100_to_200": "#e08a2e", "over_200": "#a3161a"}
+# Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have them whole.
+LABEL_LIMIT = alt.ExprRef("windowSize()[0] < 600 ? 150 : 420")
 CONFIG = {
     "font": "system-ui, -apple-system, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif",
     "axis": {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": 500, "gridColor": "#e7e7e7"},

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, columnar, figure, in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue, pair
+from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 SERIES = (
     "ai_firm_count",
@@ -33,10 +33,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     cities = release.rows("select * from marts.dim_city order by city_id")
     names = ", ".join(SERIES)
     means = ", ".join(f"avg({name}) as {name}" for name in SERIES)
-    labels = {
-        row["series"]: row
-        for row in release.rows("select distinct series, label_en, label_zh, unit from marts.dim_series")
-    }
+    units = {row["series"]: row["unit"] for row in release.rows("select distinct series, unit from marts.dim_series")}
     values = release.frame(f"select city_id, year, {names} from marts.fct_city_year_panel order by city_id, year")
     delivered = [name for name in SERIES if values[name].notna().any()]
     return {
@@ -45,6 +42,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {
                 "series": delivered,
                 "cities": {city["city_id"]: [city["name_zh"], city["region"]] for city in cities},
+                "region_labels": {
+                    region: [text.plain_label(region, language) for language in LANGUAGES]
+                    for region in {city["region"] for city in cities}
+                },
                 "values": columnar(values[["city_id", "year", *delivered]]),
                 "regions": columnar(
                     release.frame(
@@ -56,12 +57,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 ),
             }
         ),
-        "figures": [_figure(name, labels[name], text) for name in delivered],
-        "missing": [labels[name] for name in SERIES if name not in delivered],
+        "figures": [_figure(name, units[name], text) for name in delivered],
+        "missing": [name for name in SERIES if name not in delivered],
     }
 
 
-def _figure(name: str, labels: dict[str, Any], text: Catalogue) -> Figure:
+def _figure(name: str, unit: str, text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
@@ -72,7 +73,7 @@ def _figure(name: str, labels: dict[str, Any], text: Catalogue) -> Figure:
             .mark_line(point=alt.OverlayMarkDef(size=35))
             .encode(
                 x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y("value:Q", title=labels["unit"], scale=alt.Scale(zero=True)),
+                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
                 color=alt.Color(
                     "who:N",
                     scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
@@ -83,13 +84,13 @@ def _figure(name: str, labels: dict[str, Any], text: Catalogue) -> Figure:
                 ),
                 tooltip=[
                     alt.Tooltip("year:Q", title=text.plain("year", language)),
-                    alt.Tooltip("value:Q", title=labels[f"label_{language}"], format=",.6~g"),
+                    alt.Tooltip("value:Q", title=text.plain_label(name, language), format=",.6~g"),
                 ],
             )
             .properties(width="container", height=190)
         )
 
     def describe(language: str) -> str:
-        return text.plain("alt_city", language, series=labels[f"label_{language}"])
+        return text.plain("alt_city", language, series=text.plain_label(name, language))
 
-    return figure(name, pair(labels["label_en"], labels["label_zh"]), empty, draw, describe)
+    return figure(name, text.label(name), empty, draw, describe)

@@ -6,13 +6,14 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure
-from ai_manufacturing.site.maps import not_delivered
+from ai_manufacturing.site.maps import not_delivered, stand_ins
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
 SHARES = ("top_1_share", "top_5_share", "top_10_share")
 INDICES = ("gini", "theil", "theil_between_regions", "theil_within_regions")
 GRADIENT = ("east_share", "mean_longitude")
+NOTES = {"gini": "gini_note", "theil": "theil_note"}
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}
 
 
@@ -20,7 +21,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the figures and the growth before and after the break."""
     data = release.frame(
         "select measure, year, national_count, city_count, "
-        f"{', '.join((*SHARES, *INDICES, *GRADIENT))}, hhi from marts.fct_spatial_concentration order by measure, year"
+        f"{', '.join((*SHARES, *INDICES, *GRADIENT))} from marts.fct_spatial_concentration order by measure, year"
     )
     moran = release.frame(
         "select measure, year, statistic as morans_i, expected, p_value, city_count "
@@ -30,14 +31,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "shares": [_lines(name, data, text) for name in SHARES if data[name].notna().any()],
         "indices": [_lines(name, data, text) for name in INDICES if data[name].notna().any()],
         "gradient": [_lines(name, data, text) for name in GRADIENT if data[name].notna().any()],
-        "moran": _lines("morans_i", moran, text) if len(moran) else None,
+        "moran": _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None,
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
         "missing": not_delivered(release),
+        "stand_ins": stand_ins(release),
     }
 
 
-def _lines(name: str, data: pd.DataFrame, text: Catalogue) -> Figure:
-    shown = data[["measure", "year", name]].dropna()
+def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
+    shown = data[["measure", "year", name, *also]].dropna()
     is_share = name.endswith("_share")
     measures = [measure for measure in COLOURS if measure in set(shown["measure"])]
 
@@ -61,6 +63,10 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue) -> Figure:
                 tooltip=[
                     alt.Tooltip("year:Q", title=text.plain("year", language)),
                     alt.Tooltip(f"{name}:Q", title=text.plain_label(name, language), format=format_),
+                    *(
+                        alt.Tooltip(f"{other}:Q", title=text.plain_label(other, language), format=".3f")
+                        for other in also
+                    ),
                 ],
             )
             .properties(width="container", height=220)
@@ -84,4 +90,5 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue) -> Figure:
             )
         return f"{text.plain_label(name, language)}: {'; '.join(parts)}"
 
-    return figure(name, text.label(name), shown, draw, describe)
+    note = text.both(NOTES[name]) if name in NOTES else ""
+    return figure(name, text.label(name), shown, draw, describe, note)

@@ -26,11 +26,16 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select specification_id, event_time, estimate, conf_low, conf_high from reports.rpt_coefficients "
         "where estimator = 'event_study' and event_time is not null and status <> 'not_estimable'"
     )
+    transforms = {study["specification_id"]: study["transform"] for study in studies}
     by_specification = dict(iter(points.groupby("specification_id")))
     return {
         "figure_1": [
             _figure(
-                f"figure_1_{specification_id}", data, pair(data["label_en"].iloc[0], data["label_zh"].iloc[0]), text
+                f"figure_1_{specification_id}",
+                data,
+                pair(data["label_en"].iloc[0], data["label_zh"].iloc[0]),
+                transforms[specification_id],
+                text,
             )
             for specification_id, data in figure_1.groupby("specification_id", sort=False)
         ],
@@ -51,22 +56,21 @@ def _study(study: dict[str, Any], points: pd.DataFrame, text: Catalogue) -> Figu
     """Add the omitted year, whose zero is a normalisation, and draw."""
     omitted = {"specification_id": study["specification_id"], "event_time": -1, "estimate": 0.0}
     data = pd.concat([points, pd.DataFrame([omitted], dtype=object)]).sort_values("event_time")
-    outcome = pair(
-        study["outcome_label_en"] or text.plain_label(study["outcome"], "en"),
-        study["outcome_label_zh"] or text.plain_label(study["outcome"], "zh"),
-    )
+    outcome = pair(study["outcome_label_en"], study["outcome_label_zh"])
     title = Markup("{}: {}").format(outcome, text.label(study["reading"]))
-    return _figure(study["specification_id"], data.where(data.notna(), None), title, text)
+    return _figure(study["specification_id"], data.where(data.notna(), None), title, study["transform"], text)
 
 
-def _figure(id_: str, data: pd.DataFrame, title: Markup, text: Catalogue) -> Figure:
+def _figure(id_: str, data: pd.DataFrame, title: Markup, transform: str, text: Catalogue) -> Figure:
     has_printed = "printed_estimate" in data and data["printed_estimate"].notna().any()
     names = ["event_time", "estimate", "conf_low", "conf_high"]
     shown = data[names + (["printed_estimate", "printed_std_error"] if has_printed else [])].copy()
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {key: text.plain(key, language) for key in ("years_since_event", "estimate", "interval", "printed")}
-        x = alt.X("event_time:Q", title=words["years_since_event"], axis=alt.Axis(tickMinStep=1, format="d"))
+        axis = alt.Axis(tickMinStep=1, format="d", labelFlush=False)
+        effect = text.plain("effect_on", language, outcome=text.plain_label(transform, language))
+        x = alt.X("event_time:Q", title=words["years_since_event"], scale=alt.Scale(nice=False, padding=10), axis=axis)
         base = alt.Chart(TABLE).encode(x=x)
         tooltip = [
             alt.Tooltip("event_time:Q", title=words["years_since_event"]),
@@ -80,7 +84,7 @@ def _figure(id_: str, data: pd.DataFrame, title: Markup, text: Catalogue) -> Fig
             base.mark_rule(color=BLUE, strokeWidth=2).encode(y="conf_low:Q", y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y="estimate:Q"),
             base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(
-                y=alt.Y("estimate:Q", title=words["estimate"]), tooltip=tooltip
+                y=alt.Y("estimate:Q", title=effect), tooltip=tooltip
             ),
         ]
         if has_printed:

@@ -28,11 +28,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _map(data, delivered, text) if delivered else None,
         "outlines": in_script(outlines),
         "missing": not_delivered(release),
+        "stand_ins": stand_ins(release),
     }
 
 
 def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
     first, last = int(data["year"].min()), int(data["year"].max())
+    most_by_measure = {name: int(count) for name, count in data.groupby("measure")["measure_count"].max().items()}
 
     def draw(language: str) -> alt.TopLevelMixin:
         year = alt.param(
@@ -51,6 +53,8 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
         )
         labels = " : ".join(f"datum.label == '{name}' ? '{class_label(name)}'" for name in CLASSES) + " : datum.label"
         largest = alt.ExprRef("min(420, max(80, width * 0.45))")
+        # One scale for all years, so that the slider shows growth.
+        most = alt.ExprRef(f"({json.dumps(most_by_measure)})[measure]")
         land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
             fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
         )
@@ -67,7 +71,9 @@ def _map(data: pd.DataFrame, measures: list[str], text: Catalogue) -> Any:
                     legend=alt.Legend(title=text.plain("count_in_city", language), labelExpr=labels, columns=4),
                 ),
                 size=alt.Size(
-                    "measure_count:Q", scale=alt.Scale(type="sqrt", rangeMin=12, rangeMax=largest), legend=None
+                    "measure_count:Q",
+                    scale=alt.Scale(type="sqrt", domainMin=0, domainMax=most, rangeMin=12, rangeMax=largest),
+                    legend=None,
                 ),
                 order=alt.Order("measure_count:Q", sort="descending"),
                 tooltip=[
@@ -109,6 +115,14 @@ def not_delivered(release: Release) -> list[dict[str, Any]]:
         "select measure, regexp_replace(reason, ' in \\d{4}', '') as reason, min(year) as first_year, "
         "max(year) as last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable' "
         "group by all order by all"
+    )
+
+
+def stand_ins(release: Release) -> list[dict[str, Any]]:
+    """Return what stands in for what among the counts that are drawn."""
+    return release.rows(
+        "select series, substitution from marts.dim_series where scope = 'industry' and substitution is not null "
+        "and series in ('ai_firm_count', 'ai_invention_application_count', 'ai_invention_grant_count') order by series"
     )
 
 

@@ -24,9 +24,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
         "gate": manifest.gate_summary,
-        "deliveries": [
-            {"path": path, "sha256": sha256, "rows": None} for path, sha256 in sorted(manifest.delivery_hashes.items())
-        ],
+        "deliveries": sorted(manifest.delivery_hashes.items()),
         "packages": sorted(manifest.package_versions.items()),
         "row_counts": sorted(manifest.row_counts.items()),
         "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),

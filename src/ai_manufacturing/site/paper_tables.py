@@ -12,12 +12,17 @@ from ai_manufacturing.site.text import Catalogue, pair
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Rows of rpt_table_N that become the heading of a column, or a note below the table.
 HEADINGS = ("Outcome", "Specification")
-NOTES = ("What stands in for what", "Warnings", "Not estimable")
+STANDS_IN, NOT_ESTIMABLE = "What stands in for what", "Not estimable"
+NOTES = (STANDS_IN, "Warnings", NOT_ESTIMABLE)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables as markup, and the distribution of 2020 beside them."""
-    scorecard = release.frame("select * from reports.rpt_replication_scorecard where item_kind = 'coefficient'")
+    # Terms of an event study in the order of its years.
+    scorecard = release.frame(
+        "select * from reports.rpt_replication_scorecard where item_kind = 'coefficient' order by "
+        "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
+    )
     outcomes = {row["specification_id"]: row for row in release.rows("select * from reports.rpt_specifications")}
     tables = []
     for name in TABLES:
@@ -28,26 +33,32 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {
                 "id": name,
                 "html": _printed(name, rows, columns, scorecard[scorecard["table_id"] == name], outcomes, text),
-                "notes": [
-                    {
-                        "label": pair(label, facts.loc[label, "label_zh"]),
-                        "column": column.removeprefix("column_"),
-                        "text": facts.loc[label, column],
-                    }
-                    for label in NOTES
-                    if label in facts.index
-                    for column in columns
-                    if facts.loc[label, column]
-                ],
+                "notes": _notes(facts, columns),
             }
         )
     return {
         "tables": tables,
         "spatial": release.rows("select * from reports.rpt_spatial_2020 order by row_number"),
         "facts": release.rows(
-            "select * from reports.rpt_replication_scorecard where item_kind = 'fact' order by item_id"
+            "select * from reports.rpt_replication_scorecard where item_kind = 'fact' "
+            "order by item_id like 'cities%', cast(printed_text as double)"
         ),
     }
+
+
+def _notes(facts: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    """Return each text below the table once, with the columns that it is said of."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for label in NOTES:
+        for column in columns if label in facts.index else []:
+            value = facts.loc[label, column]
+            is_moot = label == STANDS_IN and NOT_ESTIMABLE in facts.index and facts.loc[NOT_ESTIMABLE, column]
+            if value and not is_moot:
+                said.setdefault((label, value), []).append(f"({column.removeprefix('column_')})")
+    return [
+        {"label": pair(label, facts.loc[label, "label_zh"]), "columns": " ".join(numbers), "text": value}
+        for (label, value), numbers in said.items()
+    ]
 
 
 def _printed(
@@ -85,15 +96,24 @@ def _printed(
         .cols_align("left", columns="row")
         .cols_align("center", columns=[column for column in cells if column != "row"])
         .cols_label(row="")
-        .tab_options(table_font_size="14px", table_width="auto", container_overflow_x="auto")
+        .tab_options(
+            table_font_size="14px",
+            table_width="auto",
+            container_overflow_x="auto",
+            table_border_top_color="#1c2024",
+            table_border_bottom_color="#1c2024",
+            column_labels_border_top_color="#1c2024",
+            column_labels_border_bottom_color="#1c2024",
+            table_body_border_top_color="#1c2024",
+            table_body_border_bottom_color="#1c2024",
+        )
     )
     for column in columns:
         number = column.removeprefix("column_")
         specification = outcomes[specifications[column]]
-        outcome = pair(
-            specification["outcome_label_en"] or specification["outcome"],
-            specification["outcome_label_zh"] or specification["outcome"],
-        )
+        outcome = pair(specification["outcome_label_en"], specification["outcome_label_zh"])
+        if specification["estimator"] == "event_study":
+            outcome = Markup("{} ({})").format(outcome, text.label(specification["transform"]))
         table = table.tab_spanner(
             label=great_tables.html(Markup("({}) {}").format(number, outcome)),
             columns=[column, f"{column}_printed"],

@@ -1,24 +1,32 @@
 """Data quality: the gate's expectations, rows set aside, corrections applied, coverage by city and year."""
 
+import json
 from typing import Any
 
 import altair as alt
 
-from ai_manufacturing.site.charts import TABLE, Figure, figure
+from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 LISTED = 200  # rows set aside that the page lists; all are in the table that it names
+FAILING_LISTED = 10
+# Provinces whose names are told by more than two letters.
+LONG_NAMES = ("内蒙古", "黑龙江")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the gate found and what was delivered."""
+    expectations = release.rows(
+        "select suite, description, severity, success, row_count, failing_row_count, failing_rows "
+        "from gates.gate_results order by success, severity, suite, description"
+    )
+    names = {row["city_id"]: row["name_zh"] for row in release.rows("select city_id, name_zh from marts.dim_city")}
     return {
-        "expectations": release.rows(
-            "select suite, description, severity, success, row_count, failing_row_count, observed_value, "
-            "left(failing_rows, 600) as failing_rows from gates.gate_results "
-            "order by success, severity, suite, description"
-        ),
+        "expectations": [
+            {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
+            for row in expectations
+        ],
         "accounting": release.rows(
             "select provider, source_name, entity, disposition, count(*) as file_count, "
             "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
@@ -40,6 +48,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),
     }
+
+
+def _failing(rows: str | None, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the first failing rows, with cities by name."""
+    return [
+        {name: names.get(value, value) if name == "city_id" else value for name, value in row.items()}
+        for row in json.loads(rows or "[]")[:FAILING_LISTED]
+    ]
 
 
 def _panel_series(release: Release) -> list[str]:
@@ -66,7 +82,7 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
 
     def draw(language: str) -> alt.TopLevelMixin:
         labels = " : ".join(
-            f"datum.value == '{row.city_id}' ? '{row.province_name_zh[:3]}'" for row in firsts.itertuples()
+            f"datum.value == '{row.city_id}' ? '{_short(row.province_name_zh)}'" for row in firsts.itertuples()
         )
         return (
             alt.Chart(TABLE)
@@ -76,13 +92,9 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
                 y=alt.Y(
                     "city_id:O",
                     title=None,
-                    axis=alt.Axis(values=list(firsts["city_id"]), labelExpr=f"{labels} : ''", labelOverlap=True),
+                    axis=alt.Axis(values=list(firsts["city_id"]), labelExpr=f"{labels} : ''", labelOverlap="greedy"),
                 ),
-                color=alt.Color(
-                    "series_count:Q",
-                    scale=alt.Scale(scheme="blues", domain=[0, len(series)]),
-                    legend=alt.Legend(title=text.plain("series_with_value", language)),
-                ),
+                color=_blues("series_count", len(series), text.plain("series_with_value", language)),
                 tooltip=[
                     alt.Tooltip("name_zh:N", title=text.plain("city", language)),
                     alt.Tooltip("year:O", title=text.plain("year", language)),
@@ -109,12 +121,9 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
     series = _panel_series(release)
     columns = ", ".join(f"count({name}) as {name}" for name in series)
     wide = release.frame(f"select year, {columns} from marts.fct_city_year_panel group by year order by year")
-    labels = {
-        row["series"]: row for row in release.rows("select distinct series, label_en, label_zh from marts.dim_series")
-    }
     data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
-    for language in ("en", "zh"):
-        data[f"label_{language}"] = [labels[name][f"label_{language}"] for name in data["series"]]
+    for language in LANGUAGES:
+        data[f"label_{language}"] = [text.plain_label(name, language) for name in data["series"]]
 
     def draw(language: str) -> alt.TopLevelMixin:
         return (
@@ -122,12 +131,8 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
             .mark_rect()
             .encode(
                 x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=170)),
-                color=alt.Color(
-                    "city_count:Q",
-                    scale=alt.Scale(scheme="blues", domain=[0, 367]),
-                    legend=alt.Legend(title=text.plain("cities_with_value", language)),
-                ),
+                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)),
+                color=_blues("city_count", 367, text.plain("cities_with_value", language)),
                 tooltip=[
                     alt.Tooltip(f"label_{language}:N", title=text.plain("series", language)),
                     alt.Tooltip("year:O", title=text.plain("year", language)),
@@ -139,7 +144,21 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
 
     def describe(language: str) -> str:
         totals = data.groupby("series")["city_count"].sum()
-        missing = [labels[name][f"label_{language}"] for name in series if totals[name] == 0]
+        missing = [text.plain_label(name, language) for name in series if totals[name] == 0]
         return text.plain("alt_coverage_by_series", language, series=len(series), missing=", ".join(missing) or "0")
 
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, describe)
+
+
+def _blues(column: str, most: int, title: str) -> dict[str, Any]:
+    """Return a scale from few to all; none at all is no pale blue."""
+    return alt.condition(
+        f"datum.{column} == 0",
+        alt.value("#f0eeea"),
+        alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=alt.Legend(title=title)),
+    )
+
+
+def _short(province: str) -> str:
+    """Return what a province is called in short."""
+    return next((name for name in LONG_NAMES if province.startswith(name)), province[:2])

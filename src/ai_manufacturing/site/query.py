@@ -7,7 +7,7 @@ from typing import Any
 from ai_manufacturing import query_book, settings
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 
@@ -35,7 +35,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
     questions = query_book.entries(book)
     return {
-        "questions": [question.question for question in questions],
-        "sql": in_script([question.sql for question in questions]),
+        "questions": [
+            {language: text.plain_sentence(entry.question, language) or entry.question for language in LANGUAGES}
+            for entry in questions
+        ],
+        "sql": in_script([entry.sql for entry in questions]),
         "tables": sorted(release.manifest.row_counts.items()),
     }

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import BLUE, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
 
@@ -30,11 +30,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
     )
     groups = release.frame(
-        "select specification_id, grouping || ', ' || group_name || ', ' || reading as reading, "
+        "select specification_id, grouping, reading, group_name, "
+        "max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
         "difference as estimate, difference_conf_low as conf_low, "
         "difference_conf_high as conf_high, city_count, status, reason, "
-        "joint_p_value, grouping from reports.rpt_heterogeneity where not is_reference or status = 'not_estimable' "
-        "order by grouping, group_name, specification_id"
+        "joint_p_value from reports.rpt_heterogeneity "
+        "qualify not is_reference or status = 'not_estimable' order by grouping, group_name, specification_id"
     )
     return {
         "columns": [
@@ -42,7 +43,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             for (table, column), data in estimates.groupby(["table_id", "column_number"], sort=False)
         ],
         "heterogeneity": _heterogeneity(groups, text),
-        "groups_not_estimable": groups[groups["estimate"].isna()].to_dict("records"),
+        "groups_not_estimable": groups[groups["estimate"].isna()]
+        .drop_duplicates("specification_id")
+        .to_dict("records"),
     }
 
 
@@ -72,10 +75,13 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
 
 
 def _heterogeneity(groups: pd.DataFrame, text: Catalogue) -> Figure | None:
-    estimated = groups[groups["estimate"].notna()]
+    estimated = groups[groups["estimate"].notna()].copy()
     if not len(estimated):
         return None
-    return _figure("heterogeneity", text.both("group_differences"), estimated, None, text)
+    estimated["reading"] = [
+        f"{row.grouping}, {row.group_name} − {row.reference}, {row.reading}" for row in estimated.itertuples()
+    ]
+    return _figure("heterogeneity", text.both("group_differences_note"), estimated, None, text)
 
 
 def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue) -> Figure:
@@ -91,7 +97,7 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
     data["link"] = "specifications.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
-        y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=150, labelPadding=6))
+        y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6))
         base = alt.Chart(TABLE).encode(y=y, href="link:N")
         words = {key: text.plain(key, language) for key in ("estimate", "interval", "cities")}
         tooltip = [

@@ -28,6 +28,11 @@ class Release:
         found = self._connection.execute(query, list(values)).df().astype(object)
         return found.where(found.notna(), None)
 
+    def series_labels(self) -> dict[str, tuple[str, str]]:
+        """Return how each series is called in English and Chinese."""
+        rows = self.rows("select distinct series, label_en, label_zh from marts.dim_series")
+        return {row["series"]: (row["label_en"], row["label_zh"]) for row in rows}
+
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query by column name."""
         return self.frame(query, *values).to_dict("records")

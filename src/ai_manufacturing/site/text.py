@@ -1,8 +1,10 @@
 """The words of the site in both languages, from one catalogue."""
 
+import functools
 import html
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import yaml
 from markupsafe import Markup
 
 LANGUAGES = ("en", "zh")
+COMMAS = {"en": ", ", "zh": "、"}
+# Between two values that make up a third: a term of two factors, a chosen value, a difference of groups.
+JOINTS = {":": " × ", "=": ": ", " − ": " − "}
 
 
 def pair(en: object, zh: object) -> Markup:
@@ -27,16 +32,23 @@ class Catalogue:
         What the pages say.
     labels : mapping of str to (str, str)
         How a value of the data, such as `ln1p`, is called.
+    sentences : sequence of (str, str)
+        Sentences that the database has in English, with placeholders for the values in them.
     """
 
     texts: Mapping[str, tuple[str, str]]
     labels: Mapping[str, tuple[str, str]]
+    sentences: Sequence[tuple[str, str]]
 
     @classmethod
     def read(cls, path: Path) -> "Catalogue":
         """Read the catalogue."""
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return cls(content["texts"], content["labels"])
+        return cls(content["texts"], content["labels"], content["sentences"])
+
+    def with_labels(self, labels: Mapping[str, tuple[str, str]]) -> "Catalogue":
+        """Return a catalogue that knows more labels; its own come first."""
+        return replace(self, labels={**labels, **self.labels})
 
     def plain(self, key: str, language: str, **values: object) -> str:
         """Return one language's text, with its placeholders filled."""
@@ -54,9 +66,47 @@ class Catalogue:
         return pair(self.plain_label(value, "en"), self.plain_label(value, "zh")) if value is not None else ""
 
     def plain_label(self, value: Any, language: str) -> str:
-        """Return what a value of the data is called in one language; of several with commas, what each is called."""
-        parts = [str(value)] if value in self.labels else str(value).split(", ")
-        position = LANGUAGES.index(language)
-        return ("，", ", ")[language == "en"].join(
-            self.labels[part][position] if part in self.labels else part for part in parts
-        )
+        """Return what a value of the data is called in one language; of several in one, what each is called."""
+        text = str(value)
+        if text in self.labels:
+            return self.labels[text][LANGUAGES.index(language)]
+        if ", " in text:
+            return COMMAS[language].join(self.plain_label(part, language) for part in text.split(", "))
+        for mark, joint in JOINTS.items():
+            if mark in text:
+                return joint.join(self.plain_label(part, language) for part in text.split(mark))
+        if text.startswith("L."):
+            return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
+        if scoped := re.fullmatch(r"(\w+) \(([\w ]+)\)", text):
+            series, scope = (self.plain_label(part, language) for part in scoped.groups())
+            return self.plain("scoped", language, series=series, scope=scope)
+        return text
+
+    def sentence(self, value: str | None) -> Markup | str:
+        """Return sentences of the database in both languages; those that the catalogue has not, in English."""
+        if not value:
+            return ""
+        texts = [self.plain_sentence(value, language) for language in LANGUAGES]
+        return Markup('<span lang="en">{}</span>').format(value) if None in texts else pair(*texts)
+
+    def plain_sentence(self, value: str, language: str) -> str | None:
+        """Return sentences of the database in one language, or None where the catalogue does not have one of them."""
+        for sentence in self.sentences:
+            if found := _pattern(sentence[0]).fullmatch(value):
+                # A value may be a sentence too, as an expectation is within a warning.
+                words = {
+                    name: self.plain_sentence(word, language) or self.plain_label(word, language)
+                    for name, word in found.groupdict().items()
+                }
+                return sentence[LANGUAGES.index(language)].format(**words)
+        for end in re.finditer("; ", value):
+            parts = [self.plain_sentence(part, language) for part in (value[: end.start()], value[end.end() :])]
+            if None not in parts:
+                stop = "; " if language == "en" else "" if parts[0].endswith("。") else "；"
+                return stop.join(parts)
+        return None
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template)))

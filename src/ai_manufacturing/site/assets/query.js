@@ -4,6 +4,7 @@
 const questions = json(document.getElementById("questions"));
 const sql = document.getElementById("sql");
 const state = document.getElementById("query-status");
+const choice = document.getElementById("chart-number");
 let connection;
 let rows = [];
 
@@ -38,24 +39,43 @@ const plain = (value) =>
   : value !== null && typeof value === "object" ? String(value)
   : value;
 
+// What tells the rows apart: as many of the columns as it takes, or none if they do not.
+function labelsOf(columns, x) {
+  for (let count = 1; count <= columns.length; count += 1) {
+    const labels = rows.map((row) => columns.slice(0, count).map((name) => row[name] ?? "").join(", "));
+    if (new Set(labels.map((label, i) => `${label} ${x ? rows[i][x] : ""}`)).size === rows.length) return labels;
+  }
+}
+
+const isNumber = (name) => rows.every((row) => row[name] === null || typeof row[name] === "number");
+
+// Offer the numbers of a result to be drawn; places and ranks come last.
+function offer() {
+  const names = Object.keys(rows[0] ?? {}).filter((name) => name !== "year" && isNumber(name));
+  const isPlace = (name) => /(year|rank|order|number|step)$/.test(name);
+  choice.replaceChildren(...[...names.filter((name) => !isPlace(name)), ...names.filter(isPlace)].map((name) => new Option(name)));
+}
+
 async function draw() {
   const element = document.getElementById("result-chart");
   const names = Object.keys(rows[0] ?? {});
-  const isNumber = (name) => rows.every((row) => row[name] === null || typeof row[name] === "number");
-  const numbers = names.filter((name) => isNumber(name) && name !== "year");
-  const x = names.find((name) => name === "year") ?? names.find((name) => !isNumber(name));
-  element.hidden = !(numbers.length && x && rows.length > 1 && rows.length <= 400);
-  if (element.hidden) return;
-  const y = numbers[0];
-  element.setAttribute("aria-label", `${y} / ${x}`);
-  const group = x === "year" ? names.find((name) => !isNumber(name)) : undefined;
-  const encoding = x === "year"
-    ? { x: { field: x, type: "quantitative", axis: { format: "d" } }, y: { field: y, type: "quantitative" }, ...(group && { color: { field: group } }) }
-    : { y: { field: x, type: "nominal", sort: null, title: null }, x: { field: y, type: "quantitative" } };
-  const datasets = { table: rows };
+  const x = names.includes("year") && isNumber("year") ? "year" : undefined;
+  const words = names.filter((name) => !isNumber(name));
+  const labels = x && new Set(rows.map((row) => row[x])).size === rows.length ? rows.map(() => "") : labelsOf(words, x);
+  const y = choice.value;
+  const hidden = !(y && labels && rows.length > 1 && rows.length <= 400);
+  element.hidden = document.getElementById("chart-choice").hidden = hidden;
+  if (hidden) return;
+  element.setAttribute("aria-label", `${y} / ${x ?? words.join(", ")}`);
+  const table = rows.map((row, i) => ({ x: row[x], y: row[y], label: labels[i] }));
+  const number = { field: "y", type: "quantitative", title: y };
+  const label = { field: "label", type: "nominal", sort: null, title: null };
+  const shape = x
+    ? { height: 240, mark: { type: "line", point: true }, encoding: { x: { field: "x", type: "quantitative", title: x, axis: { format: "d", tickMinStep: 1 } }, y: number, ...(new Set(labels).size > 1 && { color: { ...label, legend: { orient: "top", columns: 4 } } }) } }
+    : { height: 20 * rows.length, mark: "bar", encoding: { y: { ...label, axis: { labelLimit: { expr: "windowSize()[0] < 600 ? 150 : 420" } } }, x: number } };
   await vegaEmbed(
     element.firstElementChild,
-    { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...(x === "year" && { height: 240 }), data: { name: "table" }, datasets, mark: x === "year" ? { type: "line", point: true } : "bar", encoding },
+    { width: "container", autosize: { type: "fit-x", contains: "padding" }, data: { name: "table" }, datasets: { table }, ...shape },
     { actions: false, renderer: "svg" },
   );
 }
@@ -71,6 +91,7 @@ async function run() {
     state.value = language() === "en" ? `${rows.length} rows` : `${rows.length}行`;
     document.getElementById("result").replaceChildren(tableOf(rows));
     document.getElementById("result-csv").disabled = !rows.length;
+    offer();
     await draw();
   } catch (error) {
     state.value = error.message;
@@ -83,6 +104,7 @@ const question = document.getElementById("question");
 question.addEventListener("change", () => (sql.value = questions[question.value]));
 sql.value = questions[0];
 document.getElementById("run").addEventListener("click", run);
+choice.addEventListener("change", draw);
 document.getElementById("result-csv").addEventListener("click", () => save("query.csv", "text/csv", csv(rows)));
 if (location.protocol === "file:") {
   document.getElementById("not-served").hidden = false;

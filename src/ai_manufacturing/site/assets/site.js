@@ -32,6 +32,7 @@ function tableOf(rows) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = name;
+    if (typeof rows[0][name] === "number") cell.className = "number";
     head.append(cell);
   }
   const body = table.createTBody();
@@ -40,10 +41,15 @@ function tableOf(rows) {
     for (const name of names) {
       const cell = line.insertCell();
       cell.textContent = row[name] ?? "";
-      if (typeof row[name] === "number" || typeof row[name] === "bigint") cell.className = "number";
+      if (typeof row[name] === "number") cell.className = "number";
     }
   }
   return table;
+}
+
+// An option of a list holds no markup to hide.
+function translate() {
+  for (const element of document.querySelectorAll("[data-zh]")) element.textContent = element.dataset[language()];
 }
 
 class Chart {
@@ -103,12 +109,14 @@ const charts = new Map([...document.querySelectorAll("figure.chart")].map((figur
 
 const cityInput = document.getElementById("city");
 if (cityInput) {
-  const { series, cities, values, regions, country } = json(document.getElementById("city-values"));
+  const { series, cities, region_labels, values, regions, country } = json(document.getElementById("city-values"));
   const of = { city: rowsOf(values), region: rowsOf(regions), country: rowsOf(country) };
   const show = (id) => {
     const [name, region] = cities[id];
     cityInput.value = name;
-    document.getElementById("city-name").value = `${name} ${id}`;
+    const output = document.getElementById("city-name");
+    [output.dataset.en, output.dataset.zh] = region_labels[region].map((label) => `${name} ${id}, ${label}`);
+    translate();
     history.replaceState(null, "", `#${id}`);
     const lines = {
       city: of.city.filter((row) => row.city_id === id),
@@ -146,17 +154,19 @@ const waiting = [...charts.values()];
   else document.documentElement.dataset.drawn = "all";
 })();
 
+translate();
 document.getElementById("language").addEventListener("click", () => {
   const next = language() === "en" ? "zh-CN" : "en";
   document.documentElement.lang = next;
   document.title = TITLES[next];
   localStorage.setItem("language", next);
+  translate();
   for (const chart of charts.values()) chart.draw();
 });
 
 const filter = document.getElementById("filter");
 if (filter) {
-  const sections = [...document.querySelectorAll("section.specification")];
+  const sections = [...document.querySelectorAll("[data-filtered]")];
   const texts = sections.map((section) => section.textContent.toLowerCase());
   filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/);

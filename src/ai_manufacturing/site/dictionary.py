@@ -1,0 +1,17 @@
+"""The dictionary: what each column of the release is."""
+
+from typing import Any
+
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return all columns, the panel's first."""
+    return {
+        "columns": release.rows(
+            "select table_schema, table_name, column_name, data_type, unit, description_en, description_zh, source, "
+            "first_year, last_year, missing_share from marts.data_dictionary "
+            "order by table_name <> 'fct_city_year_panel', table_schema, table_name, column_number"
+        )
+    }
