@@ -45,6 +45,13 @@ Whether the rows are usable, and still more than one, is decided where copies ar
 {% macro repeated_rows(entity) -%}
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 {%- set new_file = 'store_key in ' ~ new_files(entity) if is_incremental() else 'true' -%}
+{%- set new_bounds -%}
+    {%- if is_incremental() and execute -%}
+        {%- set ids = 'select min(' ~ id ~ ') as first_id, max(' ~ id ~ ') as last_id from ' ~ ref('stg_vendor__' ~ entity) -%}
+        {%- set bounds = run_query(ids ~ ' where ' ~ new_file).rows[0] -%}
+        {{ literal(bounds[0] or '') }} and {{ literal(bounds[1] or '') }}
+    {%- endif -%}
+{%- endset -%}
 {%- set rows -%}
     select
         extract_set,
@@ -75,6 +82,8 @@ older_ids as (
     from {{ ref('stg_vendor__' ~ entity) }}
     where
         not {{ new_file }}
+        -- The bounds as literals let whole parts of older files be passed over: an application number begins with its year.
+        and {{ id }} between {{ new_bounds }}
         and {{ id }} in (select new_ids.{{ id }} from new_ids)
 ),
 

@@ -46,8 +46,8 @@ placed as (
         -- An exit before the entry lies before every entry; a firm that leaves after the period, or never, outlives it.
         -- Most have no exit, so that is asked first.
         case
-            when register.exit_date is null and register.exit_date_delivered is not null then 0
-            when register.exit_date is null then {{ var('last_year') + 1 }}
+            when register.exit_date is null
+                then case when register.exit_date_delivered is null then {{ var('last_year') + 1 }} else 0 end
             when register.exit_date < register.established_date then {{ var('first_year') - 2 }}
             when register.exit_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
             when register.exit_date <= date '{{ period_end }}' then year(register.exit_date)

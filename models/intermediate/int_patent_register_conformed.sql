@@ -70,8 +70,8 @@ placed as (
         end as application_year,
         -- A grant before the application lies before all; one before or after the period, or none, is in no year of it.
         case
-            when grant_date is null and grant_date_delivered is not null then 0
-            when grant_date is null then {{ var('last_year') + 1 }}
+            when grant_date is null
+                then case when grant_date_delivered is null then {{ var('last_year') + 1 }} else 0 end
             when grant_date < application_date then {{ var('first_year') - 2 }}
             when grant_date >= date '{{ period_start }}' and grant_date <= date '{{ period_end }}' then year(grant_date)
             else {{ var('last_year') + 1 }}
