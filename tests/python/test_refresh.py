@@ -683,8 +683,9 @@ def survives_death_at(store: Store, build: Build, points: int) -> None:
     total, before_the_moves = map(int, whole.stdout.split())
     # half of them while the release is moved, the past is pruned and the log is written
     half = points // 2
-    places = [1 + number * before_the_moves // half for number in range(half)]
-    places += [before_the_moves + 1 + number * (total - before_the_moves) // half for number in range(half)]
+    spread = [(2 * number + 1) / points for number in range(half)]
+    places = [1 + int(share * before_the_moves) for share in spread]
+    places += [1 + before_the_moves + int(share * (total - before_the_moves)) for share in spread]
     assert len({*places}) == points
     for place in places:
         before = check(store.published).release_id
