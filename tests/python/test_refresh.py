@@ -710,8 +710,8 @@ def test_a_refresh_that_is_killed_leaves_a_whole_release_and_no_work_for_the_nex
 
 
 @pytest.mark.soak
-def test_death_at_forty_points(store: Store, sample_build: Build) -> None:
-    survives_death_at(store, sample_build, points=40)
+def test_death_at_forty_points(store: Store, light_build: Build) -> None:
+    survives_death_at(store, light_build, points=40)
 
 
 def is_dead(pid: str) -> bool:
