@@ -63,7 +63,8 @@ class Project:
         return path
 
     def store_folders(self) -> list[Path]:
-        return sorted(path for path in (self.root / "landing").iterdir() if path.name != "log" and path.name[0] != ".")
+        """Return those of the landed files, which are named by a hash."""
+        return sorted(path for path in (self.root / "landing").iterdir() if len(path.name) == 64)
 
 
 @pytest.fixture

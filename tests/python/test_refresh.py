@@ -683,8 +683,9 @@ def survives_death_at(store: Store, build: Build, points: int) -> None:
     total, before_the_moves = map(int, whole.stdout.split())
     # half of them while the release is moved, the past is pruned and the log is written
     half = points // 2
-    places = [1 + number * before_the_moves // half for number in range(half)]
-    places += [before_the_moves + 1 + number * (total - before_the_moves) // half for number in range(half)]
+    spread = [(2 * number + 1) / points for number in range(half)]
+    places = [1 + int(share * before_the_moves) for share in spread]
+    places += [1 + before_the_moves + int(share * (total - before_the_moves)) for share in spread]
     assert len({*places}) == points
     for place in places:
         before = check(store.published).release_id
@@ -709,8 +710,8 @@ def test_a_refresh_that_is_killed_leaves_a_whole_release_and_no_work_for_the_nex
 
 
 @pytest.mark.soak
-def test_death_at_forty_points(store: Store, sample_build: Build) -> None:
-    survives_death_at(store, sample_build, points=40)
+def test_death_at_forty_points(store: Store, light_build: Build) -> None:
+    survives_death_at(store, light_build, points=40)
 
 
 def is_dead(pid: str) -> bool:

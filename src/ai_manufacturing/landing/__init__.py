@@ -9,6 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,8 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
         present, others = _land_folder(sources, folder)
-        try:
+        with _writing("the log of deliveries"):
             events = log.record(folder, described.name, present)
-        except OSError as error:
-            raise LandingError(
-                [f"{folder}: the log of deliveries cannot be written ({error.strerror}). Make room there."]
-            ) from error
     else:
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
@@ -132,8 +129,9 @@ def deliveries(as_of: int | None = None) -> pa.Table:
         [record | named for record in sorted(found + others, key=_by_path)], schema=DELIVERIES_SCHEMA
     )
     tables = settings.landed_tables_dir()
-    store.replace(tables / "deliveries.parquet", table)
-    store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
+    with _writing("the tables of deliveries"):
+        store.replace(tables / "deliveries.parquet", table)
+        store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
     return table
 
 
@@ -252,6 +250,16 @@ def allowed_ages() -> dict[str, AllowedAge]:
         With one line for each declaration that cannot be understood.
     """
     return declarations.allowed_ages(settings.project_root() / "models" / "staging")
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LandingError(
+            [f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."]
+        ) from error
 
 
 def _sources() -> list[Source]:

@@ -134,15 +134,25 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
     The type is that of the file; null where the file lacks the column.
     """
+    folder = settings.landing_dir()
     declarations = declared()
     rows = []
     for entity in dict.fromkeys(register.entity for register in declarations):
-        names = dict.fromkeys(name for register in declarations if register.entity == entity for name in register.columns)
+        names = dict.fromkeys(
+            name for register in declarations if register.entity == entity for name in register.columns
+        )
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
-            types = {field.name: str(field.type) for field in pq.read_schema(landed_path(store_key))} if store_key else {}
+            fields = pq.read_schema(store.rows_path(folder, store_key)) if store_key else ()
+            types = {field.name: str(field.type) for field in fields}
             rows += [
-                {"entity": entity, "position": at, "column_name": name, "store_key": store_key, "landed_type": types.get(name)}
+                {
+                    "entity": entity,
+                    "position": at,
+                    "column_name": name,
+                    "store_key": store_key,
+                    "landed_type": types.get(name),
+                }
                 for at, name in enumerate(names)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)

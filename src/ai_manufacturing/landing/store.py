@@ -56,7 +56,9 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
 
 
 def replace(path: Path, table: pa.Table) -> None:
-    """Write a table for engines that run no Python; who reads the file meanwhile keeps the old one."""
+    """Write a table that has changed, for engines without Python; who reads the file meanwhile keeps the old one."""
+    if path.is_file() and pq.ParquetFile(path).read().equals(table):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     pq.write_table(table, written)
