@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BOUNCER := .venv-bouncer
+SPARK := .venv-spark
 SAMPLE := build/extracts/sample
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
@@ -11,7 +12,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: build test soak report serve query-page setup sample lint catalogue queries clean lock
+.PHONY: build test soak report serve query-page spark setup sample lint catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 # A delivered set needs no sample.
@@ -19,12 +20,12 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
 	dbt build
 
 # The tests of Spark need Java; where there is none they say that they skip.
-test: setup $(VENV)/.dev $(if $(shell command -v java),$(VENV)/.spark) $(BOUNCER)/.done
+test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done
 	$(MAKE) lint
 	pytest -n 2
 
-# The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster and older clients.
-soak: setup $(VENV)/.dev
+# The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster, older clients, Spark.
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark)
 	pytest -n 2 -m soak
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
@@ -61,8 +62,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-$(VENV)/.spark: requirements/spark.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
+# An environment of its own: Great Expectations imports pyspark where it finds it, and that may end the process.
+spark: $(SPARK)/.done
+$(SPARK)/.done: requirements/spark.txt pyproject.toml
+	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # An environment of its own, because dbt-bouncer and the project do not agree on a version of DuckDB.

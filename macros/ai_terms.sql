@@ -26,17 +26,27 @@ Special characters stand behind a backslash, which every engine reads alike; the
                 order by lower(terms.term) desc
             {%- endset -%}
             {%- for block in run_query(query).rows | batch(750) -%}
-                {%- set terms = [] -%}
+                {%- set terms, firsts = [], [] -%}
                 {%- for row in block -%}
                     {%- set term = modules.re.escape(row[0]) -%}
                     {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
+                    {%- do firsts.append(modules.re.escape(row[0][0])) -%}
                 {%- endfor -%}
-                {%- do patterns.append(terms | join('|')) -%}
+                {%- do patterns.append(alternation(terms, firsts | unique)) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endif -%}
     {#- Without terms nothing matches. #}
     {{ return(patterns or ['[^\\s\\S]']) }}
+{%- endmacro %}
+
+{# One pattern of many terms; their first characters are given for engines that try them all at each place. #}
+{% macro alternation(terms, firsts) -%}
+    {{ return(adapter.dispatch('alternation')(terms, firsts)) }}
+{%- endmacro %}
+
+{% macro default__alternation(terms, firsts) -%}
+    {{ return(terms | join('|')) }}
 {%- endmacro %}
 
 {# A term that stands alone. Chinese beside it is no letter. #}

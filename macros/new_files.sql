@@ -15,6 +15,15 @@ Macros have no fingerprint in dbt: after a change to one that these models use, 
     ) }}
 {%- endmacro %}
 
+{# The same for a model that adds rows of older files to what it keeps. #}
+{% macro kept_with_older_files(entity) -%}
+    {{ adapter.dispatch('kept_with_older_files')(entity) }}
+{%- endmacro %}
+
+{% macro default__kept_with_older_files(entity) -%}
+    {{ kept_by_file(entity) }}
+{%- endmacro %}
+
 {% macro rules_key() -%}
     {%- if execute -%}
         {%- set upstream = [model.unique_id] -%}

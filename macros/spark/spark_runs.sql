@@ -7,6 +7,7 @@
             'create or replace view ' ~ deliveries ~ ' as select * from parquet.`' ~ landed_tables() ~ '/deliveries.parquet`'
         ) -%}
         {%- do adapter.cache_added(deliveries) -%}
+        {%- if not env_var('SPARK_MASTER', 'local[*]').startswith('local') -%}{%- do refuse_storage_of_one_machine() -%}{%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -23,5 +24,49 @@
                 ~ 'delete this one.'
             ) }}
         {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+The counts, for the DuckDB build: one file each below COUNTS_DIR, written last and only if nothing failed. Spark sets
+_SUCCESS when a folder is whole, and landing refuses one without it.
+#}
+{% macro spark__hand_over_counts(results) -%}
+    {%- set registers = ['firm', 'patent'] -%}
+    {%- set counted = results | map(attribute='node.name') | list -%}
+    {%- set failed = results | rejectattr('status', 'in', ['success', 'pass', 'no-op']) | list -%}
+    {%- for register in registers if 'int_' ~ register ~ '_register_counts' in counted -%}
+        {%- set folder = env_var('COUNTS_DIR', env_var('EXTRACTS_DIR', 'build/extracts/sample') ~ '/register_counts') -%}
+        {%- if failed -%}
+            {%- do log(folder ~ '/' ~ register ~ '_counts is not handed over: ' ~ failed | length ~ ' nodes failed.', info=True) -%}
+        {%- else -%}
+            {%- set query -%}
+                insert overwrite directory '{{ folder }}/{{ register }}_counts' using parquet
+                select counted.*
+                from (
+                    select /*+ repartition(1) */
+                        counts.*,
+                        kinds.extract_set_kind
+                    from {{ api.Relation.create(schema='intermediate', identifier='int_' ~ register ~ '_register_counts') }} as counts
+                    cross join (select max(extract_set_kind) as extract_set_kind from raw.deliveries) as kinds
+                ) as counted
+                sort by city_id, year, scope
+            {%- endset -%}
+            {%- do run_query(query) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# What workers write to disks of their own, Spark does not miss: the tables would be empty, and called a success. #}
+{% macro refuse_storage_of_one_machine() -%}
+    {%- do run_query('create schema if not exists intermediate') -%}
+    {%- do run_query("create table if not exists intermediate.storage_probe (id bigint) using parquet location 'storage_probe'") -%}
+    {%- do run_query('insert overwrite table intermediate.storage_probe select /*+ repartition(16) */ id from range(16)') -%}
+    {%- set seen = run_query('select count(*) from intermediate.storage_probe').rows[0][0] -%}
+    {%- if seen != 16 -%}
+        {{ exceptions.raise_compiler_error(
+            'SPARK_STORAGE is ' ~ env_var('SPARK_STORAGE', 'build/spark') ~ ': of 16 rows that workers wrote there, the driver '
+            ~ 'sees ' ~ seen ~ '. Mount one folder at the same path on all machines. Nothing was counted.'
+        ) }}
     {%- endif -%}
 {%- endmacro %}

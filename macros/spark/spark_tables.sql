@@ -1,6 +1,9 @@
-{# Below the folder of its schema, where the next run writes over what a run left that died. #}
+{#
+Below the folder of its schema, where the next run writes over what a run left that died. Partitions are not written over
+when a table is made, and Spark would take those it finds for the table's own, so it is made in a folder of the run.
+#}
 {% macro spark__location_clause() -%}
-    location '{{ model.alias }}'
+    location '{{ model.alias }}{{ '/' ~ invocation_id if config.get('partition_by') }}'
 {%- endmacro %}
 
 {# All rows of a seed in one statement; dbt-spark's own writes "None" for an empty cell. #}

@@ -46,7 +46,7 @@ delivered as (
     group by extract_set, provider, source_name, city_id, year, scope
 ),
 
--- Counts made here of a register are one more provider of counts.
+-- Counts made of a register, here or on Spark, are one more provider of counts.
 final as (
     select * from delivered
     union all
@@ -64,6 +64,22 @@ final as (
         ai_firm_entry_count,
         ai_firm_exit_count
     from {{ ref('int_firm_register_counts') }}
+    union all
+    select
+        extract_set,
+        provider,
+        source_name,
+        city_id,
+        year,
+        scope,
+        firm_count,
+        firm_entry_count,
+        firm_exit_count,
+        ai_firm_count,
+        ai_firm_entry_count,
+        ai_firm_exit_count
+    from {{ ref('stg_spark__firm_counts') }}
+    where valid_until_delivery is null
 )
 
 select * from final

@@ -1,3 +1,5 @@
+{{ kept_by_year() }}
+
 with
 
 cells as (
@@ -28,7 +30,7 @@ years as (
 ),
 
 -- Alive at the end of the year: entered by then, and not yet gone.
-final as (
+counted as (
     select
         cohorts.extract_set,
         'register' as provider,
@@ -59,6 +61,10 @@ final as (
     from cohorts
     cross join years
     group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope
+),
+
+final as (
+    {{ changed_years('counted') }}
 )
 
 select * from final

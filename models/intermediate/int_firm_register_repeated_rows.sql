@@ -1,3 +1,3 @@
-{{ kept_by_file('firm_register') }}
+{{ kept_with_older_files('firm_register') }}
 
 {{ repeated_rows('firm_register') }}

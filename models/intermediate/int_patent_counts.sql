@@ -35,7 +35,7 @@ delivered as (
         industry_scopes.scope
 ),
 
--- Counts made here of a register are one more provider of counts.
+-- Counts made of a register, here or on Spark, are one more provider of counts.
 final as (
     select * from delivered
     union all
@@ -51,6 +51,20 @@ final as (
         ai_invention_application_count,
         ai_invention_grant_count
     from {{ ref('int_patent_register_counts') }}
+    union all
+    select
+        extract_set,
+        provider,
+        source_name,
+        city_id,
+        year,
+        scope,
+        invention_application_count,
+        invention_grant_count,
+        ai_invention_application_count,
+        ai_invention_grant_count
+    from {{ ref('stg_spark__patent_counts') }}
+    where valid_until_delivery is null
 )
 
 select * from final

@@ -1,3 +1,5 @@
+{{ kept_by_year() }}
+
 with
 
 cells as (
@@ -29,7 +31,7 @@ years as (
     {{ year_spine() }}
 ),
 
-final as (
+counted as (
     select
         cohorts.extract_set,
         'register' as provider,
@@ -48,6 +50,10 @@ final as (
     from cohorts
     cross join years
     group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope
+),
+
+final as (
+    {{ changed_years('counted') }}
 )
 
 select * from final

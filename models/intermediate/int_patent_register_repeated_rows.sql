@@ -1,3 +1,3 @@
-{{ kept_by_file('patent_register') }}
+{{ kept_with_older_files('patent_register') }}
 
 {{ repeated_rows('patent_register') }}

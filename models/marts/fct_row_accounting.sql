@@ -98,9 +98,24 @@ registers_not_in_force as (
         and deliveries.copy_of_delivery is null
 ),
 
+{%- for counts in ['firm_counts', 'patent_counts'] %}
+
+{{ counts }} as (
+    select
+        counts.delivery_number,
+        case
+            when counts.valid_until_delivery is null then 'used'
+            when successors.delivery_number is null then 'withdrawn'
+            else 'superseded'
+        end as disposition
+    from {{ ref('stg_spark__' ~ counts) }} as counts
+    left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
+),
+{%- endfor %}
+
 records as (
     select * from rejected
-    {%- for entity in var('providers') %}
+    {%- for entity in var('providers') | list + ['firm_counts', 'patent_counts'] %}
     union all
     select * from {{ entity }}
     {%- endfor %}

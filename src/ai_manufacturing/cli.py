@@ -48,6 +48,29 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 
 
 @main.command()
+@click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)
+@click.option(
+    "--registers",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the registers, for Spark; EXTRACTS_DIR unless given. What lies in EXTRACTS_DIR, DuckDB counts too.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the counts that Spark hands over; COUNTS_DIR, or register_counts in EXTRACTS_DIR.",
+)
+def counts(engine: str, registers: Path | None, out: Path | None) -> None:
+    """Count firms and patents of the registers by city and year."""
+    from ai_manufacturing import counts as counting
+    from ai_manufacturing.landing import LandingError
+
+    try:
+        counting.count(engine, registers, out, click.echo)
+    except (counting.CountsError, LandingError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option("--city", help="Six-digit code or Chinese name, with --year: trace one cell to its delivered rows.")
 @click.option("--year", type=int, help="Year of the cell.")

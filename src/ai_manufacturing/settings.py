@@ -34,6 +34,11 @@ def warehouse_path() -> Path:
     return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()
 
 
+def spark_storage_dir() -> Path:
+    """Return the folder of Spark's tables: SPARK_STORAGE, or build/spark."""
+    return (project_root() / (os.environ.get("SPARK_STORAGE") or "build/spark")).resolve()
+
+
 def release_dir() -> Path:
     """Return the folder of the releases: RELEASE_DIR, or build/releases."""
     return (project_root() / (os.environ.get("RELEASE_DIR") or "build/releases")).resolve()

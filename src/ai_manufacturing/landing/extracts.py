@@ -16,6 +16,7 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
+SUCCESS_MARKER = "_SUCCESS"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,11 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     faults: list[str] = []
     for path in sorted(folder.rglob("*")):
         file_path = path.relative_to(folder).as_posix()
+        if path.is_dir() and is_half_written(path):
+            faults.append(
+                f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Run "
+                "`ai-manufacturing counts --engine spark` again, or ask for the whole folder; or delete it."
+            )
         if _is_no_delivery(file_path) or not path.is_file():
             continue
         try:
@@ -140,10 +146,20 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
+def is_half_written(folder: Path) -> bool:
+    """Whether Spark began to write a folder and did not end, or somebody copied a part of it."""
+    begun = (folder / "_temporary").exists() or next(folder.glob("part-*"), None) is not None
+    return begun and not (folder / SUCCESS_MARKER).exists()
+
+
 def _is_no_delivery(file_path: str) -> bool:
-    """Whether a file is hidden, left by an open spreadsheet, or describes the others."""
+    """Whether a file is hidden, left by an open spreadsheet, Spark's own, or describes the others."""
     *_, name = parts = file_path.split("/")
-    return any(part.startswith((".", "~$")) for part in parts) or name == DESCRIPTION or name.startswith("README")
+    return (
+        any(part.startswith((".", "~$")) or part in (SUCCESS_MARKER, "_temporary") for part in parts)
+        or name == DESCRIPTION
+        or name.startswith("README")
+    )
 
 
 def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:

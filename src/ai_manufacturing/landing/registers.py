@@ -132,28 +132,29 @@ def declared_path(entity: str) -> str:
 def landed_columns(deliveries: pa.Table) -> pa.Table:
     """Return one row per landed register file and column declared for its entity, and one per column without a file.
 
-    The type is that of the file; null where the file lacks the column.
+    The type is that of the file, null where the file lacks the column; without a file it is the declared one.
     """
     folder = settings.landing_dir()
     declarations = declared()
     rows = []
     for entity in dict.fromkeys(register.entity for register in declarations):
-        names = dict.fromkeys(
-            name for register in declarations if register.entity == entity for name in register.columns
-        )
+        kinds: dict[str, str] = {}
+        for register in declarations:
+            kinds |= register.columns if register.entity == entity else {}
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
-            fields = pq.read_schema(store.rows_path(folder, store_key)) if store_key else ()
-            types = {field.name: str(field.type) for field in fields}
+            types = {name: TYPES[kind] for name, kind in kinds.items()}
+            if store_key:
+                types = {field.name: field.type for field in pq.read_schema(store.rows_path(folder, store_key))}
             rows += [
                 {
                     "entity": entity,
-                    "position": at,
+                    "position": position,
                     "column_name": name,
                     "store_key": store_key,
-                    "landed_type": types.get(name),
+                    "landed_type": str(types[name]) if name in types else None,
                 }
-                for at, name in enumerate(names)
+                for position, name in enumerate(kinds)
             ]
     return pa.Table.from_pylist(rows, schema=LANDED_COLUMNS_SCHEMA)
 

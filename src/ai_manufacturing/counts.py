@@ -1,0 +1,181 @@
+"""City-year counts of the registers, by the engine that one asks for: what `ai-manufacturing counts` runs.
+
+On DuckDB the counts stay in the warehouse. On Spark they are handed over as Parquet among the deliveries, and the next
+build of the warehouse reads them like counts that a vendor delivers (docs/spark.md).
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing.extracts import is_half_written
+
+OLDEST_JAVA = 17
+SELECTION = ("--selector", "register_counts")
+KNOWN_FAULTS = {
+    r"All masters are unresponsive|Cannot call methods on a stopped SparkContext": (
+        "SPARK_MASTER is {master}: the master stopped answering. Look at its log, and run the command again."
+    ),
+    r"FILE_NOT_EXIST|FileNotFoundException|Mkdirs failed|Failed to rename": (
+        "SPARK_STORAGE is {storage}, LANDING_DIR {landing}: a worker does not see what the driver sees there. Mount "
+        "both at the same path on all machines, writable by the user of the workers."
+    ),
+    r"another instance of Derby may have already booted|XSDB6": (
+        "SPARK_STORAGE is {storage}: another run is writing there. Wait for it, or set SPARK_STORAGE to another folder."
+    ),
+    r"Initial job has not accepted any resources": (
+        "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker."
+    ),
+}
+"""What Spark says, and what to do about it."""
+
+
+class CountsError(Exception):
+    """The registers cannot be counted; says why, and the way out."""
+
+
+def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[[str], None]) -> None:
+    """Land the registers, and count them.
+
+    Parameters
+    ----------
+    engine : str
+        "duckdb" or "spark".
+    registers : Path, optional
+        The extract set with the registers; EXTRACTS_DIR unless given.
+    out : Path, optional
+        Folder for the counts that Spark hands over; COUNTS_DIR, or `register_counts` in EXTRACTS_DIR unless given.
+    echo : callable
+        Takes each line that is printed.
+
+    Raises
+    ------
+    CountsError
+        If something is missing that the engine needs, or the run fails.
+    LandingError
+        If a delivery cannot be landed.
+    """
+    if engine == "duckdb":
+        _dbt(["run", "--select", "raw_deliveries"], {}, echo)
+        _dbt(["build", *SELECTION], {}, echo)
+        return
+    extracts = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
+    counts = out or Path(os.environ.get("COUNTS_DIR") or f"{extracts}/register_counts")
+    environment = {"EXTRACTS_DIR": str(registers or extracts), "COUNTS_DIR": str(counts)}
+    check_packages()
+    java = check_java()
+    master = os.environ.get("SPARK_MASTER", "local[*]")
+    check_master(master)
+    echo(f"Spark {master}, Java {java}: counting the registers of {environment['EXTRACTS_DIR']} into {counts}.")
+    for folder in counts.glob("*_counts"):
+        if is_half_written(folder):
+            echo(f"{folder}: left by a run that did not end; removed.")
+            shutil.rmtree(folder)
+    os.environ |= environment
+    landing.deliveries()
+    settings.spark_storage_dir().mkdir(parents=True, exist_ok=True)
+    _dbt(["build", "--target", "spark", *SELECTION], environment, echo)
+    echo(f"{counts}: city-year counts. The next build of the warehouse reads them with the other deliveries.")
+
+
+def check_packages() -> None:
+    """Look for Spark's Python packages.
+
+    Raises
+    ------
+    CountsError
+        If pyspark or dbt-spark is missing.
+    """
+    if importlib.util.find_spec("pyspark") is None or importlib.util.find_spec("dbt.adapters.spark") is None:
+        raise CountsError(
+            f"{sys.prefix} has no pyspark and dbt-spark. `make spark` makes an environment that has them, and the "
+            "command is .venv-spark/bin/ai-manufacturing; or install the extra `spark` of the package."
+        )
+
+
+def check_java() -> str:
+    """Return the version of the Java that Spark will run on.
+
+    Raises
+    ------
+    CountsError
+        If Java is missing or too old.
+    """
+    install = f"Install Java {OLDEST_JAVA} or later, on Debian `apt-get install openjdk-{OLDEST_JAVA}-jre-headless`"
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin/java") if home else "java"
+    found = shutil.which(java)
+    if found is None:
+        where = f"JAVA_HOME is {home}, and there is no bin/java in it" if home else "there is no `java` on the PATH"
+        raise CountsError(f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME.")
+    printed = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)(?:\.(\d+))?', printed)
+    if version is None:
+        raise CountsError(
+            f"{found}: does not say its version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
+        )
+    major = int(version[2] or 0) if version[1] == "1" else int(version[1])
+    if major < OLDEST_JAVA:
+        raise CountsError(
+            f"{found}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
+        )
+    return str(major)
+
+
+def check_master(master: str) -> None:
+    """Knock at the masters of a standalone cluster, since Spark itself would try for a minute.
+
+    Raises
+    ------
+    CountsError
+        If none of them answers.
+    """
+    if not master.startswith("spark://"):
+        return
+    faults = []
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, ValueError) as error:
+            faults.append(f"{address} ({error})")
+        else:
+            return
+    raise CountsError(
+        f"SPARK_MASTER is {master}, and no master answers: {', '.join(faults)}. Start it, or correct SPARK_MASTER; "
+        "without a cluster, local[*] runs Spark on this machine."
+    )
+
+
+def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
+    """Run dbt, print what it prints, and say what Spark's own words mean where it fails."""
+    command = [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments]
+    printed = []
+    with subprocess.Popen(
+        command,
+        cwd=settings.project_root(),
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        for line in process.stdout or ():
+            printed.append(line)
+            echo(line.rstrip("\n"))
+    if process.returncode:
+        said = "".join(printed)
+        names = {
+            "master": os.environ.get("SPARK_MASTER", "local[*]"),
+            "storage": settings.spark_storage_dir(),
+            "landing": settings.landing_dir(),
+        }
+        meant = [words.format(**names) for pattern, words in KNOWN_FAULTS.items() if re.search(pattern, said, re.I)]
+        raise CountsError("\n".join([*meant, f"dbt ended with {process.returncode}; nothing was handed over."]))

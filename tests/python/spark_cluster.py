@@ -1,0 +1,151 @@
+"""A standalone Spark cluster of this machine, on loopback: a master and workers, each a process of pyspark's own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 60
+ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-spark"
+"""What `make spark` makes."""
+
+
+@dataclass
+class Cluster:
+    """A running cluster; what its applications did is in the event logs below the folder."""
+
+    folder: Path
+    master: str
+    workers: list[subprocess.Popen[bytes]]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which `dbt --target spark` runs here."""
+        return {"SPARK_MASTER": self.master, "SPARK_CONF_DIR": str(self.folder / "conf")}
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what applications have logged so far."""
+        return read_events(self.folder / "events")
+
+    def kill_worker(self, number: int) -> None:
+        """End a worker and its executor at once, as a machine ends that loses its power."""
+        os.killpg(self.workers[number].pid, signal.SIGKILL)
+        self.workers[number].wait()
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """Return the events of all logs in a folder; the last line of a log may be half written."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name.startswith(("app", "local", "events")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    found.append(json.loads(line))
+    return found
+
+
+def write_conf(folder: Path, **settings: str) -> Path:
+    """Write a spark-defaults.conf that keeps event logs, and return its folder."""
+    (folder / "conf").mkdir(parents=True, exist_ok=True)
+    (folder / "events").mkdir(exist_ok=True)
+    defaults = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.dir": f"file://{folder / 'events'}",
+        **settings,
+    }
+    lines = "".join(f"{name} {value}\n" for name, value in defaults.items())
+    (folder / "conf" / "spark-defaults.conf").write_text(lines, encoding="utf-8")
+    return folder / "conf"
+
+
+@contextlib.contextmanager
+def running(folder: Path, workers: int, below: Sequence[str] = ()) -> Iterator[Cluster]:
+    """Start a master and workers of one core each; all end with the block, whatever happens in it.
+
+    Parameters
+    ----------
+    folder : Path
+        For the logs of all processes and the event logs of applications.
+    workers : int
+        How many.
+    below : sequence of str, optional
+        A command that starts each worker, given as its arguments.
+    """
+    (spark_class,) = map(str, ENVIRONMENT.glob("lib/python*/site-packages/pyspark/bin/spark-class"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_conf(folder, **{"spark.executor.memory": "1g", "spark.executor.cores": "1"})
+    environment = {
+        **os.environ,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_MEMORY": "256m",
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, role: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [
+            *(below if name.startswith("worker") else ()),
+            spark_class,
+            f"org.apache.spark.deploy.{role}",
+            "--host",
+            "127.0.0.1",
+            "--webui-port",
+            "0",
+            *arguments,
+        ]
+        with (folder / f"{name}.log").open("wb") as log:
+            # a group of its own, to end a worker with its executor
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        started.append(process)
+        return process
+
+    try:
+        port = free_port()
+        master = f"spark://127.0.0.1:{port}"
+        start("master", "master.Master", "--port", str(port))
+        found = [
+            start(
+                f"worker_{number}",
+                "worker.Worker",
+                *("--cores", "1", "--memory", "2g", "--work-dir", str(folder / f"work_{number}"), master),
+            )
+            for number in range(workers)
+        ]
+        wait_for(lambda: (folder / "master.log").read_text(errors="replace").count("Registering worker") == workers)
+        yield Cluster(folder, master, found)
+    finally:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for(condition: Any, seconds: float = START_SECONDS) -> None:
+    """Wait until something is so.
+
+    Raises
+    ------
+    TimeoutError
+        If it is not so in time.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not in {seconds:.0f} s")
+        time.sleep(0.2)

@@ -1,0 +1,291 @@
+"""The register models on Spark: the rows of DuckDB, a cluster that loses a worker, and what is said when it fails."""
+
+import csv
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ai_manufacturing import counts
+from tests.python import awkward_registers, spark_cluster
+from tests.python.conftest import Build
+from tests.python.test_add_a_provider import copy_of_the_project
+
+COMPARED = [
+    f"int_{register}_register_{step}"
+    for register in ("firm", "patent")
+    for step in ("counts", "cells", "cohorts", "ai_tags", "copies")
+]
+
+
+def what_is_missing() -> str | None:
+    try:
+        counts.check_java()
+    except counts.CountsError as error:
+        return str(error)
+    return None if spark_cluster.ENVIRONMENT.is_dir() else "no .venv-spark. Make it with `make spark`."
+
+
+MISSING = what_is_missing()
+needs_spark = pytest.mark.skipif(MISSING is not None, reason=f"no Spark here: {MISSING}")
+"""The tests say why they skip."""
+
+
+class SparkBuild(Build):
+    """A build that can also run on Spark, with tables and counts of its own."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **super().environment,
+            "SPARK_STORAGE": str(self.scratch / "storage"),
+            "COUNTS_DIR": str(self.scratch / "counted/register_counts"),
+            **self.more,
+        }
+
+    more: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+
+    def count_on_spark(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `ai-manufacturing counts --engine spark` in Spark's own environment."""
+        return subprocess.run(
+            [str(spark_cluster.ENVIRONMENT / "bin/ai-manufacturing"), "counts", "--engine", "spark", *options],
+            cwd=self.project,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a copy of the project whose dictionary has terms with special characters."""
+    project = copy_of_the_project(tmp_path / "project")
+    with (project / "seeds/ai_keywords.csv").open("a", encoding="utf-8", newline="") as seed:
+        writer = csv.writer(seed, lineterminator="\n")
+        writer.writerows([*term, "include", "deep learning", "infrastructure"] for term in awkward_registers.KEYWORDS)
+    return project
+
+
+def draw(project: Path, firms: int, patents: int) -> SparkBuild:
+    """Draw registers, and build them on DuckDB."""
+    folder = project.parent
+    awkward_registers.write(folder / "registers", firms, patents)
+    build = SparkBuild(folder / "registers", folder / "warehouse.duckdb", folder, project=project)
+    build.dbt("run", "--select", "raw_deliveries")
+    assert build.exit_code == 0, build.output
+    build.dbt(
+        "build",
+        "--selector",
+        "register_counts",
+        "--exclude-resource-type",
+        "test",
+        "--exclude-resource-type",
+        "unit_test",
+    )
+    assert build.exit_code == 0, build.output
+    return build
+
+
+def differing_rows(build: SparkBuild) -> dict[str, int]:
+    """Count the rows of each table that only one of the engines has."""
+    differing = {}
+    with duckdb.connect(str(build.warehouse), read_only=True) as connection:
+        for table in COMPARED:
+            columns = ", ".join(
+                f"{name}::{kind} as {name}"
+                for name, kind in connection.execute(
+                    "select column_name, data_type from information_schema.columns where table_name = ?", [table]
+                ).fetchall()
+                if name != "rules"
+            )
+            files = f"{build.scratch}/storage/tables/intermediate.db/{table}/**/*.parquet"
+            here = f"select {columns} from intermediate.{table}"
+            there = (
+                f"select {columns} from read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+            )
+            (count,) = connection.execute(
+                f"select (select count(*) from ({here} except all {there})) "
+                f"+ (select count(*) from ({there} except all {here})) + (select count(*) = 0 from ({here}))::integer"
+            ).fetchone() or (-1,)
+            differing[table] = count
+    return {table: count for table, count in differing.items() if count}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
+    with spark_cluster.running(tmp_path / "cluster", workers=2) as running:
+        yield running
+
+
+def executors(events: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the finished tasks of each executor."""
+    tasks: dict[str, int] = {}
+    for event in events:
+        if event["Event"] == "SparkListenerTaskEnd" and event["Task End Reason"]["Reason"] == "Success":
+            executor = event["Task Info"]["Executor ID"]
+            tasks[executor] = tasks.get(executor, 0) + 1
+    return tasks
+
+
+@needs_spark
+def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehouse_reads_it(
+    project: Path, cluster: spark_cluster.Cluster
+) -> None:
+    build = draw(project, firms=100_000, patents=50_000)
+    build.more = cluster.environment
+    killed = threading.Thread(target=kill_a_worker_that_works, args=(cluster,))
+    killed.start()
+    command = build.count_on_spark()
+    killed.join()
+
+    assert command.returncode == 0, command.stdout[-3000:] + command.stderr
+    lost = [event for event in cluster.events() if event["Event"] == "SparkListenerExecutorRemoved"]
+    assert lost, "no executor was lost"
+    assert differing_rows(build) == {}
+
+    warehouse = replace(build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb")
+    of_other_tables = ("path:seeds,test_name:relationships", "every_variable_and_grouping_rests_on_known_series")
+    warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", "--exclude", *of_other_tables)
+    assert warehouse.exit_code == 0, warehouse.output
+    assert set(warehouse.rows("select distinct provider from intermediate.int_series_conformed")) == {("spark",)}
+    for table, register in (("int_firm_counts", "firm"), ("int_patent_counts", "patent")):
+        columns = "* exclude (extract_set, provider, source_name)"
+        expected = build.rows(f"select {columns} from intermediate.int_{register}_register_counts order by all")
+        assert warehouse.rows(f"select {columns} from intermediate.{table} order by all") == expected
+    assert warehouse.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+
+    (half,) = warehouse.extracts.glob("register_counts/firm_counts/_SUCCESS")
+    half.unlink()
+    warehouse.dbt("run", "--select", "raw_deliveries")
+    assert warehouse.exit_code != 0
+    assert "register_counts/firm_counts: Spark did not finish writing this folder" in warehouse.output
+
+
+def kill_a_worker_that_works(cluster: spark_cluster.Cluster) -> None:
+    """Kill a worker once both have worked and one of them is at the texts of the firms."""
+
+    def both_work() -> bool:
+        events = cluster.events()
+        at_work = any(
+            "int_firm_register_ai_candidates" in event["physicalPlanDescription"]
+            for event in events
+            if event["Event"].endswith("SparkListenerSQLExecutionStart")
+        )
+        return at_work and len(executors(events)) == 2
+
+    spark_cluster.wait_for(both_work, seconds=150)
+    cluster.kill_worker(0)
+
+
+@needs_spark
+def test_an_unreachable_master_is_told_at_once(project: Path) -> None:
+    port = spark_cluster.free_port()
+    build = SparkBuild(project.parent / "registers", project.parent / "none.duckdb", project.parent, project=project)
+    build.more = {"SPARK_MASTER": f"spark://127.0.0.1:{port}"}
+    command = build.count_on_spark("--registers", str(project))
+    assert command.returncode == 1
+    assert f"SPARK_MASTER is spark://127.0.0.1:{port}, and no master answers: 127.0.0.1:{port}" in command.stderr
+    assert len(command.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (None, "there is no bin/java in it. Install Java 17 or later"),
+        ('openjdk version "11.0.20" 2023-07-18', "Java 11, and Spark needs 17 or later"),
+        ('java version "1.8.0_381"', "Java 8, and Spark needs 17 or later"),
+        ("no Java", "does not say its version"),
+    ],
+)
+@needs_spark
+def test_missing_or_old_java_is_told_with_the_way_out(
+    version: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version is not None:
+        java = tmp_path / "bin/java"
+        java.parent.mkdir()
+        java.write_text(f"#!/bin/sh\necho '{version}' >&2\n", encoding="utf-8")
+        java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(counts.CountsError, match=message):
+        counts.check_java()
+
+
+@needs_spark
+@pytest.mark.soak
+def test_two_million_firms_and_one_million_patents_give_no_differing_row(project: Path) -> None:
+    build = draw(project, firms=2_000_000, patents=1_000_000)
+    build.more = {"SPARK_MASTER": "local[2]"}
+    command = build.count_on_spark()
+    assert command.returncode == 0, command.stdout[-3000:] + command.stderr
+    assert differing_rows(build) == {}
+
+
+@needs_spark
+@pytest.mark.soak
+def test_a_new_year_writes_its_own_partitions_only_and_a_file_that_is_gone_leaves_none(project: Path) -> None:
+    """What a run left that died is written over."""
+    build = draw(project, firms=20_000, patents=20_000)
+    build.more = {"SPARK_MASTER": "local[2]"}
+    later = build.extracts / "patent_register/专利登记_2015.parquet"
+    kept = later.rename(build.scratch / later.name)
+    tables = build.scratch / "storage/tables/intermediate.db"
+    left = tables / "int_firm_register_cells/part-0.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"PAR1 and no more")
+
+    def spark() -> dict[str, int]:
+        command = build.count_on_spark()
+        assert command.returncode == 0, command.stdout[-3000:] + command.stderr
+        return {
+            path.parent.name: path.stat().st_mtime_ns for path in tables.glob("int_patent_register_*/*/*=*/*.parquet")
+        }
+
+    first = spark()
+    assert not left.exists()
+    shutil.move(kept, later)
+    second = spark()
+    written = {name for name, time in second.items() if first.get(name) != time}
+    years = {name for name in written if name.startswith("year=")}
+    assert years, "the new file has counts"
+    assert years <= {f"year={year}" for year in range(2015, 2021)}
+    assert len(written - years) == 1, "one file is new"
+
+    build.dbt("run", "--select", "raw_deliveries")
+    build.dbt("run", "--selector", "register_counts")
+    assert build.exit_code == 0, build.output
+    assert differing_rows(build) == {}
+    later.unlink()
+    spark()
+    build.dbt("run", "--select", "raw_deliveries")
+    build.dbt("run", "--selector", "register_counts")
+    expected = build.rows("select * exclude (extract_set) from intermediate.int_patent_register_counts order by all")
+    counted = f"{build.scratch}/counted/register_counts/patent_counts/*.parquet"
+    columns = "* exclude (extract_set, extract_set_kind)"
+    assert build.rows(f"select {columns} from read_parquet('{counted}') order by all") == expected
+
+
+@needs_spark
+@pytest.mark.soak
+def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(project: Path, tmp_path: Path) -> None:
+    build = draw(project, firms=1000, patents=1000)
+    storage = build.scratch / "storage"
+    storage.mkdir(exist_ok=True)
+    # a disk of the worker's own, where the driver has the shared folder
+    below = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{storage}" && exec "$@"', "sh")
+    if subprocess.run([*below, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mounts need more rights than there are here")
+    with spark_cluster.running(tmp_path / "cluster", 1, below) as cluster:
+        build.more = cluster.environment
+        command = build.count_on_spark()
+    assert command.returncode == 1
+    assert f"SPARK_STORAGE is {storage}" in command.stdout + command.stderr
+    assert "Mount" in command.stdout + command.stderr
+    assert not (build.scratch / "counted").exists()
