@@ -68,7 +68,7 @@ def write_conf(folder: Path, **settings: str) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, workers: int, below: Sequence[str] = ()) -> Iterator[Cluster]:
+def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: str) -> Iterator[Cluster]:
     """Start a master and workers of one core each; all end with the block, whatever happens in it.
 
     Parameters
@@ -79,10 +79,12 @@ def running(folder: Path, workers: int, below: Sequence[str] = ()) -> Iterator[C
         How many.
     below : sequence of str, optional
         A command that starts each worker, given as its arguments.
+    **settings
+        Of Spark, beside those of the cluster.
     """
     (spark_class,) = map(str, ENVIRONMENT.glob("lib/python*/site-packages/pyspark/bin/spark-class"))
     folder.mkdir(parents=True, exist_ok=True)
-    write_conf(folder, **{"spark.executor.memory": "1g", "spark.executor.cores": "1"})
+    write_conf(folder, **{"spark.executor.memory": "1g", "spark.executor.cores": "1"} | settings)
     environment = {
         **os.environ,
         "SPARK_LOCAL_IP": "127.0.0.1",

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.python.conftest import PROJECT
 
 
+@pytest.mark.soak
 def test_the_register_benchmark_runs_on_any_size(tmp_path: Path) -> None:
     sizes = ["--firms", "20000", "--patents", "8000", "--scopes", "2000", "--repeats", "1"]
     command = [sys.executable, "benchmarks/registers.py", *sizes, "--out", str(tmp_path)]

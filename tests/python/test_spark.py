@@ -37,6 +37,13 @@ needs_spark = pytest.mark.skipif(MISSING is not None, reason=f"no Spark here: {M
 """The tests say why they skip."""
 
 
+SOON_WARM = {
+    f"spark.{role}.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+    for role in ("driver", "executor")
+}
+"""Java compiles quickly rather than well: for little data."""
+
+
 class SparkBuild(Build):
     """A build that can also run on Spark, with tables and counts of its own."""
 
@@ -120,7 +127,7 @@ def differing_rows(build: SparkBuild) -> dict[str, int]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
-    with spark_cluster.running(tmp_path / "cluster", workers=2) as running:
+    with spark_cluster.running(tmp_path / "cluster", workers=2, **SOON_WARM) as running:
         yield running
 
 
@@ -138,7 +145,7 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehouse_reads_it(
     project: Path, cluster: spark_cluster.Cluster
 ) -> None:
-    build = draw(project, firms=100_000, patents=50_000)
+    build = draw(project, firms=50_000, patents=25_000)
     build.more = cluster.environment
     killed = threading.Thread(target=kill_a_worker_that_works, args=(cluster,))
     killed.start()
