@@ -30,9 +30,9 @@ Special characters stand behind a backslash, which every engine reads alike; the
                 {%- for row in block -%}
                     {%- set term = modules.re.escape(row[0]) -%}
                     {%- do terms.append(bounded_term(term) if row[1] == 'en' else term) -%}
-                    {%- do firsts.append(modules.re.escape(row[0][0])) -%}
+                    {%- do firsts.append(row[0][0]) -%}
                 {%- endfor -%}
-                {%- do patterns.append(alternation(terms, firsts | unique)) -%}
+                {%- do patterns.append(alternation(terms, firsts)) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endif -%}
@@ -40,7 +40,7 @@ Special characters stand behind a backslash, which every engine reads alike; the
     {{ return(patterns or ['[^\\s\\S]']) }}
 {%- endmacro %}
 
-{# One pattern of many terms; their first characters are given for engines that try them all at each place. #}
+{# One pattern of many terms; the first character of each is given for engines that try them all at each place. #}
 {% macro alternation(terms, firsts) -%}
     {{ return(adapter.dispatch('alternation')(terms, firsts)) }}
 {%- endmacro %}

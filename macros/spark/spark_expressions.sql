@@ -8,9 +8,44 @@
     {{ return('(?<![0-9A-Za-z_])' ~ term ~ '(?![0-9A-Za-z_])') }}
 {%- endmacro %}
 
-{# A look at the first character is a tenth of the time: Java tries one term after the other. #}
+{#
+Java tries one term after the other at each character. A look at the character and halves of halves of the terms, by
+their first one, take a fifth of the time.
+#}
 {% macro spark__alternation(terms, firsts) -%}
-    {{ return('(?=[' ~ firsts | join ~ '])(?:' ~ terms | join('|') ~ ')') }}
+    {%- set by_first = {} -%}
+    {%- for term, first in zip(terms, firsts) -%}
+        {%- do by_first.setdefault(first, []).append(term) -%}
+    {%- endfor -%}
+    {%- set both_cases = by_first | list + by_first | select('in', 'abcdefghijklmnopqrstuvwxyz') | map('upper') | list -%}
+    {%- set some_first = '(?=(?-i:[' ~ halved_characters(both_cases | sort(case_sensitive=true)) ~ ']))' -%}
+    {{ return(some_first ~ '(?:' ~ halved_terms(by_first, by_first | sort(case_sensitive=true)) ~ ')') }}
+{%- endmacro %}
+
+{% macro halved_characters(characters) -%}
+    {%- set parts = [] -%}
+    {%- for half in characters | batch((characters | length + 1) // 2) if characters | length > 3 -%}
+        {%- do parts.append('[' ~ character_range(half) ~ '&&[' ~ halved_characters(half) ~ ']]') -%}
+    {%- endfor -%}
+    {%- for character in characters if characters | length <= 3 -%}
+        {%- do parts.append(modules.re.escape(character)) -%}
+    {%- endfor -%}
+    {{ return(parts | join) }}
+{%- endmacro %}
+
+{% macro halved_terms(by_first, firsts) -%}
+    {%- set parts = [] -%}
+    {%- for half in firsts | batch((firsts | length + 1) // 2) if firsts | length > 3 -%}
+        {%- do parts.append('(?=[' ~ character_range(half) ~ '])(?:' ~ halved_terms(by_first, half) ~ ')') -%}
+    {%- endfor -%}
+    {%- for first in firsts if firsts | length <= 3 -%}
+        {%- do parts.extend(by_first[first]) -%}
+    {%- endfor -%}
+    {{ return(parts | join('|')) }}
+{%- endmacro %}
+
+{% macro character_range(characters) -%}
+    {{ return(modules.re.escape(characters[0]) ~ '-' ~ modules.re.escape(characters[-1])) }}
 {%- endmacro %}
 
 {% macro spark__matches(text, pattern) -%}
