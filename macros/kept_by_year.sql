@@ -26,12 +26,23 @@ changes its own. Cells are few, so all years are counted to see which.
     delete from {{ this }} where {{ year_without_counts() }}
 {%- endmacro %}
 
-{# A year outside the period, or any where the register is gone. #}
+{# A year outside the period, or any where the register holds nothing any more that counts. #}
 {% macro year_without_counts() -%}
     year not between {{ var('first_year') }} and {{ var('last_year') }}
     or not exists (
-        select 1 from {{ ref(model.name | replace('_counts', '_cells')) }} as cells where cells.set_aside_reason is null
+        select 1
+        from {{ ref(model.name | replace('_counts', '_cells')) }} as cells
+        inner join {{ ref('industry_scopes') }} as industry_scopes on cells.section = industry_scopes.section
+        where {{ counted_cells(model.name | replace('_counts', '')) }}
     )
+{%- endmacro %}
+
+{# The cells of a register that counts are made of. #}
+{% macro counted_cells(entity) -%}
+    cells.set_aside_reason is null
+    {%- if entity.endswith('patent_register') %}
+        and cells.patent_type = 'invention'
+    {%- endif %}
 {%- endmacro %}
 
 {# Of the counts of all years, the rows of those that are not as they are in the table. #}

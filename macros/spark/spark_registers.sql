@@ -1,7 +1,7 @@
 {# Where landing leaves what engines without Python read, for the extract set that EXTRACTS_DIR names. #}
 {% macro landed_tables() -%}
     {{ return(
-        env_var('LANDING_DIR', 'build/landing') ~ '/tables/' ~ local_md5(env_var('EXTRACTS_DIR', 'build/extracts/sample'))
+        (env_var('LANDING_DIR', '') or 'build/landing') ~ '/tables/' ~ local_md5((env_var('EXTRACTS_DIR', '') or 'build/extracts/sample'))
     ) }}
 {%- endmacro %}
 
@@ -50,7 +50,7 @@ landed as (
         {%- for name in columns %},
         {{ 'cast(' ~ ('null' if types[keys[0]][name] is none else adapter.quote(name)) ~ ' as ' ~ ('string' if name in texts else 'date') ~ ')' }} as {{ adapter.quote(name) }}
         {%- endfor %}
-    from parquet.`{{ env_var('LANDING_DIR', 'build/landing') }}/{ {{- keys | join(',') -}} }/rows.parquet`
+    from parquet.`{{ env_var('LANDING_DIR', '') or 'build/landing' }}/{ {{- keys | join(',') -}} }/rows.parquet`
     {%- if not loop.last %}
     union all
     {%- endif %}

@@ -7,7 +7,7 @@
             'create or replace view ' ~ deliveries ~ ' as select * from parquet.`' ~ landed_tables() ~ '/deliveries.parquet`'
         ) -%}
         {%- do adapter.cache_added(deliveries) -%}
-        {%- if not env_var('SPARK_MASTER', 'local[*]').startswith('local') -%}{%- do refuse_storage_of_one_machine() -%}{%- endif -%}
+        {%- if not (env_var('SPARK_MASTER', '') or 'local[*]').startswith('local') -%}{%- do refuse_storage_of_one_machine() -%}{%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -19,7 +19,7 @@
         ).rows if files else [] -%}
         {%- if others -%}
             {{ exceptions.raise_compiler_error(
-                env_var('SPARK_STORAGE', 'build/spark') ~ ' holds counts of the extract set "' ~ others[0][0]
+                (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0][0]
                 ~ '", and EXTRACTS_DIR now holds another. Nothing was changed. Set SPARK_STORAGE to another folder, or '
                 ~ 'delete this one.'
             ) }}
@@ -34,14 +34,15 @@ _SUCCESS when a folder is whole, and landing refuses one without it.
 {% macro spark__hand_over_counts(results) -%}
     {%- set registers = ['firm', 'patent'] -%}
     {%- set counted = results | map(attribute='node.name') | list -%}
-    {%- set failed = results | rejectattr('status', 'in', ['success', 'pass', 'no-op']) | list -%}
+    {%- set failed = results | rejectattr('status', 'in', ['success', 'pass', 'warn', 'no-op']) | list -%}
     {%- for register in registers if 'int_' ~ register ~ '_register_counts' in counted -%}
-        {%- set folder = env_var('COUNTS_DIR', env_var('EXTRACTS_DIR', 'build/extracts/sample') ~ '/register_counts') -%}
+        {%- set extracts = env_var('EXTRACTS_DIR', '') or 'build/extracts/sample' -%}
+        {%- set folder = (env_var('COUNTS_DIR', '') or extracts ~ '/register_counts') ~ '/' ~ register ~ '_counts' -%}
         {%- if failed -%}
-            {%- do log(folder ~ '/' ~ register ~ '_counts is not handed over: ' ~ failed | length ~ ' nodes failed.', info=True) -%}
+            {%- do log(folder ~ ' is not handed over: ' ~ failed | length ~ ' nodes failed.', info=True) -%}
         {%- else -%}
             {%- set query -%}
-                insert overwrite directory '{{ folder }}/{{ register }}_counts' using parquet
+                insert overwrite directory {{ literal(folder) }} using parquet
                 select counted.*
                 from (
                     select /*+ repartition(1) */
@@ -65,7 +66,7 @@ _SUCCESS when a folder is whole, and landing refuses one without it.
     {%- set seen = run_query('select count(*) from intermediate.storage_probe').rows[0][0] -%}
     {%- if seen != 16 -%}
         {{ exceptions.raise_compiler_error(
-            'SPARK_STORAGE is ' ~ env_var('SPARK_STORAGE', 'build/spark') ~ ': of 16 rows that workers wrote there, the driver '
+            'SPARK_STORAGE is ' ~ (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ': of 16 rows that workers wrote there, the driver '
             ~ 'sees ' ~ seen ~ '. Mount one folder at the same path on all machines. Nothing was counted.'
         ) }}
     {%- endif -%}

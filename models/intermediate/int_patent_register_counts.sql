@@ -3,10 +3,10 @@
 with
 
 cells as (
-    select * from {{ ref('int_patent_register_cells') }}
+    select cells.*
+    from {{ ref('int_patent_register_cells') }} as cells
     where
-        set_aside_reason is null
-        and patent_type = 'invention'
+        {{ counted_cells('patent_register') }}
 ),
 
 industry_scopes as (

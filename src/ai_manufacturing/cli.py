@@ -66,7 +66,7 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
 
     try:
         counting.count(engine, registers, out, click.echo)
-    except (counting.CountsError, LandingError) as error:
+    except (counting.CountsError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

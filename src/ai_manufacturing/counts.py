@@ -11,11 +11,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from ai_manufacturing import landing, settings
-from ai_manufacturing.landing.extracts import is_half_written
+from ai_manufacturing.landing.extracts import SUCCESS_MARKER
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
@@ -35,6 +36,11 @@ KNOWN_FAULTS = {
     ),
 }
 """What Spark says, and what to do about it."""
+WAITING = "Initial job has not accepted any resources"
+LONGEST_WAIT = 8
+"""Spark says four times a minute that it waits for a worker, and would say so for ever."""
+SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
+COUNTED = ("firm_counts", "patent_counts")
 
 
 class CountsError(Exception):
@@ -61,28 +67,61 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
         If something is missing that the engine needs, or the run fails.
     LandingError
         If a delivery cannot be landed.
+    OSError
+        If a folder cannot be written to.
     """
     if engine == "duckdb":
+        if registers or out:
+            raise CountsError(
+                "--registers and --out are for --engine spark: DuckDB counts what lies in EXTRACTS_DIR, and keeps the "
+                "counts in the warehouse."
+            )
         _dbt(["run", "--select", "raw_deliveries"], {}, echo)
         _dbt(["build", *SELECTION], {}, echo)
         return
-    extracts = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
-    counts = out or Path(os.environ.get("COUNTS_DIR") or f"{extracts}/register_counts")
-    environment = {"EXTRACTS_DIR": str(registers or extracts), "COUNTS_DIR": str(counts)}
+    found_by_duckdb = settings.extracts_dir() / "register_counts"
+    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or found_by_duckdb)
+    storage = settings.spark_storage_dir()
+    made = storage / "register_counts"
+    if registers:
+        os.environ["EXTRACTS_DIR"] = str(registers.resolve())
     check_packages()
     java = check_java()
-    master = os.environ.get("SPARK_MASTER", "local[*]")
+    master = os.environ.get("SPARK_MASTER") or "local[*]"
     check_master(master)
-    echo(f"Spark {master}, Java {java}: counting the registers of {environment['EXTRACTS_DIR']} into {counts}.")
-    for folder in counts.glob("*_counts"):
-        if is_half_written(folder):
-            echo(f"{folder}: left by a run that did not end; removed.")
-            shutil.rmtree(folder)
-    os.environ |= environment
+    check_folders()
+    echo(f"Spark {master}, Java {java}: counting the registers of {settings.extracts_dir()} into {counts}.")
     landing.deliveries()
-    settings.spark_storage_dir().mkdir(parents=True, exist_ok=True)
-    _dbt(["build", "--target", "spark", *SELECTION], environment, echo)
-    echo(f"{counts}: city-year counts. The next build of the warehouse reads them with the other deliveries.")
+    storage.mkdir(parents=True, exist_ok=True)
+    _dbt(["build", "--target", "spark", *SELECTION], {"COUNTS_DIR": str(made)}, echo)
+    for name in COUNTED:
+        hand_over(made / name, counts / name)
+    echo(f"{counts}: city-year counts.")
+    if counts == found_by_duckdb:
+        echo("The next build of the warehouse reads them with the other deliveries.")
+    else:
+        echo(f"A build of the warehouse reads them once they are in {found_by_duckdb}.")
+
+
+def hand_over(made: Path, to: Path) -> None:
+    """Copy counts that Spark has written to where DuckDB reads them, under one name and in one step.
+
+    Raises
+    ------
+    CountsError
+        If Spark has not written them to the end.
+    """
+    parts = sorted(made.glob("part-*"))
+    if len(parts) != 1 or not (made / SUCCESS_MARKER).exists():
+        raise CountsError(f"{made}: not one whole file of counts. Delete this folder, and run the command again.")
+    to.mkdir(parents=True, exist_ok=True)
+    written = to / f".{uuid.uuid4().hex}"
+    shutil.copyfile(parts[0], written)
+    written.replace(to / "counts.parquet")
+    # what a run of dbt alone has left there
+    for part in to.glob("part-*"):
+        part.unlink()
+    shutil.rmtree(to / "_temporary", ignore_errors=True)
 
 
 def check_packages() -> None:
@@ -129,16 +168,43 @@ def check_java() -> str:
     return str(major)
 
 
+def check_folders() -> None:
+    """Refuse names of folders that Spark reads as patterns, and cannot be told to read otherwise.
+
+    Raises
+    ------
+    CountsError
+        If LANDING_DIR or SPARK_STORAGE has such a name.
+    """
+    for variable, folder in (("LANDING_DIR", settings.landing_dir()), ("SPARK_STORAGE", settings.spark_storage_dir())):
+        found = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
+        if found:
+            raise CountsError(
+                f"{variable} is {folder}: Spark cannot read {' '.join(found)} in a path. Rename the folder."
+            )
+
+
 def check_master(master: str) -> None:
     """Knock at the masters of a standalone cluster, since Spark itself would try for a minute.
 
     Raises
     ------
     CountsError
-        If none of them answers.
+        If none of them answers, or workers of another machine could not answer the driver.
     """
     if not master.startswith("spark://"):
         return
+    driver = os.environ.get("SPARK_DRIVER_HOST") or "127.0.0.1"
+    elsewhere = [
+        address
+        for address in master.removeprefix("spark://").split(",")
+        if not address.startswith(("127.", "localhost:", "[::1]"))
+    ]
+    if elsewhere and driver.startswith(("127.", "localhost")):
+        raise CountsError(
+            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, where workers of other machines find "
+            "nobody. Set SPARK_DRIVER_HOST to this machine's address as workers reach it."
+        )
     faults = []
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
@@ -169,11 +235,14 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
     ) as process:
         for line in process.stdout or ():
             printed.append(line)
-            echo(line.rstrip("\n"))
+            if SPARK_WARNING.match(line) is None:
+                echo(line.rstrip("\n"))
+            elif sum(WAITING in said for said in printed) == LONGEST_WAIT:
+                process.terminate()
     if process.returncode:
         said = "".join(printed)
         names = {
-            "master": os.environ.get("SPARK_MASTER", "local[*]"),
+            "master": os.environ.get("SPARK_MASTER") or "local[*]",
             "storage": settings.spark_storage_dir(),
             "landing": settings.landing_dir(),
         }

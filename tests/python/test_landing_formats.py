@@ -18,6 +18,7 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import containers, formats, registers
+from ai_manufacturing.landing.errors import LandingError
 from tests.python.conftest import PROJECT
 from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
 
@@ -124,6 +125,18 @@ def test_a_ragged_record_of_a_register_is_set_aside(project: Project) -> None:
     # beyond what DuckDB looks at to tell the dialect
     path.write_text("编号,经营范围\n" + "1,a\n" * 30_000 + '2,"never closed\n3,b\n', encoding="utf-8")
     assert fault().startswith("register/a.csv, row 30002: not a CSV file (Value with unterminated quote found.)")
+
+
+def test_a_folder_that_spark_did_not_finish_is_refused(project: Project) -> None:
+    part = project.deliver("firms/table/year=2015/part-00000-c000.csv", csv_text(GOOD))
+    project.deliver("firms/part-time.csv", csv_text(("120000", 2020, 12, 3.5)))
+    with pytest.raises(LandingError, match="firms/table/year=2015: Spark did not finish writing this folder"):
+        landing.deliveries()
+    (part.parents[1] / "_SUCCESS").touch()
+    assert sorted(row["file_path"] for row in landing.deliveries().to_pylist()) == [
+        "firms/part-time.csv",
+        "firms/table/year=2015/part-00000-c000.csv",
+    ]
 
 
 @pytest.mark.parametrize("name", ["*", "a[1]b", "a?b", "a[!x]b"])

@@ -976,7 +976,8 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
     assert (code, mail, last["event"]) == (0, "", "NothingNewError")
     (home / "ai-manufacturing/build/extracts/sample").unlink()
     code, mail, last = run()
-    assert (code, mail, last["event"]) == (1, "", "BadConfigurationError")
+    assert (code, last["event"]) == (1, "BadConfigurationError")
+    assert json.loads(mail.splitlines()[-1]) == last
 
 
 def test_systemd_accepts_the_units(home: Path) -> None:

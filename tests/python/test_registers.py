@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -263,6 +264,14 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     )
     assert past.exit_code == 0, past.output
     assert past.rows(landed) == at_first
+
+    for path in growing.glob("patent_register/*.parquet"):
+        pq.write_table(pq.read_table(path).filter(pc.field("专利类型") != "发明"), path)
+    fresh.dbt("run", "--select", "raw_deliveries")
+    fresh.dbt("run", "--select", "+int_patent_register_counts", "--exclude", "raw_deliveries")
+    assert fresh.exit_code == 0, fresh.output
+    assert fresh.value("select count(*) from intermediate.int_patent_register_cells") > 0
+    assert fresh.rows("from intermediate.int_patent_register_counts") == []
 
 
 def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:

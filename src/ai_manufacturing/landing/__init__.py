@@ -128,10 +128,11 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     table = pa.Table.from_pylist(
         [record | named for record in sorted(found + others, key=_by_path)], schema=DELIVERIES_SCHEMA
     )
-    tables = settings.landed_tables_dir()
-    with _writing("the tables of deliveries"):
-        store.replace(tables / "deliveries.parquet", table)
-        store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
+    if as_of is None:
+        tables = settings.landed_tables_dir()
+        with _writing("the tables of deliveries"):
+            store.replace(tables / "deliveries.parquet", table)
+            store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
     return table
 
 

@@ -17,6 +17,7 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
 SUCCESS_MARKER = "_SUCCESS"
+SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     faults: list[str] = []
     for path in sorted(folder.rglob("*")):
         file_path = path.relative_to(folder).as_posix()
-        if path.is_dir() and is_half_written(path):
+        if path.is_dir() and is_half_written(path, folder):
             faults.append(
-                f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Run "
-                "`ai-manufacturing counts --engine spark` again, or ask for the whole folder; or delete it."
+                f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the whole "
+                f"folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
             )
         if _is_no_delivery(file_path) or not path.is_file():
             continue
@@ -146,10 +147,14 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
-def is_half_written(folder: Path) -> bool:
-    """Whether Spark began to write a folder and did not end, or somebody copied a part of it."""
-    begun = (folder / "_temporary").exists() or next(folder.glob("part-*"), None) is not None
-    return begun and not (folder / SUCCESS_MARKER).exists()
+def is_half_written(folder: Path, root: Path) -> bool:
+    """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
+
+    Spark marks a partitioned table as whole in the folder of the table.
+    """
+    begun = (folder / "_temporary").exists() or any(SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*"))
+    above = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+    return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)
 
 
 def _is_no_delivery(file_path: str) -> bool:
