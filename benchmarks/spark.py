@@ -40,8 +40,13 @@ MODELS = (
     "resource_type:test",
     "resource_type:unit_test",
 )
-ONCE_PER_ROW = re.compile("repeated_rows|ai_")
-"""Models that compare ids or read texts; what the others shuffle is cells."""
+SHUFFLES = {
+    "shuffle_mb_of_ids": ("repeated_rows", "copies"),
+    "shuffle_mb_of_tagged_texts": ("ai_candidates", "ai_tags"),
+    "shuffle_mb_of_cohorts": ("cohorts",),
+    "shuffle_mb_of_other_cells": ("cells", "counts", "identifiers", "files", "other"),
+}
+"""Models by what they shuffle. Cohorts are the first aggregation: rows to cells."""
 
 
 def memory_of_others() -> float:
@@ -126,13 +131,11 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
         seconds = time.perf_counter() - started
     written = shuffled(spark_cluster.read_events(folder / "events")) if engine != "duckdb" else {}
     shutil.rmtree(folder)
-    of_rows = sum(size for model, size in written.items() if ONCE_PER_ROW.search(model))
-    return {
-        "seconds": seconds,
-        "peak_mb": peak[0],
-        "shuffle_mb_of_ids_and_texts": of_rows / 1e6,
-        "shuffle_mb_of_cells": (sum(written.values()) - of_rows) / 1e6,
+    sizes = {
+        name: sum(size for model, size in written.items() if model.endswith(endings)) / 1e6
+        for name, endings in SHUFFLES.items()
     }
+    return {"seconds": seconds, "peak_mb": peak[0], **sizes}
 
 
 def main() -> None:
