@@ -114,6 +114,7 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
         port = free_port()
         master = f"spark://127.0.0.1:{port}"
         start("master", "master.Master", "--port", str(port))
+        wait_for(lambda: answers(port))
         found = [
             start(
                 f"worker_{number}",
@@ -129,6 +130,12 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port of loopback."""
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -17,7 +17,8 @@ from ai_manufacturing.releases.store import check
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
 
-pytestmark = pytest.mark.soak
+# In one process: its environment takes long to install, and the tests follow each other.
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("dagster")]
 
 LOCATION = ("-m", "ai_manufacturing.dagster_location")
 

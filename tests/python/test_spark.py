@@ -257,7 +257,8 @@ def test_two_million_firms_and_one_million_patents_give_no_differing_row(project
 @pytest.mark.soak
 def test_a_new_year_writes_its_own_partitions_only_and_a_file_that_is_gone_leaves_none(project: Path) -> None:
     """What a run left that died is written over."""
-    build = draw(project, firms=20_000, patents=20_000)
+    # enough that the earlier years hold every city: one that is new has zeros in all years
+    build = draw(project, firms=20_000, patents=200_000)
     build.more = {"SPARK_MASTER": "local[2]"}
     later = build.extracts / "patent_register/专利登记_2015.parquet"
     kept = later.rename(build.scratch / later.name)
