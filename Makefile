@@ -26,7 +26,7 @@ test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done
 
 # The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster, older clients, Spark.
 soak: setup $(VENV)/.dev $(if $(shell command -v java),spark)
-	pytest -n 2 --dist loadgroup -m soak
+	pytest -n 2 -m soak
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
 report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample)

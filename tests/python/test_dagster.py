@@ -17,8 +17,7 @@ from ai_manufacturing.releases.store import check
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
 
-# In one process: its environment takes long to install, and the tests follow each other.
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("dagster")]
+pytestmark = pytest.mark.soak
 
 LOCATION = ("-m", "ai_manufacturing.dagster_location")
 
@@ -112,7 +111,7 @@ def web_server(dagster: Dagster) -> Iterator[WebServer]:
         process.wait()
 
 
-def test_a_run_publishes_what_the_command_would_and_the_web_ui_shows_it(
+def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both(
     dagster: Dagster, web_server: WebServer
 ) -> None:
     valid = dagster.run("definitions", "validate")
@@ -144,6 +143,25 @@ def test_a_run_publishes_what_the_command_would_and_the_web_ui_shows_it(
     assert again.returncode == 0, again.stderr[-3000:]
     assert check(dagster.published).release_id == "000001", "nothing was new"
 
+    class Delivery:
+        extracts = Path(dagster.environment["EXTRACTS_DIR"])
+
+    before = check(dagster.published)
+    unit_slip_of_a_year(Delivery)  # type: ignore[arg-type]
+    run = dagster.run("job", "execute", *LOCATION, "-j", "refresh_job")
+    assert run.returncode != 0
+    assert "The gate holds back release 000002" in run.stdout + run.stderr
+    assert check(dagster.published) == before
+    (gate,) = [
+        node
+        for node in web_server.query(
+            "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { "
+            "checks { name description executionForLatestMaterialization { status } } } } } }"
+        )["assetNodes"]
+        if node["assetKey"]["path"] == ["gates", "gate_series_years"]
+    ]
+    assert "FAILED" in str(gate)
+
 
 def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -> None:
     looks = (
@@ -167,26 +185,3 @@ def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -
     )
     under_way = "a delivery is under way, or has just ended."
     assert run.stdout.splitlines()[-6:] == [under_way, "asks", "no new delivery."] * 2
-
-
-def test_a_bad_delivery_fails_its_check_and_the_run_and_is_not_published(
-    dagster: Dagster, web_server: WebServer
-) -> None:
-    class Delivery:
-        extracts = Path(dagster.environment["EXTRACTS_DIR"])
-
-    before = check(dagster.published)
-    unit_slip_of_a_year(Delivery)  # type: ignore[arg-type]
-    run = dagster.run("job", "execute", *LOCATION, "-j", "refresh_job")
-    assert run.returncode != 0
-    assert "The gate holds back release 000002" in run.stdout + run.stderr
-    assert check(dagster.published) == before
-    (gate,) = [
-        node
-        for node in web_server.query(
-            "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { "
-            "checks { name description executionForLatestMaterialization { status } } } } } }"
-        )["assetNodes"]
-        if node["assetKey"]["path"] == ["gates", "gate_series_years"]
-    ]
-    assert "FAILED" in str(gate)
