@@ -138,6 +138,21 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": peak[0], **sizes}
 
 
+def written(rows: list[dict[str, str]], out: Path | None) -> str:
+    """Return the rows measured so far as a table, and write them as spark.md and spark.csv."""
+    names = [*rows[0]]
+    table = [names, ["---"] * len(names), *([*row.values()] for row in rows)]
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    if out:
+        head = f"{os.cpu_count()} cores; `python benchmarks/spark.py --out benchmarks`.\n\n"
+        (out / "spark.md").write_text(f"{head}{text}\n", encoding="utf-8")
+        with (out / "spark.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--firms", type=int, nargs="+", default=[5_000_000, 20_000_000, 50_000_000])
@@ -167,18 +182,8 @@ def main() -> None:
                     {"firms": f"{firms:,}", "engine": engine}
                     | {name: f"{figure:,.1f}" for name, figure in figures.items()}
                 )
-                print(rows[-1], flush=True)
-    names = [*rows[0]]
-    table = [names, ["---"] * len(names), *([*row.values()] for row in rows)]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
-    print(text)
-    if arguments.out:
-        head = f"{os.cpu_count()} cores; `python benchmarks/spark.py --out benchmarks`.\n\n"
-        (arguments.out / "spark.md").write_text(f"{head}{text}\n", encoding="utf-8")
-        with (arguments.out / "spark.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+                table = written(rows, arguments.out)
+    print(table)
 
 
 if __name__ == "__main__":
