@@ -103,8 +103,8 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what builds, so that the workers end together; registers lead, as they do not wait for the sample."""
-    leading = ("register_build", "fresh", "delivery", "sample_build", "public_build")
+    """Begin with what builds, so that the workers end together; what does not wait for the sample leads."""
+    leading = ("cluster", "register_build", "fresh", "delivery", "sample_build", "public_build")
 
     def rank(item: pytest.Item) -> int:
         asked = getattr(item, "fixturenames", ())
