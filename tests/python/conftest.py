@@ -104,7 +104,7 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what builds, so that the workers end together; what does not wait for the sample leads."""
-    leading = ("cluster", "register_build", "fresh", "delivery", "sample_build", "public_build")
+    leading = ("two_workers", "register_build", "fresh", "delivery", "sample_build", "public_build")
 
     def rank(item: pytest.Item) -> int:
         asked = getattr(item, "fixturenames", ())

@@ -126,7 +126,7 @@ def differing_rows(build: SparkBuild) -> dict[str, int]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
+def two_workers(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
     with spark_cluster.running(tmp_path / "cluster", workers=2, **SOON_WARM) as running:
         yield running
 
@@ -143,17 +143,17 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 
 @needs_spark
 def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehouse_reads_it(
-    project: Path, cluster: spark_cluster.Cluster
+    project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
     build = draw(project, firms=50_000, patents=25_000)
-    build.more = cluster.environment
+    build.more = two_workers.environment
     with ThreadPoolExecutor(1) as pool:
-        killed = pool.submit(kill_a_worker_that_works, cluster)
+        killed = pool.submit(kill_a_worker_that_works, two_workers)
         command = build.count_on_spark()
         killed.result()
 
     assert command.returncode == 0, command.stdout[-3000:] + command.stderr
-    events = [event["Event"] for event in cluster.events()]
+    events = [event["Event"] for event in two_workers.events()]
     assert "SparkListenerJobEnd" in events[events.index("SparkListenerExecutorRemoved") :], "none was lost at work"
     assert differing_rows(build) == {}
 
