@@ -40,7 +40,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     RefreshError
         If the file cannot be written, as on a full disk; nothing is left of it.
     """
-    # Without FSST, which is weighed for long and rarely wins here, a file is written in a fifth less time, and no larger.
+    # Without FSST, which is weighed for long and rarely wins here, a file is written sooner, and is no larger.
     connection = duckdb.connect(config={"threads": 2, "disabled_compression_methods": "fsst,dict_fsst"})
     try:
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
