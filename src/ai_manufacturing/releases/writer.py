@@ -40,9 +40,10 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     RefreshError
         If the file cannot be written, as on a full disk; nothing is left of it.
     """
-    # Without FSST, which is weighed for long and rarely wins here, a file is written sooner, and is no larger.
-    connection = duckdb.connect(config={"threads": 2, "disabled_compression_methods": "fsst,dict_fsst"})
+    connection = duckdb.connect(config={"threads": 2})
     try:
+        # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
+        connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
         connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
         connection.execute("begin")
