@@ -138,7 +138,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": peak[0], **sizes}
 
 
-def written(rows: list[dict[str, str]], out: Path | None) -> str:
+def write_table(rows: list[dict[str, str]], out: Path | None) -> str:
     """Return the rows measured so far as a table, and write them as spark.md and spark.csv."""
     names = [*rows[0]]
     table = [names, ["---"] * len(names), *([*row.values()] for row in rows)]
@@ -182,7 +182,7 @@ def main() -> None:
                     {"firms": f"{firms:,}", "engine": engine}
                     | {name: f"{figure:,.1f}" for name, figure in figures.items()}
                 )
-                table = written(rows, arguments.out)
+                table = write_table(rows, arguments.out)
     print(table)
 
 

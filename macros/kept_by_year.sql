@@ -33,14 +33,14 @@ changes its own. Cells are few, so all years are counted to see which.
         select 1
         from {{ ref(model.name | replace('_counts', '_cells')) }} as cells
         inner join {{ ref('industry_scopes') }} as industry_scopes on cells.section = industry_scopes.section
-        where {{ counted_cells(model.name | replace('_counts', '')) }}
+        where {{ counted_cells(model.name | replace('int_', '') | replace('_counts', '')) }}
     )
 {%- endmacro %}
 
 {# The cells of a register that counts are made of. #}
 {% macro counted_cells(entity) -%}
     cells.set_aside_reason is null
-    {%- if entity.endswith('patent_register') %}
+    {%- if entity == 'patent_register' %}
         and cells.patent_type = 'invention'
     {%- endif %}
 {%- endmacro %}

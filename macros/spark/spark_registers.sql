@@ -1,7 +1,8 @@
 {# Where landing leaves what engines without Python read, for the extract set that EXTRACTS_DIR names. #}
 {% macro landed_tables() -%}
     {{ return(
-        (env_var('LANDING_DIR', '') or 'build/landing') ~ '/tables/' ~ local_md5((env_var('EXTRACTS_DIR', '') or 'build/extracts/sample'))
+        (env_var('LANDING_DIR', '') or 'build/landing')
+        ~ '/tables/' ~ local_md5(env_var('EXTRACTS_DIR', '') or 'build/extracts/sample')
     ) }}
 {%- endmacro %}
 

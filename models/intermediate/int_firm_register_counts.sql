@@ -3,8 +3,10 @@
 with
 
 cells as (
-    select * from {{ ref('int_firm_register_cells') }}
-    where set_aside_reason is null
+    select cells.*
+    from {{ ref('int_firm_register_cells') }} as cells
+    where
+        {{ counted_cells('firm_register') }}
 ),
 
 industry_scopes as (

@@ -20,6 +20,7 @@ from ai_manufacturing.landing.extracts import SUCCESS_MARKER
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
+WAITING = "Initial job has not accepted any resources"
 KNOWN_FAULTS = {
     r"All masters are unresponsive|Cannot call methods on a stopped SparkContext": (
         "SPARK_MASTER is {master}: the master stopped answering. Look at its log, and run the command again."
@@ -31,14 +32,11 @@ KNOWN_FAULTS = {
     r"another instance of Derby may have already booted|XSDB6": (
         "SPARK_STORAGE is {storage}: another run is writing there. Wait for it, or set SPARK_STORAGE to another folder."
     ),
-    r"Initial job has not accepted any resources": (
-        "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker."
-    ),
+    WAITING: "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker.",
 }
 """What Spark says, and what to do about it."""
-WAITING = "Initial job has not accepted any resources"
 LONGEST_WAIT = 8
-"""Spark says four times a minute that it waits for a worker, and would say so for ever."""
+"""Spark says four times a minute that it waits for a worker, and would say so for ever; so often without progress."""
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
 COUNTED = ("firm_counts", "patent_counts")
 
@@ -221,9 +219,10 @@ def check_master(master: str) -> None:
 
 
 def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
-    """Run dbt, print what it prints, and say what Spark's own words mean where it fails."""
+    """Run dbt, print what it prints but for Spark's warnings, and say what Spark's own words mean where it fails."""
     command = [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments]
-    printed = []
+    printed: list[str] = []
+    waits = 0
     with subprocess.Popen(
         command,
         cwd=settings.project_root(),
@@ -234,11 +233,15 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
         encoding="utf-8",
     ) as process:
         for line in process.stdout or ():
-            printed.append(line)
             if SPARK_WARNING.match(line) is None:
+                waits = 0
+                printed.append(line)
                 echo(line.rstrip("\n"))
-            elif sum(WAITING in said for said in printed) == LONGEST_WAIT:
-                process.terminate()
+            elif WAITING in line:
+                waits += 1
+                if waits == LONGEST_WAIT:
+                    printed.append(line)
+                    process.terminate()
     if process.returncode:
         said = "".join(printed)
         names = {
