@@ -49,8 +49,8 @@ SHUFFLES = {
 """Models by what they shuffle. Cohorts are the first aggregation: rows to cells."""
 
 
-def memory_of_others() -> float:
-    """Return the memory in MB of all processes that this one has started."""
+def memory_of_others() -> dict[int, float]:
+    """Return the memory in MB of each process that this one has started."""
     parents: dict[int, int] = {}
     sizes: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/status"):
@@ -63,7 +63,7 @@ def memory_of_others() -> float:
     while grown:
         more = {child for child, parent in parents.items() if parent in found} - found
         grown, found = bool(more), found | more
-    return sum(sizes[number] for number in found - {os.getpid()}) / 1024
+    return {number: sizes[number] / 1024 for number in found - {os.getpid()}}
 
 
 @contextlib.contextmanager
@@ -72,8 +72,12 @@ def watched() -> Iterator[list[float]]:
     peak, stop = [0.0], threading.Event()
 
     def watch() -> None:
+        before: set[int] = set()
         while not stop.wait(0.5):
-            peak[0] = max(peak[0], memory_of_others())
+            sizes = memory_of_others()
+            # A fork on its way to another program shows its parent's memory as its own.
+            peak[0] = max(peak[0], sum(size for number, size in sizes.items() if number in before))
+            before = set(sizes)
 
     thread = threading.Thread(target=watch)
     thread.start()
