@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import log, store
+from ai_manufacturing.landing import log, registers, store
 from tests.python.landing_project import FIRMS, Project, csv_text
 
 BY_YEAR = FIRMS.replace("key =", 'period = "年份"\n    key =')
@@ -147,6 +147,31 @@ def test_an_old_file_that_moves_does_not_replace_its_correction(project: Project
     assert current() == [("a", 2020, 10)]
 
 
+@pytest.mark.parametrize(
+    "moves",
+    [
+        {"2020.csv": "2020_old.csv", "2020_v2.csv": "2020.csv"},
+        {"2020.csv": "2020_v2.csv", "2020_v2.csv": "2020.csv"},
+        {"2020.csv": "2020_v2.csv", "2020_v2.csv": "2020_v3.csv", "2020_v3.csv": "2020.csv"},
+    ],
+    ids=["archived", "swapped", "in a circle"],
+)
+def test_files_that_change_names_keep_their_order(project: Project, moves: dict[str, str]) -> None:
+    project.declare(BY_YEAR)
+    contents = {"2020.csv": 1, "2020_v2.csv": 10} | ({"2020_v3.csv": 100} if len(moves) == 3 else {})
+    for name, count in contents.items():
+        project.deliver(f"firms/{name}", firms(("a", 2020, count)))
+        landing.deliveries()
+    before = validity()
+    texts = {name: (project.root / "extracts/firms" / name).read_text(encoding="utf-8") for name in contents}
+    for name in contents:
+        (project.root / "extracts/firms" / name).unlink()
+    for name, text in texts.items():
+        project.deliver(f"firms/{moves[name]}", text)
+    assert validity() == before
+    assert current() == [("a", 2020, max(contents.values()))]
+
+
 def test_the_old_bytes_delivered_again_in_place_count_again(project: Project) -> None:
     for count in (1, 10, 1):
         project.deliver("firms/a.csv", firms(("a", 2020, count)))
@@ -252,6 +277,43 @@ def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: 
         (4, "register/a.csv", 1, None, None),
     ]
     assert landing.deliveries(as_of=2) == at_first
+
+
+def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.declare(FIRMS + REGISTER)
+    path = project.deliver("register/a.csv", "编号,成立日期\n1,2020-01-01\n")
+    describe = registers._describe
+
+    def overwritten_meanwhile(*arguments: Any) -> dict[str, Any]:
+        path.write_text("编号,成立日期\n1,2020-01-01\n2,2020-01-01\n", encoding="utf-8")
+        return describe(*arguments)
+
+    with monkeypatch.context() as overwriting:
+        overwriting.setattr(registers, "_describe", overwritten_meanwhile)
+        with pytest.raises(landing.LandingError, match=r"register/a\.csv: changed while it was read"):
+            landing.deliveries()
+    assert project.store_folders() == []
+    assert recorded("record_count") == [(2,)]
+
+
+def test_what_a_power_cut_left_half_written_is_named_with_the_way_out(project: Project) -> None:
+    project.deliver("firms/a.csv", firms(("a", 2020, 1)))
+    landing.deliveries()
+    (folder,) = project.store_folders()
+    (folder / "delivery.json").write_text("", encoding="utf-8")
+    with pytest.raises(landing.LandingError, match=r"delivery\.json: not whole .* delete this folder"):
+        landing.deliveries()
+    for path in sorted(folder.iterdir()):
+        path.unlink()
+    folder.rmdir()
+    event = project.root / "landing/log/extracts/1.json"
+    event.write_text("", encoding="utf-8")
+    with pytest.raises(landing.LandingError, match=r"1\.json: not whole .* if it is the last of the log, delete it"):
+        landing.deliveries()
+    event.unlink()
+    assert validity() == [("a", 2020, 1, 1, None)]
 
 
 def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) -> None:

@@ -22,7 +22,7 @@ from ai_manufacturing import settings
 from ai_manufacturing.landing import containers, declarations, formats, log, records, registers, store, validity
 from ai_manufacturing.landing.declarations import AllowedAge, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, delivered_files, extract_set
+from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, closing_archives, delivered_files, extract_set
 from ai_manufacturing.landing.log import Delivery
 
 __all__ = [
@@ -227,16 +227,17 @@ def land_again(years: range) -> list[str]:
     folder = settings.landing_dir()
     files, faults = delivered_files(settings.extracts_dir(), [*_sources(), *registers.declared()])
     again = []
-    for file in files:
-        if file.source is None:
-            continue
-        landed = _land(file, folder)
-        if isinstance(landed, dict) and _may_hold(years, file.source, store.rows_path(folder, landed["store_key"])):
-            store.remove(folder, landed["store_key"])
+    with closing_archives(files):
+        for file in files:
+            if file.source is None:
+                continue
             landed = _land(file, folder)
-            again.append(file.file_path)
-        if isinstance(landed, str):
-            faults.append(landed)
+            if isinstance(landed, dict) and _may_hold(years, file.source, store.rows_path(folder, landed["store_key"])):
+                store.remove(folder, landed["store_key"])
+                landed = _land(file, folder)
+                again.append(file.file_path)
+            if isinstance(landed, str):
+                faults.append(landed)
     if faults:
         raise LandingError(sorted(faults))
     return again
@@ -283,7 +284,7 @@ def _land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, An
     files, faults = delivered_files(settings.extracts_dir(), sources)
     declared: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(THREADS) as threads:
+    with closing_archives(files), ThreadPoolExecutor(THREADS) as threads:
         for outcome in threads.map(_land, files, repeat(folder)):
             if isinstance(outcome, str):
                 faults.append(outcome)

@@ -6,6 +6,8 @@ import fnmatch
 import re
 import unicodedata
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,7 +129,7 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
                 f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the whole "
                 f"folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
             )
-        if _is_no_delivery(file_path) or not path.is_file():
+        if is_no_delivery(file_path) or not path.is_file():
             continue
         try:
             files.extend(_delivered(path, file_path, sources))
@@ -147,6 +149,17 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
+@contextmanager
+def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
+    """Close the archives that delivered_files has opened, once all is read."""
+    try:
+        yield
+    finally:
+        for file in files:
+            if file.member is not None:
+                file.member[0].opened.close()
+
+
 def is_half_written(folder: Path, root: Path) -> bool:
     """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
 
@@ -157,7 +170,7 @@ def is_half_written(folder: Path, root: Path) -> bool:
     return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)
 
 
-def _is_no_delivery(file_path: str) -> bool:
+def is_no_delivery(file_path: str) -> bool:
     """Whether a file is hidden, left by an open spreadsheet, Spark's own, or describes the others."""
     *_, name = parts = file_path.split("/")
     return (
@@ -176,8 +189,13 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         source, values = _declaration(names, sources)
         return [DeliveredFile(path, file_path, source, values, hint=None if source else _hint(file_path, sources))]
     found: list[DeliveredFile] = []
-    for name, info in containers.members(archive).items():
-        if not _is_no_delivery(name):
+    try:
+        members = containers.members(archive)
+    except FileFault:
+        archive.opened.close()
+        raise
+    for name, info in members.items():
+        if not is_no_delivery(name):
             # and a member as if it lay where the archive lies
             beside = (Path(file_path).parent / name).as_posix()
             source, values = _declaration([f"{file_path}/{name}", beside], sources)
@@ -185,6 +203,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             found.append(DeliveredFile(path, f"{file_path}/{name}", source, values, (archive, info), hint))
     if any(file.source for file in found):
         return found
+    archive.opened.close()
     return [DeliveredFile(path, file_path, hint=_hint(file_path, sources))]
 
 

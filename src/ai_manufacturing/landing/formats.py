@@ -61,6 +61,7 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
 csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
+BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
 
 

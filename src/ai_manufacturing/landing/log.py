@@ -7,11 +7,16 @@ never stored, so that the warehouse as it was after any of them is the same comp
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from ai_manufacturing.durable import sync
+from ai_manufacturing.landing.errors import LandingError
 
 Event = dict[str, Any]
 Identity = tuple[str, ...]
@@ -38,35 +43,43 @@ class State:
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
         self.at_path: dict[str, Delivery] = {}
-        self._holders: dict[Identity, list[Delivery]] = {}
-        for event in events:
-            ended = event.get("replaces") or event.get("withdraws")
-            if ended:
-                self._end(self.deliveries[ended], event["number"])
-            if event["event"] == "delivered":
-                self._add(event)
+        self._first: dict[Identity, Delivery] = {}
+        self._path_counts: Counter[Identity] = Counter()
+        for _, of_landing in groupby(events, key=lambda event: event.get("landing", event["number"])):
+            self._apply([*of_landing])
 
     def is_in_force(self, sought: Identity) -> bool:
         """Whether the folder holds these bytes of this source, under whatever name."""
-        return sought in self._holders
+        return sought in self._first
+
+    def _apply(self, of_landing: list[Event]) -> None:
+        ended: dict[Identity, int] = {}
+        for event in of_landing:
+            gone = event.get("replaces") or event.get("withdraws")
+            if gone:
+                ended[self._take_away(self.deliveries[gone], event["number"])] = event["number"]
+            if event["event"] == "delivered":
+                self._add(event)
+        # files that change names pass each other in a landing: what is gone shows at its end
+        for whose, number in ended.items():
+            if not self._path_counts[whose]:
+                # the records belong to the first delivery of these bytes, and stay as long as any copy of it does
+                self._first.pop(whose).withdrawn_by = number
 
     def _add(self, event: Event) -> None:
-        holders = self._holders.setdefault(identity(event), [])
-        first = next((holder.copy_of or holder.number for holder in holders), None)
-        delivery = Delivery(event["number"], event, first)
+        delivery = Delivery(event["number"], event, copy_of=None)
+        first = self._first.setdefault(delivery.identity, delivery)
+        if first is not delivery:
+            delivery.copy_of = first.number
         self.deliveries[delivery.number] = self.at_path[event["file_path"]] = delivery
-        holders.append(delivery)
+        self._path_counts[delivery.identity] += 1
 
-    def _end(self, delivery: Delivery, number: int) -> None:
+    def _take_away(self, delivery: Delivery, number: int) -> Identity:
         del self.at_path[delivery.event["file_path"]]
-        holders = self._holders[delivery.identity]
-        holders.remove(delivery)
+        self._path_counts[delivery.identity] -= 1
         if delivery.copy_of:
             delivery.withdrawn_by = number
-        if not holders:
-            # the records belong to the first delivery of these bytes, and stay as long as any copy of it does
-            self.deliveries[delivery.copy_of or delivery.number].withdrawn_by = number
-            del self._holders[delivery.identity]
+        return delivery.identity
 
 
 def identity(event: Event) -> Identity:
@@ -75,11 +88,25 @@ def identity(event: Event) -> Identity:
 
 
 def read(store: Path, extract_set: str) -> list[Event]:
-    """Return the events of an extract set in order."""
+    """Return the events of an extract set in order.
+
+    Raises
+    ------
+    LandingError
+        If one cannot be read.
+    """
     folder = _folder(store, extract_set)
     events = []
     while (path := folder / f"{len(events) + 1}.json").is_file():
-        events.append(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            events.append(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise LandingError(
+                [
+                    f"{path}: not whole ({error}). Restore it from a backup; if it is the last of the log, delete it, "
+                    "and run the build again."
+                ]
+            ) from error
     return events
 
 
@@ -104,8 +131,12 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
     """
     events = read(store, extract_set)
     while True:
-        for event in _changes(State(events), present):
-            numbered = {"number": len(events) + 1} | event
+        changed = _changes(State(events), present)
+        # one that was cut off is gone on with, or the files that swapped names in it were new
+        was_cut_off = bool(events) and events[-1].get("left", 0) > 0
+        landing = events[-1]["landing"] if was_cut_off else len(events) + 1
+        for left, event in zip(reversed(range(len(changed))), changed, strict=True):
+            numbered = {"number": len(events) + 1, "landing": landing, "left": left} | event
             if not _write(_folder(store, extract_set), numbered):
                 break
             events.append(numbered)
@@ -143,7 +174,9 @@ def _write(folder: Path, event: Event) -> bool:
     draft = folder / f".{uuid.uuid4().hex}"
     try:
         draft.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
+        sync(draft)
         os.link(draft, folder / f"{event['number']}.json")
+        sync(folder)
     except FileExistsError:
         return False
     finally:

@@ -94,11 +94,12 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     if file.member is not None:
         return f"{file.file_path}: a register is not read from an archive. Unpack the file."
     try:
+        before = _version(file.path)
         with file.path.open("rb") as content:
             delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
         store_key = store.key(delivery_id, register, {})
         if not store.holds(folder, store_key):
-            _store(file, register, folder / store_key)
+            _store(file, register, folder / store_key, before)
         size = file.path.stat().st_size
     except FileFault as fault:
         return fault.line(file.file_path)
@@ -108,6 +109,17 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
             "its permissions."
         )
     return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
+    """Let no rows stand under another content's hash."""
+    if _version(path) != version:
+        raise FileFault("changed while it was read. Build again when it is in its place.")
 
 
 def declared_path(entity: str) -> str:
@@ -175,7 +187,7 @@ def _fault(entry: dict[str, Any]) -> str | None:
     return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names" if undeclared else None
 
 
-def _store(file: DeliveredFile, register: Register, final: Path) -> None:
+def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[int, int, int]) -> None:
     """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
     with file.path.open("rb") as content:
         head = content.read(2**10)
@@ -203,7 +215,8 @@ def _store(file: DeliveredFile, register: Register, final: Path) -> None:
             "delimiter": delimiter,
         } | _describe(rows, register)
         (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        folder.rename(final)
+        _refuse_another(file.path, version)
+        store.keep(folder, final)
     except (OSError, FileFault):
         shutil.rmtree(folder)
         if not store.holds(final.parent, final.name):
@@ -228,7 +241,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
             connection.execute(
                 f"""
                 copy (
-                    select nullif(trim(columns(*)), '')
+                    select nullif(trim(columns(*), {literal(formats.BLANKS)}), '')
                     from read_csv(
                         {literal(one_file(path))}, all_varchar = true, header = true, delim = {literal(mark)},
                         quote = '"', escape = '"', compression = 'none', store_rejects = true

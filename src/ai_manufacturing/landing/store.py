@@ -15,11 +15,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ai_manufacturing.durable import sync
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.records import Landed
 
-LANDING_VERSION = 3  # raise it when the readers or the rules change what lands
+LANDING_VERSION = 4  # raise it when the readers or the rules change what lands
 
 
 def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
@@ -36,7 +37,16 @@ def holds(store: Path, store_key: str) -> bool:
 
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
     """Return what is recorded of a landed file."""
-    return json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8"))
+    path = _existing(store / store_key / "delivery.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LandingError(
+            [
+                f"{path}: not whole ({error}). Restore its folder from a backup; or put the delivered file into the "
+                "extracts folder, delete this folder, and run the build again: the file lands anew."
+            ]
+        ) from error
 
 
 def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
@@ -47,12 +57,19 @@ def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -
         pq.write_table(landed.rows, folder / "rows.parquet", compression="zstd")
         pq.write_table(landed.rejected, folder / "rejected.parquet", compression="zstd")
         (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        # the folder appears under its name whole, or not at all
-        folder.rename(store / store_key)
+        keep(folder, store / store_key)
     except OSError:
         shutil.rmtree(folder)
         if not holds(store, store_key):
             raise
+
+
+def keep(written: Path, final: Path) -> None:
+    """Give a written folder its name: whole and on the disk, or not at all."""
+    for path in (*written.iterdir(), written):
+        sync(path)
+    written.rename(final)
+    sync(final.parent)
 
 
 def replace(path: Path, table: pa.Table) -> None:

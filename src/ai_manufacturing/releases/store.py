@@ -15,13 +15,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
+from ai_manufacturing.durable import sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
 
@@ -143,9 +144,9 @@ class Store:
         """Move a closed release file among the past ones, durably."""
         _check_no_wal(finished)
         finished.chmod(0o444)
-        _sync(finished)
+        sync(finished)
         finished.replace(self.past(release_id))
-        _sync(self.past(release_id).parent)
+        sync(self.past(release_id).parent)
 
     def publish(self, release_id: str) -> Path | None:
         """Put a past release where readers look, in one step.
@@ -165,12 +166,12 @@ class Store:
         except OSError:  # another file system, or one without hard links
             shutil.copyfile(source, incoming)
             incoming.chmod(0o444)
-            _sync(incoming)
+            sync(incoming)
         aside = self.move_log_aside()
         incoming.replace(self.published)
         # A second link to one file is left alone by replace.
         incoming.unlink(missing_ok=True)
-        _sync(self.published.parent)
+        sync(self.published.parent)
         return aside
 
     def prune(self) -> list[str]:
@@ -190,15 +191,14 @@ class Store:
         with (self.folder / "refreshes.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(outcome, ensure_ascii=False) + "\n")
 
-    def last_refresh(self) -> dict[str, Any] | None:
-        """Return the last line of the log of refreshes that is whole."""
+    def refreshes(self) -> list[dict[str, Any]]:
+        """Return the lines of the log of refreshes that are whole."""
         path = self.folder / "refreshes.jsonl"
-        for line in reversed(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
-            try:
-                return json.loads(line)
-            except json.JSONDecodeError:  # a refresh died while it wrote
-                continue
-        return None
+        found = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            with suppress(json.JSONDecodeError):  # a refresh died while it wrote
+                found.append(json.loads(line))
+        return found
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -269,12 +269,3 @@ def _check_no_wal(path: Path) -> None:
     log = path.with_name(path.name + ".wal")
     if log.exists():
         raise RefreshError(f"{log}: the file beside it was not closed cleanly; nothing was published.")
-
-
-def _sync(path: Path) -> None:
-    """Write a file or a folder through to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
