@@ -21,10 +21,11 @@ def main() -> None:
 def sample(out: Path, seed: int) -> None:
     """Write a synthetic extract set in the shape a vendor delivers."""
     from ai_manufacturing import sample as sample_extracts
+    from ai_manufacturing.landing import LandingError
 
     try:
         sample_extracts.write(out, seed)
-    except sample_extracts.NotASampleError as error:
+    except (sample_extracts.NotASampleError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
 
@@ -37,12 +38,13 @@ def sample(out: Path, seed: int) -> None:
 @click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write a synthetic register of firms and one of patents, of any size, in bounded memory."""
+    from ai_manufacturing.landing import LandingError
     from ai_manufacturing.sample import NotASampleError
     from ai_manufacturing.sample import registers as synthetic_registers
 
     try:
         synthetic_registers.write(out, firms, patents, seed, file_format)
-    except NotASampleError as error:
+    except (NotASampleError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are invented.")
 
@@ -110,7 +112,7 @@ def export(file_format: str, out: Path, release: Path | None) -> None:
     database = release or (published if published.exists() else settings.warehouse_path())
     try:
         written = exports.export(database, out, file_format)
-    except exports.ExportError as error:
+    except (exports.ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join([f"From {database}:", *(str(path) for path in written)]))
 
@@ -130,12 +132,15 @@ def export(file_format: str, out: Path, release: Path | None) -> None:
 )
 def report(release: Path, out: Path, catalogue: Path | None) -> None:
     """Build the static site of a release."""
-    from ai_manufacturing import site
+    try:
+        from ai_manufacturing import site
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
         pages = site.build(release, out, catalogue)
-    except (site.SiteError, RefreshError) as error:
+    except (site.SiteError, RefreshError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if "query" not in pages:
@@ -254,7 +259,7 @@ def status() -> None:
             )
             for provider in freshness.of_release(store.published):
                 click.echo(provider)
-        last = store.last_refresh()
+        last = next(reversed(store.refreshes()), None)
         click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
 
 

@@ -30,6 +30,7 @@ from ai_manufacturing.releases import changes, configured, freshness, lock, refr
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
+    GateFailedError,
     HeldError,
     LockedError,
     NothingNewError,
@@ -244,7 +245,13 @@ def test_limits_on_how_far_estimates_move(
         refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
     assert store.current().release_id == "000001"
     assert json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["outcome"] == "HeldError"
-    assert store.last_refresh()["outcome"] == "HeldError"
+    assert store.refreshes()[-1]["outcome"] == "HeldError"
+    with pytest.raises(HeldError, match="Nothing new since build 000002, which is held"):
+        refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
+    assert [path.name for path in (store.folder / "held").iterdir()] == ["000002"]
+    with pytest.raises(HeldError, match=r"more than REFRESH_HOLD_ABOVE \(1\.5\)"):
+        refresh.refresh(store, refresh.Limits(hold_above=1.5), quiet)
+    shutil.rmtree(store.held("000003"))
 
     manifest = refresh.publish_held(store, "000002", "checked with the vendor", quiet)
     assert (manifest.published_by, manifest.reason) == ("hand", "checked with the vendor")
@@ -276,6 +283,92 @@ def test_limits_on_how_far_estimates_move(
         refresh.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
         refresh.publish_held(store, "000009", "because", quiet)
+
+
+def test_a_release_that_was_taken_back_is_not_built_again_of_the_same_files(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    wrong = changed(light_build.warehouse, tmp_path / "wrong.duckdb")
+    for warehouse in (light_build.warehouse, wrong):
+        built_from_the_sample(warehouse)
+        refresh.refresh(store, refresh.Limits(), quiet)
+    refresh.rollback(store, "000001", quiet)
+    with pytest.raises(NothingNewError, match=r"since release 000002: .* It was taken back for 000001"):
+        refresh.refresh(store, refresh.Limits(), quiet)
+    assert store.current().release_id == "000001"
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "corrected.duckdb"))
+    assert refresh.refresh(store, refresh.Limits(), quiet).release_id == "000003"
+
+
+def test_a_release_that_was_written_and_not_published_is_built_again(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    built_from_the_sample(light_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "other.duckdb"))
+    with monkeypatch.context() as failing:
+        failing.setattr(Store, "publish", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(RefreshError, match="The published release is as it was"):
+            refresh.refresh(store, refresh.Limits(), quiet)
+    assert store.release_ids() == ["000001", "000002"]
+    assert refresh.refresh(store, refresh.Limits(), quiet).release_id == "000003"
+
+
+def test_what_the_gate_stopped_is_not_estimated_by_other_code(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    built_from_the_sample(light_build.warehouse)
+    with monkeypatch.context() as failing:
+        build = refresh._dbt
+        failing.setattr(refresh, "_dbt", lambda *arguments: build(*arguments) or True)
+        failing.setattr(refresh, "_failed_at_the_gate", lambda work: True)
+        with pytest.raises(GateFailedError, match="The gate holds back release 000001"):
+            refresh.refresh(store, refresh.Limits(), quiet)
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "other.duckdb"))
+    with pytest.raises(BadConfigurationError, match="000001 has no estimates yet, and the code"):
+        refresh.publish_held(store, "000001", "because", quiet)
+    built_from_the_sample(light_build.warehouse)
+    assert refresh.publish_held(store, "000001", "because", quiet).release_id == "000001"
+
+
+def test_warnings_of_the_gate_and_files_that_nobody_reads_are_told(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(
+        changed(
+            light_build.warehouse,
+            tmp_path / "warned.duckdb",
+            'update gates.gate_results set success = false, failing_rows = \'[{"source_name": "patents"}]\' '
+            "where suite = 'landed_sources' and description like 'At most 10 %'",
+            "insert into raw.deliveries (file_path, hint) values ('firms/2020.CSV', 'Rename the file.')",
+        )
+    )
+    told: list[str] = []
+    refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append(facts.get("message", "")))
+    warnings = [message for message in told if message]
+    assert len(warnings) == 2
+    assert warnings[0].startswith("landed_sources: At most 10 % of a source's records name a city")
+    assert warnings[0].endswith('Rows: [{"source_name": "patents"}]')
+    assert "1 delivered files are in no table: firms/2020.CSV: Rename the file." in warnings[1]
+
+
+def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
+    for name in ("a.csv", "extract_set.yml", ".DS_Store", "~$a.xlsx", "README.md", ".git/config"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    assert [*refresh.delivery_hashes(tmp_path)] == ["a.csv", "extract_set.yml"]
+
+
+def test_a_disk_that_refuses_after_the_move_is_told_so(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_from_the_sample(light_build.warehouse)
+    monkeypatch.setattr(Store, "prune", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(RefreshError, match=r"No space left on device\. The new release is published; what follows"):
+        refresh.refresh(store, refresh.Limits(), quiet)
+    assert store.current().release_id == "000001"
 
 
 def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(

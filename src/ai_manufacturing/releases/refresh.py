@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import landing, settings
+from ai_manufacturing.durable import sync
+from ai_manufacturing.landing.extracts import DESCRIPTION, is_no_delivery
 from ai_manufacturing.releases import changes, freshness, lock, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
@@ -30,7 +32,7 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
-from ai_manufacturing.releases.store import Manifest, Store, check, reading
+from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest, reading
 
 PACKAGES = (
     "dbt-core",
@@ -45,6 +47,9 @@ PACKAGES = (
 )
 CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
 PRINTED = 1200  # characters of failing rows in a message; all of them are in the report of the held build
+LISTED = 5  # records
+PUBLISHED = ("published", "published by hand")  # in the log of refreshes
+LANDED = "landed_sources"  # the suite on what landing set aside
 GATE_TEST = "no_critical_failure_gate_results"
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
 
@@ -90,11 +95,8 @@ def refresh(store: Store, limits: Limits, report: Report, years: range | None = 
         freshness.allowed_ages()  # a wrong declaration is told before the build
         hashes = delivery_hashes(settings.extracts_dir())
         code = fingerprint(hashes)
-        published = store.current()
-        if published is not None and published.fingerprint == code and years is None:
-            nothing = f"Nothing new since release {published.release_id}: same deliveries, code and packages."
-            _tell_late_providers(store, report, nothing, is_published=False)
-            raise NothingNewError(nothing)
+        if years is None:
+            _leave_what_was_judged(store, code, limits, report)
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(hashes)})
         try:
@@ -104,9 +106,60 @@ def refresh(store: Store, limits: Limits, report: Report, years: range | None = 
                 {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
             )
             raise
-        store.record({"release_id": release_id, "at": _now(), "outcome": "published"})
+        store.record({"release_id": release_id, "at": _now(), "outcome": PUBLISHED[0]})
         _tell_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
+
+
+def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Report) -> None:
+    """End a refresh that would build a release again that is published, was rolled back, or is held."""
+    published = store.current()
+    same = "same deliveries, code and packages"
+    nothing = None
+    if published is not None and published.fingerprint == code:
+        nothing = f"Nothing new since release {published.release_id}: {same}."
+    elif published is not None:
+        number = _taken_back(store, code, published.release_id)
+        if number is not None:
+            nothing = (
+                f"Nothing new since release {number}: {same}. It was taken back for {published.release_id}; to publish "
+                f"it again: ai-manufacturing rollback {number}."
+            )
+    if nothing is not None:
+        _tell_late_providers(store, report, nothing, is_published=False)
+        raise NothingNewError(nothing)
+    judged_by = _judged_by(published, limits)
+    for folder in sorted((store.folder / "held").glob("*")):
+        try:
+            kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # a build that is not whole judges nothing
+            continue
+        is_same = kept["outcome"] == GateFailedError.__name__ or kept.get("judged_by") == judged_by
+        if kept["manifest"]["fingerprint"] == code and is_same:
+            message = (
+                f"Nothing new since build {folder.name}, which is held: {same}. {folder / 'report.json'} says why. "
+                f"Publish it nevertheless: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder "
+                "to have it judged again."
+            )
+            if kept["outcome"] == HeldError.__name__:
+                raise HeldError(message)
+            raise GateFailedError(message, folder.name)
+
+
+def _taken_back(store: Store, code: str, published: str) -> str | None:
+    """Return the release of the same fingerprint that was published after the present one, and rolled back."""
+    for line in store.refreshes():
+        number = line["release_id"]
+        if line["outcome"] in PUBLISHED and number > published and store.past(number).exists():
+            with suppress(RefreshError):  # a damaged file
+                if read_manifest(store.past(number)).fingerprint == code:
+                    return number
+    return None
+
+
+def _judged_by(published: Manifest | None, limits: Limits) -> list[Any]:
+    """Return what a build is held by, beside its own content."""
+    return [published.release_id if published else None, str(limits.hold_above)]
 
 
 def publish_held(store: Store, release_id: str, reason: str, report: Report) -> Manifest:
@@ -141,16 +194,23 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
             known = ", ".join(sorted(path.name for path in (store.folder / "held").glob("*"))) or "none"
             raise BadConfigurationError(f"No held build {release_id}. There are: {known}.")
         kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        at_gate = kept["outcome"] == GateFailedError.__name__
+        # what the gate stopped is estimated now, by the code of now
+        if at_gate and fingerprint(kept["manifest"]["delivery_hashes"]) != kept["manifest"]["fingerprint"]:
+            raise BadConfigurationError(
+                f"{release_id} has no estimates yet, and the code, its packages or the extract set are others now than "
+                f"when it was built at commit {kept['manifest']['git_commit'] or 'unknown'}. Go back to them, or "
+                "refresh again."
+            )
         work = store.work / release_id
         work.mkdir()
         warehouse = work / "warehouse.duckdb"
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
-        at_gate = kept["outcome"] == GateFailedError.__name__
         if at_gate and _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
             raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
         manifest = _publish(store, release_id, warehouse, described, report)
-        store.record({"release_id": release_id, "at": _now(), "outcome": "published by hand", "reason": reason})
+        store.record({"release_id": release_id, "at": _now(), "outcome": PUBLISHED[1], "reason": reason})
         shutil.rmtree(folder)
         return manifest
 
@@ -190,7 +250,7 @@ def rollback(store: Store, release_id: str, report: Report) -> Manifest:
 
 
 def delivery_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every delivered file by its path below the extracts folder.
+    """Return the SHA-256 of every delivered file, and of extract_set.yml, by its path below the extracts folder.
 
     Raises
     ------
@@ -201,7 +261,12 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
         landing.extract_set(folder)
     except landing.LandingError as error:
         raise BadConfigurationError(str(error)) from error
-    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path == folder / DESCRIPTION or not is_no_delivery(path.relative_to(folder).as_posix())
+    ]
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths if path.is_file()}
 
 
 def fingerprint(hashes: dict[str, str]) -> str:
@@ -233,17 +298,26 @@ def _now() -> str:
 
 @contextmanager
 def _at_work(store: Store, report: Report) -> Iterator[None]:
-    """Hold the lock over a store that is ready; whatever the disk refuses then is told, and readers see no change."""
+    """Hold the lock over a store that is ready; whatever the disk refuses then is told, and what readers see."""
     with lock.held(store.folder / "refresh.lock"):
         store.prepare()
+        before = _file_number(store.published)
         try:
             _warn_of_log(store.move_log_aside(), report)
             yield
         except OSError as error:
+            if _file_number(store.published) == before:
+                seen = "The published release is as it was"
+            else:
+                seen = "The new release is published; what follows that was not done"
             raise RefreshError(
-                f"{error.filename or store.folder}: {error.strerror}. The published release is as it was. Make room "
-                "there, restore it or correct its permissions, and refresh again."
+                f"{error.filename or store.folder}: {error.strerror}. {seen}. Make room there, restore it or correct "
+                "its permissions, and refresh again."
             ) from error
+
+
+def _file_number(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _warn_of_log(aside: Path | None, report: Report) -> None:
@@ -304,17 +378,15 @@ def _build_and_publish(
     if failed:
         described |= _from_warehouse(warehouse)
         if _failed_at_the_gate(work):
-            failures = _gate_failures(warehouse)
-            _hold(store, release_id, warehouse, GateFailedError.__name__, described, failures)
-            told = [
-                f"{row['suite']}: {row['description']} Rows: {(row['failing_rows'] or 'none listed')[:PRINTED]}"
-                for row in failures
-            ]
+            _warn_of_deliveries(warehouse, report)
+            failures = _gate_failures(warehouse, "critical")
+            _hold(store, release_id, warehouse, GateFailedError.__name__, described, failures, limits)
             raise GateFailedError(
                 "\n".join(
                     [
                         f"The gate holds back release {release_id}; the published one is as it was.",
-                        *told,
+                        *map(_said, failures),
+                        *(_lost_records(warehouse) if any(row["suite"] == LANDED for row in failures) else []),
                         f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
                         f"ai-manufacturing publish {release_id} --reason '...'.",
                     ]
@@ -323,6 +395,7 @@ def _build_and_publish(
             )
         raise BuildFailedError(f"dbt failed; the published release is as it was.\n{_tail(work)}")
     report("built", {"release_id": release_id})
+    _warn_of_deliveries(warehouse, report)
     described |= _from_warehouse(warehouse)
     target, manifest = _write(store, release_id, warehouse, described)
     summary = changes.recorded(target)
@@ -330,7 +403,7 @@ def _build_and_publish(
     if years is not None and (others := changes.outside(target, years)).lines:
         report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
     if summary.is_beyond(limits.hold_above):
-        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines))
+        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines), limits)
         raise HeldError(
             f"{summary.moved}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:g}) allows; the published release is "
             f"as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
@@ -338,13 +411,13 @@ def _build_and_publish(
         )
     if summary.is_beyond(limits.warn_above):
         report("warning", {"message": f"{summary.moved}."})
-    _put(store, release_id, target, report)
+    _put(store, manifest, target, report)
     return manifest
 
 
 def _publish(store: Store, release_id: str, warehouse: Path, described: dict[str, Any], report: Report) -> Manifest:
     target, manifest = _write(store, release_id, warehouse, described)
-    _put(store, release_id, target, report)
+    _put(store, manifest, target, report)
     return manifest
 
 
@@ -355,11 +428,17 @@ def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, 
     return target, writer.write(warehouse, target, described, previous)
 
 
-def _put(store: Store, release_id: str, target: Path, report: Report) -> None:
+def _put(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
+    release_id = manifest.release_id
+    made_of = manifest.extract_set + (
+        " (SYNTHETIC: invented numbers)" if manifest.extract_set_kind == "synthetic" else ""
+    )
     store.add(target, release_id)
     _warn_of_log(store.publish(release_id), report)
-    report("published", {"release_id": release_id, "path": str(store.published), "pruned": store.prune()})
+    pruned = store.prune()
+    told = {"release_id": release_id, "path": str(store.published), "extract_set": made_of, "pruned": pruned}
+    report("published", told)
     shutil.rmtree(store.work / release_id)
     build_site(store, report)
 
@@ -421,14 +500,50 @@ def _failed_at_the_gate(work: Path) -> bool:
     return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in results)
 
 
-def _gate_failures(warehouse: Path) -> list[dict[str, Any]]:
+def _gate_failures(warehouse: Path, severity: str) -> list[dict[str, Any]]:
     with reading(warehouse) as connection:
         cursor = connection.execute(
             "select suite, description, severity, observed_value, failing_rows "
-            "from gates.gate_results where not success and severity = 'critical' order by all"
+            "from gates.gate_results where not success and severity = ? order by all",
+            [severity],
         )
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _said(failure: dict[str, Any]) -> str:
+    return f"{failure['suite']}: {failure['description']} Rows: {(failure['failing_rows'] or 'none listed')[:PRINTED]}"
+
+
+def _lost_records(warehouse: Path) -> list[str]:
+    """Return the first records that were set aside for a fault, where they stand and why; the end of a message."""
+    with reading(warehouse) as connection:
+        found = connection.execute(
+            "select rejected.file_path, rejected.row_number, rejected.column_name, rejected.value, rejected.reason "
+            "from raw.rejected_rows as rejected inner join raw.deliveries as deliveries using (delivery_number) "
+            "where deliveries.valid_until_delivery is null and rejected.reason not like 'prose%' "
+            f"and rejected.reason <> 'repeated sheet' order by all limit {LISTED + 1}"
+        ).fetchall()
+    lines = [
+        f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
+        f"is set aside ({reason})."
+        for path, row, column, value, reason in found[:LISTED]
+    ]
+    return [*lines, "More are in raw.rejected_rows."] if len(found) > LISTED else lines
+
+
+def _warn_of_deliveries(warehouse: Path, report: Report) -> None:
+    """Tell what the gate let pass with a warning, and which files nobody reads: none of it is in a release."""
+    for failure in _gate_failures(warehouse, "warning"):
+        report("warning", {"message": _said(failure)})
+    with reading(warehouse) as connection:
+        files = connection.execute(
+            "select file_path, hint from raw.deliveries where source_name is null order by file_path"
+        ).fetchall()
+    if files:
+        named = "; ".join(f"{path}{f': {hint}' if hint else ''}" for path, hint in files)
+        message = f"{len(files)} delivered files are in no table: {named}"
+        report("warning", {"message": f"{message[:PRINTED]}. Declare, rename or remove them."})
 
 
 def _from_warehouse(warehouse: Path) -> dict[str, Any]:
@@ -452,14 +567,22 @@ def _from_warehouse(warehouse: Path) -> dict[str, Any]:
 
 
 def _hold(
-    store: Store, release_id: str, warehouse: Path, outcome: str, described: dict[str, Any], found: list[Any]
+    store: Store,
+    release_id: str,
+    warehouse: Path,
+    outcome: str,
+    described: dict[str, Any],
+    found: list[Any],
+    limits: Limits,
 ) -> None:
     """Keep a build that is not published, whole or not at all."""
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
     warehouse.replace(incoming / "warehouse.duckdb")
-    kept = {"outcome": outcome, "manifest": described, "found": found}
+    judged_by = _judged_by(store.current(), limits)
+    kept = {"outcome": outcome, "manifest": described, "found": found, "judged_by": judged_by}
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
+    sync(incoming / "report.json")
     incoming.replace(store.held(release_id))
 
 
