@@ -3,12 +3,13 @@ Give each delivered row its city_id, and a reason where it is set aside.
 
 A code decides where it is known, a name otherwise; a name that two units share needs its province. Either means a
 city in the years for which it does.
-`unusable` is an entity's own reason, as an expression.
+`unusable` is an entity's own reason, as an expression. Counts (`is_count`) may keep the code of a city that was merged
+away in any year, as registers do; a yearbook may not.
 A record that is no longer valid is set aside first of all: as superseded by a delivery, or as withdrawn with its file.
 A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not,
 and is left to the gate.
 #}
-{% macro conform_cities(relation, key, unusable='null') -%}
+{% macro conform_cities(relation, key, unusable='null', is_count=false) -%}
     successors as (
         select deliveries.delivery_number as successor_number
         from {{ ref('raw_deliveries') }} as deliveries
@@ -39,7 +40,7 @@ and is left to the gate.
             on
                 by_code.identifier_kind = 'code'
                 and delivered.city_code = by_code.identifier
-                and delivered.year between by_code.first_year and by_code.last_year
+                and delivered.year between by_code.first_year and {{ 'delivered.year' if is_count else 'by_code.last_year' }}
         left join {{ ref('ambiguous_names') }} as ambiguous
             on
                 delivered.city_name = ambiguous.name_zh

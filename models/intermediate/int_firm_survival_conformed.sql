@@ -11,6 +11,7 @@ industries as (
 {{ conform_cities(
     'delivered',
     key='city_id, year, industry_code',
+    is_count=true,
     unusable="case
                     when industry_code not in (select industry_code from industries) then 'unknown industry'
                     when industry_code is null and count(industry_code) over (partition by provider, source_name) > 0

@@ -11,6 +11,7 @@ industries as (
 {{ conform_cities(
     'delivered',
     key='city_id, year, industry_code, patent_type',
+    is_count=true,
     unusable="case
                     when
                         industry_code is null or industry_code not in (select industry_code from industries)

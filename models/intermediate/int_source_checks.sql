@@ -14,6 +14,7 @@ accounting as (
         sum(case when disposition like 'prose%' then row_count else 0 end) as prose_count,
         sum(case when disposition in ('unknown city', 'ambiguous city name') then row_count else 0 end)
             as unknown_city_count,
+        sum(case when disposition = 'ambiguous city name' then row_count else 0 end) as ambiguous_city_count,
         sum(case when disposition in ('duplicate row', 'duplicate id') then row_count else 0 end)
             as duplicate_count,
         -- Whatever else is set aside is a fault, so that a new reason is one until it is declared harmless here.
@@ -41,8 +42,10 @@ final as (
         coalesce(cast(sum(accounting.used_count) as bigint), 0) as used_count,
         coalesce(cast(sum(accounting.faulty_count) as bigint), 0) as faulty_count,
         -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
-        case when deliveries.entity in ('firm_survival', 'patents') then coalesce(sum(accounting.faulty_count), 0) end
-            as lost_count_records,
+        case
+            when deliveries.entity in ('firm_survival', 'patents')
+                then coalesce(sum(accounting.faulty_count + accounting.ambiguous_city_count), 0)
+        end as lost_count_records,
         coalesce(sum(accounting.faulty_count), 0) / nullif(sum(deliveries.record_count), 0) as faulty_share,
         coalesce(sum(accounting.prose_count), 0) / nullif(sum(deliveries.record_count), 0) as prose_share,
         coalesce(sum(accounting.unknown_city_count), 0) / nullif(sum(deliveries.record_count), 0)

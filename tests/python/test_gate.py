@@ -145,6 +145,16 @@ def one_field_too_many(build: Build) -> None:
     patents(build, 2016).write_text("\n".join([*lines[:500], lines[500] + ",1", *lines[501:]]), encoding="utf-8")
 
 
+def city_with_the_name_of_its_province(build: Build) -> None:
+    edit(
+        firm_survival(build, 2017),
+        lambda rows: [
+            {**row, CITY: "", "城市名称": "吉林"} if (row[CITY], row["行业代码"]) == ("220200", "13") else row
+            for row in rows
+        ],
+    )
+
+
 def negative_control(build: Build) -> None:
     edit(yearbook(build, 2014), set_value("R&D人员(人)", CHANGSHA, lambda row: "-" + row["R&D人员(人)"]))
 
@@ -166,10 +176,15 @@ BROKEN = {
         (ai_firms_above_all_firms, "firm_survival", {"city_id": SHENZHEN, "year": 2020}),
         (coverage_falls, "series_years", {"series": "unit_employment_10k", "year": 2018}),
     ],
-    "Shenzhen and a municipality absent, a source that cannot be read": [
+    "Shenzhen and a municipality absent, a source that cannot be read, a city with the name of its province": [
         (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
         (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),
+        (
+            city_with_the_name_of_its_province,
+            "landed_sources",
+            {"source_name": "firm_survival", "lost_count_records": 1.0},
+        ),
     ],
     "patents cut off, patents in tens, industry codes without their zero, a field too many, a negative control": [
         (patents_cut_off, "series_years", {"series": "ai_invention_application_count", "year": 2015}),
@@ -206,6 +221,18 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
     delivery: Build, sample_build: Build
 ) -> None:
     unit_slip_of_a_year(delivery)
+    assert delivery.dbt("run", "--select", "+fct_city_year_panel").exit_code == 0
+    delivery.dbt("run", "--select", "est_fixed_effects")
+    assert "What this judges was built again since: dbt build --select +gate_results+." in delivery.output
+    assert "est_fixed_effects" not in delivery.tables("estimates")
+    for selection in (("gate_results+",), ("gates+",), ("fct_city_year_panel", "gates+")):
+        delivery.dbt("run", "--select", *selection)
+        assert "and not all that it judges is of one delivery then. Nothing was changed." in delivery.output
+        assert "est_fixed_effects" not in delivery.tables("estimates")
+    delivery.dbt("run", "--select", "+gate_results", "est_fixed_effects")
+    assert "series_years: The median city of every year lies within the bounds" in delivery.output
+    assert "est_fixed_effects" not in delivery.tables("estimates")
+
     delivery.dbt("run")
     assert delivery.exit_code != 0
     assert "The gate holds these estimates back" in delivery.output
