@@ -173,7 +173,10 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         try:
             used = sample(specification, inputs)
             found = _terms(specification, used, inputs)
-            warnings = inputs.warnings(specification, used.rows.loc[used.is_estimated, "year"])
+            # lags and instruments are rows that an estimate rests on and is not counted over
+            is_dynamic = isinstance(specification.options, DynamicPanelOptions)
+            rests_on = used.rows if is_dynamic else used.rows.loc[used.is_estimated]
+            warnings = inputs.warnings(specification, rests_on["year"])
         except NotEstimable as finding:
             found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
         for order, term in enumerate(found, start=1):
@@ -240,8 +243,8 @@ def _few_cities(
     specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], reference: str
 ) -> dict[str, Row]:
     """Return what stands in for the errors of the differences where a group is a handful of cities."""
-    cities = rows.groupby(grouping)["city_id"].nunique()
-    if cities.min() >= FEWEST_CITIES:
+    few = _handfuls(rows, grouping)
+    if not few:
         return {}
     p_values = heterogeneity.permutation_p_values(
         rows,
@@ -252,10 +255,15 @@ def _few_cities(
         reference,
         time=specification.period,
     )
-    few = ", ".join(f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES)
     warning = f"Too few cities for an error ({few}): p is from permutations of {grouping} over cities."
     undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high"))
     return {term: {**undefined, "p_value": p_values[term], "warnings": warning} for term in interactions}
+
+
+def _handfuls(rows: pd.DataFrame, grouping: str) -> str:
+    """Return the groups that are too few cities for clustered errors, with their number; empty if none is."""
+    cities = rows.groupby(grouping)["city_id"].nunique()
+    return ", ".join(f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES)
 
 
 def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
@@ -281,6 +289,13 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
         joint = _joint("no effect in any year before the event", fit.pre_trend)
+    undefined: Row = {}
+    if few := _handfuls(rows, specification.regressor):
+        errors = ("std_error", "p_value")
+        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
+        undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high"))
+        undefined["warnings"] = f"Too few cities for an error or a test ({few})."
+        joint = {"joint_test": undefined["warnings"]}
     return [
         {
             **row,
@@ -291,6 +306,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
             "std_error_robust": fit.unclustered.robust[j],
             "p_value_robust": fit.unclustered.robust_p_values[j],
             "treated_city_count": fit.treated_count,
+            **undefined,
         }
         for j, row in enumerate(_estimates(fit))
     ]

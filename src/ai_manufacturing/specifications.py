@@ -358,7 +358,8 @@ class Inputs:
         ----------
         specification : Specification
         years : iterable of int
-            Years of its sample. A measure that holds a share fixed rests on the base year too.
+            Years of its sample. A measure that holds a share fixed rests on the base year too, and a grouping on its
+            own year.
 
         Returns
         -------
@@ -371,13 +372,16 @@ class Inputs:
             {weighting["base_series"], weighting["scaling_series"]} if pd.notna(weighting["scaling_series"]) else set()
         )
         base_years = set(self.measures["base_year"].unique())
+        of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
+        grouped = {(series, int(row.year)) for row in of_groupings.itertuples() for series in str(row.series).split()}
         used = dict.fromkeys(self.series_of(specification))
         found = []
         for text, rows in self._findings:
             years_of: dict[str, set[int]] = {}
             for row in rows:
                 rests_on = in_sample | base_years if row["series"] in measured else in_sample
-                if row["year"] in rests_on and (row["series"], row["scope"]) in used:
+                is_grouped = (row["series"], row["year"]) in grouped
+                if (row["year"] in rests_on or is_grouped) and (row["series"], row["scope"]) in used:
                     years_of.setdefault(row["series"], set()).add(row["year"])
             found += [
                 f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {text}"

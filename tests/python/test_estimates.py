@@ -1,5 +1,6 @@
 """From specification rows to output rows: second routes, and what cannot be estimated."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -196,6 +197,31 @@ def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(inputs: Inp
         found = estimated(rows_of("table_5_col_1"), replace(inputs, groups=kept))
         assert list(found["status"]) == ["not_estimable"]
         assert found["reason"].str.contains(reason).all()
+
+
+def test_a_treated_handful_has_estimates_and_no_error_or_test(inputs: Inputs) -> None:
+    found = estimated(rows_of("table_5_col_1", regressor="five_largest"), inputs)
+    assert found["estimate"].notna().all()
+    assert found[["std_error", "p_value", "conf_low", "p_value_robust", "joint_p_value"]].isna().all(axis=None)
+    warning = "Too few cities for an error or a test (largest 5)."
+    assert set(found["joint_test"]) == {warning}
+    assert found["warnings"].str.contains(warning, regex=False).all()
+
+
+def test_warnings_are_of_all_years_that_an_estimate_rests_on(inputs: Inputs) -> None:
+    """Lags and instruments before the sample, and the year of a grouping, beside the years of the sample."""
+    rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
+    rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
+    failing = inputs.gate_results.iloc[[0]].assign(
+        suite="series_years", success=False, severity="warning", description="odd.", failing_rows=json.dumps(rows)
+    )
+    warned = replace(inputs, gate_results=failing)
+    warnings = {
+        name: set(estimated(rows_of(name, first_year=first_year), warned)["warnings"].fillna(""))
+        for name, first_year in (("table_4_col_4", 2010), ("heterogeneity_income_median", 2012))
+    }
+    assert any("gdp_100m_cny 2010 breaks: odd." in text for text in warnings["table_4_col_4"])
+    assert warnings["heterogeneity_income_median"] == {"gdp_per_capita_cny 2010 breaks: odd."}
 
 
 def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:

@@ -379,17 +379,19 @@ def test_groups_that_cannot_be_compared_say_why(change: Callable[[pd.DataFrame],
     assert caught.value.reason == reason
 
 
-def random_groups(seed: int, cities: int = 60, few: int = 5) -> pd.DataFrame:
-    """Return a panel in which a handful of cities, drawn at random, differs in nothing."""
+def random_groups(seed: int, cities: int = 60, few: int = 5, *, largest: bool = False) -> pd.DataFrame:
+    """Return a panel in which a handful of cities differs in nothing: drawn at random, or those whose x varies most."""
     rng = np.random.default_rng(seed)
     grid = pd.MultiIndex.from_product([range(cities), range(2010, 2018)], names=["city_id", "year"])
     data = grid.to_frame(index=False)
     trend = rng.normal(size=cities)[data["city_id"]] * (data["year"] - 2010)
     data["x"] = trend + 0.5 * rng.normal(size=len(data))
+    spread = np.exp(rng.normal(size=cities)) if largest else np.ones(cities)
+    data["x"] *= spread[data["city_id"]]
     data["z"] = rng.normal(size=len(data))
     drift = rng.normal(size=cities)[data["city_id"]] * (data["year"] - 2010)
     data["y"] = data["x"] + 0.3 * data["z"] + 0.3 * drift + rng.normal(size=len(data))
-    chosen = rng.choice(cities, few, replace=False)
+    chosen = np.argsort(-spread)[:few] if largest else rng.choice(cities, few, replace=False)
     data["size"] = np.where(data["city_id"].isin(chosen), "largest", "others")
     return data
 
@@ -402,7 +404,7 @@ def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
 
     def difference(groups: np.ndarray) -> float:
         frame, names = heterogeneity.interact(data.assign(size=groups[data["city_id"]]), "x", "size", "others")
-        return abs(fixed_effects.fit(frame, "y", ["x", *names, "z"]).estimates[1])
+        return abs(fixed_effects.fit(frame, "y", ["x", *names, "z"]).statistics[1])
 
     own = difference(labels)
     larger = sum(difference(rng.permutation(labels)) >= own for _ in range(19))
@@ -420,6 +422,20 @@ def test_a_handful_that_differs_in_nothing_is_rarely_found_to_differ_unlike_by_c
         clustered += fixed_effects.fit(frame, "y", ["x", *names, "z"]).p_values[1] <= 0.05
     assert permuted <= 0.12 * samples  # 5 %, three binomial errors
     assert clustered > permuted
+
+
+@pytest.mark.parametrize(("effect", "fewest", "most"), [(0.0, 0, 0.12), (0.3, 0.7, 1)])
+def test_the_largest_are_compared_with_cities_whose_measure_varies_less(
+    effect: float, fewest: float, most: float
+) -> None:
+    """Raw slopes of small cities scatter so widely that nine in ten such effects would be called chance."""
+    samples, found = 60, 0
+    for seed in range(samples):
+        data = random_groups(seed, largest=True)
+        data["y"] += effect * data["x"] * (data["size"] == "largest")
+        p_values = heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=99, seed=seed)
+        found += p_values["x:largest"] <= 0.05
+    assert fewest * samples <= found <= most * samples
 
 
 def test_a_handful_that_differs_is_found() -> None:

@@ -107,7 +107,8 @@ def permutation_p_values(
     Returns
     -------
     dict of str to float
-        By interaction, (1 + r)/(1 + draws) with r permutations whose difference is at least as large.
+        By interaction, (1 + r)/(1 + draws) with r permutations whose difference over its clustered error is at least as
+        large.
 
     Raises
     ------
@@ -134,9 +135,17 @@ def permutation_p_values(
     within = regression.without_effects(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
     left = within.reshape(columns.shape)
-    crossed = np.einsum("idk,i->dk", left, regression.outcome)
+    fitted = regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
+    outcome_left = regression.outcome - fitted
+    crossed = np.einsum("idk,i->dk", left, outcome_left)
     # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference of zero.
     inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", left, left), hermitian=True)
-    differences = np.abs(np.einsum("dkl,dl->dk", inverses, crossed))
-    larger = (differences[1:] >= differences[0] * (1 - 1e-9)).sum(axis=0)
+    differences = np.einsum("dkl,dl->dk", inverses, crossed)
+    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", left, differences)
+    starts = np.flatnonzero(np.diff(groups_in(rows, entity), prepend=-1))
+    scores = np.add.reduceat(left * residuals[:, :, None], starts, axis=0)
+    variances = np.square(np.einsum("dkl,gdl->gdk", inverses, scores)).sum(axis=0)
+    # Each over its own clustered error: cities differ in how much their measure varies, and raw slopes do not compare.
+    statistics = np.abs(differences) / np.sqrt(np.where(variances > 0, variances, np.inf))
+    larger = (statistics[1:] >= statistics[0] * (1 - 1e-9)).sum(axis=0)
     return {name: (1 + int(count)) / (1 + draws) for name, count in zip(interactions, larger, strict=True)}

@@ -14,6 +14,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Weights = Literal["rademacher", "webb"]
 
+FEW_CLUSTERS = 12
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))  # with both signs, six points of mean 0 and variance 1
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the draws
 LEVEL = 0.05  # of the test that the interval inverts
@@ -62,7 +63,7 @@ def fit(
     entity: str = "city_id",
     time: str = "year",
     cluster: str | None = None,
-    weights: Weights = "rademacher",
+    weights: Weights | None = None,
     draws: int = 999,
     seed: int = 2020,
 ) -> WildBootstrap:
@@ -78,8 +79,8 @@ def fit(
     term : str
         The regressor to test.
     weights : {"rademacher", "webb"}
-        Signs, or six points. Below some 12 clusters signs give few distinct draws (2**(G-1)), and Webb's six points
-        a finer p-value.
+        Signs, or six points. Below 12 clusters signs give few distinct draws (2**(G-1)), and Webb's six points a finer
+        p-value: what is taken unless given.
     draws : int
         Draws of the weights. If all 2**(G-1) distinct vectors of signs are no more than this, each is used once.
     seed : int
@@ -125,7 +126,8 @@ def fit(
         raise NotEstimable(f"No bootstrap of {term}: the outcome is fitted exactly.")
 
     regression = fixed_effects.partialled_out(sample, outcome, regressors, **names)
-    vectors, enumerated = _weights(regression.cluster_count, weights, draws, seed)
+    few = regression.cluster_count < FEW_CLUSTERS
+    vectors, enumerated = _weights(regression.cluster_count, weights or ("webb" if few else "rademacher"), draws, seed)
     null = _Null(regression, position, vectors, counted=0 if enumerated else 1)
     unit = float(regression.units[position])
     return WildBootstrap(
