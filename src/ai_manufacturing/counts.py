@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing.extracts import SUCCESS_MARKER
 
@@ -104,18 +106,23 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
 def hand_over(made: Path, to: Path) -> None:
     """Copy counts that Spark has written to where DuckDB reads them, under one name and in one step.
 
+    A register that was not delivered has none, and leaves none of an earlier one.
+
     Raises
     ------
     CountsError
         If Spark has not written them to the end.
     """
     parts = sorted(made.glob("part-*"))
-    if len(parts) != 1 or not (made / SUCCESS_MARKER).exists():
+    if len(parts) > 1 or not (made / SUCCESS_MARKER).exists():
         raise CountsError(f"{made}: not one whole file of counts. Delete this folder, and run the command again.")
     to.mkdir(parents=True, exist_ok=True)
-    written = to / f".{uuid.uuid4().hex}"
-    shutil.copyfile(parts[0], written)
-    written.replace(to / "counts.parquet")
+    if parts and pq.read_metadata(parts[0]).num_rows:
+        written = to / f".{uuid.uuid4().hex}"
+        shutil.copyfile(parts[0], written)
+        written.replace(to / "counts.parquet")
+    else:
+        (to / "counts.parquet").unlink(missing_ok=True)
     # what a run of dbt alone has left there
     for part in to.glob("part-*"):
         part.unlink()

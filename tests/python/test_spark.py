@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts
@@ -199,7 +201,8 @@ def test_an_unreachable_master_is_told_at_once(project: Path) -> None:
 def test_only_whole_counts_are_handed_over(tmp_path: Path) -> None:
     made, to = tmp_path / "made", tmp_path / "counted/firm_counts"
     made.mkdir()
-    (made / "part-00000.parquet").write_bytes(b"first")
+    counted = pa.table({"year": [2020]})
+    pq.write_table(counted, made / "part-00000.parquet")
     with pytest.raises(counts.CountsError, match="made: not one whole file of counts"):
         counts.hand_over(made, to)
     assert not to.exists()
@@ -207,7 +210,11 @@ def test_only_whole_counts_are_handed_over(tmp_path: Path) -> None:
     to.mkdir(parents=True)
     (to / "part-00000.parquet").write_bytes(b"of dbt alone")
     counts.hand_over(made, to)
-    assert {path.name: path.read_bytes() for path in to.iterdir()} == {"counts.parquet": b"first"}
+    assert [path.name for path in to.iterdir()] == ["counts.parquet"]
+    assert pq.read_table(to / "counts.parquet") == counted
+    pq.write_table(counted.slice(1), made / "part-00000.parquet")
+    counts.hand_over(made, to)
+    assert list(to.iterdir()) == [], "a delivery without a record would stop at the gate"
 
 
 def test_a_driver_that_workers_cannot_reach_is_told() -> None:
