@@ -76,7 +76,7 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
 	touch $@
 
-lint: $(BOUNCER)/.done
+lint: $(VENV)/.dev $(BOUNCER)/.done
 	ruff check .
 	ruff format --check .
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet

@@ -124,7 +124,8 @@ growth as (
     select
         city_id,
         max(ai_firms_weight) as weight,
-        arg_max(ln_gdp, year) - arg_min(ln_gdp, year) as gdp_growth
+        -- A year's, as not all cities have the same years.
+        (arg_max(ln_gdp, year) - arg_min(ln_gdp, year)) / nullif(max(year) - min(year), 0) as gdp_growth
     from panel
     where ln_gdp is not null
     group by city_id

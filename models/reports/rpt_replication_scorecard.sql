@@ -81,8 +81,11 @@ compared as (
 counted as (
     select
         *,
-        -- The least likely of all intervals together: Bonferroni.
-        least(1, miss_p_value * count(case when status = 'estimated' then estimate end) over ()) as miss_p_value_of_all
+        -- The least likely of all intervals together: Bonferroni. The smaller of one and nothing would be one.
+        case
+            when miss_p_value is not null
+                then least(1, miss_p_value * count(case when status = 'estimated' then estimate end) over ())
+        end as miss_p_value_of_all
     from compared
 ),
 

@@ -36,6 +36,13 @@ LINES_OF_NAMES = ("Outcome", "Specification")
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
 STATA_NAME_LENGTH = 32
 LATEX_HEADING_WIDTH = 14
+LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+}
 STATA_LABEL_LENGTH = 80
 # Words that are categories: numbers with value labels in Stata, as its factor variables need them.
 STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
@@ -322,7 +329,7 @@ def _latex_table(source: Source, number: int, title: str) -> str:
     ]
     return "\n".join(
         [
-            "% Needs the packages booktabs and threeparttable.",
+            "% Needs the packages booktabs and threeparttable; if its notes are not all Latin, ctex and XeLaTeX too.",
             f"% Specifications: {', '.join(specifications)}.",
             r"\begin{table}[htbp]",
             r"\centering",
@@ -350,7 +357,7 @@ def _heading(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([&%$#_{}])", r"\\\1", text).replace("<", "$<$").replace(">", "$>$")
+    return "".join(LATEX_ESCAPES.get(char, char) for char in text)
 
 
 FORMATS: dict[str, Callable[[Source, Path], list[Path]]] = {

@@ -42,7 +42,14 @@ def trace(warehouse: Path, specification_id: str, city: str | None = None, year:
         raise TraceError("A cell needs both --city and --year.")
     if not warehouse.exists():
         raise TraceError(f"{warehouse}: no such file. Run `make build`, or set WAREHOUSE_PATH.")
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    try:
+        connection = duckdb.connect(str(warehouse), read_only=True)
+    except duckdb.Error as error:
+        raise TraceError(
+            f"{warehouse}: cannot be opened ({str(error).splitlines()[0]}). Wait for the build that writes to it, or "
+            "set WAREHOUSE_PATH to a warehouse."
+        ) from error
+    with connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
         if city is None or year is None:
@@ -111,8 +118,12 @@ class _Reader:
         if head["warnings"]:
             lines.append(f"warning: {head['warnings']}")
         lines += [
-            f"  {row['term']:<28} {row['estimate']:>12.6f}  ({row['std_error']:.6f})  "
-            f"95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+            f"  {row['term']:<28} {row['estimate']:>12.6f}  "
+            + (
+                "(no standard error)"
+                if row["std_error"] is None
+                else f"({row['std_error']:.6f})  95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+            )
             for row in coefficients
         ]
         lines.append(
@@ -258,7 +269,7 @@ class _Reader:
             scope,
         )
         if not rows:
-            lines.append("    no delivered row: an absent city counts zero in this source (series_sources.csv)")
+            lines.append(f"    {self._without_rows(series, provider, found[0]['value'])}")
         lines += [
             f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
             f"{row['row_number']}: {_number(row['delivered_value'])}"
@@ -271,6 +282,22 @@ class _Reader:
                 f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all (marts.fct_delivered_values)"
             )
         return lines
+
+    def _without_rows(self, series: str, provider: str, value: float | None) -> str:
+        """Return where a value comes from that has no row in marts.fct_delivered_values."""
+        if provider in ("register", "spark"):
+            what = "firm" if "firm" in series else "patent"
+            files = self.rows(
+                "select file_path, delivery_id from raw.deliveries where valid_until_delivery is null "
+                "and copy_of_delivery is null and entity = ? order by file_path",
+                f"{what}_{'counts' if provider == 'spark' else 'register'}",
+            )
+            named = ", ".join(f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS])
+            why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
+            return f"counted from {len(files)} files of the {provider}{why}: {named}"
+        if value is None:
+            return "no number was delivered"
+        return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
 
     def _extract_set(self) -> str:
         described = self.rows("select distinct extract_set, extract_set_kind from raw.deliveries")[0]

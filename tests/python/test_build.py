@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,31 @@ def test_trace_of_a_cell_names_groups_and_what_a_measure_is_made_of(
     assert traced.returncode == 0, traced.stderr
     for text in expected:
         assert text in traced.stdout
+
+
+def test_trace_of_an_estimate_without_an_error_says_so(sample_build: Build) -> None:
+    traced = sample_build.command("trace", "--specification", "heterogeneity_five_largest")
+    assert traced.returncode == 0, traced.stderr
+    (line,) = [line for line in traced.stdout.splitlines() if line.strip().startswith("ai_firms:largest")]
+    assert line.endswith("(no standard error)")
+
+
+def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build: Build) -> None:
+    city_id, year = sample_build.rows(
+        "select city_id, year from intermediate.int_series_conformed where series = 'rd_personnel_count' "
+        "and value is null order by all limit 1"
+    )[0]
+    traced = sample_build.command("trace", "--specification", SPECIFICATION, "--city", city_id, "--year", str(year))
+    blank = f"rd_personnel_count {year} = missing, provider vendor\n    no number was delivered\n"
+    assert blank in traced.stdout, traced.stdout + traced.stderr
+
+
+def test_a_trace_of_a_file_that_is_no_warehouse_names_it(sample_build: Build, tmp_path: Path) -> None:
+    (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
+    other = replace(sample_build, warehouse=tmp_path / "text.duckdb")
+    traced = other.command("trace", "--specification", SPECIFICATION)
+    assert "text.duckdb: cannot be opened" in traced.stderr
+    assert "Traceback" not in traced.stderr
 
 
 def test_trace_of_a_dynamic_panel_gives_its_diagnostics(sample_build: Build) -> None:

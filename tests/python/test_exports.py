@@ -192,6 +192,11 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
     assert text.count(r"\item") == 2 + frame.loc[is_prose, columns].notna().sum().sum()
 
 
+def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
+    escaped = exports._escape(r"2020^rev~1_a\b & 5%")
+    assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
+
+
 def plain(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 

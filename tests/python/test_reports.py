@@ -89,6 +89,12 @@ def test_the_p_value_in_sql_is_that_of_the_normal_distribution(sample_build: Bui
         assert p_value == pytest.approx(exact, abs=2e-5)
 
 
+def test_what_has_no_estimate_has_no_p_value(public_build: Build) -> None:
+    assert public_build.rows(
+        "select distinct miss_p_value_of_all from reports.rpt_replication_scorecard where estimated_value is null"
+    ) == [(None,)]
+
+
 def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sample_build: Build) -> None:
     """Tables 1 to 4; the counts of Tables 5 and 6 no transform gives (truth.py)."""
     counts = sample_build.rows(

@@ -285,6 +285,9 @@ def test_a_city_is_found_by_name_and_stays_in_the_address(
     expect(page.locator("#city-missing")).to_be_visible()
     page = reader.open(sample_site, "cities", "#110000")
     expect(page.locator("#city-name")).to_have_text("北京市 110000, east")
+    page.evaluate("location.hash = '#main'")  # the way past the menu
+    page.evaluate("location.hash = '#苏州'")
+    expect(page.locator("#city-name")).to_have_text("苏州市 320500, east")
 
 
 def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sample_build: Build) -> None:
@@ -293,15 +296,17 @@ def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sam
     with page.expect_download() as svg:
         figure.get_by_role("button", name="SVG").click()
     assert svg.value.suggested_filename == "gini.svg"
-    assert Path(svg.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    image = Path(svg.value.path()).read_text(encoding="utf-8")
+    assert image.startswith("<svg")
+    assert "SYNTHETIC DATA." in image, "a picture that leaves the page says that its numbers are invented"
     with page.expect_download() as csv:
         figure.get_by_role("button", name="CSV").click()
     lines = Path(csv.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "measure,year,gini"
+    assert lines[0] == "measure,year,gini,extract_set,is_synthetic"
     gini = sample_build.value(
         "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
     )
-    assert f"ai_firms,2020,{gini}" in lines
+    assert f"ai_firms,2020,{gini},sample,true" in lines
 
 
 def test_the_first_page_weighs_less_than_three_megabytes(reader: Reader, sample_site: Path) -> None:

@@ -9,15 +9,18 @@ LISTED = 300
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the changes that the release keeps, estimates first by how far they moved."""
+    """Return the changes that the release keeps: estimates lost, then moved, the farthest first, then gained."""
+    kinds = release.rows(
+        "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
+        "from release.changes group by all order by all"
+    )
     return {
-        "kinds": release.rows(
-            "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
-            "from release.changes group by all order by all"
-        ),
+        "kinds": kinds,
+        "estimate_count": sum(row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")),
         "estimates": release.rows(
             "select * from release.changes where change_kind like 'estimate%' "
-            "order by moved_std_errors desc nulls first, specification_id, term limit ?",
+            "order by list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind), "
+            "moved_std_errors desc nulls first, specification_id, term limit ?",
             LISTED,
         ),
         "cells": release.rows(

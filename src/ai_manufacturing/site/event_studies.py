@@ -74,9 +74,9 @@ def _figure(id_: str, data: pd.DataFrame, title: Markup, transform: str, text: C
         base = alt.Chart(TABLE).encode(x=x)
         tooltip = [
             alt.Tooltip("event_time:Q", title=words["years_since_event"]),
-            alt.Tooltip("estimate:Q", title=words["estimate"], format=".3f"),
-            alt.Tooltip("conf_low:Q", title=words["interval"] + " ↓", format=".3f"),
-            alt.Tooltip("conf_high:Q", title=words["interval"] + " ↑", format=".3f"),
+            alt.Tooltip("estimate:Q", title=words["estimate"], format=".4~g"),
+            alt.Tooltip("conf_low:Q", title=words["interval"] + " ↓", format=".4~g"),
+            alt.Tooltip("conf_high:Q", title=words["interval"] + " ↑", format=".4~g"),
         ]
         layers = [
             alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.datum(0)),
@@ -91,7 +91,7 @@ def _figure(id_: str, data: pd.DataFrame, title: Markup, transform: str, text: C
             layers.append(
                 base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1).encode(
                     y="printed_estimate:Q",
-                    tooltip=[alt.Tooltip("printed_estimate:Q", title=words["printed"], format=".3f")],
+                    tooltip=[alt.Tooltip("printed_estimate:Q", title=words["printed"], format=".4~g")],
                 )
             )
         return alt.layer(*layers).properties(width="container", height=200)

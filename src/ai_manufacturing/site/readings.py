@@ -102,9 +102,9 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
         words = {key: text.plain(key, language) for key in ("estimate", "interval", "cities")}
         tooltip = [
             alt.Tooltip(f"reading_{language}:N", title=text.plain("reading", language)),
-            alt.Tooltip("estimate:Q", title=words["estimate"], format=".3f"),
-            alt.Tooltip("conf_low:Q", title=words["interval"] + " ←", format=".3f"),
-            alt.Tooltip("conf_high:Q", title=words["interval"] + " →", format=".3f"),
+            alt.Tooltip("estimate:Q", title=words["estimate"], format=".4~g"),
+            alt.Tooltip("conf_low:Q", title=words["interval"] + " ←", format=".4~g"),
+            alt.Tooltip("conf_high:Q", title=words["interval"] + " →", format=".4~g"),
             alt.Tooltip("city_count:Q", title=words["cities"]),
             alt.Tooltip("specification_id:N", title=text.plain("specification", language)),
         ]

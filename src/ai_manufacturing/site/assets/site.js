@@ -16,11 +16,32 @@ function save(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+// What leaves the page says what it was made of, as the page does.
+const { extractSet, synthetic } = document.documentElement.dataset;
+
 function csv(rows) {
-  const quote = (value) => (/[",\n]/.test(value ?? "") ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""));
+  // A text that a spreadsheet would take for a formula, as in the exports.
+  const safe = (value) => (typeof value === "string" && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : (value ?? ""));
+  const quote = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  rows = rows.map((row) => ({ ...row, extract_set: extractSet, is_synthetic: synthetic }));
   const names = Object.keys(rows[0] ?? {});
   // The mark at the start is what spreadsheets know UTF-8 by.
-  return "\ufeff" + [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(quote).join(",")).join("\r\n");
+  return "\ufeff" + [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(safe).map(quote).join(",")).join("\r\n");
+}
+
+function marked(svg) {
+  if (synthetic !== "true") return svg;
+  const image = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+  const [width, height] = ["width", "height"].map((name) => Number(image.getAttribute(name)));
+  image.setAttribute("height", height + 18);
+  image.setAttribute("viewBox", `0 0 ${width} ${height + 18}`);
+  const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+  for (const [name, value] of Object.entries({ x: 4, y: height + 12, "font-family": "sans-serif", "font-size": 11, fill: "#a3161a" })) {
+    text.setAttribute(name, value);
+  }
+  text.textContent = document.querySelector(`#synthetic-mark strong .${language()}`).textContent;
+  image.append(text);
+  return new XMLSerializer().serializeToString(image);
 }
 
 function tableOf(rows) {
@@ -40,7 +61,11 @@ function tableOf(rows) {
     const line = body.insertRow();
     for (const name of names) {
       const cell = line.insertCell();
-      cell.textContent = row[name] ?? "";
+      if (String(row[name]).startsWith("specifications.html#")) {
+        const link = document.createElement("a");
+        link.href = link.textContent = row[name];
+        cell.append(link);
+      } else cell.textContent = row[name] ?? "";
       if (typeof row[name] === "number") cell.className = "number";
     }
   }
@@ -59,7 +84,7 @@ class Chart {
     Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
-      save(`${figure.dataset.name}.svg`, "image/svg+xml", await this.view.toSVG());
+      save(`${figure.dataset.name}.svg`, "image/svg+xml", marked(await this.view.toSVG()));
     });
     figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
       save(`${figure.dataset.name}.csv`, "text/csv", csv(this.rows));
@@ -138,8 +163,10 @@ if (cityInput) {
     document.getElementById("city-missing").hidden = Boolean(id);
     if (id) show(id);
   });
-  window.addEventListener("hashchange", () => show(find(location.hash.slice(1)) || "440300"));
-  show(find(location.hash.slice(1)) || "440300");
+  const named = () => find(decodeURIComponent(location.hash.slice(1)));
+  // The way past the menu is an address too, and no city.
+  window.addEventListener("hashchange", () => named() && show(named()));
+  show(named() || "440300");
 }
 
 // Charts in sight first; the others when there is nothing else to do, so that a printed page has them all.
@@ -148,9 +175,10 @@ const seen = new IntersectionObserver((entries) => {
 });
 for (const figure of charts.keys()) seen.observe(figure);
 const waiting = [...charts.values()];
+const whenIdle = window.requestIdleCallback ?? ((draw) => setTimeout(draw, 1)); // Safari has none
 (function drawNext() {
   const chart = waiting.shift();
-  if (chart) requestIdleCallback(async () => { await chart.draw(); drawNext(); });
+  if (chart) whenIdle(async () => { await chart.draw(); drawNext(); });
   else document.documentElement.dataset.drawn = "all";
 })();
 
