@@ -32,27 +32,29 @@ that is left behind become one failure, which only a run of all that it judges t
     -%}
         {%- do stale.append(node) -%}
     {%- endfor -%}
+    {%- set gates = [] -%}
     {%- for id in models_above(all_gates) if graph.nodes[id].fqn[1] == 'gates' -%}
         {%- set gate = graph.nodes[id] -%}
-        {%- set results = adapter.get_relation(gate.database, gate.schema, gate.alias) -%}
-        {%- if id in selected_resources -%}
-            {%- set unselected = models_above(id) | reject('in', selected_resources) | list -%}
-            {%- set was_left = run_query('select 1 from ' ~ results ~ " where expectation = 'judged'").rows
-                if results and unselected else [] -%}
-            {%- if was_left or unselected | select('in', stale) | list -%}
-                {{ exceptions.raise_compiler_error(
-                    'The selection builds ' ~ gate.name ~ ', and not all that it judges is of one delivery then. Nothing '
-                    ~ 'was changed. Run dbt build, or dbt build --select +gate_results+.'
-                ) }}
-            {%- endif -%}
-        {%- elif results and id in stale -%}
-            {%- do run_query('delete from ' ~ results) -%}
-            {%- do run_query(
-                'insert into ' ~ results ~ ' (extract_set, suite, expectation, description, severity, success) '
-                ~ "values (current_extract_set(), '" ~ gate.name ~ "', 'judged', 'What this judges was built again "
-                ~ "since: dbt build --select +gate_results+.', 'critical', false)"
-            ) -%}
+        {%- do gates.append((id, gate.name, adapter.get_relation(gate.database, gate.schema, gate.alias))) -%}
+    {%- endfor -%}
+    {%- for id, name, results in gates if id in selected_resources -%}
+        {%- set unselected = models_above(id) | reject('in', selected_resources) | list -%}
+        {%- set was_left = run_query('select 1 from ' ~ results ~ " where expectation = 'judged'").rows
+            if results and unselected else [] -%}
+        {%- if was_left or unselected | select('in', stale) | list -%}
+            {{ exceptions.raise_compiler_error(
+                'The selection builds ' ~ name ~ ', and not all that it judges is of one delivery then. Nothing was '
+                ~ 'changed. Run dbt build, or dbt build --select +gate_results+.'
+            ) }}
         {%- endif -%}
+    {%- endfor -%}
+    {%- for id, name, results in gates if results and id in stale -%}
+        {%- do run_query('delete from ' ~ results) -%}
+        {%- do run_query(
+            'insert into ' ~ results ~ ' (extract_set, suite, expectation, description, severity, success) '
+            ~ "values (current_extract_set(), '" ~ name ~ "', 'judged', 'What this judges was built again "
+            ~ "since: dbt build --select +gate_results+.', 'critical', false)"
+        ) -%}
     {%- endfor -%}
 {%- endmacro %}
 

@@ -157,6 +157,7 @@ def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> Non
 PANEL = ("+fct_city_year_panel", "+fct_row_accounting", "fct_delivered_values")
 
 
+@pytest.mark.soak
 def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_build: Build) -> None:
     """The estimates too: the gate's tests build them again."""
     spatial = ("+est_spatial_autocorrelation", "+est_local_spatial_autocorrelation")

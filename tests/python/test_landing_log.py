@@ -172,6 +172,20 @@ def test_files_that_change_names_keep_their_order(project: Project, moves: dict[
     assert current() == [("a", 2020, max(contents.values()))]
 
 
+def test_a_landing_that_was_cut_off_in_the_middle_of_a_swap_is_gone_on_with(project: Project) -> None:
+    project.declare(BY_YEAR)
+    old = project.deliver("firms/a.csv", firms(("a", 2020, 1)))
+    landing.deliveries()
+    new = project.deliver("firms/b.csv", firms(("a", 2020, 10)))
+    before = validity()
+    texts = old.read_text(encoding="utf-8"), new.read_text(encoding="utf-8")
+    new.write_text(texts[0], encoding="utf-8")
+    old.write_text(texts[1], encoding="utf-8")
+    landing.deliveries()
+    (project.root / "landing/log/extracts/4.json").unlink()
+    assert validity() == before
+
+
 def test_the_old_bytes_delivered_again_in_place_count_again(project: Project) -> None:
     for count in (1, 10, 1):
         project.deliver("firms/a.csv", firms(("a", 2020, count)))

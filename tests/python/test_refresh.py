@@ -354,6 +354,28 @@ def test_warnings_of_the_gate_and_files_that_nobody_reads_are_told(
     assert "1 delivered files are in no table: firms/2020.CSV: Rename the file." in warnings[1]
 
 
+def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
+    light_build: Build, tmp_path: Path
+) -> None:
+    warehouse = changed(
+        light_build.warehouse,
+        tmp_path / "lost.duckdb",
+        "insert into raw.rejected_rows by name select 'vendor' as provider, source_name, delivery_number, file_path, "
+        "row_number, '企业存续数' as column_name, '1,2O4' as value, 'not a number (a letter O?)' as reason "
+        "from (values ('firm_survival', 'a.csv', 7), ('city_yearbook', 'b.csv', 8)) as rows (source_name, file_path, "
+        "row_number) cross join (select min(delivery_number) as delivery_number from raw.deliveries)",
+        "create or replace table marts.fct_rows_set_aside as select 'vendor' as provider, 'firm_survival' as "
+        "source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name, null as city_code, "
+        "'unknown city' as set_aside_reason from range(9)",
+    )
+    rows = json.dumps([{"provider": "vendor", "source_name": "firm_survival", "lost_count_records": 1.0}])
+    told = refresh._lost_records(warehouse, [{"suite": "landed_sources", "failing_rows": rows}])
+    assert told[0] == 'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).'
+    assert told[1] == 'a.csv, row 0: "吉林" is set aside (unknown city).'
+    assert (len(told), told[-1]) == (6, "More are in raw.rejected_rows and marts.fct_rows_set_aside.")
+    assert refresh._lost_records(warehouse, [{"suite": "series_years", "failing_rows": rows}]) == []
+
+
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
     for name in ("a.csv", "extract_set.yml", ".DS_Store", "~$a.xlsx", "README.md", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

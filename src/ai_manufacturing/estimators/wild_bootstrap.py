@@ -82,7 +82,8 @@ def fit(
         Signs, or six points. Below 12 clusters signs give few distinct draws (2**(G-1)), and Webb's six points a finer
         p-value: what is taken unless given.
     draws : int
-        Draws of the weights. If all 2**(G-1) distinct vectors of signs are no more than this, each is used once.
+        Draws of the weights. If all 2**(G-1) distinct vectors of signs are no more than this, and signs are asked for,
+        each is used once.
     seed : int
         Of the draws; the same seed gives the same p-value.
 

@@ -133,7 +133,7 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
     while True:
         changed = _changes(State(events), present)
         # one that was cut off is gone on with, or the files that swapped names in it were new
-        was_cut_off = bool(events) and events[-1].get("left", 0) > 0
+        was_cut_off = bool(events and changed) and events[-1].get("left") == len(changed)
         landing = events[-1]["landing"] if was_cut_off else len(events) + 1
         for left, event in zip(reversed(range(len(changed))), changed, strict=True):
             numbered = {"number": len(events) + 1, "landing": landing, "left": left} | event

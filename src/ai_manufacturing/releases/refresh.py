@@ -106,7 +106,6 @@ def refresh(store: Store, limits: Limits, report: Report, years: range | None = 
                 {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
             )
             raise
-        store.record({"release_id": release_id, "at": _now(), "outcome": PUBLISHED[0]})
         _tell_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
 
@@ -210,7 +209,6 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
             raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
         manifest = _publish(store, release_id, warehouse, described, report)
-        store.record({"release_id": release_id, "at": _now(), "outcome": PUBLISHED[1], "reason": reason})
         shutil.rmtree(folder)
         return manifest
 
@@ -270,11 +268,21 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
 
 
 def fingerprint(hashes: dict[str, str]) -> str:
-    """Return the hash of all that the tables are a function of: deliveries, code and package versions."""
+    """Return the hash of all that the tables are a function of: deliveries, code and package versions.
+
+    Raises
+    ------
+    BadConfigurationError
+        If there is no extracts folder.
+    """
     root = settings.project_root()
     paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
     code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
-    decides = [landing.extract_set(settings.extracts_dir()).name, hashes, code, package_versions()]
+    try:
+        extract_set = landing.extract_set(settings.extracts_dir()).name
+    except landing.LandingError as error:
+        raise BadConfigurationError(str(error)) from error
+    decides = [extract_set, hashes, code, package_versions()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -386,7 +394,7 @@ def _build_and_publish(
                     [
                         f"The gate holds back release {release_id}; the published one is as it was.",
                         *map(_said, failures),
-                        *(_lost_records(warehouse) if any(row["suite"] == LANDED for row in failures) else []),
+                        *_lost_records(warehouse, failures),
                         f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
                         f"ai-manufacturing publish {release_id} --reason '...'.",
                     ]
@@ -436,6 +444,9 @@ def _put(store: Store, manifest: Manifest, target: Path, report: Report) -> None
     )
     store.add(target, release_id)
     _warn_of_log(store.publish(release_id), report)
+    by_hand = manifest.published_by == "hand"
+    outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
+    store.record({"release_id": release_id, "at": _now(), **outcome})
     pruned = store.prune()
     told = {"release_id": release_id, "path": str(store.published), "extract_set": made_of, "pruned": pruned}
     report("published", told)
@@ -515,21 +526,40 @@ def _said(failure: dict[str, Any]) -> str:
     return f"{failure['suite']}: {failure['description']} Rows: {(failure['failing_rows'] or 'none listed')[:PRINTED]}"
 
 
-def _lost_records(warehouse: Path) -> list[str]:
-    """Return the first records that were set aside for a fault, where they stand and why; the end of a message."""
+def _lost_records(warehouse: Path, failures: list[dict[str, Any]]) -> list[str]:
+    """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
+    listed = [failure["failing_rows"] or "[]" for failure in failures if failure["suite"] == LANDED]
+    sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
+    if not sources:
+        return []
     with reading(warehouse) as connection:
         found = connection.execute(
-            "select rejected.file_path, rejected.row_number, rejected.column_name, rejected.value, rejected.reason "
-            "from raw.rejected_rows as rejected inner join raw.deliveries as deliveries using (delivery_number) "
-            "where deliveries.valid_until_delivery is null and rejected.reason not like 'prose%' "
-            f"and rejected.reason <> 'repeated sheet' order by all limit {LISTED + 1}"
+            f"""
+            with aside as (
+                select provider, source_name, file_path, row_number, column_name, value, reason
+                from raw.rejected_rows
+                where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
+                union all
+                select provider, source_name, file_path, row_number, null, coalesce(city_name, city_code), reason
+                from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
+                where reason not in ('superseded', 'withdrawn')
+            )
+
+            select file_path, row_number, column_name, value, reason
+            from aside
+            where list_contains(?, provider || '.' || source_name)
+            order by count(*) over (partition by provider, source_name, reason), file_path, row_number, column_name
+            limit {LISTED + 1}
+            """,
+            [sorted(sources)],
         ).fetchall()
     lines = [
         f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
         f"is set aside ({reason})."
         for path, row, column, value, reason in found[:LISTED]
     ]
-    return [*lines, "More are in raw.rejected_rows."] if len(found) > LISTED else lines
+    more = "More are in raw.rejected_rows and marts.fct_rows_set_aside."
+    return [*lines, more] if len(found) > LISTED else lines
 
 
 def _warn_of_deliveries(warehouse: Path, report: Report) -> None:

@@ -163,7 +163,13 @@ if (cityInput) {
     document.getElementById("city-missing").hidden = Boolean(id);
     if (id) show(id);
   });
-  const named = () => find(decodeURIComponent(location.hash.slice(1)));
+  const named = () => {
+    try {
+      return find(decodeURIComponent(location.hash.slice(1)));
+    } catch {
+      return undefined; // a stray % is no address
+    }
+  };
   // The way past the menu is an address too, and no city.
   window.addEventListener("hashchange", () => named() && show(named()));
   show(named() || "440300");
