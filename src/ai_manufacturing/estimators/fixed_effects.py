@@ -444,8 +444,8 @@ class _Bare(NamedTuple):
 def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
     """Fit by PanelOLS, with a covariance of the kind asked for: the iid one divides by n, the others by nothing.
 
-    PanelOLS gets the regressors partialled out and of unit length: the same estimates by Frisch-Waugh-Lovell, and
-    its rank checks no longer depend on the units or on the mean of a column.
+    PanelOLS gets outcome and regressors without the effects, the regressors of unit length: the same estimates by
+    Frisch-Waugh-Lovell, in half the time, and its rank checks no longer depend on the units or the mean of a column.
     """
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
 
@@ -461,17 +461,17 @@ def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
     }
     with np.errstate(all="ignore"):  # an exact fit divides by zero in statistics that are not read here
         result = PanelOLS(
-            pd.DataFrame({"outcome": regression.centred_outcome}, index=rows),
+            pd.DataFrame({"outcome": regression.outcome}, index=rows),
             pd.DataFrame(regression.design, index=rows).add_prefix("x"),
-            entity_effects=True,
-            time_effects=True,
             check_rank=False,
         ).fit(debiased=False, auto_df=False, count_effects=False, low_memory=False, **kinds[covariance])
+        residuals = result.resids.to_numpy(dtype=float)
+        centred = regression.centred_outcome
         return _Bare(
             slopes=result.params.to_numpy(dtype=float),
             covariance=result.cov.to_numpy(dtype=float),
-            residuals=result.resids.to_numpy(dtype=float),
-            r2_inclusive=float(result.rsquared_inclusive),
+            residuals=residuals,
+            r2_inclusive=float(1 - residuals @ residuals / (centred @ centred)),
             r2_within=float(result.rsquared),
         )
 
