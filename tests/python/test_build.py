@@ -240,6 +240,7 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, 
     assert delivery.rows("from reports.rpt_coefficients order by all") == before
 
 
+@pytest.mark.soak
 def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
     """`dbt run --empty` checks that every model runs on no rows."""
     delivery.dbt("run", "--empty")
