@@ -445,7 +445,7 @@ def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
     """Fit by PanelOLS, with a covariance of the kind asked for: the iid one divides by n, the others by nothing.
 
     PanelOLS gets outcome and regressors without the effects, the regressors of unit length: the same estimates by
-    Frisch-Waugh-Lovell, in half the time, and its rank checks no longer depend on the units or the mean of a column.
+    Frisch-Waugh-Lovell, in less time, and its rank checks no longer depend on the units or the mean of a column.
     """
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
 
