@@ -236,6 +236,26 @@ def diff(old: str, new: str) -> None:
 
 
 @main.command()
+@click.argument("old", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("new", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--markdown", is_flag=True, help="Write Markdown tables, for a review.")
+def compare(old: Path, new: Path, markdown: bool) -> None:
+    """Compare all tables of two release or warehouse files.
+
+    Lists tables, columns, rows and cells that differ, and estimates by how far they moved.
+    Exit codes, as of diff(1): 0 the same, 1 different, 2 trouble.
+    """
+    from ai_manufacturing import compare as comparing
+
+    try:
+        sections = comparing.compare(old, new)
+    except comparing.CompareError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
+    raise SystemExit(1 if sections else 0)
+
+
+@main.command()
 def status() -> None:
     """Say what is published, how old it is, from which deliveries, who delivers late, what the last refresh did."""
     from datetime import UTC, datetime

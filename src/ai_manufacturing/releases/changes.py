@@ -120,6 +120,35 @@ def outside(release: Path, years: range) -> Summary:
         connection.close()
 
 
+def differs(name: str) -> str:
+    """Return the SQL condition under which a number of the rows o and n is not the same."""
+    old, new = f"o.{name}", f"n.{name}"
+    return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
+
+
+def estimate_changes() -> str:
+    """Return the query of the estimates lost, gained and changed from the database `old` to `new`, in COLUMNS."""
+    return f"""
+        select
+            case
+                when n.estimate is null and o.estimate is not null then 'estimate_lost'
+                when o.estimate is null and n.estimate is not null then 'estimate_gained'
+                else 'estimate_changed'
+            end,
+            null, null, null,
+            coalesce(n.specification_id, o.specification_id), coalesce(n.term, o.term),
+            o.estimate, n.estimate, o.std_error, n.std_error,
+            abs(n.estimate - o.estimate) / nullif(o.std_error, 0),
+            sign(n.estimate) <> sign(o.estimate),
+            {_STARS.format(p="n.p_value")} <> {_STARS.format(p="o.p_value")},
+            not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
+        from old.{COEFFICIENTS} as o
+        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
+        where
+            {differs("estimate")} or {differs("std_error")}
+    """
+
+
 def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the numeric columns of the panel that both releases have."""
     schema, table = PANEL.split(".")
@@ -148,10 +177,6 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         any_value = ", ".join(identifier(name) for name in columns)
         return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
 
-    def differs(name: str) -> str:
-        old, new = f"o.{name}", f"n.{name}"
-        return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
-
     nulls = "null, null, null, null, null, null"
     return f"""
         select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
@@ -165,23 +190,7 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         inner join {cells("new")} as n on o.city_id = n.city_id and o.year = n.year and o.column_name = n.column_name
         where {differs("value")}
         union all
-        select
-            case
-                when n.estimate is null and o.estimate is not null then 'estimate_lost'
-                when o.estimate is null and n.estimate is not null then 'estimate_gained'
-                else 'estimate_changed'
-            end,
-            null, null, null,
-            coalesce(n.specification_id, o.specification_id), coalesce(n.term, o.term),
-            o.estimate, n.estimate, o.std_error, n.std_error,
-            abs(n.estimate - o.estimate) / nullif(o.std_error, 0),
-            sign(n.estimate) <> sign(o.estimate),
-            {_STARS.format(p="n.p_value")} <> {_STARS.format(p="o.p_value")},
-            not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
-        from old.{COEFFICIENTS} as o
-        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
-        where
-            {differs("estimate")} or {differs("std_error")}
+        {estimate_changes()}
     """
 
 
