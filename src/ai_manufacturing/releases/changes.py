@@ -54,7 +54,7 @@ class Summary:
     lines: tuple[str, ...]
 
     def moved(self, limit: float = math.inf) -> str:
-        """Return the largest move, in the digits that tell it from a limit below it, and how many estimates are lost."""
+        """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
         digits = 2
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1

@@ -256,8 +256,8 @@ def checked_id(release_id: str) -> str:
     """
     if not ID.fullmatch(release_id):
         raise BadConfigurationError(
-            f"{release_id!r} is no number of a release: give six digits, such as 000012. `ai-manufacturing releases` lists "
-            "them."
+            f"{release_id!r} is no number of a release: give six digits, such as 000012. `ai-manufacturing releases` "
+            "lists them."
         )
     return release_id
 
