@@ -531,10 +531,11 @@ def _keep_the_declared_set(store: Store, replaces: bool) -> None:
     """Refuse before the build what the extracts folder says of itself, as far as that is certain."""
     declared = landing.extract_set(settings.extracts_dir())
     standing = store.standing()
-    # a set that calls itself delivered may still hold a synthetic file
+    # a set that calls itself delivered may still hold a synthetic file, as the published one of its name did
     is_certain = declared.kind == databases.SYNTHETIC
-    kind = declared.kind if is_certain or standing is None else standing.extract_set_kind
-    _keep_the_set(store, Origin(declared.name, kind), f"What lies in {_extracts_said()}", replaces)
+    if is_certain or standing is None or declared.name != standing.extract_set:
+        origin = Origin(declared.name, declared.kind)
+        _keep_the_set(store, origin, f"What lies in {_extracts_said()}", replaces)
 
 
 def _publish(store: Store, release_id: str, warehouse: Path, described: dict[str, Any], report: Report) -> Manifest:
@@ -640,7 +641,9 @@ def _warn_of_deliveries(warehouse: Path, published: Manifest | None, store: Stor
     named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
     if named:
         message = f"{len(named)} delivered files are in no table: {'; '.join(named)}"
-        report("warning", {"state": "new", "message": f"{message[:PRINTED]}. Declare, rename or remove them."})
+        report(
+            "warning", {"state": "new", "message": f"{message[:PRINTED].rstrip('.')}. Declare, rename or remove them."}
+        )
     if len(files) > len(named):
         known.append(f"delivered files that are in no table ({len(files) - len(named)})")
     if published is not None and known:
