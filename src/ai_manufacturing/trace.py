@@ -148,12 +148,13 @@ class _Reader:
         return lines
 
     def _estimated_readings(self, head: dict[str, Any]) -> list[str]:
-        """Return the readings of the same printed column that can be estimated."""
+        """Return the readings of the same printed column and regressor that can be estimated."""
         found = self.rows(
             "select distinct specification_id from reports.rpt_coefficients where table_id = ? and column_number = ? "
-            "and status = 'estimated' order by specification_id",
+            "and regressor = ? and status = 'estimated' order by specification_id",
             head["table_id"],
             head["column_number"],
+            head["regressor"],
         )
         return [f"can be estimated: {', '.join(row['specification_id'] for row in found)}"] if found else []
 

@@ -638,6 +638,23 @@ def test_a_refresh_that_one_suite_holds_back_ends_as_documented(suite: str, stor
     fails_at_the_gate(store, delivery, "000001", suite)
 
 
+@pytest.mark.soak
+def test_a_register_whose_dates_cannot_be_read_ends_as_documented(
+    store: Store, delivery: Build, tmp_path: Path
+) -> None:
+    drawn = delivery.command("registers", "--out", str(tmp_path / "drawn"), "--firms", "3000", "--format", "csv")
+    assert drawn.returncode == 0, drawn.stderr
+    folder = Path(shutil.copytree(tmp_path / "drawn/firm_register", delivery.extracts / "firm_register"))
+    (path,) = folder.iterdir()
+    test_gate.edit(
+        path, lambda rows: [{**row, "成立日期": "不详"} if n % 20 == 0 else row for n, row in enumerate(rows)]
+    )
+    fails_at_the_gate(store, delivery, "000001")
+    lines = store.refreshes()[-1]["message"].splitlines()
+    assert any("vendor firm_register: faulty_share 0.05" in line for line in lines if line.startswith("landed_sources"))
+    assert any(line.startswith("firm_register/") and "is set aside" in line for line in lines), lines
+
+
 def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false_manifest(
     store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -767,7 +784,7 @@ def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     with monkeypatch.context() as failing:
         failing.setattr(refresh, "_git_commit", Mock(side_effect=KeyError("commit")))
-        with pytest.raises(RefreshError, match="KeyError: 'commit'. The published release is as it was"):
+        with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is as it was"):
             refresh.refresh(store, refresh.Limits(), quiet)
     assert store.refreshes()[-1]["release_id"] == "000003"
 
