@@ -49,6 +49,7 @@ def duckdb_resources(spill: Path) -> dict[str, Any]:
         "temp_directory": str(spill),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "enable_progress_bar": False,
     }
 
 
