@@ -627,7 +627,7 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     test_gate.one_field_too_many(delivery)
     fails_at_the_gate(store, delivery, "000002", *FAULTS)
     lost = next(line for line in store.refreshes()[-1]["message"].splitlines() if line.startswith("patents/专利_2016"))
-    assert lost.endswith(" is set aside (9 fields where the header has 8)."), lost
+    assert lost.endswith(" is set aside (expected 10 fields, found 11)."), lost
 
     by_hand = command(store, delivery, "publish", "000002", "--reason", "a drill")
     assert by_hand.returncode == 0, by_hand.stdout
