@@ -31,7 +31,7 @@ soak: setup $(VENV)/.dev $(if $(shell command -v java),spark)
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
 report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample)
 	test -e $(RELEASE) || ai-manufacturing refresh
-	ai-manufacturing report --release $(RELEASE) --out site $(addprefix --catalogue ,$(wildcard target/static_index.html))
+	ai-manufacturing report --out site
 
 serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
@@ -83,15 +83,13 @@ lint: $(VENV)/.dev $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests
 
-# dbt's pages on all models and columns in one file, of the warehouse that was built last.
+# dbt's pages on all models and columns in one file, of the warehouse that was built last; report keeps it in the site.
 catalogue: $(VENV)/.run
-	dbt docs generate --static --quiet
-	mkdir -p site
-	cp target/static_index.html site/catalogue.html
+	ai-manufacturing catalogue
 
 # The answers in docs/queries.md, of the warehouse that was built last.
 queries: $(VENV)/.run
-	python -m ai_manufacturing.query_book
+	ai-manufacturing queries --database $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
 lock:

@@ -2,15 +2,62 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from ai_manufacturing.databases import Database
 
-@click.group()
+NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
+NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
+# A file that cannot be read, or an argument that names nothing, is wrong usage, as click has it.
+USAGE = 2
+
+
+def _failed(error: Exception, exit_code: int = 1) -> click.ClickException:
+    failure = click.ClickException(str(error))
+    failure.exit_code = exit_code
+    return failure
+
+
+def _replaces(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--replace-extract-set",
+        "replaces",
+        is_flag=True,
+        help="Let it replace a release of another extract set or kind.",
+    )(command)
+
+
+def _database(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--database",
+        "--release",
+        "named",
+        type=NAMED_FILE,
+        help=f"{what}; by default what WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR names, the published release, or "
+        "build/warehouse.duckdb: the first of them that the command can read.",
+    )
+
+
+def _read(named: Path | None, *kinds: str) -> "Database":
+    """Choose the file that a command reads, and say in its first line which that is."""
+    from ai_manufacturing import databases
+
+    try:
+        database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
+    except databases.DatabaseError as error:
+        raise _failed(error, USAGE) from error
+    click.echo(database)
+    return database
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
 def main() -> None:
     """Refresh, export, trace and sample the AI and manufacturing warehouse."""
 
@@ -76,15 +123,19 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option("--city", help="Six-digit code or Chinese name, with --year: trace one cell to its delivered rows.")
 @click.option("--year", type=int, help="Year of the cell.")
-def trace(specification: str, city: str | None, year: int | None) -> None:
+@_database("A built warehouse")
+def trace(specification: str, city: str | None, year: int | None, named: Path | None) -> None:
     """Trace an estimate to its city-years, or one of its cells to file, SHA-256, row and corrections."""
-    from ai_manufacturing import settings
+    from ai_manufacturing import databases
     from ai_manufacturing import trace as tracing
 
+    database = _read(named, databases.WAREHOUSE)
     try:
-        lines = tracing.trace(settings.warehouse_path(), specification, city, year)
+        lines = tracing.trace(database.path, specification, city, year)
+    except tracing.NoSuchThingError as error:
+        raise _failed(error, USAGE) from error
     except tracing.TraceError as error:
-        raise click.ClickException(str(error)) from error
+        raise _failed(error) from error
     click.echo("\n".join(lines))
 
 
@@ -96,53 +147,93 @@ def trace(specification: str, city: str | None, year: int | None) -> None:
     required=True,
     help="latex writes the paper's tables, the others panel, estimates and the dictionary of their columns.",
 )
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("build/exports"), show_default=True
-)
-@click.option(
-    "--release",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A release, or a built warehouse; by default the published release, or where there is none WAREHOUSE_PATH.",
-)
-def export(file_format: str, out: Path, release: Path | None) -> None:
+@click.option("--out", type=NAMED_FOLDER, default=Path("build/exports"), show_default=True)
+@_database("A release or a built warehouse")
+def export(file_format: str, out: Path, named: Path | None) -> None:
     """Write the panel and the estimates for Stata, R and Excel, or the paper's tables for LaTeX."""
-    from ai_manufacturing import exports, settings
+    from ai_manufacturing import exports
 
-    published = settings.release_path()
-    database = release or (published if published.exists() else settings.warehouse_path())
+    database = _read(named)
     try:
-        written = exports.export(database, out, file_format)
+        written = exports.export(database.path, out, file_format)
     except (exports.ExportError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo("\n".join([f"From {database}:", *(str(path) for path in written)]))
+        raise _failed(error) from error
+    click.echo("\n".join(map(str, written)))
 
 
 @main.command()
-@click.option(
-    "--release",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="A file that refresh published.",
-)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the site.")
+@_database("A release or a built warehouse")
+@click.option("--out", type=NAMED_FILE, help="File to write; docs/queries.md, which holds the answers on the sample.")
+def queries(named: Path | None, out: Path | None) -> None:
+    """Write the query book with the answers of a release or a warehouse."""
+    import duckdb
+
+    from ai_manufacturing import databases, query_book, settings
+
+    database = _read(named)
+    book = settings.project_root() / "docs/queries.md"
+    if out is None and database.origin.kind != databases.SYNTHETIC:
+        raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
+    try:
+        answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
+        (out or book).write_text(answered, encoding="utf-8")
+    except (duckdb.Error, OSError) as error:
+        raise _failed(error) from error
+    click.echo(out or book)
+
+
+@main.command()
+@_database("A built warehouse")
+@click.option("--out", type=NAMED_FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
+def catalogue(named: Path | None, out: Path) -> None:
+    """Write dbt's pages on all models, columns and their lineage into one file."""
+    from ai_manufacturing import catalogue as catalogues
+    from ai_manufacturing import databases
+
+    database = _read(named, databases.WAREHOUSE)
+    try:
+        catalogues.write(database, out)
+    except (catalogues.CatalogueError, OSError) as error:
+        raise _failed(error) from error
+    click.echo(out)
+
+
+@main.command()
+@_database("A file that refresh published")
+@click.option("--out", type=NAMED_FOLDER, required=True, help="Folder of the site.")
 @click.option(
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What `dbt docs generate --static` wrote, to put beside the pages.",
+    help="What `ai-manufacturing catalogue` wrote, to put beside the pages; by default the one that lies there.",
 )
-def report(release: Path, out: Path, catalogue: Path | None) -> None:
+def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
     """Build the static site of a release."""
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
+    from ai_manufacturing import catalogue as catalogues
+    from ai_manufacturing import databases
     from ai_manufacturing.releases.errors import RefreshError
 
+    release = _read(named, databases.RELEASE)
+    beside = out / catalogues.NAME
+    attached = catalogue or (beside if beside.is_file() else None)
+    left_out = "Without dbt's catalogue: `make catalogue` writes it."
     try:
-        pages = site.build(release, out, catalogue)
+        if attached is not None:
+            catalogues.require(attached, release.origin)
+    except catalogues.CatalogueError as error:
+        if catalogue is not None:
+            raise _failed(error, USAGE) from error
+        attached, left_out = None, f"Without dbt's catalogue. {error}"
+    try:
+        pages = site.build(release.path, out, attached)
     except (site.SiteError, RefreshError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _failed(error) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
+    if attached is None:
+        click.echo(left_out)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it, with npm.")
 
@@ -162,59 +253,66 @@ def _years(context: click.Context, parameter: click.Parameter, text: str | None)
 
 @main.command()
 @click.option("--years", callback=_years, help="Read the files of these years again, 2018:2020, and publish.")
-def refresh(years: range | None) -> None:
+@_replaces
+def refresh(years: range | None, replaces: bool) -> None:
     """Build what the deliveries give, and publish it if nothing is wrong.
 
-    Exit codes: 0 published, 1 the disk refuses, 2 bad configuration, 3 nothing new, 4 gate failed, 5 build failed,
-    6 locked, 7 held because estimates moved too far, 8 published or nothing new, but a provider is stale.
+    Exit codes: 0 published, 1 the disk refuses, 2 bad configuration or another extract set than the published one,
+    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because estimates moved too far, 8 published or
+    nothing new, but a provider is stale.
     """
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import refresh as run
 
-    with _outcome():
-        manifest = run(configured.store(), configured.limits(), _report, years)
+    with _outcome(_report):
+        manifest = run(configured.store(), configured.limits(), _report, years, replaces)
         click.echo(f"Release {manifest.release_id} is published.", err=not sys.stdout.isatty())
 
 
 @main.command()
 @click.argument("release_id")
 @click.option("--reason", required=True, help="Kept in the manifest.")
-def publish(release_id: str, reason: str) -> None:
+@_replaces
+def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a held build by hand."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import publish_held
 
-    with _outcome():
-        publish_held(configured.store(), release_id, reason, _report)
+    with _outcome(_report):
+        publish_held(configured.store(), release_id, reason, _report, replaces)
 
 
 @main.command()
 @click.argument("release_id")
-def rollback(release_id: str) -> None:
+@_replaces
+def rollback(release_id: str, replaces: bool) -> None:
     """Publish a past release again."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import rollback as run
 
-    with _outcome():
-        run(configured.store(), release_id, _report)
+    with _outcome(_say):
+        run(configured.store(), release_id, _say, replaces)
         click.echo(f"Release {release_id} is published.")
 
 
 @main.command()
 def releases() -> None:
-    """List the releases that are kept."""
+    """List the releases that are kept; ends with 1 if there is none."""
     from ai_manufacturing.releases import configured
+    from ai_manufacturing.releases.errors import RefreshError
     from ai_manufacturing.releases.store import read_manifest
 
-    with _outcome():
+    with _outcome(_say):
         store = configured.store()
         current = store.current()
+        if not store.release_ids():
+            raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
         for release_id in store.release_ids():
             manifest = read_manifest(store.past(release_id))
             mark = "*" if current and current.release_id == release_id else " "
             click.echo(
-                f"{mark} {release_id}  {manifest.published_at}  {manifest.extract_set} ({manifest.extract_set_kind})  "
-                f"{manifest.git_commit[:12]}  {manifest.reason}".rstrip()
+                f"{mark} {release_id}  {manifest.published_at}  {manifest.origin}  {manifest.git_commit[:12]}  "
+                f"{manifest.reason}".rstrip()
             )
 
 
@@ -222,16 +320,12 @@ def releases() -> None:
 @click.argument("old")
 @click.argument("new")
 def diff(old: str, new: str) -> None:
-    """Print what changed between two releases."""
-    from ai_manufacturing.releases import changes, configured
-    from ai_manufacturing.releases.errors import BadConfigurationError
+    """Print what changed between two releases of one extract set."""
+    from ai_manufacturing.releases import configured
+    from ai_manufacturing.releases.refresh import difference
 
-    with _outcome():
-        store = configured.store()
-        for release_id in (old, new):
-            if release_id not in store.release_ids():
-                raise BadConfigurationError(f"No release {release_id}. There are: {', '.join(store.release_ids())}.")
-        summary = changes.between(store.past(old), store.past(new))
+    with _outcome(_say):
+        summary = difference(configured.store(), old, new)
         click.echo("\n".join(summary.lines) or "No change.")
 
 
@@ -257,23 +351,21 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
 
 @main.command()
 def status() -> None:
-    """Say what is published, how old it is, from which deliveries, who delivers late, what the last refresh did."""
+    """Say what is published, of which deliveries, who delivers late, what the last refresh did; 1 if nothing is."""
     from datetime import UTC, datetime
 
     from ai_manufacturing.releases import configured, freshness
+    from ai_manufacturing.releases.errors import RefreshError
 
-    with _outcome():
+    with _outcome(_say):
         store = configured.store()
         manifest = store.current()
-        if manifest is None:
-            click.echo(f"{store.published}: nothing is published yet.")
-        else:
+        if manifest is not None:
             age = datetime.now(UTC) - datetime.fromisoformat(manifest.published_at)
-            synthetic = " SYNTHETIC: its numbers are invented." if manifest.extract_set_kind == "synthetic" else ""
             click.echo(
                 f"{store.published}: release {manifest.release_id} of {manifest.published_at} ({age.days} days old)"
             )
-            click.echo(f"extract set {manifest.extract_set}, {len(manifest.delivery_hashes)} files.{synthetic}")
+            click.echo(f"extract set {manifest.origin}, {len(manifest.delivery_hashes)} files")
             click.echo(
                 f"gate: {json.dumps(manifest.gate_summary)}; by {manifest.published_by} {manifest.reason}".rstrip()
             )
@@ -281,24 +373,34 @@ def status() -> None:
                 click.echo(provider)
         last = next(reversed(store.refreshes()), None)
         click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
+        if manifest is None:
+            raise RefreshError(f"{store.published}: nothing is published yet. `ai-manufacturing refresh` does it.")
 
 
 @contextmanager
-def _outcome() -> Iterator[None]:
+def _outcome(report: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
     """Turn what a refresh ends with into a message and its exit code."""
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
         yield
     except RefreshError as error:
-        _report(type(error).__name__, {"message": str(error)})
+        report(type(error).__name__, {"message": str(error)})
         raise SystemExit(error.exit_code) from error
 
 
 def _report(event: str, facts: dict[str, Any]) -> None:
     """Print progress: words on a terminal, a JSON line under a scheduler."""
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        _say(event, facts)
+    else:
         click.echo(json.dumps({"event": event, **facts}, ensure_ascii=False))
+
+
+def _say(event: str, facts: dict[str, Any]) -> None:
+    """Print progress in words; what a command ends with goes where errors go, as click's own do."""
+    if event.endswith("Error"):
+        click.echo(f"Error: {facts['message']}", err=True)
         return
     lines = facts.get("lines") or [
         facts.get("message") or ", ".join(f"{name} {value}" for name, value in facts.items())

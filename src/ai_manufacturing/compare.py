@@ -210,7 +210,7 @@ class _Compared:
     def _differs(self, name: str) -> str:
         column = identifier(name)
         if self._old[name] == self._new[name] and self._is_number(name):
-            return changes.differs(column)
+            return changes.differs(f"o.{column}", f"n.{column}")
         return f"o.{column} is distinct from n.{column}"
 
     def _is_number(self, name: str) -> bool:

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
+from ai_manufacturing import databases
+
 TABLES = {
     "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
@@ -112,8 +114,10 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
 
     Raises
     ------
+    DatabaseError
+        If the file is not there, or is no release and no warehouse.
     ExportError
-        If the file is no release and no built warehouse.
+        If the warehouse was not built to the end.
     """
     source = _read(database)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,12 +125,10 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
 
 
 def _read(database: Path) -> Source:
-    if not database.exists():
-        raise ExportError(f"{database}: there is no such file. Build one with `dbt build`, or name one with --release.")
+    extract_set, kind = databases.read(database).origin
+    synthetic = kind == databases.SYNTHETIC
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
-            extract_set, kind = _extract_set(connection)
-            synthetic = kind == "synthetic"
             mark = f"Extract set {extract_set}: " + (
                 "SYNTHETIC, its numbers are invented." if synthetic else "delivered files."
             )
@@ -139,14 +141,8 @@ def _read(database: Path) -> Source:
             )
     except duckdb.Error as error:
         raise ExportError(
-            f"{database}: no release and no warehouse that was built to the end ({str(error).splitlines()[0]})."
+            f"{database}: a warehouse that was not built to the end ({str(error).splitlines()[0]})."
         ) from error
-
-
-def _extract_set(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    is_release = connection.execute("select count(*) from duckdb_tables() where schema_name = 'release'").fetchall()
-    table = "release.manifest" if is_release != [(0,)] else "raw.deliveries"
-    return connection.execute(f"select distinct extract_set, extract_set_kind from {table}").fetchall()[0]
 
 
 def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:

@@ -1,6 +1,6 @@
 """The query book docs/queries.md: questions, each with its SQL and its answer on the sample.
 
-`python -m ai_manufacturing.query_book` writes the answers anew from the built warehouse.
+`ai-manufacturing queries` writes the answers anew.
 """
 
 import re
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-
-from ai_manufacturing import settings
 
 ENTRY = re.compile(
     r"^## \d+\. (?P<question>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)", re.M | re.S
@@ -71,8 +69,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).replace("|", r"\|")
-
-
-if __name__ == "__main__":
-    path = settings.project_root() / "docs/queries.md"
-    path.write_text(answered(path.read_text(encoding="utf-8"), settings.warehouse_path()), encoding="utf-8")

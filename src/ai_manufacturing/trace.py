@@ -10,7 +10,11 @@ SHOWN_ROWS = 12
 
 
 class TraceError(Exception):
-    """A trace that the warehouse cannot answer; the message says what to ask instead."""
+    """A trace that the warehouse cannot answer; the message says why."""
+
+
+class NoSuchThingError(TraceError):
+    """A specification, city or year that there is not; the message says what to ask instead."""
 
 
 def trace(warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None) -> list[str]:
@@ -35,21 +39,14 @@ def trace(warehouse: Path, specification_id: str, city: str | None = None, year:
 
     Raises
     ------
+    NoSuchThingError
+        If there is no such specification, city or year.
     TraceError
-        If the file, the specification, the city or the estimates are not there.
+        If the estimates are not there.
     """
     if (city is None) != (year is None):
-        raise TraceError("A cell needs both --city and --year.")
-    if not warehouse.exists():
-        raise TraceError(f"{warehouse}: no such file. Run `make build`, or set WAREHOUSE_PATH.")
-    try:
-        connection = duckdb.connect(str(warehouse), read_only=True)
-    except duckdb.Error as error:
-        raise TraceError(
-            f"{warehouse}: cannot be opened ({str(error).splitlines()[0]}). Wait for the build that writes to it, or "
-            "set WAREHOUSE_PATH to a warehouse."
-        ) from error
-    with connection:
+        raise NoSuchThingError("A cell needs both --city and --year.")
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
         if city is None or year is None:
@@ -80,7 +77,7 @@ class _Reader:
         if not found:
             known = self.rows("select specification_id from seeds.regression_specifications")
             close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)
-            raise TraceError(
+            raise NoSuchThingError(
                 f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
                 "all are in seeds.regression_specifications."
             )
@@ -89,7 +86,7 @@ class _Reader:
     def city_id(self, city: str) -> str:
         found = self.rows("select city_id from marts.dim_city where ? in (city_id, name_zh, short_name_zh)", city)
         if not found:
-            raise TraceError(f"No city {city!r} in marts.dim_city: give its six-digit code or its Chinese name.")
+            raise NoSuchThingError(f"No city {city!r} in marts.dim_city: give its six-digit code or its Chinese name.")
         return found[0]["city_id"]
 
     def specification_lines(self, specification: dict[str, Any]) -> list[str]:
@@ -100,7 +97,6 @@ class _Reader:
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",
-            f"extract set: {self._extract_set()}",
             f"{specification['estimator']}: {specification['outcome']} on {specification['regressor']} and "
             f"{specification['controls'] or 'no controls'}; {_measure(specification)} is {specification['transform']}, "
             f"{specification['weighting']}, {specification['scope']}; "
@@ -112,7 +108,7 @@ class _Reader:
         if head["substitutions"]:
             lines.append(f"stands in: {head['substitutions']}")
         if head["status"] == "not_estimable":
-            return [*lines, f"not_estimable: {head['reason']}"]
+            return [*lines, f"not_estimable: {head['reason']}", *self._estimated_readings(head)]
         if head["status"] == "mechanical":
             lines.append("mechanical: the regressor is made from the outcome")
         if head["warnings"]:
@@ -151,10 +147,21 @@ class _Reader:
         ]
         return lines
 
+    def _estimated_readings(self, head: dict[str, Any]) -> list[str]:
+        """Return the readings of the same printed column and regressor that can be estimated."""
+        found = self.rows(
+            "select distinct specification_id from reports.rpt_coefficients where table_id = ? and column_number = ? "
+            "and regressor = ? and status = 'estimated' order by specification_id",
+            head["table_id"],
+            head["column_number"],
+            head["regressor"],
+        )
+        return [f"can be estimated: {', '.join(row['specification_id'] for row in found)}"] if found else []
+
     def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
         panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
         if not panel:
-            raise TraceError(f"No row of the panel for {city_id} in {year}.")
+            raise NoSuchThingError(f"No row of the panel for {city_id} in {year}.")
         sampled = self.rows(
             "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
             specification["specification_id"],
@@ -164,7 +171,6 @@ class _Reader:
         lines = [
             f"{specification['specification_id']}, {panel[0]['name_zh']} ({city_id}), {year}: "
             f"{'in' if sampled else 'not in'} the sample",
-            f"extract set: {self._extract_set()}",
         ]
         treatment = specification["regressor"] if specification["estimator"] == "event_study" else None
         subsample = (specification["subsample"] or "").split("=")[0]
@@ -298,11 +304,6 @@ class _Reader:
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
-
-    def _extract_set(self) -> str:
-        described = self.rows("select distinct extract_set, extract_set_kind from raw.deliveries")[0]
-        synthetic = described["extract_set_kind"] == "synthetic"
-        return described["extract_set"] + (" (SYNTHETIC: invented numbers)" if synthetic else " (delivered files)")
 
 
 def _measure(specification: dict[str, Any]) -> str:

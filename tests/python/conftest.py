@@ -207,3 +207,7 @@ def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
     # a store of its own, because the log would remember what other tests delivered
     fresh.landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     return fresh
+
+
+# The last of them need what is defined above.
+from tests.python.release_store import built_from_the_sample, light_build, store  # noqa: E402, F401 - fixtures

@@ -355,6 +355,6 @@ def test_a_trace_that_cannot_be_answered_says_what_to_ask(
     arguments: list[str], message: str, sample_build: Build
 ) -> None:
     traced = sample_build.command("trace", *arguments)
-    assert traced.returncode == 1
+    assert traced.returncode == 2
     assert message in traced.stderr
     assert "Traceback" not in traced.stderr

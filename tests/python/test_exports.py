@@ -208,13 +208,13 @@ def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_b
     assert run.returncode == 0, run.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data_dictionary.csv", "estimates.csv", "panel.csv"]
     run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(tmp_path / "no"))
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert "there is no such file" in run.stderr
     empty = tmp_path / "empty.duckdb"
     duckdb.connect(str(empty)).close()
     run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(empty))
-    assert run.returncode == 1
-    assert "no release and no warehouse" in run.stderr
+    assert run.returncode == 2
+    assert "no release, and no warehouse" in run.stderr
 
 
 def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_build: Build, tmp_path: Path) -> None:

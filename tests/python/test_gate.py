@@ -131,6 +131,13 @@ def patents_cut_off(build: Build) -> None:
     patents(build, 2015).write_text("".join(lines[: last + 1]), encoding="utf-8")
 
 
+def ai_patents_above_all_patents(build: Build) -> None:
+    edit(
+        patents(build, 2017),
+        set_value("人工智能专利申请数", SHENZHEN, lambda row: str(int(row["专利申请数"]) + 1)),
+    )
+
+
 def patents_in_tens(build: Build) -> None:
     counts = ("专利申请数", "专利授权数", "人工智能专利申请数", "人工智能专利授权数")
     edit(patents(build, 2018), lambda rows: [{**row, **{name: row[name] + "0" for name in counts}} for row in rows])

@@ -137,6 +137,19 @@ def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
         }
 
 
+def test_the_trace_of_what_was_not_delivered_names_a_reading_that_was(public_build: Build) -> None:
+    traced = public_build.command("trace", "--specification", "table_1_col_1")
+    assert traced.returncode == 0, traced.stderr
+    lines = traced.stdout.splitlines()
+    assert lines[0] == f"public (delivered), warehouse, {public_build.warehouse}"
+    assert lines[-2].startswith("not_estimable: Not delivered: ")
+    readings = lines[-1].removeprefix("can be estimated: ").split(", ")
+    assert "table_1_col_1_science_spending" in readings
+    assert "table_1_col_1_firms_ln_science" not in readings, "another regressor"
+    estimated = public_build.rows("select distinct specification_id from reports.rpt_coefficients where estimate <> 0")
+    assert {*readings} <= {name for (name,) in estimated}
+
+
 def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, public_extracts: Path) -> None:
     delivered = delivered_gdp(public_extracts)
     for city_id, row_of in (

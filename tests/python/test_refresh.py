@@ -26,7 +26,8 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import cli, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
-from ai_manufacturing.releases import changes, configured, freshness, lock, refresh, writer
+from ai_manufacturing.durable import private_folder
+from ai_manufacturing.releases import changes, configured, findings, freshness, lock, refresh, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -37,96 +38,13 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
-from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
+from ai_manufacturing.releases.store import Store, check, read_manifest
+from ai_manufacturing.sql_text import literal
+from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import BEGIN_WITHIN, read_in_a_loop
-from tests.python.test_gate import unit_slip_of_a_year
-
-
-def quiet(event: str, facts: dict[str, Any]) -> None:
-    """Report nothing."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    folder = tmp_path / """it's; a "folder" """
-    store = Store(folder, folder / "ai_manufacturing.duckdb", kept=3)
-    store.prepare()
-    return store
-
-
-def described(release_id: str) -> dict[str, Any]:
-    return {
-        "release_id": release_id,
-        "published_at": "2026-11-24T00:00:00+00:00",
-        "git_commit": "",
-        "extract_set": "sample",
-        "extract_set_kind": "synthetic",
-        "fingerprint": release_id,
-        "published_by": "refresh",
-        "reason": "",
-        "delivery_hashes": {},
-        "package_versions": {},
-        "gate_summary": {},
-    }
-
-
-def release(store: Store, warehouse: Path) -> Manifest:
-    """Write a release of a built warehouse and publish it."""
-    release_id = store.next_id()
-    target = store.work / "unpublished.duckdb"
-    manifest = writer.write(
-        warehouse, target, described(release_id), store.published if store.published.exists() else None
-    )
-    store.add(target, release_id)
-    store.publish(release_id)
-    store.prune()
-    return manifest
-
-
-def changed(warehouse: Path, to: Path, *statements: str) -> Path:
-    """Copy a warehouse and change it."""
-    shutil.copyfile(warehouse, to)
-    with duckdb.connect(str(to)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-    return to
-
-
-@pytest.fixture(scope="session")
-def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with one year of delivered values, a view that takes most of the time of a release."""
-    warehouse = changed(
-        sample_build.warehouse,
-        tmp_path_factory.mktemp("light") / "sample.duckdb",
-        "create temp table kept as from marts.fct_delivered_values where year = 2015",
-        "drop view marts.fct_delivered_values",
-        "create table marts.fct_delivered_values as from kept",
-    )
-    return replace(sample_build, warehouse=warehouse)
-
-
-@pytest.fixture
-def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
-    chosen = {"warehouse": light_build.warehouse}
-
-    def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
-        shutil.copyfile(chosen["warehouse"], target)
-        return False
-
-    monkeypatch.setattr(refresh, "_dbt", copied)
-    monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
-    monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-
-    def use(warehouse: Path) -> None:
-        chosen["warehouse"] = warehouse
-        monkeypatch.setattr(refresh, "fingerprint", lambda hashes: str(warehouse))
-
-    return use
-
+from tests.python.release_store import changed, command, described, quiet, release
 
 # ---------------------------------------------------------------- the release file
 
@@ -273,13 +191,13 @@ def test_limits_on_how_far_estimates_move(
     with pytest.raises(HeldError, match=r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"):
         refresh.refresh(store, refresh.Limits(hold_above=1), quiet)
     built_from_the_sample(light_build.warehouse)
-    assert store.current().release_id == "000003"
-    with pytest.raises(NothingNewError, match="Nothing new since release 000003"):
+    assert store.current().release_id == "000004", "000003 was a build that is held no more, and is in the log"
+    with pytest.raises(NothingNewError, match="Nothing new since release 000004"):
         refresh.refresh(store, refresh.Limits(), quiet)
 
     refresh.rollback(store, "000001", quiet)
     assert store.current().release_id == "000001"
-    with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000003"):
+    with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000004"):
         refresh.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
         refresh.publish_held(store, "000009", "because", quiet)
@@ -333,25 +251,74 @@ def test_what_the_gate_stopped_is_not_estimated_by_other_code(
     assert refresh.publish_held(store, "000001", "because", quiet).release_id == "000001"
 
 
-def test_warnings_of_the_gate_and_files_that_nobody_reads_are_told(
-    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(
-        changed(
+def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    extracts = Path(shutil.copytree(light_build.extracts, tmp_path / "sample"))
+    (extracts / "firms").mkdir()
+    (extracts / "firms/2020.CSV").write_text("a", encoding="utf-8")
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+
+    def warned(name: str, rows: list[dict[str, Any]], file: str) -> Path:
+        return changed(
             light_build.warehouse,
-            tmp_path / "warned.duckdb",
-            'update gates.gate_results set success = false, failing_rows = \'[{"source_name": "patents"}]\' '
+            tmp_path / name,
+            f"update gates.gate_results set success = false, failing_rows = {literal(json.dumps(rows))} "
+            "where suite = 'panel_consistency' and description like 'GDP of a city grows%'",
+            "update gates.gate_results set success = false, observed_value = '0.2' "
             "where suite = 'landed_sources' and description like 'At most 10 %'",
-            "insert into raw.deliveries (file_path, hint) values ('firms/2020.CSV', 'Rename the file.')",
+            f"insert into raw.deliveries by name select * replace ('{file}' as file_path, null as source_name, "
+            "'Rename the file.' as hint) from raw.deliveries limit 1",
         )
+
+    def warnings() -> list[dict[str, Any]]:
+        reported: list[dict[str, Any]] = []
+        refresh.refresh(
+            store, refresh.Limits(), lambda event, facts: reported.append(facts) if event == "warning" else None
+        )
+        return reported
+
+    shenyang = {"gdp_growth_factor": 0.7626811201856755, "city_id": "210100", "year": 2016}
+    fuxin = {"gdp_growth_factor": 3.0, "city_id": "210900", "year": 2016}
+    growth = "panel_consistency: GDP of a city grows by -20 to 40 % a year; census revisions and provincial corrections"
+    shares = "landed_sources: At most 10 % of a source's records name a city that is not on the list of 2020."
+
+    built_from_the_sample(warned("first.duckdb", [fuxin, shenyang], "firms/2020.CSV"))
+    assert warnings() == [
+        {"state": "new", "message": f"{shares} observed 0.2."},
+        {
+            "state": "new",
+            "message": f"{growth} break this. 沈阳市 (210100) 2016: gdp_growth_factor 0.762681; "
+            "阜新市 (210900) 2016: gdp_growth_factor 3.",
+        },
+        {
+            "state": "new",
+            "message": "1 delivered files are in no table: firms/2020.CSV: Rename the file. Declare, rename or remove "
+            "them.",
+        },
+    ]
+
+    shenyang["gdp_growth_factor"] += 1e-12  # the order of a sum is nothing new
+    built_from_the_sample(warned("same.duckdb", [shenyang, fuxin], "firms/2020.CSV"))
+    (known,) = warnings()
+    assert (known["state"], known["count"]) == ("known", 3)
+    assert known["message"].startswith(f"2 known warnings, as in release 000001: {shares} (0 rows); {growth}")
+    assert known["message"].endswith(
+        "(2 rows); delivered files that are in no table (1). Their rows are in gates.gate_results."
     )
-    told: list[str] = []
-    refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append(facts.get("message", "")))
-    warnings = [message for message in told if message]
-    assert len(warnings) == 2
-    assert warnings[0].startswith("landed_sources: At most 10 % of a source's records name a city")
-    assert warnings[0].endswith('Rows: [{"source_name": "patents"}]')
-    assert "1 delivered files are in no table: firms/2020.CSV: Rename the file." in warnings[1]
+
+    built_from_the_sample(warned("more.duckdb", [fuxin, shenyang, {**fuxin, "year": 2011}], "firms/2020.CSV"))
+    (new, known) = warnings()
+    assert new["message"].startswith(growth)
+    assert new["message"].endswith("阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows are known.")
+    assert known["count"] == 2
+
+
+def test_a_list_of_failing_rows_ends_with_a_whole_row_and_how_many_more() -> None:
+    rows = tuple(f"{number}" for number in range(44))
+    said = str(findings.Finding("a_suite", "It holds.", "critical", None, None, rows))
+    assert said == "a_suite: It holds. 0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 34 more in gates.gate_results."
 
 
 def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
@@ -369,11 +336,12 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         "'unknown city' as set_aside_reason from range(9)",
     )
     rows = json.dumps([{"provider": "vendor", "source_name": "firm_survival", "lost_count_records": 1.0}])
-    told = refresh._lost_records(warehouse, [{"suite": "landed_sources", "failing_rows": rows}])
+    told = findings.lost_records(warehouse, [findings.Finding("landed_sources", "", "critical", None, rows, ())])
     assert told[0] == 'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).'
     assert told[1] == 'a.csv, row 0: "吉林" is set aside (unknown city).'
     assert (len(told), told[-1]) == (6, "More are in raw.rejected_rows and marts.fct_rows_set_aside.")
-    assert refresh._lost_records(warehouse, [{"suite": "series_years", "failing_rows": rows}]) == []
+    of_another_suite = findings.Finding("series_years", "", "critical", None, rows, ())
+    assert findings.lost_records(warehouse, [of_another_suite]) == []
 
 
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
@@ -526,23 +494,6 @@ def test_progress_is_words_on_a_terminal_and_json_under_a_scheduler(
     assert capsys.readouterr().out == "published: release_id 000001, pruned []\nchanges: a\n  b\n"
 
 
-def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `ai-manufacturing` on a release folder."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
-        cwd=PROJECT,
-        env={
-            **build.environment,
-            "RELEASE_DIR": str(store.folder),
-            "RELEASE_PATH": str(store.published),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -576,8 +527,80 @@ def test_a_fraction_of_a_release_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
         configured.store()
 
 
+# A fault for each suite of the gate, in cities and years apart; what the message says of each.
+FAULTS: dict[str, tuple[Callable[[Build], None], str]] = {
+    "landed_sources": (
+        test_gate.unreadable_share,
+        "landed_sources: At most 1 % of a source's records are set aside for a fault: a value, field count, industry "
+        "or type that cannot be used. vendor city_yearbook: faulty_share 0.0182",
+    ),
+    "firm_survival": (
+        test_gate.stock_and_flow_apart,
+        "in every cell. vendor 长沙市 (430100) 2015: firm_stock_flow_break_count 1.",
+    ),
+    "patents": (
+        test_gate.ai_patents_above_all_patents,
+        "applications and grants, in every cell. vendor 深圳市 (440300) 2017: ai_above_all_count 1.",
+    ),
+    "city_yearbook": (
+        test_gate.duplicate_city_year,
+        "series, city and year. vendor above_scale_firm_count 长沙市 (430100) 2015: duplicate_record_count 1;",
+    ),
+    "series_years": (
+        test_gate.negative_control,
+        "No value of a series is negative. vendor rd_personnel_count total 2014: minimum_value -",
+    ),
+    "city_year_panel": (
+        test_gate.share_above_one,
+        "AI firms are at most all firms of a city and year. 深圳市 (440300) 2020: firm_count ",
+    ),
+    "panel_consistency": (
+        test_gate.unit_slip_of_a_cell,
+        "a slip of units does. 长沙市 (430100) 2016: gdp_growth_factor 11.0967; 长沙市 (430100) 2017: ",
+    ),
+    "headline_samples": (
+        test_gate.without(test_gate.BEIJING),
+        "that can be estimated. table_1_col_1 北京市 (110000): missing_year_count 11;",
+    ),
+}
+
+
+def fails_at_the_gate(store: Store, delivery: Build, release_id: str, *suites: str) -> None:
+    """Refresh a delivery that these suites hold back, and read all that a refresh leaves."""
+    published = store.current()
+    held = command(store, delivery, "refresh")
+    assert held.returncode == 4, held.stdout + held.stderr
+    assert held.stderr == ""
+    last = json.loads(held.stdout.splitlines()[-1])
+    assert last["event"] == "GateFailedError"
+    lines = last["message"].splitlines()
+    assert lines[0] == f"The gate holds back release {release_id}; the published one is as it was."
+    for suite in suites:
+        said = FAULTS[suite][1]
+        assert any(line.startswith(f"{suite}: ") and said in line for line in lines), (said, lines)
+    folder = store.held(release_id)
+    assert lines[-1] == (
+        f"Held in {folder}: query warehouse.duckdb there. Publish it nevertheless: ai-manufacturing publish "
+        f"{release_id} --reason '...'."
+    )
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert {finding["suite"] for finding in report["found"]} >= {*suites}
+    assert all(json.loads(finding["failing_rows"]) for finding in report["found"])
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as connection:
+        failed = "select distinct suite from gates.gate_results where not success and severity = 'critical'"
+        assert {suite for (suite,) in connection.execute(failed).fetchall()} >= {*suites}
+    logged = store.refreshes()[-1]
+    assert (logged["release_id"], logged["outcome"]) == (release_id, "GateFailedError")
+    assert logged["message"] == last["message"]
+    assert store.current() == published
+    status = command(store, delivery, "status")
+    assert status.returncode == (1 if published is None else 0)
+    assert f'last refresh: {{"release_id": "{release_id}", ' in status.stdout
+    assert '"outcome": "GateFailedError"' in status.stdout
+
+
 def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
-    """The whole cycle with dbt: published, nothing new, held by the gate, published by hand with the reason.
+    """The whole cycle with dbt: published, nothing new, held by every suite, published by hand with the reason.
 
     Folders and files have names that end an SQL literal or statement where they are not escaped.
     """
@@ -598,20 +621,13 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     assert again.returncode == 3
     assert "Nothing new since release 000001" in again.stdout
 
-    unit_slip_of_a_year(delivery)
-    held = command(store, delivery, "refresh")
-    assert held.returncode == 4, held.stdout
-    assert "The gate holds back release 000002; the published one is as it was." in held.stdout
-    assert "The median city of every year lies within the bounds" in held.stdout
-    assert store.current() == manifest
-    report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
-    assert {row["suite"] for row in report["found"]} >= {"series_years"}
-    assert json.loads(report["found"][0]["failing_rows"])
-
-    status = command(store, delivery, "status").stdout
-    assert "release 000001" in status
-    assert "SYNTHETIC" in status
-    assert "GateFailedError" in status
+    assert {*FAULTS} == {path.stem for path in (PROJECT / "expectations").glob("*.json")}
+    for fault, _ in FAULTS.values():
+        fault(delivery)
+    test_gate.one_field_too_many(delivery)
+    fails_at_the_gate(store, delivery, "000002", *FAULTS)
+    lost = next(line for line in store.refreshes()[-1]["message"].splitlines() if line.startswith("patents/专利_2016"))
+    assert lost.endswith(" is set aside (expected 10 fields, found 11)."), lost
 
     by_hand = command(store, delivery, "publish", "000002", "--reason", "a drill")
     assert by_hand.returncode == 0, by_hand.stdout
@@ -621,6 +637,30 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     assert [line[:8] for line in listed.splitlines()] == ["  000001", "* 000002"]
     assert "a drill" in listed
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("suite", FAULTS)
+def test_a_refresh_that_one_suite_holds_back_ends_as_documented(suite: str, store: Store, delivery: Build) -> None:
+    FAULTS[suite][0](delivery)
+    fails_at_the_gate(store, delivery, "000001", suite)
+
+
+@pytest.mark.soak
+def test_a_register_whose_dates_cannot_be_read_ends_as_documented(
+    store: Store, delivery: Build, tmp_path: Path
+) -> None:
+    drawn = delivery.command("registers", "--out", str(tmp_path / "drawn"), "--firms", "3000", "--format", "csv")
+    assert drawn.returncode == 0, drawn.stderr
+    folder = Path(shutil.copytree(tmp_path / "drawn/firm_register", delivery.extracts / "firm_register"))
+    (path,) = folder.iterdir()
+    test_gate.edit(
+        path, lambda rows: [{**row, "成立日期": "不详"} if n % 20 == 0 else row for n, row in enumerate(rows)]
+    )
+    fails_at_the_gate(store, delivery, "000001")
+    lines = store.refreshes()[-1]["message"].splitlines()
+    assert any("vendor firm_register: faulty_share 0.05" in line for line in lines if line.startswith("landed_sources"))
+    assert any(line.startswith("firm_register/") and "is set aside" in line for line in lines), lines
 
 
 def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false_manifest(
@@ -643,6 +683,216 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     assert not store.published.exists()
     refresh.refresh(store, refresh.Limits(), quiet)
     assert "late.csv" in store.current().delivery_hashes
+
+
+# ---------------------------------------------------------------- the log, numbers, and what is left lying
+
+
+def test_a_torn_line_of_the_log_loses_no_rollback(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    for warehouse in (light_build.warehouse, changed(light_build.warehouse, tmp_path / "wrong.duckdb")):
+        built_from_the_sample(warehouse)
+        refresh.refresh(store, refresh.Limits(), quiet)
+    log = store.folder / "refreshes.jsonl"
+    first, second = log.read_bytes().splitlines(keepends=True)
+    half_a_character = '{"release_id": "000002", "reason": "钟'.encode()[:-1]
+    for torn in (second[: len(second) // 2], half_a_character, second[:-1]):
+        store.publish("000002")
+        log.write_bytes(first + torn)
+        refresh.rollback(store, "000001", quiet)
+        assert log.read_bytes().startswith(first + torn + b"\n")
+        with pytest.raises(NothingNewError, match=r"since release 000002: .* It was taken back for 000001"):
+            refresh.refresh(store, refresh.Limits(), quiet)
+        assert store.refreshes()[-1] | {"at": None} == {
+            "release_id": "000001", "at": None, "outcome": "rolled back to", "instead_of": "000002",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("release_id", ["../x", "", "12", "٠٠٠٠٠١", "0000001", "000001\n", "x/../000001"])
+def test_a_number_that_is_no_release_reaches_no_path(release_id: str, store: Store, light_build: Build) -> None:
+    beside = store.folder / "x"
+    beside.mkdir()
+    kept = {"outcome": "HeldError", "manifest": described("000001"), "found": []}
+    (beside / "report.json").write_text(json.dumps(kept), encoding="utf-8")
+    shutil.copy(light_build.warehouse, beside / "warehouse.duckdb")
+    for act in (
+        lambda: refresh.rollback(store, release_id, quiet),
+        lambda: refresh.publish_held(store, release_id, "because", quiet),
+        lambda: refresh.difference(store, "000001", release_id),
+        lambda: store.past(release_id),
+        lambda: store.held(release_id),
+    ):
+        with pytest.raises(BadConfigurationError, match="is no number of a release: give six digits, such as 000012"):
+            act()
+    assert len(list(beside.iterdir())) == 2
+    assert not store.published.exists()
+
+
+def test_the_commands_refuse_a_number_that_is_no_release(store: Store, light_build: Build) -> None:
+    for arguments in (["rollback", "../x"], ["publish", "../x", "--reason", "y"], ["diff", "000001", "12"]):
+        run = command(store, light_build, *arguments)
+        assert run.returncode == 2
+        assert "is no number of a release" in run.stdout + run.stderr
+
+
+def test_files_of_other_names_among_the_releases_are_no_releases(store: Store, light_build: Build) -> None:
+    (store.folder / "past" / "notes.duckdb").write_text("mine", encoding="utf-8")
+    (store.folder / "held" / "notes").mkdir()
+    release(store, light_build.warehouse)
+    assert store.release_ids() == ["000001"]
+    assert store.next_id() == "000002"
+    assert store.prune_held() == []
+
+
+def test_held_builds_are_pruned_as_releases_are_and_it_is_said(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(light_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    for number in ("000002", "000003", "000004"):
+        store.held(number).mkdir()
+    moved = "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term = 'ai_firms'"
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "moved.duckdb", moved))
+    reported: list[tuple[str, dict[str, Any]]] = []
+    with pytest.raises(HeldError):
+        refresh.refresh(store, refresh.Limits(hold_above=1), lambda *event: reported.append(event))
+    assert store.held_ids() == ["000003", "000004", "000005"]
+    assert reported[-1] == ("pruned", {"held": ["000002"]})
+    assert store.next_id() == "000006"
+
+
+@pytest.mark.parametrize(
+    ("largest", "limit", "said"),
+    [(0.0100001, 0.01, "0.0100001"), (0.011, 0.01, "0.011"), (2.0, 1, "2.00"), (0.004, 1, "0.00")],
+)
+def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(largest: float, limit: float, said: str) -> None:
+    moved = changes.Summary({}, largest, ()).moved(limit)
+    assert moved == f"An estimate moved by {said} standard errors"
+
+
+def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A warehouse without a table that the audit reads, and a fault of the code."""
+    built_from_the_sample(light_build.warehouse)
+    refresh.refresh(store, refresh.Limits(), quiet)
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "less.duckdb", "drop table raw.rejected_rows"))
+    with monkeypatch.context() as failing:
+        failing.setattr(findings, "failed", Mock(side_effect=duckdb.IOException("IO Error: a block is damaged.\nmore")))
+        with pytest.raises(RefreshError) as raised:
+            refresh.refresh(store, refresh.Limits(), quiet)
+    said = str(raised.value)
+    assert said.startswith("IOException: IO Error: a block is damaged. The published release is as it was.")
+    assert raised.value.exit_code == 1
+    assert (store.refreshes()[-1]["outcome"], store.refreshes()[-1]["message"]) == ("RefreshError", said)
+    assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
+    with monkeypatch.context() as failing:
+        failing.setattr(refresh, "_git_commit", Mock(side_effect=KeyError("commit")))
+        with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is as it was"):
+            refresh.refresh(store, refresh.Limits(), quiet)
+    assert store.refreshes()[-1]["release_id"] == "000003"
+
+
+def test_a_disk_that_refuses_a_copy_is_named_by_the_file_that_was_written(
+    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_from_the_sample(light_build.warehouse)
+    refused = OSError(28, "No space left on device", "past/000001.duckdb", None, "/full/published.duckdb")
+    monkeypatch.setattr(Store, "publish", Mock(side_effect=refused))
+    with pytest.raises(RefreshError, match=r"^/full/published\.duckdb: No space left on device"):
+        refresh.refresh(store, refresh.Limits(), quiet)
+
+
+def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Store, fresh: Build) -> None:
+    """With dbt, from an empty warehouse: landing is what fails first."""
+    for name in ("patents/专利_2015.csv", "firm_survival/企业存续_2015.csv"):
+        path = fresh.extracts / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"PK\x03\x04" + bytes(60))
+    run = command(store, fresh, "refresh")
+    assert run.returncode == 5, run.stdout + run.stderr
+    message = json.loads(run.stdout.splitlines()[-1])["message"]
+    first, *faults = message.splitlines()
+    assert first == "Files could not be landed; the published release is as it was."
+    assert [fault.split(":")[0] for fault in faults] == ["firm_survival/企业存续_2015.csv", "patents/专利_2015.csv"]
+    assert all("again" in fault for fault in faults)
+    assert store.refreshes()[-1]["message"] == message
+    assert '"outcome": "BuildFailedError"' in command(store, fresh, "status").stdout
+
+
+def test_nothing_published_is_no_success_of_status_and_releases(store: Store, light_build: Build) -> None:
+    for name, said in (("status", "nothing is published yet"), ("releases", "no release is kept there")):
+        run = command(store, light_build, name)
+        assert run.returncode == 1
+        assert said in run.stderr
+        assert "`ai-manufacturing refresh`" in run.stderr
+
+
+def test_changes_stay_within_the_memory_limit(store: Store, light_build: Build, tmp_path: Path) -> None:
+    """A panel of forty times the cities: a comparison cell by cell took gigabytes."""
+    large = changed(
+        light_build.warehouse,
+        tmp_path / "large.duckdb",
+        "create or replace table marts.fct_city_year_panel as select * replace (city_id || '-' || part as city_id) "
+        "from marts.fct_city_year_panel cross join range(40) as parts (part)",
+    )
+    release(store, large)
+    with duckdb.connect(str(large)) as connection:
+        connection.execute("update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where year = 2015")
+        changed_cells = connection.execute(
+            "select count(*) from marts.fct_city_year_panel where year = 2015 and ln_gdp is not null"
+        ).fetchall()
+    target = store.work / "unpublished.duckdb"
+    writer.write(large, target, described("000002"), None)
+    store.add(target, "000002")
+    measured = (
+        "import resource, sys; from click.testing import CliRunner; from ai_manufacturing import cli; "
+        "result = CliRunner().invoke(cli.main, ['diff', '000001', '000002']); print(result.stdout); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", measured],
+        cwd=PROJECT,
+        env={
+            **light_build.environment,
+            "RELEASE_DIR": str(store.folder),
+            "RELEASE_PATH": str(store.published),
+            "WAREHOUSE_MEMORY_LIMIT": "200MB",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, *_, megabytes = [line for line in run.stdout.splitlines() if line]
+    assert said.startswith(f"ln_gdp: {changed_cells[0][0]} cells of ")
+    assert int(megabytes) < 600
+
+
+def folder_held_by(target: Path) -> subprocess.Popen[str]:
+    """Hold a private folder in another process."""
+    held = (
+        "import sys, time; from pathlib import Path; from ai_manufacturing.durable import private_folder\n"
+        "with private_folder(Path(sys.argv[1])) as folder:\n    print(folder, flush=True); time.sleep(600)"
+    )
+    return subprocess.Popen([sys.executable, "-c", held, str(target)], stdout=subprocess.PIPE, text=True)
+
+
+def test_the_next_site_removes_the_folder_of_a_dead_one_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "site [1]"
+    dead, alive = folder_held_by(target), folder_held_by(target)
+    try:
+        left, kept = (Path(process.stdout.readline().strip()) for process in (dead, alive))
+        dead.kill()
+        dead.wait()
+        assert left.is_dir()
+        with private_folder(target) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([kept, own])
+        assert list(tmp_path.iterdir()) == [kept]
+    finally:
+        alive.kill()
+        alive.wait()
 
 
 # ---------------------------------------------------------------- readers
@@ -1060,6 +1310,9 @@ def home(store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.M
     (clone / ".venv").symlink_to(sys.prefix)
     (clone / "build/extracts/sample").symlink_to(light_build.extracts)
     (clone / "build/releases").symlink_to(store.folder)
+    settings_file = clone.parent / ".config/ai-manufacturing.env"
+    settings_file.parent.mkdir()
+    settings_file.write_text(f'EXTRACTS_DIR="{light_build.extracts}"\n', encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
     published = described("000001") | {
@@ -1089,10 +1342,19 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
 
     code, mail, last = run()
     assert (code, mail, last["event"]) == (0, "", "NothingNewError")
-    (home / "ai-manufacturing/build/extracts/sample").unlink()
+    settings_file = home / ".config/ai-manufacturing.env"
+    settings_file.write_text("EXTRACTS_DIR=/nowhere\n", encoding="utf-8")
     code, mail, last = run()
     assert (code, last["event"]) == (1, "BadConfigurationError")
+    assert "/nowhere: there is no such folder" in last["message"]
     assert json.loads(mail.splitlines()[-1]) == last
+
+    settings_file.unlink()
+    log = (home / "ai-manufacturing/build/refresh.log").read_bytes()
+    code, mail, _ = run()
+    assert code != 0
+    assert "ai-manufacturing.env" in mail
+    assert (home / "ai-manufacturing/build/refresh.log").read_bytes() == log, "nothing was refreshed"
 
 
 def test_systemd_accepts_the_units(home: Path) -> None:
@@ -1112,6 +1374,7 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     assert (verified.returncode, verified.stderr) == (0, "")
     service = (PROJECT / "deploy/ai-manufacturing-refresh.service").read_text()
     assert "SuccessExitStatus=3\n" in service
+    assert "EnvironmentFile=%h/.config/ai-manufacturing.env\n" in service, "with a minus, a missing file is ignored"
     (started,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
     run = subprocess.run(
         ["/bin/sh", "-c", started.removeprefix("ExecStart=").replace("%h", str(home))],

@@ -1,11 +1,13 @@
 """What differs between two releases: city-years, cells of the panel, estimates."""
 
 import math
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from ai_manufacturing import settings
 from ai_manufacturing.sql_text import identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
@@ -51,11 +53,14 @@ class Summary:
     largest_move: float
     lines: tuple[str, ...]
 
-    @property
-    def moved(self) -> str:
-        """The largest move in words, and how many estimates are gone."""
+    def moved(self, limit: float = math.inf) -> str:
+        """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
+        digits = 2
+        while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
+            digits += 1
         lost = self.counts.get("estimate_lost", 0)
-        return f"An estimate moved by {self.largest_move:.2f} standard errors" + (f", {lost} are lost" if lost else "")
+        said = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
+        return said + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
         """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
@@ -87,7 +92,8 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
 
 def between(old: Path, new: Path) -> Summary:
     """Compare two release files."""
-    connection = duckdb.connect()
+    spill = tempfile.TemporaryDirectory()
+    connection = duckdb.connect(config=settings.duckdb_resources(Path(spill.name) / "spill"))
     try:
         connection.execute(f"attach {literal(str(old))} as old (read_only)")
         connection.execute(f"attach {literal(str(new))} as new (read_only)")
@@ -96,6 +102,7 @@ def between(old: Path, new: Path) -> Summary:
         return _summary(connection, "changes")
     finally:
         connection.close()
+        spill.cleanup()
 
 
 def recorded(release: Path) -> Summary:
@@ -120,9 +127,8 @@ def outside(release: Path, years: range) -> Summary:
         connection.close()
 
 
-def differs(name: str) -> str:
-    """Return the SQL condition under which a number of the rows o and n is not the same."""
-    old, new = f"o.{name}", f"n.{name}"
+def differs(old: str, new: str) -> str:
+    """Return the SQL condition under which two numbers, or nulls, are not the same."""
     return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
 
 
@@ -145,7 +151,7 @@ def estimate_changes() -> str:
         from old.{COEFFICIENTS} as o
         full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
         where
-            {differs("estimate")} or {differs("std_error")}
+            {differs("o.estimate", "n.estimate")} or {differs("o.std_error", "n.std_error")}
     """
 
 
@@ -164,19 +170,16 @@ def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     columns = _numeric_columns(connection)
 
-    def cells(database: str) -> str:
-        cast = ", ".join(f"cast({identifier(name)} as double) as {identifier(name)}" for name in columns)
-        names = ", ".join(identifier(name) for name in columns)
-        return (
-            f"(select * from (select city_id, year, {cast} from {database}.{PANEL}) "
-            f"unpivot include nulls (value for column_name in ({names})))"
-        )
-
     def present(database: str) -> str:
         """Select the cities and years that have any number at all: the grid itself is always whole."""
         any_value = ", ".join(identifier(name) for name in columns)
         return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
 
+    cells = ", ".join(
+        f"{{column_name: {literal(name)}, old_value: cast(o.{identifier(name)} as double), "
+        f"new_value: cast(n.{identifier(name)} as double)}}"
+        for name in columns
+    )
     nulls = "null, null, null, null, null, null"
     return f"""
         select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
@@ -185,10 +188,13 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
         select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
         from ({present("new")} except {present("old")})
         union all
-        select 'cell_changed', o.city_id, o.year, o.column_name, null, null, o.value, n.value, {nulls}
-        from {cells("old")} as o
-        inner join {cells("new")} as n on o.city_id = n.city_id and o.year = n.year and o.column_name = n.column_name
-        where {differs("value")}
+        select 'cell_changed', city_id, year, cell.column_name, null, null, cell.old_value, cell.new_value, {nulls}
+        from (
+            select o.city_id, o.year, unnest([{cells}]) as cell
+            from old.{PANEL} as o
+            inner join new.{PANEL} as n on o.city_id = n.city_id and o.year = n.year
+        )
+        where {differs("cell.old_value", "cell.new_value")}
         union all
         {estimate_changes()}
     """

@@ -6,10 +6,12 @@ import importlib.metadata
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,10 +21,11 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import databases, landing, settings
+from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
 from ai_manufacturing.landing.extracts import DESCRIPTION, is_no_delivery
-from ai_manufacturing.releases import changes, freshness, lock, writer
+from ai_manufacturing.releases import changes, findings, freshness, lock, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -46,10 +49,12 @@ PACKAGES = (
     "scipy",
 )
 CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
-PRINTED = 1200  # characters of failing rows in a message; all of them are in the report of the held build
-LISTED = 5  # records
+PRINTED = 1200  # characters of a list in a message
+PRINTED_LINES = 30  # of dbt's
+OUTPUT = "dbt.txt"
+# from dbt's words on a Python model to the exception that it raised
+RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
-LANDED = "landed_sources"  # the suite on what landing set aside
 GATE_TEST = "no_critical_failure_gate_results"
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
 
@@ -67,7 +72,9 @@ class Limits:
     hold_above: float = math.inf
 
 
-def refresh(store: Store, limits: Limits, report: Report, years: range | None = None) -> Manifest:
+def refresh(
+    store: Store, limits: Limits, report: Report, years: range | None = None, replaces: bool = False
+) -> Manifest:
     """Build what the deliveries give and publish it, if there is something new and nothing wrong.
 
     Parameters
@@ -80,6 +87,8 @@ def refresh(store: Store, limits: Limits, report: Report, years: range | None = 
         Takes an event and its facts: progress for a terminal, or lines for a log.
     years : range, optional
         Read the delivered files of these years again, and publish even if nothing is new.
+    replaces : bool
+        Whether the release may replace one of another extract set or kind.
 
     Returns
     -------
@@ -92,21 +101,17 @@ def refresh(store: Store, limits: Limits, report: Report, years: range | None = 
         One of errors.py; readers then still see the release that they saw, but for StaleError, which comes last.
     """
     with _at_work(store, report):
-        freshness.allowed_ages()  # a wrong declaration is told before the build
+        freshness.allowed_ages()  # a wrong declaration is reported before the build
         hashes = delivery_hashes(settings.extracts_dir())
+        _keep_the_declared_set(store, replaces)
         code = fingerprint(hashes)
         if years is None:
             _leave_what_was_judged(store, code, limits, report)
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(hashes)})
-        try:
-            manifest = _build_and_publish(store, release_id, code, hashes, limits, report, years)
-        except RefreshError as error:
-            store.record(
-                {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
-            )
-            raise
-        _tell_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
+        with _recorded(store, release_id):
+            manifest = _build_and_publish(store, release_id, code, hashes, limits, report, years, replaces)
+        _say_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
 
 
@@ -125,7 +130,7 @@ def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Repo
                 f"it again: ai-manufacturing rollback {number}."
             )
     if nothing is not None:
-        _tell_late_providers(store, report, nothing, is_published=False)
+        _say_late_providers(store, report, nothing, is_published=False)
         raise NothingNewError(nothing)
     judged_by = _judged_by(published, limits)
     for folder in sorted((store.folder / "held").glob("*")):
@@ -147,9 +152,12 @@ def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Repo
 
 def _taken_back(store: Store, code: str, published: str) -> str | None:
     """Return the release of the same fingerprint that was published after the present one, and rolled back."""
-    for line in store.refreshes():
-        number = line["release_id"]
-        if line["outcome"] in PUBLISHED and number > published and store.past(number).exists():
+    lines = store.refreshes()
+    were_published = {line["release_id"] for line in lines if line["outcome"] in PUBLISHED}
+    # a refresh that died before its line was whole is known from the rollback
+    were_published |= {line["instead_of"] for line in lines if line.get("instead_of")}
+    for number in store.release_ids():
+        if number in were_published and number > published:
             with suppress(RefreshError):  # a damaged file
                 if read_manifest(store.past(number)).fingerprint == code:
                     return number
@@ -161,7 +169,7 @@ def _judged_by(published: Manifest | None, limits: Limits) -> list[Any]:
     return [published.release_id if published else None, str(limits.hold_above)]
 
 
-def publish_held(store: Store, release_id: str, reason: str, report: Report) -> Manifest:
+def publish_held(store: Store, release_id: str, reason: str, report: Report, replaces: bool = False) -> Manifest:
     """Publish a held build by hand.
 
     Parameters
@@ -173,6 +181,8 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
     reason : str
         Kept in the manifest.
     report : callable
+        As in refresh.
+    replaces : bool
         As in refresh.
 
     Returns
@@ -187,12 +197,14 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
     """
     if not reason.strip():
         raise BadConfigurationError("A held build is published with a reason: --reason '...'.")
+    folder = store.held(release_id)
     with _at_work(store, report):
-        folder = store.held(release_id)
         if not (folder / "report.json").exists():
-            known = ", ".join(sorted(path.name for path in (store.folder / "held").glob("*"))) or "none"
+            known = ", ".join(store.held_ids()) or "none"
             raise BadConfigurationError(f"No held build {release_id}. There are: {known}.")
         kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        origin = Origin(kept["manifest"]["extract_set"], kept["manifest"]["extract_set_kind"])
+        _keep_the_set(store, origin, f"The held build {release_id}", replaces)
         at_gate = kept["outcome"] == GateFailedError.__name__
         # what the gate stopped is estimated now, by the code of now
         if at_gate and fingerprint(kept["manifest"]["delivery_hashes"]) != kept["manifest"]["fingerprint"]:
@@ -206,14 +218,14 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report) -> 
         warehouse = work / "warehouse.duckdb"
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
         if at_gate and _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
-            raise BuildFailedError(f"The estimates of {release_id} could not be built.\n{_tail(work)}")
+            raise BuildFailedError(f"The estimates of {release_id} could not be built. {_why_dbt_failed(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
         manifest = _publish(store, release_id, warehouse, described, report)
         shutil.rmtree(folder)
         return manifest
 
 
-def rollback(store: Store, release_id: str, report: Report) -> Manifest:
+def rollback(store: Store, release_id: str, report: Report, replaces: bool = False) -> Manifest:
     """Publish a past release again.
 
     Parameters
@@ -223,6 +235,8 @@ def rollback(store: Store, release_id: str, report: Report) -> Manifest:
     release_id : str
         Number of the release.
     report : callable
+        As in refresh.
+    replaces : bool
         As in refresh.
 
     Returns
@@ -235,16 +249,46 @@ def rollback(store: Store, release_id: str, report: Report) -> Manifest:
     RefreshError
         If there is no such release, or its content is not what its manifest says.
     """
+    path = store.past(release_id)
     with _at_work(store, report):
         if release_id not in store.release_ids():
             raise BadConfigurationError(
                 f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
             )
-        manifest = check(store.past(release_id))
+        manifest = check(path)
+        _keep_the_set(store, manifest.origin, f"Release {release_id}", replaces)
+        taken_back = None
+        with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
+            published = store.current()
+            taken_back = published.release_id if published else None
         store.publish(release_id)
-        store.record({"release_id": release_id, "at": _now(), "outcome": "rolled back to"})
+        store.record({"release_id": release_id, "at": _now(), "outcome": "rolled back to", "instead_of": taken_back})
         build_site(store, report)
         return manifest
+
+
+def difference(store: Store, old: str, new: str) -> changes.Summary:
+    """Return what changed between two past releases.
+
+    Raises
+    ------
+    RefreshError
+        If one of them is not there or damaged, or they are of different extract sets.
+    """
+    paths = [store.past(number) for number in (old, new)]
+    for number, path in zip((old, new), paths, strict=True):
+        if not path.exists():
+            raise BadConfigurationError(f"No release {number}. There are: {', '.join(store.release_ids()) or 'none'}.")
+    origins = [read_manifest(path).origin for path in paths]
+    if origins[0] != origins[1]:
+        raise BadConfigurationError(
+            f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
+            "not compared. `ai-manufacturing releases` says of which set each release is."
+        )
+    try:
+        return changes.between(*paths)
+    except duckdb.Error as error:
+        raise RefreshError(f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]}).") from error
 
 
 def delivery_hashes(folder: Path) -> dict[str, str]:
@@ -306,22 +350,54 @@ def _now() -> str:
 
 @contextmanager
 def _at_work(store: Store, report: Report) -> Iterator[None]:
-    """Hold the lock over a store that is ready; whatever the disk refuses then is told, and what readers see."""
+    """Hold the lock over a store that is ready."""
     with lock.held(store.folder / "refresh.lock"):
         store.prepare()
-        before = _file_number(store.published)
-        try:
+        with _in_words(store):
             _warn_of_log(store.move_log_aside(), report)
             yield
-        except OSError as error:
-            if _file_number(store.published) == before:
-                seen = "The published release is as it was"
-            else:
-                seen = "The new release is published; what follows that was not done"
+
+
+@contextmanager
+def _in_words(store: Store) -> Iterator[None]:
+    """Say what the disk, DuckDB or the code refused, and what readers see."""
+    before = _file_number(store.published)
+    try:
+        yield
+    except RefreshError:
+        raise
+    except Exception as error:
+        if _file_number(store.published) == before:
+            seen = "The published release is as it was"
+        else:
+            seen = "The new release is published; what follows that was not done"
+        if isinstance(error, OSError):
+            # where a file is copied, the second is the one that is written
+            place = error.filename2 or error.filename or store.folder
             raise RefreshError(
-                f"{error.filename or store.folder}: {error.strerror}. {seen}. Make room there, restore it or correct "
-                "its permissions, and refresh again."
+                f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its permissions, and "
+                "refresh again."
             ) from error
+        said = store.folder / "traceback.txt"
+        with suppress(OSError):
+            said.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        what = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise RefreshError(
+            f"{type(error).__name__}: {what}. {seen}. If it comes again, it is a fault of the code; {said} says where."
+        ) from error
+
+
+@contextmanager
+def _recorded(store: Store, release_id: str) -> Iterator[None]:
+    """Add a line to the log for a refresh that fails, whatever it fails of."""
+    try:
+        with _in_words(store):
+            yield
+    except RefreshError as error:
+        line = {"release_id": release_id, "at": _now(), "outcome": type(error).__name__, "message": str(error)}
+        with suppress(OSError):  # the disk that refuses the line has refused the release, which is what the error says
+            store.record(line)
+        raise
 
 
 def _file_number(path: Path) -> int | None:
@@ -333,7 +409,7 @@ def _warn_of_log(aside: Path | None, report: Report) -> None:
         report("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
 
 
-def _tell_late_providers(store: Store, report: Report, outcome: str, is_published: bool) -> None:
+def _say_late_providers(store: Store, report: Report, outcome: str, is_published: bool) -> None:
     """Warn of providers that are late, and fail for those that are stale, whatever the refresh did."""
     found = freshness.of_release(store.published)
     for provider in found:
@@ -365,6 +441,7 @@ def _build_and_publish(
     limits: Limits,
     report: Report,
     years: range | None,
+    replaces: bool,
 ) -> Manifest:
     work = store.work / release_id
     work.mkdir()
@@ -382,45 +459,83 @@ def _build_and_publish(
         "reason": "" if years is None else f"years {_named(years)} read again",
         "delivery_hashes": hashes,
         "package_versions": package_versions(),
-    }
-    if failed:
-        described |= _from_warehouse(warehouse)
-        if _failed_at_the_gate(work):
-            _warn_of_deliveries(warehouse, report)
-            failures = _gate_failures(warehouse, "critical")
-            _hold(store, release_id, warehouse, GateFailedError.__name__, described, failures, limits)
-            raise GateFailedError(
-                "\n".join(
-                    [
-                        f"The gate holds back release {release_id}; the published one is as it was.",
-                        *map(_said, failures),
-                        *_lost_records(warehouse, failures),
-                        f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
-                        f"ai-manufacturing publish {release_id} --reason '...'.",
-                    ]
-                ),
-                release_id,
-            )
-        raise BuildFailedError(f"dbt failed; the published release is as it was.\n{_tail(work)}")
+    } | _from_warehouse(warehouse)
+    is_at_gate = failed and _failed_at_the_gate(work)
+    if failed and not is_at_gate:
+        raise BuildFailedError(_why_dbt_failed(work))
+    # one synthetic file makes the set synthetic, which only landing finds out
+    origin = Origin(described["extract_set"], described["extract_set_kind"])
+    _keep_the_set(store, origin, f"What was built of {_extracts_said()}", replaces)
+    published = store.current()
+    if is_at_gate:
+        _warn_of_deliveries(warehouse, published, store, report)
+        failures = findings.failed(warehouse, "critical")
+        lines = [
+            f"The gate holds back release {release_id}; the published one is as it was.",
+            *map(str, failures),
+            *findings.lost_records(warehouse, failures),
+            f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
+            f"ai-manufacturing publish {release_id} --reason '...'.",
+        ]
+        found = [failure.record() for failure in failures]
+        # it moves the warehouse, so that nothing reads it afterwards
+        _hold(store, release_id, warehouse, GateFailedError.__name__, described, found, limits, report)
+        raise GateFailedError("\n".join(lines), release_id)
     report("built", {"release_id": release_id})
-    _warn_of_deliveries(warehouse, report)
-    described |= _from_warehouse(warehouse)
+    _warn_of_deliveries(warehouse, published, store, report)
+    if published is not None and published.origin != origin:
+        report("warning", {"message": f"Release {release_id} of {origin} replaces one of {published.origin}."})
     target, manifest = _write(store, release_id, warehouse, described)
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
         report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
     if summary.is_beyond(limits.hold_above):
-        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines), limits)
+        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines), limits, report)
         raise HeldError(
-            f"{summary.moved}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:g}) allows; the published release is "
-            f"as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
+            f"{summary.moved(limits.hold_above)}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:.15g}) allows; the "
+            f"published release is as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
             f"ai-manufacturing publish {release_id} --reason '...'."
         )
     if summary.is_beyond(limits.warn_above):
-        report("warning", {"message": f"{summary.moved}."})
+        report("warning", {"message": f"{summary.moved(limits.warn_above)}."})
     _put(store, manifest, target, report)
     return manifest
+
+
+def _extracts_said() -> str:
+    """Return what EXTRACTS_DIR names, for whoever has forgotten to set it."""
+    named = os.environ.get("EXTRACTS_DIR")
+    return f"EXTRACTS_DIR ({named})" if named else "the synthetic sample, as EXTRACTS_DIR is not set,"
+
+
+def _keep_the_set(store: Store, origin: Origin, what: str, replaces: bool) -> None:
+    """Let no release replace one of another extract set or kind, unless that is asked for.
+
+    Raises
+    ------
+    BadConfigurationError
+        Naming both.
+    """
+    standing = store.standing()
+    if replaces or standing is None or standing.origin == origin:
+        return
+    raise BadConfigurationError(
+        f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of {standing.origin}. "
+        f"Nothing was published. Set EXTRACTS_DIR to the folder of {standing.extract_set}, or RELEASE_DIR to another "
+        "folder; to replace the one set by the other: --replace-extract-set."
+    )
+
+
+def _keep_the_declared_set(store: Store, replaces: bool) -> None:
+    """Refuse before the build what the extracts folder says of itself, as far as that is certain."""
+    declared = landing.extract_set(settings.extracts_dir())
+    standing = store.standing()
+    # a set that calls itself delivered may still hold a synthetic file, as the published one of its name did
+    is_certain = declared.kind == databases.SYNTHETIC
+    if is_certain or standing is None or declared.name != standing.extract_set:
+        origin = Origin(declared.name, declared.kind)
+        _keep_the_set(store, origin, f"What lies in {_extracts_said()}", replaces)
 
 
 def _publish(store: Store, release_id: str, warehouse: Path, described: dict[str, Any], report: Report) -> Manifest:
@@ -439,17 +554,13 @@ def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, 
 def _put(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
     release_id = manifest.release_id
-    made_of = manifest.extract_set + (
-        " (SYNTHETIC: invented numbers)" if manifest.extract_set_kind == "synthetic" else ""
-    )
     store.add(target, release_id)
     _warn_of_log(store.publish(release_id), report)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
     store.record({"release_id": release_id, "at": _now(), **outcome})
-    pruned = store.prune()
-    told = {"release_id": release_id, "path": str(store.published), "extract_set": made_of, "pruned": pruned}
-    report("published", told)
+    facts = {"release_id": release_id, "path": str(store.published), "extract_set": str(manifest.origin)}
+    report("published", {**facts, "pruned": store.prune()})
     shutil.rmtree(store.work / release_id)
     build_site(store, report)
 
@@ -485,7 +596,7 @@ def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bo
         "DBT_LOG_PATH": str(work / "logs"),
         "ACCEPTED_GATE_FAILURES": accepted,
     }
-    with (work / "dbt.txt").open("w", encoding="utf-8") as output:
+    with (work / OUTPUT).open("w", encoding="utf-8") as output:
         run = subprocess.run(
             [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
             cwd=settings.project_root(),
@@ -511,69 +622,43 @@ def _failed_at_the_gate(work: Path) -> bool:
     return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in results)
 
 
-def _gate_failures(warehouse: Path, severity: str) -> list[dict[str, Any]]:
+def _warn_of_deliveries(warehouse: Path, published: Manifest | None, store: Store, report: Report) -> None:
+    """Say what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
+
+    Known is what the published release of the same extract set has too, on the same rows.
+    """
     with reading(warehouse) as connection:
-        cursor = connection.execute(
-            "select suite, description, severity, observed_value, failing_rows "
-            "from gates.gate_results where not success and severity = ? order by all",
-            [severity],
-        )
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _said(failure: dict[str, Any]) -> str:
-    return f"{failure['suite']}: {failure['description']} Rows: {(failure['failing_rows'] or 'none listed')[:PRINTED]}"
-
-
-def _lost_records(warehouse: Path, failures: list[dict[str, Any]]) -> list[str]:
-    """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
-    listed = [failure["failing_rows"] or "[]" for failure in failures if failure["suite"] == LANDED]
-    sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
-    if not sources:
-        return []
-    with reading(warehouse) as connection:
-        found = connection.execute(
-            f"""
-            with aside as (
-                select provider, source_name, file_path, row_number, column_name, value, reason
-                from raw.rejected_rows
-                where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
-                union all
-                select provider, source_name, file_path, row_number, null, coalesce(city_name, city_code), reason
-                from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
-                where reason not in ('superseded', 'withdrawn')
-            )
-
-            select file_path, row_number, column_name, value, reason
-            from aside
-            where list_contains(?, provider || '.' || source_name)
-            order by count(*) over (partition by provider, source_name, reason), file_path, row_number, column_name
-            limit {LISTED + 1}
-            """,
-            [sorted(sources)],
-        ).fetchall()
-    lines = [
-        f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
-        f"is set aside ({reason})."
-        for path, row, column, value, reason in found[:LISTED]
-    ]
-    more = "More are in raw.rejected_rows and marts.fct_rows_set_aside."
-    return [*lines, more] if len(found) > LISTED else lines
-
-
-def _warn_of_deliveries(warehouse: Path, report: Report) -> None:
-    """Tell what the gate let pass with a warning, and which files nobody reads: none of it is in a release."""
-    for failure in _gate_failures(warehouse, "warning"):
-        report("warning", {"message": _said(failure)})
-    with reading(warehouse) as connection:
+        origin = databases.origin_of(connection)
         files = connection.execute(
             "select file_path, hint from raw.deliveries where source_name is null order by file_path"
         ).fetchall()
-    if files:
-        named = "; ".join(f"{path}{f': {hint}' if hint else ''}" for path, hint in files)
-        message = f"{len(files)} delivered files are in no table: {named}"
-        report("warning", {"message": f"{message[:PRINTED]}. Declare, rename or remove them."})
+    is_comparable = published is not None and published.origin == origin
+    before = findings.failed(store.published, "warning") if is_comparable else []
+    new, known = findings.since(findings.failed(warehouse, "warning"), before)
+    for message in new:
+        report("warning", {"state": "new", "message": message})
+    unread = _unread_before(published, store) if published is not None and is_comparable else set()
+    named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
+    if named:
+        message = f"{len(named)} delivered files are in no table: {'; '.join(named)}"
+        report(
+            "warning", {"state": "new", "message": f"{message[:PRINTED].rstrip('.')}. Declare, rename or remove them."}
+        )
+    if len(files) > len(named):
+        known.append(f"delivered files that are in no table ({len(files) - len(named)})")
+    if published is not None and known:
+        message = (
+            f"{len(known)} known warnings, as in release {published.release_id}: {'; '.join(known)}. Their rows are in "
+            "gates.gate_results."
+        )
+        report("warning", {"state": "known", "count": len(known), "message": message})
+
+
+def _unread_before(published: Manifest, store: Store) -> set[str]:
+    """Return the delivered files that the published release has no row of."""
+    with reading(store.published) as connection:
+        read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
+    return {path for path in published.delivery_hashes if path not in read}
 
 
 def _from_warehouse(warehouse: Path) -> dict[str, Any]:
@@ -582,17 +667,15 @@ def _from_warehouse(warehouse: Path) -> dict[str, Any]:
     if not warehouse.exists():
         return found
     with reading(warehouse) as connection:
-        try:
-            found["extract_set"], found["extract_set_kind"] = connection.execute(
-                "select extract_set, extract_set_kind from raw.deliveries limit 1"
-            ).fetchall()[0]
+        origin = databases.origin_of(connection)
+        if origin is not None:
+            found["extract_set"], found["extract_set_kind"] = origin
+        with suppress(duckdb.CatalogException):  # the gate was not reached
             expectations, critical, warnings = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
                 "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
             ).fetchall()[0]
             found["gate_summary"] = {"expectations": expectations, "critical": critical, "warnings": warnings}
-        except (duckdb.CatalogException, IndexError):
-            return found
     return found
 
 
@@ -604,6 +687,7 @@ def _hold(
     described: dict[str, Any],
     found: list[Any],
     limits: Limits,
+    report: Report,
 ) -> None:
     """Keep a build that is not published, whole or not at all."""
     incoming = store.work / f"{release_id}.held"
@@ -614,6 +698,8 @@ def _hold(
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
     incoming.replace(store.held(release_id))
+    if pruned := store.prune_held():
+        report("pruned", {"held": pruned})
 
 
 def _check_unchanged(hashes: dict[str, str], code: str) -> None:
@@ -644,6 +730,21 @@ def _git_commit() -> str:
     return commit + ("+" if changed else "")
 
 
-def _tail(work: Path, lines: int = 30) -> str:
-    text = (work / "dbt.txt").read_text(encoding="utf-8", errors="replace")
-    return "\n".join(text.splitlines()[-lines:])
+def _why_dbt_failed(work: Path) -> str:
+    """Return what failed, and why, from dbt's results; the end of what it printed if it has none."""
+    output = f"dbt's output is in {work / OUTPUT} until the next refresh."
+    results = work / "target" / "run_results.json"
+    nodes = json.loads(results.read_text(encoding="utf-8"))["results"] if results.exists() else []
+    failed = [node for node in nodes if node["status"] in ("error", "fail")]
+    if not failed:
+        printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(["dbt failed; the published release is as it was.", *printed[-PRINTED_LINES:], output])
+    reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
+    not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
+    if all(reason.startswith(not_landed) for reason in reasons):
+        faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
+        return "\n".join(["Files could not be landed; the published release is as it was.", *faults])
+    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
+    lines = "\n".join(named).splitlines()
+    more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
+    return "\n".join(["dbt failed; the published release is as it was.", *lines[:PRINTED_LINES], *more, output])

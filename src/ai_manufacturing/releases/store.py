@@ -13,6 +13,7 @@ Numbers order the releases; no clock does.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,12 +23,15 @@ from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
+from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
+LOG = "refreshes.jsonl"
+ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Manifest:
     row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
     gate_summary: Annotated[dict[str, int], "Expectations, and how many failed by severity, JSON."]
 
+    @property
+    def origin(self) -> Origin:
+        """Whose numbers these are."""
+        return Origin(self.extract_set, self.extract_set_kind)
+
 
 MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
 MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
@@ -63,7 +72,8 @@ class Store:
     published : Path
         The file that readers open, symbolic links resolved.
     kept : int
-        Past releases kept, the published one among them; the one before it is never pruned.
+        Past releases kept, the published one among them; the one before it is never pruned. As many held builds are
+        kept.
     """
 
     folder: Path
@@ -77,11 +87,11 @@ class Store:
 
     def past(self, release_id: str) -> Path:
         """Return the file of a release by its number."""
-        return self.folder / "past" / f"{release_id}.duckdb"
+        return self.folder / "past" / f"{checked_id(release_id)}.duckdb"
 
     def held(self, release_id: str) -> Path:
         """Return the folder of a held build."""
-        return self.folder / "held" / release_id
+        return self.folder / "held" / checked_id(release_id)
 
     def prepare(self) -> None:
         """Make the folders, and remove what a dead refresh left. Only the holder of the lock may call this.
@@ -127,17 +137,37 @@ class Store:
 
     def release_ids(self) -> list[str]:
         """Return the numbers of the past releases, oldest first."""
-        return sorted(path.stem for path in (self.folder / "past").glob("*.duckdb"))
+        return sorted(path.stem for path in (self.folder / "past").glob("*.duckdb") if ID.fullmatch(path.stem))
+
+    def held_ids(self) -> list[str]:
+        """Return the numbers of the held builds, oldest first."""
+        return sorted(path.name for path in (self.folder / "held").glob("*") if ID.fullmatch(path.name))
 
     def current(self) -> Manifest | None:
         """Return the manifest of the published file; None if there is none."""
         return read_manifest(self.published) if self.published.exists() else None
 
+    def standing(self) -> Manifest | None:
+        """Return the manifest that another release must be of one extract set with.
+
+        That of the published file; where that is gone or damaged, of the latest past release that can be read.
+        """
+        for path in (self.published, *map(self.past, reversed(self.release_ids()))):
+            if path.exists():
+                with suppress(RefreshError):  # a damaged file says nothing; what opens it for its content names it
+                    return read_manifest(path)
+        return None
+
     def next_id(self) -> str:
-        """Return a number above all releases and held builds, past and present."""
-        held = (path.name for path in (self.folder / "held").glob("*"))
+        """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
         published = self.current()
-        numbers = [*self.release_ids(), *held, published.release_id if published else "0"]
+        named = (str(line.get("release_id")) for line in self.refreshes())
+        numbers = [
+            *self.release_ids(),
+            *self.held_ids(),
+            *(number for number in named if ID.fullmatch(number)),
+            published.release_id if published else "0",
+        ]
         return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
 
     def add(self, finished: Path, release_id: str) -> None:
@@ -186,19 +216,50 @@ class Store:
             self.past(number).unlink()
         return pruned
 
+    def prune_held(self) -> list[str]:
+        """Delete the oldest held builds above the number kept."""
+        pruned = self.held_ids()[: -self.kept]
+        for number in pruned:
+            shutil.rmtree(self.held(number))
+        return pruned
+
     def record(self, outcome: dict[str, Any]) -> None:
-        """Add a line to the log of refreshes."""
-        with (self.folder / "refreshes.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+        """Add a line to the log of refreshes; what a dead refresh left of its own is ended first."""
+        with self._log.open("a+b") as log:
+            if log.tell():
+                log.seek(-1, os.SEEK_END)
+                if log.read(1) != b"\n":
+                    log.write(b"\n")
+            log.write(json.dumps(outcome, ensure_ascii=False).encode() + b"\n")
+        sync(self._log)
 
     def refreshes(self) -> list[dict[str, Any]]:
         """Return the lines of the log of refreshes that are whole."""
-        path = self.folder / "refreshes.jsonl"
         found = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            with suppress(json.JSONDecodeError):  # a refresh died while it wrote
+        for line in self._log.read_bytes().split(b"\n") if self._log.exists() else []:
+            with suppress(ValueError):  # a refresh died while it wrote, perhaps within a character
                 found.append(json.loads(line))
         return found
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / LOG
+
+
+def checked_id(release_id: str) -> str:
+    """Return the number of a release, which paths are made of.
+
+    Raises
+    ------
+    BadConfigurationError
+        If it is not six digits.
+    """
+    if not ID.fullmatch(release_id):
+        raise BadConfigurationError(
+            f"{release_id!r} is no number of a release: give six digits, such as 000012. `ai-manufacturing releases` "
+            "lists them."
+        )
+    return release_id
 
 
 def read_manifest(path: Path) -> Manifest:

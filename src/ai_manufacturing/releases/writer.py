@@ -7,13 +7,15 @@ from typing import Any
 
 import duckdb
 
+from ai_manufacturing import settings
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
 from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
 STORAGE_VERSION = "v1.2.0"
+PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
 
 
 def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
@@ -28,7 +30,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     manifest : dict
         The fields of Manifest but row_counts.
     previous : Path or None
-        The release to list changes against.
+        The release to list changes against; there are none against one of another extract set.
 
     Returns
     -------
@@ -40,7 +42,8 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     RefreshError
         If the file cannot be written, as on a full disk; nothing is left of it.
     """
-    connection = duckdb.connect(config={"threads": 2})
+    before = read_manifest(previous) if previous else None
+    connection = duckdb.connect(config=settings.duckdb_resources(target.with_name("spill")))
     try:
         # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
         connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
@@ -54,7 +57,8 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         written = Manifest(**manifest, row_counts=counts)
         _write_manifest(connection, written)
         _write_freshness(connection)
-        changes.write(connection, previous)
+        _write_previous(connection, before)
+        changes.write(connection, previous if before and before.origin == written.origin else None)
         connection.execute("commit")
         connection.execute("checkpoint new")
         connection.execute("detach new")
@@ -126,3 +130,19 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     for column, comment in MANIFEST_COMMENTS.items():
         connection.execute(f"comment on column new.release.manifest.{column} is {literal(comment)}")
     connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)
+
+
+def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | None) -> None:
+    """Keep which release was published before: changes are listed only if it is of the same extract set."""
+    connection.execute(
+        f"create table new.release.previous ({', '.join(f'{name} varchar' for name in PREVIOUS_COMMENTS)})"
+    )
+    connection.execute(
+        "comment on table new.release.previous is 'One row: the release that was published before; none for the first. "
+        "release.changes is empty if it is of another extract set or kind.'"
+    )
+    for column, comment in PREVIOUS_COMMENTS.items():
+        connection.execute(f"comment on column new.release.previous.{column} is {literal(comment)}")
+    if before is not None:
+        row = [getattr(before, name) for name in PREVIOUS_COMMENTS]
+        connection.execute(f"insert into new.release.previous values ({', '.join('?' for _ in row)})", row)

@@ -1,12 +1,12 @@
 """The static site: pages for those who look rather than query, built from a release file alone."""
 
-import os
 import shutil
 from pathlib import Path
 
 import jinja2
 import vl_convert
 
+from ai_manufacturing.durable import private_folder
 from ai_manufacturing.site import (
     changes,
     cities,
@@ -74,13 +74,9 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and holds no site; name another folder, or empty it.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    incoming = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(incoming, ignore_errors=True)
-    try:
+    with private_folder(out) as incoming:
         names = _write(release_path, incoming, catalogue)
         _swap(incoming, out)
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
     return names
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ai_manufacturing.databases import Origin
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
@@ -15,6 +16,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "from release.changes group by all order by all"
     )
     return {
+        "replaced": _replaced(release),
         "kinds": kinds,
         "estimate_count": sum(row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")),
         "estimates": release.rows(
@@ -29,3 +31,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "where change_kind = 'cell_changed' group by all order by all"
         ),
     }
+
+
+def _replaced(release: Release) -> Origin | None:
+    """Return whose numbers the release before had, if that was another extract set: then there are no changes."""
+    # releases of earlier code do not have the table
+    if not release.rows("from duckdb_tables() where schema_name = 'release' and table_name = 'previous'"):
+        return None
+    before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
+    return next((origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None)

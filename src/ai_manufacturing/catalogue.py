@@ -1,0 +1,90 @@
+"""dbt's pages on models, columns and lineage as one file, which says of which extract set it is."""
+
+import html
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ai_manufacturing import settings
+from ai_manufacturing.databases import Database, Origin
+
+NAME = "catalogue.html"  # beside the pages of the site
+META = '<meta name="{}" content="{}">'
+PRINTED_LINES = 30
+
+
+class CatalogueError(Exception):
+    """A catalogue that cannot be written, or must not be shown; the message says what to do."""
+
+
+def write(database: Database, out: Path) -> None:
+    """Let dbt describe a warehouse, and write its pages into one file.
+
+    Parameters
+    ----------
+    database : Database
+        A warehouse that no process writes to.
+    out : Path
+        The file; it is replaced whole.
+
+    Raises
+    ------
+    CatalogueError
+        If dbt fails; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as target:
+        run = subprocess.run(
+            [
+                *(str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "docs", "generate", "--static"),
+                *("--target-path", target),
+            ],
+            cwd=settings.project_root(),
+            env={**os.environ, "WAREHOUSE_PATH": str(database.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            printed = "\n".join(run.stdout.splitlines()[-PRINTED_LINES:])
+            raise CatalogueError(f"{out}: dbt could not write it, and it is as it was.\n{printed}")
+        page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
+    marks = "".join(
+        META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
+    )
+    marked, count = re.subn(r"<head[^>]*>", lambda head: head[0] + marks, page, count=1)
+    if not count:
+        raise CatalogueError(f"{out}: dbt's page has no head to be marked in, and the file is as it was.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    incoming = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        incoming.write_text(marked, encoding="utf-8")
+        incoming.replace(out)
+    finally:
+        incoming.unlink(missing_ok=True)
+
+
+def origin_of(path: Path) -> Origin | None:
+    """Return of which extract set a catalogue is; None if it does not say so."""
+    page = path.read_text(encoding="utf-8")
+    marks = [re.search(META.format(name, '([^"]*)'), page) for name in Origin._fields]
+    return Origin(*(html.unescape(mark[1]) for mark in marks if mark)) if all(marks) else None
+
+
+def require(path: Path, origin: Origin) -> None:
+    """Let no site be shown with the catalogue of another extract set.
+
+    Raises
+    ------
+    CatalogueError
+        Naming both.
+    """
+    found = origin_of(path)
+    if found != origin:
+        of = f"is of {found}" if found else "does not say of which extract set it is"
+        raise CatalogueError(
+            f"{path}: this catalogue {of}, and the release is of {origin}. Write one of its warehouse: "
+            "ai-manufacturing catalogue --database FILE."
+        )

@@ -1,0 +1,181 @@
+"""Which DuckDB file a command reads, and of which extract set that file is: sets never mix."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from ai_manufacturing import landing, settings
+
+RELEASE, WAREHOUSE = "release", "warehouse"
+SYNTHETIC = "synthetic"
+
+
+class DatabaseError(Exception):
+    """A file that a command cannot read, or must not read; the message says which to name."""
+
+
+class Origin(NamedTuple):
+    """Whose numbers a file holds.
+
+    Attributes
+    ----------
+    extract_set : str
+        Name of the extract set.
+    kind : str
+        synthetic or delivered.
+    """
+
+    extract_set: str
+    kind: str
+
+    def __str__(self) -> str:
+        said = "SYNTHETIC: its numbers are not real" if self.kind == SYNTHETIC else self.kind
+        return f"{self.extract_set} ({said})"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A release or a warehouse; as a text, the line that a command prints before all others.
+
+    Attributes
+    ----------
+    path : Path
+        The DuckDB file.
+    origin : Origin
+        Whose numbers it holds.
+    release_id : str or None
+        Number of the release; None for a warehouse.
+    """
+
+    path: Path
+    origin: Origin
+    release_id: str | None = None
+
+    def __str__(self) -> str:
+        what = WAREHOUSE if self.release_id is None else f"{RELEASE} {self.release_id}"
+        return f"{self.origin}, {what}, {self.path}"
+
+
+class _Place(NamedTuple):
+    """A file that a command may read, and who says so."""
+
+    said_by: str
+    kind: str
+    path: Path
+
+
+def read(path: Path) -> Database:
+    """Return what a file says of itself.
+
+    Raises
+    ------
+    DatabaseError
+        If it is not there, cannot be opened, or is neither a release nor a warehouse.
+    """
+    if not path.exists():
+        raise DatabaseError(
+            f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
+        )
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            origin = origin_of(connection)
+            if origin is None:
+                raise DatabaseError(
+                    f"{path}: no release, and no warehouse in which files have landed. Name one with --database."
+                )
+            release_id = None
+            if _is_release(connection):
+                ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
+            return Database(path, origin, release_id)
+    except duckdb.Error as error:
+        raise DatabaseError(
+            f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]}). Wait for the build "
+            "that writes to it, or name another file with --database."
+        ) from error
+
+
+def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
+    """Return whose numbers an open release or warehouse holds; None if no file has landed in it."""
+    table = "release.manifest" if _is_release(connection) else "raw.deliveries"
+    try:
+        found = connection.execute(f"select extract_set, extract_set_kind from {table} limit 1").fetchall()
+    except duckdb.CatalogException:
+        return None
+    return Origin(*found[0]) if found else None
+
+
+def _is_release(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "from duckdb_tables() where schema_name = 'release' and table_name = 'manifest' "
+        "and database_name = current_database()"
+    )
+    return bool(found.fetchall())
+
+
+def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
+    """Return the file that a command reads: what the user named goes before any default.
+
+    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR; the published release; the default
+    warehouse. A file that the command cannot read is passed over, but only for one of the same extract set. What
+    nothing but a default names must be of the extract set of EXTRACTS_DIR, if that is set.
+
+    Parameters
+    ----------
+    option : Path or None
+        What the command's own option names.
+    reads : collection of str
+        RELEASE, WAREHOUSE or both: what the command can read.
+
+    Returns
+    -------
+    Database
+        The file, and of which extract set it is.
+
+    Raises
+    ------
+    DatabaseError
+        If the file cannot be read, or is of another extract set than what was passed over or EXTRACTS_DIR.
+    """
+    if option is not None:
+        return read(option)
+    places = [*_set_by_the_user(), *_defaults()]
+    at = next(number for number, place in enumerate(places) if place.kind in reads)
+    found = read(places[at].path)
+    for place in places[:at]:
+        if place.path.exists() and (other := read(place.path)).origin != found.origin:
+            raise DatabaseError(
+                f"{place.said_by} is of extract set {other.origin} ({place.path}), which this command cannot read: it "
+                f"needs a {' or a '.join(reads)}. {found.path} is of {found.origin}. Name the file with --database."
+            )
+    if not _set_by_the_user() and os.environ.get("EXTRACTS_DIR"):
+        try:
+            name = landing.extract_set(settings.extracts_dir()).name
+        except landing.LandingError as error:
+            raise DatabaseError(str(error)) from error
+        if name != found.origin.extract_set:
+            raise DatabaseError(
+                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {found.path} is of "
+                f"{found.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is, or name the file with "
+                "--database."
+            )
+    return found
+
+
+def _set_by_the_user() -> list[_Place]:
+    places = []
+    if os.environ.get("WAREHOUSE_PATH"):
+        places.append(_Place("WAREHOUSE_PATH", WAREHOUSE, settings.warehouse_path()))
+    named = [name for name in ("RELEASE_PATH", "RELEASE_DIR") if os.environ.get(name)]
+    if named:
+        places.append(_Place(named[0], RELEASE, settings.release_path()))
+    return places
+
+
+def _defaults() -> list[_Place]:
+    published = _Place("The published release", RELEASE, settings.release_path())
+    warehouse = _Place("The warehouse", WAREHOUSE, settings.warehouse_path())
+    return [published, warehouse] if published.path.exists() else [warehouse]

@@ -1,0 +1,176 @@
+"""What the gate found, in words: failing rows with their cities by name, and what is new since a release."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.releases.store import reading
+
+# What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
+PLACE = ("provider", "source_name", "specification_id", "series", "scope", "city_id", "year")
+LISTED_ROWS = 10
+LISTED_RECORDS = 5
+PRINTED = 1200  # characters of a delivered value; all of them are in the warehouse
+LANDED = "landed_sources"  # the suite on what landing set aside
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An expectation that failed.
+
+    Attributes
+    ----------
+    suite, description, severity : str
+        As in gates.gate_results.
+    observed_value, failing_rows : str or None
+        As in gates.gate_results, JSON.
+    rows : tuple of str
+        The failing rows in words, by place.
+    """
+
+    suite: str
+    description: str
+    severity: str
+    observed_value: str | None
+    failing_rows: str | None
+    rows: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return said(f"{self.suite}: {self.description}", self.rows or (f"observed {self.observed_value}",))
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same expectation in another release."""
+        return self.suite, self.description
+
+    def record(self) -> dict[str, Any]:
+        """Return what the report of a held build keeps."""
+        names = ("suite", "description", "severity", "observed_value", "failing_rows")
+        return {name: getattr(self, name) for name in names}
+
+
+def said(what: str, rows: Sequence[str]) -> str:
+    """Return a heading and its first rows, whole, and how many more there are."""
+    more = f"; and {len(rows) - LISTED_ROWS} more in gates.gate_results" if len(rows) > LISTED_ROWS else ""
+    return f"{what} {'; '.join(rows[:LISTED_ROWS])}{more}."
+
+
+def failed(database: Path, severity: str) -> list[Finding]:
+    """Return the expectations of a severity that failed in a warehouse or a release, in a stable order.
+
+    Parameters
+    ----------
+    database : Path
+        The DuckDB file; what was not built of it has no findings.
+    severity : str
+        critical or warning.
+    """
+    with reading(database) as connection:
+        try:
+            results = connection.execute(
+                "select suite, description, severity, observed_value, failing_rows from gates.gate_results "
+                "where not success and severity = ? order by all",
+                [severity],
+            ).fetchall()
+        except duckdb.CatalogException:
+            return []
+        names = _city_names(connection)
+    return [Finding(*result, rows=_in_words(result[-1], names)) for result in results]
+
+
+def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
+    """Return what is new since another release, in words, and the expectations that failed on the same rows there.
+
+    Parameters
+    ----------
+    found, before : sequence of Finding
+        Of the build, and of the release that it is compared with.
+
+    Returns
+    -------
+    tuple of (list of str, list of str)
+        New findings, with their new rows only; and the known ones, with how many rows each has.
+    """
+    known_rows = {finding.identity: set(finding.rows) for finding in before}
+    new, known = [], []
+    for finding in found:
+        rows = [row for row in finding.rows if row not in known_rows.get(finding.identity, ())]
+        heading = f"{finding.suite}: {finding.description}"
+        if finding.identity not in known_rows:
+            new.append(str(finding))
+        elif rows:
+            same = len(finding.rows) - len(rows)
+            new.append(said(heading, rows) + (f" {same} more rows are known." if same else ""))
+        else:
+            known.append(f"{heading} ({len(finding.rows)} rows)")
+    return new, known
+
+
+def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
+    """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
+    listed = [finding.failing_rows or "[]" for finding in failures if finding.suite == LANDED]
+    sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
+    if not sources:
+        return []
+    with reading(warehouse) as connection:
+        found = connection.execute(
+            f"""
+            with aside as (
+                select provider, source_name, file_path, row_number, column_name, value, reason
+                from raw.rejected_rows
+                where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
+                union all
+                select provider, source_name, file_path, row_number, null, coalesce(city_name, city_code), reason
+                from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
+                where reason not in ('superseded', 'withdrawn')
+            )
+
+            select file_path, row_number, column_name, value, reason
+            from aside
+            where list_contains(?, provider || '.' || source_name)
+            order by count(*) over (partition by provider, source_name, reason), file_path, row_number, column_name
+            limit {LISTED_RECORDS + 1}
+            """,
+            [sorted(sources)],
+        ).fetchall()
+    lines = [
+        f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
+        f"is set aside ({reason})."
+        for path, row, column, value, reason in found[:LISTED_RECORDS]
+    ]
+    more = "More are in raw.rejected_rows and marts.fct_rows_set_aside."
+    return [*lines, more] if len(found) > LISTED_RECORDS else lines
+
+
+def _city_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    try:
+        return dict(connection.execute("select city_id, name_zh from marts.dim_city").fetchall())
+    except duckdb.CatalogException:
+        return {}
+
+
+def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
+    rows = json.loads(failing_rows or "[]")
+    rows.sort(key=lambda row: [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)])
+    return tuple(_row_in_words(row, names) for row in rows)
+
+
+def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return for example: 长沙市 (430100) 2016: gdp_growth_factor 11.0967."""
+    place = [
+        f"{names[row[name]]} ({row[name]})" if name == "city_id" and row[name] in names else str(row[name])
+        for name in PLACE
+        if row.get(name) is not None
+    ]
+    found = [f"{name} {_number(value)}" for name, value in row.items() if name not in PLACE]
+    return f"{' '.join(place)}: {', '.join(found)}"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.6g}"
+    return "missing" if value is None else str(value)
