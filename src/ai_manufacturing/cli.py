@@ -330,21 +330,22 @@ def diff(old: str, new: str) -> None:
 
 
 @main.command()
-@click.argument("old", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("new", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("old", type=NAMED_FILE)
+@click.argument("new", type=NAMED_FILE)
 @click.option("--markdown", is_flag=True, help="Write Markdown tables, for a review.")
 def compare(old: Path, new: Path, markdown: bool) -> None:
-    """Compare all tables of two release or warehouse files.
+    """Compare all tables of two release or warehouse files of one extract set.
 
     Lists tables, columns, rows and cells that differ, and estimates by how far they moved.
     Exit codes, as of diff(1): 0 the same, 1 different, 2 trouble.
     """
     from ai_manufacturing import compare as comparing
 
+    before, after = _read(old), _read(new)
     try:
-        sections = comparing.compare(old, new)
+        sections = comparing.compare(before, after)
     except comparing.CompareError as error:
-        raise click.UsageError(str(error)) from error
+        raise _failed(error, USAGE) from error
     click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
     raise SystemExit(1 if sections else 0)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from ai_manufacturing.databases import Database
 from ai_manufacturing.releases import changes, writer
 from ai_manufacturing.sql_text import identifier, literal
 
@@ -36,16 +36,16 @@ class Section:
     rows: list[tuple[Any, ...]]
 
 
-def compare(old: Path, new: Path) -> list[Section]:
-    """Compare the released schemas of two files.
+def compare(old: Database, new: Database) -> list[Section]:
+    """Compare the released schemas of two files of one extract set.
 
     Rows are matched by the first columns that identify a row in both files. Two floating-point numbers are the same if
     they differ by less than the order of a sum makes (changes.SAME, relative).
 
     Parameters
     ----------
-    old, new : Path
-        Release files, or built warehouses that no process writes to.
+    old, new : Database
+        Releases, or built warehouses that no process writes to.
 
     Returns
     -------
@@ -56,16 +56,17 @@ def compare(old: Path, new: Path) -> list[Section]:
     Raises
     ------
     CompareError
-        If a file cannot be opened, or has no released table.
+        If the files are of two extract sets.
     """
+    if old.origin != new.origin:
+        raise CompareError(
+            f"{old.path} is of {old.origin}, and {new.path} of {new.origin}. Compare files of one extract set."
+        )
     connection = duckdb.connect()
     try:
-        for name, path in (("old", old), ("new", new)):
-            _attach(connection, name, path)
+        for name, database in (("old", old), ("new", new)):
+            connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
         tables = {name: _tables(connection, name) for name in ("old", "new")}
-        for name, path in (("old", old), ("new", new)):
-            if not tables[name]:
-                raise CompareError(f"{path}: it has no schema {', '.join(writer.SCHEMAS)}. Name another file.")
         both = sorted(tables["old"].keys() & tables["new"].keys())
         found = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
         sections = [
@@ -106,15 +107,6 @@ def as_markdown(sections: Iterable[Section]) -> str:
         heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
         parts.append("\n".join([f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]))
     return "\n".join(parts).rstrip()
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    if not path.is_file():
-        raise CompareError(f"{path}: there is no such file. Name a release or a built warehouse.")
-    try:
-        connection.execute(f"attach {literal(path)} as {name} (read_only)")
-    except duckdb.Error as error:
-        raise CompareError(f"{path}: cannot be opened ({str(error).splitlines()[0]}).") from error
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing.compare import CompareError, Section, compare
+from ai_manufacturing import databases
+from ai_manufacturing.compare import Section, compare
 from tests.python.conftest import Build
 
 
@@ -24,6 +25,10 @@ def changed(sample_build: Build, tmp_path: Path) -> Callable[..., Path]:
         return copy
 
     return change
+
+
+def compared(old: Path, new: Path) -> list[Section]:
+    return compare(databases.read(old), databases.read(new))
 
 
 def of(sections: list[Section]) -> dict[str, list[tuple]]:
@@ -50,7 +55,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    found = of(compare(sample_build.warehouse, new))
+    found = of(compared(sample_build.warehouse, new))
     assert found["Tables"] == [("reports.rpt_table_6", "lost"), ("reports.rpt_other", "gained")]
     assert found["Columns"] == [("marts.dim_city", "name_zh", "lost"), ("marts.dim_series", "note", "gained")]
     rows = {table: counts for table, *counts in found["Rows"]}
@@ -70,26 +75,34 @@ def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build
 def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> None:
     for name, rows in (("old", "(1, 0.5), (1, 0.5), (2, 0.1)"), ("new", "(1, 0.5), (2, 0.1), (2, 0.2)")):
         with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            connection.execute("create schema raw")
+            connection.execute(
+                "create table raw.deliveries as select 'a' as extract_set, 'delivered' as extract_set_kind"
+            )
             connection.execute("create schema marts")
             connection.execute(f"create table marts.counts as from (values {rows}) as t (place, value)")
-    found = of(compare(tmp_path / "old.duckdb", tmp_path / "new.duckdb"))
+    found = of(compared(tmp_path / "old.duckdb", tmp_path / "new.duckdb"))
     assert found == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
 
 
 def test_the_command_ends_as_diff_does(sample_build: Build, changed: Callable[..., Path], tmp_path: Path) -> None:
     same = sample_build.command("compare", str(sample_build.warehouse), str(changed()))
-    assert (same.returncode, same.stdout) == (0, "No difference.\n")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "No difference.")
+    assert same.stdout.startswith("sample (SYNTHETIC: its numbers are not real), warehouse, ")
     other = changed("update reports.rpt_coefficients set warnings = 'a | b' where specification_id = 'table_4_col_1'")
     differs = sample_build.command("compare", "--markdown", str(sample_build.warehouse), str(other))
     assert differs.returncode == 1
     assert "|table|column|cells changed|largest relative change|at|before|after|\n|---|" in differs.stdout
     assert "a \\| b" in differs.stdout
     (tmp_path / "text.duckdb").write_text("no database", encoding="utf-8")
-    for bad, why in (("text.duckdb", "cannot be opened"), ("absent.duckdb", "there is no such file")):
+    for bad, why in (
+        ("text.duckdb", "cannot be opened as a release"),
+        ("absent.duckdb", "there is no such file"),
+    ):
         refused = sample_build.command("compare", str(sample_build.warehouse), str(tmp_path / bad))
         assert refused.returncode == 2
         assert f"{bad}: {why}" in refused.stderr
-    with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
-        connection.execute("create table main.one as select 1 as one")
-    with pytest.raises(CompareError, match=r"other\.duckdb: it has no schema marts, "):
-        compare(sample_build.warehouse, tmp_path / "other.duckdb")
+    another = changed("update raw.deliveries set extract_set = 'another'")
+    refused = sample_build.command("compare", str(sample_build.warehouse), str(another))
+    assert refused.returncode == 2
+    assert "of another (SYNTHETIC: its numbers are not real). Compare files of one extract set." in refused.stderr
