@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import containers
+from ai_manufacturing.landing import containers, quotation
 from ai_manufacturing.landing.errors import FileFault
 
 # What files begin with; a Stata file before version 13 begins with its version number.
@@ -215,10 +215,16 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     headers = _headers(text, wanted, HEADER_ROWS)
     delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
+    text, doubtful = quotation.set_apart(text, delimiter, len(header))
+    if doubtful and doubtful[0].row <= header_row:
+        raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, header_row, table, numbers)
     if sheet.missing(wanted):
         return encoding, delimiter, sheet
+    for found in doubtful:
+        lines = enumerate(found.lines, found.row)
+        sheet.set_aside += [Rejected(None, number, None, line, found.reason) for number, line in lines if clean(line)]
 
     start = int(np.searchsorted(numbers, header_row, side="right"))
     above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
@@ -337,19 +343,8 @@ def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np
             check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         ),
     )
-    if content.count(b'"') % 2:
-        _check_last_quote(content.decode(), delimiter)
     numbers = np.arange(1, table.num_rows + len(odd) + 1)
     return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
-
-
-def _check_last_quote(text: str, delimiter: str) -> None:
-    """Raise a fault if a quotation mark that is never closed swallows the end of the file."""
-    row, last = 0, [""]
-    for row, last in enumerate(csv.reader(io.StringIO(f"{text}\nend of file", newline=""), delimiter=delimiter), 1):  # noqa: B007
-        pass
-    if last[-1].endswith("\nend of file"):
-        raise FileFault(f"a quotation mark is opened and never closed. {AGAIN}", row=row)
 
 
 def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]) -> tuple[pa.Table, np.ndarray]:

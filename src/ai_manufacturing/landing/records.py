@@ -99,7 +99,8 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
         return FileFault("no sheet holds anything. Ask the provider for the file again.")
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
-    found = ", ".join(name for name in closest.header if name) or "none"
+    # a stray quotation mark may have made the file one name
+    found = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.header if name) or "none"
     return FileFault(
         f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}. If the provider renamed columns, "
         f"declare the new names in {source.provider}.toml; otherwise ask for the file again.",
