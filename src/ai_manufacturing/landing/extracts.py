@@ -160,6 +160,11 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
                 file.member[0].opened.close()
 
 
+def is_utf_8(name: str) -> bool:
+    """Whether the bytes of a path's name are UTF-8; Python keeps the others as lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
 def is_half_written(folder: Path, root: Path) -> bool:
     """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
 

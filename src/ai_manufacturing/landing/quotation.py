@@ -112,14 +112,15 @@ def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool
                 line, has_delimiter = line + piece, has_delimiter or delimiter in piece
     found.append((line, has_delimiter))
     return len(found) > 1 and any(
-        (is_odd or has_delimiter) and _is_whole(line, delimiter, width) for line, has_delimiter in found
+        (is_odd or has_delimiter) and _is_whole(line.split(delimiter), width, is_odd) for line, has_delimiter in found
     )
 
 
-def _is_whole(line: str, delimiter: str, width: int) -> bool:
-    """Whether a line has the fields of the header, or more of them that are empty."""
-    fields = line.split(delimiter)
-    return len(fields) >= width and any(map(str.strip, fields)) and not any(map(str.strip, fields[width:]))
+def _is_whole(fields: list[str], width: int, may_end_empty: bool) -> bool:
+    """Whether a line has the fields of the header; where all lines end in empty ones, they do not count."""
+    if may_end_empty and not any(map(str.strip, fields[width:])):
+        fields = fields[:width]
+    return len(fields) == width and any(map(str.strip, fields))
 
 
 def _fields(text: str, start: int, cells: re.Pattern[str], delimiter: str) -> list[str]:
