@@ -346,6 +346,7 @@ def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str
             "rejected_row_count": landed.rejected.num_rows,
             "columns_not_read": ", ".join(landed.columns_not_read) or None,
             "synthetic": landed.synthetic,
+            "notes": landed.notes,
         }
         store.write(folder, store_key, landed, record)
     return delivered | {"store_key": store_key} | _facts(file, source)
@@ -381,11 +382,12 @@ def _recorded(
         )
     store_key = event["store_key"] if is_earlier else key
     record = store.read_record(folder, store_key)
+    contradiction = formats.contradiction(event["file_path"], record["file_format"])
     return (
         event
         | record
         | {
-            "hint": formats.contradiction(event["file_path"], record["file_format"]),
+            "hint": " ".join(filter(None, [contradiction, record.get("notes")])) or None,
             "delivery_number": delivery.number,
             "copy_of_delivery": delivery.copy_of,
             "valid_until_delivery": delivery.withdrawn_by,

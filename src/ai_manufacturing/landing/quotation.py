@@ -1,8 +1,8 @@
 """Quotation marks in CSV: a stray one never makes many records one.
 
-The rule is that of RFC 4180, read strictly. A mark opens a cell only where the cell begins, and closes it only before a
-delimiter or a line end; elsewhere in a cell without marks it is a character. A cell over several lines is legitimate, as
-long as no line of it reads as a whole record by itself. What breaks the rule is set aside line by line.
+The rule is that of RFC 4180, read strictly. A mark opens a cell only where the cell begins, and closes it only before
+a delimiter or a line end; elsewhere in a cell without marks it is a character. A cell over several lines is legitimate,
+as long as no line of it reads as a whole record by itself. What breaks the rule is set aside line by line.
 """
 
 import re
@@ -64,10 +64,7 @@ def set_apart(text: str, delimiter: str, width: int) -> tuple[str, list[Doubtful
         start = max(position, text.rfind("\n", position, mark) + 1, text.rfind("\r", position, mark) + 1)
         row += _line_ends(text, position, start)
         match = record.match(text, start)
-        if match is None:
-            end = _end_of_line(text, _broken(text, start, cells, delimiter, row))
-        else:
-            end = match.end()
+        end = match.end() if match else _end_of_line(text, _broken(text, start, cells, delimiter, row))
         lines = LINE_END.split(text[start:end])
         if match is None or (len(lines) > 1 and is_doubtful(_fields(text, start, cells, delimiter), delimiter, width)):
             found.append(Doubtful(row, lines))
@@ -84,8 +81,8 @@ def set_apart(text: str, delimiter: str, width: int) -> tuple[str, list[Doubtful
 def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool:
     """Whether a line of a record reads as a whole record by itself, if the quotation marks around it were characters.
 
-    Only a cell that holds a line end and, in one of its lines, a delimiter can give rise to the doubt; in a table of one
-    column, and in a record of more or fewer fields than the header has, any such line does.
+    Only a cell that holds a line end and, in one of its lines, a delimiter can give rise to the doubt; in a table of
+    one column, and in a record of more or fewer fields than the header has, any such line does.
 
     Parameters
     ----------
@@ -142,9 +139,7 @@ def _broken(text: str, start: int, cells: re.Pattern[str], delimiter: str, row: 
         start = match.end() + len(delimiter)
     opened = _OPENED.match(text, start)
     if opened is None or opened.end() == len(text):
-        raise FileFault(
-            "a quotation mark is opened and never closed. Ask the provider for the file again.", row=row
-        )
+        raise FileFault("a quotation mark is opened and never closed. Ask the provider for the file again.", row=row)
     return opened.end()
 
 

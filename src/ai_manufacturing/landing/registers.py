@@ -38,6 +38,9 @@ LANDED_COLUMNS_SCHEMA = pa.schema(
         ("landed_type", pa.string()),
     ]
 )
+DOUBTFUL_SCHEMA = pa.schema(
+    [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
+)
 REQUIRED = {"name", "entity", "files", "columns"}
 
 
@@ -308,10 +311,10 @@ def _set_aside(
     # anything else may have swallowed the records that follow
     others = connection.execute(f"select line, error_message from reject_errors where not {ragged} limit 1").fetchall()
     if others:
-        ((line, message),) = others
-        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=line)
-    of_lines = "select 1 from reject_errors where contains(trim(csv_line, chr(10) || chr(13)), chr(10)) or "
-    of_lines += "contains(trim(csv_line, chr(10) || chr(13)), chr(13)) limit 1"
+        ((row, message),) = others
+        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row)
+    line = "trim(csv_line, chr(10) || chr(13))"
+    of_lines = f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
     doubtful = []
     if doubted or connection.execute(of_lines).fetchall():
         doubtful = list(_doubtful_lines(path, mark, width))
@@ -320,9 +323,8 @@ def _set_aside(
             raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    schema = pa.schema([("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())])
-    columns = [*zip(*doubtful, strict=True)] or [[]] * len(schema)
-    lines = pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    names = DOUBTFUL_SCHEMA.names
+    lines = pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in doubtful], schema=DOUBTFUL_SCHEMA)
     connection.register("doubtful_lines", lines)
     connection.execute(
         f"""
@@ -330,7 +332,7 @@ def _set_aside(
             with ragged as (
                 select
                     line as record,
-                    any_value(trim(csv_line, chr(10) || chr(13))) as value,
+                    any_value({line}) as value,
                     -- one error for each field that is missing or too many
                     regexp_replace(
                         case
