@@ -140,10 +140,8 @@ def declared_path(entity: str) -> str:
     digest = hashlib.sha256(json.dumps([*columns.items()], ensure_ascii=False).encode()).hexdigest()
     path = settings.landing_dir() / f"{entity}_{digest[:16]}.parquet"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        pq.write_table(schema.empty_table(), written)
-        written.replace(path)
+        with store.held(path.parent):
+            store.replace(path, schema.empty_table(), path.parent)
     return one_file(path)
 
 
@@ -205,7 +203,7 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
     folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    folder.mkdir(parents=True)
+    store.make_folder(folder, final.parent)
     try:
         rows = folder / "rows.parquet"
         encoding = delimiter = None
