@@ -95,7 +95,7 @@ def extract_set(folder: Path) -> ExtractSet:
     if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) == "Cc" for mark in name):
         given = "empty" if name is None or name == "" else repr(name)
         raise LandingError(
-            [f'{DESCRIPTION}: name is {given}. Write a text of one line: name: "…", or delete the line.']
+            [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
         )
     if len(log.folder_name(name)) > NAME_LIMIT:
         raise LandingError(
@@ -218,6 +218,8 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
             "permissions, or take it out of the extracts folder."
         )
         return
+    if below:
+        yield folder, below.removesuffix("/")
     above = [*above, (status.st_dev, status.st_ino)]
     for path in paths:
         file_path = below + escaped(path.name)
@@ -238,19 +240,19 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
             yield path, file_path
         # a link to a folder above leads to what is read already
         elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
-            yield path, file_path
             yield from _walk(path, f"{file_path}/", above, faults)
 
 
 def escaped(name: str) -> str:
-    r"""Return a file's name as text: each byte that is not UTF-8, and each control character, as \xNN.
+    r"""Return a file's name as text: control characters as \xNN, and if it is not UTF-8, all bytes that are not ASCII.
 
     A backslash is doubled, so that the name can be had back.
     """
-    return "".join(
-        f"\\x{ord(mark) & 0xFF:02x}" if not is_utf_8(mark) or mark < " " or mark == "\x7f" else mark
-        for mark in name.replace("\\", "\\\\")
-    )
+    last = "\U0010ffff"
+    if not is_utf_8(name):
+        name, last = os.fsencode(name).decode("latin-1"), "\x7e"
+    marks = name.replace("\\", "\\\\")
+    return "".join(f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" or mark > last else mark for mark in marks)
 
 
 def readable(name: str) -> str:
