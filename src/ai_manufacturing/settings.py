@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ LAST_YEAR = 2020
 
 
 def project_root() -> Path:
-    """Return the folder of dbt_project.yml: DBT_PROJECT_DIR, or the working directory."""
-    return Path(os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
+    """Return the folder of dbt_project.yml: that of the running dbt, DBT_PROJECT_DIR, or the working directory."""
+    dbt = sys.modules.get("dbt.flags")
+    # `dbt --project-dir` does not set the variable
+    of_dbt = getattr(dbt.get_flags(), "PROJECT_DIR", None) if dbt else None
+    return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
 def extracts_dir() -> Path:
     """Return the folder of the delivered files: EXTRACTS_DIR, or the sample that `make setup` wrote."""
-    return (project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")).resolve()
+    # as it was named: a link to the folder is not another extract set
+    return Path(os.path.normpath(project_root() / (os.environ.get("EXTRACTS_DIR") or "build/extracts/sample")))
 
 
 def landing_dir() -> Path:
@@ -27,7 +32,7 @@ def landing_dir() -> Path:
 def landed_tables_dir() -> Path:
     """Return the folder of the tables that SQL reads where no Python runs: one for each value of EXTRACTS_DIR."""
     named = os.environ.get("EXTRACTS_DIR") or "build/extracts/sample"
-    return landing_dir() / "tables" / hashlib.md5(named.encode(), usedforsecurity=False).hexdigest()
+    return landing_dir() / "tables" / hashlib.md5(os.fsencode(named), usedforsecurity=False).hexdigest()
 
 
 def warehouse_path() -> Path:

@@ -357,6 +357,7 @@ def test_member_names_are_read_in_the_encoding_they_were_written_in(project: Pro
 )
 def test_a_member_that_leads_out_of_its_archive_is_refused(project: Project, name: str) -> None:
     project.deliver("firms/a.zip", zipped(**{"good.csv": csv_text(GOOD), name: csv_text(GOOD)}))
+    (project.root / "landing").mkdir()
     before = sorted(project.root.rglob("*"))
     message = fault()
     assert message.startswith("firms/a.zip: the member ")

@@ -6,6 +6,7 @@ read back whatever the log holds, with the deliveries from which and until which
 
 import datetime
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,14 @@ from ai_manufacturing import settings
 from ai_manufacturing.landing import containers, declarations, formats, log, records, registers, store, validity
 from ai_manufacturing.landing.declarations import AllowedAge, Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.extracts import DeliveredFile, ExtractSet, closing_archives, delivered_files, extract_set
+from ai_manufacturing.landing.extracts import (
+    DESCRIPTION,
+    DeliveredFile,
+    ExtractSet,
+    closing_archives,
+    delivered_files,
+    extract_set,
+)
 from ai_manufacturing.landing.log import Delivery
 
 __all__ = [
@@ -103,17 +111,23 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     sources = [*_sources(), *registers.declared()]
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
+    with _writing("the store"), store.held(folder):
+        return _deliveries(sources, described, folder, as_of)
+
+
+def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_of: int | None) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
-        present, others = _land_folder(sources, folder)
+        landed, others = _land_folder(sources, folder)
+        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in landed]
+        if described.is_named_by_folder:
+            _refuse_renamed(described.name, present, folder)
         with _writing("the log of deliveries"):
             events = log.record(folder, described.name, present)
     else:
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
-            raise LandingError(
-                [f"as_of_delivery {as_of}: {described.name} has the deliveries 1 to {len(events)}. Give one of them."]
-            )
+            raise LandingError([_no_delivery(as_of, described.name, len(events), folder)])
     in_folder_now = {delivery.number for delivery in log.State(events).at_path.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
@@ -131,9 +145,32 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     if as_of is None:
         tables = settings.landed_tables_dir()
         with _writing("the tables of deliveries"):
-            store.replace(tables / "deliveries.parquet", table)
-            store.replace(tables / "register_columns.parquet", registers.landed_columns(table))
+            store.replace(tables / "deliveries.parquet", table, folder)
+            store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
     return table
+
+
+def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
+    if count:
+        return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
+    others = ", ".join(log.sets(folder)) or "none"
+    return (
+        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set EXTRACTS_DIR to the "
+        "folder of one of them, or LANDING_DIR to the store of this one."
+    )
+
+
+def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> None:
+    """Ask whether a folder without a log holds a set that the store knows under another name."""
+    for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
+        raise LandingError(
+            [
+                f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
+                f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
+                f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
+                f"{json.dumps(name, ensure_ascii=False)}."
+            ]
+        )
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
@@ -227,7 +264,7 @@ def land_again(years: range) -> list[str]:
     folder = settings.landing_dir()
     files, faults = delivered_files(settings.extracts_dir(), [*_sources(), *registers.declared()])
     again = []
-    with closing_archives(files):
+    with _writing("the store"), store.held(folder), closing_archives(files):
         for file in files:
             if file.source is None:
                 continue
@@ -346,6 +383,7 @@ def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str
             "rejected_row_count": landed.rejected.num_rows,
             "columns_not_read": ", ".join(landed.columns_not_read) or None,
             "synthetic": landed.synthetic,
+            "notes": landed.notes,
         }
         store.write(folder, store_key, landed, record)
     return delivered | {"store_key": store_key} | _facts(file, source)
@@ -381,11 +419,12 @@ def _recorded(
         )
     store_key = event["store_key"] if is_earlier else key
     record = store.read_record(folder, store_key)
+    contradiction = formats.contradiction(event["file_path"], record["file_format"])
     return (
         event
         | record
         | {
-            "hint": formats.contradiction(event["file_path"], record["file_format"]),
+            "hint": " ".join(filter(None, [contradiction, record.get("notes")])) or None,
             "delivery_number": delivery.number,
             "copy_of_delivery": delivery.copy_of,
             "valid_until_delivery": delivery.withdrawn_by,

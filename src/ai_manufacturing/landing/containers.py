@@ -145,6 +145,8 @@ def _expand(archive: Archive, info: zipfile.ZipInfo, what: str) -> bytes:
 def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
     try:
         return zipfile.ZipFile(file)
+    except UnicodeDecodeError as error:
+        raise FileFault(f"the name of a member is marked as UTF-8 and is not. {UNPACKED}") from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
 

@@ -19,7 +19,8 @@ class Source:
     """One kind of file that a provider delivers.
 
     `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
-    delivery replaces an earlier one's records of a period if it repeats one of them.
+    delivery replaces an earlier one's records of a period if it repeats one of them. `sheets` are patterns of the names
+    of the sheets to read, all of them where it is empty.
     """
 
     provider: str
@@ -30,6 +31,7 @@ class Source:
     key: tuple[str, ...]
     columns: dict[str, str]
     period: str | None = None
+    sheets: tuple[str, ...] = ()
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def read(folder: Path) -> list[Source]:
                         key=tuple(entry["key"]),
                         columns=entry["columns"],
                         period=entry.get("period"),
+                        sheets=tuple(entry.get("sheets", ())),
                     )
                 )
     faults.extend(_conflicts(sources))
@@ -148,12 +151,15 @@ def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
 
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period"})
+    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets"})
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():
         if declared not in TYPES:
             return f'column {column} is of type "{declared}", not one of {", ".join(TYPES)}'
+    sheets = entry.get("sheets", ["*"])
+    if not isinstance(sheets, list) or not sheets or not all(isinstance(name, str) and name for name in sheets):
+        return f"sheets is {sheets!r}, not a list of names"
     if not entry["files"] or entry["files"].startswith("/"):
         return f'files is "{entry["files"]}", no pattern below the extracts folder'
     try:

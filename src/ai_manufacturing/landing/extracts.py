@@ -3,15 +3,18 @@
 import datetime
 import difflib
 import fnmatch
+import os
 import re
+import stat
 import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ai_manufacturing.landing import containers
+from ai_manufacturing.landing import containers, log
 from ai_manufacturing.landing.containers import Archive
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
@@ -19,6 +22,8 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
 SUCCESS_MARKER = "_SUCCESS"
+DESCRIPTION_LIMIT = 2**16
+NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
 SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 
 
@@ -28,6 +33,7 @@ class ExtractSet:
 
     name: str
     kind: str
+    is_named_by_folder: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,25 +84,62 @@ def extract_set(folder: Path) -> ExtractSet:
     Raises
     ------
     LandingError
-        If there is no such folder, or its extract_set.yml is not YAML or gives another kind.
+        If there is no such folder, or its extract_set.yml is not YAML, names no set or gives another kind.
     """
     if not folder.is_dir():
         raise LandingError(
             [f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."]
         )
-    path = folder / DESCRIPTION
+    described = _description(folder / DESCRIPTION)
+    name = described.get("name", escaped(folder.name))
+    if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) == "Cc" for mark in name):
+        given = "empty" if name is None or name == "" else repr(name)
+        raise LandingError(
+            [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
+        )
+    if len(log.folder_name(name)) > NAME_LIMIT:
+        raise LandingError(
+            [f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"]
+        )
+    kind = described.get("kind", "delivered")
+    if kind not in KINDS:
+        raise LandingError([f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.'])
+    return ExtractSet(name, kind, is_named_by_folder="name" not in described)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """Return what extract_set.yml says; nothing if there is none."""
     if not path.is_file():
-        return ExtractSet(folder.name, "delivered")
+        return {}
     import yaml  # here, because most extract sets do not describe themselves
 
+    class Loader(yaml.SafeLoader):
+        """A few aliases of aliases would stand for any number of values."""
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                line = self.peek_event().start_mark.line + 1
+                raise LandingError([f"{DESCRIPTION}, row {line}: holds an alias (*). Write the value out."])
+            return super().compose_node(parent, index)
+
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        found = ExtractSet(str(described.get("name", folder.name)), described.get("kind", "delivered"))
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise LandingError([f"{DESCRIPTION}: not a YAML mapping ({error}). Correct or delete it."]) from error
-    if found.kind not in KINDS:
-        raise LandingError([f'{DESCRIPTION}: kind is "{found.kind}". Write one of {", ".join(KINDS)}.'])
-    return found
+        with path.open("rb") as file:
+            content = file.read(DESCRIPTION_LIMIT + 1)
+        if len(content) > DESCRIPTION_LIMIT:
+            raise LandingError(
+                [f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it."]
+            )
+        described = yaml.load(content.decode(), Loader) or {}
+    except OSError as error:
+        raise LandingError([f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."]) from error
+    except RecursionError as error:
+        raise LandingError([f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."]) from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise LandingError([f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."]) from error
+    if not isinstance(described, dict):
+        raise LandingError([f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."])
+    return described
 
 
 def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[DeliveredFile], list[str]]:
@@ -122,17 +165,15 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     """
     files: list[DeliveredFile] = []
     faults: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        file_path = path.relative_to(folder).as_posix()
-        if path.is_dir() and is_half_written(path, folder):
-            faults.append(
-                f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the whole "
-                f"folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
-            )
-        if is_no_delivery(file_path) or not path.is_file():
-            continue
+    for path, file_path in walk(folder, faults):
         try:
-            files.extend(_delivered(path, file_path, sources))
+            if not path.is_dir():
+                files.extend(_delivered(path, file_path, sources))
+            elif is_half_written(path, folder):
+                faults.append(
+                    f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the "
+                    f"whole folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
+                )
         except FileFault as fault:
             faults.append(fault.line(file_path))
         except OSError as error:
@@ -149,6 +190,79 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
+def walk(folder: Path, faults: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the folders and files below a folder, by name; a link is what it leads to.
+
+    Parameters
+    ----------
+    folder : Path
+        The extracts folder.
+    faults : list of str
+        Takes one line for each folder or link that cannot be followed.
+
+    Yields
+    ------
+    tuple of (Path, str)
+        The path, and its path below the folder, escaped. Without what is no delivery, and what lies below it.
+    """
+    yield from _walk(folder, "", [], faults)
+
+
+def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[str]) -> Iterator[tuple[Path, str]]:
+    try:
+        status = folder.stat()
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        faults.append(
+            f"{below.removesuffix('/') or folder}: the folder cannot be read ({error.strerror}). Correct its "
+            "permissions, or take it out of the extracts folder."
+        )
+        return
+    if below:
+        yield folder, below.removesuffix("/")
+    above = [*above, (status.st_dev, status.st_ino)]
+    for path in paths:
+        file_path = below + escaped(path.name)
+        if is_no_delivery(file_path):
+            continue
+        try:
+            found = path.stat()
+        except OSError as error:
+            if path.is_symlink():
+                faults.append(
+                    f"{file_path}: a link that cannot be followed ({error.strerror}). Restore what it leads to, or "
+                    "delete the link."
+                )
+            elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
+                faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+            continue
+        if stat.S_ISREG(found.st_mode):
+            yield path, file_path
+        # a link to a folder above leads to what is read already
+        elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
+            yield from _walk(path, f"{file_path}/", above, faults)
+
+
+def escaped(name: str) -> str:
+    r"""Return a file's name as text: control characters as \xNN, and if it is not UTF-8, all bytes that are not ASCII.
+
+    A backslash is doubled, so that the name can be had back.
+    """
+    last = "\U0010ffff"
+    if not is_utf_8(name):
+        name, last = os.fsencode(name).decode("latin-1"), "\x7e"
+    marks = name.replace("\\", "\\\\")
+    return "".join(f"\\x{ord(mark):02x}" if mark < " " or mark == "\x7f" or mark > last else mark for mark in marks)
+
+
+def readable(name: str) -> str:
+    """Return a name as its writer saw it: old Chinese machines wrote GB18030, which is tried where UTF-8 fails."""
+    try:
+        return name if is_utf_8(name) else os.fsencode(name).decode("gb18030")
+    except UnicodeDecodeError:
+        return escaped(name)
+
+
 @contextmanager
 def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
     """Close the archives that delivered_files has opened, once all is read."""
@@ -158,6 +272,11 @@ def closing_archives(files: list[DeliveredFile]) -> Iterator[None]:
         for file in files:
             if file.member is not None:
                 file.member[0].opened.close()
+
+
+def is_utf_8(name: str) -> bool:
+    """Whether the bytes of a path's name are UTF-8; Python keeps the others as lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def is_half_written(folder: Path, root: Path) -> bool:
@@ -183,11 +302,14 @@ def is_no_delivery(file_path: str) -> bool:
 def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
     """Return a file, or the members of an archive of which any is declared."""
     archive = containers.archive(path)
+    # declarations match the path that a person sees
+    depth = file_path.count("/") + 1
+    shown = "/".join(map(readable, path.parts[-depth:]))
     if archive is None:
         # a gzip file may be declared by what it holds
-        names = [file_path, file_path.removesuffix(".gz")] if file_path.endswith(".gz") else [file_path]
+        names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
         source, values = _declaration(names, sources)
-        return [DeliveredFile(path, file_path, source, values, hint=None if source else _hint(file_path, sources))]
+        return [DeliveredFile(path, file_path, source, values, hint=None if source else _hint(shown, sources))]
     found: list[DeliveredFile] = []
     try:
         members = containers.members(archive)
@@ -197,14 +319,14 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     for name, info in members.items():
         if not is_no_delivery(name):
             # and a member as if it lay where the archive lies
-            beside = (Path(file_path).parent / name).as_posix()
-            source, values = _declaration([f"{file_path}/{name}", beside], sources)
+            beside = (Path(shown).parent / name).as_posix()
+            source, values = _declaration([f"{shown}/{name}", beside], sources)
             hint = None if source else _hint(beside, sources)
             found.append(DeliveredFile(path, f"{file_path}/{name}", source, values, (archive, info), hint))
     if any(file.source for file in found):
         return found
     archive.opened.close()
-    return [DeliveredFile(path, file_path, hint=_hint(file_path, sources))]
+    return [DeliveredFile(path, file_path, hint=_hint(shown, sources))]
 
 
 def _declaration(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:

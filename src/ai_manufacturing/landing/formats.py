@@ -8,9 +8,7 @@ import csv
 import datetime
 import io
 import itertools
-import posixpath
 import re
-import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,8 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import containers
+from ai_manufacturing.landing import containers, quotation, workbook_xml
 from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.workbook_xml import Cells
 
 # What files begin with; a Stata file before version 13 begins with its version number.
 MAGIC = {
@@ -56,7 +55,6 @@ ENDINGS = {
     "parquet": "parquet",
 }
 HEADER_ROWS = 20
-SPAN_LIMIT = containers.EXPANDED_LIMIT // 32  # cells of a sheet, at the bytes that calamine takes for one
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
@@ -85,6 +83,7 @@ class Sheet:
     rows: pa.Table  # columns "0", "1", …: one for each name of the header
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
+    unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
 
     def missing(self, wanted: list[str]) -> list[str]:
         """Return the declared columns that the header lacks."""
@@ -215,10 +214,16 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     headers = _headers(text, wanted, HEADER_ROWS)
     delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
+    text, doubtful = quotation.set_apart(text, delimiter, len(header))
+    if doubtful and doubtful[0].row <= header_row:
+        raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, header_row, table, numbers)
     if sheet.missing(wanted):
         return encoding, delimiter, sheet
+    for found in doubtful:
+        lines = enumerate(found.lines, found.row)
+        sheet.set_aside += [Rejected(None, number, None, line, found.reason) for number, line in lines if clean(line)]
 
     start = int(np.searchsorted(numbers, header_row, side="right"))
     above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
@@ -337,19 +342,8 @@ def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np
             check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         ),
     )
-    if content.count(b'"') % 2:
-        _check_last_quote(content.decode(), delimiter)
     numbers = np.arange(1, table.num_rows + len(odd) + 1)
     return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
-
-
-def _check_last_quote(text: str, delimiter: str) -> None:
-    """Raise a fault if a quotation mark that is never closed swallows the end of the file."""
-    row, last = 0, [""]
-    for row, last in enumerate(csv.reader(io.StringIO(f"{text}\nend of file", newline=""), delimiter=delimiter), 1):  # noqa: B007
-        pass
-    if last[-1].endswith("\nend of file"):
-        raise FileFault(f"a quotation mark is opened and never closed. {AGAIN}", row=row)
 
 
 def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]) -> tuple[pa.Table, np.ndarray]:
@@ -363,36 +357,45 @@ def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[s
 
 
 def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[Sheet]:
+    """Return the sheets that hold something, visible ones before hidden ones."""
     import python_calamine
 
-    errors: dict[str, dict[tuple[int, int], str]] = {}
+    more: dict[str, Cells] = {}
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # reads every part, so that a damaged one is found here and not as missing rows
             containers.check_workbook(book, len(content))
-            for name, xml in _sheet_parts(book):
-                _check_span(name, xml)
-                errors[name] = _error_cells(xml)
+            more = workbook_xml.sheets(book)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
-        for name in workbook.sheet_names:
-            cells = workbook.get_sheet_by_name(name)
-            if cells.start is not None:
-                sheets.append(_sheet(name, _filled_rows(cells, errors.get(name, {})), wanted))
+        visibility = python_calamine.SheetVisibleEnum
+        order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
+        for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
+            cells = more.get(about.name, Cells())
+            rows = _filled_rows(workbook.get_sheet_by_name(about.name), cells.texts)
+            if rows:
+                sheet = _sheet(about.name, rows, wanted)
+                sheet.unsaved = cells.unsaved
+                sheets.append(sheet)
     return sheets
 
 
-def _filled_rows(cells: Any, errors: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
     """Return the rows that hold something, with their numbers: a sheet may declare a million that do not."""
-    rows = []
-    first_row, first_column = cells.start
-    for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
-        texts = [""] * first_column + [_cell_text(cell) for cell in row]
-        if errors:
-            texts = [errors.get((number, position), text) for position, text in enumerate(texts)]
-        if any(map(clean, texts)):
-            rows.append((number, texts))
-    return rows
+    rows = {}
+    if cells.start is not None:
+        first_row, first_column = cells.start
+        for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
+            texts = [""] * first_column + [_cell_text(cell) for cell in row]
+            if any(map(clean, texts)):
+                rows[number] = texts
+    width = max([*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)], default=0)
+    if instead:
+        # they may lie outside of what calamine takes for the sheet
+        rows = {number: texts + [""] * (width - len(texts)) for number, texts in rows.items()}
+        for (number, column), text in instead.items():
+            rows.setdefault(number, [""] * width)[column] = text
+    return sorted(rows.items())
 
 
 def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> Sheet:
@@ -409,53 +412,6 @@ def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> S
         np.array([number for number, _ in data], dtype=np.int64),
         [Rejected(name, number, None, row_text(cells), "prose above the header") for number, cells in above],
     )
-
-
-def _sheet_parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the XML of each sheet."""
-    targets = {
-        link.get("Id"): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:]
-        for link in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
-    }
-    for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter():
-        link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), None)
-        if sheet.tag.endswith("}sheet") and targets.get(link) in book.namelist():
-            yield sheet.attrib["name"], book.read(targets[link])
-
-
-def _check_span(name: str, xml: bytes) -> None:
-    """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
-    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>""", xml)
-    if not cells:
-        return
-    columns = [_column(letters) for letters in {letters for letters, _ in cells}]
-    rows = [int(number) for number in {number for _, number in cells}]
-    span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
-    if span > SPAN_LIMIT:
-        raise FileFault(
-            f"its cells stand in rows {min(rows):,} to {max(rows):,} and over {max(columns) - min(columns) + 1:,} "
-            f"columns: {span:,} with those between, above the limit of {SPAN_LIMIT:,}. Delete what stands far from the "
-            "table, or deliver it as CSV.",
-            sheet=name,
-        )
-
-
-def _error_cells(xml: bytes) -> dict[tuple[int, int], str]:
-    """Return the cells that hold #DIV/0!, #N/A … by row (from 1) and column (from 0): calamine empties them."""
-    found: dict[tuple[int, int], str] = {}
-    for cell in re.finditer(rb'<c\s([^>]*\bt="e"[^>]*)>.*?<v>([^<]*)</v>', xml, re.DOTALL):
-        place = re.search(rb'\br="([A-Z]+)(\d+)"', cell[1])
-        if place:
-            found[int(place[2]), _column(place[1])] = cell[2].decode()
-    return found
-
-
-def _column(letters: bytes) -> int:
-    """Return the position, from 0, of a column that a workbook names by letters."""
-    column = 0
-    for letter in letters.upper():
-        column = column * 26 + letter - ord("A") + 1
-    return column - 1
 
 
 def _cell_text(cell: Any) -> str:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ai_manufacturing.durable import sync
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.store import make_folder, share
 
 Event = dict[str, Any]
 Identity = tuple[str, ...]
@@ -137,13 +138,58 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
         landing = events[-1]["landing"] if was_cut_off else len(events) + 1
         for left, event in zip(reversed(range(len(changed))), changed, strict=True):
             numbered = {"number": len(events) + 1, "landing": landing, "left": left} | event
-            if not _write(_folder(store, extract_set), numbered):
+            if not _write(store, extract_set, numbered):
                 break
             events.append(numbered)
         else:
             return events
         # another landing took the number: what it recorded need not be recorded again
         events = read(store, extract_set)
+
+
+def sets(store: Path) -> list[str]:
+    """Return the names of the extract sets that have a log."""
+    return sorted(unquote(path.name) for path in (store / "log").glob("*") if path.is_dir())
+
+
+def continued_under_another_name(store: Path, extract_set: str, present: list[Event]) -> list[tuple[str, int, int]]:
+    """Return the sets whose files a folder without a log of its name holds: a folder that was renamed, perhaps.
+
+    Parameters
+    ----------
+    store : Path
+        The landing store.
+    extract_set : str
+        The name, which is that of the folder.
+    present : list of dict
+        As for `record`.
+
+    Returns
+    -------
+    list of tuple of (str, int, int)
+        Name, files that are here at the same path with the same bytes, and files the set has; the most alike first.
+        Only sets that were named by their folder too, and of whose files at least half are here.
+    """
+    if read(store, extract_set):
+        return []
+    here = {(file["file_path"], identity(file)) for file in present}
+    found = []
+    for name in sets(store):
+        events = read(store, name)
+        delivered = [event for event in events if event["event"] == "delivered"]
+        # logs of earlier versions do not say who named the set: mostly it was the folder
+        if not delivered or not delivered[-1].get("is_named_by_folder", True):
+            continue
+        held = State(events).at_path
+        shared = sum((path, delivery.identity) in here for path, delivery in held.items())
+        if shared and 2 * shared >= len(held):
+            found.append((name, shared, len(held)))
+    return sorted(found, key=lambda alike: -alike[1])
+
+
+def folder_name(extract_set: str) -> str:
+    """Return the name of a log's folder. The name of a set is a person's text: no part of it may leave the store."""
+    return quote(extract_set, safe="").replace(".", "%2E")
 
 
 def _changes(state: State, present: list[Event]) -> list[Event]:
@@ -164,16 +210,17 @@ def _changes(state: State, present: list[Event]) -> list[Event]:
 
 
 def _folder(store: Path, extract_set: str) -> Path:
-    # the name is a person's text: no part of it may leave the folder
-    return store / "log" / quote(extract_set, safe="").replace(".", "%2E")
+    return store / "log" / folder_name(extract_set)
 
 
-def _write(folder: Path, event: Event) -> bool:
+def _write(store: Path, extract_set: str, event: Event) -> bool:
     """Write an event under its number, whole or not at all; False if the number is taken."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(store, extract_set)
+    make_folder(folder, store)
     draft = folder / f".{uuid.uuid4().hex}"
     try:
         draft.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
+        share(draft, store)
         sync(draft)
         os.link(draft, folder / f"{event['number']}.json")
         sync(folder)

@@ -1,6 +1,9 @@
 """The row rules: every record of every sheet is landed with its types, or set aside with a reason."""
 
+import fnmatch
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,6 +14,7 @@ import pyarrow.compute as pc
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.formats import ZERO_WIDTH, Rejected, Sheet, clean, row_text
+from ai_manufacturing.landing.workbook_xml import UNSAVED
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
 REJECTED_SCHEMA = pa.schema(
@@ -29,6 +33,9 @@ _PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋", "0123456789.,-+")
 _LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str.maketrans("lI", "11")}
 _EXACT = 2**53
+_NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
+_NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
+_POWER = re.compile(r"[+-]?10")
 
 
 @dataclass
@@ -39,6 +46,7 @@ class Landed:
     rejected: pa.Table
     columns_not_read: list[str]
     synthetic: bool
+    notes: str | None  # which numbers carried the mark of a note
 
 
 def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) -> Landed:
@@ -62,10 +70,11 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
     Raises
     ------
     FileFault
-        If no sheet has the declared header, a declared column stands twice, or the file's name holds no number where
-        one is declared.
+        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, or the
+        file's name holds no number where one is declared.
     """
     wanted = source.read_columns
+    sheets, not_declared = _declared_sheets(sheets, source)
     with_header = [sheet for sheet in sheets if not sheet.missing(wanted)]
     if not with_header:
         raise _wrong_header(sheets, source)
@@ -73,25 +82,95 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
 
     landed: list[pa.Table] = []
     rejected: list[Rejected] = []
-    keys: set[tuple[object, ...]] = set()
+    earlier = Earlier(source)
     not_read: dict[str, None] = {}
+    notes: list[str] = []
     for sheet in sheets:
         if sheet.missing(wanted):
-            rejected.extend(_prose_sheet(sheet))
+            rejected.extend(_whole_sheet([sheet], "prose sheet"))
             continue
-        rows, set_aside = _land_sheet(sheet, source, keys)
+        rows, set_aside, of_sheet = _land_sheet(sheet, source, earlier)
         if len(with_header) > 1:
-            keys.update(_tuples(rows, source.read_key))
+            earlier.add(sheet, rows)
+        notes += of_sheet
         landed.append(_with_constants(rows, sheet, source, named))
         rejected.extend(sorted([*sheet.set_aside, *set_aside], key=lambda entry: entry.row_number))
         not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
+    rejected.extend(_whole_sheet(not_declared, "sheet not declared"))
     rows = pa.concat_tables(landed).combine_chunks()
     return Landed(
         rows=rows,
         rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
         columns_not_read=list(not_read),
         synthetic=_is_synthetic(rows, source),
+        notes=f"{len(notes)} numbers carry marks of notes, which are left out: {notes[0]}." if notes else None,
     )
+
+
+class Earlier:
+    """The records of the sheets that were read before, by key: what each says, and where it stands."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._values = [column for column in source.read_columns if column not in source.read_key]
+        self._found: dict[tuple[object, ...], dict[tuple[object, ...], str]] = defaultdict(dict)
+
+    def add(self, sheet: Sheet, rows: pa.Table) -> None:
+        """Remember the rows of a sheet."""
+        of_rows = zip(self._keys(rows), _tuples(rows, self._values), rows["row_number"].to_pylist(), strict=True)
+        for key, values, number in of_rows:
+            self._found[key].setdefault(values, f"sheet {sheet.name}, row {number}")
+
+    def repeated(self, sheet: Sheet, table: pa.Table, sound: np.ndarray) -> dict[int, str]:
+        """Return the keys that a sheet before had, by the position of the row.
+
+        A row that is not sound is compared by its key alone: what it says is not known.
+
+        Raises
+        ------
+        FileFault
+            If a row says something else than those before.
+        """
+        repeated: dict[int, str] = {}
+        if not self._found:
+            return repeated
+        for row, (key, values) in enumerate(zip(self._keys(table), _tuples(table, self._values), strict=True)):
+            if key not in self._found:
+                continue
+            repeated[row] = row_text(map(str, key))
+            if sound[row] and values not in self._found[key]:
+                others, place = next(iter(self._found[key].items()))
+                at = next(at for at, (value, other) in enumerate(zip(values, others, strict=True)) if value != other)
+                here, there = ("empty" if said[at] is None else f'"{said[at]}"' for said in (values, others))
+                raise FileFault(
+                    f"two sheets contradict each other: for {repeated[row]} the value is {here} here and {there} in "
+                    f"{place}. Name the sheet to read in {self._source.provider}.toml, source {self._source.name}: "
+                    'sheets = ["…"]; or ask the provider which one is right.',
+                    sheet=sheet.name,
+                    row=int(sheet.row_numbers[row]),
+                    column=self._values[at],
+                )
+        return repeated
+
+    def _keys(self, table: pa.Table) -> list[tuple[object, ...]]:
+        return _tuples(table, self._source.read_key)
+
+
+def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], list[Sheet]]:
+    """Return the sheets to read, and the others."""
+    if not source.sheets or all(sheet.name is None for sheet in sheets):
+        return sheets, []
+
+    def is_declared(sheet: Sheet) -> bool:
+        return any(fnmatch.fnmatchcase(clean(sheet.name or ""), pattern) for pattern in source.sheets)
+
+    found = [sheet for sheet in sheets if is_declared(sheet)]
+    if not found:
+        raise FileFault(
+            f"no sheet is named {' or '.join(source.sheets)}; it has {', '.join(str(sheet.name) for sheet in sheets)}. "
+            f"Correct sheets in {source.provider}.toml, source {source.name}, or ask for the file again."
+        )
+    return found, [sheet for sheet in sheets if sheet not in found]
 
 
 def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
@@ -99,7 +178,8 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
         return FileFault("no sheet holds anything. Ask the provider for the file again.")
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
-    found = ", ".join(name for name in closest.header if name) or "none"
+    # a stray quotation mark may have made the file one name
+    found = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.header if name) or "none"
     return FileFault(
         f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}. If the provider renamed columns, "
         f"declare the new names in {source.provider}.toml; otherwise ask for the file again.",
@@ -115,8 +195,8 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
     return values[0]
 
 
-def _land_sheet(sheet: Sheet, source: Source, keys: set[tuple[object, ...]]) -> tuple[pa.Table, list[Rejected]]:
-    """Return the rows that land, their number first, and those set aside."""
+def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Table, list[Rejected], list[str]]:
+    """Return the rows that land, their number first, those set aside, and the numbers that carry marks of notes."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             raise FileFault(
@@ -133,6 +213,13 @@ def _land_sheet(sheet: Sheet, source: Source, keys: set[tuple[object, ...]]) -> 
     def set_aside(row: int, column: str | None, value: str, reason: str) -> None:
         aside.setdefault(row, Rejected(sheet.name, int(sheet.row_numbers[row]), column, value, reason))
 
+    for number, position in sorted(sheet.unsaved):
+        column = sheet.header[position] if position < len(sheet.header) else ""
+        (found,) = np.nonzero(sheet.row_numbers == number)
+        if column in source.read_columns and found.size:
+            row = int(found[0])
+            set_aside(row, column, texts[column][row].as_py(), UNSAVED)
+
     # a cell that is not a number is not empty either
     no_key = np.ones(count, dtype=bool)
     for column in source.read_key:
@@ -143,10 +230,12 @@ def _land_sheet(sheet: Sheet, source: Source, keys: set[tuple[object, ...]]) -> 
             set_aside(row, None, row_text(cells), "prose: no key")
 
     table = pa.table({column: values for column, (values, _) in typed.items()})
-    if keys:
-        for row, key in enumerate(_tuples(table, source.read_key)):
-            if key in keys:
-                set_aside(row, None, row_text(map(str, key)), "repeated sheet")
+    sound = np.ones(count, dtype=bool)
+    for _, reasons in typed.values():
+        sound &= _mask(pc.is_null(reasons))
+    sound[list(aside)] = False
+    for row, key in earlier.repeated(sheet, table, sound).items():
+        set_aside(row, None, key, "repeated sheet")
 
     kept = ~no_key
     kept[list(aside)] = False
@@ -155,12 +244,25 @@ def _land_sheet(sheet: Sheet, source: Source, keys: set[tuple[object, ...]]) -> 
             set_aside(row, column, texts[column][row].as_py(), reasons[row].as_py())
     kept[list(aside)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
-    return table if kept.all() else table.filter(pa.array(kept)), list(aside.values())
+    notes = [note for column, text in texts.items() for note in _notes(sheet, column, text, source, kept)]
+    return table if kept.all() else table.filter(pa.array(kept)), list(aside.values()), notes
 
 
-def _prose_sheet(sheet: Sheet) -> list[Rejected]:
-    rows = zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True)
-    return [Rejected(sheet.name, number, None, row_text(cells.values()), "prose sheet") for number, cells in rows]
+def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, kept: np.ndarray) -> Iterable[str]:
+    """Yield the place and the text of each number that carries the mark of a note."""
+    if source.columns[column] == "text":
+        return
+    at = f"sheet {sheet.name}, row" if sheet.name else "row"
+    for row in np.flatnonzero(_mask(pc.match_substring_regex(text, _NOTE)) & kept).tolist():
+        yield f"{at} {sheet.row_numbers[row]}, column {column}, {text[row].as_py()}"
+
+
+def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:
+    """Yield all that sheets hold, those above a header included."""
+    for sheet in sheets:
+        yield from (entry._replace(reason=reason) for entry in sheet.set_aside)
+        for number, cells in zip(sheet.row_numbers.tolist(), sheet.rows.to_pylist(), strict=True):
+            yield Rejected(sheet.name, number, None, row_text(cells.values()), reason)
 
 
 def _with_constants(rows: pa.Table, sheet: Sheet, source: Source, named: dict[str, pa.Scalar]) -> pa.Table:
@@ -258,6 +360,15 @@ def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
         return None, None
     if text.startswith(("=", "@")):
         return None, "not a number (a formula)"
+    noted = _NOTES.search(text)
+    if noted and noted.start():
+        text = text[: noted.start()]
+        if text.lower() in MISSING_MARKERS:
+            return None, None
+        if _POWER.fullmatch(text):
+            return None, "not a number (a power of ten, or the mark of a note?)"
+    if re.search(_NOTE, text):
+        return None, "not a number (the mark of a note does not end it)"
     if not _NUMBER.fullmatch(text):
         for hint, letters in _LOOKALIKES.items():
             if _NUMBER.fullmatch(text.translate(letters)):

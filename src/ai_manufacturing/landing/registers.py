@@ -4,25 +4,28 @@ They are declared as `[[registers]]` beside the other sources of a provider. No 
 in SQL, and what it sets aside is counted per file and reason.
 """
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import shutil
 import tomllib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import containers, formats, store
+from ai_manufacturing.landing import containers, formats, quotation, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.extracts import DeliveredFile
+from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
@@ -34,6 +37,9 @@ LANDED_COLUMNS_SCHEMA = pa.schema(
         ("store_key", pa.string()),
         ("landed_type", pa.string()),
     ]
+)
+DOUBTFUL_SCHEMA = pa.schema(
+    [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
 )
 REQUIRED = {"name", "entity", "files", "columns"}
 
@@ -134,10 +140,8 @@ def declared_path(entity: str) -> str:
     digest = hashlib.sha256(json.dumps([*columns.items()], ensure_ascii=False).encode()).hexdigest()
     path = settings.landing_dir() / f"{entity}_{digest[:16]}.parquet"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        pq.write_table(schema.empty_table(), written)
-        written.replace(path)
+        with store.held(path.parent):
+            store.replace(path, schema.empty_table(), path.parent)
     return one_file(path)
 
 
@@ -199,7 +203,7 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
     folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    folder.mkdir(parents=True)
+    store.make_folder(folder, final.parent)
     try:
         rows = folder / "rows.parquet"
         encoding = delimiter = None
@@ -226,56 +230,107 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
     """Turn CSV into Parquet with all columns as text, empty cells as null; return its encoding and delimiter.
 
-    Records of another number of fields are written beside it, as rejected.parquet, if there are any.
+    Records of another number of fields, and those that a stray quotation mark makes of many, are written beside it, as
+    rejected.parquet, if there are any.
     """
     with path.open("rb") as content:
         encoding = formats.encoding_of(content)
-        mark = formats.delimiter_of(next(formats.decoded(content, encoding)), [*register.columns])
+        top = next(formats.decoded(content, encoding))
+        mark = formats.delimiter_of(top, [*register.columns])
+        names = _names(top, mark, register)
+        beside = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):
             # DuckDB reads UTF-8 only
-            path = target.with_name("rows.csv")
-            with path.open("w", encoding="utf-8", newline="") as recoded:
+            with beside.open("w", encoding="utf-8", newline="") as recoded:
                 recoded.writelines(formats.decoded(content, encoding))
+            path = beside
+        elif not is_utf_8(str(path)):
+            # and takes paths in UTF-8 only
+            beside.symlink_to(path.resolve())
+            path = beside
+    columns = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
+    holds_line_end = " or ".join(
+        f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
+    )
+    cells = ", ".join(map(identifier, names))
+    doubted = 0
+
+    def is_doubtful(cells: list[str | None]) -> bool:
+        nonlocal doubted
+        found = quotation.is_doubtful(cells, mark, len(names))
+        doubted += found
+        return found
+
     with store.connection(settings.landing_dir(), threads=1) as connection:
+        connection.create_function("is_doubtful", is_doubtful, ["varchar[]"], "boolean")
         try:
             connection.execute(
                 f"""
                 copy (
                     select nullif(trim(columns(*), {literal(formats.BLANKS)}), '')
                     from read_csv(
-                        {literal(one_file(path))}, all_varchar = true, header = true, delim = {literal(mark)},
-                        quote = '"', escape = '"', compression = 'none', store_rejects = true
+                        {literal(one_file(path))}, auto_detect = false, columns = {{{columns}}}, header = true,
+                        delim = {literal(mark)}, quote = '"', escape = '"', compression = 'none', store_rejects = true
                     )
+                    where not case when {holds_line_end} then is_doubtful([{cells}]) else false end
                 ) to {literal(target)} (format parquet, compression zstd)
                 """
             )
-            _set_aside(connection, target.with_name("rejected.parquet"))
+            _set_aside(connection, path, mark, len(names), doubted, target.with_name("rejected.parquet"))
         except duckdb.IOException as error:
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
-    target.with_name("rows.csv").unlink(missing_ok=True)
+    beside.unlink(missing_ok=True)
     return encoding, formats.DELIMITERS[mark]
 
 
-def _set_aside(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+def _names(top: str, mark: str, register: Register) -> list[str]:
+    """Return the names of a header, each once; a column without a name has its position."""
+    header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
+    if quotation.is_doubtful(header, mark, len(header)):
+        raise FileFault("a stray quotation mark in the header. Correct it, or ask for the file again.", row=1)
+    names: list[str] = []
+    for position, name in enumerate(map(formats.clean, header), start=1):
+        if name in register.columns and name in names:
+            raise FileFault("two columns have this name. Ask the provider which one is meant.", row=1, column=name)
+        # DuckDB's names do not differ by case alone
+        taken = {other.casefold() for other in names}
+        names.append(f"column {position} {name}".strip() if not name or name.casefold() in taken else name)
+    return names
+
+
+def _set_aside(
+    connection: duckdb.DuckDBPyConnection, path: Path, mark: str, width: int, doubted: int, target: Path
+) -> None:
     """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
     # anything else may have swallowed the records that follow
     others = connection.execute(f"select line, error_message from reject_errors where not {ragged} limit 1").fetchall()
     if others:
-        ((line, message),) = others
-        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=line)
-    if connection.execute("select 1 from reject_errors limit 1").fetchall():
-        connection.execute(
-            f"""
-            copy (
+        ((row, message),) = others
+        raise FileFault(f"not a CSV file ({message.splitlines()[0]}) Correct it, or deliver Parquet.", row=row)
+    line = "trim(csv_line, chr(10) || chr(13))"
+    of_lines = f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
+    doubtful = []
+    if doubted or connection.execute(of_lines).fetchall():
+        doubtful = list(_doubtful_lines(path, mark, width))
+        ragged_rows = {row for (row,) in connection.execute("select distinct line from reject_errors").fetchall()}
+        if len({row for row, *_ in doubtful} - ragged_rows) != doubted:
+            raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
+    elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
+        return
+    names = DOUBTFUL_SCHEMA.names
+    lines = pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in doubtful], schema=DOUBTFUL_SCHEMA)
+    connection.register("doubtful_lines", lines)
+    connection.execute(
+        f"""
+        copy (
+            with ragged as (
                 select
-                    cast(null as varchar) as sheet_name,
-                    cast(line as bigint) as row_number,
-                    cast(null as varchar) as column_name,
-                    any_value(csv_line) as value,
+                    line as record,
+                    any_value({line}) as value,
                     -- one error for each field that is missing or too many
                     regexp_replace(
                         case
@@ -285,11 +340,51 @@ def _set_aside(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
                         '\\D*(\\d+)\\D+(\\d+).*', 'expected \\1 fields, found \\2'
                     ) as reason
                 from reject_errors
+                where line not in (select record from doubtful_lines)
                 group by line
-                order by line
-            ) to {literal(target)} (format parquet, compression zstd)
-            """
-        )
+            ),
+            -- each line of a doubtful record is one row, so that those below are further down
+            shifts as (
+                select record, max(row_number) - record as shift from doubtful_lines group by record
+            ),
+            numbered as (
+                select ragged.record + coalesce(shifts.shift, 0) as row_number, ragged.value, ragged.reason
+                from ragged asof left join shifts on ragged.record > shifts.record
+                union all
+                select row_number, value, reason from doubtful_lines
+            )
+            select
+                cast(null as varchar) as sheet_name,
+                cast(row_number as bigint) as row_number,
+                cast(null as varchar) as column_name,
+                value,
+                reason
+            from numbered
+            order by row_number
+        ) to {literal(target)} (format parquet, compression zstd)
+        """
+    )
+
+
+def _doubtful_lines(path: Path, mark: str, width: int) -> Iterator[tuple[int, int, str, str]]:
+    """Yield record, row, text and reason of each line that a stray quotation mark bound to others."""
+    lines: list[str] = []
+
+    def read_lines(file: TextIO) -> Iterator[str]:
+        for line in file:
+            lines.append(line)
+            yield line
+
+    shift = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for record, cells in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
+            if len(lines) > 1 and quotation.is_doubtful(cells, mark, width):
+                found = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
+                for row, line in enumerate(found.lines, found.row):
+                    if formats.clean(line):
+                        yield record, row, line, found.reason
+                shift += len(lines) - 1
+            lines.clear()
 
 
 def _describe(rows: Path, register: Register) -> dict[str, Any]:

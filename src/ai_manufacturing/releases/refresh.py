@@ -24,7 +24,7 @@ import duckdb
 from ai_manufacturing import databases, landing, settings
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
-from ai_manufacturing.landing.extracts import DESCRIPTION, is_no_delivery
+from ai_manufacturing.landing.extracts import DESCRIPTION, walk
 from ai_manufacturing.releases import changes, findings, freshness, lock, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
@@ -297,18 +297,25 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     Raises
     ------
     BadConfigurationError
-        If there is no such folder.
+        If there is no such folder, or with one line for each file, folder or link in it that cannot be read.
     """
     try:
         landing.extract_set(folder)
     except landing.LandingError as error:
         raise BadConfigurationError(str(error)) from error
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path == folder / DESCRIPTION or not is_no_delivery(path.relative_to(folder).as_posix())
-    ]
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths if path.is_file()}
+    faults: list[str] = []
+    paths = {file_path: path for path, file_path in walk(folder, faults) if path.is_file()}
+    if (folder / DESCRIPTION).is_file():
+        paths[DESCRIPTION] = folder / DESCRIPTION
+    hashes = {}
+    for file_path in sorted(paths):
+        try:
+            hashes[file_path] = _sha256(paths[file_path])
+        except OSError as error:
+            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+    if faults:
+        raise BadConfigurationError("\n".join(faults))
+    return hashes
 
 
 def fingerprint(hashes: dict[str, str]) -> str:

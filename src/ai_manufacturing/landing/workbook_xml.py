@@ -1,0 +1,160 @@
+"""What a workbook holds and calamine does not return: errors, formulas without a saved value, raised note marks."""
+
+import posixpath
+import re
+import xml.etree.ElementTree as ET
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.sax.saxutils import unescape
+
+from ai_manufacturing.landing import containers
+from ai_manufacturing.landing.errors import FileFault
+
+SPAN_LIMIT = containers.EXPANDED_LIMIT // 32  # cells of a sheet, at the bytes that calamine takes for one
+UNSAVED = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+
+# a writer may give the namespace a prefix
+_CELL = re.compile(rb"<(?:\w+:)?c(?:\s([^>]*?))?(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
+_FORMULA = re.compile(rb"<(?:\w+:)?f(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
+_VALUE = re.compile(rb"<(?:\w+:)?v(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
+_STRING = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*?)?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
+_RUN = re.compile(rb"<(?:\w+:)?r>(.*?)</(?:\w+:)?r>", re.DOTALL)
+_TEXT = re.compile(rb"<(?:\w+:)?t(?:\s[^>]*?)?>([^<]*)</")
+_RAISED = re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript")
+_NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
+_SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
+
+Place = tuple[int, int]
+
+
+@dataclass
+class Cells:
+    """Cells of a sheet by row (from 1) and column (from 0): texts instead of calamine's, and those without a value."""
+
+    texts: dict[Place, str] = field(default_factory=dict)
+    unsaved: set[Place] = field(default_factory=set)
+
+
+def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
+    """Return what calamine does not, by the name of the sheet.
+
+    Raises
+    ------
+    FileFault
+        If cells stand so far apart that calamine, which keeps all between, would take too much memory, or one of those
+        returned does not say where it stands.
+    """
+    raised = _raised_strings(book)
+    found = {}
+    for name, xml in _parts(book):
+        _check_span(name, xml)
+        found[name] = _cells(name, xml, raised)
+    return found
+
+
+def _cells(name: str, xml: bytes, raised: dict[int, str]) -> Cells:
+    found = Cells()
+    if not (raised or b'"e"' in xml or b"superscript" in xml or re.search(rb"<(?:\w+:)?f[\s/>]", xml)):
+        return found
+    for attributes, inside in ((cell[1] or b"", cell[2] or b"") for cell in _CELL.finditer(xml)):
+        kind = _attribute(attributes, b"t")
+        value = _VALUE.search(inside)
+        formula = _FORMULA.search(inside)
+        text = None
+        if kind == b"e" and value:
+            text = (value[1] or b"").decode()
+        elif kind == b"s" and value and raised:
+            text = raised.get(int(value[1] or -1))
+        elif kind == b"inlineStr":
+            text = _with_raised(inside)
+        # a formula may have given an empty text
+        is_unsaved = formula is not None and not (value and (value[1] or kind == b"str")) and kind != b"inlineStr"
+        if is_unsaved:
+            text = "=" + unescape((formula[1] or b"").decode()) if formula else "="
+        if text is None:
+            continue
+        place = re.fullmatch(rb"([A-Za-z]+)(\d+)", _attribute(attributes, b"r") or b"")
+        if place is None:
+            raise FileFault(
+                f'the cell with "{text}" does not say where it stands. Open the file in Excel, and save it.', sheet=name
+            )
+        at = int(place[2]), _column(place[1])
+        found.texts[at] = text
+        if is_unsaved:
+            found.unsaved.add(at)
+    return found
+
+
+def _attribute(attributes: bytes, name: bytes) -> bytes | None:
+    found = re.search(rb"""(?:^|\s)%s\s*=\s*["']([^"']*)["']""" % name, attributes)
+    return found[1] if found else None
+
+
+def _raised_strings(book: zipfile.ZipFile) -> dict[int, str]:
+    """Return the shared strings that are numbers with raised marks, by their index."""
+    found = {}
+    for part in book.namelist():
+        xml = book.read(part) if part.lower().endswith("sharedstrings.xml") else b""
+        if b"superscript" in xml:
+            for index, string in enumerate(_STRING.finditer(xml)):
+                text = _with_raised(string[1] or b"")
+                if text is not None:
+                    found[index] = text
+    return found
+
+
+def _with_raised(xml: bytes) -> str | None:
+    """Return a number with what is formatted as superscript in characters that are so by themselves, else None.
+
+    146 with a raised 1 is 146¹, not 1461. Text is left as it is: km² is written with a raised 2 too.
+    """
+    if b"superscript" not in xml:
+        return None
+    text, base = "", ""
+    for run in _RUN.finditer(xml):
+        of_run = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
+        if not _RAISED.search(run[1]):
+            base += of_run
+            text += of_run
+        elif of_run.strip():
+            raised = of_run.strip().translate(_SUPERSCRIPTS)
+            text += raised if not raised.isascii() else f"^{raised}"
+    return text if text != base and _NUMBER.fullmatch(base) else None
+
+
+def _parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the XML of each sheet."""
+    targets = {
+        link.get("Id"): posixpath.normpath(posixpath.join("/xl", link.get("Target", "")))[1:]
+        for link in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))
+    }
+    for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter():
+        link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), None)
+        if sheet.tag.endswith("}sheet") and targets.get(link) in book.namelist():
+            yield sheet.attrib["name"], book.read(targets[link])
+
+
+def _check_span(name: str, xml: bytes) -> None:
+    """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
+    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>""", xml)
+    if not cells:
+        return
+    columns = [_column(letters) for letters in {letters for letters, _ in cells}]
+    rows = [int(number) for number in {number for _, number in cells}]
+    span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
+    if span > SPAN_LIMIT:
+        raise FileFault(
+            f"its cells stand in rows {min(rows):,} to {max(rows):,} and over {max(columns) - min(columns) + 1:,} "
+            f"columns: {span:,} with those between, above the limit of {SPAN_LIMIT:,}. Delete what stands far from the "
+            "table, or deliver it as CSV.",
+            sheet=name,
+        )
+
+
+def _column(letters: bytes) -> int:
+    """Return the position, from 0, of a column that a workbook names by letters."""
+    column = 0
+    for letter in letters.upper():
+        column = column * 26 + letter - ord("A") + 1
+    return column - 1

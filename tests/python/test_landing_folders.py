@@ -1,0 +1,353 @@
+"""Folders of deliveries and the store: names, links, permissions, what describes a set, what dead runs leave."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ai_manufacturing import landing
+from ai_manufacturing.landing import extracts, log
+from ai_manufacturing.releases import refresh
+from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
+from tests.python.test_landing_formats import zipped
+
+OTHER = ("120000", 2020, 1, 1)
+NOBODY = 65534
+
+
+def paths() -> list[str]:
+    return landing.deliveries()["file_path"].to_pylist()
+
+
+def numbers() -> list[tuple[int, str, int | None]]:
+    rows = sorted(landing.deliveries().to_pylist(), key=lambda row: row["delivery_number"])
+    return [(row["delivery_number"], row["file_path"], row["valid_until_delivery"]) for row in rows]
+
+
+def fault() -> str:
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    return str(raised.value)
+
+
+# Names
+
+
+def gbk(project: Project, folder: str, name: str, text: str) -> Path:
+    path = project.deliver(f"{folder}/x", text)
+    return path.rename(os.fsdecode(os.fsencode(path.parent) + b"/" + name.encode("gb18030")))
+
+
+def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(project: Project) -> None:
+    project.declare(FIRMS.replace("firms/*", "firms/企业_*.csv") + REGISTER)
+    path = gbk(project, "firms", "企业_2020.csv", csv_text(GOOD))
+    gbk(project, "register", "登记.csv", "编号,经营范围\n1,人工智能\n")
+    undeclared = project.deliver("firms/a", "x")
+    undeclared.rename(os.fsdecode(os.fsencode(undeclared.parent) + b"/\xff\xfe.csv"))
+    project.deliver("firms/a\\b\n.csv", "x")
+    escaped = "firms/\\xc6\\xf3\\xd2\\xb5_2020.csv"
+    table = {row["file_path"]: row for row in landing.deliveries().to_pylist()}
+    assert table[escaped]["record_count"] == 1
+    assert table["register/\\xb5\\xc7\\xbc\\xc7.csv"]["record_count"] == 1
+    assert table["firms/\\xff\\xfe.csv"]["source_name"] is None
+    assert table["firms/a\\\\b\\x0a.csv"]["source_name"] is None
+    # the name can be had back
+    raw = escaped.encode().decode("unicode_escape").encode("latin-1")
+    assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
+    assert set(refresh.delivery_hashes(project.root / "extracts")) == set(table)
+    assert paths() == [*table]
+
+
+def test_what_is_wrong_with_a_file_of_such_a_name_is_one_line(project: Project) -> None:
+    project.deliver("firms/good.csv", csv_text(GOOD))
+    gbk(project, "firms", "空.csv", "")
+    assert fault() == "firms/\\xbf\\xd5.csv: the file is empty. Ask the provider for the file again."
+
+
+def test_the_name_of_a_member_that_is_not_what_it_is_marked_as_is_one_line(project: Project) -> None:
+    content = zipped(**{"企业.csv": csv_text(GOOD)})
+    project.deliver("firms/a.zip", content.replace("企业".encode(), b"\xff\xfe\xfd\xff\xfe\xfd"))
+    assert fault() == (
+        "firms/a.zip: the name of a member is marked as UTF-8 and is not. Ask the provider for the files unpacked."
+    )
+
+
+# Links
+
+
+def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(project: Project, tmp_path: Path) -> None:
+    project.deliver("firms/2019.csv", csv_text(GOOD))
+    project.deliver("firms/2020.csv", csv_text(OTHER))
+    before = landing.deliveries()
+    (project.root / "extracts/firms").rename(tmp_path / "elsewhere")
+    (project.root / "extracts/firms").symlink_to(tmp_path / "elsewhere")
+    assert landing.deliveries() == before
+    (project.root / "extracts").rename(tmp_path / "moved")
+    (project.root / "extracts").symlink_to(tmp_path / "moved")
+    assert landing.extract_set(project.root / "extracts").name == "extracts"
+    assert numbers() == [(1, "firms/2019.csv", None), (2, "firms/2020.csv", None)]
+
+
+def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    (project.root / "extracts/firms/up").symlink_to(project.root / "extracts")
+    (project.root / "extracts/firms/here").symlink_to(".")
+    assert paths() == ["firms/a.csv"]
+    (project.root / "extracts/firms/gone.csv").symlink_to("nowhere.csv")
+    (project.root / "extracts/firms/.#lock").symlink_to("nowhere")
+    (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
+    assert fault().splitlines() == [
+        "firms/gone.csv: a link that cannot be followed (No such file or directory). Restore what it leads to, or "
+        "delete the link.",
+        "firms/self.csv: a link that cannot be followed (Too many levels of symbolic links). Restore what it leads to, "
+        "or delete the link.",
+    ]
+
+
+@pytest.fixture
+def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Return a project in a folder that another user than root may enter, as that user."""
+    landing.deliveries.__doc__  # noqa: B018 - imported before the rights go
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        Path(folder).chmod(0o777)
+        monkeypatch.setenv("DBT_PROJECT_DIR", folder)
+        monkeypatch.setenv("EXTRACTS_DIR", "extracts")
+        monkeypatch.setenv("LANDING_DIR", "landing")
+        project.declare(FIRMS)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(NOBODY)
+        try:
+            yield project
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project) -> None:
+    file = unprivileged.deliver("firms/a.csv", csv_text(GOOD))
+    folder = unprivileged.deliver("firms/2020/a.csv", csv_text(GOOD)).parent
+    unprivileged.deliver("extract_set.yml", "name: autumn")
+    file.chmod(0)
+    folder.chmod(0)
+    denied = "cannot be read (Permission denied). Correct its permissions"
+    assert fault().splitlines() == [
+        f"firms/2020: the folder {denied}, or take it out of the extracts folder.",
+        f"firms/a.csv: {denied}.",
+    ]
+    with pytest.raises(refresh.BadConfigurationError, match="firms/2020: the folder cannot be read"):
+        refresh.delivery_hashes(unprivileged.root / "extracts")
+    folder.chmod(0o700)
+    (unprivileged.root / "extracts/extract_set.yml").chmod(0)
+    assert fault() == f"extract_set.yml: {denied}."
+
+
+# What describes a set
+
+
+def aliases(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, levels)]
+    return "\n".join([*lines, f"name: *a{levels - 1}"])
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        (aliases(9), "extract_set.yml, row 2: holds an alias (*). Write the value out."),
+        ("name:", 'extract_set.yml: name is empty. Write a text of one line, name: "…", or delete the line.'),
+        ("name: ''", 'extract_set.yml: name is empty. Write a text of one line, name: "…", or delete the line.'),
+        ("name: [a]", "extract_set.yml: name is ['a']. Write"),
+        ("name: 2024", "extract_set.yml: name is 2024. Write"),
+        ("name: 2024-01-01", "extract_set.yml: name is datetime.date(2024, 1, 1). Write"),
+        ('name: "a\\nb"', "extract_set.yml: name is 'a\\nb'. Write"),
+        ("name: " + "秋" * 40, "extract_set.yml: the name is longer than 255 bytes"),
+        ("kind: [a]", "extract_set.yml: kind is \"['a']\". Write one of delivered, synthetic."),
+        ("kind:", 'extract_set.yml: kind is "None". Write one of delivered, synthetic.'),
+        ("autumn", "extract_set.yml: not a YAML mapping. Write lines such as name: autumn, or delete it."),
+        ("- name: autumn", "extract_set.yml: not a YAML mapping. Write"),
+        ("[" * 3000, "extract_set.yml: nested too deeply. Keep name and kind, or delete it."),
+        ("# " + "x" * 2**17, "extract_set.yml: larger than 65,536 bytes. Keep name and kind, or delete it."),
+        ("name: !!python/object:os.system x", "extract_set.yml: not a YAML mapping (could not determine"),
+    ],
+    ids=lambda value: value[:16],
+)
+def test_a_description_that_names_no_set_is_refused_in_one_line(project: Project, described: str, message: str) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("extract_set.yml", described)
+    assert fault().startswith(message)
+    assert len(fault().splitlines()) == 1
+    assert not (project.root / "landing").exists()
+
+
+# A renamed folder
+
+
+def renamed(project: Project, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    landing.deliveries()
+    current = Path(os.environ["EXTRACTS_DIR"])
+    (project.root / current).rename(project.root / name)
+    monkeypatch.setenv("EXTRACTS_DIR", name)
+
+
+def delivered(project: Project, count: int) -> None:
+    for number in range(count):
+        project.deliver(f"firms/{number}.csv", csv_text((f"{number}", 2020, 1, 1)))
+
+
+def test_a_renamed_folder_is_a_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered(project, 4)
+    renamed(project, "spring", monkeypatch)
+    description = project.root / "spring/extract_set.yml"
+    for gone in (0, 1):
+        (project.root / f"spring/firms/{gone}.csv").unlink()
+        assert fault() == (
+            f"{project.root / 'spring'}: the store has no extract set spring, and {3 - gone} of the 4 files of its "
+            'extract set extracts lie in this folder. If it is that set under a new name, write name: "extracts" into '
+            'its extract_set.yml; if it is another set, name: "spring".'
+        )
+    assert log.sets(project.root / "landing") == ["extracts"]
+    description.write_text("name: extracts", encoding="utf-8")
+    assert [row[:2] for row in numbers()] == [(number + 1, f"firms/{number}.csv") for number in range(4)]
+    assert [number for number, _, until in numbers() if until is None] == [3, 4]
+    description.write_text("name: spring", encoding="utf-8")
+    assert [row[:2] for row in numbers()] == [(1, "firms/2.csv"), (2, "firms/3.csv")]
+    # once answered, the folder needs no description any more
+    description.unlink()
+    assert len(numbers()) == 2
+
+
+def test_a_folder_with_less_than_half_of_a_set_is_another_set(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered(project, 5)
+    renamed(project, "spring", monkeypatch)
+    for number in range(3):
+        (project.root / f"spring/firms/{number}.csv").write_text(csv_text((f"{number}", 2020, 2, 2)), encoding="utf-8")
+    assert len(numbers()) == 5
+    assert log.sets(project.root / "landing") == ["extracts", "spring"]
+
+
+def test_a_set_that_was_named_by_its_description_does_not_ask(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered(project, 2)
+    project.deliver("extract_set.yml", "name: autumn")
+    renamed(project, "spring", monkeypatch)
+    assert len(numbers()) == 2
+    (project.root / "spring/extract_set.yml").unlink()
+    assert landing.deliveries()["extract_set"].to_pylist() == ["spring"] * 2
+
+
+def test_the_past_of_a_set_that_the_store_does_not_know_names_those_it_knows(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered(project, 2)
+    renamed(project, "spring", monkeypatch)
+    with pytest.raises(
+        landing.LandingError, match="as_of_delivery 1: the store has no deliveries of spring, only of: ext"
+    ):
+        landing.deliveries(as_of=1)
+
+
+# The store
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from ai_manufacturing import landing
+    from ai_manufacturing.landing import store
+
+    def stop(*_):
+        print("in the middle", flush=True)
+        if sys.argv[1] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.stdin.readline()
+        return keep(*_)
+
+    keep, store.keep = store.keep, stop
+    landing.deliveries()
+"""
+
+
+def run(how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def drafts(project: Project) -> list[str]:
+    found = [path for path in (project.root / "landing").rglob(".*") if not path.name.startswith(".spill")]
+    return [path.relative_to(project.root / "landing").as_posix() for path in found]
+
+
+def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    with run("killed") as killed:
+        assert killed.wait() == -signal.SIGKILL
+    (litter,) = drafts(project)
+    hidden = project.root / "landing/.git"
+    hidden.mkdir()
+    log_draft = project.root / "landing/log/extracts" / f".{'0' * 32}"
+    log_draft.parent.mkdir(parents=True)
+    log_draft.touch()
+
+    with run("waits") as live:
+        assert live.stdout is not None
+        assert live.stdout.readline() == "in the middle\n"
+        # it was alone, and has cleared up
+        (draft,) = {*drafts(project)} - {".git"}
+        assert draft != litter
+        landing.deliveries()
+        assert draft in drafts(project)
+        live.communicate("\n")
+    assert live.returncode == 0
+    assert drafts(project) == [".git"]
+    assert numbers() == [(1, "firms/a.csv", None)]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Project, umask: int) -> None:
+    project.declare(FIRMS + REGISTER)
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("register/a.csv", "编号,经营范围\n1,人工智能\n")
+    before = os.umask(umask)
+    try:
+        landing.deliveries()
+        landed = project.root / "landing"
+        assert permissions(landed) == {"folders": {0o755}, "files": {0o644}}
+        # whoever owns the store decides who reads it
+        landed.chmod(0o770)
+        project.deliver("firms/b.csv", csv_text(OTHER))
+        known = {*landed.rglob("*")}
+        landing.deliveries()
+        new = {*landed.rglob("*")} - known
+        assert {stat.S_IMODE(path.stat().st_mode) for path in new} == {0o770, 0o660}
+    finally:
+        os.umask(before)
+
+
+def permissions(folder: Path) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {"folders": set(), "files": set()}
+    for path in (folder, *folder.rglob("*")):
+        found["folders" if path.is_dir() else "files"].add(stat.S_IMODE(path.stat().st_mode))
+    return found
+
+
+def test_escaped_names_differ_where_names_do() -> None:
+    names = ["a", "\udcb9", "\\xb9", "\\\\xb9", "\n", "\\x0a", "¹"]
+    assert len({extracts.escaped(name) for name in names}) == len(names)
+    assert json.dumps([*map(extracts.escaped, names)])
+    assert HEADER

@@ -1,0 +1,225 @@
+"""Workbooks: hidden and contradicting sheets, marks of notes, formulas without a saved value."""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import openpyxl
+import pytest
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
+
+from ai_manufacturing import landing
+from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
+
+OLD = ("110000", 2020, 11, 3.5)
+
+
+def landed() -> list[tuple[Any, ...]]:
+    rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
+    return [tuple(row[name] for name in ("sheet_name", *HEADER)) for row in rows]
+
+
+def rejected() -> list[tuple[Any, ...]]:
+    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
+
+
+def fault() -> str:
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    return str(raised.value)
+
+
+def deliver(project: Project, states: dict[str, str], **sheets: Cells) -> None:
+    path = project.deliver_workbook("firms/a.xlsx", **sheets)
+    book = openpyxl.load_workbook(path)
+    for name, state in states.items():
+        book[name].sheet_state = state
+    book.active = next(at for at, name in enumerate(sheets) if name not in states)
+    book.save(path)
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_hidden_sheet_never_wins_over_a_visible_one(project: Project, state: str) -> None:
+    deliver(project, {"旧": state}, 旧=[HEADER, OLD], 新=[HEADER, GOOD])
+    assert fault() == (
+        "firms/a.xlsx, sheet 旧, row 2, column 企业数: two sheets contradict each other: for 110000|2020 the value is "
+        '"11" here and "12" in sheet 新, row 2. Name the sheet to read in vendor.toml, source firms: sheets = ["…"]; '
+        "or ask the provider which one is right."
+    )
+    other = ("120000", 2020, 1, 1)
+    deliver(project, {"旧": state}, 旧=[HEADER, GOOD, other], 新=[HEADER, GOOD])
+    assert landed() == [("新", *GOOD), ("旧", *other)]
+    assert rejected() == [("旧", 2, None, "110000|2020", "repeated sheet")]
+
+
+def test_a_very_hidden_sheet_is_read_last(project: Project) -> None:
+    deliver(project, {"a": "veryHidden", "b": "hidden"}, a=[HEADER, GOOD], b=[HEADER, GOOD], c=[HEADER, GOOD])
+    assert [(row[0], row[4]) for row in rejected()] == [("b", "repeated sheet"), ("a", "repeated sheet")]
+    assert landed() == [("c", *GOOD)]
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [((*GOOD[:3], None), 'empty here and "3.5" in sheet a, row 2'), ((*GOOD[:3], 3.51), '"3.51" here and "3.5" in')],
+)
+def test_rows_of_two_sheets_that_differ_are_a_fault(project: Project, second: tuple[Any, ...], what: str) -> None:
+    project.deliver_workbook("firms/a.xlsx", a=[HEADER, GOOD], b=[("标题",), HEADER, second])
+    assert fault().startswith("firms/a.xlsx, sheet b, row 3, column 产值: two sheets contradict each other")
+    assert what in fault()
+
+
+def test_two_rows_of_one_key_that_both_sheets_have_are_no_contradiction(project: Project) -> None:
+    project.deliver_workbook("firms/a.xlsx", a=[HEADER, GOOD, OLD], b=[HEADER, OLD, GOOD])
+    assert landed() == [("a", *GOOD), ("a", *OLD)]
+    assert len(rejected()) == 2
+
+
+def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
+    sheets = {"面板2023": [HEADER, GOOD], "旧": [("标题",), HEADER, OLD]}
+    project.deliver_workbook("firms/a.xlsx", **sheets)
+    project.declare(FIRMS.replace("key =", 'sheets = ["面板*"]\n    key ='))
+    assert landed() == [("面板2023", *GOOD)]
+    assert rejected() == [
+        ("旧", 1, None, "标题|||", "sheet not declared"),
+        ("旧", 3, None, "110000|2020|11|3.5", "sheet not declared"),
+    ]
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["record_count"], delivery["landed_row_count"], delivery["rejected_row_count"]) == (3, 1, 2)
+    project.declare(FIRMS.replace("key =", 'sheets = ["Sheet1"]\n    key ='))
+    assert fault() == (
+        "firms/a.xlsx: no sheet is named Sheet1; it has 面板2023, 旧. Correct sheets in vendor.toml, source firms, or "
+        "ask for the file again."
+    )
+    project.deliver("firms/a.xlsx", csv_text(GOOD))
+    assert landed()[-1] == (None, *GOOD)
+    project.declare(FIRMS.replace("key =", 'sheets = "Sheet1"\n    key ='))
+    assert "source firms: sheets is 'Sheet1', not a list of names" in fault()
+
+
+# Marks of notes
+
+
+def rich(*parts: str) -> CellRichText:
+    """Return a cell in which the parts after the first, third … are raised."""
+    raised = InlineFont(vertAlign="superscript")
+    return CellRichText(*(TextBlock(raised, part) if at % 2 else part for at, part in enumerate(parts)))
+
+
+def in_shared_strings(content: bytes, prefix: str = "") -> bytes:
+    """Return a workbook with its texts where Excel keeps them; openpyxl writes them into their cells."""
+    strings: list[str] = []
+
+    def shared(cell: re.Match[str]) -> str:
+        strings.append(cell[2])
+        return f'<c r="{cell[1]}" t="s"><v>{len(strings) - 1}</v></c>'
+
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as book, zipfile.ZipFile(written, "w") as other:
+        for name in book.namelist():
+            part = book.read(name).decode()
+            if name.startswith("xl/worksheets/"):
+                part = re.sub(r'<c r="(\w+)" t="inlineStr"><is>(.*?)</is></c>', shared, part)
+            elif name == "xl/_rels/workbook.xml.rels":
+                kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+                link = f'<Relationship Id="rIdS" Type="{kind}" Target="sharedStrings.xml"/></Relationships>'
+                part = part.replace("</Relationships>", link)
+            elif name == "[Content_Types].xml":
+                kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+                part = part.replace(
+                    "</Types>", f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'
+                )
+            other.writestr(name, part)
+        items = "".join(f"<si>{string}</si>" for string in strings)
+        space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+        other.writestr("xl/sharedStrings.xml", f'<?xml version="1.0"?><sst {space}>{items}</sst>')
+    return written.getvalue()
+
+
+def rich_workbook(*values: CellRichText | float | str) -> bytes:
+    book = openpyxl.Workbook()
+    book.active.title = "s"
+    book.active.append([*HEADER, CellRichText("面积km", TextBlock(InlineFont(vertAlign="superscript"), "2"))])
+    for number, value in enumerate(values):
+        book.active.append([f"{number}", 2020, 1, value, rich("北京", "1")])
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("stored", [lambda content: content, in_shared_strings], ids=["in cells", "shared strings"])
+def test_raised_marks_are_notes_and_no_digits(project: Project, stored: Callable[[bytes], bytes]) -> None:
+    cells = [rich("146", "1"), rich("1,234.5", " (2)"), rich("7", "a"), rich("", "1", "46"), rich("10", "6"), 1461, "8"]
+    project.deliver("firms/a.xlsx", stored(rich_workbook(*cells)))
+    assert [(row[1], row[4]) for row in landed()] == [("0", 146.0), ("1", 1234.5), ("5", 1461.0), ("6", 8.0)]
+    assert rejected() == [
+        ("s", 4, "产值", "7^a", "not a number"),
+        ("s", 5, "产值", "¹46", "not a number (the mark of a note does not end it)"),
+        ("s", 6, "产值", "10⁶", "not a number (a power of ten, or the mark of a note?)"),
+    ]
+    (delivery,) = landing.deliveries().to_pylist()
+    assert delivery["hint"] == (
+        "2 numbers carry marks of notes, which are left out: sheet s, row 2, column 产值, 146¹."
+    )
+    # the raised 2 of a unit is left as Excel shows it
+    assert delivery["columns_not_read"] == "面积km2"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("146¹", 146.0), ("1,234②", 1234.0), ("146⁽¹⁾", 146.0), ("１２¹", 12.0), ("—①", None)]
+)
+def test_marks_after_a_number_are_notes_in_any_format(project: Project, text: str, number: float | None) -> None:
+    project.deliver("firms/a.csv", csv_text(("110000", 2020, 1, f'"{text}"')))
+    assert landed() == [(None, "110000", 2020, 1, number)]
+
+
+@pytest.mark.parametrize("text", ["¹146", "14¹6", "①"])
+def test_marks_elsewhere_set_the_row_aside(project: Project, text: str) -> None:
+    project.deliver("firms/a.csv", csv_text(("110000", 2020, 1, text)))
+    assert landed() == []
+    assert rejected() == [(None, 2, "产值", text, "not a number (the mark of a note does not end it)")]
+
+
+# Formulas
+
+
+def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) -> None:
+    rows = [
+        (*HEADER, "备注"),
+        (*GOOD, "=1+1"),
+        ("120000", 2020, "=SUM(C2:C2)", 1, "x"),
+        ("=A2", '=B2&""', "=C2", "=D2", None),
+    ]
+    project.deliver_workbook("firms/a.xlsx", s=rows)
+    assert landed() == [("s", *GOOD)]
+    reason = "a formula without a saved value; open the file in Excel, save it, and deliver it again"
+    assert rejected() == [
+        ("s", 3, "企业数", "=SUM(C2:C2)", reason),
+        ("s", 4, "城市代码", "=A2", reason),
+    ]
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["record_count"], delivery["landed_row_count"]) == (3, 1)
+
+
+def with_saved(content: bytes, formula: str, cell: str) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as book, zipfile.ZipFile(written, "w") as other:
+        for name in book.namelist():
+            part = book.read(name).decode()
+            if name == "xl/worksheets/sheet1.xml":
+                assert part.count(formula) == 1
+                part = part.replace(formula, cell)
+            other.writestr(name, part)
+    return written.getvalue()
+
+
+def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
+    path = project.deliver_workbook("firms/a.xlsx", s=[HEADER, ("110000", "=2019+1", 12, '=IF(1,"")')])
+    content = with_saved(path.read_bytes(), "<f>2019+1</f><v />", "<f>2019+1</f><v>2020</v>")
+    old = '<c r="D2"><f>IF(1,"")</f><v /></c>'
+    path.write_bytes(with_saved(content, old, old.replace(" />", "></v>").replace('"D2"', '"D2" t="str"', 1)))
+    assert landed() == [("s", "110000", 2020, 12, None)]
+    assert rejected() == []
