@@ -108,6 +108,28 @@ def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
     return Origin(*found[0]) if found else None
 
 
+def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
+    """Connect to no file, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without extensions or progress bars.
+
+    Parameters
+    ----------
+    spill : Path
+        Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
+    """
+    connection = duckdb.connect(
+        config={
+            "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
+            "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    # a bar among the lines of a scheduler's log is no JSON
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 def _is_release(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute(
         "from duckdb_tables() where schema_name = 'release' and table_name = 'manifest' "

@@ -4,7 +4,6 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 FIRST_YEAR = 2010
 LAST_YEAR = 2020
@@ -38,24 +37,6 @@ def landed_tables_dir() -> Path:
 def warehouse_path() -> Path:
     """Return the DuckDB file: WAREHOUSE_PATH, or build/warehouse.duckdb."""
     return (project_root() / (os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")).resolve()
-
-
-def duckdb_resources(spill: Path) -> dict[str, Any]:
-    """Return what a connection of the releases may use: WAREHOUSE_THREADS, WAREHOUSE_MEMORY_LIMIT, and no extensions.
-
-    Parameters
-    ----------
-    spill : Path
-        Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
-    """
-    return {
-        "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
-        "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
-        "temp_directory": str(spill),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "enable_progress_bar": False,
-    }
 
 
 def spark_storage_dir() -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing import settings
+from ai_manufacturing import databases
 from ai_manufacturing.sql_text import identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
@@ -93,7 +93,7 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
 def between(old: Path, new: Path) -> Summary:
     """Compare two release files."""
     spill = tempfile.TemporaryDirectory()
-    connection = duckdb.connect(config=settings.duckdb_resources(Path(spill.name) / "spill"))
+    connection = databases.in_memory(Path(spill.name) / "spill")
     try:
         connection.execute(f"attach {literal(str(old))} as old (read_only)")
         connection.execute(f"attach {literal(str(new))} as new (read_only)")

@@ -106,7 +106,7 @@ def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str
             same = len(finding.rows) - len(rows)
             new.append(said(heading, rows) + (f" {same} more rows are known." if same else ""))
         else:
-            known.append(f"{heading} ({len(finding.rows)} rows)")
+            known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
     return new, known
 
 

@@ -318,9 +318,10 @@ def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB file read-only."""
+    """Open a DuckDB file read-only; no progress bar gets among the lines of a log."""
     connection = duckdb.connect(str(path), read_only=True)
     try:
+        connection.execute("set enable_progress_bar = false")
         yield connection
     finally:
         connection.close()

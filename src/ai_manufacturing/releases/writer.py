@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import settings
+from ai_manufacturing import databases
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
@@ -43,7 +43,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         If the file cannot be written, as on a full disk; nothing is left of it.
     """
     before = read_manifest(previous) if previous else None
-    connection = duckdb.connect(config=settings.duckdb_resources(target.with_name("spill")))
+    connection = databases.in_memory(target.with_name("spill"))
     try:
         # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
         connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
