@@ -20,8 +20,8 @@ dissolved as (
         conformed.city_code,
         case
             when conformed.{{ id }} is null then 'no id'
+            when copies.row_number is not null then copies.set_aside_reason
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            when copies.row_number is not null then 'duplicate id'
             when identifiers.city_id is null then 'unknown city'
             when dissolved.city_id is not null then 'dissolved city, not allocated'
         end as set_aside_reason

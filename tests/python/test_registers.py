@@ -15,7 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from ai_manufacturing import landing
 from tests.python.conftest import PROJECT, Build, built_once
+from tests.python.landing_project import FIRMS as DECLARED_FIRMS
+from tests.python.landing_project import REGISTER, Project
 
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
@@ -193,7 +196,7 @@ def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(registe
     )
     assert {reason for _, reason, _ in counted_aside} == {
         "after the period",
-        "duplicate id",
+        "contradicting id",
         "exit before entry",
         "grant before application",
         "no date",
@@ -271,6 +274,106 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     assert fresh.exit_code == 0, fresh.output
     assert fresh.value("select count(*) from intermediate.int_patent_register_cells") > 0
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
+
+
+def deliver_firms(path: Path, *firms: tuple[str, str, str | None, str | None]) -> None:
+    """Write a register of manufacturers: id, city code, entry and exit; A of each file is an AI firm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("统一社会信用代码", "城市代码", "成立日期", "注销日期")
+    columns = dict(zip(names, zip(*firms, strict=True), strict=True))
+    rows = pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
+    for name in ("成立日期", "注销日期"):
+        rows = rows.set_column(rows.column_names.index(name), name, pc.cast(rows[name], pa.date32()))
+    rows = rows.append_column("行业代码", pa.array(["3921"] * len(firms)))
+    texts = ["人工智能" if firm[0] == "A" else "五金" for firm in firms]
+    pq.write_table(rows.append_column("经营范围", pa.array(texts)), path)
+
+
+def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_path: Path) -> None:
+    """Expected counts are counted by hand from the rows below."""
+    older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))
+    deliver_firms(
+        older,
+        ("A", "440300", "2015-01-01", None),
+        ("B", "440300", "2015-01-01", None),
+        ("C", "440300", "2015-01-01", "2017-05-01"),
+        ("D", "440300", None, None),
+        ("only in 2018", "440300", "2016-01-01", None),
+        ("G", "440300", "2016-01-01", None),
+    )
+    deliver_firms(
+        newer,
+        ("A", "440300", "2015-01-01", "2019-06-01"),
+        ("A", "440300", "2015-03-01", "2019-07-01"),  # counted like the row before
+        ("B", "110000", "2015-01-01", None),
+        ("B", "440300", "2015-01-01", None),
+        ("C", "440300", "2015-01-01", "2017-05-01"),
+        ("D", "440300", "2015-02-01", None),
+        ("only in 2020", "440300", "2019-01-01", None),
+        ("G", "440300", "2016-01-01", "2015-01-01"),
+    )
+    columns = "city_id, year, firm_count, firm_exit_count, ai_firm_count, ai_firm_exit_count"
+    counts = f"select {columns} from intermediate.int_firm_register_counts "
+    counts += "where scope = 'manufacturing' and year in (2017, 2019) order by all"
+
+    def counted_now(*more: str, build: Build = fresh, options: tuple[str, ...] = ()) -> list[tuple[int, ...]]:
+        build.dbt("run", "--select", "+int_firm_register_counts", *more, *options)
+        assert build.exit_code == 0, build.output
+        return build.rows(counts)
+
+    fresh.dbt("seed")
+    both = [
+        ("110000", 2017, 1, 0, 0, 0),
+        ("110000", 2019, 1, 0, 0, 0),
+        ("440300", 2017, 3, 1, 1, 0),
+        ("440300", 2019, 3, 1, 0, 1),
+    ]
+    assert counted_now("+fct_row_accounting", "fct_register_rows_set_aside") == both
+    listed = "select parse_filename(file_path), id, row_number, set_aside_reason from marts.fct_register_rows_set_aside"
+    assert fresh.rows(f"{listed} order by all") == [
+        ("firm_register_2018.parquet", "A", 1, "superseded"),
+        ("firm_register_2018.parquet", "B", 2, "superseded"),
+        ("firm_register_2018.parquet", "C", 3, "superseded"),
+        ("firm_register_2018.parquet", "D", 4, "superseded"),
+        ("firm_register_2018.parquet", "G", 6, "superseded"),
+        ("firm_register_2020.parquet", "A", 2, "duplicate id"),
+        ("firm_register_2020.parquet", "B", 4, "contradicting id"),
+        ("firm_register_2020.parquet", "G", 8, "exit before entry"),
+    ]
+    accounted = "select parse_filename(file_path), disposition, row_count from marts.fct_row_accounting order by all"
+    assert fresh.rows(accounted) == [
+        ("firm_register_2018.parquet", "superseded", 5),
+        ("firm_register_2018.parquet", "used", 1),
+        ("firm_register_2020.parquet", "contradicting id", 1),
+        ("firm_register_2020.parquet", "duplicate id", 1),
+        ("firm_register_2020.parquet", "exit before entry", 1),
+        ("firm_register_2020.parquet", "used", 5),
+    ]
+    first_landing = fresh.value("select max(delivery_number) from raw.deliveries")
+
+    newer.unlink()
+    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 4, 0, 1, 0)]
+
+    # the order of delivery decides, whatever the path
+    deliver_firms(newer.with_name("firm_register_2017.parquet"), ("A", "440300", "2015-01-01", "2018-06-01"))
+    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 3, 0, 0, 0)]
+
+    past = replace(fresh, warehouse=tmp_path / "past.duckdb")
+    shutil.copy(fresh.warehouse, past.warehouse)
+    assert counted_now(build=past, options=("--vars", f"{{as_of_delivery: {first_landing}}}")) == both
+
+
+def test_the_log_says_how_many_records_a_register_has_and_which_one_it_replaces(project: Project) -> None:
+    project.declare(DECLARED_FIRMS + REGISTER)
+    for count in (20, 5):
+        project.deliver(
+            "register/firms.csv", "编号,经营范围\n" + "".join(f"{number},五金\n" for number in range(count))
+        )
+        log = landing.deliveries().to_pylist()
+    (replaced, current) = sorted(log, key=lambda row: row["delivery_number"])
+    assert (replaced["record_count"], current["record_count"]) == (20, 5)
+    assert replaced["file_path"] == current["file_path"]
+    assert (replaced["valid_until_delivery"], current["valid_until_delivery"]) == (current["delivery_number"], None)
 
 
 def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:
