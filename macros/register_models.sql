@@ -210,10 +210,10 @@ final as (
             when delivery_number < latest_delivery_number then 'superseded'
             when
                 {%- for column in cell_columns %}
-                {{ 'and ' if not loop.first }}{{ column }} is not distinct from first_{{ column }}
+                {{ 'or ' if not loop.first }}({{ column }} is distinct from first_{{ column }})
                 {%- endfor %}
-                then 'duplicate id'
-            else 'contradicting id'
+                then 'contradicting id'
+            else 'duplicate id'
         end as set_aside_reason
     from ranked
     where
@@ -387,36 +387,23 @@ summed as (
     group by file_number, {{ cell }}, set_aside_reason
 ),
 
-identifiers as (
-    select * from {{ ref('int_city_identifiers') }}
-    where identifier_kind = 'code'
-),
-
-dissolved as (
-    select distinct from_city_id as city_id
-    from {{ ref('city_changes') }}
-    where kind = 'split'
-),
-
 final as (
     select
         files.extract_set,
         summed.file_number,
-        identifiers.city_id,
+        {{ register_city_id() }} as city_id,
         {%- for column in cell_columns %}
         summed.{{ column }},
         {%- endfor %}
         case
             when summed.set_aside_reason is not null then summed.set_aside_reason
-            when identifiers.city_id is null then 'unknown city'
-            when dissolved.city_id is not null then 'dissolved city, not allocated'
+            else {{ register_city_reason('summed.city_code') }}
         end as set_aside_reason,
         summed.row_count,
         summed.ai_row_count
     from summed
     inner join files on summed.file_number = files.file_number
-    left join identifiers on summed.city_code = identifiers.identifier
-    left join dissolved on identifiers.city_id = dissolved.city_id
+    {{ register_city_joins('summed.city_code') }}
     where summed.row_count <> 0 or summed.ai_row_count <> 0
 )
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
+from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.landing_project import FIRMS as DECLARED_FIRMS
 from tests.python.landing_project import REGISTER, Project
@@ -376,12 +377,61 @@ def test_the_log_says_how_many_records_a_register_has_and_which_one_it_replaces(
     assert (replaced["valid_until_delivery"], current["valid_until_delivery"]) == (current["delivery_number"], None)
 
 
-def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:
+def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
+    """Write the same dates, codes and missing values in the other forms that vendors use."""
+    number = rows.reset_index().index.to_series()
+    for column in {"成立日期", "注销日期", "申请日", "授权日"} & {*rows}:
+        nothing = ["", "长期", *sorted(records.MISSING_MARKERS - {""})]
+        forms = (
+            "{0}",
+            "{1:%Y}年{1.month}月{1.day}日",
+            "{1:%Y%m%d}",
+            "{1:%Y}.{1.month}.{1.day}",
+            " {1:%Y}年{1:%m}月{1:%d}日",
+        )
+        rows[column] = [
+            forms[n % len(forms)].format(date, pd.Timestamp(date)) if date else nothing[n % len(nothing)]
+            for n, date in zip(number, rows[column], strict=True)
+        ]
+    if "行业代码" in rows:
+        letters = sections()
+        rows["行业代码"] = [
+            (code, f"{letter}{code}", f"{letter}{code[:2]} 制造业", f" {code}")[n % 4] if letter else code
+            for n, code, letter in zip(number, rows["行业代码"], rows["行业代码"].str[:2].map(letters), strict=True)
+        ]
+    known = {row["city_id"] for row in seed("cities") if row["city_id"][2] != "9"} | {"371200"}
+    districts = {code: f"{code[:2]}0105" if code[2:] == "0000" else f"{code[:4]}05" for code in known}
+    rows["城市代码"] = [
+        (code, f" {code}", districts.get(code, code))[n % 3] if code else code
+        for n, code in zip(number, rows["城市代码"], strict=True)
+    ]
+    return rows
+
+
+def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
+    register_build: Build, fresh: Build
+) -> None:
     draw(fresh.extracts, "--format", "csv")
+    for path in fresh.extracts.glob("*_register/*.csv"):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        written_by_hand(rows).to_csv(path, index=False)
+    (firms,) = (fresh.extracts / "firm_register").glob("*.csv")
     # spreadsheets keep long numbers as text by a tab
-    (tabbed, *_) = sorted((fresh.extracts / "firm_register").glob("*.csv"))
-    rows = pd.read_csv(tabbed, dtype=str, keep_default_na=False)
-    (rows + "\t").to_csv(tabbed, index=False)
+    tabbed = pd.read_csv(firms, dtype=str, keep_default_na=False) + "\t"
+    unusable = (
+        ("440300", "2015年13月1日", "unreadable date"),
+        ("440300", "2015年", "unreadable date"),
+        ("440300", "20150230", "unreadable date"),
+        ("440300", "2015130", "unreadable date"),
+        ("440300", "长期", "no date"),
+        ("429099", "2015年1月1日", "unknown city"),
+        ("44030", "2015年1月1日", "unknown city"),
+        ("", "2015年1月1日", "no city"),
+    )
+    added = pd.DataFrame(
+        [(f"added {n}", city, "C3921", date) for n, (city, date, _) in enumerate(unusable)], columns=tabbed.columns[:4]
+    )
+    pd.concat([tabbed, added]).to_csv(firms, index=False)
     ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
     ragged.write_text(ragged.read_text(encoding="utf-8") + "CN1,440300\n", encoding="utf-8")
     build = counted(fresh, *WITHOUT_TESTS)
@@ -394,6 +444,10 @@ def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_buil
     assert accounted == build.value(f"select record_count from raw.deliveries {of_file}")
     assert build.rows(COUNTS) == register_build.rows(COUNTS)
     assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+
+    listed = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
+    assert build.rows(listed.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
+    assert build.rows(listed.format("not like")) == register_build.rows(listed.format("not like"))
 
 
 @pytest.mark.parametrize(
