@@ -391,7 +391,7 @@ final as (
     select
         files.extract_set,
         summed.file_number,
-        {{ register_city_id() }} as city_id,
+        identifiers.city_id,
         {%- for column in cell_columns %}
         summed.{{ column }},
         {%- endfor %}

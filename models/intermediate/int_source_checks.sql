@@ -76,6 +76,9 @@ final as (
         case
             when deliveries.entity in ('{{ var("counted_entities") | join("', '") }}')
                 then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
+            -- Of a register's millions of records some are faulty, and the share is judged.
+            when deliveries.entity in ('firm_register', 'patent_register')
+                then cast(coalesce(accounting.no_city_count, 0) as bigint)
         end as lost_count_records,
         coalesce(accounting.fault_count, 0) / nullif(deliveries.record_count, 0) as faulty_share,
         sum(coalesce(accounting.fault_count, 0)) over source_files

@@ -200,8 +200,8 @@ def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(registe
         "contradicting id",
         "exit before entry",
         "grant before application",
+        "known non-prefecture",
         "no date",
-        "unknown city",
         "unknown industry",
     }
     listed = "select file_path, set_aside_reason, count(*) from marts.fct_register_rows_set_aside group by all"
@@ -434,7 +434,7 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     pd.concat([tabbed, added]).to_csv(firms, index=False)
     ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
     ragged.write_text(ragged.read_text(encoding="utf-8") + "CN1,440300\n", encoding="utf-8")
-    build = counted(fresh, *WITHOUT_TESTS)
+    build = counted(fresh, "+int_source_checks", *WITHOUT_TESTS)
     of_file = "where file_path like '%专利登记_2015.csv'"
     ((reason, count),) = build.rows(
         f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition like 'expected%'"
@@ -448,6 +448,8 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     listed = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
     assert build.rows(listed.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
     assert build.rows(listed.format("not like")) == register_build.rows(listed.format("not like"))
+    without_a_city = "select source_name, sum(lost_count_records) from intermediate.int_source_checks group by all"
+    assert sorted(build.rows(without_a_city)) == [("firm_register", 3), ("patent_register", 0)]
 
 
 @pytest.mark.parametrize(
