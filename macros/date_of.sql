@@ -3,6 +3,35 @@
     {{ return(adapter.dispatch('date_of')(value)) }}
 {%- endmacro %}
 
+{# The type of a column is known before it is read, so that a date costs nothing here. #}
 {% macro default__date_of(value) -%}
-    try_cast({{ value }} as date)
+    case
+            when typeof({{ value }}) = 'VARCHAR'
+                then coalesce(
+                    try_cast({{ value }} as date),
+                    try_cast(
+                        regexp_replace(cast({{ value }} as varchar), {{ literal(other_date_forms()) }}, '\1\4\7-\2\5\8-\3\6\9')
+                        as date
+                    )
+                )
+            else try_cast({{ value }} as date)
+        end
+{%- endmacro %}
+
+{# 2015年3月2日, 2015.3.2 and 20150302, each with groups of its own for year, month and day. #}
+{% macro other_date_forms() -%}
+    {%- set year, part = '([0-9]{4})', '([0-9]{1,2})' -%}
+    {%- set forms = [
+        year ~ '年' ~ part ~ '月' ~ part ~ '日',
+        year ~ '[.]' ~ part ~ '[.]' ~ part,
+        year ~ '([0-9]{2})([0-9]{2})'
+    ] -%}
+    {{ return('^\\s*(?:' ~ forms | join('|') ~ ')\\s*$') }}
+{%- endmacro %}
+
+{# Whether a delivered date is none: nothing, what landing takes for nothing in other sources, or 长期, an open end. #}
+{% macro is_no_date(value) -%}
+({{ value }} is null or lower(trim(cast({{ value }} as {{ dbt.type_string() }}))) in (
+                '', '-', '--', '—', '——', '…', '……', '...', '..', '.', '无', 'na', 'n/a', 'nan', '长期', '长期有效'
+            ))
 {%- endmacro %}

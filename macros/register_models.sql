@@ -163,24 +163,39 @@ final as (
 select * from final
 {%- endmacro %}
 
-{# Rows that repeat the id of an earlier usable row, in the order of path and row: all but the first are copies. #}
+{#
+Rows that give way to another of their id, and why. Of the files that have an id, the latest delivery decides: rows of
+the others are superseded, whatever else they are. Of that file the first usable row stays. One that is counted like
+it is a duplicate; one that is not contradicts it.
+#}
 {% macro register_copies(entity) -%}
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
+{%- set best_first -%}
+over (
+            partition by repeated.{{ id }}
+            order by
+                files.delivery_number desc,
+                case when repeated.set_aside_reason is null then 0 else 1 end,
+                repeated.row_number
+        )
+{%- endset -%}
 with
 
-numbered as (
+ranked as (
     select
         repeated.*,
-        row_number() over (partition by repeated.{{ id }} order by files.file_number, repeated.row_number)
-            as copy_number
+        files.delivery_number,
+        first_value(files.delivery_number) {{ best_first }} as latest_delivery_number,
+        {%- for column in cell_columns %}
+        first_value(repeated.{{ column }}) {{ best_first }} as first_{{ column }},
+        {%- endfor %}
+        row_number() {{ best_first }} as place
     from {{ ref('int_' ~ entity ~ '_repeated_rows') }} as repeated
     inner join {{ ref('int_register_files') }} as files
         on
             files.entity = '{{ entity }}'
             and repeated.store_key = files.store_key
-    where
-        repeated.{{ id }} is not null
-        and repeated.set_aside_reason is null
+    where repeated.{{ id }} is not null
 ),
 
 final as (
@@ -189,9 +204,21 @@ final as (
         store_key,
         row_number,
         {{ id }},
-        {{ cell_columns | join(', ') }}
-    from numbered
-    where copy_number > 1
+        {{ cell_columns | join(', ') }},
+        set_aside_reason as reason_without_the_other,
+        case
+            when delivery_number < latest_delivery_number then 'superseded'
+            when
+                {%- for column in cell_columns %}
+                {{ 'or ' if not loop.first }}({{ column }} is distinct from first_{{ column }})
+                {%- endfor %}
+                then 'contradicting id'
+            else 'duplicate id'
+        end as set_aside_reason
+    from ranked
+    where
+        delivery_number < latest_delivery_number
+        or (place > 1 and set_aside_reason is null)
 )
 
 select * from final
@@ -323,7 +350,7 @@ parts as (
         on
             candidates.store_key = ai_rows.store_key
             and candidates.row_number = ai_rows.row_number
-    {%- for reason, sign in [('cast(null as ' ~ dbt.type_string() ~ ')', -1), ("'duplicate id'", 1)] %}
+    {%- for reason, sign in [('reason_without_the_other', -1), ('set_aside_reason', 1)] %}
     union all
     select
         store_key,
@@ -360,17 +387,6 @@ summed as (
     group by file_number, {{ cell }}, set_aside_reason
 ),
 
-identifiers as (
-    select * from {{ ref('int_city_identifiers') }}
-    where identifier_kind = 'code'
-),
-
-dissolved as (
-    select distinct from_city_id as city_id
-    from {{ ref('city_changes') }}
-    where kind = 'split'
-),
-
 final as (
     select
         files.extract_set,
@@ -381,15 +397,13 @@ final as (
         {%- endfor %}
         case
             when summed.set_aside_reason is not null then summed.set_aside_reason
-            when identifiers.city_id is null then 'unknown city'
-            when dissolved.city_id is not null then 'dissolved city, not allocated'
+            else {{ register_city_reason('summed.city_code') }}
         end as set_aside_reason,
         summed.row_count,
         summed.ai_row_count
     from summed
     inner join files on summed.file_number = files.file_number
-    left join identifiers on summed.city_code = identifiers.identifier
-    left join dissolved on identifiers.city_id = dissolved.city_id
+    {{ register_city_joins('summed.city_code') }}
     where summed.row_count <> 0 or summed.ai_row_count <> 0
 )
 

@@ -1,7 +1,7 @@
 with
 
 {%- set suites = [
-    'landed_sources', 'firm_survival', 'patents', 'city_yearbook', 'series_years', 'city_year_panel',
+    'landed_sources', 'deliveries', 'firm_survival', 'patents', 'city_yearbook', 'series_years', 'city_year_panel',
     'panel_consistency', 'headline_samples'
 ] %}
 

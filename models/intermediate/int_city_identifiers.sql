@@ -1,7 +1,14 @@
 with
 
 cities as (
-    select * from {{ ref('cities') }}
+    select
+        *,
+        -- 黑龙江 and 内蒙古 are the two provinces whose short name has three characters.
+        case
+            when substring(province_name_zh, 1, 3) in ('黑龙江', '内蒙古') then substring(province_name_zh, 1, 3)
+            else substring(province_name_zh, 1, 2)
+        end as province_short_name_zh
+    from {{ ref('cities') }}
 ),
 
 -- A name that was merged away is a district's afterwards. One that was split keeps its reason of its own.
@@ -13,6 +20,38 @@ former_cities as (
     from {{ ref('city_changes') }}
     where from_city_id not in (select cities.city_id from cities)
     group by from_city_id, from_name_zh
+),
+
+city_names as (
+    {%- for name in ['name_zh', 'short_name_zh'] %}
+    select
+        city_id,
+        {{ name }} as name_zh,
+        province_name_zh,
+        province_short_name_zh
+    from cities
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+-- A name beside its province, before it or in brackets after it.
+names_with_province as (
+    {%- for name in [
+        'concat(province_name_zh, name_zh)',
+        'concat(province_short_name_zh, name_zh)',
+        "concat(name_zh, '(', province_name_zh, ')')",
+        "concat(name_zh, '(', province_short_name_zh, ')')",
+    ] %}
+    select
+        city_id,
+        {{ name }} as identifier
+    from city_names
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 ),
 
 identifiers as (
@@ -30,15 +69,15 @@ identifiers as (
         city_id,
         null as first_year,
         null as last_year
-    from cities
+    from city_names
     union
     select
-        short_name_zh as identifier,
+        identifier,
         'name' as identifier_kind,
         city_id,
         null as first_year,
         null as last_year
-    from cities
+    from names_with_province
     union
     select
         city_id as identifier,
@@ -73,14 +112,96 @@ identifiers as (
     from {{ ref('city_aliases') }}
 ),
 
-final as (
+-- A county's code begins with the four digits of its city's; those of a municipality with its two and 01, 02 or 03.
+county_prefixes as (
+    select
+        substring(identifier, 1, 4) as prefix,
+        city_id,
+        first_year,
+        last_year
+    from identifiers
+    where
+        identifier_kind = 'code'
+        and identifier like '____00'
+    union
+    {%- for prefix in ['02', '03'] %}
+    select
+        concat(substring(city_id, 1, 2), '{{ prefix }}') as prefix,
+        city_id,
+        null as first_year,
+        null as last_year
+    from cities
+    where unit_kind = 'municipality'
+    {%- if not loop.last %}
+    union
+    {%- endif %}
+    {%- endfor %}
+),
+
+digits as (
+    {%- for digit in range(10) %}
+    select '{{ digit }}' as digit
+    {%- if not loop.last %} union all{% endif %}
+    {%- endfor %}
+),
+
+counties as (
+    select
+        concat(county_prefixes.prefix, tens.digit, ones.digit) as identifier,
+        county_prefixes.city_id,
+        county_prefixes.first_year,
+        county_prefixes.last_year
+    from county_prefixes
+    cross join digits as tens
+    cross join digits as ones
+    left join {{ ref('county_codes') }} as county_codes
+        on concat(county_prefixes.prefix, tens.digit, ones.digit) = county_codes.county_code
+    where county_codes.county_code is null
+    union all
+    select
+        county_code as identifier,
+        city_id,
+        null as first_year,
+        null as last_year
+    from {{ ref('county_codes') }}
+),
+
+resolved as (
     select
         identifier,
         identifier_kind,
         city_id,
-        coalesce(first_year, 0) as first_year,
-        coalesce(last_year, 9999) as last_year
+        first_year,
+        last_year,
+        false as is_county
     from identifiers
+    union all
+    select
+        counties.identifier,
+        'code' as identifier_kind,
+        counties.city_id,
+        counties.first_year,
+        counties.last_year,
+        true as is_county
+    from counties
+    left join identifiers
+        on
+            identifiers.identifier_kind = 'code'
+            and counties.identifier = identifiers.identifier
+    where identifiers.identifier is null
+),
+
+final as (
+    select
+        resolved.identifier,
+        resolved.identifier_kind,
+        resolved.city_id,
+        coalesce(resolved.first_year, 0) as first_year,
+        coalesce(resolved.last_year, 9999) as last_year,
+        resolved.is_county,
+        cities.province_name_zh
+    from resolved
+    left join cities on resolved.city_id = cities.city_id
 )
 
 select * from final

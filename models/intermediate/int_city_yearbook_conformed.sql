@@ -1,9 +1,5 @@
 with
 
-delivered as (
-    select * from {{ ref('int_city_yearbook_delivered') }}
-),
-
-{{ conform_cities('delivered', key='city_id, year') }}
+{{ conform_cities('city_yearbook', key='city_id, year') }}
 
 select * from final

@@ -41,21 +41,24 @@ placed as (
         case
             when register.established_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
             when register.established_date is not null then year(register.established_date)
-            when register.established_date_delivered is not null then 0
+            when not {{ is_no_date('register.established_date_delivered') }} then 0
         end as entry_year,
         -- An exit before the entry lies before every entry; a firm that leaves after the period, or never, outlives it.
         -- Most have no exit, so that is asked first.
         case
             when register.exit_date is null
-                then case when register.exit_date_delivered is null then {{ var('last_year') + 1 }} else 0 end
+                then
+                    case
+                        when {{ is_no_date('register.exit_date_delivered') }} then {{ var('last_year') + 1 }}
+                        else 0
+                    end
             when register.exit_date < register.established_date then {{ var('first_year') - 2 }}
             when register.exit_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
             when register.exit_date <= date '{{ period_end }}' then year(register.exit_date)
             else {{ var('last_year') + 1 }}
         end as exit_year
     from register
-    -- DuckDB takes the substring once per distinct code, and left() once per row.
-    left join industries on substring(register.industry_code, 1, 2) = industries.industry_code
+    left join industries on {{ division_of('register.industry_code') }} = industries.industry_code
 ),
 
 final as (

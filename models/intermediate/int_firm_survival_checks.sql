@@ -13,7 +13,7 @@ rows_per_key as (
         city_id,
         year,
         industry_code,
-        count(*) as record_count
+        {{ repeated_records() }} as repeated_record_count
     from conformed
     group by extract_set, provider, source_name, city_id, year, industry_code
 ),
@@ -23,7 +23,7 @@ duplicates as (
         provider,
         city_id,
         year,
-        sum(record_count - 1) as duplicate_record_count
+        sum(repeated_record_count) as duplicate_record_count
     from rows_per_key
     group by provider, city_id, year
 ),

@@ -1,17 +1,12 @@
 with
 
-delivered as (
-    select * from {{ ref('int_firm_survival_delivered') }}
-),
-
 industries as (
     select * from {{ ref('industries') }}
 ),
 
 {{ conform_cities(
-    'delivered',
+    'firm_survival',
     key='city_id, year, industry_code',
-    is_count=true,
     unusable="case
                     when industry_code not in (select industry_code from industries) then 'unknown industry'
                     when industry_code is null and count(industry_code) over (partition by provider, source_name) > 0

@@ -13,7 +13,7 @@ cells as (
         year,
         industry_code,
         patent_type,
-        count(*) as record_count,
+        {{ repeated_records() }} as repeated_record_count,
         sum(
             case when ai_application_count > application_count or ai_grant_count > grant_count then 1 else 0 end
         ) as ai_above_all_count
@@ -27,7 +27,7 @@ final as (
         provider,
         city_id,
         year,
-        sum(record_count - 1) as duplicate_record_count,
+        sum(repeated_record_count) as duplicate_record_count,
         sum(ai_above_all_count) as ai_above_all_count
     from cells
     group by extract_set, provider, city_id, year

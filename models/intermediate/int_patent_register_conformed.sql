@@ -40,8 +40,7 @@ sectioned as (
             else coalesce(subclasses.section, classes.section)
         end as section
     from register
-    -- DuckDB takes the substring once per distinct code, and left() once per row.
-    left join industries on substring(register.industry_code, 1, 2) = industries.industry_code
+    left join industries on {{ division_of('register.industry_code') }} = industries.industry_code
     left join classes as subclasses on substring(register.ipc, 1, 4) = subclasses.ipc
     -- Only what has no subclass is looked up again.
     left join classes on case when subclasses.ipc is null then substring(register.ipc, 1, 3) end = classes.ipc
@@ -66,12 +65,16 @@ placed as (
         case
             when application_date < date '{{ period_start }}' then {{ var('first_year') - 1 }}
             when application_date is not null then year(application_date)
-            when application_date_delivered is not null then 0
+            when not {{ is_no_date('application_date_delivered') }} then 0
         end as application_year,
         -- A grant before the application lies before all; one before or after the period, or none, is in no year of it.
         case
             when grant_date is null
-                then case when grant_date_delivered is null then {{ var('last_year') + 1 }} else 0 end
+                then
+                    case
+                        when {{ is_no_date('grant_date_delivered') }} then {{ var('last_year') + 1 }}
+                        else 0
+                    end
             when grant_date < application_date then {{ var('first_year') - 2 }}
             when grant_date >= date '{{ period_start }}' and grant_date <= date '{{ period_end }}' then year(grant_date)
             else {{ var('last_year') + 1 }}

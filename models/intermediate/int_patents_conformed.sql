@@ -1,17 +1,12 @@
 with
 
-delivered as (
-    select * from {{ ref('int_patents_delivered') }}
-),
-
 industries as (
     select * from {{ ref('industries') }}
 ),
 
 {{ conform_cities(
-    'delivered',
+    'patents',
     key='city_id, year, industry_code, patent_type',
-    is_count=true,
     unusable="case
                     when
                         industry_code is null or industry_code not in (select industry_code from industries)

@@ -93,6 +93,31 @@ delivered_years as (
     where absent_row = 'zero'
 ),
 
+stocks as (
+    select distinct stock_series as series
+    from series
+),
+
+-- What a city counted in the last delivered year before the one from which it is absent.
+counted_before as (
+    select
+        delivered_years.series,
+        delivered_years.scope,
+        delivered_years.year,
+        counted.city_id,
+        arg_max(counted.value, counted.year) as last_value
+    from delivered_years
+    inner join sourced as counted
+        on
+            delivered_years.series = counted.series
+            and delivered_years.scope = counted.scope
+            and delivered_years.year > counted.year
+            and counted.value is not null
+    group by delivered_years.series, delivered_years.scope, delivered_years.year, counted.city_id
+),
+
+-- A stock ends by exits, in a row that says zero: where the last row says more, the city is missing. A flow may be zero
+-- for a year, but not after many.
 absent as (
     select
         delivered_years.extract_set,
@@ -101,7 +126,14 @@ absent as (
         delivered_years.provider,
         cities.city_id,
         delivered_years.year,
-        case when merged_part.city_id is null then cast(0 as double) else merged_part.value end as value
+        case
+            when
+                counted_before.last_value
+                > case when stocks.series is null then {{ var('largest_count_before_zero') }} else 0 end
+                then null
+            when merged_part.city_id is null then cast(0 as double)
+            else merged_part.value
+        end as value
     from delivered_years
     cross join cities
     left join sourced
@@ -110,6 +142,13 @@ absent as (
             and delivered_years.scope = sourced.scope
             and delivered_years.year = sourced.year
             and cities.city_id = sourced.city_id
+    left join stocks on delivered_years.series = stocks.series
+    left join counted_before
+        on
+            delivered_years.series = counted_before.series
+            and delivered_years.scope = counted_before.scope
+            and delivered_years.year = counted_before.year
+            and cities.city_id = counted_before.city_id
     left join mergers on cities.city_id = mergers.city_id
     left join sourced as merged_part
         on

@@ -4,7 +4,7 @@ yearbook as (
     select
         * exclude (
             delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery, valid_until_delivery,
-            city_code, city_name, province_name, set_aside_reason
+            city_code, city_name, province_name, county_code, set_aside_reason
         ),
         'total' as scope
     from {{ ref('int_city_yearbook_conformed') }}

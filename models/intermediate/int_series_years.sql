@@ -79,6 +79,31 @@ lost_provinces as (
     group by earlier.series, earlier.scope, earlier.year
 ),
 
+-- A city that is missing because it was delivered before, in a source that lists only cities with a count.
+vanished_cities as (
+    select
+        conformed.series,
+        conformed.scope,
+        conformed.year,
+        string_agg(cities.name_zh, ', ' order by cities.city_id) as vanished_cities
+    from conformed
+    inner join cities on conformed.city_id = cities.city_id
+    inner join (select distinct series, scope from sourced where absent_row = 'zero') as listed
+        on
+            conformed.series = listed.series
+            and conformed.scope = listed.scope
+    left join sourced
+        on
+            conformed.series = sourced.series
+            and conformed.scope = sourced.scope
+            and conformed.year = sourced.year
+            and conformed.city_id = sourced.city_id
+    where
+        conformed.value is null
+        and sourced.city_id is null
+    group by conformed.series, conformed.scope, conformed.year
+),
+
 counted as (
     select
         delivered_series.extract_set,
@@ -162,6 +187,7 @@ final as (
                 then compared.multiple_of_ten_count / compared.nonzero_count
         end as multiple_of_ten_share,
         lost_provinces.lost_provinces,
+        vanished_cities.vanished_cities,
         flow_rates.flow_rate,
         headline_series.series is not null as is_headline,
         expected_coverage.series is not null as is_known_gap,
@@ -182,6 +208,11 @@ final as (
             compared.series = lost_provinces.series
             and compared.scope = lost_provinces.scope
             and compared.year = lost_provinces.year
+    left join vanished_cities
+        on
+            compared.series = vanished_cities.series
+            and compared.scope = vanished_cities.scope
+            and compared.year = vanished_cities.year
     left join expected_coverage
         on
             compared.series = expected_coverage.series

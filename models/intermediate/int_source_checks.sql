@@ -5,60 +5,93 @@ deliveries as (
     where
         valid_until_delivery is null
         and copy_of_delivery is null
+        and source_name is not null
 ),
 
+-- What no row of dispositions.csv explains is a fault, so that a new reason is one until it is declared harmless there.
 accounting as (
     select
+        accounted.delivery_number,
+        {%- for kind in ['used', 'prose', 'no_city', 'duplicate', 'fault'] %}
+        sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end)
+            as {{ kind }}_count
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('fct_row_accounting') }} as accounted
+    left join {{ ref('dispositions') }} as dispositions on accounted.disposition = dispositions.disposition
+    group by accounted.delivery_number
+),
+
+conformed as (
+    {%- for entity in var('providers') %}
+    select
         delivery_number,
-        sum(case when disposition = 'used' then row_count else 0 end) as used_count,
-        sum(case when disposition like 'prose%' then row_count else 0 end) as prose_count,
-        sum(case when disposition in ('unknown city', 'ambiguous city name') then row_count else 0 end)
-            as unknown_city_count,
-        sum(case when disposition = 'ambiguous city name' then row_count else 0 end) as ambiguous_city_count,
-        sum(case when disposition in ('duplicate row', 'duplicate id') then row_count else 0 end)
-            as duplicate_count,
-        -- Whatever else is set aside is a fault, so that a new reason is one until it is declared harmless here.
-        sum(
-            case
-                when disposition like 'prose%' then 0
-                when disposition in (
-                    'used', 'in no series', 'out of period', 'after the period', 'repeated sheet',
-                    'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
-                    'duplicate id', 'superseded', 'withdrawn'
-                ) then 0
-                else row_count
-            end
-        ) as faulty_count
-    from {{ ref('fct_row_accounting') }}
+        year,
+        set_aside_reason
+    from {{ ref('int_' ~ entity ~ '_conformed') }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+-- A year outside the period is used by nobody, with or without a city.
+file_years as (
+    select
+        conformed.delivery_number,
+        conformed.year,
+        count(*) as record_count,
+        sum(case when dispositions.kind = 'no_city' then 1 else 0 end) as no_city_count
+    from conformed
+    left join {{ ref('dispositions') }} as dispositions on conformed.set_aside_reason = dispositions.disposition
+    where
+        conformed.year between {{ var('first_year') }} and {{ var('last_year') }}
+        and dispositions.kind is distinct from 'superseded'
+    group by conformed.delivery_number, conformed.year
+),
+
+-- A year is a small part of a file: all of it can be lost without a high share in the file.
+worst_years as (
+    select
+        delivery_number,
+        sum(no_city_count) as no_city_count,
+        max(no_city_count / record_count) as no_city_share,
+        arg_max(year, no_city_count / record_count) filter (where no_city_count > 0) as year
+    from file_years
     group by delivery_number
 ),
 
 final as (
     select
         deliveries.extract_set,
-        coalesce(deliveries.provider, 'unrecognised') as provider,
-        coalesce(deliveries.source_name, 'unrecognised') as source_name,
-        cast(sum(deliveries.record_count) as bigint) as record_count,
-        coalesce(cast(sum(accounting.used_count) as bigint), 0) as used_count,
-        coalesce(cast(sum(accounting.faulty_count) as bigint), 0) as faulty_count,
+        deliveries.provider,
+        deliveries.source_name,
+        deliveries.delivery_number,
+        deliveries.file_path,
+        cast(worst_years.year as varchar) as year,
+        deliveries.record_count,
+        cast(sum(coalesce(accounting.used_count, 0)) over source_files as bigint) as source_used_count,
+        cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
         -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
         case
-            when deliveries.entity in ('firm_survival', 'patents')
-                then coalesce(sum(accounting.faulty_count + accounting.ambiguous_city_count), 0)
+            when deliveries.entity in ('{{ var("counted_entities") | join("', '") }}')
+                then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
+            -- Of a register's millions of records some are faulty, and the share is judged.
+            when deliveries.entity in ('firm_register', 'patent_register')
+                then cast(coalesce(accounting.no_city_count, 0) as bigint)
         end as lost_count_records,
-        coalesce(sum(accounting.faulty_count), 0) / nullif(sum(deliveries.record_count), 0) as faulty_share,
-        coalesce(sum(accounting.prose_count), 0) / nullif(sum(deliveries.record_count), 0) as prose_share,
-        coalesce(sum(accounting.unknown_city_count), 0) / nullif(sum(deliveries.record_count), 0)
-            as unknown_city_share,
-        coalesce(sum(accounting.duplicate_count), 0) / nullif(sum(deliveries.record_count), 0) as duplicate_share,
-        cast(sum(case when deliveries.source_name is null then 1 else 0 end) as bigint) as unrecognised_file_count
+        coalesce(accounting.fault_count, 0) / nullif(deliveries.record_count, 0) as faulty_share,
+        sum(coalesce(accounting.fault_count, 0)) over source_files
+        / nullif(sum(deliveries.record_count) over source_files, 0) as source_faulty_share,
+        coalesce(accounting.prose_count, 0) / nullif(deliveries.record_count, 0) as prose_share,
+        coalesce(
+            worst_years.no_city_share, accounting.no_city_count / nullif(deliveries.record_count, 0), 0
+        ) as unknown_city_share,
+        coalesce(accounting.duplicate_count, 0) / nullif(deliveries.record_count, 0) as duplicate_share
     from deliveries
     left join accounting on deliveries.delivery_number = accounting.delivery_number
-    group by
-        deliveries.extract_set,
-        coalesce(deliveries.provider, 'unrecognised'),
-        coalesce(deliveries.source_name, 'unrecognised'),
-        deliveries.entity
+    left join worst_years on deliveries.delivery_number = worst_years.delivery_number
+    window source_files as (partition by deliveries.provider, deliveries.source_name)
 )
 
 select * from final

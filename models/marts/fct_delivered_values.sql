@@ -4,7 +4,7 @@
     'extract_set', 'provider', 'source_name', 'delivery_number', 'delivery_id', 'file_path', 'sheet_name',
     'row_number', 'valid_from_delivery', 'valid_until_delivery', 'city_id', 'year', 'industry_code'
 ] | join(', ') %}
-{%- set others = 'city_code, city_name, province_name, set_aside_reason' %}
+{%- set others = 'city_code, city_name, province_name, county_code, set_aside_reason' %}
 {#- What was used, or was until a later delivery. #}
 {%- set used -%}
 (

@@ -1,12 +1,6 @@
 {{ config(materialized='view') }}
 
 with
-
-dissolved as (
-    select distinct from_city_id as city_id
-    from {{ ref('city_changes') }}
-    where kind = 'split'
-),
 {%- for register, id in [('firm_register', 'firm_id'), ('patent_register', 'application_number')] %}
 
 {{ register }} as (
@@ -20,10 +14,9 @@ dissolved as (
         conformed.city_code,
         case
             when conformed.{{ id }} is null then 'no id'
+            when copies.row_number is not null then copies.set_aside_reason
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            when copies.row_number is not null then 'duplicate id'
-            when identifiers.city_id is null then 'unknown city'
-            when dissolved.city_id is not null then 'dissolved city, not allocated'
+            else {{ register_city_reason('conformed.city_code') }}
         end as set_aside_reason
     from {{ ref('int_' ~ register ~ '_conformed') }} as conformed
     inner join {{ ref('int_register_files') }} as files
@@ -34,11 +27,7 @@ dissolved as (
         on
             conformed.store_key = copies.store_key
             and conformed.row_number = copies.row_number
-    left join {{ ref('int_city_identifiers') }} as identifiers
-        on
-            identifiers.identifier_kind = 'code'
-            and conformed.city_code = identifiers.identifier
-    left join dissolved on identifiers.city_id = dissolved.city_id
+    {{ register_city_joins('conformed.city_code') }}
 ),
 {%- endfor %}
 

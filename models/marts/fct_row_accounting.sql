@@ -98,6 +98,28 @@ registers_not_in_force as (
         and deliveries.copy_of_delivery is null
 ),
 
+-- What a provider that no list of dbt_project.yml names delivers is read by nobody either.
+of_unlisted_providers as (
+    select
+        deliveries.delivery_number,
+        case
+            when deliveries.valid_until_delivery is null then 'in no series'
+            when successors.delivery_number is null then 'withdrawn'
+            else 'superseded'
+        end as disposition,
+        deliveries.landed_row_count as row_count
+    from deliveries
+    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
+    where
+        deliveries.copy_of_delivery is null
+        and (
+            {%- for entity, providers in var('providers').items() %}
+            (deliveries.entity = '{{ entity }}' and deliveries.provider not in ('{{ providers | join("', '") }}'))
+            {{- ' or' if not loop.last }}
+            {%- endfor %}
+        )
+),
+
 {%- for counts in ['firm_counts', 'patent_counts'] %}
 
 {{ counts }} as (
@@ -137,7 +159,7 @@ counted as (
     where
         copy_of_delivery is not null
         and record_count > 0
-    {%- for counted in ['firm_register', 'patent_register', 'registers_not_in_force'] %}
+    {%- for counted in ['firm_register', 'patent_register', 'registers_not_in_force', 'of_unlisted_providers'] %}
     union all
     select * from {{ counted }}
     {%- endfor %}

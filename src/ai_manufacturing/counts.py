@@ -37,8 +37,10 @@ KNOWN_FAULTS = {
     WAITING: "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker.",
 }
 """What Spark says, and what to do about it."""
-LONGEST_WAIT = 8
-"""Spark says four times a minute that it waits for a worker, and would say so for ever; so often without progress."""
+LONGEST_WAIT = 20
+"""Spark says four times a minute that it waits for a worker, and would say so for ever; so often without progress.
+
+An executor that a busy machine is slow to start is waited for as well, so this is five minutes."""
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
 COUNTED = ("firm_counts", "patent_counts")
 
@@ -246,6 +248,8 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
                 echo(line.rstrip("\n"))
             elif WAITING in line:
                 waits += 1
+                if waits == 1:
+                    echo("Spark waits for a worker with a free core and enough memory.")
                 if waits == LONGEST_WAIT:
                     printed.append(line)
                     process.terminate()

@@ -8,7 +8,8 @@ from typing import Any
 
 import duckdb
 
-BEGIN_WITHIN = 300  # seconds for all to be there
+from tests.python.waiting import LAST_RESORT
+
 PAUSE = 0.5  # seconds, so that twenty readers leave the refresh a processor
 
 
@@ -19,7 +20,7 @@ def read_in_a_loop(path: str, begun: Barrier, published: "Synchronized[int]", st
     """
     seen: list[str] = []
     reads, last = 0, False
-    begun.wait(BEGIN_WITHIN)
+    begun.wait(LAST_RESORT)
     try:
         while not last:
             last = stop.is_set()

@@ -6,13 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60
+from tests.python.waiting import wait_for
+
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".venv-spark"
 """What `make spark` makes."""
 
@@ -24,6 +24,7 @@ class Cluster:
     folder: Path
     master: str
     workers: list[subprocess.Popen[bytes]]
+    started: list[subprocess.Popen[bytes]]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -34,10 +35,22 @@ class Cluster:
         """Return what applications have logged so far."""
         return read_events(self.folder / "events")
 
+    def written(self) -> int:
+        """Return how many bytes its processes and applications have logged so far."""
+        size = 0
+        for path in self.folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                size += path.stat().st_size
+        return size
+
     def kill_worker(self, number: int) -> None:
         """End a worker and its executor at once, as a machine ends that loses its power."""
-        os.killpg(self.workers[number].pid, signal.SIGKILL)
-        self.workers[number].wait()
+        end(self.workers[number])
+
+    def end(self) -> None:
+        """End the master and all workers."""
+        for process in self.started:
+            end(process)
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
@@ -91,7 +104,7 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
         "SPARK_NO_DAEMONIZE": "1",
         "SPARK_DAEMON_MEMORY": "256m",
     }
-    started: list[subprocess.Popen[bytes]] = []
+    cluster = Cluster(folder, f"spark://127.0.0.1:{free_port()}", [], [])
 
     def start(name: str, role: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [
@@ -107,29 +120,34 @@ def running(folder: Path, workers: int, below: Sequence[str] = (), **settings: s
         with (folder / f"{name}.log").open("wb") as log:
             # a group of its own, to end a worker with its executor
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        started.append(process)
+        cluster.started.append(process)
         return process
 
+    def whoever_ended() -> str:
+        ended = [process.args for process in cluster.started if process.poll() is not None]
+        return f"{ended} ended; see the logs in {folder}" if ended else ""
+
+    def registered() -> bool:
+        return (folder / "master.log").read_text(errors="replace").count("Registering worker") == workers
+
     try:
-        port = free_port()
-        master = f"spark://127.0.0.1:{port}"
-        start("master", "master.Master", "--port", str(port))
-        wait_for(lambda: answers(port))
-        found = [
-            start(
-                f"worker_{number}",
-                "worker.Worker",
-                *("--cores", "1", "--memory", "2g", "--work-dir", str(folder / f"work_{number}"), master),
-            )
-            for number in range(workers)
-        ]
-        wait_for(lambda: (folder / "master.log").read_text(errors="replace").count("Registering worker") == workers)
-        yield Cluster(folder, master, found)
+        port = cluster.master.rpartition(":")[2]
+        start("master", "master.Master", "--port", port)
+        wait_for(lambda: answers(int(port)), whoever_ended, cluster.written)
+        for number in range(workers):
+            options = ("--cores", "1", "--memory", "2g", "--work-dir", str(folder / f"work_{number}"))
+            cluster.workers.append(start(f"worker_{number}", "worker.Worker", *options, cluster.master))
+        wait_for(registered, whoever_ended, cluster.written)
+        yield cluster
     finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        cluster.end()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all of its group at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def answers(port: int) -> bool:
@@ -143,18 +161,3 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-def wait_for(condition: Any, seconds: float = START_SECONDS) -> None:
-    """Wait until something is so.
-
-    Raises
-    ------
-    TimeoutError
-        If it is not so in time.
-    """
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not in {seconds:.0f} s")
-        time.sleep(0.2)

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 from ai_manufacturing.releases.store import check
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.test_gate import unit_slip_of_a_year
+from tests.python.waiting import LAST_RESORT, wait_for
 
 pytestmark = pytest.mark.soak
 
@@ -80,8 +80,15 @@ class WebServer:
             data=json.dumps({"query": text}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=LAST_RESORT) as answer:
             return json.load(answer)["data"]
+
+    def answers(self) -> bool:
+        try:
+            self.query("{ version }")
+        except OSError:
+            return False
+        return True
 
 
 @pytest.fixture
@@ -98,13 +105,7 @@ def web_server(dagster: Dagster) -> Iterator[WebServer]:
     )
     server = WebServer(f"http://127.0.0.1:{port}")
     try:
-        for _ in range(120):
-            try:
-                server.query("{ version }")
-                break
-            except OSError:
-                assert process.poll() is None, "the web server ended"
-                time.sleep(1)
+        wait_for(server.answers, lambda: process.poll() is not None)
         yield server
     finally:
         process.terminate()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from queue import Empty
@@ -43,8 +44,9 @@ from ai_manufacturing.sql_text import literal
 from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build, environment_of_its_own
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
-from tests.python.release_reader import BEGIN_WITHIN, read_in_a_loop
+from tests.python.release_reader import read_in_a_loop
 from tests.python.release_store import changed, command, described, quiet, release
+from tests.python.waiting import LAST_RESORT, wait_for
 
 # ---------------------------------------------------------------- the release file
 
@@ -911,7 +913,7 @@ def readers_see_whole_releases(
     for process in processes:
         process.start()
     try:
-        begun.wait(BEGIN_WITHIN)
+        begun.wait(LAST_RESORT)
         for number in range(refreshes):
             built_from(warehouses[(number + 1) % len(warehouses)])
             published.value = int(refresh.refresh(store, refresh.Limits(), quiet).release_id)
@@ -920,7 +922,7 @@ def readers_see_whole_releases(
         outcomes = []
         for _ in processes:
             try:
-                outcomes.append(found.get(timeout=60))
+                outcomes.append(found.get(timeout=LAST_RESORT))
             except Empty:
                 outcomes.append(("error", "a reader did not end"))
         for process in processes:
@@ -1080,15 +1082,19 @@ def test_death_at_forty_points(store: Store, light_build: Build) -> None:
 
 
 def is_dead(pid: str) -> bool:
-    """Wait for a process to end; one that nobody has waited for has no command line any more."""
-    for _ in range(100):
-        try:
-            if not Path(f"/proc/{pid}/cmdline").read_bytes():
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.1)
-    return False
+    """Whether a process has ended; one that nobody has waited for has no command line any more."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
+def children(process: subprocess.Popen[bytes]) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 @pytest.mark.soak
@@ -1098,22 +1104,20 @@ def test_death_while_dbt_runs_takes_dbt_along(store: Store, sample_build: Build,
     release(store, sample_build.warehouse)
     build = replace(sample_build, landing=tmp_path / "landing")
     environment = {**build.environment, "RELEASE_DIR": str(store.folder)}
-    started = 0
-    for seconds in (1, 4, 8, 12, 16, 20):
+    for seconds in (0, 3, 6, 9, 12, 15):
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "ai-manufacturing"), "refresh"],
             cwd=PROJECT,
             env=environment,
             stdout=subprocess.DEVNULL,
         )
+        wait_for(partial(children, process), partial(has_ended, process))
         time.sleep(seconds)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        started += len(children)
+        left = children(process)
         process.kill()
         process.wait()
         assert check(store.published).release_id == "000001"
-        assert all(is_dead(child) for child in children)
-    assert started > 0
+        wait_for(lambda left=left: all(is_dead(child) for child in left))
     whole = command(store, build, "refresh")
     assert whole.returncode == 0, whole.stdout
     assert check(store.published).release_id == "000002"

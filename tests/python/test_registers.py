@@ -15,7 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from ai_manufacturing import landing
+from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
+from tests.python.landing_project import FIRMS as DECLARED_FIRMS
+from tests.python.landing_project import REGISTER, Project
 
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
@@ -193,11 +197,11 @@ def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(registe
     )
     assert {reason for _, reason, _ in counted_aside} == {
         "after the period",
-        "duplicate id",
+        "contradicting id",
         "exit before entry",
         "grant before application",
+        "known non-prefecture",
         "no date",
-        "unknown city",
         "unknown industry",
     }
     listed = "select file_path, set_aside_reason, count(*) from marts.fct_register_rows_set_aside group by all"
@@ -273,15 +277,164 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
 
 
-def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_build: Build, fresh: Build) -> None:
+def deliver_firms(path: Path, *firms: tuple[str, str, str | None, str | None]) -> None:
+    """Write a register of manufacturers: id, city code, entry and exit; A of each file is an AI firm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("统一社会信用代码", "城市代码", "成立日期", "注销日期")
+    columns = dict(zip(names, zip(*firms, strict=True), strict=True))
+    rows = pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
+    for name in ("成立日期", "注销日期"):
+        rows = rows.set_column(rows.column_names.index(name), name, pc.cast(rows[name], pa.date32()))
+    rows = rows.append_column("行业代码", pa.array(["3921"] * len(firms)))
+    texts = ["人工智能" if firm[0] == "A" else "五金" for firm in firms]
+    pq.write_table(rows.append_column("经营范围", pa.array(texts)), path)
+
+
+def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_path: Path) -> None:
+    """Expected counts are counted by hand from the rows below."""
+    older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))
+    deliver_firms(
+        older,
+        ("A", "440300", "2015-01-01", None),
+        ("B", "440300", "2015-01-01", None),
+        ("C", "440300", "2015-01-01", "2017-05-01"),
+        ("D", "440300", None, None),
+        ("only in 2018", "440300", "2016-01-01", None),
+        ("G", "440300", "2016-01-01", None),
+    )
+    deliver_firms(
+        newer,
+        ("A", "440300", "2015-01-01", "2019-06-01"),
+        ("A", "440300", "2015-03-01", "2019-07-01"),  # counted like the row before
+        ("B", "110000", "2015-01-01", None),
+        ("B", "440300", "2015-01-01", None),
+        ("C", "440300", "2015-01-01", "2017-05-01"),
+        ("D", "440300", "2015-02-01", None),
+        ("only in 2020", "440300", "2019-01-01", None),
+        ("G", "440300", "2016-01-01", "2015-01-01"),
+    )
+    columns = "city_id, year, firm_count, firm_exit_count, ai_firm_count, ai_firm_exit_count"
+    counts = f"select {columns} from intermediate.int_firm_register_counts "
+    counts += "where scope = 'manufacturing' and year in (2017, 2019) order by all"
+
+    def counted_now(*more: str, build: Build = fresh, options: tuple[str, ...] = ()) -> list[tuple[int, ...]]:
+        build.dbt("run", "--select", "+int_firm_register_counts", *more, *options)
+        assert build.exit_code == 0, build.output
+        return build.rows(counts)
+
+    fresh.dbt("seed")
+    both = [
+        ("110000", 2017, 1, 0, 0, 0),
+        ("110000", 2019, 1, 0, 0, 0),
+        ("440300", 2017, 3, 1, 1, 0),
+        ("440300", 2019, 3, 1, 0, 1),
+    ]
+    assert counted_now("+fct_row_accounting", "fct_register_rows_set_aside") == both
+    listed = "select parse_filename(file_path), id, row_number, set_aside_reason from marts.fct_register_rows_set_aside"
+    assert fresh.rows(f"{listed} order by all") == [
+        ("firm_register_2018.parquet", "A", 1, "superseded"),
+        ("firm_register_2018.parquet", "B", 2, "superseded"),
+        ("firm_register_2018.parquet", "C", 3, "superseded"),
+        ("firm_register_2018.parquet", "D", 4, "superseded"),
+        ("firm_register_2018.parquet", "G", 6, "superseded"),
+        ("firm_register_2020.parquet", "A", 2, "duplicate id"),
+        ("firm_register_2020.parquet", "B", 4, "contradicting id"),
+        ("firm_register_2020.parquet", "G", 8, "exit before entry"),
+    ]
+    accounted = "select parse_filename(file_path), disposition, row_count from marts.fct_row_accounting order by all"
+    assert fresh.rows(accounted) == [
+        ("firm_register_2018.parquet", "superseded", 5),
+        ("firm_register_2018.parquet", "used", 1),
+        ("firm_register_2020.parquet", "contradicting id", 1),
+        ("firm_register_2020.parquet", "duplicate id", 1),
+        ("firm_register_2020.parquet", "exit before entry", 1),
+        ("firm_register_2020.parquet", "used", 5),
+    ]
+    first_landing = fresh.value("select max(delivery_number) from raw.deliveries")
+
+    newer.unlink()
+    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 4, 0, 1, 0)]
+
+    # the order of delivery decides, whatever the path
+    deliver_firms(newer.with_name("firm_register_2017.parquet"), ("A", "440300", "2015-01-01", "2018-06-01"))
+    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 3, 0, 0, 0)]
+
+    past = replace(fresh, warehouse=tmp_path / "past.duckdb")
+    shutil.copy(fresh.warehouse, past.warehouse)
+    assert counted_now(build=past, options=("--vars", f"{{as_of_delivery: {first_landing}}}")) == both
+
+
+def test_the_log_says_how_many_records_a_register_has_and_which_one_it_replaces(project: Project) -> None:
+    project.declare(DECLARED_FIRMS + REGISTER)
+    for count in (20, 5):
+        project.deliver(
+            "register/firms.csv", "编号,经营范围\n" + "".join(f"{number},五金\n" for number in range(count))
+        )
+        log = landing.deliveries().to_pylist()
+    (replaced, current) = sorted(log, key=lambda row: row["delivery_number"])
+    assert (replaced["record_count"], current["record_count"]) == (20, 5)
+    assert replaced["file_path"] == current["file_path"]
+    assert (replaced["valid_until_delivery"], current["valid_until_delivery"]) == (current["delivery_number"], None)
+
+
+def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
+    """Write the same dates, codes and missing values in the other forms that vendors use."""
+    number = rows.reset_index().index.to_series()
+    for column in {"成立日期", "注销日期", "申请日", "授权日"} & {*rows}:
+        nothing = ["", "长期", *sorted(records.MISSING_MARKERS - {""})]
+        forms = (
+            "{0}",
+            "{1:%Y}年{1.month}月{1.day}日",
+            "{1:%Y%m%d}",
+            "{1:%Y}.{1.month}.{1.day}",
+            " {1:%Y}年{1:%m}月{1:%d}日",
+        )
+        rows[column] = [
+            forms[n % len(forms)].format(date, pd.Timestamp(date)) if date else nothing[n % len(nothing)]
+            for n, date in zip(number, rows[column], strict=True)
+        ]
+    if "行业代码" in rows:
+        letters = sections()
+        rows["行业代码"] = [
+            (code, f"{letter}{code}", f"{letter}{code[:2]} 制造业", f" {code}")[n % 4] if letter else code
+            for n, code, letter in zip(number, rows["行业代码"], rows["行业代码"].str[:2].map(letters), strict=True)
+        ]
+    known = {row["city_id"] for row in seed("cities") if row["city_id"][2] != "9"} | {"371200"}
+    districts = {code: f"{code[:2]}0105" if code[2:] == "0000" else f"{code[:4]}05" for code in known}
+    rows["城市代码"] = [
+        (code, f" {code}", districts.get(code, code))[n % 3] if code else code
+        for n, code in zip(number, rows["城市代码"], strict=True)
+    ]
+    return rows
+
+
+def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
+    register_build: Build, fresh: Build
+) -> None:
     draw(fresh.extracts, "--format", "csv")
+    for path in fresh.extracts.glob("*_register/*.csv"):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        written_by_hand(rows).to_csv(path, index=False)
+    (firms,) = (fresh.extracts / "firm_register").glob("*.csv")
     # spreadsheets keep long numbers as text by a tab
-    (tabbed, *_) = sorted((fresh.extracts / "firm_register").glob("*.csv"))
-    rows = pd.read_csv(tabbed, dtype=str, keep_default_na=False)
-    (rows + "\t").to_csv(tabbed, index=False)
+    tabbed = pd.read_csv(firms, dtype=str, keep_default_na=False) + "\t"
+    unusable = (
+        ("440300", "2015年13月1日", "unreadable date"),
+        ("440300", "2015年", "unreadable date"),
+        ("440300", "20150230", "unreadable date"),
+        ("440300", "2015130", "unreadable date"),
+        ("440300", "长期", "no date"),
+        ("429099", "2015年1月1日", "unknown city"),
+        ("44030", "2015年1月1日", "unknown city"),
+        ("", "2015年1月1日", "no city"),
+    )
+    added = pd.DataFrame(
+        [(f"added {n}", city, "C3921", date) for n, (city, date, _) in enumerate(unusable)], columns=tabbed.columns[:4]
+    )
+    pd.concat([tabbed, added]).to_csv(firms, index=False)
     ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
     ragged.write_text(ragged.read_text(encoding="utf-8") + "CN1,440300\n", encoding="utf-8")
-    build = counted(fresh, *WITHOUT_TESTS)
+    build = counted(fresh, "+int_source_checks", *WITHOUT_TESTS)
     of_file = "where file_path like '%专利登记_2015.csv'"
     ((reason, count),) = build.rows(
         f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition like 'expected%'"
@@ -291,6 +444,12 @@ def test_a_register_in_csv_gives_the_counts_of_the_same_in_parquet(register_buil
     assert accounted == build.value(f"select record_count from raw.deliveries {of_file}")
     assert build.rows(COUNTS) == register_build.rows(COUNTS)
     assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+
+    listed = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
+    assert build.rows(listed.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
+    assert build.rows(listed.format("not like")) == register_build.rows(listed.format("not like"))
+    without_a_city = "select source_name, sum(lost_count_records) from intermediate.int_source_checks group by all"
+    assert sorted(build.rows(without_a_city)) == [("firm_register", 3), ("patent_register", 0)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import query
 from tests.python.conftest import PROJECT, Build, made_once
+from tests.python.waiting import LAST_RESORT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -121,6 +122,8 @@ class Reader:
 @pytest.fixture
 def reader(browser: Browser) -> Iterator[Reader]:
     context = browser.new_context(viewport={"width": 1200, "height": 900}, locale="en-US")
+    context.set_default_timeout(LAST_RESORT * 1000)
+    expect.set_options(timeout=LAST_RESORT * 1000)
     yield Reader(context.new_page())
     context.close()
 
@@ -443,7 +446,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
         "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by 1"
     )
     page.get_by_role("button", name="Run").click()
-    expect(page.locator("#query-status")).to_have_text("11 rows", timeout=60_000)
+    expect(page.locator("#query-status")).to_have_text("11 rows")
     total = sample_build.value("select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020")
     expect(page.locator("#result tbody tr").last).to_have_text(f"2020{total}")
     expect(page.locator("#result-chart svg")).to_be_visible()

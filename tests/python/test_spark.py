@@ -4,7 +4,7 @@ import csv
 import shutil
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ai_manufacturing import counts
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build
 from tests.python.test_add_a_provider import copy_of_the_project
+from tests.python.waiting import wait_for
 
 COMPARED = [
     f"int_{register}_register_{step}"
@@ -44,6 +45,12 @@ SOON_WARM = {
     for role in ("driver", "executor")
 }
 """Java compiles quickly rather than well: for little data."""
+BOTH_FROM_THE_START = {
+    "spark.cores.max": "2",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.scheduler.maxRegisteredResourcesWaitingTime": "1h",
+}
+"""However late the second executor starts, no task runs before it is there."""
 
 
 class SparkBuild(Build):
@@ -129,7 +136,7 @@ def differing_rows(build: SparkBuild) -> dict[str, int]:
 
 @pytest.fixture
 def two_workers(tmp_path: Path) -> Iterator[spark_cluster.Cluster]:
-    with spark_cluster.running(tmp_path / "cluster", workers=2, **SOON_WARM) as running:
+    with spark_cluster.running(tmp_path / "cluster", workers=2, **SOON_WARM, **BOTH_FROM_THE_START) as running:
         yield running
 
 
@@ -150,9 +157,13 @@ def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehou
     build = draw(project, firms=50_000, patents=25_000)
     build.more = two_workers.environment
     with ThreadPoolExecutor(1) as pool:
-        killed = pool.submit(kill_a_worker_that_works, two_workers)
-        command = build.count_on_spark()
-        killed.result()
+        counting = pool.submit(build.count_on_spark)
+        try:
+            kill_a_worker_that_works(two_workers, counting)
+        except (RuntimeError, TimeoutError):
+            two_workers.end()  # and with it the run
+            raise
+        command = counting.result()
 
     assert command.returncode == 0, command.stdout[-3000:] + command.stderr
     events = [event["Event"] for event in two_workers.events()]
@@ -171,7 +182,7 @@ def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehou
     assert warehouse.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
 
 
-def kill_a_worker_that_works(cluster: spark_cluster.Cluster) -> None:
+def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[Any]) -> None:
     """Kill a worker once both have worked and one of them is at the texts of the firms."""
 
     def both_work() -> bool:
@@ -183,7 +194,10 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster) -> None:
         )
         return at_work and len(executors(events)) == 2
 
-    spark_cluster.wait_for(both_work, seconds=150)
+    def is_over() -> str:
+        return f"the run has ended: {counting.result().stdout[-3000:]}" if counting.done() else ""
+
+    wait_for(both_work, is_over, cluster.written)
     cluster.kill_worker(0)
 
 
@@ -319,6 +333,7 @@ def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> Non
         command = build.count_on_spark()
     assert command.returncode == 1
     assert "it has no worker with a free core and enough memory. Start a worker." in command.stderr
+    assert command.stdout.count("Spark waits for a worker with a free core and enough memory.") == 1
     assert not (build.scratch / "counted").exists()
 
 

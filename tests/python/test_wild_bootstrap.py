@@ -172,9 +172,9 @@ def test_provinces_of_the_paper_take_no_time() -> None:
     """260 cities, 11 years, 31 provinces, 999 draws and both ends of the interval."""
     data = panel(8, provinces=31, cities=9, years=11)
     wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: a loaded machine takes none of it
     wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_fit_without_error_has_no_bootstrap() -> None:

@@ -309,7 +309,7 @@ def _firms(first: int, last: int, slots: range, seed: int) -> str:
     select
         '91' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 15, '0') || 'X'
             as "统一社会信用代码",
-        case when fault = 2 then '990000' else city_code end as "城市代码",
+        case when fault = 2 then '710000' else city_code end as "城市代码",
         case when fault = 3 then 'ZZ00' else division || (10 + 10 * ({_hash(7)} % 8))::varchar end as "行业代码",
         case when fault <> 4 then entry_date end as "成立日期",
         case when fault = 5 then entry_date - 30
@@ -339,7 +339,7 @@ def _patents(first: int, last: int, year: int, seed: int) -> str:
     )
     select
         'CN{year}' || lpad((case when fault = 1 then i - 1 else i end)::varchar, 9, '0') as "申请号",
-        case when fault = 2 then '990000' else city_code end as "城市代码",
+        case when fault = 2 then '710000' else city_code end as "城市代码",
         case when fault = 3 then 'Z99Z 1/00'
             when kind < 9 then ipc || ' ' || (1 + {_hash(7)} % 90)::varchar || '/00' end as "IPC主分类号",
         case when kind < 4 then '发明' when kind < 9 then '实用新型' else '外观设计' end as "专利类型",

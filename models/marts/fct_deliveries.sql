@@ -1,0 +1,170 @@
+with
+
+deliveries as (
+    select
+        *,
+        lag(delivery_number) over path_order as replaced_delivery_number,
+        lag(record_count) over path_order as replaced_record_count
+    from {{ ref('raw_deliveries') }}
+    window path_order as (partition by file_path order by delivery_number)
+),
+
+source_checks as (
+    select * from {{ ref('int_source_checks') }}
+),
+
+series_sources as (
+    select * from {{ ref('series_sources') }}
+),
+
+{%- set kinds = [
+    'used', 'in_no_series', 'out_of_period', 'superseded', 'prose', 'repeated_sheet', 'duplicate', 'no_city',
+    'known_other', 'fault'
+] %}
+
+accounting as (
+    select
+        accounted.delivery_number,
+        {%- for kind in kinds %}
+        cast(sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end) as bigint)
+            as {{ kind }}_count,
+        {%- endfor %}
+        arg_max(accounted.disposition, accounted.row_count) as main_disposition
+    from {{ ref('fct_row_accounting') }} as accounted
+    left join {{ ref('dispositions') }} as dispositions on accounted.disposition = dispositions.disposition
+    group by accounted.delivery_number
+),
+
+feeding_providers as (
+    select distinct provider
+    from series_sources
+),
+
+-- Of what a source delivers in the period, the series that a row of series_sources.csv names.
+delivered_sources as (
+    select
+        delivered.provider,
+        delivered.source_name,
+        count(sources.series) as series_count
+    from (
+        select distinct
+            provider,
+            source_name,
+            series,
+            scope
+        from {{ ref('int_series_delivered') }}
+    ) as delivered
+    left join series_sources as sources
+        on
+            delivered.provider = sources.provider
+            and delivered.series = sources.series
+            and delivered.scope = sources.delivered_scope
+    group by delivered.provider, delivered.source_name
+),
+
+-- Registers and counts of Spark have models of their own; all other entities are read of the listed providers.
+listed_providers as (
+    {%- for entity, providers in var('providers').items() %}
+    {%- for provider in providers %}
+    select
+        '{{ entity }}' as entity,
+        '{{ provider }}' as provider
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+judged as (
+    select
+        deliveries.*,
+        {%- for kind in kinds %}
+        coalesce(accounting.{{ kind }}_count, 0) as {{ kind }}_count,
+        {%- endfor %}
+        accounting.main_disposition,
+        source_checks.lost_count_records,
+        deliveries.entity in (select l.entity from listed_providers as l) as is_listed_entity,
+        listed_providers.provider is not null as is_listed,
+        case
+            when accounting.used_count > 0 then delivered_sources.series_count > 0
+            else feeding_providers.provider is not null
+        end as is_feeding,
+        case
+            when deliveries.provider is null then 'unclaimed'
+            when deliveries.valid_until_delivery is not null and successors.delivery_number is null then 'withdrawn'
+            when deliveries.valid_until_delivery is not null then 'superseded'
+            when deliveries.copy_of_delivery is not null then 'copy'
+        end as ended_as
+    from deliveries
+    left join accounting on deliveries.delivery_number = accounting.delivery_number
+    left join source_checks on deliveries.delivery_number = source_checks.delivery_number
+    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
+    left join delivered_sources
+        on
+            deliveries.provider = delivered_sources.provider
+            and deliveries.source_name = delivered_sources.source_name
+    left join feeding_providers on deliveries.provider = feeding_providers.provider
+    left join listed_providers
+        on
+            deliveries.entity = listed_providers.entity
+            and deliveries.provider = listed_providers.provider
+),
+
+outcomes as (
+    select
+        *,
+        case
+            when ended_as is not null then ended_as
+            when is_listed_entity and not (is_listed and is_feeding) then 'feeds no series'
+            when used_count = 0 then 'nothing used'
+            else 'used'
+        end as outcome
+    from judged
+),
+
+final as (
+    select
+        extract_set,
+        delivery_number,
+        file_path,
+        provider,
+        source_name,
+        entity,
+        outcome,
+        case
+            when outcome = 'unclaimed'
+                then coalesce(hint, 'No declaration names it.')
+                    || ' Declare it in models/staging/<provider>/<provider>.toml, rename or remove it.'
+            when outcome = 'feeds no series' and not is_listed
+                then 'Add ' || provider || ' to providers.' || entity || ' in dbt_project.yml.'
+            when outcome = 'feeds no series'
+                then 'Add the series of ' || provider || '.' || source_name || ' to seeds/series_sources.csv.'
+            when outcome = 'nothing used' and record_count = 0 then 'It has no records. Ask for a file that has some.'
+            when outcome = 'nothing used' and main_disposition = 'out of period'
+                then 'Its years lie outside {{ var("first_year") }} to {{ var("last_year") }}, first_year and last_year in '
+                    || 'dbt_project.yml.'
+            when outcome = 'nothing used'
+                then 'Most of its records: ' || main_disposition || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
+        end as remedy,
+        record_count,
+        used_count,
+        in_no_series_count,
+        out_of_period_count,
+        superseded_count,
+        prose_count,
+        cast(repeated_sheet_count + duplicate_count as bigint) as duplicate_count,
+        no_city_count,
+        known_other_count,
+        fault_count,
+        lost_count_records,
+        replaced_delivery_number,
+        replaced_record_count,
+        record_count / nullif(replaced_record_count, 0) - 1 as record_count_change_share
+    from outcomes
+)
+
+select * from final
