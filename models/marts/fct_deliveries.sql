@@ -137,8 +137,10 @@ final as (
         outcome,
         case
             when outcome = 'unclaimed'
-                then coalesce(hint, 'No declaration names it.')
-                    || ' Declare it in models/staging/<provider>/<provider>.toml, rename or remove it.'
+                then coalesce(
+                    hint,
+                    'No declaration names it. Declare it in models/staging/<provider>/<provider>.toml, rename or remove it.'
+                )
             when outcome = 'feeds no series' and not is_listed
                 then 'Add ' || provider || ' to providers.' || entity || ' in dbt_project.yml.'
             when outcome = 'feeds no series'
