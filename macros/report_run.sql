@@ -7,7 +7,8 @@ value at fault first and then what identifies the row.
     {%- for row in rows[:shown] -%}
         {%- set facts = [] -%}
         {%- for name, value in row.items() if value is not none -%}
-            {%- do facts.append(name ~ ' ' ~ (value | round(6) if value is float else value)) -%}
+            {%- set number = value | int if value is float and value == value | int else value -%}
+            {%- do facts.append(name ~ ' ' ~ (number | round(6) if number is float else number)) -%}
         {%- endfor -%}
         {%- do words.append(facts | join(', ')) -%}
     {%- endfor -%}

@@ -266,6 +266,10 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         failing_rows = [found for (sampled,) in failed for found in json.loads(sampled)]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
         assert f"gate critical: {suite}: " in delivery.output
+    said = [line for line in delivery.output.splitlines() if "gate critical: " in line]
+    assert not [line for line in said if "[{" in line]
+    if merged_city_cells in [breakage for breakage, _, _ in BROKEN[name]]:
+        assert any("lost_count_records 16613, provider vendor, source_name patents" in line for line in said), said
 
 
 def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
