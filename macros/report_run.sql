@@ -1,16 +1,34 @@
-{# At the end of a run: which expectations failed and on which rows, and whether the input is invented. #}
+{#
+Failing rows of an expectation in words, the first few: `failing_rows` of gate_results is a JSON list of objects, the
+value at fault first and then what identifies the row.
+#}
+{% macro failing_rows_in_words(failing_rows, shown=5) -%}
+    {%- set rows, words = fromjson(failing_rows or '[]', []), [] -%}
+    {%- for row in rows[:shown] -%}
+        {%- set facts = [] -%}
+        {%- for name, value in row.items() if value is not none -%}
+            {%- set number = value | int if value is float and value == value | int else value -%}
+            {%- do facts.append(name ~ ' ' ~ (number | round(6) if number is float else number)) -%}
+        {%- endfor -%}
+        {%- do words.append(facts | join(', ')) -%}
+    {%- endfor -%}
+    {%- if rows | length > shown -%} {%- do words.append((rows | length - shown) ~ ' more') -%} {%- endif -%}
+    {{ return(words | join('; ')) }}
+{%- endmacro %}
+
+{# At the end of a run: which expectations failed and on which rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- set gate_results = adapter.get_relation(target.database, 'gates', 'gate_results') -%}
         {%- if gate_results -%}
             {%- set failed = run_query(
-                'select severity, suite, description, observed_value, left(failing_rows, 1200) as failing_rows from ' ~ gate_results
+                'select severity, suite, description, observed_value, failing_rows from ' ~ gate_results
                 ~ ' where not success order by severity, suite, description'
             ) -%}
             {%- for row in failed.rows -%}
                 {%- do log(
-                    'gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' Observed ' ~ row[3]
-                    ~ ('. Rows: ' ~ row[4] if row[4] else ''), info=True
+                    'gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' '
+                    ~ ((failing_rows_in_words(row[4]) if row[4] else 'Observed: ' ~ row[3]) | trim('.')) ~ '.', info=True
                 ) -%}
             {%- endfor -%}
         {%- endif -%}

@@ -79,6 +79,14 @@ lost_provinces as (
     group by earlier.series, earlier.scope, earlier.year
 ),
 
+listed_series as (
+    select distinct
+        series,
+        scope
+    from sourced
+    where absent_row = 'zero'
+),
+
 -- A city that is missing because it was delivered before, in a source that lists only cities with a count.
 vanished_cities as (
     select
@@ -88,10 +96,10 @@ vanished_cities as (
         string_agg(cities.name_zh, ', ' order by cities.city_id) as vanished_cities
     from conformed
     inner join cities on conformed.city_id = cities.city_id
-    inner join (select distinct series, scope from sourced where absent_row = 'zero') as listed
+    inner join listed_series
         on
-            conformed.series = listed.series
-            and conformed.scope = listed.scope
+            conformed.series = listed_series.series
+            and conformed.scope = listed_series.scope
     left join sourced
         on
             conformed.series = sourced.series

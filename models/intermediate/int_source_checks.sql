@@ -12,11 +12,11 @@ deliveries as (
 accounting as (
     select
         accounted.delivery_number,
-        {%- for kind in ['used', 'prose', 'no_city', 'duplicate', 'fault'] %}
-        sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end)
-            as {{ kind }}_count
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        sum(case when dispositions.kind = 'used' then accounted.row_count else 0 end) as used_count,
+        sum(case when dispositions.kind = 'prose' then accounted.row_count else 0 end) as prose_count,
+        sum(case when dispositions.kind = 'no_city' then accounted.row_count else 0 end) as no_city_count,
+        sum(case when dispositions.kind = 'duplicate' then accounted.row_count else 0 end) as duplicate_count,
+        sum(case when dispositions.kind is null then accounted.row_count else 0 end) as fault_count
     from {{ ref('fct_row_accounting') }} as accounted
     left join {{ ref('dispositions') }} as dispositions on accounted.disposition = dispositions.disposition
     group by accounted.delivery_number
@@ -74,7 +74,10 @@ final as (
         cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
         -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
         case
-            when deliveries.entity in ('{{ var("counted_entities") | join("', '") }}')
+            when
+                deliveries.entity in (
+                    '{{ var("counted_entities") | join("', '") }}'
+                )
                 then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
             -- Of a register's millions of records some are faulty, and the share is judged.
             when deliveries.entity in ('firm_register', 'patent_register')

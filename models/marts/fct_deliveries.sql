@@ -26,7 +26,7 @@ accounting as (
     select
         accounted.delivery_number,
         {%- for kind in kinds %}
-        cast(sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end) as bigint)
+        sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end)
             as {{ kind }}_count,
         {%- endfor %}
         arg_max(accounted.disposition, accounted.row_count) as main_disposition
@@ -83,7 +83,7 @@ judged as (
     select
         deliveries.*,
         {%- for kind in kinds %}
-        coalesce(accounting.{{ kind }}_count, 0) as {{ kind }}_count,
+        cast(coalesce(accounting.{{ kind }}_count, 0) as bigint) as {{ kind }}_count,
         {%- endfor %}
         accounting.main_disposition,
         source_checks.lost_count_records,
@@ -137,18 +137,23 @@ final as (
         outcome,
         case
             when outcome = 'unclaimed'
-                then coalesce(hint, 'No declaration names it.')
-                    || ' Declare it in models/staging/<provider>/<provider>.toml, rename or remove it.'
+                then coalesce(
+                    hint,
+                    'No declaration names it. Declare it in models/staging/<provider>/<provider>.toml, or remove it.'
+                )
             when outcome = 'feeds no series' and not is_listed
                 then 'Add ' || provider || ' to providers.' || entity || ' in dbt_project.yml.'
             when outcome = 'feeds no series'
                 then 'Add the series of ' || provider || '.' || source_name || ' to seeds/series_sources.csv.'
             when outcome = 'nothing used' and record_count = 0 then 'It has no records. Ask for a file that has some.'
             when outcome = 'nothing used' and main_disposition = 'out of period'
-                then 'Its years lie outside {{ var("first_year") }} to {{ var("last_year") }}, first_year and last_year in '
-                    || 'dbt_project.yml.'
+                then
+                    'Its years lie outside {{ var("first_year") }} to {{ var("last_year") }} '
+                    || '(first_year and last_year in dbt_project.yml).'
             when outcome = 'nothing used'
-                then 'Most of its records: ' || main_disposition || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
+                then
+                    'Most of its records: ' || main_disposition
+                    || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
         end as remedy,
         record_count,
         used_count,

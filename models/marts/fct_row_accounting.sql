@@ -114,7 +114,12 @@ of_unlisted_providers as (
         deliveries.copy_of_delivery is null
         and (
             {%- for entity, providers in var('providers').items() %}
-            (deliveries.entity = '{{ entity }}' and deliveries.provider not in ('{{ providers | join("', '") }}'))
+            (
+                deliveries.entity = '{{ entity }}'
+                and deliveries.provider not in (
+                    '{{ providers | join("', '") }}'
+                )
+            )
             {{- ' or' if not loop.last }}
             {%- endfor %}
         )

@@ -45,7 +45,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     suite : str
         Name of the suite.
     key : list of str
-        Columns that identify a row; failing rows are reported by them.
+        Columns that identify a row; failing rows are reported by them, in their order.
 
     Returns
     -------
@@ -65,6 +65,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
 
     # It logs each temporary folder that it makes, at a level of its own.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    table = table.sort_values(key, ignore_index=True)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (

@@ -7,7 +7,18 @@ import openpyxl
 import pytest
 
 from tests.python.conftest import Build
-from tests.python.test_gate import CHANGSHA, CITY, Row, edit, patents, set_value, yearbook
+from tests.python.test_gate import (
+    CHANGSHA,
+    CITY,
+    SHENZHEN,
+    YEAR,
+    Row,
+    edit,
+    firm_survival,
+    patents,
+    set_value,
+    yearbook,
+)
 
 EMPLOYMENT = "单位从业人员(万人)"
 HANGZHOU = "330100"
@@ -122,3 +133,101 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     assert applications is None
     assert weight is None
     assert grants > 0
+
+
+NAME = "城市名称"
+GUANGZHOU, CHENGDU = "440100", "510100"
+SPELT = {
+    # code as in the sample: the code and the name of a real vendor
+    SHENZHEN: ("440305", ""),
+    "110000": ("110108", ""),
+    "500000": ("500230", ""),
+    "310000": ("310115001002", ""),
+    CHENGDU: ("512081", ""),
+    GUANGZHOU: ("", "广 州市"),
+    HANGZHOU: ("", "杭州市(省会)"),
+    "210100": ("", "辽宁省沈阳市（副省级城市）"),
+    "211300": ("", "朝阳（辽宁）"),
+    "420600": ("", "襄　阳市（原襄樊市）*"),
+    "220200": ("", "吉林省吉林市[1]"),
+}
+
+
+def spelt(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        if row[CITY] in SPELT:
+            row[CITY], row[NAME] = SPELT[row[CITY]]
+    return rows
+
+
+def of_year(year: int) -> Callable[[list[Row]], list[Row]]:
+    return lambda rows: [{**row, YEAR: str(year)} for row in rows]
+
+
+def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
+    delivery: Build, sample_build: Build
+) -> None:
+    """One build of: other spellings, cities that vanish, years after the period, a smaller file, a broken year."""
+    edit(patents(delivery, 2017), spelt)
+    edit(firm_survival(delivery, 2017), spelt)
+    edit(patents(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
+    edit(firm_survival(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
+    for year in (2021, 2022):
+        later = firm_survival(delivery, year)
+        later.write_bytes(firm_survival(delivery, 2020).read_bytes())
+        edit(later, of_year(year))
+    edit(yearbook(delivery, 2011), lambda rows: rows[:200])
+    lines = [yearbook(delivery, year).read_text(encoding="utf-8").splitlines() for year in range(2010, 2021)]
+    unknown = [",".join(["", "某市", *line.split(",")[2:]]) for line in lines[3][1:]]
+    whole = [lines[0][0], *(line for year, rows in enumerate(lines) if year != 3 for line in rows[1:]), *unknown]
+    (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text("\n".join(whole), encoding="utf-8")
+    (delivery.extracts / "city_yearbook/备份.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+
+    delivery.dbt("run", "--select", "+gate_deliveries", "+int_series_years")
+
+    assert delivery.exit_code == 0, delivery.output
+    assert delivery.rows("select * from marts.fct_rows_set_aside where year = 2017 and delivery_number > 33") == []
+    values = (
+        "select series, scope, city_id, year, value from intermediate.int_series_conformed where scope <> 'total' "
+        "and not (city_id = '430100' and year = 2015) order by all"
+    )
+    assert delivery.rows(values) == sample_build.rows(values)
+
+    absent = "select series, value from intermediate.int_series_conformed where city_id = '430100' and year = 2015 "
+    absent += "and scope = 'industry' and (series like '%firm_count' or series like '%application_count') order by all"
+    before = "select series, value from intermediate.int_series_conformed where city_id = '430100' and year = 2014 "
+    before += "and scope = 'industry' and series like '%application_count' order by all"
+    flows = {series: None if value > 20 else 0 for series, value in sample_build.rows(before)}
+    assert set(flows.values()) == {None, 0}
+    # it has no AI firm in the sample, and so none before 2015
+    assert dict(delivery.rows(absent)) == {"firm_count": None, "ai_firm_count": 0} | flows
+    vanished = "select vanished_cities from intermediate.int_series_years where series = ? and year = 2015"
+    assert set(delivery.rows(vanished, "firm_count")) == {("长沙市",)}
+
+    year, share = delivery.rows(
+        "select year, unknown_city_share from intermediate.int_source_checks where file_path like '%_全.csv'"
+    )[0]
+    assert (year, share) == ("2013", 1.0)
+
+    told = "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count, lost_count_records "
+    told += "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded', 'withdrawn')"
+    after = "Its years lie outside 2010 to 2020 (first_year and last_year in dbt_project.yml)."
+    for year in (2021, 2022):
+        path = f"firm_survival/企业存续_{year}.csv"
+        assert delivery.rows(told, path) == [("nothing used", after, 17125, 0, 17125, 0, 0)]
+    assert delivery.rows(told, "city_yearbook/城市统计年鉴_全.csv") == [("used", None, 2800, 2540, 0, 260, None)]
+    assert delivery.rows(told, "city_yearbook/备份.csv")[0][0] == "unclaimed"
+    shrunk = "select replaced_record_count, record_count, record_count_change_share from marts.fct_deliveries "
+    shrunk += "where file_path = 'city_yearbook/城市统计年鉴_2011.csv' and replaced_delivery_number is not null"
+    assert delivery.rows(shrunk) == [(260, 200, pytest.approx(-60 / 260))]
+    parts = "used_count, in_no_series_count, out_of_period_count, superseded_count, prose_count, duplicate_count, "
+    parts += "no_city_count, known_other_count, fault_count"
+    assert delivery.rows(f"select * from marts.fct_deliveries where record_count <> {parts.replace(',', ' +')}") == []
+    warned = "select description, failing_rows from gates.gate_deliveries where not success order by all"
+    assert [
+        (told, path) for told, rows in delivery.rows(warned) for path in ("2021", "2022", "备份") if path in rows
+    ] == [
+        ("Every delivered file belongs to a declared source.", "备份"),
+        ("Some records of every delivered file are used.", "2021"),
+        ("Some records of every delivered file are used.", "2022"),
+    ]

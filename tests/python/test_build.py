@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -358,3 +359,58 @@ def test_a_trace_that_cannot_be_answered_says_what_to_ask(
     assert traced.returncode == 2
     assert message in traced.stderr
     assert "Traceback" not in traced.stderr
+
+
+def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build) -> None:
+    """Registers, too, look codes up here; the answers are those of the published lists of GB/T 2260."""
+    held = {
+        "440305": "440300",
+        "110108": "110000",
+        "110228": "110000",
+        "500101": "500000",
+        "500384": "500000",
+        "522201": "520600",  # 铜仁 under its code before 2011
+        "371202": "371200",  # 莱芜, which int_series_conformed adds to 济南
+        "341521": "340400",  # 寿县, in 六安 until 2015
+        "340123": "340100",
+        "341421": "340100",  # 庐江, in 巢湖 until 2011
+        "419001": "419001",  # run directly by their provinces
+        "429006": "429006",
+        "469021": "469021",
+        "469003": "460400",
+        "659001": "659001",
+    }
+    found = dict(
+        sample_build.rows(
+            "select identifier, city_id from intermediate.int_city_identifiers "
+            "where identifier_kind = 'code' and list_contains(?, identifier)",
+            [*held, "429099", "469099", "659011", "419099", "710101", "156400", "990001"],
+        )
+    )
+    assert found == held
+
+
+def test_a_source_of_which_no_series_is_listed_says_what_to_add(sample_build: Build, tmp_path: Path) -> None:
+    compiled = sample_build.scratch / "target/compiled/ai_manufacturing/models/marts/fct_deliveries.sql"
+    outcomes = (
+        f"select distinct source_name, outcome, remedy from ({compiled.read_text(encoding='utf-8')}) order by all"
+    )
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
+        assert {outcome for _, outcome, _ in connection.execute(outcomes).fetchall()} == {"used"}
+        connection.execute("delete from seeds.series_sources where series like '%patent%' or series like '%invention%'")
+        assert connection.execute(outcomes).fetchall() == [
+            ("city_yearbook", "used", None),
+            ("firm_survival", "used", None),
+            ("patents", "feeds no series", "Add the series of vendor.patents to seeds/series_sources.csv."),
+        ]
+
+
+@pytest.mark.soak
+def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(delivery: Build) -> None:
+    providers = "{firm_survival: [vendor], patents: [vendor], city_yearbook: [biechouwo]}"
+    delivery.dbt("build", "--select", "+gate_deliveries", "--vars", f"{{providers: {providers}}}")
+    assert delivery.exit_code == 0, delivery.output
+    assert delivery.rows(
+        "select distinct outcome, remedy, used_count, in_no_series_count from marts.fct_deliveries "
+        "where source_name = 'city_yearbook'"
+    ) == [("feeds no series", "Add vendor to providers.city_yearbook in dbt_project.yml.", 0, 260)]

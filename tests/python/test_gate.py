@@ -162,6 +162,48 @@ def city_with_the_name_of_its_province(build: Build) -> None:
     )
 
 
+def merged_city_cells(build: Build) -> None:
+    """As a workbook with merged cells gives them: a city's code and name stand in its first row only."""
+
+    def merged(rows: list[Row]) -> list[Row]:
+        seen: set[str] = set()
+        for row in rows:
+            city = row[CITY]
+            if city in seen:
+                row |= {CITY: "", "城市名称": ""}
+            seen.add(city)
+        return rows
+
+    edit(patents(build, 2018), merged)
+
+
+def year_out_of_reach(build: Build) -> None:
+    edit(firm_survival(build, 2019), set_value(YEAR, CHANGSHA, lambda row: "2109"))
+
+
+def district_in_brackets(build: Build) -> None:
+    def renamed(rows: list[Row]) -> list[Row]:
+        row = next(row for row in rows if row[CITY] == "330100")
+        row |= {CITY: "", "城市名称": "杭州市(萧山区)"}
+        return rows
+
+    edit(patents(build, 2012), renamed)
+
+
+def broken_year_of_a_yearbook(build: Build) -> None:
+    edit(
+        yearbook(build, 2013),
+        lambda rows: [{**row, CITY: "", "城市名称": f"城市{n}"} if n % 5 < 3 else row for n, row in enumerate(rows)],
+    )
+
+
+def city_beside_its_county(build: Build) -> None:
+    edit(
+        patents(build, 2014),
+        lambda rows: [*rows, {**next(row for row in rows if row[CITY] == CHANGSHA), CITY: "430102"}],
+    )
+
+
 def negative_control(build: Build) -> None:
     edit(yearbook(build, 2014), set_value("R&D人员(人)", CHANGSHA, lambda row: "-" + row["R&D人员(人)"]))
 
@@ -179,9 +221,19 @@ BROKEN = {
         (one_field_too_many, "landed_sources", {"source_name": "patents", "lost_count_records": 1.0}),
         (negative_control, "series_years", {"series": "rd_personnel_count", "year": 2014}),
     ],
-    "a missing year, a share above 1, an AI stock and flow apart": [
+    "a missing year, a share above 1, an AI stock and flow apart; merged cells, a year out of reach, a district in "
+    "brackets, a broken year, a city beside its county": [
         (missing_year, "series_years", {"series": "gdp_100m_cny", "year": 2014, "city_count": 0}),
         (share_above_one, "city_year_panel", {"city_id": SHENZHEN, "year": 2020}),
+        (merged_city_cells, "landed_sources", {"file_path": "patents/专利_2018.csv", "lost_count_records": 16613.0}),
+        (
+            year_out_of_reach,
+            "landed_sources",
+            {"file_path": "firm_survival/企业存续_2019.csv", "lost_count_records": 1.0},
+        ),
+        (district_in_brackets, "landed_sources", {"year": "2012", "lost_count_records": 1.0}),
+        (broken_year_of_a_yearbook, "landed_sources", {"year": "2013", "unknown_city_share": 0.6}),
+        (city_beside_its_county, "patents", {"city_id": CHANGSHA, "year": 2014, "duplicate_record_count": 1.0}),
         (ai_stock_and_flow_apart, "firm_survival", {"city_id": SHENZHEN, "year": 2015}),
     ],
     "a unit slip of a year, AI firms above all firms, a fall of coverage": [
@@ -221,6 +273,10 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         failing_rows = [found for (sampled,) in failed for found in json.loads(sampled)]
         assert any(row.items() <= found.items() for found in failing_rows), (suite, failing_rows)
         assert f"gate critical: {suite}: " in delivery.output
+    said = [line for line in delivery.output.splitlines() if "gate critical: " in line]
+    assert not [line for line in said if "[{" in line]
+    if merged_city_cells in [breakage for breakage, _, _ in BROKEN[name]]:
+        assert any("lost_count_records 16613, provider vendor, source_name patents" in line for line in said), said
 
 
 def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(

@@ -73,6 +73,7 @@ def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, pu
         "used",
         "out of period",
         "unknown city",
+        "known non-prefecture",
         "ambiguous city name",
         "dissolved city, not allocated",
         "prose sheet",
