@@ -1,7 +1,7 @@
 """Regressions as data: what a row of regression_specifications.csv asks for, and the city-years that can answer."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -25,6 +25,7 @@ COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
     "robust": ("robust", None),
 }
 FIXED_EFFECTS = ("city year", "city group-year")
+PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 EVENT_YEAR = 2016
 EVENT_WINDOW = (-5, 3)
 
@@ -198,6 +199,15 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A failed expectation, by the series and years, or the series, cities and years, that fail it."""
+
+    text: str
+    years: set[tuple[str, str, int]]
+    city_years: dict[tuple[str, str], set[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The tables that specifications draw on.
 
@@ -219,6 +229,8 @@ class Inputs:
         seeds.city_groupings.
     gate_results : DataFrame or None
         gates.gate_results; None while the gate itself asks.
+    published : DataFrame or None
+        seeds.published_estimates; None where no printed path is to be tested.
     """
 
     panel: pd.DataFrame
@@ -229,6 +241,7 @@ class Inputs:
     weightings: pd.DataFrame
     groupings: pd.DataFrame
     gate_results: pd.DataFrame | None = None
+    published: pd.DataFrame | None = None
 
     @property
     def extract_set(self) -> str | None:
@@ -253,15 +266,26 @@ class Inputs:
         return dict(iter(self.groups.groupby("grouping")))
 
     @cached_property
-    def _findings(self) -> list[tuple[str, list[dict[str, Any]]]]:
-        """Warnings of the gate, each with its failing rows, of those suites that name the series of a row."""
+    def _findings(self) -> list[Finding]:
+        """What the gate found wrong with a series in a year or in a city and year, and let pass."""
         if self.gate_results is None:
             return []
-        failed = self.gate_results[
-            (self.gate_results["severity"] == "warning") & ~self.gate_results["success"].astype(bool)
-        ]
-        found = [(row.description, json.loads(row.failing_rows or "[]")) for row in failed.itertuples()]
-        return [(text, rows) for text, rows in found if rows and {"series", "scope", "year"} <= rows[0].keys()]
+        failed = self.gate_results[~self.gate_results["success"].astype(bool)]
+        found = [self._finding(row) for row in failed.itertuples()]
+        return [finding for finding in found if finding.years or finding.city_years]
+
+    def _finding(self, failed: Any) -> Finding:
+        declared = failed.series.split() if isinstance(failed.series, str) else []
+        years: set[tuple[str, str, int]] = set()
+        city_years: dict[tuple[str, str], set[tuple[str, int]]] = {}
+        for row in json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else ():
+            for series in (row["series"],) if "series" in row else declared:
+                scope = row.get("scope") or self._scope(series, PANEL_SCOPE)
+                if {"city_id", "year"} <= row.keys():
+                    city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
+                elif "year" in row:
+                    years.add((series, scope, row["year"]))
+        return Finding(failed.description, years, city_years)
 
     def measure(self, measure: str, weighting: str, scope: str) -> pd.DataFrame:
         """Return the rows of one measure, weighting and scope of fct_ai_measure."""
@@ -288,6 +312,16 @@ class Inputs:
                 f"{specification.weighting!r} of {specification.measure!r} in measure_weightings.csv."
             )
         return weighting.iloc[0]
+
+    def printed(self, specification: Specification) -> dict[str, float]:
+        """Return the coefficients that the paper prints in the column of a specification, by term."""
+        if self.published is None:
+            return {}
+        column = self.published[
+            (self.published["table_id"] == specification.table_id)
+            & (self.published["column_number"] == specification.column_number)
+        ]
+        return {row.term: float(row.estimate) for row in column.itertuples()}
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
@@ -325,7 +359,7 @@ class Inputs:
                 )
             series_names = row["series"].iloc[0]
             used += [
-                (series, self._scope(series, "industry"))
+                (series, self._scope(series, PANEL_SCOPE))
                 for series in (series_names.split() if isinstance(series_names, str) else ())
             ]
         return list(dict.fromkeys(used))
@@ -351,43 +385,64 @@ class Inputs:
         used = [self._delivered.get(key) for key in self.series_of(specification)]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
-    def warnings(self, specification: Specification, years: Iterable[int]) -> list[str]:
-        """Return the warnings of the gate about the series and years that an estimate rests on.
+    def warnings(self, specification: Specification, rests_on: pd.DataFrame) -> list[str]:
+        """Return what the gate found wrong with the series, years and cities that an estimate rests on.
 
         Parameters
         ----------
         specification : Specification
-        years : iterable of int
-            Years of its sample. A measure that holds a share fixed rests on the base year too, and a grouping on its
-            own year.
+        rests_on : DataFrame
+            city_id and year of its sample. A measure that holds a share fixed rests on the base year of these cities
+            too, and a grouping on its own year.
 
         Returns
         -------
         list of str
-            One sentence per series and warning.
+            One sentence per series and failed expectation about years; one per failed expectation about cities and
+            years, with how many of these the estimate rests on. A break between two years is that of the later one.
         """
-        in_sample = set(years)
-        weighting = self._weighting(specification)
-        measured = (
-            {weighting["base_series"], weighting["scaling_series"]} if pd.notna(weighting["scaling_series"]) else set()
-        )
-        base_years = set(self.measures["base_year"].unique())
-        of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
-        grouped = {(series, int(row.year)) for row in of_groupings.itertuples() for series in str(row.series).split()}
         used = dict.fromkeys(self.series_of(specification))
+        further = self._further_years(specification)
+        years = set(rests_on["year"])
+        pairs = set(zip(rests_on["city_id"], rests_on["year"], strict=True))
+        cities = set(rests_on["city_id"])
         found = []
-        for text, rows in self._findings:
+        for finding in self._findings:
             years_of: dict[str, set[int]] = {}
-            for row in rows:
-                rests_on = in_sample | base_years if row["series"] in measured else in_sample
-                is_grouped = (row["series"], row["year"]) in grouped
-                if (row["year"] in rests_on or is_grouped) and (row["series"], row["scope"]) in used:
-                    years_of.setdefault(row["series"], set()).add(row["year"])
+            for series, scope, year in finding.years:
+                if (series, scope) in used and (year in years or year in further.get(series, ())):
+                    years_of.setdefault(series, set()).add(year)
             found += [
-                f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {text}"
-                for series, broken in years_of.items()
+                f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {finding.text}"
+                for series, broken in sorted(years_of.items())
             ]
+            inside = {
+                (city_id, year)
+                for (series, scope), failing in finding.city_years.items()
+                if (series, scope) in used
+                for city_id, year in failing
+                if (city_id, year) in pairs or (city_id in cities and year in further.get(series, ()))
+            }
+            if inside:
+                everywhere = set().union(*finding.city_years.values())
+                found.append(
+                    f"The estimate rests on {len(inside)} of the {len(everywhere)} city-years "
+                    f"(cities: {len({city_id for city_id, _ in inside})}) that break: {finding.text}"
+                )
         return found
+
+    def _further_years(self, specification: Specification) -> dict[str, set[int]]:
+        """Return by series the years outside its sample that a specification rests on."""
+        further: dict[str, set[int]] = {}
+        weighting = self._weighting(specification)
+        if pd.notna(weighting["scaling_series"]):
+            for series in (weighting["base_series"], weighting["scaling_series"]):
+                further.setdefault(series, set()).update(self.measures["base_year"].unique())
+        of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
+        for row in of_groupings.itertuples():
+            for series in str(row.series).split():
+                further.setdefault(series, set()).add(int(row.year))
+        return further
 
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
