@@ -97,6 +97,7 @@ COEFFICIENTS = pa.schema(
         ("ar1_p_value", pa.float64()),
         ("ar2_statistic", pa.float64()),
         ("ar2_p_value", pa.float64()),
+        ("is_sound", pa.bool_()),
         ("substitutions", pa.string()),
         ("warnings", pa.string()),
         ("status", pa.string()),
@@ -366,6 +367,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     tests = {
         "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
+        "is_sound": not fit.warnings,
         "warnings": "; ".join(fit.warnings),
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")

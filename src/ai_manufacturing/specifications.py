@@ -44,10 +44,13 @@ class FixedEffectsOptions:
         Draws of the placebo that permutes the weights over cities; none if 0.
     complete : tuple of str
         Variables that must be there though they are no regressors, so that samples are the same.
+    shared : tuple of str
+        The same for those of these variables that were delivered; the others empty no sample.
     """
 
     placebo: int = 0
     complete: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,17 @@ def _count(text: str) -> int:
     return number
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
 def _one_of(values: Mapping[str, Any]) -> Callable[[str], Any]:
     return values.__getitem__
 
 
 # Per estimator its options, and how the value of each is read.
 ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
-    "fixed_effects": (FixedEffectsOptions, {"placebo": _count, "complete": lambda text: tuple(text.split(","))}),
+    "fixed_effects": (FixedEffectsOptions, {"placebo": _count, "complete": _names, "shared": _names}),
     "event_study": (
         EventStudyOptions,
         {"endpoints": _one_of({name: name for name in ("kept", "binned", "dropped")})},
@@ -335,17 +342,11 @@ class Inputs:
         SpecificationError
             If the row names a variable, measure, weighting or grouping that the seeds do not list.
         """
-        used: list[tuple[str, str]] = []
-        of_variable = {
-            row.variable: [(series, row.scope) for series in row.series.split()] for row in self.variables.itertuples()
-        }
-        for variable in specification.variables:
-            if variable not in of_variable:
-                raise SpecificationError(
-                    f"regression_specifications.csv, {specification.specification_id}: "
-                    f"{variable!r} is no variable of panel_variables.csv."
-                )
-            used += of_variable[variable]
+        used = [
+            key
+            for variable in specification.variables
+            for key in self._series_of_variable(variable, specification.specification_id)
+        ]
         weighting = self._weighting(specification)
         for series in (weighting["base_series"], weighting["minus_series"], weighting["scaling_series"]):
             if pd.notna(series):
@@ -363,6 +364,32 @@ class Inputs:
                 for series in (series_names.split() if isinstance(series_names, str) else ())
             ]
         return list(dict.fromkeys(used))
+
+    @cached_property
+    def _variables(self) -> dict[str, list[tuple[str, str]]]:
+        return {
+            row.variable: [(series, row.scope) for series in row.series.split()] for row in self.variables.itertuples()
+        }
+
+    def _series_of_variable(self, variable: str, specification_id: str) -> list[tuple[str, str]]:
+        """Return the (series, scope) pairs that a variable of the panel is made of."""
+        if variable not in self._variables:
+            raise SpecificationError(
+                f"regression_specifications.csv, {specification_id}: {variable!r} is no variable of "
+                "panel_variables.csv."
+            )
+        return self._variables[variable]
+
+    def shared(self, specification: Specification) -> list[str]:
+        """Return the variables that a specification shares its sample with, as far as they were delivered."""
+        options = specification.options
+        named = options.shared if isinstance(options, FixedEffectsOptions) else ()
+        return [
+            variable
+            for variable in named
+            if variable not in specification.variables
+            and self._delivered.keys() >= set(self._series_of_variable(variable, specification.specification_id))
+        ]
 
     def _scope(self, series: str, scope: str) -> str:
         """Return the scope in which a series is counted: total for a series without industries."""
@@ -552,7 +579,8 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     measure = inputs.measure(specification.measure, specification.weighting, specification.scope)
     measure = measure[["city_id", "year", "weight", "scaling_value", transformed, "missing_reason"]]
     measure = measure.rename(columns={transformed: specification.measure})
-    rows = inputs.panel[["city_id", "year", "province_id", *specification.variables]]
+    shared = inputs.shared(specification)
+    rows = inputs.panel[["city_id", "year", "province_id", *specification.variables, *shared]]
     rows = rows.merge(measure, on=["city_id", "year"], how="left", validate="one_to_one")
     for grouping in specification.groupings:
         groups = inputs.group_of_city(grouping).set_index("city_id")["group_name"]
@@ -580,6 +608,8 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
         return _dynamic_sample(specification, specification.options, rows, losses)
     for lost, reason, variable in _incomplete(rows, specification):
         drop(lost.loc[rows.index], reason, variable)
+    for variable in shared:
+        drop(rows[variable].isna(), "another outcome missing", variable)
     _check_not_empty(rows, specification)
     if specification.fixed_effects == "city group-year" and specification.grouping is not None:
         rows = rows.assign(period=group_year(rows, specification.grouping))
