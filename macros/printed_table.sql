@@ -78,6 +78,7 @@ cells as (
         ('AR(1), p', 'AR(1) p值', "printf('%.3f', ar1_p_value)"),
         ('AR(2), p', 'AR(2) p值', "printf('%.3f', ar2_p_value)"),
         ('Hansen, p', 'Hansen p值', "printf('%.3f', hansen_p_value)"),
+        ('Difference-in-Hansen, p', 'difference-in-Hansen p值', "printf('%.3f', level_hansen_p_value)"),
         ('Instruments', '工具变量数', 'cast(instrument_count as varchar)'),
         ('Outcome', '被解释变量', 'outcome'),
         ('Estimator', '估计方法', 'estimator'),

@@ -184,10 +184,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         try:
             used = sample(specification, inputs)
             found = _terms(specification, used, inputs)
-            # lags and instruments are rows that an estimate rests on and is not counted over
-            is_dynamic = isinstance(specification.options, DynamicPanelOptions)
-            rests_on = used.rows if is_dynamic else used.rows.loc[used.is_estimated]
-            warnings = inputs.warnings(specification, rests_on)
+            warnings = inputs.warnings(specification, used)
         except NotEstimable as finding:
             found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
         for order, term in enumerate(found, start=1):

@@ -412,15 +412,15 @@ class Inputs:
         used = [self._delivered.get(key) for key in self.series_of(specification)]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
-    def warnings(self, specification: Specification, rests_on: pd.DataFrame) -> list[str]:
+    def warnings(self, specification: Specification, used: Sample) -> list[str]:
         """Return what the gate found wrong with the series, years and cities that an estimate rests on.
 
         Parameters
         ----------
         specification : Specification
-        rests_on : DataFrame
-            city_id and year of its sample. A measure that holds a share fixed rests on the base year of these cities
-            too, and a grouping on its own year.
+        used : Sample
+            Its city-years. A measure that holds a share fixed rests on the base year of these cities too, a grouping
+            on its own year, and a dynamic panel on the rows that lend its outcome and measure lags and instruments.
 
         Returns
         -------
@@ -428,27 +428,42 @@ class Inputs:
             One sentence per series and failed expectation about years; one per failed expectation about cities and
             years, with how many of these the estimate rests on. A break between two years is that of the later one.
         """
-        used = dict.fromkeys(self.series_of(specification))
+        series = self.series_of(specification)
+        estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
+        cities = set(estimated["city_id"])
+        lending = used.rows.loc[used.rows["city_id"].isin(cities), ["city_id", "year"]]
+        of_controls = {key for name in specification.controls for key in self._variables[name]}
+        of_outcome = set(self._variables.get(specification.outcome, ()))
+        lent = {key for key in series if key in of_outcome or key not in of_controls}
+        pairs = {
+            is_lent: set(zip(rows["city_id"], rows["year"], strict=True))
+            for is_lent, rows in ((True, lending), (False, estimated))
+        }
+        years = {is_lent: {year for _, year in found} for is_lent, found in pairs.items()}
         further = self._further_years(specification)
-        years = set(rests_on["year"])
-        pairs = set(zip(rests_on["city_id"], rests_on["year"], strict=True))
-        cities = set(rests_on["city_id"])
+
+        def rests_on_year(key: tuple[str, str], year: int) -> bool:
+            return key in series and (year in years[key in lent] or year in further.get(key[0], ()))
+
+        def rests_on(key: tuple[str, str], city_id: str, year: int) -> bool:
+            return (city_id, year) in pairs[key in lent] or (city_id in cities and year in further.get(key[0], ()))
+
         found = []
         for finding in self._findings:
             years_of: dict[str, set[int]] = {}
-            for series, scope, year in finding.years:
-                if (series, scope) in used and (year in years or year in further.get(series, ())):
-                    years_of.setdefault(series, set()).add(year)
+            for name, scope, year in finding.years:
+                if rests_on_year((name, scope), year):
+                    years_of.setdefault(name, set()).add(year)
             found += [
-                f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {finding.text}"
-                for series, broken in sorted(years_of.items())
+                f"{name} {', '.join(str(year) for year in sorted(broken))} breaks: {finding.text}"
+                for name, broken in sorted(years_of.items())
             ]
             inside = {
                 (city_id, year)
-                for (series, scope), failing in finding.city_years.items()
-                if (series, scope) in used
+                for key, failing in finding.city_years.items()
+                if key in series
                 for city_id, year in failing
-                if (city_id, year) in pairs or (city_id in cities and year in further.get(series, ()))
+                if rests_on(key, city_id, year)
             }
             if inside:
                 everywhere = set().union(*finding.city_years.values())
