@@ -1,4 +1,4 @@
-"""One refresh at a time: a lock that its holder's death releases."""
+"""One refresh, or one export, at a time: a lock that its holder's death releases."""
 
 import fcntl
 import json
@@ -13,18 +13,20 @@ from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock while the block runs.
 
     Parameters
     ----------
     path : Path
         The lock file; it stays when the lock is released.
+    wait : bool
+        Wait for the holder to finish.
 
     Raises
     ------
     LockedError
-        At once, naming the holder.
+        At once, naming the holder, unless it waits.
     BadConfigurationError
         If the file cannot be made.
     """
@@ -37,7 +39,7 @@ def held(path: Path) -> Iterator[None]:
         ) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             raise LockedError(f"Another refresh is at work: {file.read().strip() or 'it has just begun'}.") from None
