@@ -44,6 +44,11 @@ substituted as (
     where labels.kind <> 'series'
 ),
 
+extract_sets as (
+    select max(extract_set) as extract_set
+    from dim_series
+),
+
 here as (
     select
         'series' as kind,
@@ -68,13 +73,14 @@ here as (
 
 final as (
     select
-        (select max(extract_set) from dim_series) as extract_set,
-        kind,
-        name,
-        label_en,
-        label_zh,
-        substitution
+        extract_sets.extract_set,
+        here.kind,
+        here.name,
+        here.label_en,
+        here.label_zh,
+        here.substitution
     from here
+    cross join extract_sets
 )
 
 select * from final

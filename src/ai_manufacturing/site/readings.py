@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 ROW = 24  # pixels of a reading
 
@@ -53,7 +53,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     estimated = data[data["estimate"].notna()]
     first = data.iloc[0]
     title = Markup("{} ← {}").format(
-        pair(first["outcome_en"], first["outcome_zh"]), pair(first["regressor_en"], first["regressor_zh"])
+        text.named(first["outcome_en"], first["outcome_zh"]), text.named(first["regressor_en"], first["regressor_zh"])
     )
     # A slope on the measure itself has another unit than one on its log.
     in_levels = estimated["transform"] == "level"
