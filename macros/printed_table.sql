@@ -1,5 +1,6 @@
 {#
-A table of the paper, wide, as printed: estimates with stars, errors in brackets, N and R2, one column a regression.
+A table of the paper, wide, as printed: estimates with stars, errors in brackets, N and R2, one column a regression;
+below them what the errors are clustered by, the years of the sample, and what a reader must know.
 Which specification stands in a column is in rpt_column_specifications.
 #}
 {% macro printed_table(table_id, column_count) -%}
@@ -56,7 +57,7 @@ regressions as (
 
 cells as (
     {%- for line, expression in [
-        (1, "printf('%.3f', estimate) || " ~ stars('p_value')),
+        (1, "printf('%.3f', estimate) || coalesce(" ~ stars('terms') ~ ", '')"),
         (2, "printf('(%.3f)', std_error)")
     ] %}
     select
@@ -76,12 +77,17 @@ cells as (
         ('Year effects', '年份固定效应', "case when is_estimated then 'yes' end"),
         ('Observations', '样本量', 'cast(observation_count as varchar)'),
         ('R2 (effects included)', 'R²', "printf('%.3f', r2_inclusive)"),
+        ('R2 within', '组内R²', "printf('%.3f', r2_within)"),
         ('Cities', '城市数', 'cast(city_count as varchar)'),
-        ('No effect before the event, p', '事前趋势联合检验p值',
+        ('Years of the sample', '样本年份', "sample_first_year || '-' || sample_last_year"),
+        ('Errors clustered by', '标准误聚类于', "case when cluster_count is not null then covariance end"),
+        ('Clusters', '聚类数', 'cast(cluster_count as varchar)'),
+        ('H0: no effect before the event, p', '原假设：事前各年均无效应，p值',
             "case when estimator = 'event_study' then printf('%.3f', joint_p_value) end"),
         ('AR(1), p', 'AR(1) p值', "printf('%.3f', ar1_p_value)"),
         ('AR(2), p', 'AR(2) p值', "printf('%.3f', ar2_p_value)"),
         ('Hansen, p', 'Hansen p值', "printf('%.3f', hansen_p_value)"),
+        ('Difference-in-Hansen, p', 'difference-in-Hansen p值', "printf('%.3f', level_hansen_p_value)"),
         ('Instruments', '工具变量数', 'cast(instrument_count as varchar)'),
         ('Outcome', '被解释变量', 'outcome'),
         ('Estimator', '估计方法', 'estimator'),

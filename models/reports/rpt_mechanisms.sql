@@ -2,7 +2,7 @@ with
 
 columns_shown as (
     select * from {{ ref('rpt_column_specifications') }}
-    where table_id in ('table_1', 'table_2', 'table_3', 'mechanisms')
+    where table_id = 'mechanisms'
 ),
 
 coefficients as (
@@ -35,7 +35,10 @@ final as (
         max(case when coefficients.outcome = '{{ outcome }}' then coefficients.{{ column }} end)
             as {{ name }}_{{ column }}
         {%- endfor -%}
-        {%- endfor %}
+        {%- endfor %},
+        -- One sample: every outcome delivered is there in each of its city-years (option shared).
+        max(coefficients.observation_count) as observation_count,
+        max(coefficients.city_count) as city_count
     from coefficients
     inner join labels on coefficients.regressor = labels.term
     group by coefficients.extract_set, coefficients.regressor, labels.label_en, labels.label_zh

@@ -81,7 +81,8 @@ read_values as (
             when '{{ column }}' then coefficients.{{ column }}
             {%- endfor %}
         end as value,
-        coefficients.reason
+        coefficients.reason,
+        coefficients.warnings
     from resolved
     inner join coefficients
         on
@@ -93,7 +94,8 @@ identity as (
     select
         abs(
             max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
-        ) as identity_difference
+        ) as identity_difference,
+        string_agg(distinct warnings, '; ' order by warnings) as warnings
     from read_values
     where
         remark_number = 1
@@ -107,9 +109,14 @@ placebo as (
         max(placebos.placebo_low) as placebo_low,
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
-        cast(max(placebos.draws) as double) as placebo_draws
+        cast(max(placebos.draws) as double) as placebo_draws,
+        max(coefficients.warnings) as warnings
     from placebos
     inner join headline on placebos.specification_id = headline.specification_id
+    left join coefficients
+        on
+            headline.specification_id = coefficients.specification_id
+            and coefficients.term_order = 1
 ),
 
 printed as (
@@ -151,18 +158,22 @@ misses as (
     select
         cast(count(*) as double) as printed_count,
         cast(count(estimated_value) as double) as estimated_count,
-        cast(count(case when is_reproduced then 1 end) as double) as inside_count,
+        cast(count(case when verdict in ('reproduced', 'cannot_tell') then 1 end) as double) as inside_count,
+        cast(count(case when verdict = 'reproduced' then 1 end) as double) as reproduced_count,
+        cast(count(case when verdict = 'cannot_tell' then 1 end) as double) as cannot_tell_count,
         cast(count(case when explaining_remark_number <> 11 then 1 end) as double) as explained_count,
         cast(count(case when explaining_remark_number = 11 then 1 end) as double) as chance_count,
-        cast(count(case when not is_reproduced and explaining_remark_number is null then 1 end) as double)
+        cast(count(case when verdict = 'outside' and explaining_remark_number is null then 1 end) as double)
             as unexplained_count,
         0.05 * count(case when status = 'estimated' then 1 end) as expected_count,
         min(
             case
-                when not is_reproduced and (explaining_remark_number is null or explaining_remark_number = 11)
-                    then miss_p_value_of_all
+                when verdict = 'outside' and coalesce(explaining_remark_number, 11) = 11 then miss_p_value_of_all
             end
-        ) as least_likely_p_value
+        ) as least_likely_p_value,
+        cast(count(distinct case when path_verdict is not null then specification_id end) as double) as path_count,
+        cast(count(distinct case when path_verdict = 'outside' then specification_id end) as double)
+            as outside_path_count
     from scorecard
 ),
 
@@ -174,14 +185,16 @@ computed_values as (
         ('printed', ['printed_gmm', 'printed_r2', 'printed_error']),
         ('correlation_with_growth', ['weight_and_growth']),
         ('correlation_with_size', ['treatment_and_size']),
-        ('misses', ['printed_count', 'estimated_count', 'inside_count', 'explained_count', 'chance_count',
-            'unexplained_count', 'expected_count', 'least_likely_p_value'])
+        ('misses', ['printed_count', 'estimated_count', 'inside_count', 'reproduced_count', 'cannot_tell_count',
+            'explained_count', 'chance_count', 'unexplained_count', 'expected_count', 'least_likely_p_value',
+            'path_count', 'outside_path_count'])
     ] %}
     {%- set last_relation = loop.last %}
     {%- for name in names %}
     select
         '{{ name }}' as computed,
-        {{ name }} as value
+        {{ name }} as value,
+        {{ 'warnings' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
@@ -202,7 +215,8 @@ final as (
         resolved.figure_zh,
         coalesce(read_values.value, computed_values.value) as value,
         resolved.resolved_specification_id as specification_id,
-        read_values.reason
+        read_values.reason,
+        coalesce(read_values.warnings, computed_values.warnings) as warnings
     from resolved
     inner join remarks on resolved.remark_number = remarks.remark_number
     left join read_values

@@ -1,3 +1,5 @@
+{#- Level of the intervals and of the joint tests. -#}
+{%- set level = 0.05 -%}
 with
 
 published as (
@@ -48,7 +50,10 @@ coefficients as (
 ),
 
 distribution as (
-    select * from {{ ref('fct_spatial_distribution') }}
+    select
+        *,
+        row_number() over (order by measure_count desc, city_id asc) as place
+    from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
         and year = {{ var('base_year') }}
@@ -67,17 +72,35 @@ compared as (
         case when coefficients.estimate is null then 'not_estimable' else columns_shown.status end as status,
         coefficients.estimate,
         coefficients.std_error,
-        coefficients.p_value,
+        {{ stars('coefficients') }} as estimated_stars,
         coefficients.conf_low,
         coefficients.conf_high,
         coefficients.observation_count,
         coefficients.r2_inclusive,
         coefficients.substitutions,
+        coefficients.is_sound,
+        coefficients.printed_path_statistic as path_statistic,
+        coefficients.printed_path_df1 as path_df1,
+        coefficients.printed_path_df2 as path_df2,
+        coefficients.printed_path_p_value as path_p_value,
+        coefficients.zero_path_p_value,
         case
             when coefficients.term is null then 'The estimate has no such term: no city-year of that year is left.'
             else coefficients.reason
         end as reason,
-        published.printed_value between coefficients.conf_low and coefficients.conf_high as is_inside_interval,
+        case
+            when coefficients.estimate is null then 'not_estimable'
+            when published.printed_value not between coefficients.conf_low and coefficients.conf_high then 'outside'
+            when 0 not between coefficients.conf_low and coefficients.conf_high then 'reproduced'
+            -- Zero is inside too, or there is no interval.
+            else 'cannot_tell'
+        end as verdict,
+        case
+            when coefficients.printed_path_p_value is null then null
+            when coefficients.printed_path_p_value < {{ level }} then 'outside'
+            when coefficients.zero_path_p_value < {{ level }} then 'reproduced'
+            else 'cannot_tell'
+        end as path_verdict,
         -- Two-sided, from the normal distribution: with some 200 clusters t is no other to two digits.
         {{ normal_p_value('(published.printed_value - coefficients.estimate) / nullif(coefficients.std_error, 0)') }}
             as miss_p_value
@@ -119,13 +142,16 @@ explained as (
     select
         counted.*,
         case
-            when counted.is_inside_interval or counted.estimate is null then null
+            when counted.verdict <> 'outside' then null
             -- Towards one, where the outcome is on both sides.
             when counted.status = 'mechanical' and abs(counted.estimate - 1) < abs(counted.printed_value - 1) then 4
+            -- Only where the dynamic panel passes its own tests: a rejected one explains nothing.
             when
-                abs(counted.printed_value - lagged_outcomes.lagged_estimate)
+                counted.is_sound
+                and abs(counted.printed_value - lagged_outcomes.lagged_estimate)
                 < abs(counted.printed_value - counted.estimate) then 3
-            when counted.miss_p_value_of_all > 0.05 then 11
+            -- The years of an event study are one path: one that is rejected is not outside by chance in any year.
+            when counted.miss_p_value_of_all > {{ level }} and coalesce(counted.path_verdict, '') <> 'outside' then 11
         end as explaining_remark_number
     from counted
     left join lagged_outcomes on counted.specification_id = lagged_outcomes.specification_id
@@ -151,7 +177,7 @@ coefficient_rows as (
         explained.std_error,
         explained.conf_low,
         explained.conf_high,
-        case when explained.p_value is not null then {{ stars('explained.p_value') }} end as estimated_stars,
+        explained.estimated_stars,
         explained.observation_count,
         explained.r2_inclusive,
         case
@@ -167,11 +193,15 @@ coefficient_rows as (
                     / (explained.printed_std_error - explained.half_digit)
         end as difference_in_smallest_printed_errors,
         sign(explained.estimate) = sign(explained.printed_value) as is_same_sign,
-        case when explained.p_value is not null then {{ stars('explained.p_value') }} = explained.printed_stars end
-            as is_same_stars,
-        explained.is_inside_interval as is_reproduced,
+        explained.estimated_stars = explained.printed_stars as is_same_stars,
+        explained.verdict,
         explained.miss_p_value_of_all,
         explained.explaining_remark_number,
+        explained.path_verdict,
+        explained.path_statistic,
+        explained.path_df1,
+        explained.path_df2,
+        explained.path_p_value,
         explained.status,
         explained.reason,
         explained.substitutions
@@ -191,6 +221,7 @@ national as (
                     then distribution.measure_count
             end
         ) as named_five_count,
+        sum(case when distribution.place <= 5 then distribution.measure_count end) as largest_five_count,
         {%- for class in ['over_200', '100_to_200', '1_to_100', 'zero'] %}
         sum(
             case
@@ -214,6 +245,7 @@ facts as (
         ('shenzhen_ai_firms', 'shenzhen_count'),
         ('shenzhen_share', '100 * shenzhen_count / ai_firm_count'),
         ('top5_share', '100 * named_five_count / ai_firm_count'),
+        ('five_largest_share', '100 * largest_five_count / ai_firm_count'),
         ('cities_over_200', 'class_over_200_count'),
         ('cities_100_to_200', 'class_100_to_200_count'),
         ('cities_1_to_100', 'class_1_to_100_count'),
@@ -266,13 +298,31 @@ fact_rows as (
         cast(null as double) as difference_in_smallest_printed_errors,
         cast(null as boolean) as is_same_sign,
         cast(null as boolean) as is_same_stars,
-        round(facts.value, cast(length(split_part(published_facts.value, '.', 2)) as integer))
-        = cast(published_facts.value as double)
-            as is_reproduced,
+        case
+            when facts.value is null then 'not_estimable'
+            when substitution.substitutions is not null then 'not_comparable'
+            -- A printed number stands for all that round to it.
+            when
+                round(facts.value, cast(length(split_part(published_facts.value, '.', 2)) as integer))
+                = cast(published_facts.value as double) then 'reproduced'
+            else 'outside'
+        end as verdict,
         cast(null as double) as miss_p_value_of_all,
         cast(null as integer) as explaining_remark_number,
-        case when facts.value is null then 'not_estimable' else 'estimated' end as status,
-        case when facts.value is null then 'Not delivered: ai_firm_count (industry).' end as reason,
+        cast(null as varchar) as path_verdict,
+        cast(null as double) as path_statistic,
+        cast(null as bigint) as path_df1,
+        cast(null as bigint) as path_df2,
+        cast(null as double) as path_p_value,
+        case
+            when facts.value is null then 'not_estimable'
+            when substitution.substitutions is not null then 'not_comparable'
+            else 'estimated'
+        end as status,
+        case
+            when facts.value is null then 'Not delivered: ai_firm_count (industry).'
+            else 'Of another definition than the paper''s: ' || substitution.substitutions
+        end as reason,
         substitution.substitutions
     from facts
     inner join published_facts on facts.fact_id = published_facts.fact_id

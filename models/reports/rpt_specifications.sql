@@ -35,7 +35,9 @@ outcome_of_status as (
         specification_id,
         extract_set,
         min(status) as status,
-        min(reason) as reason
+        min(reason) as reason,
+        min(sample_first_year) as sample_first_year,
+        max(sample_last_year) as sample_last_year
     from {{ ref('rpt_coefficients') }}
     group by specification_id, extract_set
 ),
@@ -63,6 +65,8 @@ final as (
         specifications.grouping,
         specifications.first_year,
         specifications.last_year,
+        outcome_of_status.sample_first_year,
+        outcome_of_status.sample_last_year,
         specifications.fixed_effects,
         specifications.covariance,
         specifications.options,

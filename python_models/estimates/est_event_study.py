@@ -15,6 +15,7 @@ def model(dbt, session):
         weightings=dbt.ref("measure_weightings").df(),
         groupings=dbt.ref("city_groupings").df(),
         gate_results=gate_results,
+        published=dbt.ref("published_estimates").df(),
     )
     rows = dbt.ref("regression_specifications").df()
     return estimates.coefficients(specifications.read(rows, "event_study"), inputs)

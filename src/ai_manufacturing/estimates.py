@@ -62,9 +62,13 @@ COEFFICIENTS = pa.schema(
         ("bootstrap_conf_low", pa.float64()),
         ("bootstrap_conf_high", pa.float64()),
         ("bootstrap_draws", pa.int64()),
+        ("cluster_count", pa.int64()),
+        ("degrees_of_freedom", pa.int64()),
         ("observation_count", pa.int64()),
         ("city_count", pa.int64()),
         ("treated_city_count", pa.int64()),
+        ("sample_first_year", pa.int32()),
+        ("sample_last_year", pa.int32()),
         ("singletons_dropped", pa.int64()),
         ("r2_inclusive", pa.float64()),
         ("r2_within", pa.float64()),
@@ -73,6 +77,12 @@ COEFFICIENTS = pa.schema(
         ("joint_df1", pa.int64()),
         ("joint_df2", pa.int64()),
         ("joint_p_value", pa.float64()),
+        ("printed_path_statistic", pa.float64()),
+        ("printed_path_df1", pa.int64()),
+        ("printed_path_df2", pa.int64()),
+        ("printed_path_p_value", pa.float64()),
+        ("zero_path_statistic", pa.float64()),
+        ("zero_path_p_value", pa.float64()),
         ("instrument_count", pa.int64()),
         ("hansen_statistic", pa.float64()),
         ("hansen_df", pa.int64()),
@@ -87,6 +97,7 @@ COEFFICIENTS = pa.schema(
         ("ar1_p_value", pa.float64()),
         ("ar2_statistic", pa.float64()),
         ("ar2_p_value", pa.float64()),
+        ("is_sound", pa.bool_()),
         ("substitutions", pa.string()),
         ("warnings", pa.string()),
         ("status", pa.string()),
@@ -173,10 +184,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         try:
             used = sample(specification, inputs)
             found = _terms(specification, used, inputs)
-            # lags and instruments are rows that an estimate rests on and is not counted over
-            is_dynamic = isinstance(specification.options, DynamicPanelOptions)
-            rests_on = used.rows if is_dynamic else used.rows.loc[used.is_estimated]
-            warnings = inputs.warnings(specification, rests_on["year"])
+            warnings = inputs.warnings(specification, used)
         except NotEstimable as finding:
             found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
         for order, term in enumerate(found, start=1):
@@ -195,7 +203,13 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
             rows = _event_study(specification, options, used, inputs)
         case DynamicPanelOptions() as options:
             rows = _dynamic_panel(specification, options, used)
-    return [{**row, "singletons_dropped": used.singletons_dropped} for row in rows]
+    years = used.rows.loc[used.is_estimated, "year"]
+    of_sample = {
+        "sample_first_year": int(years.min()),
+        "sample_last_year": int(years.max()),
+        "singletons_dropped": used.singletons_dropped,
+    }
+    return [{**row, **of_sample} for row in rows]
 
 
 def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
@@ -256,7 +270,7 @@ def _few_cities(
         time=specification.period,
     )
     warning = f"Too few cities for an error ({few}): p is from permutations of {grouping} over cities."
-    undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high"))
+    undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom"))
     return {term: {**undefined, "p_value": p_values[term], "warnings": warning} for term in interactions}
 
 
@@ -289,17 +303,19 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
         joint = _joint("no effect in any year before the event", fit.pre_trend)
+    path = _printed_path(fit, inputs.printed(specification))
     undefined: Row = {}
     if few := _handfuls(rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
-        undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high"))
+        undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
         undefined["warnings"] = f"Too few cities for an error or a test ({few})."
-        joint = {"joint_test": undefined["warnings"]}
+        joint, path = {"joint_test": undefined["warnings"]}, {}
     return [
         {
             **row,
             **joint,
+            **path,
             "event_time": fit.event_times[j] if j < len(fit.event_times) else None,
             "std_error_iid": fit.unclustered.iid[j],
             "p_value_iid": fit.unclustered.iid_p_values[j],
@@ -310,6 +326,26 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
         }
         for j, row in enumerate(_estimates(fit))
     ]
+
+
+def _printed_path(fit: event_study.EventStudyFit, printed: dict[str, float]) -> Row:
+    """Test the years that the paper prints as one path: that they are as printed, and that all are zero."""
+    terms = [term for term in fit.terms[: len(fit.event_times)] if term in printed]
+    if not terms:
+        return {}
+    try:
+        as_printed = event_study.wald(fit, terms, [printed[term] for term in terms])
+        zero = event_study.wald(fit, terms)
+    except NotEstimable as finding:
+        return {"warnings": finding.reason}
+    return {
+        "printed_path_statistic": as_printed.statistic,
+        "printed_path_df1": as_printed.df1,
+        "printed_path_df2": as_printed.df2,
+        "printed_path_p_value": as_printed.p_value,
+        "zero_path_statistic": zero.statistic,
+        "zero_path_p_value": zero.p_value,
+    }
 
 
 def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
@@ -326,7 +362,9 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         collapse=options.collapse,
     )
     tests = {
+        "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
+        "is_sound": not fit.warnings,
         "warnings": "; ".join(fit.warnings),
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
@@ -356,6 +394,8 @@ def _estimates(fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFi
             "conf_high": fit.conf_high[j],
             "observation_count": fit.observation_count,
             "city_count": fit.city_count,
+            "cluster_count": getattr(fit, "cluster_count", None),
+            "degrees_of_freedom": getattr(fit, "degrees_of_freedom", None),
             "r2_inclusive": getattr(fit, "r2_inclusive", None),
             "r2_within": getattr(fit, "r2_within", None),
         }

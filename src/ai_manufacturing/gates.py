@@ -24,6 +24,7 @@ RESULTS = pa.schema(
         ("checked_count", pa.int64()),
         ("failing_row_count", pa.int64()),
         ("failing_rows", pa.string()),
+        ("series", pa.string()),
     ]
 )
 
@@ -46,7 +47,8 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     suite : str
         Name of the suite.
     key : list of str
-        Columns that identify a row; failing rows are reported by them.
+        Columns that identify a row; failing rows are reported by them. Rows that are cities and years and do not name
+        their series need `series` in each expectation, or no estimate could be warned of them.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     Raises
     ------
     SuiteError
-        If the suite is not valid JSON, or an expectation lacks its severity or description.
+        If the suite is not valid JSON, or an expectation lacks its severity, its description or a needed `series`.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx  # here, as the import takes three seconds
@@ -76,7 +78,13 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     )
     extract_set = None if table.empty else table["extract_set"].iloc[0]
     rows = []
-    for declared in read_suite(suite):
+    needs_series = {"city_id", "year"} <= set(key) and "series" not in key
+    for number, declared in enumerate(read_suite(suite), start=1):
+        if needs_series and not declared.get("series"):
+            raise SuiteError(
+                f"{suite}.json, expectation {number}: `series` is missing. Its rows are cities and years: list the "
+                "series of series.csv that it is about, so that the estimates that use them carry its warning."
+            )
         expectation = ExpectationConfiguration(
             type=declared["type"],
             kwargs=declared["kwargs"],
@@ -96,6 +104,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
                 "severity": expectation.severity.value,
                 "success": bool(result.success),
                 "row_count": len(table),
+                "series": " ".join(declared.get("series", ())) or None,
                 **_findings(result),
             }
         )
@@ -124,7 +133,7 @@ def require(results: pd.DataFrame) -> None:
 
 
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """Return the expectations of a suite: type, kwargs, severity and description of each.
+    """Return the expectations of a suite: type, kwargs, severity and description of each, and of some the series.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Regressions as data: what a row of regression_specifications.csv asks for, and the city-years that can answer."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -25,6 +25,7 @@ COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
     "robust": ("robust", None),
 }
 FIXED_EFFECTS = ("city year", "city group-year")
+PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 EVENT_YEAR = 2016
 EVENT_WINDOW = (-5, 3)
 
@@ -43,10 +44,13 @@ class FixedEffectsOptions:
         Draws of the placebo that permutes the weights over cities; none if 0.
     complete : tuple of str
         Variables that must be there though they are no regressors, so that samples are the same.
+    shared : tuple of str
+        The same for those of these variables that were delivered; the others empty no sample.
     """
 
     placebo: int = 0
     complete: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,17 @@ def _count(text: str) -> int:
     return number
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
 def _one_of(values: Mapping[str, Any]) -> Callable[[str], Any]:
     return values.__getitem__
 
 
 # Per estimator its options, and how the value of each is read.
 ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
-    "fixed_effects": (FixedEffectsOptions, {"placebo": _count, "complete": lambda text: tuple(text.split(","))}),
+    "fixed_effects": (FixedEffectsOptions, {"placebo": _count, "complete": _names, "shared": _names}),
     "event_study": (
         EventStudyOptions,
         {"endpoints": _one_of({name: name for name in ("kept", "binned", "dropped")})},
@@ -198,6 +206,15 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A failed expectation, by the series and years, or the series, cities and years, that fail it."""
+
+    text: str
+    years: set[tuple[str, str, int]]
+    city_years: dict[tuple[str, str], set[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The tables that specifications draw on.
 
@@ -219,6 +236,8 @@ class Inputs:
         seeds.city_groupings.
     gate_results : DataFrame or None
         gates.gate_results; None while the gate itself asks.
+    published : DataFrame or None
+        seeds.published_estimates; None where no printed path is to be tested.
     """
 
     panel: pd.DataFrame
@@ -229,6 +248,7 @@ class Inputs:
     weightings: pd.DataFrame
     groupings: pd.DataFrame
     gate_results: pd.DataFrame | None = None
+    published: pd.DataFrame | None = None
 
     @property
     def extract_set(self) -> str | None:
@@ -253,15 +273,26 @@ class Inputs:
         return dict(iter(self.groups.groupby("grouping")))
 
     @cached_property
-    def _findings(self) -> list[tuple[str, list[dict[str, Any]]]]:
-        """Warnings of the gate, each with its failing rows, of those suites that name the series of a row."""
+    def _findings(self) -> list[Finding]:
+        """What the gate found wrong with a series in a year or in a city and year, and let pass."""
         if self.gate_results is None:
             return []
-        failed = self.gate_results[
-            (self.gate_results["severity"] == "warning") & ~self.gate_results["success"].astype(bool)
-        ]
-        found = [(row.description, json.loads(row.failing_rows or "[]")) for row in failed.itertuples()]
-        return [(text, rows) for text, rows in found if rows and {"series", "scope", "year"} <= rows[0].keys()]
+        failed = self.gate_results[~self.gate_results["success"].astype(bool)]
+        found = [self._finding(row) for row in failed.itertuples()]
+        return [finding for finding in found if finding.years or finding.city_years]
+
+    def _finding(self, failed: Any) -> Finding:
+        declared = failed.series.split() if isinstance(failed.series, str) else []
+        years: set[tuple[str, str, int]] = set()
+        city_years: dict[tuple[str, str], set[tuple[str, int]]] = {}
+        for row in json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else ():
+            for series in (row["series"],) if "series" in row else declared:
+                scope = row.get("scope") or self._scope(series, PANEL_SCOPE)
+                if {"city_id", "year"} <= row.keys():
+                    city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
+                elif "year" in row:
+                    years.add((series, scope, row["year"]))
+        return Finding(failed.description, years, city_years)
 
     def measure(self, measure: str, weighting: str, scope: str) -> pd.DataFrame:
         """Return the rows of one measure, weighting and scope of fct_ai_measure."""
@@ -289,6 +320,16 @@ class Inputs:
             )
         return weighting.iloc[0]
 
+    def printed(self, specification: Specification) -> dict[str, float]:
+        """Return the coefficients that the paper prints in the column of a specification, by term."""
+        if self.published is None:
+            return {}
+        column = self.published[
+            (self.published["table_id"] == specification.table_id)
+            & (self.published["column_number"] == specification.column_number)
+        ]
+        return {row.term: float(row.estimate) for row in column.itertuples()}
+
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
         return bool(self._weighting(specification)["is_mechanical"])
@@ -301,17 +342,11 @@ class Inputs:
         SpecificationError
             If the row names a variable, measure, weighting or grouping that the seeds do not list.
         """
-        used: list[tuple[str, str]] = []
-        of_variable = {
-            row.variable: [(series, row.scope) for series in row.series.split()] for row in self.variables.itertuples()
-        }
-        for variable in specification.variables:
-            if variable not in of_variable:
-                raise SpecificationError(
-                    f"regression_specifications.csv, {specification.specification_id}: "
-                    f"{variable!r} is no variable of panel_variables.csv."
-                )
-            used += of_variable[variable]
+        used = [
+            key
+            for variable in specification.variables
+            for key in self._series_of_variable(variable, specification.specification_id)
+        ]
         weighting = self._weighting(specification)
         for series in (weighting["base_series"], weighting["minus_series"], weighting["scaling_series"]):
             if pd.notna(series):
@@ -325,10 +360,36 @@ class Inputs:
                 )
             series_names = row["series"].iloc[0]
             used += [
-                (series, self._scope(series, "industry"))
+                (series, self._scope(series, PANEL_SCOPE))
                 for series in (series_names.split() if isinstance(series_names, str) else ())
             ]
         return list(dict.fromkeys(used))
+
+    @cached_property
+    def _variables(self) -> dict[str, list[tuple[str, str]]]:
+        return {
+            row.variable: [(series, row.scope) for series in row.series.split()] for row in self.variables.itertuples()
+        }
+
+    def _series_of_variable(self, variable: str, specification_id: str) -> list[tuple[str, str]]:
+        """Return the (series, scope) pairs that a variable of the panel is made of."""
+        if variable not in self._variables:
+            raise SpecificationError(
+                f"regression_specifications.csv, {specification_id}: {variable!r} is no variable of "
+                "panel_variables.csv."
+            )
+        return self._variables[variable]
+
+    def shared(self, specification: Specification) -> list[str]:
+        """Return the variables that a specification shares its sample with, as far as they were delivered."""
+        options = specification.options
+        named = options.shared if isinstance(options, FixedEffectsOptions) else ()
+        return [
+            variable
+            for variable in named
+            if variable not in specification.variables
+            and self._delivered.keys() >= set(self._series_of_variable(variable, specification.specification_id))
+        ]
 
     def _scope(self, series: str, scope: str) -> str:
         """Return the scope in which a series is counted: total for a series without industries."""
@@ -351,43 +412,79 @@ class Inputs:
         used = [self._delivered.get(key) for key in self.series_of(specification)]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
-    def warnings(self, specification: Specification, years: Iterable[int]) -> list[str]:
-        """Return the warnings of the gate about the series and years that an estimate rests on.
+    def warnings(self, specification: Specification, used: Sample) -> list[str]:
+        """Return what the gate found wrong with the series, years and cities that an estimate rests on.
 
         Parameters
         ----------
         specification : Specification
-        years : iterable of int
-            Years of its sample. A measure that holds a share fixed rests on the base year too, and a grouping on its
-            own year.
+        used : Sample
+            Its city-years. A measure that holds a share fixed rests on the base year of these cities too, a grouping
+            on its own year, and a dynamic panel on the rows that lend its outcome and measure lags and instruments.
 
         Returns
         -------
         list of str
-            One sentence per series and warning.
+            One sentence per series and failed expectation about years; one per failed expectation about cities and
+            years, with how many of these the estimate rests on. A break between two years is that of the later one.
         """
-        in_sample = set(years)
-        weighting = self._weighting(specification)
-        measured = (
-            {weighting["base_series"], weighting["scaling_series"]} if pd.notna(weighting["scaling_series"]) else set()
-        )
-        base_years = set(self.measures["base_year"].unique())
-        of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
-        grouped = {(series, int(row.year)) for row in of_groupings.itertuples() for series in str(row.series).split()}
-        used = dict.fromkeys(self.series_of(specification))
+        series = self.series_of(specification)
+        estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
+        cities = set(estimated["city_id"])
+        lending = used.rows.loc[used.rows["city_id"].isin(cities), ["city_id", "year"]]
+        of_controls = {key for name in specification.controls for key in self._variables[name]}
+        of_outcome = set(self._variables.get(specification.outcome, ()))
+        lent = {key for key in series if key in of_outcome or key not in of_controls}
+        pairs = {
+            is_lent: set(zip(rows["city_id"], rows["year"], strict=True))
+            for is_lent, rows in ((True, lending), (False, estimated))
+        }
+        years = {is_lent: {year for _, year in found} for is_lent, found in pairs.items()}
+        further = self._further_years(specification)
+
+        def rests_on_year(key: tuple[str, str], year: int) -> bool:
+            return key in series and (year in years[key in lent] or year in further.get(key[0], ()))
+
+        def rests_on(key: tuple[str, str], city_id: str, year: int) -> bool:
+            return (city_id, year) in pairs[key in lent] or (city_id in cities and year in further.get(key[0], ()))
+
         found = []
-        for text, rows in self._findings:
+        for finding in self._findings:
             years_of: dict[str, set[int]] = {}
-            for row in rows:
-                rests_on = in_sample | base_years if row["series"] in measured else in_sample
-                is_grouped = (row["series"], row["year"]) in grouped
-                if (row["year"] in rests_on or is_grouped) and (row["series"], row["scope"]) in used:
-                    years_of.setdefault(row["series"], set()).add(row["year"])
+            for name, scope, year in finding.years:
+                if rests_on_year((name, scope), year):
+                    years_of.setdefault(name, set()).add(year)
             found += [
-                f"{series} {', '.join(str(year) for year in sorted(broken))} breaks: {text}"
-                for series, broken in years_of.items()
+                f"{name} {', '.join(str(year) for year in sorted(broken))} breaks: {finding.text}"
+                for name, broken in sorted(years_of.items())
             ]
+            inside = {
+                (city_id, year)
+                for key, failing in finding.city_years.items()
+                if key in series
+                for city_id, year in failing
+                if rests_on(key, city_id, year)
+            }
+            if inside:
+                everywhere = set().union(*finding.city_years.values())
+                found.append(
+                    f"The estimate rests on {len(inside)} of the {len(everywhere)} city-years "
+                    f"(cities: {len({city_id for city_id, _ in inside})}) that break: {finding.text}"
+                )
         return found
+
+    def _further_years(self, specification: Specification) -> dict[str, set[int]]:
+        """Return by series the years outside its sample that a specification rests on."""
+        further: dict[str, set[int]] = {}
+        weighting = self._weighting(specification)
+        if pd.notna(weighting["scaling_series"]):
+            for series in (weighting["base_series"], weighting["scaling_series"]):
+                further.setdefault(series, set()).update(self.measures["base_year"].unique())
+        of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
+        for row in of_groupings.itertuples():
+            for series in str(row.series).split():
+                further.setdefault(series, set()).add(int(row.year))
+        return further
 
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
@@ -497,7 +594,8 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
     measure = inputs.measure(specification.measure, specification.weighting, specification.scope)
     measure = measure[["city_id", "year", "weight", "scaling_value", transformed, "missing_reason"]]
     measure = measure.rename(columns={transformed: specification.measure})
-    rows = inputs.panel[["city_id", "year", "province_id", *specification.variables]]
+    shared = inputs.shared(specification)
+    rows = inputs.panel[["city_id", "year", "province_id", *specification.variables, *shared]]
     rows = rows.merge(measure, on=["city_id", "year"], how="left", validate="one_to_one")
     for grouping in specification.groupings:
         groups = inputs.group_of_city(grouping).set_index("city_id")["group_name"]
@@ -525,6 +623,8 @@ def sample(specification: Specification, inputs: Inputs) -> Sample:
         return _dynamic_sample(specification, specification.options, rows, losses)
     for lost, reason, variable in _incomplete(rows, specification):
         drop(lost.loc[rows.index], reason, variable)
+    for variable in shared:
+        drop(rows[variable].isna(), "another outcome missing", variable)
     _check_not_empty(rows, specification)
     if specification.fixed_effects == "city group-year" and specification.grouping is not None:
         rows = rows.assign(period=group_year(rows, specification.grouping))

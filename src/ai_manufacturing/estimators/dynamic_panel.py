@@ -238,7 +238,8 @@ def fit(
     level_hansen, level_df = _level_hansen(zx, zy, half, clustered, of_levels, terms, second, df)
     errors = y_changes - x_changes @ final.estimates
     ar1, ar2 = (_serial_correlation(errors, x_changes, final, covariance, order) for order in (1, 2))
-    hansen_p, ar2_p = _chi2_p(second.distance, df), _normal_p(ar2)
+    hansen_p, level_hansen_p = _chi2_p(second.distance, df), _chi2_p(level_hansen, level_df)
+    ar1_p, ar2_p = _normal_p(ar1), _normal_p(ar2)
     units = scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]])
     estimates, std_errors = final.estimates * units, np.sqrt(variances) * units
     half_width = special.ndtri(0.975) * std_errors
@@ -262,12 +263,12 @@ def fit(
         sargan_p=_chi2_p(sargan, df),
         level_hansen_statistic=level_hansen,
         level_hansen_df=level_df,
-        level_hansen_p=_chi2_p(level_hansen, level_df),
+        level_hansen_p=level_hansen_p,
         ar1_statistic=ar1,
-        ar1_p=_normal_p(ar1),
+        ar1_p=ar1_p,
         ar2_statistic=ar2,
         ar2_p=ar2_p,
-        warnings=_warnings(z.shape[2], n, entity, hansen_p, ar2_p),
+        warnings=_warnings(z.shape[2], n, entity, hansen_p, level_hansen_p, ar1_p, ar2_p),
     )
 
 
@@ -542,13 +543,20 @@ def _chi2_p(statistic: float, df: int) -> float:
     return float(special.chdtrc(df, statistic)) if df > 0 else np.nan
 
 
-def _warnings(instruments: int, cities: int, entity: str, hansen_p: float, ar2_p: float) -> tuple[str, ...]:
+def _warnings(
+    instruments: int, cities: int, entity: str, hansen_p: float, level_hansen_p: float, ar1_p: float, ar2_p: float
+) -> tuple[str, ...]:
     """Return what a reader must be told beside the estimates."""
     found = []
     if instruments > cities:
         found.append(
             f"More instruments ({instruments}) than values of {entity} ({cities}): the two-step weights are singular, "
             "and the Hansen test is void."
+        )
+    if ar1_p >= REJECTED:
+        found.append(
+            f"AR(1) does not reject at 5 % (p = {ar1_p:.3f}): differenced errors are correlated wherever the model "
+            "holds, and these are not."
         )
     if ar2_p < REJECTED:
         found.append(
@@ -559,6 +567,11 @@ def _warnings(instruments: int, cities: int, entity: str, hansen_p: float, ar2_p
         found.append("AR(2) cannot be tested: no differenced residuals lie two periods apart.")
     if hansen_p < REJECTED:
         found.append(f"Hansen rejects at 5 % (p = {hansen_p:.3f}): the instruments are not jointly valid.")
+    if level_hansen_p < REJECTED:
+        found.append(
+            f"Difference-in-Hansen rejects at 5 % (p = {level_hansen_p:.3f}): the instruments of the level equation "
+            "are not valid."
+        )
     if hansen_p >= ALL_PASS:
         found.append("Hansen p of 1.00: so many instruments that the test cannot reject.")
     return tuple(found)

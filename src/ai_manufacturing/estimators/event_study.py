@@ -20,7 +20,7 @@ SINGULAR = 1e-10  # an eigenvalue of a correlation matrix below this share of th
 
 @dataclass(frozen=True)
 class WaldTest:
-    """A joint test that several coefficients are zero.
+    """A joint test that several coefficients are zero, or have other given values.
 
     Attributes
     ----------
@@ -77,19 +77,21 @@ def term(event_time: int) -> str:
     return f"before{-event_time}" if event_time < 0 else f"after{event_time}"
 
 
-def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
-    """Test that coefficients are zero together, with the covariance of their fit.
+def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | None = None) -> WaldTest:
+    """Test that coefficients have given values together, with the covariance of their fit.
 
     Parameters
     ----------
     fit : FixedEffectsFit
     terms : sequence of str
         Some of fit.terms.
+    values : sequence of float, optional
+        The hypothesis, a value per term; the default is zero for all.
 
     Returns
     -------
     WaldTest
-        F = b' V^-1 b / q with q terms, on F(q, degrees of freedom of t).
+        F = d' V^-1 d / q with q terms and d the estimates less the values, on F(q, degrees of freedom of t).
 
     Raises
     ------
@@ -116,7 +118,8 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
             f"No joint test of {named}: their covariance has rank {rank} for {len(positions)} restrictions "
             f"({fit.degrees_of_freedom} degrees of freedom)."
         )
-    scores = directions.T @ (fit.estimates[positions] / errors)
+    distances = fit.estimates[positions] - (0.0 if values is None else np.asarray(values, dtype=float))
+    scores = directions.T @ (distances / errors)
     statistic = float(np.sum(scores**2 / strengths)) / len(positions)
     return WaldTest(
         terms=tuple(terms),

@@ -49,6 +49,8 @@ class FixedEffectsFit:
         Stata's xtreg removes the entity effect only, and so prints another figure).
     degrees_of_freedom : int
         Of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
+    cluster_count : int or None
+        Clusters of the errors; None for iid and robust ones.
     """
 
     terms: tuple[str, ...]
@@ -66,6 +68,7 @@ class FixedEffectsFit:
     r2_inclusive: float
     r2_within: float
     degrees_of_freedom: int
+    cluster_count: int | None
 
 
 def cluster_factor(observations: int, clusters: int, slopes: int, years: int) -> float:
@@ -292,6 +295,7 @@ def fit(
         r2_inclusive=bare.r2_inclusive,
         r2_within=bare.r2_within,
         degrees_of_freedom=regression.degrees_of_freedom,
+        cluster_count=regression.cluster_count if covariance == "clustered" else None,
     )
 
 

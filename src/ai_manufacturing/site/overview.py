@@ -22,7 +22,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "notes": _notes(headline),
         "score": release.rows(
             "select count(*) as printed, count(estimated_value) as estimated, "
-            "count(case when is_reproduced then 1 end) as reproduced "
+            "count(case when verdict = 'reproduced' then 1 end) as reproduced, "
+            "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
+            "count(case when verdict = 'outside' then 1 end) as outside "
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
         "gate": gate_counts(release),
