@@ -5,6 +5,7 @@ and so does the label, sheet or note of the file.
 """
 
 import errno
+import io
 import os
 import re
 import shutil
@@ -18,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
-from xlsxwriter.exceptions import FileCreateError
 
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError
@@ -161,9 +161,8 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         return [path.replace(folder / path.name) for path in finished]
-    except (OSError, FileCreateError) as error:
-        reason = error.args[0] if isinstance(error, FileCreateError) else error
-        if not isinstance(reason, OSError) or reason.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ExportError(
             f"{folder / name}: the disk is full; the files of the earlier export are unchanged. "
@@ -276,9 +275,15 @@ def _csv(source: Source, folder: Path) -> Iterator[Path]:
 def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
     path = folder / "ai_manufacturing.xlsx"
     yield path
+    content = io.BytesIO()  # a zip file that is written to a full disk fails once more when it is let go
     # A text stays a text, whatever it begins with.
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(path, options) as workbook:
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    with xlsxwriter.Workbook(content, options) as workbook:
         about = workbook.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         about.write_column(
@@ -292,6 +297,7 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
                 sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
                 if name in table.labels:
                     sheet.write_comment(0, number, table.labels[name])
+    path.write_bytes(content.getbuffer())
 
 
 def _stata(source: Source, folder: Path) -> Iterator[Path]:

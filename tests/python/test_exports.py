@@ -23,18 +23,21 @@ from tests.python.test_refresh import mounted
 PANEL = "from marts.fct_city_year_panel order by city_id, year"
 ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
 MARK = "Extract set sample: SYNTHETIC, its numbers are invented."
-WRITERS = [name for name in exports.FORMATS if name != "latex"]
+
+
+def exported(build: Build, folder: Path) -> Path:
+    """Export a build in every format, once for all workers."""
+    return made_once(folder, lambda: [exports.export(build.warehouse, folder, name) for name in exports.FORMATS])
 
 
 @pytest.fixture(scope="session")
 def folder(sample_build: Build, shared: Path) -> Path:
-    folder = shared / "exports"
+    return exported(sample_build, shared / "exports")
 
-    def export() -> None:
-        for name in exports.FORMATS:
-            exports.export(sample_build.warehouse, folder, name)
 
-    return made_once(folder, export)
+@pytest.fixture(scope="session")
+def public_folder(public_build: Build, shared: Path) -> Path:
+    return exported(public_build, shared / "public_exports")
 
 
 def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:
@@ -278,21 +281,19 @@ def test_a_full_disk_is_one_message_that_names_the_file(
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path: Path) -> None:
-    for name in ("parquet", "dta", "xlsx", "latex"):
-        exports.export(public_build.warehouse, tmp_path, name)
+def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
     label = "† AI firms of all industries, by keyword, alive at year end"
     note = "AI firms of all industries by keyword stand in for sections B-E"
-    fields = pq.read_schema(tmp_path / "panel.parquet")
+    fields = pq.read_schema(public_folder / "panel.parquet")
     assert fields.field("ai_firm_count").metadata[b"label"].decode() == f"{label} ({note})"
     assert fields.field("ln1p_ai_firms_scaled").metadata[b"label"].decode().startswith("† Log of one plus M_AI from AI")
     assert not fields.field("gdp_100m_cny").metadata[b"label"].decode().startswith("†")
-    with pd.io.stata.StataReader(tmp_path / "panel.dta") as reader:
+    with pd.io.stata.StataReader(public_folder / "panel.dta") as reader:
         assert reader.variable_labels()["ai_firm_count"].startswith(label)
-    sheet = openpyxl.load_workbook(tmp_path / "ai_manufacturing.xlsx")["panel"]
+    sheet = openpyxl.load_workbook(public_folder / "ai_manufacturing.xlsx")["panel"]
     comments = {cell.value: cell.comment.text for cell in sheet[1]}
     assert comments["ai_firm_count"] == f"{label} ({note})"
-    table = (tmp_path / "table_1.tex").read_text(encoding="utf-8")
+    table = (public_folder / "table_1.tex").read_text(encoding="utf-8")
     assert r"\caption{AI in manufacturing and GDP (with substitutes)}" in table
     assert r"(1) AI firms\\$^{\dagger}$" in table
     assert "AI firms of all industries, by keyword (M\\_AI) & 0.160***" in table
@@ -323,11 +324,8 @@ def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_b
     assert "Traceback" not in run.stderr
 
 
-def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_build: Build, tmp_path: Path) -> None:
-    exports.export(public_build.warehouse, tmp_path, "latex")
-    text = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
+def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_folder: Path) -> None:
+    text = (public_folder / "table_3.tex").read_text(encoding="utf-8")
     assert r"\item Not estimable, (1) AI firms, secondary employment: Not delivered: secondary\_employment\_10k" in text
     assert "SYNTHETIC" not in text
-    for name in WRITERS:
-        exports.export(public_build.warehouse, tmp_path, name)
-    assert not pd.read_parquet(tmp_path / "panel.parquet", columns=["is_synthetic"])["is_synthetic"].any()
+    assert not pd.read_parquet(public_folder / "panel.parquet", columns=["is_synthetic"])["is_synthetic"].any()

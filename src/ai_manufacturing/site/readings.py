@@ -81,7 +81,9 @@ def _heterogeneity(groups: pd.DataFrame, text: Catalogue) -> Figure | None:
     estimated["reading"] = [
         f"{row.grouping}, {row.group_name} − {row.reference}, {row.reading}" for row in estimated.itertuples()
     ]
-    return _figure("heterogeneity", text.both("group_differences_note"), estimated, None, text)
+    return _figure(
+        "heterogeneity", text.both("group_differences_note", measure=text.label("ai_firms")), estimated, None, text
+    )
 
 
 def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue) -> Figure:
