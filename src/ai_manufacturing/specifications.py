@@ -25,6 +25,7 @@ COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
     "robust": ("robust", None),
 }
 FIXED_EFFECTS = ("city year", "city group-year")
+Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 EVENT_YEAR = 2016
 EVENT_WINDOW = (-5, 3)
@@ -419,51 +420,49 @@ class Inputs:
         ----------
         specification : Specification
         used : Sample
-            Its city-years. A measure that holds a share fixed rests on the base year of these cities too, a grouping
-            on its own year, and a dynamic panel on the rows that lend its outcome and measure lags and instruments.
+            Its city-years.
 
         Returns
         -------
         list of str
             One sentence per series and failed expectation about years; one per failed expectation about cities and
             years, with how many of these the estimate rests on. A break between two years is that of the later one.
+
+        Notes
+        -----
+        Variables and measure rest on the years of the sample; a share held fixed on the base year, and a grouping on
+        its own year, of the same cities. A dynamic panel rests on the rows that lend its outcome and measure lags and
+        instruments too.
         """
-        series = self.series_of(specification)
+        if not self._findings:
+            return []
         estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
         cities = set(estimated["city_id"])
         lending = used.rows.loc[used.rows["city_id"].isin(cities), ["city_id", "year"]]
-        of_controls = {key for name in specification.controls for key in self._variables[name]}
-        of_outcome = set(self._variables.get(specification.outcome, ()))
-        lent = {key for key in series if key in of_outcome or key not in of_controls}
-        pairs = {
-            is_lent: set(zip(rows["city_id"], rows["year"], strict=True))
-            for is_lent, rows in ((True, lending), (False, estimated))
-        }
-        years = {is_lent: {year for _, year in found} for is_lent, found in pairs.items()}
-        further = self._further_years(specification)
-
-        def rests_on_year(key: tuple[str, str], year: int) -> bool:
-            return key in series and (year in years[key in lent] or year in further.get(key[0], ()))
-
-        def rests_on(key: tuple[str, str], city_id: str, year: int) -> bool:
-            return (city_id, year) in pairs[key in lent] or (city_id in cities and year in further.get(key[0], ()))
+        controls = {key for name in specification.controls for key in self._variables[name]}
+        lent, varying, fixed = self._uses(specification)
+        pairs_of: dict[Key, set[tuple[str, int]]] = {}
+        for keys, rows in ((varying & controls, estimated), (varying - controls | lent, lending)):
+            pairs = set(zip(rows["city_id"], rows["year"], strict=True))
+            pairs_of |= {key: pairs for key in keys}
+        years_of = {key: {year for _, year in found} for key, found in pairs_of.items()}
 
         found = []
         for finding in self._findings:
-            years_of: dict[str, set[int]] = {}
-            for name, scope, year in finding.years:
-                if rests_on_year((name, scope), year):
-                    years_of.setdefault(name, set()).add(year)
+            broken: dict[str, set[int]] = {}
+            for series, scope, year in finding.years:
+                key = (series, scope)
+                if year in years_of.get(key, ()) or year in fixed.get(key, ()):
+                    broken.setdefault(series, set()).add(year)
             found += [
-                f"{name} {', '.join(str(year) for year in sorted(broken))} breaks: {finding.text}"
-                for name, broken in sorted(years_of.items())
+                f"{series} {', '.join(str(year) for year in sorted(years))} breaks: {finding.text}"
+                for series, years in sorted(broken.items())
             ]
             inside = {
                 (city_id, year)
                 for key, failing in finding.city_years.items()
-                if key in series
                 for city_id, year in failing
-                if rests_on(key, city_id, year)
+                if (city_id, year) in pairs_of.get(key, ()) or (city_id in cities and year in fixed.get(key, ()))
             }
             if inside:
                 everywhere = set().union(*finding.city_years.values())
@@ -473,18 +472,28 @@ class Inputs:
                 )
         return found
 
-    def _further_years(self, specification: Specification) -> dict[str, set[int]]:
-        """Return by series the years outside its sample that a specification rests on."""
-        further: dict[str, set[int]] = {}
+    def _uses(self, specification: Specification) -> tuple[set[Key], set[Key], dict[Key, set[int]]]:
+        """Return the series of outcome and measure, those used in each year of the sample, and those of fixed years."""
         weighting = self._weighting(specification)
-        if pd.notna(weighting["scaling_series"]):
+        is_scaled = pd.notna(weighting["scaling_series"])
+        measured = ["scaling_series"] if is_scaled else ["base_series", "minus_series"]
+        lent = {
+            (weighting[name], self._scope(weighting[name], specification.scope))
+            for name in measured
+            if pd.notna(weighting[name])
+        }
+        lent |= set(self._variables.get(specification.outcome, ()))
+        varying = lent | {key for name in specification.variables for key in self._variables[name]}
+        fixed: dict[Key, set[int]] = {}
+        if is_scaled:
             for series in (weighting["base_series"], weighting["scaling_series"]):
-                further.setdefault(series, set()).update(self.measures["base_year"].unique())
+                key = (series, self._scope(series, specification.scope))
+                fixed.setdefault(key, set()).update(self.measures["base_year"].unique())
         of_groupings = self.groupings[self.groupings["grouping"].isin(specification.groupings)].dropna(subset=["year"])
         for row in of_groupings.itertuples():
             for series in str(row.series).split():
-                further.setdefault(series, set()).add(int(row.year))
-        return further
+                fixed.setdefault((series, self._scope(series, PANEL_SCOPE)), set()).add(int(row.year))
+        return lent, varying, fixed
 
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:

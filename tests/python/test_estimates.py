@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from ai_manufacturing import estimates, settings, specifications
 from ai_manufacturing.specifications import Inputs, SpecificationError
@@ -61,8 +62,10 @@ def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
             return values
 
 
-def plain_two_way(frame: pd.DataFrame, outcome: str, regressors: list[str], time: str, cluster: str) -> pd.DataFrame:
-    """Return slopes and clustered errors by numpy alone."""
+def plain_two_way(
+    frame: pd.DataFrame, outcome: str, regressors: list[str], time: str, cluster: str
+) -> tuple[pd.DataFrame, np.ndarray, int]:
+    """Return slopes and clustered errors, their covariance, and the clusters, by numpy alone."""
     city, year, group = (pd.factorize(frame[name])[0] for name in ("city_id", time, cluster))
     within = demeaned(frame[[outcome, *regressors]].to_numpy(dtype=float), [city, year])
     y, x = within[:, 0], within[:, 1:]
@@ -72,13 +75,21 @@ def plain_two_way(frame: pd.DataFrame, outcome: str, regressors: list[str], time
     np.add.at(scores, group, x * (y - x @ slopes)[:, None])
     n, k, g = len(frame), len(regressors) + year.max() + 1, group.max() + 1
     variance = g / (g - 1) * (n - 1) / (n - k) * bread @ (scores.T @ scores) @ bread
-    return pd.DataFrame({"term": regressors, "slope": slopes, "error": np.sqrt(np.diag(variance))})
+    return pd.DataFrame({"term": regressors, "slope": slopes, "error": np.sqrt(np.diag(variance))}), variance, g
+
+
+def plain_path(here: pd.DataFrame, plain: pd.DataFrame, variance: np.ndarray, printed: pd.Series) -> float:
+    """Return the F of the hypothesis that the years which the paper prints are as printed."""
+    kept = here["term"].isin(printed.index).to_numpy()
+    gaps = (plain["slope"] - here["term"].map(printed).to_numpy())[kept]
+    return float(gaps @ np.linalg.inv(variance[np.ix_(kept, kept)]) @ gaps) / kept.sum()
 
 
 def agree_by_plain_numpy(build: Build) -> int:
     """Compare every clustered two-way estimate of a warehouse with plain numpy; return how many were compared."""
     inputs = read_inputs(build)
     found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index("specification_id")
+    published = pd.read_csv(PROJECT / "seeds/published_estimates.csv")
     compared = 0
     for specification in specifications.read(pd.read_csv(SEED)):
         name = specification.specification_id
@@ -99,13 +110,26 @@ def agree_by_plain_numpy(build: Build) -> int:
                 if "binned" in name:
                     years = years.clip(2011, 2019)
                 frame[term] = ((frame[specification.regressor] != reference) & (years == time)).astype(float)
-        plain = plain_two_way(
+        plain, variance, clusters = plain_two_way(
             frame, specification.outcome, list(here["term"]), specification.period, f"{specification.covariance}_id"
         )
         assert here["estimate"].to_numpy() == pytest.approx(plain["slope"].to_numpy(), rel=1e-8, abs=1e-12), name
         few = here["warnings"].str.contains("Too few cities", na=False).to_numpy()  # no error is claimed there
         errors = here["std_error"].to_numpy()[~few]
         assert errors == pytest.approx(plain["error"].to_numpy()[~few], rel=1e-8, abs=1e-12), name
+        assert set(here["cluster_count"]) == {clusters}, name
+        assert set(here["degrees_of_freedom"][~few]) <= {clusters - 1}, name
+        used = {(int(row.sample_first_year), int(row.sample_last_year)) for row in here.itertuples()}
+        assert used == {(frame["year"].min(), frame["year"].max())}, name
+        column = published[
+            (published["table_id"] == specification.table_id)
+            & (published["column_number"] == specification.column_number)
+        ].set_index("term")["estimate"]
+        if specification.estimator == "event_study" and len(column):
+            f = plain_path(here, plain, variance, column)
+            assert here["printed_path_statistic"].to_numpy() == pytest.approx(f, rel=1e-6), name
+            p = stats.f.sf(f, here["printed_path_df1"].iloc[0], clusters - 1)
+            assert here["printed_path_p_value"].to_numpy() == pytest.approx(p, rel=1e-4), name
         compared += 1
     return compared
 
@@ -222,6 +246,65 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(inputs: Inputs) -> 
     }
     assert any("gdp_100m_cny 2010 breaks: odd." in text for text in warnings["table_4_col_4"])
     assert warnings["heterogeneity_income_median"] == {"gdp_per_capita_cny 2010 breaks: odd."}
+
+
+def city_years_that_fail(inputs: Inputs, series: str, rows: list[dict[str, object]]) -> Inputs:
+    """Return the tables with one failed expectation about cities and years."""
+    failing = inputs.gate_results.iloc[[0]].assign(
+        suite="panel_consistency", success=False, description="odd.", series=series, failing_rows=json.dumps(rows)
+    )
+    return replace(inputs, gate_results=failing)
+
+
+def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(inputs: Inputs) -> None:
+    """By series, sample, the base year of a measure, the year of a grouping, and the lags of a dynamic panel."""
+
+    def warned(series: str, city_years: list[tuple[str, int]], name: str, **changed: object) -> str:
+        rows = [{"growth": 9.0, "city_id": city_id, "year": year} for city_id, year in city_years]
+        found = estimated(rows_of(name, **changed), city_years_that_fail(inputs, series, rows))["warnings"]
+        return str(found.fillna("").iloc[0])
+
+    three = [("440300", 2015), ("440300", 2016), ("110000", 2015)]
+    assert warned("gdp_100m_cny", three, "table_1_col_1") == (
+        "The estimate rests on 3 of the 3 city-years (cities: 2) that break: odd."
+    )
+    # The specification holds GDP in its treatment only, which is of 2015.
+    assert "on 2 of the 3 city-years (cities: 2)" in warned("gdp_100m_cny", three, "table_5_col_1")
+    assert warned("gdp_100m_cny", three, "controls_as_outcomes_1") == ""
+    assert "on 1 of the 3 " in warned("gdp_100m_cny", three, "table_1_col_1", first_year=2016)
+    # Firms of the base year make the measure of every year; employment of that year is no part of it.
+    base = [("440300", 2020)]
+    assert "on 1 of the 1 " in warned("firm_count", base, "table_1_col_1", last_year=2016)
+    assert warned("unit_employment_10k", base, "table_1_col_1", last_year=2016) == ""
+    # 2010 lends its GDP to the first lag, and not its employment.
+    lags = [("440300", 2010)]
+    assert "on 1 of the 1 " in warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
+    assert warned("unit_employment_10k", lags, "table_4_col_4") == ""
+    assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
+
+
+def test_an_accepted_critical_failure_warns_too(inputs: Inputs) -> None:
+    failed = city_years_that_fail(inputs, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
+    critical = replace(failed, gate_results=failed.gate_results.assign(severity="critical"))
+    assert estimated(rows_of("table_1_col_1"), critical)["warnings"].str.contains("on 1 of the 1 ").all()
+
+
+def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(inputs: Inputs) -> None:
+    names = ("mechanism_gdp_1", "mechanism_secondary_value_added_1", "mechanism_share_1", "table_1_col_1")
+    absent = inputs.series["series"].isin(["secondary_employment_10k", "manufacturing_employment_10k"])
+    series = inputs.series.assign(is_delivered=inputs.series["is_delivered"] & ~absent)
+    found = estimated(rows_of(*names), replace(inputs, series=series))
+    slopes = found[found["term"] == "ai_firms"].set_index("specification_id")
+    panel = inputs.panel.dropna(subset=["ln_gdp", "ln_secondary_value_added"])
+    measure = inputs.measure("ai_firms", "fixed_ratio", "industry").dropna(subset="ln1p_measure")
+    complete = panel.dropna(subset=["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]).merge(
+        measure, on=["city_id", "year"]
+    )
+    assert set(slopes["observation_count"]) == {len(complete)} == {2858}
+    share, value_added, gdp = (
+        slopes.loc[f"mechanism_{name}_1", "estimate"] for name in ("share", "secondary_value_added", "gdp")
+    )
+    assert value_added == pytest.approx(gdp + share, rel=1e-9)
 
 
 def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:

@@ -175,6 +175,17 @@ def test_one_restriction_is_t_squared() -> None:
     assert single.p_value == pytest.approx(ours.p_values[j], rel=1e-9)
 
 
+def test_a_path_is_tested_against_given_values_as_the_outcome_less_that_path_against_zero() -> None:
+    data = panel()
+    terms, values = ["before2", "current", "after3"], [0.1, 0.3, 0.5]
+    ours = wald(event_study.fit(data, "y", "treated"), terms, values)
+    path = (data["year"] - 2016).map(event_study.term).map(dict(zip(terms, values, strict=True))).fillna(0.0)
+    shifted = event_study.fit(data.assign(y=data["y"] - path * data["treated"]), "y", "treated")
+    assert ours.statistic == pytest.approx(wald(shifted, terms).statistic, rel=1e-9)
+    assert ours.p_value == pytest.approx(stats.f.sf(ours.statistic, 3, 59), rel=1e-9)
+    assert ours.p_value > wald(event_study.fit(data, "y", "treated"), terms).p_value
+
+
 def test_units_do_not_change_a_joint_test() -> None:
     data = panel()
     data["late"] = data["treated"] * (data["year"] > 2015)
