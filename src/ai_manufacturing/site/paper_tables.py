@@ -85,8 +85,10 @@ def _printed(
     facts = rows.set_index("label_en")
     substituted = {column for column in columns if STANDS_IN in facts.index and facts.loc[STANDS_IN, column]}
     term = ""
+    above_controls = True
     for row in body:
         term = row["label_en"] or term
+        above_controls = above_controls and term != "Controls"
         is_error = not row["label_en"]
         cells["row"].append("" if is_error else str(text.named(row["label_en"], row["label_zh"])))
         for column in columns:
@@ -96,7 +98,8 @@ def _printed(
             is_estimate = term in terms and not is_error
             is_missing = is_estimate and beside and outcomes[specifications[column]]["status"] == "not_estimable"
             value = "not_estimable" if is_missing else row[column]
-            mark = f" {MARK}" if is_estimate and value and not is_missing and column in substituted else ""
+            is_marked = above_controls and not is_error and value and not is_missing and column in substituted
+            mark = f" {MARK}" if is_marked else ""
             cells[column].append(_cell(value, specifications[column], text) + mark)
     table = (
         great_tables.GT(pd.DataFrame(cells), id=name)
