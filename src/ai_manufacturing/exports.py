@@ -25,6 +25,7 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 
 # In the folder that is exported to: who writes there, and what is not finished.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
+WAY_OUT = "Name a folder with --out that this user may write to."
 TABLES = {
     "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
@@ -138,12 +139,12 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
     """
     source = _read(database)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with lock.held(folder / LOCK, wait=True):
+        with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
             return _write(source, folder, file_format)
-    except (BadConfigurationError, FileExistsError, NotADirectoryError, PermissionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.__cause__.strerror  # type: ignore[union-attr]
-        raise ExportError(f"{folder}: cannot be written to ({reason}). Name another folder with --out.") from error
+    except BadConfigurationError as error:
+        raise ExportError(str(error)) from error
+    except OSError as error:  # of the lock
+        raise _refused(folder, error) from error
 
 
 def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
@@ -162,14 +163,18 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
                 os.fsync(file.fileno())
         return [path.replace(folder / path.name) for path in finished]
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ExportError(
-            f"{folder / name}: the disk is full; the files of the earlier export are unchanged. "
-            "Make room, or name another folder with --out."
-        ) from error
+        raise _refused(folder / name, error) from error
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> ExportError:
+    """Say which file the disk refuses, and what to do."""
+    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+    return ExportError(
+        f"{path}: {reason}; the files of the earlier export are unchanged. "
+        "Make room, or name another folder with --out."
+    )
 
 
 def _read(database: Path) -> Source:

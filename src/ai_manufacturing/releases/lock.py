@@ -13,7 +13,9 @@ from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
 
 
 @contextmanager
-def held(path: Path, wait: bool = False) -> Iterator[None]:
+def held(
+    path: Path, wait: bool = False, way_out: str = "Set RELEASE_DIR to a folder that this user may write to."
+) -> Iterator[None]:
     """Hold the lock while the block runs.
 
     Parameters
@@ -22,6 +24,8 @@ def held(path: Path, wait: bool = False) -> Iterator[None]:
         The lock file; it stays when the lock is released.
     wait : bool
         Wait for the holder to finish.
+    way_out : str
+        What to do if the file cannot be made.
 
     Raises
     ------
@@ -34,9 +38,7 @@ def held(path: Path, wait: bool = False) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise BadConfigurationError(
-            f"{path}: {error.strerror}. Set RELEASE_DIR to a folder that this user may write to."
-        ) from error
+        raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
