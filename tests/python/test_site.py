@@ -602,7 +602,8 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     row = page.locator("#headline tbody tr").first
     expect(row).to_contain_text("AI firms of all industries, by keyword (M_AI) †")
     expect(row.locator("td.number").first).to_have_text(re.compile(r"^0\.160\*\*\* \(0\.042\) †$"))
-    note = page.locator("p.note", has_text="Table 1 (1)")
+    note = page.locator("p.note", has_text="†").first
+    expect(note).to_contain_text("Table 1 (1)", use_inner_text=True)
     for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):
         expect(note).to_contain_text(words)
     expect(page.locator("details.remark[open]")).to_have_count(11)  # a printed page has them too
