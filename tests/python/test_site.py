@@ -600,7 +600,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
 ) -> None:
     page = reader.open(public_site, "index")
     row = page.locator("#headline tbody tr").first
-    expect(row).to_contain_text("AI firms of all industries, by keyword (M_AI) †")
+    expect(row).to_contain_text("AI firms of all industries, by keyword (M_AI) †", use_inner_text=True)
     expect(row.locator("td.number").first).to_have_text(re.compile(r"^0\.160\*\*\* \(0\.042\) †$"))
     note = page.locator("p.note", has_text="†").first
     expect(note).to_contain_text("Table 1 (1)", use_inner_text=True)
@@ -608,11 +608,13 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
         expect(note).to_contain_text(words)
     expect(page.locator("details.remark[open]")).to_have_count(11)  # a printed page has them too
     page = reader.open(public_site, "tables")
-    expect(page.locator("#table_1 tbody tr").first).to_contain_text("AI firms of all industries, by keyword (M_AI) †")
-    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160*** †")
+    expect(page.locator("#table_1 tbody tr").first).to_contain_text(
+        "AI firms of all industries, by keyword (M_AI) †", use_inner_text=True
+    )
+    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160*** †", use_inner_text=True)
     shenzhen = page.locator("#spatial_2020 tr", has_text="alive in Shenzhen")
-    expect(shenzhen).to_contain_text("AI firms of all industries, by keyword, alive in Shenzhen †")
-    expect(shenzhen).to_contain_text("not comparable")
+    expect(shenzhen).to_contain_text("by keyword, alive in Shenzhen †", use_inner_text=True)
+    expect(shenzhen).to_contain_text("not comparable", use_inner_text=True)
     five = page.locator("#spatial_2020 tr", has_text="five cities that the paper names")
     expect(five.locator("td.number").last).to_have_text("20.19%")
     for name in PAGES:
@@ -621,9 +623,20 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
         expect(page.locator("#substitutes")).to_contain_text("AI firms of all industries by keyword")
     for name, figure in (("cities", "ai_firm_count"), ("concentration", "gini"), ("event_studies", "figure_1_table_5")):
         page = reader.open(public_site, name)
-        expect(page.locator(f"figure[data-name^={figure}]").first).to_contain_text(re.compile("by keyword.*†"))
+        expect(page.locator(f"figure[data-name^={figure}]").first).to_contain_text(
+            re.compile("by keyword.*†"), use_inner_text=True
+        )
+    with page.expect_download() as svg:
+        page.locator("figure.chart").first.get_by_role("button", name="SVG").click()
+    picture = Path(svg.value.path()).read_text(encoding="utf-8")
+    assert (
+        "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword stand in" in picture
+    )
+    assert "SYNTHETIC" not in picture
     pre_trend = page.locator("li", has_text="hypothesis that there is no effect in any year before the event").first
-    expect(pre_trend).to_contain_text("p = 0.973: not rejected at 5 %, which does not show that the hypothesis holds")
+    expect(pre_trend).to_contain_text(
+        "p = 0.973: not rejected at 5 %, which does not show that the hypothesis holds", use_inner_text=True
+    )
     page = reader.open(sample_site, "index")
     assert "†" not in page.locator("main").inner_text()
 

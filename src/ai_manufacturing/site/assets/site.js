@@ -31,18 +31,23 @@ function csv(rows) {
   return "\ufeff" + [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(safe).map(quote).join(",")).join("\r\n");
 }
 
-function marked(svg) {
-  if (synthetic !== "true") return svg;
+// A picture that leaves the page takes its marks along: that it is synthetic, and what a † stands for.
+function marked(svg, caption) {
+  const shown = (selector) => [...document.querySelectorAll(`${selector} .${language()}`)].map((element) => element.textContent);
+  const substitutes = [...document.querySelectorAll("#substitutes li")].map((item) => `† ${item.innerText}`);
+  const notes = [...shown("#synthetic-mark strong"), ...(`${svg}${caption}`.includes("†") ? substitutes : [])];
   const image = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
   const [width, height] = ["width", "height"].map((name) => Number(image.getAttribute(name)));
-  image.setAttribute("height", height + 18);
-  image.setAttribute("viewBox", `0 0 ${width} ${height + 18}`);
-  const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-  for (const [name, value] of Object.entries({ x: 4, y: height + 12, "font-family": "sans-serif", "font-size": 11, fill: "#a3161a" })) {
-    text.setAttribute(name, value);
-  }
-  text.textContent = document.querySelector(`#synthetic-mark strong .${language()}`).textContent;
-  image.append(text);
+  const line = 16;
+  image.setAttribute("height", height + line * notes.length);
+  image.setAttribute("viewBox", `0 0 ${width} ${height + line * notes.length}`);
+  notes.forEach((note, number) => {
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    const place = { x: 4, y: height + line * number + 12, "font-family": "sans-serif", "font-size": 11, fill: "#a3161a" };
+    for (const [name, value] of Object.entries(place)) text.setAttribute(name, value);
+    text.textContent = note;
+    image.append(text);
+  });
   return new XMLSerializer().serializeToString(image);
 }
 
@@ -88,7 +93,7 @@ class Chart {
     Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
-      save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG()));
+      save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG(), figure.querySelector("figcaption").textContent));
     });
     figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
       const title = figure.querySelector(`figcaption .${language()}`)?.textContent ?? figure.querySelector("figcaption").textContent;
