@@ -12,7 +12,16 @@ columns_shown as (
 ),
 
 labels as (
-    select * from {{ ref('term_labels') }}
+    select
+        terms_in_order.term,
+        terms_in_order.term_order,
+        dim_labels.label_en,
+        dim_labels.label_zh
+    from {{ ref('term_labels') }} as terms_in_order
+    inner join {{ ref('dim_labels') }} as dim_labels
+        on
+            dim_labels.kind = 'term'
+            and terms_in_order.term = dim_labels.name
 ),
 
 specifications as (

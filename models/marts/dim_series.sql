@@ -8,6 +8,11 @@ series as (
     select * from {{ ref('series') }}
 ),
 
+substituted_labels as (
+    select * from {{ ref('substituted_labels') }}
+    where kind = 'series'
+),
+
 conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
@@ -38,8 +43,8 @@ final as (
         scopes.series,
         scopes.scope,
         series.unit,
-        series.label_en,
-        series.label_zh,
+        coalesce(substituted_labels.label_en, series.label_en) as label_en,
+        coalesce(substituted_labels.label_zh, series.label_zh) as label_zh,
         coverage.provider is not null as is_delivered,
         coverage.provider,
         sources.substitution,
@@ -57,6 +62,11 @@ final as (
             coverage.series = sources.series
             and coverage.scope = sources.scope
             and coverage.provider = sources.provider
+    left join substituted_labels
+        on
+            sources.substitution is not null
+            and sources.series = substituted_labels.series
+            and sources.provider = substituted_labels.provider
 )
 
 select * from final

@@ -2,7 +2,7 @@
 {{ config(schema='marts') }}
 
 {%- set released = [
-    'dim_city', 'dim_city_groups', 'dim_series', 'fct_ai_measure', 'fct_ai_tags', 'fct_city_year_panel',
+    'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'fct_ai_measure', 'fct_ai_tags', 'fct_city_year_panel',
     'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_rows_set_aside', 'fct_row_accounting',
     'fct_rows_set_aside', 'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_landed_sources', 'gate_deliveries', 'gate_firm_survival', 'gate_patents', 'gate_city_yearbook',
@@ -62,6 +62,20 @@ panel_series as (
     where scope in ('total', 'industry')
 ),
 
+-- A column of the panel that is a series, or is computed from one that is substituted here.
+panel_labels as (
+    select
+        'fct_city_year_panel' as table_name,
+        name as column_name,
+        label_en,
+        label_zh,
+        substitution
+    from {{ ref('dim_labels') }}
+    where
+        kind in ('series', 'column')
+        and substitution is not null
+),
+
 panel_sources as (
     select
         'fct_city_year_panel' as table_name,
@@ -89,6 +103,9 @@ final as (
         documented.unit,
         documented.description_en,
         documented.description_zh,
+        coalesce(panel_labels.label_en, documented.description_en) as label_en,
+        coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,
+        panel_labels.substitution,
         coalesce(panel_sources.source, documented.parents) as source,
         measured.first_year,
         measured.last_year,
@@ -104,6 +121,10 @@ final as (
         on
             documented.table_name = panel_sources.table_name
             and documented.column_name = panel_sources.column_name
+    left join panel_labels
+        on
+            documented.table_name = panel_labels.table_name
+            and documented.column_name = panel_labels.column_name
     left join duckdb_columns() as catalogue
         on
             documented.table_schema = catalogue.schema_name

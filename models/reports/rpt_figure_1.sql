@@ -16,6 +16,11 @@ published as (
     select * from {{ ref('published_estimates') }}
 ),
 
+labels as (
+    select * from {{ ref('dim_labels') }}
+    where kind = 'measure'
+),
+
 estimated as (
     select
         coefficients.extract_set,
@@ -64,8 +69,8 @@ final as (
         points.extract_set,
         points.specification_id,
         points.outcome,
-        case points.column_number when 1 then 'AI firms entered' else 'AI firms exited' end as label_en,
-        case points.column_number when 1 then '企业新进入数量' else '企业退出数量' end as label_zh,
+        labels.label_en,
+        labels.label_zh,
         points.event_time,
         cast({{ var('break_year') }} + points.event_time as integer) as year,
         points.is_omitted,
@@ -77,6 +82,7 @@ final as (
         points.pre_trend_p_value,
         points.warnings
     from points
+    inner join labels on points.outcome = labels.name
     left join published
         on
             published.table_id = 'table_5'

@@ -13,7 +13,12 @@ coefficients as (
 ),
 
 labels as (
-    select * from {{ ref('term_labels') }}
+    select
+        name as term,
+        label_en,
+        label_zh
+    from {{ ref('dim_labels') }}
+    where kind = 'term'
 ),
 
 final as (

@@ -20,11 +20,25 @@ published as (
 ),
 
 published_facts as (
-    select * from {{ ref('published_facts') }}
+    select
+        facts.fact_id,
+        facts.value,
+        dim_labels.label_en as statement,
+        dim_labels.label_zh as statement_zh
+    from {{ ref('published_facts') }} as facts
+    inner join {{ ref('dim_labels') }} as dim_labels
+        on
+            dim_labels.kind = 'fact'
+            and facts.fact_id = dim_labels.name
 ),
 
 labels as (
-    select * from {{ ref('term_labels') }}
+    select
+        name as term,
+        label_en,
+        label_zh
+    from {{ ref('dim_labels') }}
+    where kind = 'term'
 ),
 
 columns_shown as (

@@ -13,26 +13,21 @@ panel_outcomes as (
 
 -- An event study's outcome is a count, named as on the regressor's side, where it is M_AI.
 count_outcomes as (
-    {%- for outcome, label_en, label_zh in [
-        ('ai_firms', 'AI firms alive at year end', '人工智能企业存续数'),
-        ('ai_firm_entries', 'AI firms entered', '人工智能企业新设数'),
-        ('ai_firm_exits', 'AI firms exited', '人工智能企业注销数'),
-        ('ai_firm_net_entries', 'AI firms entered less exited', '人工智能企业净新设数'),
-        ('ai_patent_applications', 'AI invention patent applications', '人工智能发明专利申请数'),
-        ('ai_patent_grants', 'AI invention patents granted', '人工智能发明专利授权数')
-    ] %}
     select
-        '{{ outcome }}' as outcome,
-        '{{ label_en }}' as label_en,
-        '{{ label_zh }}' as label_zh
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+        name as outcome,
+        label_en,
+        label_zh
+    from {{ ref('dim_labels') }}
+    where kind = 'measure'
 ),
 
 regressors as (
-    select * from {{ ref('term_labels') }}
+    select
+        name as term,
+        label_en,
+        label_zh
+    from {{ ref('dim_labels') }}
+    where kind = 'term'
 ),
 
 outcome_of_status as (

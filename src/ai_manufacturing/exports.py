@@ -4,10 +4,13 @@ Whoever opens a file sees what it was made of: each row says which extract set i
 and so does the label, sheet or note of the file.
 """
 
+import errno
+import io
 import re
+import shutil
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -17,7 +20,13 @@ import pyarrow.parquet as pq
 import xlsxwriter
 
 from ai_manufacturing import databases
+from ai_manufacturing.durable import sync
+from ai_manufacturing.releases import lock
+from ai_manufacturing.releases.errors import BadConfigurationError
 
+# In the folder that is exported to: who writes there, and what is not finished.
+LOCK, INCOMING = ".export.lock", ".export.incoming"
+WAY_OUT = "Name a folder with --out that this user may write to."
 TABLES = {
     "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
@@ -31,7 +40,9 @@ PAPER_TABLES = {
     6: "Industrial structure and AI patents: event study",
 }
 # Lines of a printed table that are sentences, and so notes below it.
-LINES_OF_PROSE = ("What stands in for what", "The regressor holds the outcome", "Warnings", "Not estimable")
+SUBSTITUTION_LINE = "What stands in for what"
+LINES_OF_PROSE = (SUBSTITUTION_LINE, "The regressor holds the outcome", "Warnings", "Not estimable")
+SUBSTITUTED = "†"
 # Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.
 LINES_OF_NAMES = ("Outcome", "Specification")
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
@@ -42,6 +53,7 @@ LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    SUBSTITUTED: r"$^{\dagger}$",
     "<": "$<$",
     ">": "$>$",
 }
@@ -87,16 +99,25 @@ class Source:
         Chinese names of the codes in city_id and province_id.
     paper_tables : dict of int to pandas.DataFrame
         Tables 1 to 6 in the words of the report; the columns are its headings.
+    errors : dict of int to str
+        What the errors of a table of the paper are: clustered by city.
+    is_synthetic : bool
+        Whether the numbers are synthetic.
     """
 
     mark: str
     tables: tuple[Table, ...]
     places: dict[str, dict[int, str]]
     paper_tables: dict[int, pd.DataFrame]
+    errors: dict[int, str] = field(default_factory=dict)
+    is_synthetic: bool = False
 
 
 def export(database: Path, folder: Path, file_format: str) -> list[Path]:
     """Write panel and estimates, or for LaTeX the paper's tables, from a release or a built warehouse.
+
+    Each file is finished elsewhere in the folder and moved into place, so that a reader finds the old or the new one.
+    One export at a time writes to a folder; another waits.
 
     Parameters
     ----------
@@ -117,11 +138,45 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
     DatabaseError
         If the file is not there, or is no release and no warehouse.
     ExportError
-        If the warehouse was not built to the end.
+        If the warehouse was not built to the end, or the folder cannot be written to or has no room.
     """
     source = _read(database)
-    folder.mkdir(parents=True, exist_ok=True)
-    return FORMATS[file_format](source, folder)
+    try:
+        with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
+            return _write(source, folder, file_format)
+    except BadConfigurationError as error:
+        raise ExportError(str(error)) from error
+    except OSError as error:  # of the lock
+        raise _refused(folder, error) from error
+
+
+def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
+    """Finish all files, then move each into place."""
+    incoming = folder / INCOMING
+    shutil.rmtree(incoming, ignore_errors=True)  # of an export that was killed
+    name = ""
+    try:
+        incoming.mkdir()
+        for path in FORMATS[file_format](source, incoming):
+            name = path.name
+        finished = sorted(incoming.iterdir())
+        for path in finished:
+            name = path.name
+            sync(path)
+        return [path.replace(folder / path.name) for path in finished]
+    except OSError as error:
+        raise _refused(folder / name, error) from error
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> ExportError:
+    """Say which file the disk refuses, and what to do."""
+    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+    return ExportError(
+        f"{path}: {reason}; the files of the earlier export are unchanged. "
+        "Make room, or name another folder with --out."
+    )
 
 
 def _read(database: Path) -> Source:
@@ -138,6 +193,8 @@ def _read(database: Path) -> Source:
                 tables=(*_tables(connection, synthetic, dictionary), Table("data_dictionary", dictionary, {})),
                 places=_places(connection),
                 paper_tables={number: _paper_table(connection, number) for number in PAPER_TABLES},
+                errors=_errors(connection),
+                is_synthetic=synthetic,
             )
     except duckdb.Error as error:
         raise ExportError(
@@ -148,11 +205,12 @@ def _read(database: Path) -> Source:
 def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
     parts = " union all ".join(
         f"select {number} as file_number, '{name}' as file, column_number, column_name, "
-        f"left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, description_en, description_zh, "
-        f"source, first_year, last_year, missing_share, extract_set "
+        f"left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, label_en, label_zh, substitution, "
+        f"description_en, description_zh, source, first_year, last_year, missing_share, extract_set "
         f"from marts.data_dictionary where table_name = '{table}' union all "
         f"select {number}, '{name}', null, 'is_synthetic', 'is_synthetic', 'boolean', null, "
-        "'Whether the numbers are invented.', '数值是否为虚构', 'extract_set.yml', null, null, 0, "
+        "'Whether the numbers are synthetic', '数值是否为合成', null, "
+        "'Whether the numbers are synthetic.', '数值是否为合成', 'extract_set.yml', null, null, 0, "
         f"(select any_value(extract_set) from marts.data_dictionary)"
         for number, (name, (table, _)) in enumerate(TABLES.items())
     )
@@ -163,15 +221,21 @@ def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Ta
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
-    described = dictionary.select(["file", "column_name", "description_en"]).to_pylist()
+    described = dictionary.select(["file", "column_name", "label_en", "substitution"]).to_pylist()
     return [
         Table(
             name,
             connection.sql(f"select *, {synthetic} as is_synthetic from {relation}").to_arrow_table(),
-            {row["column_name"]: row["description_en"] for row in described if row["file"] == name},
+            {row["column_name"]: _label(row) for row in described if row["file"] == name},
         )
         for name, (_, relation) in TABLES.items()
     ]
+
+
+def _label(column: dict[str, str]) -> str:
+    """Return what a column is here, marked where a substitute feeds it."""
+    substitution = column["substitution"]
+    return f"{SUBSTITUTED} {column['label_en']} ({substitution})" if substitution else column["label_en"]
 
 
 def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
@@ -185,40 +249,45 @@ def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
 # ---------------------------------------------------------------- files of rows
 
 
-def _parquet(source: Source, folder: Path) -> list[Path]:
-    written = []
+def _parquet(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
         fields = [
             field.with_metadata({"label": table.labels[field.name]}) if field.name in table.labels else field
             for field in table.rows.schema
         ]
         path = folder / f"{table.name}.parquet"
+        yield path
         pq.write_table(table.rows.cast(pa.schema(fields, metadata={"description": source.mark})), path)
-        written.append(path)
-    return written
 
 
-def _csv(source: Source, folder: Path) -> list[Path]:
-    written = []
+def _csv(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
         frame = _frame(table)
         for name in _text_columns(table):
             frame[name] = frame[name].map(_no_formula, na_action="ignore")
         path = folder / f"{table.name}.csv"
+        yield path
         # The byte order mark tells Excel that the Chinese names are UTF-8.
         frame.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-        written.append(path)
-    return written
 
 
-def _xlsx(source: Source, folder: Path) -> list[Path]:
+def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
     path = folder / "ai_manufacturing.xlsx"
+    yield path
+    content = io.BytesIO()  # a zip file that is written to a full disk fails once more when it is let go
     # A text stays a text, whatever it begins with.
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(path, options) as workbook:
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    with xlsxwriter.Workbook(content, options) as workbook:
         about = workbook.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
-        about.write_column(0, 0, [source.mark, "What the columns are: sheet data_dictionary."])
+        about.write_column(
+            0, 0, [source.mark, f"What the columns are, and what substitutes ({SUBSTITUTED}): sheet data_dictionary."]
+        )
         for table in source.tables:
             sheet = workbook.add_worksheet(table.name)
             sheet.freeze_panes(1, 0)
@@ -227,11 +296,10 @@ def _xlsx(source: Source, folder: Path) -> list[Path]:
                 sheet.write_column(0, number, [name, *table.rows[name].to_pylist()])
                 if name in table.labels:
                     sheet.write_comment(0, number, table.labels[name])
-    return [path]
+    path.write_bytes(content.getbuffer())
 
 
-def _stata(source: Source, folder: Path) -> list[Path]:
-    written = []
+def _stata(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
         frame = _frame(table)
         value_labels: dict[str, dict[float, str]] = {}
@@ -250,6 +318,7 @@ def _stata(source: Source, folder: Path) -> list[Path]:
         if len(set(short.values())) < len(short):
             raise ExportError(f"{table.name}: two columns are one name in the {STATA_NAME_LENGTH} letters of Stata.")
         path = folder / f"{table.name}.dta"
+        yield path
         frame.rename(columns=short).to_stata(
             path,
             write_index=False,
@@ -261,8 +330,6 @@ def _stata(source: Source, folder: Path) -> list[Path]:
             },
             value_labels={short[name]: labels for name, labels in value_labels.items()},
         )
-        written.append(path)
-    return written
 
 
 def _frame(table: Table) -> pd.DataFrame:
@@ -291,23 +358,39 @@ def _paper_table(connection: duckdb.DuckDBPyConnection, number: int) -> pd.DataF
     return frame.set_axis(["", *(f"({place}) {text}" for place, (_, text) in enumerate(headings, start=1))], axis=1)
 
 
-def _latex(source: Source, folder: Path) -> list[Path]:
-    written = []
+def _errors(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
+    rows = connection.execute(
+        "select shown.table_id, list(distinct coefficients.covariance order by coefficients.covariance) "
+        "from reports.rpt_column_specifications as shown "
+        "inner join reports.rpt_coefficients as coefficients on shown.specification_id = coefficients.specification_id "
+        "where coefficients.std_error is not null and shown.table_id like 'table%' group by shown.table_id"
+    ).fetchall()
+    clustered = ("city", "province")
+    return {
+        int(table.removeprefix("table_")): " and ".join(
+            f"clustered by {kind}" if kind in clustered else kind.replace("_", " ") for kind in kinds
+        )
+        for table, kinds in rows
+    }
+
+
+def _latex(source: Source, folder: Path) -> Iterator[Path]:
     for number, title in PAPER_TABLES.items():
         path = folder / f"table_{number}.tex"
+        yield path
         path.write_text(_latex_table(source, number, title), encoding="utf-8")
-        written.append(path)
-    return written
 
 
 def _latex_table(source: Source, number: int, title: str) -> str:
     frame = source.paper_tables[number]
     is_note = frame[""].isin(LINES_OF_PROSE)
+    substituted = set(frame.columns[frame[frame[""] == SUBSTITUTION_LINE].notna().any()]) - {""}
     specifications = frame.loc[frame[""] == "Specification"].iloc[0, 1:]
     cells = frame[~is_note & ~frame[""].isin(LINES_OF_NAMES)]
     # A hyphen before a number is a minus sign, and the name of an estimator is words.
     cells = cells.replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
     cells.loc[cells[""] == "Estimator"] = cells.loc[cells[""] == "Estimator"].replace("_", " ", regex=True)
+    cells = cells.rename(columns={heading: f"{heading} {SUBSTITUTED}" for heading in substituted})
     styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(_heading, axis=1)
     column_count = frame.shape[1] - 1
     # Six columns fit the width of a page in small print, with labels on two lines.
@@ -316,13 +399,16 @@ def _latex_table(source: Source, number: int, title: str) -> str:
     ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith("Controls &") else [line])]
     notes = [
         source.mark,
-        "Errors in brackets. *** p < 0.01, ** p < 0.05, * p < 0.1.",
+        f"Errors in brackets, {source.errors.get(number, 'none estimated')}. *** p < 0.01, ** p < 0.05, * p < 0.1.",
         *(
-            f"{line.iloc[0]}, {heading}: {text}"
+            f"{SUBSTITUTED + ' ' if line.iloc[0] == SUBSTITUTION_LINE else ''}{line.iloc[0]}, {heading}: {text}"
             for _, line in frame[is_note].iterrows()
             for heading, text in line.iloc[1:].dropna().items()
         ),
     ]
+    # A caption travels without its notes.
+    marks = [*(["SYNTHETIC DATA"] if source.is_synthetic else []), *(["with substitutes"] if substituted else [])]
+    caption = f"{title} ({', '.join(marks)})" if marks else title
     return "\n".join(
         [
             "% Needs the packages booktabs and threeparttable; if its notes are not all Latin, ctex and XeLaTeX too.",
@@ -332,7 +418,7 @@ def _latex_table(source: Source, number: int, title: str) -> str:
             size,
             r"\setlength{\tabcolsep}{3pt}",
             r"\begin{threeparttable}",
-            rf"\caption{{{title}}}",
+            rf"\caption{{{caption}}}",
             rf"\label{{tab:{number}}}",
             *ruled,
             r"\begin{tablenotes}",
@@ -356,7 +442,8 @@ def _escape(text: str) -> str:
     return "".join(LATEX_ESCAPES.get(char, char) for char in text)
 
 
-FORMATS: dict[str, Callable[[Source, Path], list[Path]]] = {
+# Each yields a file before it writes it, so that what goes wrong has a name.
+FORMATS: dict[str, Callable[[Source, Path], Iterator[Path]]] = {
     "parquet": _parquet,
     "csv": _csv,
     "xlsx": _xlsx,

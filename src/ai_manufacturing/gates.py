@@ -21,6 +21,7 @@ RESULTS = pa.schema(
         ("success", pa.bool_()),
         ("observed_value", pa.string()),
         ("row_count", pa.int64()),
+        ("checked_count", pa.int64()),
         ("failing_row_count", pa.int64()),
         ("failing_rows", pa.string()),
         ("series", pa.string()),
@@ -159,11 +160,16 @@ def _require_series(suite: str, expectations: list[dict[str, Any]]) -> None:
 
 
 def _findings(result: Any) -> dict[str, Any]:
-    """Return what an expectation observed and the rows that fail it."""
+    """Return what an expectation observed, on how many rows with something to check, and the rows that fail it."""
     raised = [info for info in result.exception_info.values() if isinstance(info, dict)]
     if raised or result.exception_info.get("raised_exception"):
         message = (raised or [result.exception_info])[0]["exception_message"]
-        return {"observed_value": f"could not be evaluated: {message}", "failing_row_count": None, "failing_rows": None}
+        return {
+            "observed_value": f"could not be evaluated: {message}",
+            "checked_count": None,
+            "failing_row_count": None,
+            "failing_rows": None,
+        }
     details = result.result
     failing = details.get("unexpected_index_list") or []
     if "observed_value" in details:
@@ -178,6 +184,8 @@ def _findings(result: Any) -> dict[str, Any]:
         }
     return {
         "observed_value": json.dumps(observed, ensure_ascii=False, default=_plain),
+        # A missing value gives nothing to check, nor does a row that the condition of the expectation leaves out.
+        "checked_count": details["element_count"] - details.get("missing_count", 0),
         "failing_row_count": details.get("unexpected_count"),
         "failing_rows": json.dumps(failing, ensure_ascii=False, default=_plain) if failing else None,
     }

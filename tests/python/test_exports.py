@@ -2,6 +2,9 @@
 
 import math
 import re
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,22 +18,26 @@ import pytest
 
 from ai_manufacturing import exports
 from tests.python.conftest import Build, made_once
+from tests.python.test_refresh import mounted
 
 PANEL = "from marts.fct_city_year_panel order by city_id, year"
 ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
 MARK = "Extract set sample: SYNTHETIC, its numbers are invented."
-WRITERS = [name for name in exports.FORMATS if name != "latex"]
+
+
+def exported(build: Build, folder: Path) -> Path:
+    """Export a build in every format, once for all workers."""
+    return made_once(folder, lambda: [exports.export(build.warehouse, folder, name) for name in exports.FORMATS])
 
 
 @pytest.fixture(scope="session")
 def folder(sample_build: Build, shared: Path) -> Path:
-    folder = shared / "exports"
+    return exported(sample_build, shared / "exports")
 
-    def export() -> None:
-        for name in exports.FORMATS:
-            exports.export(sample_build.warehouse, folder, name)
 
-    return made_once(folder, export)
+@pytest.fixture(scope="session")
+def public_folder(public_build: Build, shared: Path) -> Path:
+    return exported(public_build, shared / "public_exports")
 
 
 def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> None:
@@ -140,13 +147,13 @@ FLAGS = [True, False, None, True, True, True, True, True, True, True, True]
 
 def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     source = hostile(TEXTS, NUMBERS, FLAGS)
-    exports.FORMATS["csv"](source, tmp_path)
+    list(exports.FORMATS["csv"](source, tmp_path))
     content = (tmp_path / "hostile.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")
     read = pd.read_csv(tmp_path / "hostile.csv")["note"]
     assert list(read[:6]) == [f"'{text}" for text in TEXTS[:6]]
     assert list(read[6:8]) == TEXTS[6:8]
-    exports.FORMATS["xlsx"](source, tmp_path)
+    list(exports.FORMATS["xlsx"](source, tmp_path))
     sheet = openpyxl.load_workbook(tmp_path / "ai_manufacturing.xlsx")["hostile"]
     cells = [sheet.cell(row, 2) for row in range(2, 8)]
     assert [cell.value for cell in cells] == TEXTS[:6]
@@ -156,7 +163,7 @@ def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
 
 
 def test_stata_keeps_long_texts_large_integers_and_what_is_missing(tmp_path: Path) -> None:
-    exports.FORMATS["dta"](hostile(TEXTS, NUMBERS, FLAGS), tmp_path)
+    list(exports.FORMATS["dta"](hostile(TEXTS, NUMBERS, FLAGS), tmp_path))
     read = pd.read_stata(tmp_path / "hostile.dta", convert_categoricals=False)
     assert list(read["note"]) == [text or "" for text in TEXTS]
     assert [None if math.isnan(value) else int(value) for value in read["big"]] == NUMBERS
@@ -167,7 +174,7 @@ def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
     rows = pa.table({"a" * 32 + "1": [1], "a" * 32 + "2": [2]})
     source = exports.Source("x", (exports.Table("long", rows, {}),), {}, {})
     with pytest.raises(exports.ExportError, match="one name"):
-        exports.FORMATS["dta"](source, tmp_path)
+        list(exports.FORMATS["dta"](source, tmp_path))
 
 
 ESTIMATORS = {name: name.replace("_", " ") for name in ("fixed_effects", "event_study", "dynamic_panel")}
@@ -189,6 +196,7 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
     assert text.count(r"\begin{") == text.count(r"\end{") == 4 + len(columns)
     assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
     assert r"\item Extract set sample: SYNTHETIC" in text
+    assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
     assert text.count(r"\item") == 2 + frame.loc[is_prose, columns].notna().sum().sum()
 
 
@@ -201,12 +209,105 @@ def plain(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
+def visible(folder: Path) -> list[str]:
+    """Return what a reader of a folder sees, without the lock."""
+    return sorted(path.name for path in folder.iterdir() if path.name != exports.LOCK)
+
+
+def started(build: Build, folder: Path, file_format: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).parent / "ai-manufacturing"), "export", "--format", file_format]
+    return subprocess.Popen(
+        [*command, "--out", str(folder), "--release", str(build.warehouse)],
+        cwd=build.project,
+        env=build.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_exports_at_once_leave_each_city_year_once(sample_build: Build, folder: Path, tmp_path: Path) -> None:
+    both = [started(sample_build, tmp_path, "csv") for _ in range(2)]
+    for process in both:
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    for name in ("panel.csv", "estimates.csv", "data_dictionary.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    panel = pd.read_csv(tmp_path / "panel.csv", usecols=["city_id", "year"])
+    assert len(panel) == 367 * 11
+    assert not panel.duplicated().any()
+    assert visible(tmp_path) == ["data_dictionary.csv", "estimates.csv", "panel.csv"]
+
+
+def test_a_killed_export_leaves_whole_files_and_the_next_removes_its_litter(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "ai_manufacturing.xlsx").write_bytes(b"earlier")
+    incoming = tmp_path / exports.INCOMING
+    process = started(sample_build, tmp_path, "dta")
+    while not (incoming.is_dir() and any(incoming.iterdir())):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert incoming.is_dir()
+    assert visible(tmp_path) == [exports.INCOMING, "ai_manufacturing.xlsx"]
+    (incoming / "panel.dta").write_bytes(b"half a file")
+    exports.export(sample_build.warehouse, tmp_path, "parquet")
+    parquet = [f"{name}.parquet" for name in ("data_dictionary", "estimates", "panel")]
+    assert visible(tmp_path) == ["ai_manufacturing.xlsx", *parquet]
+    assert (tmp_path / "ai_manufacturing.xlsx").read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize(
+    ("file_format", "name"), [("csv", "panel.csv"), ("dta", "panel.dta"), ("xlsx", "ai_manufacturing.xlsx")]
+)
+def test_a_full_disk_is_one_message_that_names_the_file(
+    file_format: str, name: str, sample_build: Build, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    mounted(small, "600k")
+    try:
+        (small / name).write_bytes(b"earlier")
+        run = started(sample_build, small, file_format)
+        _, error = run.communicate()
+        assert run.returncode == 1
+        assert error.splitlines() == [
+            f"Error: {small / name}: the disk is full; the files of the earlier export are unchanged. "
+            "Make room, or name another folder with --out."
+        ]
+        assert (small / name).read_bytes() == b"earlier"
+        assert visible(small) == [name]
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
+    label = "† AI firms of all industries, by keyword, alive at year end"
+    note = "AI firms of all industries by keyword stand in for sections B-E"
+    fields = pq.read_schema(public_folder / "panel.parquet")
+    assert fields.field("ai_firm_count").metadata[b"label"].decode() == f"{label} ({note})"
+    assert fields.field("ln1p_ai_firms_scaled").metadata[b"label"].decode().startswith("† Log of one plus M_AI from AI")
+    assert not fields.field("gdp_100m_cny").metadata[b"label"].decode().startswith("†")
+    with pd.io.stata.StataReader(public_folder / "panel.dta") as reader:
+        assert reader.variable_labels()["ai_firm_count"].startswith(label)
+    sheet = openpyxl.load_workbook(public_folder / "ai_manufacturing.xlsx")["panel"]
+    comments = {cell.value: cell.comment.text for cell in sheet[1]}
+    assert comments["ai_firm_count"] == f"{label} ({note})"
+    table = (public_folder / "table_1.tex").read_text(encoding="utf-8")
+    assert r"\caption{AI in manufacturing and GDP (with substitutes)}" in table
+    assert r"(1) AI firms\\$^{\dagger}$" in table
+    assert "AI firms of all industries, by keyword (M\\_AI) & 0.160***" in table
+    assert "AI firms in manufacturing (M" not in table
+    assert r"\item $^{\dagger}$ What stands in for what, (1) AI firms: science spending stands in for R\&D" in table
+    assert r"\item Errors in brackets, clustered by city." in table
+
+
 def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_build: Build, tmp_path: Path) -> None:
     run = sample_build.command(
         "export", "--format", "csv", "--out", str(tmp_path), "--release", str(sample_build.warehouse)
     )
     assert run.returncode == 0, run.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data_dictionary.csv", "estimates.csv", "panel.csv"]
+    assert visible(tmp_path) == ["data_dictionary.csv", "estimates.csv", "panel.csv"]
     run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(tmp_path / "no"))
     assert run.returncode == 2
     assert "there is no such file" in run.stderr
@@ -215,13 +316,16 @@ def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_b
     run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(empty))
     assert run.returncode == 2
     assert "no release, and no warehouse" in run.stderr
+    (tmp_path / "file").touch()
+    run = sample_build.command(
+        "export", "--format", "csv", "--out", str(tmp_path / "file"), "--release", str(sample_build.warehouse)
+    )
+    assert run.returncode != 0
+    assert "Traceback" not in run.stderr
 
 
-def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_build: Build, tmp_path: Path) -> None:
-    exports.export(public_build.warehouse, tmp_path, "latex")
-    text = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
+def test_a_table_that_cannot_be_estimated_says_so_in_its_notes(public_folder: Path) -> None:
+    text = (public_folder / "table_3.tex").read_text(encoding="utf-8")
     assert r"\item Not estimable, (1) AI firms, secondary employment: Not delivered: secondary\_employment\_10k" in text
     assert "SYNTHETIC" not in text
-    for name in WRITERS:
-        exports.export(public_build.warehouse, tmp_path, name)
-    assert not pd.read_parquet(tmp_path / "panel.parquet", columns=["is_synthetic"])["is_synthetic"].any()
+    assert not pd.read_parquet(public_folder / "panel.parquet", columns=["is_synthetic"])["is_synthetic"].any()

@@ -283,9 +283,19 @@ def test_a_city_is_found_by_name_and_stays_in_the_address(
     )
     row = figure.locator("tbody tr", has=page.get_by_role("cell", name="city", exact=True)).filter(has_text="2020")
     expect(row.locator("td").last).to_have_text(str(count))
-    search.fill("纽约")
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == "ai_firm_count_320500_sample.csv"
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == "series,unit,who,place,year,value,figure,extract_set,is_synthetic"
+    assert f"ai_firm_count,firms,city,苏州市 320500,2020,{count},AI firms alive at year end,sample,true" in lines
+    search.fill("Shenzhen")
     search.press("Enter")
     expect(page.locator("#city-missing")).to_be_visible()
+    expect(page.locator("#city-name")).to_have_text("")
+    # The charts of the last city would be taken for those of the city that was asked for.
+    expect(figure.locator("svg .mark-line path[d]:not([d=''])")).to_have_count(0)
+    expect(figure.locator("tbody tr")).to_have_count(0)
     page = reader.open(sample_site, "cities", "#110000")
     expect(page.locator("#city-name")).to_have_text("北京市 110000, east")
     page.evaluate("location.hash = '#main'")  # the way past the menu
@@ -298,18 +308,19 @@ def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sam
     figure = page.locator("#figure-gini")
     with page.expect_download() as svg:
         figure.get_by_role("button", name="SVG").click()
-    assert svg.value.suggested_filename == "gini.svg"
+    assert svg.value.suggested_filename == "gini_sample.svg"
     image = Path(svg.value.path()).read_text(encoding="utf-8")
     assert image.startswith("<svg")
     assert "SYNTHETIC DATA." in image, "a picture that leaves the page says that its numbers are invented"
     with page.expect_download() as csv:
         figure.get_by_role("button", name="CSV").click()
     lines = Path(csv.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "measure,year,gini,extract_set,is_synthetic"
+    assert csv.value.suggested_filename == "gini_sample.csv"
+    assert lines[0] == "measure,year,gini,figure,extract_set,is_synthetic"
     gini = sample_build.value(
         "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
     )
-    assert f"ai_firms,2020,{gini},sample,true" in lines
+    assert f"ai_firms,2020,{gini},Gini,sample,true" in lines
 
 
 def test_the_first_page_weighs_less_than_three_megabytes(reader: Reader, sample_site: Path) -> None:
@@ -365,11 +376,12 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     years = page.locator("#table_6 tbody tr td:first-child").all_inner_texts()
     assert [words for words in years if words][:2] == ["5 years before", "4 years before"]
     # No city is without an AI firm there, which is a number and no gap.
-    zero = page.locator("#spatial_2020 tr").filter(has_text="cities with none")
-    expect(zero.locator("td").last).to_have_text("0")
+    zero = page.locator("#spatial_2020 tr").filter(has_text="cities without an AI firm of any industry")
+    expect(zero.locator("td.number").last).to_have_text("0")
     page = reader.open(public_site, "specifications")
     expect(page.locator("#synthetic-mark")).to_have_count(0)
-    series = dict(public_build.rows("select distinct series, label_en from marts.dim_series"))
+    # What was not delivered is called what the paper uses.
+    series = dict(public_build.rows("select series, label_en from marts.dim_series where substitution is null"))
     missing = public_build.rows(
         "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
     )
@@ -453,8 +465,13 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     page.screenshot(path=SCREENSHOTS / "query.png")
     page.get_by_label("Draw").select_option("firms")
     page.locator("#sql").fill("select nothing from nowhere")
-    page.get_by_role("button", name="Run").click()
+    page.locator("#sql").press("Control+Enter")
     expect(page.locator("#query-status")).to_contain_text("nowhere does not exist")
+    expect(page.locator("#query-status")).to_contain_text("LINE 1: select nothing from nowhere")
+    # Nothing of the last result is left beside the message.
+    expect(page.locator("#result")).to_be_empty()
+    expect(page.locator("#result-chart")).to_be_hidden()
+    expect(page.get_by_role("button", name="CSV")).to_be_disabled()
     for number, entry in enumerate(query_book.entries(book)):
         page.locator("#question").select_option(str(number))
         page.get_by_role("button", name="Run").click()
@@ -465,3 +482,177 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert lines[0].startswith("column_name,unit,")
     assert [url for url in reader.requests if not url.startswith((served_site, "data:", "blob:"))] == []
+
+
+# Each type with what DuckDB's own command line prints for it.
+TYPES = {
+    "date '2020-02-29'": "2020-02-29",
+    "timestamp '2020-02-29 12:34:56.789'": "2020-02-29 12:34:56.789",
+    "timestamp_ns '2020-02-29 12:34:56.123456789'": "2020-02-29 12:34:56.123456789",
+    "timestamptz '2020-02-29 12:34:56+00'": "2020-02-29 12:34:56+00",
+    "time '12:34:56'": "12:34:56",
+    "interval '1 month 2 days'": "1 month 2 days",
+    "1.10::decimal(10, 2)": "1.10",
+    "9007199254740993::bigint": "9007199254740993",
+    "123456789012345678901234567890::hugeint": "123456789012345678901234567890",
+    "uuid '00000000-0000-0000-0000-00000000000a'": "00000000-0000-0000-0000-00000000000a",
+    "'a\\xFF'::blob": "a\\xFF",
+    "[1, 2, null]": "[1, 2, NULL]",
+    "{'a': 1, 'b': 'x'}": "{'a': 1, 'b': x}",
+    "map {'k': 1}": "{k=1}",
+    "'x'::enum ('x', 'y')": "x",
+    "true": "true",
+    "0.1::double": "0.1",
+    "-0.5": "-0.5",
+    "''": "",
+    "null": "",
+}
+
+
+def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_shows(
+    reader: Reader, served_site: str, sample_build: Build
+) -> None:
+    page = reader.page
+    page.goto(f"{served_site}/query.html")
+    sql, status, cells = page.locator("#sql"), page.locator("#query-status"), page.locator("#result tbody td")
+    sql.fill("select " + ", ".join(f"{value} as c{number}" for number, value in enumerate(TYPES)))
+    sql.press("Control+Enter")
+    expect(status).to_have_text("1 rows", timeout=60_000)
+    assert cells.all_text_contents() == list(TYPES.values())
+    missing = "cell => getComputedStyle(cell, '::before').content"
+    assert [cells.nth(place).evaluate(missing) for place in (-2, -1)] == ["none", '"NULL"']
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
+        header, values = csv.reader(file)
+    assert header[-2:] == ["extract_set", "is_synthetic"]
+    assert values[:-2] == list(TYPES.values())
+
+    sql.fill("select city_id, year from fct_city_year_panel order by city_id desc, year")
+    sql.press("Meta+Enter")
+    expect(status).to_have_text("4,037 rows; the first 500 are shown; the CSV has all")
+    expect(page.locator("#result tbody tr")).to_have_count(500)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == "query_sample.csv"
+    rows = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    expected = sample_build.rows("select city_id, year from marts.fct_city_year_panel order by city_id desc, year")
+    assert rows[1:] == [f"{city},{year},sample,true" for city, year in expected]
+
+    sql.fill("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c")
+    sql.press("Control+Enter")
+    expect(status).to_have_text("1 rows; of 2 statements, all of which ran, the last is shown")
+    assert cells.all_text_contents() == [";", ";"]
+    sql.fill("describe dim_city")  # what is no table of its own
+    sql.press("Control+Enter")
+    expect(status).to_have_text(f"{sample_build.value('select count(*) from (describe marts.dim_city)')} rows")
+
+
+def test_pages_run_no_script_and_reach_no_address_but_their_own(reader: Reader, sample_site: Path) -> None:
+    for name in PAGES:
+        markup = (sample_site / f"{name}.html").read_text(encoding="utf-8")
+        assert "default-src 'none'; script-src 'self' file:;" in markup.replace("&#39;", "'")
+        assert not re.search(r'<script(?! src=| type="application/json")|\son\w+="', markup), name
+    page = reader.open(sample_site, "index")
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">');"
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'document.title = 2'}))"
+    )
+    reached = page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
+    assert "Failed to fetch" in reached
+    assert page.title() == "Overview – AI and manufacturing"
+    assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
+
+
+NOTHING_TO_CHECK = {
+    "The AI share of invention applications lies between 0 and 1.",
+    "The AI share of invention grants lies between 0 and 1.",
+    "AI invention applications are at most all of a city and year.",
+    "AI invention grants are at most all of a city and year.",
+    "No two records of a source share a city, industry, type and year.",
+    "AI patents are at most all patents: applications and grants, in every cell.",
+    "R&D personnel of a city does not change by a factor of twenty in a year.",
+}
+
+
+def test_what_had_nothing_to_check_has_not_passed(reader: Reader, public_site: Path, public_build: Build) -> None:
+    """The public files hold no patents and no R&D personnel, so that nothing can be said of them."""
+    page = reader.open(public_site, "quality")
+    rows = page.locator("tr.unchecked")
+    assert set(rows.locator("td.prose .en").all_inner_texts()) >= NOTHING_TO_CHECK
+    assert set(rows.locator("td.number").all_inner_texts()) == {"0 / 0"}
+    assert page.locator("tr.passed", has_text="R&D personnel").count() == 0
+    gdp = page.locator("tr.passed", has_text="Secondary value added is at most GDP")
+    both = (
+        "select count(*) from marts.fct_city_year_panel where gdp_100m_cny + secondary_value_added_100m_cny is not null"
+    )
+    expect(gdp.locator("td.number")).to_have_text(f"0 / {public_build.value(both):,}")
+    counts = [
+        page.locator(f"tr.{name}").count() for name in ("passed", "failed-critical", "failed-warning", "unchecked")
+    ]
+    assert sum(counts) == public_build.value("select count(*) from gates.gate_results")
+    passed, critical, warnings, nothing = counts
+    words = f"{critical} critical failures, {warnings} warnings; {nothing} had nothing to check"
+    expect(page.locator("#gate")).to_have_text(f"{passed} passed; {words}", use_inner_text=True)
+    page = reader.open(public_site, "index")
+    expect(page.locator("#gate dd")).to_have_text(f"{passed} passed {words}", use_inner_text=True)
+
+
+def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it(
+    reader: Reader, public_site: Path, sample_site: Path
+) -> None:
+    page = reader.open(public_site, "index")
+    row = page.locator("#headline tbody tr").first
+    expect(row).to_contain_text("AI firms of all industries, by keyword (M_AI) †", use_inner_text=True)
+    expect(row.locator("td.number").first).to_have_text(re.compile(r"^0\.160\*\*\* \(0\.042\) †$"))
+    note = page.locator("p.note", has_text="†").first
+    expect(note).to_contain_text("Table 1 (1)", use_inner_text=True)
+    for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):
+        expect(note).to_contain_text(words)
+    expect(page.locator("details.remark[open]")).to_have_count(11)  # a printed page has them too
+    page = reader.open(public_site, "tables")
+    expect(page.locator("#table_1 tbody tr").first).to_contain_text(
+        "AI firms of all industries, by keyword (M_AI) †", use_inner_text=True
+    )
+    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160*** †", use_inner_text=True)
+    shenzhen = page.locator("#spatial_2020 tr", has_text="alive in Shenzhen")
+    expect(shenzhen).to_contain_text("by keyword, alive in Shenzhen †", use_inner_text=True)
+    expect(shenzhen).to_contain_text("not comparable", use_inner_text=True)
+    five = page.locator("#spatial_2020 tr", has_text="five cities that the paper names")
+    expect(five.locator("td.number").last).to_have_text("20.19%")
+    for name in PAGES:
+        page = reader.open(public_site, name)
+        assert "manufacturing AI firms alive" not in page.locator("main").inner_text(), name
+        expect(page.locator("#substitutes")).to_contain_text("AI firms of all industries by keyword")
+    for name, figure in (("cities", "ai_firm_count"), ("concentration", "gini"), ("event_studies", "figure_1_table_5")):
+        page = reader.open(public_site, name)
+        expect(page.locator(f"figure[data-name^={figure}]").first).to_contain_text(
+            re.compile("by keyword.*†"), use_inner_text=True
+        )
+    with page.expect_download() as svg:
+        page.locator("figure.chart").first.get_by_role("button", name="SVG").click()
+    picture = Path(svg.value.path()).read_text(encoding="utf-8")
+    assert (
+        "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword stand in" in picture
+    )
+    assert "SYNTHETIC" not in picture
+    pre_trend = page.locator("li", has_text="hypothesis that there is no effect in any year before the event").first
+    expect(pre_trend).to_contain_text(
+        "p = 0.973: not rejected at 5 %, which does not show that the hypothesis holds", use_inner_text=True
+    )
+    page = reader.open(sample_site, "index")
+    assert "†" not in page.locator("main").inner_text()
+
+
+def test_the_classes_of_the_map_are_the_papers_only_for_the_papers_counts(
+    reader: Reader, public_site: Path, sample_site: Path, public_build: Build
+) -> None:
+    legend = "#figure-map svg .role-legend-label text"
+    assert reader.open(sample_site, "maps").locator(legend).all_text_contents() == ["0", "1–99", "100–200", "> 200"]
+    page = reader.open(public_site, "maps")
+    lower, upper = public_build.rows(
+        "select quantile_disc(measure_count, [1.0 / 3, 2.0 / 3]) from marts.fct_spatial_distribution "
+        "where measure = 'ai_firms' and year = 2020 and measure_count > 0"
+    )[0][0]
+    assert page.locator(legend).all_text_contents() == ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
+    expect(page.locator("main")).to_contain_text("are not the paper's classes")

@@ -1,4 +1,4 @@
-"""One refresh at a time: a lock that its holder's death releases."""
+"""One refresh, or one export, at a time: a lock that its holder's death releases."""
 
 import fcntl
 import json
@@ -13,18 +13,24 @@ from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(
+    path: Path, wait: bool = False, way_out: str = "Set RELEASE_DIR to a folder that this user may write to."
+) -> Iterator[None]:
     """Hold the lock while the block runs.
 
     Parameters
     ----------
     path : Path
         The lock file; it stays when the lock is released.
+    wait : bool
+        Wait for the holder to finish.
+    way_out : str
+        What to do if the file cannot be made.
 
     Raises
     ------
     LockedError
-        At once, naming the holder.
+        At once, naming the holder, unless it waits.
     BadConfigurationError
         If the file cannot be made.
     """
@@ -32,12 +38,10 @@ def held(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise BadConfigurationError(
-            f"{path}: {error.strerror}. Set RELEASE_DIR to a folder that this user may write to."
-        ) from error
+        raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             raise LockedError(f"Another refresh is at work: {file.read().strip() or 'it has just begun'}.") from None

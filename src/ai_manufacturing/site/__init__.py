@@ -22,7 +22,7 @@ from ai_manufacturing.site import (
     specifications,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue, pair
+from ai_manufacturing.site.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -37,6 +37,23 @@ PAGES = {
     "quality": quality,
     "changes": changes,
     "dictionary": dictionary,
+}
+
+# The pages load what lies beside them and nothing else. `file:` is there because 'self' does not cover a page that is
+# opened from the file in every browser; tables and charts have styles in attributes. DuckDB on the query page is
+# WebAssembly, and fetches the release.
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self' file:",
+    "style-src": "'self' file: 'unsafe-inline'",
+    "img-src": "'self' file: data:",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+}
+QUERY_POLICY = POLICY | {
+    "script-src": "'self' 'wasm-unsafe-eval' file:",
+    "connect-src": "'self'",
+    "worker-src": "'self'",
 }
 
 
@@ -93,12 +110,15 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     )
     pages = PAGES | ({"query": query} if has_query else {})
     with Release(release_path) as release:
-        text = Catalogue.read(HERE / "text.yml").with_labels(release.series_labels())
+        text = Catalogue.read(HERE / "text.yml").with_labels(release.series_labels(), release.substituted())
         environment.globals |= {
             "t": text.both,
             "label": text.label,
             "sentence": text.sentence,
             "pair": pair,
+            "named": text.named,
+            "mark": MARK,
+            "substituted": [row for row in release.substituted() if row["kind"] == "series"],
             "plain": text.plain,
             "manifest": release.manifest,
             "pages": [*pages],
@@ -106,7 +126,12 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "has_query": has_query,
         }
         for name, page in pages.items():
-            rendered = environment.get_template(f"{name}.html").render(page=name, **page.content(release, text))
+            policy = QUERY_POLICY if name == "query" else POLICY
+            rendered = environment.get_template(f"{name}.html").render(
+                page=name,
+                policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()),
+                **page.content(release, text),
+            )
             (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
     return [*pages]
 

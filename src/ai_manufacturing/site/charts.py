@@ -14,8 +14,8 @@ from ai_manufacturing.site.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
 BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#b8500b", "#6b6b6b", "#2c7a4b"
-# The classes of the paper, pale to dark; the steps are told apart in grey too.
-CLASSES = {"zero": "#cfd4da", "1_to_100": "#7db3e0", "100_to_200": "#e08a2e", "over_200": "#a3161a"}
+# Classes by number, none first, pale to dark; the steps can be told apart in grey too.
+CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
 # Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have them whole.
 LABEL_LIMIT = alt.ExprRef("windowSize()[0] < 600 ? 150 : 420")
 CONFIG = {

@@ -41,6 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "values": in_script(
             {
                 "series": delivered,
+                "units": {name: units[name] for name in delivered},
                 "cities": {city["city_id"]: [city["name_zh"], city["region"]] for city in cities},
                 "region_labels": {
                     region: [text.plain_label(region, language) for language in LANGUAGES]

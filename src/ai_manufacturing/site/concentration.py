@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure
-from ai_manufacturing.site.maps import not_delivered, stand_ins
+from ai_manufacturing.site.maps import not_delivered
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
@@ -34,7 +34,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "moran": _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None,
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
         "missing": not_delivered(release),
-        "stand_ins": stand_ins(release),
     }
 
 

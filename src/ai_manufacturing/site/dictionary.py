@@ -10,7 +10,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all columns, the panel's first."""
     return {
         "columns": release.rows(
-            "select table_schema, table_name, column_name, data_type, unit, description_en, description_zh, source, "
+            "select table_schema, table_name, column_name, data_type, unit, label_en, label_zh, substitution, source, "
             "first_year, last_year, missing_share from marts.data_dictionary "
             "order by table_name <> 'fct_city_year_panel', table_schema, table_name, column_number"
         )

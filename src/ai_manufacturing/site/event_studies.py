@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue, pair
+from ai_manufacturing.site.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             _figure(
                 f"figure_1_{specification_id}",
                 data,
-                pair(data["label_en"].iloc[0], data["label_zh"].iloc[0]),
+                text.named(data["label_en"].iloc[0], data["label_zh"].iloc[0]),
                 transforms[specification_id],
                 text,
             )
@@ -56,7 +56,7 @@ def _study(study: dict[str, Any], points: pd.DataFrame, text: Catalogue) -> Figu
     """Add the omitted year, whose zero is a normalisation, and draw."""
     omitted = {"specification_id": study["specification_id"], "event_time": -1, "estimate": 0.0}
     data = pd.concat([points, pd.DataFrame([omitted], dtype=object)]).sort_values("event_time")
-    outcome = pair(study["outcome_label_en"], study["outcome_label_zh"])
+    outcome = text.named(study["outcome_label_en"], study["outcome_label_zh"])
     title = Markup("{}: {}").format(outcome, text.label(study["reading"]))
     return _figure(study["specification_id"], data.where(data.notna(), None), title, study["transform"], text)
 

@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue, pair
+from ai_manufacturing.site.text import MARK, Catalogue, pair
 
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Rows of rpt_table_N that become the heading of a column, or a note below the table.
@@ -56,7 +56,12 @@ def _notes(facts: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
             if value and not is_moot:
                 said.setdefault((label, value), []).append(f"({column.removeprefix('column_')})")
     return [
-        {"label": pair(label, facts.loc[label, "label_zh"]), "columns": " ".join(numbers), "text": value}
+        {
+            "mark": MARK if label == STANDS_IN else "",
+            "label": pair(label, facts.loc[label, "label_zh"]),
+            "columns": " ".join(numbers),
+            "text": value,
+        }
         for (label, value), numbers in said.items()
     ]
 
@@ -77,11 +82,15 @@ def _printed(
     for column in columns:
         cells |= {column: [], f"{column}_printed": []}
     terms = set(scorecard["label_en"])
+    facts = rows.set_index("label_en")
+    substituted = {column for column in columns if STANDS_IN in facts.index and facts.loc[STANDS_IN, column]}
     term = ""
+    above_controls = True
     for row in body:
         term = row["label_en"] or term
+        above_controls = above_controls and term != "Controls"
         is_error = not row["label_en"]
-        cells["row"].append("" if is_error else str(pair(row["label_en"], row["label_zh"])))
+        cells["row"].append("" if is_error else str(text.named(row["label_en"], row["label_zh"])))
         for column in columns:
             number = int(column.removeprefix("column_"))
             beside = printed.get((number, term, is_error), "")
@@ -89,7 +98,9 @@ def _printed(
             is_estimate = term in terms and not is_error
             is_missing = is_estimate and beside and outcomes[specifications[column]]["status"] == "not_estimable"
             value = "not_estimable" if is_missing else row[column]
-            cells[column].append(_cell(value, specifications[column], text))
+            is_marked = above_controls and not is_error and value and not is_missing and column in substituted
+            mark = f" {MARK}" if is_marked else ""
+            cells[column].append(_cell(value, specifications[column], text) + mark)
     table = (
         great_tables.GT(pd.DataFrame(cells), id=name)
         .fmt(lambda cell: cell)
@@ -111,7 +122,7 @@ def _printed(
     for column in columns:
         number = column.removeprefix("column_")
         specification = outcomes[specifications[column]]
-        outcome = pair(specification["outcome_label_en"], specification["outcome_label_zh"])
+        outcome = text.named(specification["outcome_label_en"], specification["outcome_label_zh"])
         if specification["estimator"] == "event_study":
             outcome = Markup("{} ({})").format(outcome, text.label(specification["transform"]))
         table = table.tab_spanner(

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 
 from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure
+from ai_manufacturing.site.overview import gate_counts
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
@@ -18,11 +19,12 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the gate found and what was delivered."""
     expectations = release.rows(
-        "select suite, description, severity, success, row_count, failing_row_count, failing_rows "
+        "select suite, description, severity, success, checked_count, failing_row_count, failing_rows "
         "from gates.gate_results order by success, severity, suite, description"
     )
     names = {row["city_id"]: row["name_zh"] for row in release.rows("select city_id, name_zh from marts.dim_city")}
     return {
+        "gate": gate_counts(release),
         "expectations": [
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
@@ -42,8 +44,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             LISTED,
         ),
         "corrections": release.rows(
-            "select c.*, d.name_zh from marts.fct_corrections as c "
-            "left join marts.dim_city as d on c.city_id = d.city_id order by c.correction_id, c.series"
+            "select c.*, d.name_zh, nullif(n.name_zh, d.name_zh) as row_name_zh from marts.fct_corrections as c "
+            "left join marts.dim_city as d on c.city_id = d.city_id "
+            "left join marts.dim_city as n on c.delivered_city_id = n.city_id order by c.correction_id, c.series"
         ),
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),

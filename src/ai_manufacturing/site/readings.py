@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 ROW = 24  # pixels of a reading
 
@@ -53,7 +53,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     estimated = data[data["estimate"].notna()]
     first = data.iloc[0]
     title = Markup("{} ← {}").format(
-        pair(first["outcome_en"], first["outcome_zh"]), pair(first["regressor_en"], first["regressor_zh"])
+        text.named(first["outcome_en"], first["outcome_zh"]), text.named(first["regressor_en"], first["regressor_zh"])
     )
     # A slope on the measure itself has another unit than one on its log.
     in_levels = estimated["transform"] == "level"
@@ -81,7 +81,9 @@ def _heterogeneity(groups: pd.DataFrame, text: Catalogue) -> Figure | None:
     estimated["reading"] = [
         f"{row.grouping}, {row.group_name} − {row.reference}, {row.reading}" for row in estimated.itertuples()
     ]
-    return _figure("heterogeneity", text.both("group_differences_note"), estimated, None, text)
+    return _figure(
+        "heterogeneity", text.both("group_differences_note", measure=text.label("ai_firms")), estimated, None, text
+    )
 
 
 def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue) -> Figure:

@@ -29,9 +29,15 @@ class Release:
         return found.where(found.notna(), None)
 
     def series_labels(self) -> dict[str, tuple[str, str]]:
-        """Return how each series is called in English and Chinese."""
-        rows = self.rows("select distinct series, label_en, label_zh from marts.dim_series")
+        """Return the labels of each series, of a scope that no substitute feeds if there is one."""
+        rows = self.rows(
+            "select series, label_en, label_zh from marts.dim_series order by substitution is not null desc, scope"
+        )
         return {row["series"]: (row["label_en"], row["label_zh"]) for row in rows}
+
+    def substituted(self) -> list[dict[str, Any]]:
+        """Return kind, name, label and substitution of what a substitute feeds here."""
+        return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query by column name."""

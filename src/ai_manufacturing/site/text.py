@@ -4,7 +4,7 @@ import functools
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from markupsafe import Markup
 LANGUAGES = ("en", "zh")
 COMMAS = {"en": ", ", "zh": "、"}
 # Between two values that make up a third: a term of two factors, a chosen value, a difference of groups.
+# Beside what a substitute feeds, and at the beginning of the note that says so.
+MARK = "†"
 JOINTS = {":": " × ", "=": ": ", " − ": " − "}
 
 
@@ -34,11 +36,15 @@ class Catalogue:
         How a value of the data, such as `ln1p`, is called.
     sentences : sequence of (str, str)
         Sentences that the database has in English, with placeholders for the values in them.
+    substituted : mapping of str to (str, str)
+        What a value of the data is called here where a substitute feeds it.
     """
 
     texts: Mapping[str, tuple[str, str]]
     labels: Mapping[str, tuple[str, str]]
     sentences: Sequence[tuple[str, str]]
+    substituted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    substituted_names: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, path: Path) -> "Catalogue":
@@ -46,9 +52,24 @@ class Catalogue:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return cls(content["texts"], content["labels"], content["sentences"])
 
-    def with_labels(self, labels: Mapping[str, tuple[str, str]]) -> "Catalogue":
-        """Return a catalogue that knows more labels; its own come first."""
-        return replace(self, labels={**labels, **self.labels})
+    def with_labels(
+        self, labels: Mapping[str, tuple[str, str]], substituted: Sequence[Mapping[str, str]] = ()
+    ) -> "Catalogue":
+        """Return a catalogue that knows more labels: those of substitutes come first, then its own."""
+        return replace(
+            self,
+            labels={**labels, **self.labels},
+            substituted={
+                row["name"]: (f"{row['label_en']} {MARK}", f"{row['label_zh']}{MARK}")
+                for row in substituted
+                if row["kind"] in ("series", "measure", "column")
+            },
+            substituted_names=frozenset(row["label_en"] for row in substituted),
+        )
+
+    def named(self, en: object, zh: object) -> Markup:
+        """Return a label of the database in both languages, marked where a substitute feeds what it names."""
+        return pair(f"{en} {MARK}", f"{zh}{MARK}") if en in self.substituted_names else pair(en, zh)
 
     def plain(self, key: str, language: str, **values: object) -> str:
         """Return one language's text, with its placeholders filled."""
@@ -68,6 +89,8 @@ class Catalogue:
     def plain_label(self, value: Any, language: str) -> str:
         """Return what a value of the data is called in one language; of several in one, what each is called."""
         text = str(value)
+        if text in self.substituted:
+            return self.substituted[text][LANGUAGES.index(language)]
         if text in self.labels:
             return self.labels[text][LANGUAGES.index(language)]
         if ", " in text:
@@ -78,7 +101,8 @@ class Catalogue:
         if text.startswith("L."):
             return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
         if scoped := re.fullmatch(r"(\w+) \(([\w ]+)\)", text):
-            series, scope = (self.plain_label(part, language) for part in scoped.groups())
+            # A scope is named where it was not delivered, and then nothing substitutes for it.
+            series, scope = (replace(self, substituted={}).plain_label(part, language) for part in scoped.groups())
             return self.plain("scoped", language, series=series, scope=scope)
         return text
 

@@ -19,9 +19,11 @@ function save(name, type, content) {
 // What leaves the page says what it was made of, as the page does.
 const { extractSet, synthetic } = document.documentElement.dataset;
 
+const fileName = (name, extension) => `${[name, extractSet].join("_").replace(/[^\w.-]+/g, "_")}.${extension}`;
+
 function csv(rows) {
   // A text that a spreadsheet would take for a formula, as in the exports.
-  const safe = (value) => (typeof value === "string" && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : (value ?? ""));
+  const safe = (value) => (typeof value === "string" && !/^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(value) && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : (value ?? ""));
   const quote = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
   rows = rows.map((row) => ({ ...row, extract_set: extractSet, is_synthetic: synthetic }));
   const names = Object.keys(rows[0] ?? {});
@@ -29,22 +31,28 @@ function csv(rows) {
   return "\ufeff" + [names, ...rows.map((row) => names.map((name) => row[name]))].map((row) => row.map(safe).map(quote).join(",")).join("\r\n");
 }
 
-function marked(svg) {
-  if (synthetic !== "true") return svg;
+// A picture that leaves the page takes its marks along: that it is synthetic, and what a † stands for.
+function marked(svg, caption) {
+  const shown = (selector) => [...document.querySelectorAll(`${selector} .${language()}`)].map((element) => element.textContent);
+  const substitutes = [...document.querySelectorAll("#substitutes li")].map((item) => `† ${item.innerText}`);
+  const notes = [...shown("#synthetic-mark strong"), ...(`${svg}${caption}`.includes("†") ? substitutes : [])];
   const image = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
   const [width, height] = ["width", "height"].map((name) => Number(image.getAttribute(name)));
-  image.setAttribute("height", height + 18);
-  image.setAttribute("viewBox", `0 0 ${width} ${height + 18}`);
-  const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-  for (const [name, value] of Object.entries({ x: 4, y: height + 12, "font-family": "sans-serif", "font-size": 11, fill: "#a3161a" })) {
-    text.setAttribute(name, value);
-  }
-  text.textContent = document.querySelector(`#synthetic-mark strong .${language()}`).textContent;
-  image.append(text);
+  const line = 16;
+  image.setAttribute("height", height + line * notes.length);
+  image.setAttribute("viewBox", `0 0 ${width} ${height + line * notes.length}`);
+  notes.forEach((note, number) => {
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    const place = { x: 4, y: height + line * number + 12, "font-family": "sans-serif", "font-size": 11, fill: "#a3161a" };
+    for (const [name, value] of Object.entries(place)) text.setAttribute(name, value);
+    text.textContent = note;
+    image.append(text);
+  });
   return new XMLSerializer().serializeToString(image);
 }
 
-function tableOf(rows) {
+// An empty cell of a result is an empty text; what is missing says so.
+function tableOf(rows, isNumber = (name) => typeof rows[0][name] === "number") {
   const table = document.createElement("table");
   table.className = "plain";
   const names = Object.keys(rows[0] ?? {});
@@ -53,7 +61,7 @@ function tableOf(rows) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = name;
-    if (typeof rows[0][name] === "number") cell.className = "number";
+    if (isNumber(name)) cell.className = "number";
     head.append(cell);
   }
   const body = table.createTBody();
@@ -66,7 +74,8 @@ function tableOf(rows) {
         link.href = link.textContent = row[name];
         cell.append(link);
       } else cell.textContent = row[name] ?? "";
-      if (typeof row[name] === "number") cell.className = "number";
+      if (row[name] === null) cell.className = "missing";
+      else if (isNumber(name)) cell.className = "number";
     }
   }
   return table;
@@ -84,12 +93,18 @@ class Chart {
     Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
-      save(`${figure.dataset.name}.svg`, "image/svg+xml", marked(await this.view.toSVG()));
+      save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG(), figure.querySelector("figcaption").textContent));
     });
     figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
-      save(`${figure.dataset.name}.csv`, "text/csv", csv(this.rows));
+      const title = figure.querySelector(`figcaption .${language()}`)?.textContent ?? figure.querySelector("figcaption").textContent;
+      save(fileName(this.name, "csv"), "text/csv", csv(this.rows.map((row) => ({ ...row, figure: title.trim() }))));
     });
     figure.querySelector("details.values").addEventListener("toggle", () => this.list());
+  }
+
+  // What the reader chose is in the name of the file.
+  get name() {
+    return [this.figure.dataset.name, this.figure.dataset.chosen].filter(Boolean).join("_");
   }
 
   list() {
@@ -111,7 +126,7 @@ class Chart {
     const { view } = await vegaEmbed(
       element.firstElementChild,
       { ...specification, datasets },
-      { actions: false, renderer: "svg", bind: this.figure.querySelector(".bind") },
+      { actions: false, renderer: "svg", ast: true, bind: this.figure.querySelector(".bind") },
     );
     this.view = view;
     // What a reader had chosen outlives a change of language.
@@ -134,7 +149,7 @@ const charts = new Map([...document.querySelectorAll("figure.chart")].map((figur
 
 const cityInput = document.getElementById("city");
 if (cityInput) {
-  const { series, cities, region_labels, values, regions, country } = json(document.getElementById("city-values"));
+  const { series, units, cities, region_labels, values, regions, country } = json(document.getElementById("city-values"));
   const of = { city: rowsOf(values), region: rowsOf(regions), country: rowsOf(country) };
   const show = (id) => {
     const [name, region] = cities[id];
@@ -148,11 +163,25 @@ if (cityInput) {
       region: of.region.filter((row) => row.region === region),
       country: of.country,
     };
+    const places = { city: `${name} ${id}`, region, country: "" };
     for (const chart of charts.values()) {
       const one = series.find((candidate) => candidate === chart.figure.dataset.name);
+      chart.figure.dataset.chosen = id;
       chart.redraw(
-        Object.entries(lines).flatMap(([who, rows]) => rows.map((row) => ({ who, year: row.year, value: row[one] }))),
+        Object.entries(lines).flatMap(([who, rows]) =>
+          rows.map((row) => ({ series: one, unit: units[one], who, place: places[who], year: row.year, value: row[one] })),
+        ),
       );
+    }
+  };
+  // No city is chosen: the last one's charts would be taken for it.
+  const clear = () => {
+    const output = document.getElementById("city-name");
+    output.dataset.en = output.dataset.zh = output.textContent = "";
+    history.replaceState(null, "", location.pathname);
+    for (const chart of charts.values()) {
+      delete chart.figure.dataset.chosen;
+      chart.redraw([]);
     }
   };
   const find = (text) =>
@@ -162,6 +191,7 @@ if (cityInput) {
     const id = find(cityInput.value.trim());
     document.getElementById("city-missing").hidden = Boolean(id);
     if (id) show(id);
+    else clear();
   });
   const named = () => {
     try {
@@ -191,8 +221,7 @@ const whenIdle = window.requestIdleCallback ?? ((draw) => setTimeout(draw, 1)); 
 translate();
 document.getElementById("language").addEventListener("click", () => {
   const next = language() === "en" ? "zh-CN" : "en";
-  document.documentElement.lang = next;
-  document.title = TITLES[next];
+  speak(next);
   localStorage.setItem("language", next);
   translate();
   for (const chart of charts.values()) chart.draw();

@@ -1,0 +1,86 @@
+with
+
+dim_series as (
+    select * from {{ ref('dim_series') }}
+    where scope in ('total', 'industry')
+),
+
+-- What each thing is called where its series is what the paper uses.
+paper_labels as (
+    select
+        'measure' as kind,
+        measure as name,
+        label_en,
+        label_zh
+    from {{ ref('measure_labels') }}
+    union all
+    select
+        'term' as kind,
+        term as name,
+        label_en,
+        label_zh
+    from {{ ref('term_labels') }}
+    union all
+    select
+        'fact' as kind,
+        fact_id as name,
+        statement as label_en,
+        statement_zh as label_zh
+    from {{ ref('published_facts') }}
+),
+
+substituted as (
+    select
+        labels.kind,
+        labels.name,
+        labels.label_en,
+        labels.label_zh,
+        dim_series.substitution
+    from {{ ref('substituted_labels') }} as labels
+    inner join dim_series
+        on
+            labels.series = dim_series.series
+            and labels.provider = dim_series.provider
+    where labels.kind <> 'series'
+),
+
+extract_sets as (
+    select max(extract_set) as extract_set
+    from dim_series
+),
+
+here as (
+    select
+        'series' as kind,
+        series as name,
+        label_en,
+        label_zh,
+        substitution
+    from dim_series
+    union all
+    select
+        coalesce(substituted.kind, paper_labels.kind) as kind,
+        coalesce(substituted.name, paper_labels.name) as name,
+        coalesce(substituted.label_en, paper_labels.label_en) as label_en,
+        coalesce(substituted.label_zh, paper_labels.label_zh) as label_zh,
+        substituted.substitution
+    from paper_labels
+    full outer join substituted
+        on
+            paper_labels.kind = substituted.kind
+            and paper_labels.name = substituted.name
+),
+
+final as (
+    select
+        extract_sets.extract_set,
+        here.kind,
+        here.name,
+        here.label_en,
+        here.label_zh,
+        here.substitution
+    from here
+    cross join extract_sets
+)
+
+select * from final
