@@ -15,6 +15,9 @@
 {% macro spark__leave_no_gate_behind() -%}
 {%- endmacro %}
 
+{% macro spark__settle_what_was_left() -%}
+{%- endmacro %}
+
 {% macro spark__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- set files = adapter.get_relation(none, 'intermediate', 'int_register_files') -%}

@@ -1,37 +1,43 @@
 """The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and the extract set that a run reads."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import duckdb_client, landing, settings
 from ai_manufacturing.landing import registers
 
 UNESCAPED = "'\";"
 
 
 class Plugin(BasePlugin):
-    """Makes the folder of the DuckDB file, and registers `current_extract_set()` and the paths of registers."""
+    """Places and opens the DuckDB file, and registers `current_extract_set()` and the paths of registers."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Make the folder that DuckDB does not make by itself, just before it connects.
+        """Make the folder that DuckDB does not make by itself, just before it connects, and set how the file is opened.
+
+        Paths are relative to the project, as in `ai-manufacturing`, also where --project-dir names it from elsewhere.
 
         Raises
         ------
         DbtRuntimeError
             If the file has a name that dbt-duckdb, which names the catalog after it, would not escape.
         """
-        path = Path(creds.path)
+        os.environ["DBT_PROJECT_DIR"] = str(get_flags().PROJECT_DIR)
+        path = settings.project_root() / creds.path
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
                 f"WAREHOUSE_PATH: the file is named {path.name}, and dbt cannot use a name with one of {UNESCAPED}. "
                 "Rename the file; its folders may have any name."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
+        creds.path = str(path)
+        config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the functions to a new connection."""

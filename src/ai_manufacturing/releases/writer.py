@@ -8,13 +8,13 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import databases
+from ai_manufacturing.duckdb_client import STORAGE_VERSION
 from ai_manufacturing.releases import changes
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
 from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
-STORAGE_VERSION = "v1.2.0"
 PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
 
 
