@@ -12,35 +12,38 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: build test soak report serve query-page spark setup sample lint catalogue queries clean lock
+.PHONY: help build test soak report serve query-page spark setup sample lint catalogue queries clean lock
 .DEFAULT_GOAL := build
 
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
 # A delivered set needs no sample.
-build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample)
+build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_DIR, or of the synthetic sample
 	dbt build
 
 # The tests of Spark need Java; where there is none they say that they skip.
-test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done
+test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about ten minutes on two cores
 	$(MAKE) lint
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark)
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, about fifteen minutes more
 	pytest -n 2 -m soak
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
-report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample)
+report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of the published release, in site/
 	test -e $(RELEASE) || ai-manufacturing refresh
 	ai-manufacturing report --out site
 
-serve:
+serve: ## the site at port 8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
 
 # DuckDB for the browser, out of npm; optional.
-query-page:
+query-page: ## DuckDB for the browser, bundled with npm; optional
 	cd query_page && npm ci --no-audit --no-fund && npm run bundle
 
-setup: $(VENV)/.run sample
+setup: $(VENV)/.run sample ## the environment and the synthetic sample
 
 # A generated sample belongs to the code and the seeds that generated it.
 sample: $(SAMPLE)/extract_set.yml
@@ -63,7 +66,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	touch $@
 
 # An environment of its own: Great Expectations imports pyspark where it finds it, and that may end the process.
-spark: $(SPARK)/.done
+spark: $(SPARK)/.done ## the environment that counts registers on Spark
 $(SPARK)/.done: requirements/spark.txt pyproject.toml
 	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/spark.txt
@@ -76,23 +79,23 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
 	touch $@
 
-lint: $(VENV)/.dev $(BOUNCER)/.done
+lint: $(VENV)/.dev $(BOUNCER)/.done ## what the code is checked for before the tests
 	ruff check .
 	ruff format --check .
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests
 
-# dbt's pages on all models and columns in one file, of the warehouse that was built last; report keeps it in the site.
-catalogue: $(VENV)/.run
+# Of the warehouse that was built last; report keeps it in the site.
+catalogue: $(VENV)/.run ## dbt's pages on all models, in site/catalogue.html
 	ai-manufacturing catalogue
 
-# The answers in docs/queries.md, of the warehouse that was built last.
-queries: $(VENV)/.run
+# Of the warehouse that was built last.
+queries: $(VENV)/.run ## the answers in docs/queries.md
 	ai-manufacturing queries --database $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
-lock:
+lock: ## requirement files with hashes; needs pip-tools
 	pip-compile $(COMPILE) --extra dev --extra site -o requirements/dev.txt pyproject.toml
 	mkdir -p build
 	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
@@ -102,5 +105,5 @@ lock:
 	pip-compile $(COMPILE) -c build/constraints.txt --extra spark -o requirements/spark.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt --extra site -o requirements/site.txt pyproject.toml
 
-clean:
+clean: ## remove build, with the landing store and releases in it
 	rm -rf build
