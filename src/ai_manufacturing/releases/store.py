@@ -239,7 +239,7 @@ class Store:
         for line in self._log.read_bytes().split(b"\n") if self._log.exists() else []:
             with suppress(ValueError):  # a refresh died while it wrote, perhaps within a character
                 found.append(json.loads(line))
-        return found
+        return [line for line in found if isinstance(line, dict)]
 
     @property
     def _log(self) -> Path:
