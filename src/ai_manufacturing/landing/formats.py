@@ -219,6 +219,11 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
         raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, header_row, table, numbers)
+    if quotation.spans_lines(header):
+        below = table.filter(pa.array(numbers > header_row)).to_pylist()
+        has_records = any(any(map(clean, row.values())) for row in below)
+        has_others = any(number > header_row and any(map(clean, cells)) for number, cells in odd)
+        quotation.check_header(header, delimiter, has_records, has_others)
     if sheet.missing(wanted):
         return encoding, delimiter, sheet
     for found in doubtful:

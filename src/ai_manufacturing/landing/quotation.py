@@ -5,8 +5,10 @@ a delimiter or a line end; elsewhere in a cell without marks it is a character. 
 as long as no line of it reads as a whole record by itself. What breaks the rule is set aside line by line.
 """
 
+import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ai_manufacturing.landing.errors import FileFault
@@ -26,8 +28,9 @@ class Doubtful:
     def reason(self) -> str:
         """Why the lines are set aside."""
         last = self.row + len(self.lines) - 1
-        rows = f"row {self.row}" if last == self.row else f"rows {self.row} to {last}"
-        return f"stray quotation mark: {rows} would be read as one record"
+        if last == self.row:
+            return "stray quotation mark: more text after the one that closes a cell"
+        return f"stray quotation mark: rows {self.row} to {last} would be read as one record"
 
 
 def set_apart(text: str, delimiter: str, width: int) -> tuple[str, list[Doubtful]]:
@@ -78,43 +81,97 @@ def set_apart(text: str, delimiter: str, width: int) -> tuple[str, list[Doubtful
     return "".join([*kept, text[written:]]), found
 
 
-def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool:
-    """Whether a line of a record reads as a whole record by itself, if the quotation marks around it were characters.
+def spans_lines(header: Sequence[str]) -> bool:
+    """Whether a name of a header holds a line end."""
+    return any(LINE_END.search(name) for name in header)
 
-    Only a cell that holds a line end and, in one of its lines, a delimiter can give rise to the doubt; in a table of
-    one column, and in a record of more or fewer fields than the header has, any such line does.
+
+def check_header(header: Sequence[str], delimiter: str, has_records: bool, has_others: bool) -> None:
+    """Raise a fault if a header over several lines has swallowed records: no other record has as many fields as it.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Its names.
+    delimiter : str
+        One character.
+    has_records, has_others : bool
+        Whether there are records below it of as many fields, and of more or fewer.
+    """
+    held = any(delimiter in name for name in header if LINE_END.search(name))
+    if spans_lines(header) and not has_records and (has_others or held):
+        raise FileFault(
+            f"stray quotation mark: the header spans several lines, and no record below has its {len(header)} fields. "
+            "Correct it, or ask for the file again."
+        )
+
+
+def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool:
+    """Whether the lines of a record may be records by themselves, bound together by marks that are characters.
+
+    In a record of as many fields as the header has, that is so if a line reads as a whole record, and a delimiter of it
+    stands in a cell of several lines. In another record a delimiter there is enough. In a table of one column no line
+    end is above doubt.
 
     Parameters
     ----------
     cells : sequence of str or None
-        The record.
+        The record, without the marks around its cells.
     delimiter : str
         One character.
     width : int
         Fields of the header.
     """
-    is_odd = width == 1 or len(cells) != width
-    line, has_delimiter, found = "", False, []
+    line = _Line()
+    lines = [line]
     for position, cell in enumerate(cells):
-        # what stands in a cell of one line is no delimiter
-        pieces = LINE_END.split(cell or "")
-        line += delimiter if position else ""
+        line.text += delimiter if position else ""
+        pieces = LINE_END.split((cell or "").replace('"', '""'))
+        if len(pieces) == 1:
+            # what stands in a cell of one line is no delimiter
+            line.text += "_" if pieces[0] else ""
+            continue
         for number, piece in enumerate(pieces):
             if number:
-                found.append((line, has_delimiter))
-                line, has_delimiter = "", False
-            if len(pieces) == 1:
-                line += piece.replace(delimiter, "_")
-            else:
-                line, has_delimiter = line + piece, has_delimiter or delimiter in piece
-    found.append((line, has_delimiter))
-    return len(found) > 1 and any(
-        (is_odd or has_delimiter) and _is_whole(line.split(delimiter), width, is_odd) for line, has_delimiter in found
+                line = _Line()
+                lines.append(line)
+            line.text += piece if number else f'"{piece}'
+            line.has_delimiter |= delimiter in piece
+            line.has_mark |= '"' in piece
+        line.text += '"'
+    if len(lines) == 1:
+        return False
+    if width == 1:
+        return True
+    doubted = [line for line in lines if line.has_delimiter]
+    if len(cells) != width:
+        return bool(doubted) or any(_is_whole(line.text.split(delimiter), width, True) for line in lines)
+    return any(
+        # where there are marks, fields beyond the header's may be pieces of one
+        _is_whole(fields, width, False) or (line.has_mark and len(fields) > width)
+        for line in doubted
+        for fields in _readings(line.text, delimiter)
     )
 
 
+@dataclass
+class _Line:
+    """A line of a record, and what the parts of cells of several lines hold in it."""
+
+    text: str = ""
+    has_delimiter: bool = False
+    has_mark: bool = False
+
+
+def _readings(line: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the fields of a line: with quotation marks as characters, and as a record of its own."""
+    yield line.split(delimiter)
+    with suppress(csv.Error):
+        yield from csv.reader([line], delimiter=delimiter, strict=True)
+
+
 def _is_whole(fields: list[str], width: int, may_end_empty: bool) -> bool:
-    """Whether a line has the fields of the header; where all lines end in empty ones, they do not count."""
+    """Whether fields are those of the header; where all lines end in empty ones, they do not count."""
     if may_end_empty and not any(map(str.strip, fields[width:])):
         fields = fields[:width]
     return len(fields) == width and any(map(str.strip, fields))
@@ -125,7 +182,7 @@ def _fields(text: str, start: int, cells: re.Pattern[str], delimiter: str) -> li
     found = []
     while match := cells.match(text, start):
         cell = match[0]
-        found.append(cell.rstrip(" ")[1:-1] if cell.startswith('"') else cell)
+        found.append(cell.rstrip(" ")[1:-1].replace('""', '"') if cell.startswith('"') else cell)
         start = match.end()
         if text[start : start + 1] != delimiter:
             break

@@ -282,6 +282,8 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
+    has_others = target.with_name("rejected.parquet").is_file()
+    quotation.check_header(names, mark, pq.read_metadata(target).num_rows > 0, has_others)
     beside.unlink(missing_ok=True)
     return encoding, formats.DELIMITERS[mark]
 
