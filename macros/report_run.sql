@@ -27,8 +27,8 @@ value at fault first and then what identifies the row.
             ) -%}
             {%- for row in failed.rows -%}
                 {%- do log(
-                    'gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' '
-                    ~ ((failing_rows_in_words(row[4]) if row[4] else 'Observed: ' ~ row[3]) | trim('.')) ~ '.', info=True
+                    ('gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' '
+                    ~ (failing_rows_in_words(row[4]) or ('Observed: ' ~ row[3] if row[3] else ''))).strip(' .') ~ '.', info=True
                 ) -%}
             {%- endfor -%}
         {%- endif -%}
