@@ -178,7 +178,7 @@ def test_a_table_names_clusters_years_and_both_r2(sample_build: Build) -> None:
         "where specification_id = 'table_1_col_2'"
     )[0]
     assert (lines["Errors clustered by"], lines["Clusters"]) == ("city", str(cities))
-    assert lines["Years of the sample"] == f"{first}-{last}"
+    assert (lines["First year of the sample"], lines["Last year of the sample"]) == (str(first), str(last))
     assert lines["R2 within"] == f"{estimate(sample_build, 'table_1_col_2', 'ai_patent_applications', 'r2_within'):.3f}"
     labels = {label for (label,) in sample_build.rows("select label_en from reports.rpt_table_5")}
     assert "H0: no effect before the event, p" in labels
