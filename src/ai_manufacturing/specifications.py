@@ -444,7 +444,7 @@ class Inputs:
         pairs_of: dict[Key, set[tuple[str, int]]] = {}
         for keys, rows in ((varying & controls, estimated), (varying - controls | lent, lending)):
             pairs = set(zip(rows["city_id"], rows["year"], strict=True))
-            pairs_of |= {key: pairs for key in keys}
+            pairs_of |= dict.fromkeys(keys, pairs)
         years_of = {key: {year for _, year in found} for key, found in pairs_of.items()}
 
         found = []

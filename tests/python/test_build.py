@@ -338,7 +338,8 @@ def test_trace_of_a_dynamic_panel_gives_its_diagnostics(sample_build: Build) -> 
     traced = sample_build.command("trace", "--specification", "table_4_col_4_lag_of_measure")
     assert traced.returncode == 0, traced.stderr
     assert "options: lagged=measure" in traced.stdout
-    assert "warning: AR(2) rejects" in traced.stdout
+    assert "warning: AR(1) does not reject" in traced.stdout
+    assert "AR(2) rejects" in traced.stdout
     assert "instruments 17, Hansen p 9." in traced.stdout
 
 

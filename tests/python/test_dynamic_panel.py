@@ -476,6 +476,8 @@ def test_more_instruments_than_cities_and_a_hansen_test_that_cannot_reject_are_s
     assert ours.warnings == (
         f"More instruments ({ours.instrument_count}) than values of city_id (25): the two-step weights are singular, "
         "and the Hansen test is void.",
+        f"AR(1) does not reject at 5 % (p = {ours.ar1_p:.3f}): differenced errors are correlated wherever the model "
+        "holds, and these are not.",
         "Hansen p of 1.00: so many instruments that the test cannot reject.",
     )
 
@@ -509,7 +511,9 @@ def test_residuals_too_close_for_the_second_test_are_said() -> None:
     data = random_panel(1, cities=100, gaps=0)
     ours = fit(data[data["year"] < 2014], "y", ["L.y", "x"], {"y": (2, None)}, equation="difference")
     assert np.isnan([ours.ar2_statistic, ours.ar2_p]).all()
-    assert ours.warnings == ("AR(2) cannot be tested: no differenced residuals lie two periods apart.",)
+    assert ours.ar1_p > 0.05
+    assert ours.warnings[0].startswith("AR(1) does not reject at 5 %")
+    assert ours.warnings[1:] == ("AR(2) cannot be tested: no differenced residuals lie two periods apart.",)
 
 
 # ---------------------------------------------------------------- what cannot be estimated

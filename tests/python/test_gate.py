@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
-from tests.python.conftest import Build
+from ai_manufacturing import gates
+from tests.python.conftest import PROJECT, Build
 
 SHENZHEN, BEIJING, CHANGSHA = "440300", "110000", "430100"
 GDP, CITY, YEAR = "地区生产总值(亿元)", "城市代码", "年份"
@@ -296,3 +298,25 @@ def test_a_partial_run_drops_only_what_it_rebuilds(delivery: Build) -> None:
     assert delivery.exit_code == 0, delivery.output
     assert "est_fixed_effects" in delivery.tables("estimates")
     assert "rpt_table_1" in delivery.tables("reports")
+
+
+def test_expectations_about_cities_and_years_name_series_that_there_are() -> None:
+    with (PROJECT / "seeds/series.csv").open(encoding="utf-8") as file:
+        series = {row["series"] for row in csv.DictReader(file)}
+    named = {
+        path.stem: {name for expectation in gates.read_suite(path.stem) for name in expectation.get("series", ())}
+        for path in (PROJECT / "expectations").glob("*.json")
+    }
+    assert set().union(*named.values()) <= series
+    assert all(named[suite] for suite in ("panel_consistency", "city_year_panel", "firm_survival", "patents"))
+
+
+def test_an_expectation_about_cities_and_years_without_its_series_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = {"expectations": [{"type": "t", "kwargs": {}, "severity": "warning", "description": "d"}]}
+    (tmp_path / "expectations").mkdir()
+    (tmp_path / "expectations/odd.json").write_text(json.dumps(suite), encoding="utf-8")
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+    with pytest.raises(gates.SuiteError, match=r"odd\.json, expectation 1: `series` is missing"):
+        gates.validate(pd.DataFrame(), "odd", key=["city_id", "year"])
