@@ -336,12 +336,23 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         "create or replace table marts.fct_rows_set_aside as select 'vendor' as provider, 'firm_survival' as "
         "source_name, 'a.csv' as file_path, range as row_number, '吉林' as city_name, null as city_code, "
         "'unknown city' as set_aside_reason from range(9)",
+        "drop view marts.fct_register_rows_set_aside",
+        "create table marts.fct_register_rows_set_aside as select 'vendor' as provider, 'firm_register' as "
+        "source_name, 'r.csv' as file_path, row_number, id, reason as set_aside_reason from (values (3, '9', "
+        "'no date'), (5, '5', 'unknown city'), (4, '4', 'unknown city')) as rows (row_number, id, reason)",
     )
     rows = json.dumps([{"provider": "vendor", "source_name": "firm_survival", "lost_count_records": 1.0}])
     told = findings.lost_records(warehouse, [findings.Finding("landed_sources", "", "critical", None, rows, ())])
     assert told[0] == 'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).'
     assert told[1] == 'a.csv, row 0: "吉林" is set aside (unknown city).'
-    assert (len(told), told[-1]) == (6, "More are in raw.rejected_rows and marts.fct_rows_set_aside.")
+    more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
+    assert (len(told), told[-1]) == (6, more)
+    of_a_register = rows.replace("firm_survival", "firm_register")
+    failure = findings.Finding("landed_sources", "", "critical", None, of_a_register, ())
+    assert findings.lost_records(warehouse, [failure]) == [
+        'r.csv, row 3: "9" is set aside (no date).',
+        'r.csv, row 4: "4" is set aside (unknown city).',
+    ]
     of_another_suite = findings.Finding("series_years", "", "critical", None, rows, ())
     assert findings.lost_records(warehouse, [of_another_suite]) == []
 
@@ -649,9 +660,7 @@ def test_a_refresh_that_one_suite_holds_back_ends_as_documented(suite: str, stor
 
 
 @pytest.mark.soak
-def test_a_register_whose_dates_cannot_be_read_ends_as_documented(
-    store: Store, delivery: Build, tmp_path: Path
-) -> None:
+def test_a_register_whose_dates_are_no_dates_ends_as_documented(store: Store, delivery: Build, tmp_path: Path) -> None:
     drawn = delivery.command("registers", "--out", str(tmp_path / "drawn"), "--firms", "3000", "--format", "csv")
     assert drawn.returncode == 0, drawn.stderr
     folder = Path(shutil.copytree(tmp_path / "drawn/firm_register", delivery.extracts / "firm_register"))

@@ -127,22 +127,42 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
                 select provider, source_name, file_path, row_number, null, coalesce(city_name, city_code), reason
                 from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
                 where reason not in ('superseded', 'withdrawn')
+            ),
+
+            -- a register may lose millions of rows: the first of each reason does
+            of_registers as (
+                select
+                    provider, source_name, set_aside_reason as reason, count(*) as record_count,
+                    min({{file_path: file_path, row_number: row_number, value: id}}) as record
+                from marts.fct_register_rows_set_aside
+                where list_contains($sources, provider || '.' || source_name)
+                group by provider, source_name, set_aside_reason
+            ),
+
+            records as (
+                select
+                    file_path, row_number, column_name, value, reason,
+                    count(*) over (partition by provider, source_name, reason) as record_count
+                from aside
+                where list_contains($sources, provider || '.' || source_name)
+                union all
+                select record.file_path, record.row_number, null, record.value, reason, record_count
+                from of_registers
             )
 
             select file_path, row_number, column_name, value, reason
-            from aside
-            where list_contains(?, provider || '.' || source_name)
-            order by count(*) over (partition by provider, source_name, reason), file_path, row_number, column_name
+            from records
+            order by record_count, file_path, row_number, column_name
             limit {LISTED_RECORDS + 1}
             """,
-            [sorted(sources)],
+            {"sources": sorted(sources)},
         ).fetchall()
     lines = [
         f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
         f"is set aside ({reason})."
         for path, row, column, value, reason in found[:LISTED_RECORDS]
     ]
-    more = "More are in raw.rejected_rows and marts.fct_rows_set_aside."
+    more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
     return [*lines, more] if len(found) > LISTED_RECORDS else lines
 
 
