@@ -23,7 +23,7 @@ accounting as (
                 when disposition like 'prose%' then 0
                 when disposition in (
                     'used', 'in no series', 'out of period', 'after the period', 'repeated sheet',
-                    'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
+                    'sheet not declared', 'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
                     'duplicate id', 'superseded', 'withdrawn'
                 ) then 0
                 else row_count
