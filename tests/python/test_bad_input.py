@@ -100,16 +100,27 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
         ],
     )
 
+    # two stray marks: 天津 and 石家庄 would be one city
+    of_2014 = yearbook(delivery, 2014)
+    lines = of_2014.read_text(encoding="utf-8").splitlines()
+    lines[2], lines[3] = lines[2].replace(",天津市,", ',"天津市,'), lines[3].replace(",石家庄市,", ',石家庄市",')
+    assert sum(line.count('"') for line in lines) == 2
+    of_2014.write_text("\n".join(lines), encoding="utf-8")
+
     delivery.dbt("build", "--select", "+estimation_samples", "fct_rows_set_aside")
 
     assert delivery.exit_code == 0, delivery.output
-    rejected = delivery.rows("select file_path, row_number, column_name, value, reason from raw.rejected_rows")
+    rejected = delivery.rows(
+        "select file_path, row_number, column_name, value, reason from raw.rejected_rows order by file_path desc"
+    )
+    reason = "stray quotation mark: rows 3 to 4 would be read as one record"
+    assert sorted(rejected[1:]) == [(path.replace("2015", "2014"), row, None, lines[row - 1], reason) for row in (3, 4)]
     row_number = next(
         number
         for number, line in enumerate(yearbook(delivery, 2015).read_text(encoding="utf-8").splitlines(), start=1)
         if line.startswith(CHANGSHA)
     )
-    assert rejected == [(path, row_number, EMPLOYMENT, "12O.4", "not a number (a letter O?)")]
+    assert rejected[:1] == [(path, row_number, EMPLOYMENT, "12O.4", "not a number (a letter O?)")]
     set_aside = delivery.rows(
         "select row_number, city_name, year, set_aside_reason from marts.fct_rows_set_aside "
         "where set_aside_reason <> 'superseded' order by row_number"
@@ -124,7 +135,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     assert delivery.value(changsha, CHANGSHA) is None
     assert delivery.value(
         "select count(*) from estimates.estimation_samples where specification_id='table_1_col_1'"
-    ) == (2858 - 1)
+    ) == (2858 - 3)
     applications, grants, weight = delivery.rows(
         "select ai_invention_application_count, ai_invention_grant_count, ai_patent_applications_weight "
         "from marts.fct_city_year_panel where city_id = ? and year = 2020",
