@@ -74,10 +74,7 @@ final as (
         cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
         -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
         case
-            when
-                deliveries.entity in (
-                    '{{ var("counted_entities") | join("', '") }}'
-                )
+            when list_contains({{ var('counted_entities') }}, deliveries.entity)
                 then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
             -- Of a register's millions of records some are faulty, and the share is judged.
             when deliveries.entity in ('firm_register', 'patent_register')

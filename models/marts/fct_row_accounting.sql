@@ -116,9 +116,7 @@ of_unlisted_providers as (
             {%- for entity, providers in var('providers').items() %}
             (
                 deliveries.entity = '{{ entity }}'
-                and deliveries.provider not in (
-                    '{{ providers | join("', '") }}'
-                )
+                and not list_contains({{ providers }}, deliveries.provider)
             )
             {{- ' or' if not loop.last }}
             {%- endfor %}
