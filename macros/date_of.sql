@@ -18,7 +18,7 @@
         end
 {%- endmacro %}
 
-{# 2015年3月2日, 2015.3.2 and 20150302, each with groups of its own for year, month and day. #}
+{# 2015年3月2日, 2015.3.2 and 20150302, each with separate groups for year, month and day. #}
 {% macro other_date_forms() -%}
     {%- set year, part = '([0-9]{4})', '([0-9]{1,2})' -%}
     {%- set forms = [
