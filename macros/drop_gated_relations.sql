@@ -4,9 +4,13 @@ A partial selection drops only what it will rebuild. Through the adapter, so tha
 #}
 {% macro drop_gated_relations() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
-        {%- do leave_no_gate_behind() -%}
-        {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected_resources) | list) -%}
+        {{ adapter.dispatch('drop_gated_relations')() }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro default__drop_gated_relations() -%}
+    {%- do leave_no_gate_behind() -%}
+    {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected_nodes()) | list) -%}
 {%- endmacro %}
 
 {# The models of some folders. #}

@@ -5,20 +5,22 @@ leaves out are marked as failed; after the run the marks are taken away where th
 died is settled by the next one. What it does to each habit is in docs/decisions/where_a_bad_delivery_stops.md.
 #}
 {% macro leave_no_gate_behind() -%}
-    {{ adapter.dispatch('leave_no_gate_behind')() }}
-{%- endmacro %}
-
-{% macro default__leave_no_gate_behind() -%}
+    {%- set selected = selected_nodes() -%}
     {%- set gated = nodes_in(['gates', 'estimates', 'reports']) -%}
     {%- set changed = settle_gates(gated) -%}
     {%- do refuse_what_no_gate_will_have_judged(changed) -%}
     {%- set standing = [] -%}
-    {%- for id in gated if id not in selected_resources and relation_of(id) -%}{%- do standing.append(id) -%}{%- endfor -%}
+    {%- for id in gated if id not in selected and relation_of(id) -%}{%- do standing.append(id) -%}{%- endfor -%}
     {%- if standing -%}
         {%- do note_what_was_judged(standing) -%}
     {%- else -%}
         {%- do run_query('drop table if exists ' ~ noted_fingerprints()) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{# What the run builds. dbt retry, which takes it from the results of the run before, does not say it. #}
+{% macro selected_nodes() -%}
+    {{ return(selected_resources or run_query('select unnest(nodes_to_retry())').columns[0].values()) }}
 {%- endmacro %}
 
 {# After a run: on-run-end. #}
@@ -28,7 +30,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
 
 {% macro default__settle_what_was_left() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
-        {%- do settle_gates(nodes_in(['gates', 'estimates', 'reports']) | reject('in', selected_resources) | list) -%}
+        {%- do settle_gates(nodes_in(['gates', 'estimates', 'reports']) | reject('in', selected_nodes()) | list) -%}
         {%- if not relation_of(all_gates()) or critical_failures("expectation <> 'judged'") -%}
             {%- set dropped = drop_nodes(nodes_in(['estimates', 'reports'])) -%}
             {%- if dropped -%}
@@ -58,18 +60,19 @@ died is settled by the next one. What it does to each habit is in docs/decisions
 
 {# Refuse, before anything is changed, what would stand beside tables that no gate has judged. #}
 {% macro refuse_what_no_gate_will_have_judged(changed) -%}
+    {%- set selected = selected_nodes() -%}
     {%- set judged = nodes_above(all_gates()) -%}
-    {%- set touched = judged | select('in', selected_resources) | list -%}
+    {%- set touched = judged | select('in', selected) | list -%}
     {%- set stale = [] -%}
     {%- if touched -%}
-        {%- for node in judged if node not in selected_resources -%}
+        {%- for node in judged if node not in selected -%}
             {%- set above = nodes_above(node) -%}
             {%- if above | select('in', touched) | list or above | select('in', changed) | list -%}
                 {%- do stale.append(node) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}
-    {%- for gate in nodes_in(['gates']) if gate in selected_resources -%}
+    {%- for gate in nodes_in(['gates']) if gate in selected -%}
         {%- set left = nodes_above(gate) | select('in', stale) | list -%}
         {%- if left -%}
             {{ exceptions.raise_compiler_error(
@@ -79,8 +82,8 @@ died is settled by the next one. What it does to each habit is in docs/decisions
             ) }}
         {%- endif -%}
     {%- endfor -%}
-    {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected_resources) | list -%}
-    {%- if held and all_gates() not in selected_resources -%}
+    {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected) | list -%}
+    {%- if held and all_gates() not in selected -%}
         {%- if touched -%}
             {{ exceptions.raise_compiler_error(
                 'The selection builds ' ~ names_of(touched) ~ ', which the gates judge, and ' ~ names_of(held)
@@ -111,13 +114,14 @@ died is settled by the next one. What it does to each habit is in docs/decisions
 
 {# Before the run: fingerprints of what it builds below what stands, and a mark on each gate that it leaves out. #}
 {% macro note_what_was_judged(standing) -%}
+    {%- set selected = selected_nodes() -%}
     {%- set watched, left = {}, {} -%}
     {%- for id in standing -%}
         {%- if graph.nodes[id].fqn[1] == 'gates' -%}
-            {%- set touched = nodes_above(id) | select('in', selected_resources) | list -%}
+            {%- set touched = nodes_above(id) | select('in', selected) | list -%}
             {%- if touched -%}{%- do left.update({id: true}) -%}{%- endif -%}
         {%- else -%}
-            {%- set touched = judged_tables() | select('in', selected_resources) | list -%}
+            {%- set touched = judged_tables() | select('in', selected) | list -%}
         {%- endif -%}
         {%- for node in touched -%}{%- do watched.update({node: true}) -%}{%- endfor -%}
     {%- endfor -%}

@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {# The gates are on DuckDB. #}
-{% macro spark__leave_no_gate_behind() -%}
+{% macro spark__drop_gated_relations() -%}
 {%- endmacro %}
 
 {% macro spark__settle_what_was_left() -%}

@@ -1,11 +1,13 @@
 """The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and the extract set that a run reads."""
 
+import json
 import os
 from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
+from dbt.task.retry import RETRYABLE_STATUSES
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
@@ -44,6 +46,15 @@ class Plugin(BasePlugin):
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
+        conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
+
+
+def nodes_to_retry() -> list[str]:
+    """Return what `dbt retry` repeats: the nodes of the last run that failed or were skipped."""
+    flags = get_flags()
+    folder = settings.project_root() / (flags.STATE or flags.TARGET_PATH or "target")
+    results = json.loads((folder / "run_results.json").read_text(encoding="utf-8"))["results"]
+    return [result["unique_id"] for result in results if result["status"] in RETRYABLE_STATUSES]
 
 
 def current_extract_set() -> str:

@@ -1,0 +1,263 @@
+"""What people type every day, on one built copy: the table of docs/decisions/where_a_bad_delivery_stops.md, row by row.
+
+"Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
+"""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ai_manufacturing import duckdb_client
+from tests.python import dbt_process
+from tests.python.conftest import Build, environment_of_its_own
+from tests.python.test_add_a_provider import copy_of_the_project
+
+MARKED = "select suite from gates.gate_results where expectation = 'judged' order by suite"
+REST = ("estimates", "reports")
+PANEL_IS_OTHER = "update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where year = 2015"
+CHECKS_ARE_OTHER = "update intermediate.int_patent_checks set year = year + 1 where year = 2020"
+
+
+@dataclass
+class Habits:
+    """A good warehouse, a process that runs dbt on it, and what it held at first."""
+
+    build: Build
+    shell: dbt_process.Shell
+    good: Path
+
+    def dbt(self, command: str | list[str], dies_at: str = "") -> int:
+        """Run dbt and keep what it printed."""
+        arguments = command.split() if isinstance(command, str) else command
+        self.build.exit_code, self.build.output = self.shell.dbt(*arguments, dies_at=dies_at)
+        return self.build.exit_code
+
+    def edit(self, statement: str) -> None:
+        """Change the warehouse by hand."""
+        with duckdb.connect(str(self.build.warehouse)) as connection:
+            connection.execute(statement)
+
+    @property
+    def estimates(self) -> set[str]:
+        """What depends on the gate."""
+        return self.build.tables("estimates") | self.build.tables("reports")
+
+    @property
+    def marked(self) -> list[str]:
+        """The gates under which something was built since."""
+        return [suite for (suite,) in self.build.rows(MARKED)]
+
+    @property
+    def state(self) -> tuple[set[str], list[tuple[object, ...]]]:
+        """What a refusal leaves as it is."""
+        return self.estimates, self.build.rows("from gates.gate_results order by all")
+
+
+@pytest.fixture(scope="module")
+def shell_on_a_copy(
+    sample_build: Build, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Build, dbt_process.Shell]]:
+    """Copy the deliveries and their store once, and parse once."""
+    folder = tmp_path_factory.mktemp("habits")
+    build = Build(
+        Path(shutil.copytree(sample_build.extracts, folder / "sample")),
+        folder / "warehouse.duckdb",
+        folder,
+        landing=Path(shutil.copytree(sample_build.scratch / "landing", folder / "landing")),
+        excluded="unit_test",
+    )
+    with dbt_process.shell(build.project, build.environment) as shell:
+        yield build, shell
+
+
+@pytest.fixture
+def habits(shell_on_a_copy: tuple[Build, dbt_process.Shell], sample_build: Build) -> Iterator[Habits]:
+    """Return the good warehouse again."""
+    build, shell = shell_on_a_copy
+    shutil.copy(sample_build.warehouse, build.warehouse)
+    yield Habits(build, shell, sample_build.warehouse)
+    build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
+
+
+def test_a_selection_that_changes_nothing_leaves_the_gate_and_what_follows_alone(habits: Habits) -> None:
+    before = habits.state
+    for command in (
+        "run --select marts",
+        "run --select int_patent_checks raw_deliveries",
+        "seed --select required_cities",
+    ):
+        assert habits.dbt(command) == 0, habits.build.output
+        assert habits.state == before, command
+    assert habits.build.tables("main") == set()
+
+    assert habits.dbt("run --select observation_losses") == 0, habits.build.output
+    assert habits.state == before
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("build --exclude gates", "but not the gates"),
+        ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
+        (
+            "run --select fct_city_year_panel gate_city_year_panel+",
+            "not all that it judges is of one delivery",
+        ),
+    ],
+)
+def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
+    command: str, names: str, habits: Habits
+) -> None:
+    before = habits.build.warehouse.read_bytes()
+    assert habits.dbt(command) == 2
+    assert names in habits.build.output, habits.build.output
+    assert "Nothing was changed. Run dbt build" in habits.build.output
+    assert habits.build.warehouse.read_bytes() == before
+
+
+def test_a_table_that_changed_takes_the_estimates_along_until_it_is_judged(habits: Habits) -> None:
+    habits.edit(PANEL_IS_OTHER)
+    assert habits.dbt("run --select fct_city_year_panel") == 0, habits.build.output
+    assert "fct_city_year_panel changed: 25 estimates and reports of what was there before" in habits.build.output
+    assert habits.estimates == set()
+    assert habits.marked == ["gate_city_year_panel", "gate_headline_samples", "gate_panel_consistency", "gate_results"]
+
+    before = habits.state
+    assert habits.dbt("build --select est_spatial_autocorrelation") == 2
+    assert "gate_city_year_panel: What this judges was built again since" in habits.build.output
+    assert "Nothing was changed. Run dbt build, which lands corrected files" in habits.build.output
+    assert habits.dbt("build --select gates+") == 2
+    assert "leaves out int_panel_consistency, dim_city_groups" in habits.build.output
+    assert habits.state == before
+
+    judged = "int_panel_consistency dim_city_groups gates observation_losses"
+    assert habits.dbt(f"run --select {judged}") == 0, habits.build.output
+    assert (habits.marked, habits.estimates) == ([], {"observation_losses"})
+    assert habits.build.tables("main") == set()
+
+
+def test_a_seed_that_changed_takes_the_estimates_along(habits: Habits) -> None:
+    habits.edit("delete from seeds.required_cities where city_id = '440300'")
+    assert habits.dbt("seed --select required_cities") == 0, habits.build.output
+    assert habits.estimates == set()
+    assert habits.marked == ["gate_headline_samples", "gate_results"]
+
+
+def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made(habits: Habits) -> None:
+    """The panel is still the one that was judged; what would be built next is of two deliveries."""
+    before = habits.estimates
+    new = habits.build.extracts / "notes.txt"
+    new.write_text("no declaration claims this", encoding="utf-8")
+    assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
+    assert habits.estimates == before
+    assert "gate_landed_sources" in habits.marked
+    assert habits.dbt("run --select observation_losses") == 2
+    assert habits.estimates == before
+
+    new.unlink()
+    assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
+    assert habits.marked == []
+    assert habits.dbt("run --select observation_losses") == 0, habits.build.output
+
+
+def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_selected(habits: Habits) -> None:
+    habits.edit(CHECKS_ARE_OTHER)
+    assert habits.dbt("build --select int_patent_checks gate_patents gate_results") == 0, habits.build.output
+    assert (habits.marked, habits.estimates) == ([], set())
+    assert habits.build.tables("main") == set()
+
+
+def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
+    habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
+    assert habits.dbt("build --select gate_patents gate_results observation_losses") == 1
+    assert "The gate holds back 24 estimates and reports" in habits.build.output
+    assert habits.estimates == set()
+
+    assert habits.dbt("retry") == 2, habits.build.output
+    assert "The gate holds these estimates back" in habits.build.output
+    assert "dbt retry and partial selections do not" in habits.build.output
+    assert habits.estimates == set()
+
+
+def test_what_a_run_that_died_left_is_settled_by_the_next(habits: Habits) -> None:
+    habits.edit(PANEL_IS_OTHER)
+    command = "run --threads 1 --select fct_city_year_panel int_panel_consistency"
+    assert habits.dbt(command, dies_at="int_panel_consistency.sql") == -signal.SIGKILL, habits.build.output
+    assert "gate_city_year_panel" in habits.marked
+    assert "rpt_table_1" in habits.estimates
+
+    assert habits.dbt("run --select dim_city") == 0, habits.build.output
+    assert "fct_city_year_panel changed: 25 estimates and reports" in habits.build.output
+    assert habits.estimates == set()
+    assert "gate_city_year_panel" in habits.marked
+
+
+def test_an_empty_build_of_the_dictionary_passes_its_tests(habits: Habits) -> None:
+    assert habits.dbt("build --empty --select data_dictionary") == 0, habits.build.output
+
+
+def test_tests_change_nothing(habits: Habits) -> None:
+    before = habits.build.warehouse.read_bytes()
+    assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
+    assert habits.build.warehouse.read_bytes() == before
+
+
+def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
+    """With --project-dir: its files are found, and relative paths are below it."""
+    project = copy_of_the_project(tmp_path / "project")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = sample_build.environment | {
+        "WAREHOUSE_PATH": "build/warehouse.duckdb",
+        "LANDING_DIR": "build/landing",
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+    }
+    for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"):
+        del environment[name]
+    arguments = ["run", "--project-dir", str(project), "--profiles-dir", str(project), "--select", "raw_deliveries"]
+    exit_code, printed = dbt_process.run(arguments, elsewhere, environment)
+    assert exit_code == 0, printed
+    assert list(elsewhere.iterdir()) == []
+    with duckdb.connect(str(project / "build/warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute("select count(*) from raw.deliveries where source_name is not null").fetchone()
+    assert found == (sample_build.value("select count(*) from raw.deliveries where source_name is not null"),)
+
+
+def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_the_network(
+    sample_build: Build, habits: Habits
+) -> None:
+    tags = sample_build.value("select tags from duckdb_databases() where database_name = current_database()")
+    assert tags == {"storage_version": "v1.2.0+"}
+    needs_an_extension = "select * from read_json_auto('https://example.invalid/a.json')"
+    with duckdb_client.connect() as connection, pytest.raises(duckdb.Error, match="httpfs"):
+        connection.execute(needs_an_extension)
+    assert habits.dbt(["show", "--inline", needs_an_extension]) != 0
+    assert "httpfs" in habits.build.output
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("version", ["1.2.2", "1.5.*", "2.0.*"])
+def test_clients_of_other_versions_read_the_warehouse(version: str, sample_build: Build, tmp_path: Path) -> None:
+    """All its tables and views; those on register files need a client that counts files, 1.5 or later."""
+    python = environment_of_its_own(tmp_path / "venv", f"duckdb=={version}")
+    read = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
+        "for s, t in c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"
+        "    try: c.execute(f'from {s}.{t} limit 1').fetchall(); print(t)\n"
+        "    except duckdb.BinderException as e: assert 'file_index' in str(e), e\n"
+    )
+    renamed = shutil.copy(sample_build.warehouse, tmp_path / "renamed.duckdb")
+    run = subprocess.run([str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    on_registers = {
+        "raw_firm_register", "raw_patent_register", "stg_vendor__firm_register", "stg_vendor__patent_register",
+        "int_firm_register_conformed", "int_patent_register_conformed", "fct_register_rows_set_aside",
+    }  # fmt: skip
+    everything = {name for (name,) in sample_build.rows("select table_name from information_schema.tables")}
+    assert set(run.stdout.split()) == everything - (on_registers if version == "1.2.2" else set())
