@@ -1,11 +1,14 @@
 """What differs between two warehouse or release files of one extract set, whatever their tables are."""
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from ai_manufacturing import databases
 from ai_manufacturing.databases import Database
 from ai_manufacturing.releases import changes, writer
 from ai_manufacturing.sql_text import identifier, literal
@@ -62,8 +65,7 @@ def compare(old: Database, new: Database) -> list[Section]:
         raise CompareError(
             f"{old.path} is of {old.origin}, and {new.path} of {new.origin}. Compare files of one extract set."
         )
-    connection = duckdb.connect()
-    try:
+    with tempfile.TemporaryDirectory() as spill, databases.in_memory(Path(spill)) as connection:
         for name, database in (("old", old), ("new", new)):
             connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
         tables = {name: _tables(connection, name) for name in ("old", "new")}
@@ -88,8 +90,6 @@ def compare(old: Database, new: Database) -> list[Section]:
                 _estimates(connection) if changes.COEFFICIENTS in both else [],
             ),
         ]
-    finally:
-        connection.close()
     return [section for section in sections if section.rows]
 
 

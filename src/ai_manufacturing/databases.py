@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing import landing, settings
+from ai_manufacturing import duckdb_client, landing, settings
 
 RELEASE, WAREHOUSE = "release", "warehouse"
 SYNTHETIC = "synthetic"
@@ -81,7 +81,7 @@ def read(path: Path) -> Database:
             f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
         )
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
+        with duckdb_client.connect(str(path), read_only=True) as connection:
             origin = origin_of(connection)
             if origin is None:
                 raise DatabaseError(
@@ -109,20 +109,18 @@ def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
 
 
 def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to no file, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without extensions or progress bars.
+    """Connect to no file, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
 
     Parameters
     ----------
     spill : Path
         Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
     """
-    connection = duckdb.connect(
+    connection = duckdb_client.connect(
         config={
             "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
             "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
             "temp_directory": str(spill),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
         }
     )
     # a bar among the lines of a scheduler's log is no JSON

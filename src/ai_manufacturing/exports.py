@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
-from ai_manufacturing import databases
+from ai_manufacturing import databases, duckdb_client
 from ai_manufacturing.durable import sync
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError
@@ -183,7 +183,7 @@ def _read(database: Path) -> Source:
     extract_set, kind = databases.read(database).origin
     synthetic = kind == databases.SYNTHETIC
     try:
-        with duckdb.connect(str(database), read_only=True) as connection:
+        with duckdb_client.connect(str(database), read_only=True) as connection:
             mark = f"Extract set {extract_set}: " + (
                 "SYNTHETIC, its numbers are invented." if synthetic else "delivered files."
             )

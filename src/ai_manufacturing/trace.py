@@ -6,6 +6,8 @@ from typing import Any
 
 import duckdb
 
+from ai_manufacturing import duckdb_client
+
 SHOWN_ROWS = 12
 
 
@@ -46,7 +48,7 @@ def trace(warehouse: Path, specification_id: str, city: str | None = None, year:
     """
     if (city is None) != (year is None):
         raise NoSuchThingError("A cell needs both --city and --year.")
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         reader = _Reader(connection)
         specification = reader.specification(specification_id)
         if city is None or year is None:

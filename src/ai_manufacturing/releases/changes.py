@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing import databases
+from ai_manufacturing import databases, duckdb_client
 from ai_manufacturing.sql_text import identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
@@ -32,7 +32,11 @@ COLUMNS = {
 }
 SCHEMA = ", ".join(f"{name} {type_}" for name, (type_, _) in COLUMNS.items())
 
-_STARS = "case when {p} < 0.01 then 3 when {p} < 0.05 then 2 when {p} < 0.1 then 1 else 0 end"
+# As macros/stars.sql: a regressor that is made from the outcome has none.
+_STARS = (
+    "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value < 0.01 then 3 "
+    "when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def between(old: Path, new: Path) -> Summary:
 
 def recorded(release: Path) -> Summary:
     """Return the changes that a release file keeps against the one before it."""
-    connection = duckdb.connect(str(release), read_only=True)
+    connection = duckdb_client.connect(str(release), read_only=True)
     try:
         return _summary(connection, "release.changes")
     finally:
@@ -116,7 +120,7 @@ def recorded(release: Path) -> Summary:
 
 def outside(release: Path, years: range) -> Summary:
     """Return those of the recorded changes that are cells or city-years of other years."""
-    connection = duckdb.connect(str(release), read_only=True)
+    connection = duckdb_client.connect(str(release), read_only=True)
     try:
         connection.execute(
             "create temp table changes as from release.changes where not year between ? and ?",
@@ -146,7 +150,7 @@ def estimate_changes() -> str:
             o.estimate, n.estimate, o.std_error, n.std_error,
             abs(n.estimate - o.estimate) / nullif(o.std_error, 0),
             sign(n.estimate) <> sign(o.estimate),
-            {_STARS.format(p="n.p_value")} <> {_STARS.format(p="o.p_value")},
+            {_STARS.format(row="n")} <> {_STARS.format(row="o")},
             not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
         from old.{COEFFICIENTS} as o
         full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term

@@ -678,11 +678,13 @@ def _from_warehouse(warehouse: Path) -> dict[str, Any]:
         if origin is not None:
             found["extract_set"], found["extract_set_kind"] = origin
         with suppress(duckdb.CatalogException):  # the gate was not reached
-            expectations, critical, warnings = connection.execute(
+            counts = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-                "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
+                "count(case when not success and severity = 'warning' then 1 end), "
+                "count(case when success and checked_count = 0 then 1 end) from gates.gate_results"
             ).fetchall()[0]
-            found["gate_summary"] = {"expectations": expectations, "critical": critical, "warnings": warnings}
+            names = ("expectations", "critical", "warnings", "nothing_to_check")
+            found["gate_summary"] = dict(zip(names, counts, strict=True))
     return found
 
 

@@ -23,6 +23,7 @@ from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
+from ai_manufacturing import duckdb_client
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
@@ -49,7 +50,9 @@ class Manifest:
     delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
     package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
     row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
-    gate_summary: Annotated[dict[str, int], "Expectations, and how many failed by severity, JSON."]
+    gate_summary: Annotated[
+        dict[str, int], "Expectations, failures by severity, and those with nothing to check, JSON."
+    ]
 
     @property
     def origin(self) -> Origin:
@@ -319,7 +322,7 @@ def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 @contextmanager
 def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB file read-only; no progress bar gets among the lines of a log."""
-    connection = duckdb.connect(str(path), read_only=True)
+    connection = duckdb_client.connect(str(path), read_only=True)
     try:
         connection.execute("set enable_progress_bar = false")
         yield connection
