@@ -5,7 +5,8 @@
         past/000012.duckdb      releases by number
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         one line per refresh
+        refreshes.jsonl         one line per refresh that built, and per rollback
+        traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
 
 Numbers order the releases; no clock does.
