@@ -23,8 +23,8 @@ accounting as (
                 when disposition like 'prose%' then 0
                 when disposition in (
                     'used', 'in no series', 'out of period', 'after the period', 'repeated sheet',
-                    'sheet not declared', 'unknown city', 'ambiguous city name', 'dissolved city, not allocated', 'duplicate row',
-                    'duplicate id', 'superseded', 'withdrawn'
+                    'sheet not declared', 'unknown city', 'ambiguous city name', 'dissolved city, not allocated',
+                    'duplicate row', 'duplicate id', 'superseded', 'withdrawn'
                 ) then 0
                 else row_count
             end
