@@ -1,6 +1,5 @@
 """Folders of deliveries and the store: names, links, permissions, what describes a set, what dead runs leave."""
 
-import json
 import os
 import signal
 import stat
@@ -16,7 +15,7 @@ import pytest
 from ai_manufacturing import landing
 from ai_manufacturing.landing import extracts, log
 from ai_manufacturing.releases import refresh
-from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.test_landing_formats import zipped
 
 OTHER = ("120000", 2020, 1, 1)
@@ -97,10 +96,12 @@ def test_a_folder_replaced_by_a_link_to_its_files_is_the_same_delivery(project: 
 
 
 def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) -> None:
+    project.declare(FIRMS.replace("firms/*", "**"))
+    project.deliver("README_2020/a.csv", csv_text(OTHER)).with_name("README").symlink_to("nowhere")
     project.deliver("firms/a.csv", csv_text(GOOD))
     (project.root / "extracts/firms/up").symlink_to(project.root / "extracts")
     (project.root / "extracts/firms/here").symlink_to(".")
-    assert paths() == ["firms/a.csv"]
+    assert paths() == ["README_2020/a.csv", "firms/a.csv"]
     (project.root / "extracts/firms/gone.csv").symlink_to("nowhere.csv")
     (project.root / "extracts/firms/.#lock").symlink_to("nowhere")
     (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
@@ -115,7 +116,6 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
 @pytest.fixture
 def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """Return a project in a folder that another user than root may enter, as that user."""
-    landing.deliveries.__doc__  # noqa: B018 - imported before the rights go
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder))
         Path(folder).chmod(0o777)
@@ -318,6 +318,15 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
     assert numbers() == [(1, "firms/a.csv", None)]
 
 
+def test_a_store_that_cannot_be_made_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = project.deliver("firms/a.csv", csv_text(GOOD))
+    monkeypatch.setenv("LANDING_DIR", str(taken / "landing"))
+    assert (
+        fault()
+        == f"{taken / 'landing'}: Not a directory. Set LANDING_DIR to a folder that this user may read and write."
+    )
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_the_store_has_one_set_of_permissions_whatever_the_umask(project: Project, umask: int) -> None:
     project.declare(FIRMS + REGISTER)
@@ -349,5 +358,3 @@ def permissions(folder: Path) -> dict[str, set[int]]:
 def test_escaped_names_differ_where_names_do() -> None:
     names = ["a", "\udcb9", "\\xb9", "\\\\xb9", "\n", "\\x0a", "¹"]
     assert len({extracts.escaped(name) for name in names}) == len(names)
-    assert json.dumps([*map(extracts.escaped, names)])
-    assert HEADER

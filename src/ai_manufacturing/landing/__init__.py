@@ -111,7 +111,7 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     sources = [*_sources(), *registers.declared()]
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
-    with _writing("the store"), store.held(folder):
+    with store.held(folder):
         return _deliveries(sources, described, folder, as_of)
 
 
@@ -264,7 +264,7 @@ def land_again(years: range) -> list[str]:
     folder = settings.landing_dir()
     files, faults = delivered_files(settings.extracts_dir(), [*_sources(), *registers.declared()])
     again = []
-    with _writing("the store"), store.held(folder), closing_archives(files):
+    with store.held(folder), closing_archives(files):
         for file in files:
             if file.source is None:
                 continue

@@ -223,11 +223,13 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
     above = [*above, (status.st_dev, status.st_ino)]
     for path in paths:
         file_path = below + escaped(path.name)
-        if is_no_delivery(file_path):
+        if is_no_delivery(f"{file_path}/any"):
             continue
         try:
             found = path.stat()
         except OSError as error:
+            if is_no_delivery(file_path):
+                continue
             if path.is_symlink():
                 faults.append(
                     f"{file_path}: a link that cannot be followed ({error.strerror}). Restore what it leads to, or "
@@ -237,7 +239,8 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
                 faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
             continue
         if stat.S_ISREG(found.st_mode):
-            yield path, file_path
+            if not is_no_delivery(file_path):
+                yield path, file_path
         # a link to a folder above leads to what is read already
         elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
             yield from _walk(path, f"{file_path}/", above, faults)

@@ -33,9 +33,19 @@ def held(store: Path) -> Iterator[None]:
     """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
 
     Any number of runs may hold it at once: a lock tells their drafts from those of the dead, as no clock can.
+
+    Raises
+    ------
+    LandingError
+        If the folder cannot be made or opened.
     """
-    make_folder(store, store)
-    descriptor = os.open(store, os.O_RDONLY)
+    try:
+        make_folder(store, store)
+        descriptor = os.open(store, os.O_RDONLY)
+    except OSError as error:
+        raise LandingError(
+            [f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."]
+        ) from error
     try:
         _sweep(store, descriptor)
         yield
