@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import settings
+from ai_manufacturing import duckdb_client, settings
 
 ENTRY = re.compile(
     r"^## \d+\. (?P<question>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)", re.M | re.S
@@ -49,7 +49,7 @@ def answered(book: str, database: Path) -> str:
     duckdb.Error
         If a query of the book does not run.
     """
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with duckdb_client.connect(str(database), read_only=True) as connection:
 
         def replace(found: re.Match[str]) -> str:
             return found[0].removesuffix(found["answer"]) + _table(connection.execute(found["sql"]))

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ai_manufacturing import duckdb_client
 from ai_manufacturing.durable import sync
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
@@ -107,7 +108,7 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=scratch) as temporary:
         settings = {"threads": threads, "memory_limit": limit, "temp_directory": temporary}
-        with duckdb.connect(config=settings) as opened:
+        with duckdb_client.connect(config=settings) as opened:
             yield opened
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from ai_manufacturing import duckdb_client
 from ai_manufacturing.landing import extract_set
 from ai_manufacturing.sample.files import NOTICE, SYNTHETIC_MARK, NotASampleError
 from ai_manufacturing.settings import project_root
@@ -212,7 +213,7 @@ def write(
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
         raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
     out.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
+    with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
         # like a register that each province keeps: a file holds the cities of neighbouring codes

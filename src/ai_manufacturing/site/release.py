@@ -4,9 +4,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import duckdb
 import pandas as pd
 
+from ai_manufacturing import duckdb_client
 from ai_manufacturing.releases.store import read_manifest
 
 
@@ -15,7 +15,7 @@ class Release:
 
     def __init__(self, path: Path) -> None:
         self.manifest = read_manifest(path)
-        self._connection = duckdb.connect(str(path), read_only=True)
+        self._connection = duckdb_client.connect(str(path), read_only=True)
 
     def __enter__(self) -> "Release":
         return self
