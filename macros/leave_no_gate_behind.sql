@@ -64,7 +64,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
     {%- set judged = nodes_above(all_gates()) -%}
     {%- set touched = judged | select('in', selected) | list -%}
     {%- set stale = [] -%}
-    {%- if touched -%}
+    {%- if touched or changed -%}
         {%- for node in judged if node not in selected -%}
             {%- set above = nodes_above(node) -%}
             {%- if above | select('in', touched) | list or above | select('in', changed) | list -%}
