@@ -64,7 +64,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
     {%- set judged = nodes_above(all_gates()) -%}
     {%- set touched = judged | select('in', selected) | list -%}
     {%- set stale = [] -%}
-    {%- if touched -%}
+    {%- if touched or changed -%}
         {%- for node in judged if node not in selected -%}
             {%- set above = nodes_above(node) -%}
             {%- if above | select('in', touched) | list or above | select('in', changed) | list -%}
@@ -157,7 +157,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
     {{ return([relation_of(gate), relation_of(all_gates())] | select | unique | list) }}
 {%- endmacro %}
 
-{# One row per node: the hash of a table's rows in any order, or of a view's definition. #}
+{# One row per node: a table's columns and the hash of its rows in any order, or of a view's definition. #}
 {% macro fingerprints(ids) -%}
     {%- set selects = [] -%}
     {%- for id in ids -%}
@@ -174,7 +174,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
             {%- endset -%}
         {%- else -%}
             {%- set value -%}
-                select count(*) || ' ' || coalesce(sum(md5_number_lower(cast(counted as varchar))), 0)
+                select concat_ws(' ', count(*), sum(hash(counted)), md5(any_value(typeof(counted))))
                 from {{ relation }} as counted
             {%- endset -%}
         {%- endif -%}

@@ -243,8 +243,8 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, 
 
 @pytest.mark.soak
 def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
-    """`dbt run --empty` checks that every model runs on no rows."""
-    delivery.dbt("run", "--empty")
+    """`dbt build --empty` checks that every model runs on no rows, and every test."""
+    delivery.dbt("build", "--empty")
 
     assert delivery.exit_code == 0, delivery.output
     for table in ("marts.fct_city_year_panel", "gates.gate_results", "reports.rpt_coefficients"):

@@ -96,7 +96,7 @@ def test_a_selection_that_changes_nothing_leaves_the_gate_and_what_follows_alone
         assert habits.state == before, command
     assert habits.build.tables("main") == set()
 
-    assert habits.dbt("run --select observation_losses") == 0, habits.build.output
+    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
     assert habits.state == before
 
 
@@ -132,14 +132,11 @@ def test_a_table_that_changed_takes_the_estimates_along_until_it_is_judged(habit
     assert habits.dbt("build --select est_spatial_autocorrelation") == 2
     assert "gate_city_year_panel: What this judges was built again since" in habits.build.output
     assert "Nothing was changed. Run dbt build, which lands corrected files" in habits.build.output
-    assert habits.dbt("build --select gates+") == 2
-    assert "leaves out int_panel_consistency, dim_city_groups" in habits.build.output
+    for command in ("build --select gates+", "run --select gate_results+"):
+        assert habits.dbt(command) == 2
+        assert "int_panel_consistency, dim_city_groups" in habits.build.output
+        assert "not all that it judges is of one delivery" in habits.build.output
     assert habits.state == before
-
-    judged = "int_panel_consistency dim_city_groups gates observation_losses"
-    assert habits.dbt(f"run --select {judged}") == 0, habits.build.output
-    assert (habits.marked, habits.estimates) == ([], {"observation_losses"})
-    assert habits.build.tables("main") == set()
 
 
 def test_a_seed_that_changed_takes_the_estimates_along(habits: Habits) -> None:
@@ -157,13 +154,13 @@ def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made
     assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
     assert habits.estimates == before
     assert "gate_landed_sources" in habits.marked
-    assert habits.dbt("run --select observation_losses") == 2
+    assert habits.dbt("run --select rpt_figure_1") == 2
     assert habits.estimates == before
 
     new.unlink()
     assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
     assert habits.marked == []
-    assert habits.dbt("run --select observation_losses") == 0, habits.build.output
+    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
 
 
 def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_selected(habits: Habits) -> None:
@@ -175,7 +172,7 @@ def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_se
 
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
-    assert habits.dbt("build --select gate_patents gate_results observation_losses") == 1
+    assert habits.dbt("build --select gate_patents gate_results rpt_figure_1") == 1
     assert "The gate holds back 24 estimates and reports" in habits.build.output
     assert habits.estimates == set()
 
