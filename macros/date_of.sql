@@ -29,9 +29,16 @@
     {{ return('^\\s*(?:' ~ forms | join('|') ~ ')\\s*$') }}
 {%- endmacro %}
 
-{# Whether a delivered date is none: nothing, what landing takes for nothing in other sources, or 长期, an open end. #}
+{#
+Whether a delivered date is none: nothing, what landing takes for nothing in other sources, or 长期, an open end.
+The names of the text type are those of DuckDB and Spark.
+#}
 {% macro is_no_date(value) -%}
-({{ value }} is null or lower(trim(cast({{ value }} as {{ dbt.type_string() }}))) in (
+({{ value }} is null or (typeof({{ value }}) in ('VARCHAR', 'string') and {{ marks_no_date(value) }}))
+{%- endmacro %}
+
+{% macro marks_no_date(value) -%}
+lower(trim(cast({{ value }} as {{ dbt.type_string() }}))) in (
                 '', '-', '--', '—', '——', '…', '……', '...', '..', '.', '无', 'na', 'n/a', 'nan', '长期', '长期有效'
-            ))
+            )
 {%- endmacro %}

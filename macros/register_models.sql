@@ -172,53 +172,67 @@ it is a duplicate; one that is not contradicts it.
 {%- set id, cell_columns = described_register(entity).id, described_register(entity).cell -%}
 {%- set best_first -%}
 over (
-            partition by repeated.{{ id }}
-            order by
-                files.delivery_number desc,
-                case when repeated.set_aside_reason is null then 0 else 1 end,
-                repeated.row_number
+            partition by {{ id }}
+            order by delivery_number desc, case when set_aside_reason is null then 0 else 1 end, row_number
         )
 {%- endset -%}
 with
 
+files as (
+    select * from {{ ref('int_register_files') }}
+    where entity = '{{ entity }}'
+),
+
+-- The number of a delivery instead of its key of 64 letters: these rows are sorted.
+numbered as (
+    select
+        files.delivery_number,
+        repeated.row_number,
+        repeated.{{ id }},
+        {%- for column in cell_columns %}
+        repeated.{{ column }},
+        {%- endfor %}
+        repeated.set_aside_reason
+    from {{ ref('int_' ~ entity ~ '_repeated_rows') }} as repeated
+    inner join files on repeated.store_key = files.store_key
+    where repeated.{{ id }} is not null
+),
+
 ranked as (
     select
-        repeated.*,
-        files.delivery_number,
-        first_value(files.delivery_number) {{ best_first }} as latest_delivery_number,
+        *,
+        first_value(delivery_number) {{ best_first }} as latest_delivery_number,
         {%- for column in cell_columns %}
-        first_value(repeated.{{ column }}) {{ best_first }} as first_{{ column }},
+        first_value({{ column }}) {{ best_first }} as first_{{ column }},
         {%- endfor %}
         row_number() {{ best_first }} as place
-    from {{ ref('int_' ~ entity ~ '_repeated_rows') }} as repeated
-    inner join {{ ref('int_register_files') }} as files
-        on
-            files.entity = '{{ entity }}'
-            and repeated.store_key = files.store_key
-    where repeated.{{ id }} is not null
+    from numbered
 ),
 
 final as (
     select
-        extract_set,
-        store_key,
-        row_number,
-        {{ id }},
-        {{ cell_columns | join(', ') }},
-        set_aside_reason as reason_without_the_other,
+        files.extract_set,
+        files.store_key,
+        ranked.row_number,
+        ranked.{{ id }},
+        {%- for column in cell_columns %}
+        ranked.{{ column }},
+        {%- endfor %}
+        ranked.set_aside_reason as reason_without_the_other,
         case
-            when delivery_number < latest_delivery_number then 'superseded'
+            when ranked.delivery_number < ranked.latest_delivery_number then 'superseded'
             when
                 {%- for column in cell_columns %}
-                {{ 'or ' if not loop.first }}({{ column }} is distinct from first_{{ column }})
+                {{ 'or ' if not loop.first }}(ranked.{{ column }} is distinct from ranked.first_{{ column }})
                 {%- endfor %}
                 then 'contradicting id'
             else 'duplicate id'
         end as set_aside_reason
     from ranked
+    inner join files on ranked.delivery_number = files.delivery_number
     where
-        delivery_number < latest_delivery_number
-        or (place > 1 and set_aside_reason is null)
+        ranked.delivery_number < ranked.latest_delivery_number
+        or (ranked.place > 1 and ranked.set_aside_reason is null)
 )
 
 select * from final
