@@ -30,7 +30,7 @@ class Plugin(BasePlugin):
         DbtRuntimeError
             If the file has a name that dbt-duckdb, which names the catalog after it, would not escape.
         """
-        os.environ["DBT_PROJECT_DIR"] = str(get_flags().PROJECT_DIR)
+        os.environ["DBT_PROJECT_DIR"] = str(settings.project_root())
         path = settings.project_root() / creds.path
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(

@@ -28,4 +28,8 @@ def connect(
     DuckDBPyConnection
         To be closed by the caller.
     """
-    return duckdb.connect(database, read_only=read_only, config={**SETTINGS, **(config or {})})
+    connection = duckdb.connect(database, read_only=read_only, config=config or {})
+    # after it is open: a process that has the file open with other settings could not open it again
+    for name, value in SETTINGS.items():
+        connection.execute(f"set {name} = {value}")
+    return connection

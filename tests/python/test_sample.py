@@ -151,7 +151,10 @@ def facts() -> pd.Series:
 FACTS: dict[str, Callable[[pd.Series], float]] = {
     "shenzhen_ai_firms": lambda stock: stock["440300"],
     "shenzhen_share": lambda stock: round(100 * stock["440300"] / stock.sum()),
-    "top5_share": lambda stock: round(100 * stock.nlargest(5).sum() / stock.sum(), 1),
+    "top5_share": lambda stock: round(
+        100 * stock[["440300", "320500", "440100", "441900", "310000"]].sum() / stock.sum(), 1
+    ),
+    "five_largest_share": lambda stock: round(100 * stock.nlargest(5).sum() / stock.sum(), 1),
     "cities_over_200": lambda stock: (stock > 200).sum(),
     "cities_100_to_200": lambda stock: stock.between(101, 199).sum(),
     "cities_1_to_100": lambda stock: stock.between(1, 100).sum(),
