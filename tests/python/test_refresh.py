@@ -638,7 +638,8 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, d
     assert again.returncode == 3
     assert "Nothing new since release 000001" in again.stdout
 
-    assert {*FAULTS} == {path.stem for path in (PROJECT / "expectations").glob("*.json")}
+    suites = (PROJECT / "expectations").glob("*.json")
+    assert {*FAULTS} == {path.stem for path in suites if '"critical"' in path.read_text(encoding="utf-8")}
     for fault, _ in FAULTS.values():
         fault(delivery)
     test_gate.one_field_too_many(delivery)
