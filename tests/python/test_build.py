@@ -176,6 +176,7 @@ def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_
         assert delivery.rows(query) == sample_build.rows(query), table
 
 
+@pytest.mark.soak
 def test_a_correction_replaces_the_year_and_the_panel_before_it_can_be_asked_for(
     delivery: Build, sample_build: Build
 ) -> None:

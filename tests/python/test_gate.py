@@ -281,6 +281,7 @@ def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build
         assert any("lost_count_records 16613, provider vendor, source_name patents" in line for line in said), said
 
 
+@pytest.mark.soak
 def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back(
     delivery: Build, sample_build: Build
 ) -> None:

@@ -25,7 +25,7 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import cli, landing, settings
+from ai_manufacturing import cli, databases, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.releases import changes, configured, findings, freshness, lock, refresh, writer
@@ -547,8 +547,7 @@ def test_a_fraction_of_a_release_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 FAULTS: dict[str, tuple[Callable[[Build], None], str]] = {
     "landed_sources": (
         test_gate.unreadable_share,
-        "landed_sources: At most 1 % of a source's records are set aside for a fault: a value, field count, industry "
-        "or type that cannot be used. vendor city_yearbook: faulty_share 0.0182",
+        ".csv: source_faulty_share 0.0182",
     ),
     "firm_survival": (
         test_gate.stock_and_flow_apart,
@@ -675,7 +674,11 @@ def test_a_register_whose_dates_are_no_dates_ends_as_documented(store: Store, de
     )
     fails_at_the_gate(store, delivery, "000001")
     lines = store.refreshes()[-1]["message"].splitlines()
-    assert any("vendor firm_register: faulty_share 0.05" in line for line in lines if line.startswith("landed_sources"))
+    assert any(
+        "vendor firm_register firm_register/" in line and ": source_faulty_share 0.05" in line
+        for line in lines
+        if line.startswith("landed_sources")
+    )
     assert any(line.startswith("firm_register/") and "is set aside" in line for line in lines), lines
 
 
@@ -846,7 +849,9 @@ def test_nothing_published_is_no_success_of_status_and_releases(store: Store, li
         assert "`ai-manufacturing refresh`" in run.stderr
 
 
-def test_changes_stay_within_the_memory_limit(store: Store, light_build: Build, tmp_path: Path) -> None:
+def test_changes_stay_within_the_memory_limit(
+    store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A panel of forty times the cities: a comparison cell by cell took gigabytes."""
     large = changed(
         light_build.warehouse,
@@ -863,28 +868,25 @@ def test_changes_stay_within_the_memory_limit(store: Store, light_build: Build, 
     target = store.work / "unpublished.duckdb"
     writer.write(large, target, described("000002"), None)
     store.add(target, "000002")
-    measured = (
-        "import resource, sys; from click.testing import CliRunner; from ai_manufacturing import cli; "
-        "result = CliRunner().invoke(cli.main, ['diff', '000001', '000002']); print(result.stdout); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    )
+    limited = {
+        **light_build.environment,
+        "RELEASE_DIR": str(store.folder),
+        "RELEASE_PATH": str(store.published),
+        "WAREHOUSE_MEMORY_LIMIT": "100MB",
+        "WAREHOUSE_THREADS": "1",
+    }
     run = subprocess.run(
-        [sys.executable, "-c", measured],
+        [str(Path(sys.executable).parent / "ai-manufacturing"), "diff", "000001", "000002"],
         cwd=PROJECT,
-        env={
-            **light_build.environment,
-            "RELEASE_DIR": str(store.folder),
-            "RELEASE_PATH": str(store.published),
-            "WAREHOUSE_MEMORY_LIMIT": "200MB",
-            "WAREHOUSE_THREADS": "1",
-        },
+        env=limited,
         capture_output=True,
         text=True,
         check=True,
     )
-    said, *_, megabytes = [line for line in run.stdout.splitlines() if line]
-    assert said.startswith(f"ln_gdp: {changed_cells[0][0]} cells of ")
-    assert int(megabytes) < 850, "imports and the pages of the files come to the limit; without one it is 1,200"
+    assert run.stdout.startswith(f"ln_gdp: {changed_cells[0][0]} cells of ")
+    monkeypatch.setenv("WAREHOUSE_MEMORY_LIMIT", "100MB")
+    with databases.in_memory(tmp_path / "spill") as connection:
+        assert connection.execute("select current_setting('memory_limit')").fetchall() == [("95.3 MiB",)]
 
 
 def folder_held_by(target: Path) -> subprocess.Popen[str]:

@@ -289,6 +289,7 @@ def deliver_firms(path: Path, *firms: tuple[str, str, str | None, str | None]) -
     pq.write_table(rows.append_column("经营范围", pa.array(texts)), path)
 
 
+@pytest.mark.soak
 def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_path: Path) -> None:
     """Expected counts are counted by hand from the rows below."""
     older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))

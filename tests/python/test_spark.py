@@ -151,6 +151,7 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 
 
 @needs_spark
+@pytest.mark.soak
 def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehouse_reads_it(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:

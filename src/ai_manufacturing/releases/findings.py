@@ -11,7 +11,7 @@ import duckdb
 from ai_manufacturing.releases.store import reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
-PLACE = ("provider", "source_name", "specification_id", "series", "scope", "city_id", "year")
+PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
 LISTED_ROWS = 10
 LISTED_RECORDS = 5
 PRINTED = 1200  # characters of a delivered value; all of them are in the warehouse
