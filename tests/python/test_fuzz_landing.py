@@ -154,10 +154,10 @@ def stray_marks(draw: st.DrawFn) -> Delivered:
     header, rows = draw(tables())
     rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
     mark = draw(st.sampled_from(["csv", "tab", "semicolon"]))
-    text = written(mark, header, rows, "utf-8").decode()
     if draw(st.booleans()):
-        # nothing is quoted before the stray marks come
-        text = text.replace('"', "")
+        # nothing is quoted before the stray marks come, and each line has its number of fields
+        rows = [[re.sub('[,;\t"]', " ", cell) for cell in row] for row in rows]
+    text = written(mark, header, rows, "utf-8").decode()
     line_end = draw(st.sampled_from(["\r\n", "\n", "\r"]))
     seed = draw(st.integers(0, 2**32 - 1))
     chance = random.Random(seed)

@@ -571,7 +571,7 @@ FAULTS: dict[str, tuple[Callable[[Build], None], str]] = {
     ),
     "panel_consistency": (
         test_gate.unit_slip_of_a_cell,
-        "a slip of units does. 长沙市 (430100) 2016: gdp_growth_factor 11.0967; 长沙市 (430100) 2017: ",
+        "长沙市 (430100) 2016: gdp_growth_factor ",
     ),
     "headline_samples": (
         test_gate.without(test_gate.BEIJING),
