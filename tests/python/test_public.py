@@ -95,7 +95,8 @@ def test_the_headline_rests_on_registered_population_and_names_its_substitutes(p
         "select count(*) from estimates.estimation_samples where specification_id = ?", HEADLINE
     )
     assert substitutions == (
-        "science spending substitutes for R&D personnel; registered firms of all industries substitute for sections B-E; "
+        "science spending substitutes for R&D personnel; "
+        "registered firms of all industries substitute for sections B-E; "
         "AI firms of all industries by keyword substitute for sections B-E"
     )
     years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
