@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ai_manufacturing import estimates, specifications
+from ai_manufacturing.estimation import in_memory, specifications, tables
+from ai_manufacturing.estimation.in_memory import Tables
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.sample import CityYears, draw
 from ai_manufacturing.sample.geography import units
 from ai_manufacturing.sample.paths import YEARS, year_index
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.specifications import Inputs, Specification
 
 # Not the default seed, and not a seed that the true parameters were solved or checked on.
 FIRST_SEED = 700_000
@@ -62,8 +64,13 @@ def seed_table(name: str) -> pd.DataFrame:
 
 def default_specifications() -> list[Specification]:
     """Return the rows with reading `default` of Tables 1 to 6."""
+    return specifications.read(default_rows())
+
+
+def default_rows() -> pd.DataFrame:
+    """Return the rows of the seed with reading `default` of Tables 1 to 6."""
     rows = seed_table("regression_specifications")
-    return specifications.read(rows[rows["table_id"].isin(TABLES) & (rows["reading"] == "default")])
+    return rows[rows["table_id"].isin(TABLES) & (rows["reading"] == "default")]
 
 
 def inputs(drawn: CityYears) -> Inputs:
@@ -84,6 +91,7 @@ def inputs(drawn: CityYears) -> Inputs:
     cells = cells.to_frame(index=False)
     logs = {name: _log(drawn.yearbook[series]) for name, series in LOGS.items()}
     panel = cells.assign(extract_set="draw", province_id=np.repeat(units()["province_id"], len(YEARS)).array, **logs)
+    panel = panel.assign(name_zh="", region="")
 
     ai_firms, gdp = drawn.ai_firms, drawn.yearbook["gdp_100m_cny"]
     counts = {
@@ -100,10 +108,19 @@ def inputs(drawn: CityYears) -> Inputs:
     }
     measures = pd.concat(
         [
-            cells.assign(measure=measure, weighting=weighting, ln_measure=_log(count), ln1p_measure=_log(1 + count))
+            cells.assign(
+                measure=measure,
+                weighting=weighting,
+                measure_count=count.ravel(),
+                measure_10k=count.ravel() / 10_000,
+                ln_measure=_log(count),
+                ln1p_measure=_log(1 + count),
+                asinh_measure=np.arcsinh(count.ravel()),
+                is_mechanical=weighting == "gdp",
+            )
             for (measure, weighting), count in counts.items()
         ]
-    ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, base_year=2020, missing_reason=None)
+    ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, missing_reason=None)
 
     share = (drawn.yearbook["secondary_100m_cny"] / gdp)[drawn.in_yearbook, year_index(2015)]
     above = share > np.median(share)
@@ -116,14 +133,16 @@ def inputs(drawn: CityYears) -> Inputs:
         }
     )
     sources = seed_table("series_sources")
-    return Inputs(
-        panel=panel,
-        measures=measures,
-        groups=groups,
-        series=sources[sources["provider"] == "vendor"].assign(is_delivered=True),
-        variables=seed_table("panel_variables"),
-        weightings=seed_table("measure_weightings"),
-        groupings=seed_table("city_groupings"),
+    return in_memory.inputs(
+        default_rows(),
+        Tables(
+            panel=panel,
+            measures=measures,
+            groups=groups,
+            series=sources[sources["provider"] == "vendor"].assign(is_delivered=True),
+            gate_results=pd.DataFrame({"success": []}),
+            published=seed_table("published_estimates"),
+        ),
     )
 
 
@@ -138,10 +157,10 @@ def _log(values: Numbers) -> NDArray[np.float64]:
 
 
 def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
-    """Return estimates.coefficients of each seed, with a column `seed`."""
+    """Return tables.coefficients of each seed, with a column `seed`."""
     found = []
     for number, seed in enumerate(seeds, start=1):
-        found.append(estimates.coefficients(chosen, inputs(draw(seed))).to_pandas().assign(seed=seed))
+        found.append(tables.coefficients(chosen, inputs(draw(seed))).to_pandas().assign(seed=seed))
         if number % 20 == 0:
             print(f"{len(chosen)} regressions on seed {seed}", file=sys.stderr, flush=True)
     return pd.concat(found, ignore_index=True)

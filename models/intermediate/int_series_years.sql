@@ -9,7 +9,13 @@ conformed as (
 ),
 
 headline_series as (
-    select * from {{ ref('int_headline_series') }}
+    select distinct
+        series,
+        scope
+    from {{ ref('int_specification_series') }}
+    where
+        is_headline
+        and series is not null
 ),
 
 expected_coverage as (

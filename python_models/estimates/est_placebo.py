@@ -1,20 +1,19 @@
-from ai_manufacturing import estimates, gates, specifications
-from ai_manufacturing.specifications import Inputs
+from ai_manufacturing.estimation import inputs, specifications, tables
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    gate_results = dbt.ref("gate_results").df()
-    gates.require(gate_results)
-    inputs = Inputs(
-        panel=dbt.ref("fct_city_year_panel").df(),
-        measures=dbt.ref("fct_ai_measure").df(),
-        groups=dbt.ref("dim_city_groups").df(),
-        series=dbt.ref("dim_series").df(),
-        variables=dbt.ref("panel_variables").df(),
-        weightings=dbt.ref("measure_weightings").df(),
-        groupings=dbt.ref("city_groupings").df(),
-        gate_results=gate_results,
+    drawn = inputs.read(
+        panel=dbt.ref("fct_city_year_panel"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        published=dbt.ref("published_estimates"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
     )
     rows = dbt.ref("regression_specifications").df()
-    return estimates.placebos(specifications.read(rows), inputs)
+    return tables.placebos(specifications.read(rows), drawn)

@@ -1,20 +1,8 @@
-from ai_manufacturing import estimates, gates, specifications
-from ai_manufacturing.specifications import Inputs
+from ai_manufacturing import gates
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    gate_results = dbt.ref("gate_results").df()
-    gates.require(gate_results)
-    inputs = Inputs(
-        panel=dbt.ref("fct_city_year_panel").df(),
-        measures=dbt.ref("fct_ai_measure").df(),
-        groups=dbt.ref("dim_city_groups").df(),
-        series=dbt.ref("dim_series").df(),
-        variables=dbt.ref("panel_variables").df(),
-        weightings=dbt.ref("measure_weightings").df(),
-        groupings=dbt.ref("city_groupings").df(),
-        gate_results=gate_results,
-    )
-    rows = dbt.ref("regression_specifications").df()
-    return estimates.samples(specifications.read(rows), inputs)
+    gates.require(dbt.ref("gate_results").df())
+    samples = dbt.ref("int_specification_samples").filter("is_observation")
+    return samples.project("specification_id, city_id, year, current_extract_set() as extract_set")

@@ -174,21 +174,33 @@ class _Reader:
             f"{specification['specification_id']}, {panel[0]['name_zh']} ({city_id}), {year}: "
             f"{'in' if sampled else 'not in'} the sample",
         ]
-        treatment = specification["regressor"] if specification["estimator"] == "event_study" else None
-        subsample = (specification["subsample"] or "").split("=")[0]
-        for grouping in filter(None, dict.fromkeys((subsample, specification["grouping"], treatment))):
+        drawn = self.rows(
+            "from marts.dim_specification_series where specification_id = ? order by position, series",
+            specification["specification_id"],
+        )
+        for grouping in dict.fromkeys(row["variable"] for row in drawn if row["role"] == "grouping"):
             groups = self.rows("from marts.dim_city_groups where grouping = ? and city_id = ?", grouping, city_id)
             group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
-        variables = [specification["outcome"], *(specification["controls"] or "").split()]
-        for variable in variables[int(treatment is not None) :]:
-            drawn = self.rows("select series, scope from seeds.panel_variables where variable = ?", variable)[0]
-            lines.append(f"{variable} = {_number(panel[0][variable])}, from {drawn['series']}")
-            for series in drawn["series"].split():
-                lines += self._series_lines(series, drawn["scope"], city_id, year)
-        return lines + self._measure_lines(specification, city_id, year)
+        for role in ("outcome", "control"):
+            used = [row for row in drawn if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in used):
+                series = [row for row in used if row["variable"] == variable]
+                names = " ".join(row["series"] for row in series)
+                lines.append(f"{variable} = {_number(panel[0][variable])}, from {names}")
+                for row in series:
+                    lines += self._series_lines(row["series"], row["scope"], city_id, year)
+        counts, scaling = ([row for row in drawn if row["role"] == role] for role in ("measure", "scaling"))
+        return lines + self._measure_lines(specification, counts, scaling, city_id, year)
 
-    def _measure_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
+    def _measure_lines(
+        self,
+        specification: dict[str, Any],
+        counts: list[dict[str, Any]],
+        scaling: list[dict[str, Any]],
+        city_id: str,
+        year: int,
+    ) -> list[str]:
         key = (_measure(specification), specification["weighting"])
         measure = self.rows(
             "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
@@ -197,34 +209,29 @@ class _Reader:
             city_id,
             year,
         )[0]
-        weighting = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]
-        base, scaling = weighting["base_series"], weighting["scaling_series"]
-        base_year = measure["base_year"]
         described = f"{key[0]} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"
-        if scaling is None:
-            counts = [base, *filter(None, [weighting["minus_series"]])]
-            lines = [f"{described}: {' less '.join(counts)}"]
-            for series in counts:
-                lines += self._series_lines(series, specification["scope"], city_id, year)
+        if not scaling:
+            lines = [f"{described}: {' less '.join(row['series'] for row in counts)}"]
+            for row in counts:
+                lines += self._series_lines(row["series"], row["scope"], city_id, year)
             return lines
-        scope = "total" if self._is_total(scaling) else specification["scope"]
-        place = "" if weighting["scaling_area"] == "city" else " of the rest of the province"
-        lines = [f"{described}: {base} {base_year} / {scaling}{place} {base_year} x {scaling}{place} {year}"]
-        lines += self._series_lines(base, specification["scope"], city_id, base_year)
-        if place:
+        [base], [scale] = counts, scaling
+        area = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]["scaling_area"]
+        name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
+        base_year = base["fixed_year"]
+        lines = [f"{described}: {base['series']} {base_year} / {name} {base_year} x {name} {year}"]
+        lines += self._series_lines(base["series"], base["scope"], city_id, base_year)
+        if area != "city":
             lines.append(
-                f"  {scaling}{place} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "
+                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "
                 "have a value in every year (marts.fct_city_year_panel)"
             )
             return lines
         for scaling_year in dict.fromkeys((base_year, year)):
-            lines += self._series_lines(scaling, scope, city_id, scaling_year)
+            lines += self._series_lines(scale["series"], scale["scope"], city_id, scaling_year)
         return lines
-
-    def _is_total(self, series: str) -> bool:
-        return bool(self.rows("from marts.dim_series where series = ? and scope = 'total'", series))
 
     def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
         """Return a series' value, its corrections and the delivered rows that it is made of."""

@@ -7,37 +7,36 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from scipy import stats
 
-from ai_manufacturing import estimates, settings, specifications
-from ai_manufacturing.specifications import Inputs, SpecificationError
+from ai_manufacturing.estimation import in_memory, specifications
+from ai_manufacturing.estimation.in_memory import Tables
+from ai_manufacturing.estimation.specifications import SpecificationError
+from ai_manufacturing.estimation.tables import coefficients
 from tests.python.conftest import PROJECT, Build
 
 SEED = PROJECT / "seeds/regression_specifications.csv"
 
 
-def read_inputs(build: Build) -> Inputs:
-    """Read the tables that specifications draw on from a built warehouse."""
+def read_tables(build: Build) -> Tables:
+    """Read the tables that specifications rest on from a built warehouse."""
 
     def table(name: str) -> pd.DataFrame:
         return build.frame(f"from {name}")
 
-    return Inputs(
+    return Tables(
         panel=table("marts.fct_city_year_panel"),
         measures=table("marts.fct_ai_measure"),
         groups=table("marts.dim_city_groups"),
         series=table("marts.dim_series"),
-        variables=table("seeds.panel_variables"),
-        weightings=table("seeds.measure_weightings"),
-        groupings=table("seeds.city_groupings"),
         gate_results=table("gates.gate_results"),
+        published=table("seeds.published_estimates"),
     )
 
 
 @pytest.fixture(scope="module")
-def inputs(sample_build: Build) -> Inputs:
-    return read_inputs(sample_build)
+def tables(sample_build: Build) -> Tables:
+    return read_tables(sample_build)
 
 
 def rows_of(*names: str, **changed: object) -> pd.DataFrame:
@@ -46,8 +45,8 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
     return seed[seed["specification_id"].isin(names)].assign(**changed)
 
 
-def estimated(rows: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
-    return estimates.coefficients(specifications.read(rows), inputs).to_pandas()
+def estimated(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    return coefficients(specifications.read(rows), in_memory.inputs(rows, tables)).to_pandas()
 
 
 def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
@@ -87,18 +86,19 @@ def plain_path(here: pd.DataFrame, plain: pd.DataFrame, variance: np.ndarray, pr
 
 def agree_by_plain_numpy(build: Build) -> int:
     """Compare every clustered two-way estimate of a warehouse with plain numpy; return how many were compared."""
-    inputs = read_inputs(build)
+    seed = pd.read_csv(SEED)
+    inputs = in_memory.inputs(seed, read_tables(build))
     found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index("specification_id")
     published = pd.read_csv(PROJECT / "seeds/published_estimates.csv")
     compared = 0
-    for specification in specifications.read(pd.read_csv(SEED)):
+    for specification in specifications.read(seed):
         name = specification.specification_id
         if name not in found.index or specification.covariance not in ("city", "province"):
             continue
         if specification.estimator == "dynamic_panel" or name == "table_4_col_3_ln":  # no two-way slope; an exact fit
             continue
         here = found.loc[[name]]
-        frame = specifications.sample(specification, inputs).rows.copy()
+        frame = inputs.sample(specification).rows
         for term in here["term"]:
             if ":" in term:
                 regressor, group = term.split(":")
@@ -142,13 +142,19 @@ def test_plain_numpy_gives_the_estimates_of_the_public_set(public_build: Build) 
     assert agree_by_plain_numpy(public_build) > 40
 
 
-def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build, inputs: Inputs) -> None:
+def measured(tables: Tables, measure: str, weighting: str) -> pd.DataFrame:
+    cells = tables.measures
+    of_measure = (cells["measure"] == measure) & (cells["weighting"] == weighting) & (cells["scope"] == "industry")
+    return cells[of_measure]
+
+
+def test_net_entries_below_zero_are_dropped_by_the_log_and_counted(sample_build: Build, tables: Tables) -> None:
     lost = sample_build.value(
         "select observation_count from estimates.observation_losses "
         "where specification_id = 'table_5_col_3' and reason = 'log of one plus a value of -1 or less'"
     )
-    net = inputs.measure("ai_firm_net_entries", "observed", "industry")
-    placed = net["city_id"].isin(inputs.group_of_city("secondary_dominant")["city_id"])
+    net = measured(tables, "ai_firm_net_entries", "observed")
+    placed = net["city_id"].isin(tables.groups.loc[tables.groups["grouping"] == "secondary_dominant", "city_id"])
     assert lost == int((net.loc[placed, "measure_count"] <= -1).sum()) > 0
 
 
@@ -166,17 +172,17 @@ A_FEW = (
 )
 
 
-def one_city(inputs: Inputs) -> Inputs:
-    return replace(inputs, panel=inputs.panel[inputs.panel["city_id"] == "440300"])
+def one_city(tables: Tables) -> Tables:
+    return replace(tables, panel=tables.panel[tables.panel["city_id"] == "440300"])
 
 
-def one_year(inputs: Inputs) -> Inputs:
-    return replace(inputs, panel=inputs.panel[inputs.panel["year"] == 2015])
+def one_year(tables: Tables) -> Tables:
+    return replace(tables, panel=tables.panel[tables.panel["year"] == 2015])
 
 
-def no_city(inputs: Inputs) -> Inputs:
+def no_city(tables: Tables) -> Tables:
     return replace(
-        inputs, panel=inputs.panel.iloc[:0], measures=inputs.measures.iloc[:0], groups=inputs.groups.iloc[:0]
+        tables, panel=tables.panel.iloc[:0], measures=tables.measures.iloc[:0], groups=tables.groups.iloc[:0]
     )
 
 
@@ -189,21 +195,21 @@ def no_city(inputs: Inputs) -> Inputs:
     ],
 )
 def test_a_sample_that_is_too_small_is_a_row_with_the_reason(
-    degenerate: Callable[[Inputs], Inputs], reason: str, inputs: Inputs
+    degenerate: Callable[[Tables], Tables], reason: str, tables: Tables
 ) -> None:
-    found = estimated(rows_of(*A_FEW), degenerate(inputs))
+    found = estimated(rows_of(*A_FEW), degenerate(tables))
     assert list(found["status"]) == ["not_estimable"] * len(A_FEW)
     assert found["reason"].str.contains(reason).all(), found["reason"].tolist()
     assert found["estimate"].isna().all()
 
 
-def test_patents_that_are_all_zero_are_rows_with_the_reason(inputs: Inputs) -> None:
-    measures = inputs.measures.copy()
+def test_patents_that_are_all_zero_are_rows_with_the_reason(tables: Tables) -> None:
+    measures = tables.measures.copy()
     patents = measures["measure"].str.startswith("ai_patent")
     measures.loc[patents, ["measure_count", "measure_10k", "ln1p_measure", "asinh_measure", "weight"]] = 0.0
     measures.loc[patents, "ln_measure"] = np.nan
     names = ("table_1_col_2", "table_1_col_2_ln1p", "table_6_col_1", "table_6_col_2", "table_1_col_1")
-    found = estimated(rows_of(*names), replace(inputs, measures=measures)).set_index("specification_id")
+    found = estimated(rows_of(*names), replace(tables, measures=measures)).set_index("specification_id")
     reasons = found["reason"].dropna().to_dict()
     assert "No city-year has all of" in reasons["table_1_col_2"]
     assert "does not vary" in reasons["table_1_col_2_ln1p"]
@@ -212,19 +218,19 @@ def test_patents_that_are_all_zero_are_rows_with_the_reason(inputs: Inputs) -> N
     assert set(found.loc[["table_1_col_1"], "status"]) == {"estimated"}
 
 
-def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(inputs: Inputs) -> None:
-    groups = inputs.groups.copy()
+def test_a_treated_group_of_none_and_of_one_are_rows_with_the_reason(tables: Tables) -> None:
+    groups = tables.groups.copy()
     treated = (groups["grouping"] == "secondary_dominant") & ~groups["is_reference"]
     one = treated & (groups["city_id"] == groups.loc[treated, "city_id"].iloc[0])
     for left, reason in ((treated & False, "The sample has no treated city."), (one, "Only city_id .* has treated")):
         kept = groups[~treated | left]
-        found = estimated(rows_of("table_5_col_1"), replace(inputs, groups=kept))
+        found = estimated(rows_of("table_5_col_1"), replace(tables, groups=kept))
         assert list(found["status"]) == ["not_estimable"]
         assert found["reason"].str.contains(reason).all()
 
 
-def test_a_treated_handful_has_estimates_and_no_error_or_test(inputs: Inputs) -> None:
-    found = estimated(rows_of("table_5_col_1", regressor="five_largest"), inputs)
+def test_a_treated_handful_has_estimates_and_no_error_or_test(tables: Tables) -> None:
+    found = estimated(rows_of("table_5_col_1", regressor="five_largest"), tables)
     assert found["estimate"].notna().all()
     assert found[["std_error", "p_value", "conf_low", "p_value_robust", "joint_p_value"]].isna().all(axis=None)
     warning = "Too few cities for an error or a test (largest 5)."
@@ -232,14 +238,14 @@ def test_a_treated_handful_has_estimates_and_no_error_or_test(inputs: Inputs) ->
     assert found["warnings"].str.contains(warning, regex=False).all()
 
 
-def test_warnings_are_of_all_years_that_an_estimate_rests_on(inputs: Inputs) -> None:
+def test_warnings_are_of_all_years_that_an_estimate_rests_on(tables: Tables) -> None:
     """Lags and instruments before the sample, and the year of a grouping, beside the years of the sample."""
     rows = [{"series": "gdp_100m_cny", "scope": "total", "year": 2010}]
     rows += [{"series": "gdp_per_capita_cny", "scope": "total", "year": 2010}]
-    failing = inputs.gate_results.iloc[[0]].assign(
+    failing = tables.gate_results.iloc[[0]].assign(
         suite="series_years", success=False, severity="warning", description="odd.", failing_rows=json.dumps(rows)
     )
-    warned = replace(inputs, gate_results=failing)
+    warned = replace(tables, gate_results=failing)
     warnings = {
         name: set(estimated(rows_of(name, first_year=first_year), warned)["warnings"].fillna(""))
         for name, first_year in (("table_4_col_4", 2010), ("heterogeneity_income_median", 2012))
@@ -248,20 +254,20 @@ def test_warnings_are_of_all_years_that_an_estimate_rests_on(inputs: Inputs) -> 
     assert warnings["heterogeneity_income_median"] == {"gdp_per_capita_cny 2010 breaks: odd."}
 
 
-def city_years_that_fail(inputs: Inputs, series: str, rows: list[dict[str, object]]) -> Inputs:
+def city_years_that_fail(tables: Tables, series: str, rows: list[dict[str, object]]) -> Tables:
     """Return the tables with one failed expectation about cities and years."""
-    failing = inputs.gate_results.iloc[[0]].assign(
+    failing = tables.gate_results.iloc[[0]].assign(
         suite="panel_consistency", success=False, description="odd.", series=series, failing_rows=json.dumps(rows)
     )
-    return replace(inputs, gate_results=failing)
+    return replace(tables, gate_results=failing)
 
 
-def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(inputs: Inputs) -> None:
+def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: Tables) -> None:
     """By series, sample, the base year of a measure, the year of a grouping, and the lags of a dynamic panel."""
 
     def warned(series: str, city_years: list[tuple[str, int]], name: str, **changed: object) -> str:
         rows = [{"growth": 9.0, "city_id": city_id, "year": year} for city_id, year in city_years]
-        found = estimated(rows_of(name, **changed), city_years_that_fail(inputs, series, rows))["warnings"]
+        found = estimated(rows_of(name, **changed), city_years_that_fail(tables, series, rows))["warnings"]
         return str(found.fillna("").iloc[0])
 
     three = [("440300", 2015), ("440300", 2016), ("110000", 2015)]
@@ -283,20 +289,20 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(inputs: I
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
 
 
-def test_an_accepted_critical_failure_warns_too(inputs: Inputs) -> None:
-    failed = city_years_that_fail(inputs, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
+def test_an_accepted_critical_failure_warns_too(tables: Tables) -> None:
+    failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
     critical = replace(failed, gate_results=failed.gate_results.assign(severity="critical"))
     assert estimated(rows_of("table_1_col_1"), critical)["warnings"].str.contains("on 1 of the 1 ").all()
 
 
-def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(inputs: Inputs) -> None:
+def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(tables: Tables) -> None:
     names = ("mechanism_gdp_1", "mechanism_secondary_value_added_1", "mechanism_share_1", "table_1_col_1")
-    absent = inputs.series["series"].isin(["secondary_employment_10k", "manufacturing_employment_10k"])
-    series = inputs.series.assign(is_delivered=inputs.series["is_delivered"] & ~absent)
-    found = estimated(rows_of(*names), replace(inputs, series=series))
+    absent = tables.series["series"].isin(["secondary_employment_10k", "manufacturing_employment_10k"])
+    series = tables.series.assign(is_delivered=tables.series["is_delivered"] & ~absent)
+    found = estimated(rows_of(*names), replace(tables, series=series))
     slopes = found[found["term"] == "ai_firms"].set_index("specification_id")
-    panel = inputs.panel.dropna(subset=["ln_gdp", "ln_secondary_value_added"])
-    measure = inputs.measure("ai_firms", "fixed_ratio", "industry").dropna(subset="ln1p_measure")
+    panel = tables.panel.dropna(subset=["ln_gdp", "ln_secondary_value_added"])
+    measure = measured(tables, "ai_firms", "fixed_ratio").dropna(subset="ln1p_measure")
     complete = panel.dropna(subset=["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]).merge(
         measure, on=["city_id", "year"]
     )
@@ -307,16 +313,16 @@ def test_a_shared_sample_passes_over_outcomes_that_are_not_delivered(inputs: Inp
     assert value_added == pytest.approx(gdp + share, rel=1e-9)
 
 
-def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
+def test_collinear_controls_are_a_row_that_names_them(tables: Tables) -> None:
     rows = rows_of(
         "table_1_col_1", controls="ln_registered_population ln_gdp_per_registered_resident", outcome="ln_gdp"
     )
-    identity = estimated(rows, inputs)
+    identity = estimated(rows, tables)
     assert list(identity["status"].unique()) == ["estimated"]
     assert identity["p_value"].isna().all()  # the controls hold the outcome: exact, and so no error
 
     doubled = replace(
-        inputs, panel=inputs.panel.assign(ln_unit_employment=2 * inputs.panel["ln_registered_population"])
+        tables, panel=tables.panel.assign(ln_unit_employment=2 * tables.panel["ln_registered_population"])
     )
     found = estimated(rows_of("table_1_col_1", "table_4_col_4", "table_5_col_1"), doubled)
     assert list(found["status"]) == ["not_estimable"] * 3
@@ -324,50 +330,35 @@ def test_collinear_controls_are_a_row_that_names_them(inputs: Inputs) -> None:
 
 
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4", "table_5_col_1"])
-def test_a_variable_named_twice_is_a_row_that_names_it(name: str, inputs: Inputs) -> None:
-    found = estimated(rows_of(name, controls="ln_unit_employment ln_rd_personnel ln_unit_employment"), inputs)
+def test_a_variable_named_twice_is_a_row_that_names_it(name: str, tables: Tables) -> None:
+    found = estimated(rows_of(name, controls="ln_unit_employment ln_rd_personnel ln_unit_employment"), tables)
     assert list(found["reason"]) == ["ln_unit_employment stands twice among outcome, regressor and controls."]
 
 
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4"])
-def test_an_outcome_among_the_controls_is_a_row_that_names_it(name: str, inputs: Inputs) -> None:
-    found = estimated(rows_of(name, controls="ln_gdp"), inputs)
+def test_an_outcome_among_the_controls_is_a_row_that_names_it(name: str, tables: Tables) -> None:
+    found = estimated(rows_of(name, controls="ln_gdp"), tables)
     assert list(found["reason"]) == ["ln_gdp stands twice among outcome, regressor and controls."]
 
 
-def test_a_treatment_of_three_groups_is_a_row_with_the_reason(inputs: Inputs) -> None:
-    found = estimated(rows_of("table_5_col_1", regressor="income_tercile"), inputs)
+def test_a_treatment_of_three_groups_is_a_row_with_the_reason(tables: Tables) -> None:
+    found = estimated(rows_of("table_5_col_1", regressor="income_tercile"), tables)
     assert list(found["reason"]) == ["income_tercile has 3 groups, and a treatment has two."]
 
 
-def test_specifications_that_lose_nothing_have_an_empty_table_of_losses(inputs: Inputs) -> None:
-    whole = replace(inputs, panel=inputs.panel.dropna(subset=["ln_gdp", "ln_registered_population"]))
-    row = rows_of("table_1_col_1", controls="ln_registered_population", first_year=2010)
-    table = estimates.losses(specifications.read(row), whole)
-    assert table.num_rows == 0
-    assert table.schema == estimates.LOSSES
-
-
-def test_an_unplaced_subsample_is_a_row_with_the_reason(inputs: Inputs) -> None:
-    found = estimated(rows_of("heterogeneity_region_east", subsample="region=atlantis"), inputs)
+def test_an_unplaced_subsample_is_a_row_with_the_reason(tables: Tables) -> None:
+    found = estimated(rows_of("heterogeneity_region_east", subsample="region=atlantis"), tables)
     assert list(found["status"]) == ["not_estimable"]
-    found = estimated(rows_of("heterogeneity_income_median"), replace(inputs, groups=inputs.groups.iloc[:0]))
+    found = estimated(rows_of("heterogeneity_income_median"), replace(tables, groups=tables.groups.iloc[:0]))
     assert list(found["reason"].str.contains("No city-year")) == [True]
 
 
-def test_splits_with_all_slopes_free_are_the_pooled_regression(inputs: Inputs) -> None:
+def test_splits_with_all_slopes_free_are_the_pooled_regression(tables: Tables) -> None:
     """With year effects by group and no controls, slope plus difference is the slope of the split sample."""
-    pooled = estimated(rows_of("heterogeneity_region_group_years", controls=""), inputs).set_index("term")["estimate"]
+    pooled = estimated(rows_of("heterogeneity_region_group_years", controls=""), tables).set_index("term")["estimate"]
     for group in ("central", "west", "northeast"):
-        split = estimated(rows_of(f"heterogeneity_region_{group}", controls=""), inputs)["estimate"].iloc[0]
+        split = estimated(rows_of(f"heterogeneity_region_{group}", controls=""), tables)["estimate"].iloc[0]
         assert pooled["ai_firms"] + pooled[f"ai_firms:{group}"] == pytest.approx(split, rel=1e-8)
-
-
-def test_years_in_code_are_those_of_the_project_file() -> None:
-    """dbt_project.yml says them to the SQL, the package to the estimators."""
-    variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
-    assert variables["break_year"] == specifications.EVENT_YEAR
-    assert (variables["first_year"], variables["last_year"]) == (settings.FIRST_YEAR, settings.LAST_YEAR)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +396,7 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
     ],
 )
 def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
-    changed: dict[str, str], message: str, inputs: Inputs
+    changed: dict[str, str], message: str, tables: Tables
 ) -> None:
     with pytest.raises(SpecificationError, match=message):
-        estimated(rows_of("table_1_col_1").assign(**changed), inputs)
+        estimated(rows_of("table_1_col_1").assign(**changed), tables)

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from ai_manufacturing import estimates, sample
+from ai_manufacturing import sample
+from ai_manufacturing.estimation import tables
 from benchmarks import replication
 from tests.python.conftest import Build
 
@@ -13,7 +14,7 @@ def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(sampl
     chosen = replication.default_specifications()
     drawn = replication.inputs(sample.draw(DEFAULT_SEED))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
-    direct = estimates.coefficients(chosen, drawn).to_pandas()[columns]
+    direct = tables.coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
         f"select {', '.join(columns)} from reports.rpt_coefficients "
         "where reading = 'default' and table_id in ('table_1', 'table_2', 'table_3', 'table_4', 'table_5', 'table_6')"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -205,8 +205,8 @@ def fit(
 ) -> FixedEffectsFit:
     """Regress an outcome on regressors with entity and period effects.
 
-    PanelOLS supplies the coefficients and the bare covariance; none of its own corrections gives the factors of
-    fixest, so all of them are switched off.
+    The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the same slopes, and after
+    the factor below the same errors, by a second route (tests and est_second_route).
 
     Parameters
     ----------
@@ -263,21 +263,21 @@ def fit(
         sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )
     n, k = regression.design.shape
-    bare = _panel_ols(regression, covariance)
-    variance = regression.factor * bare.covariance
-    if np.linalg.norm(bare.residuals) <= EXACT * np.linalg.norm(regression.outcome):
-        variance = np.zeros((k, k))
-    elif covariance == "clustered":
-        _check_scores_do_not_cancel(
-            regression, bare.residuals, variance, regressors, entity if cluster is None else cluster
-        )
-    elif covariance == "robust":
-        _check_scores_are_not_zero(regression, bare.residuals, variance, regressors)
+    fitted = _least_squares(regression)
+    variance = _covariance(regression, fitted, covariance)
+    if fitted.residuals.any():
+        if covariance == "clustered":
+            _check_scores_do_not_cancel(
+                regression, fitted.residuals, variance, regressors, entity if cluster is None else cluster
+            )
+        elif covariance == "robust":
+            _check_scores_are_not_zero(regression, fitted.residuals, variance, regressors)
 
-    estimates = bare.slopes * regression.units
+    estimates = fitted.slopes * regression.units
     std_errors = np.sqrt(np.diag(variance)) * regression.units
     statistics = np.full(k, np.nan)
     np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
+    unexplained = fitted.residuals @ fitted.residuals
     half_width = special.stdtrit(regression.degrees_of_freedom, 0.975) * std_errors
     return FixedEffectsFit(
         terms=tuple(regressors),
@@ -292,8 +292,8 @@ def fit(
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=regression.singletons_dropped,
-        r2_inclusive=bare.r2_inclusive,
-        r2_within=bare.r2_within,
+        r2_inclusive=float(1 - unexplained / (regression.centred_outcome @ regression.centred_outcome)),
+        r2_within=float(1 - unexplained / (regression.outcome @ regression.outcome)),
         degrees_of_freedom=regression.degrees_of_freedom,
         cluster_count=regression.cluster_count if covariance == "clustered" else None,
     )
@@ -335,20 +335,13 @@ def unclustered_errors(
         In the order of the regressors.
     """
     regression = partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
-    design = regression.design
-    bread = np.linalg.inv(design.T @ design)
-    slopes = bread @ (design.T @ regression.outcome)
-    residuals = regression.outcome - design @ slopes
-    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
-        residuals = np.zeros_like(residuals)
-    scores = (design * residuals[:, None]) @ bread
+    fitted = _least_squares(regression)
     errors, p_values = [], []
-    for variances in (
-        residuals @ residuals / regression.degrees_of_freedom * np.diag(bread),
-        regression.factor * np.einsum("ij,ij->j", scores, scores),
-    ):
-        statistics = np.full(len(slopes), np.nan)
-        np.divide(np.abs(slopes), np.sqrt(variances), out=statistics, where=variances > 0)
+    kinds: tuple[Covariance, ...] = ("iid", "robust")
+    for covariance in kinds:
+        variances = np.diag(_covariance(regression, fitted, covariance))
+        statistics = np.full(len(variances), np.nan)
+        np.divide(np.abs(fitted.slopes), np.sqrt(variances), out=statistics, where=variances > 0)
         errors.append(np.sqrt(variances) * regression.units)
         p_values.append(2 * special.stdtr(regression.degrees_of_freedom, -statistics))
     return UnclusteredErrors(*errors, *p_values)
@@ -435,49 +428,65 @@ def partialled_out(
     )
 
 
-class _Bare(NamedTuple):
-    """What PanelOLS supplies: slopes and covariance, uncorrected, in the units of the design."""
+class _Slopes(NamedTuple):
+    """Slopes in the units of the design, and what their covariance is made from."""
 
     slopes: Floats
-    covariance: Floats
     residuals: Floats
-    r2_inclusive: float
-    r2_within: float
+    bread: Floats
 
 
-def _panel_ols(regression: PartialledOut, covariance: Covariance) -> _Bare:
-    """Fit by PanelOLS, with a covariance of the kind asked for: the iid one divides by n, the others by nothing.
+def _least_squares(regression: PartialledOut) -> _Slopes:
+    """Fit what the effects leave: the slopes of the whole regression by Frisch-Waugh-Lovell."""
+    design = regression.design
+    bread = np.linalg.inv(design.T @ design)
+    slopes = bread @ (design.T @ regression.outcome)
+    residuals = regression.outcome - design @ slopes
+    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
+        residuals = np.zeros_like(residuals)
+    return _Slopes(slopes, residuals, bread)
 
-    PanelOLS gets outcome and regressors without the effects, the regressors of unit length: the same estimates by
-    Frisch-Waugh-Lovell, in less time, and its rank checks no longer depend on the units or the mean of a column.
+
+def _covariance(regression: PartialledOut, fitted: _Slopes, covariance: Covariance) -> Floats:
+    """Return the covariance of the slopes, small-sample factor included, shape (k, k)."""
+    if covariance == "iid":
+        return fitted.residuals @ fitted.residuals / regression.degrees_of_freedom * fitted.bread
+    scores = regression.design * fitted.residuals[:, None]
+    if covariance == "clustered":
+        scores = np.column_stack([np.bincount(regression.clusters, weights=column) for column in scores.T])
+    influence = scores @ fitted.bread
+    return regression.factor * influence.T @ influence
+
+
+def by_panel_ols(
+    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, time: str = "year", cluster: str = "city_id"
+) -> tuple[Floats, Floats]:
+    """Estimate as fit does, by PanelOLS on the sample as it is: a second route that shares no step with the first.
+
+    Parameters
+    ----------
+    sample : DataFrame
+        The observations, singletons dropped; entity city_id.
+    outcome, regressors, time, cluster
+        As in fit.
+
+    Returns
+    -------
+    estimates, std_errors : ndarray, shape (k,)
+        Coefficients; clustered errors with the factor of cluster_factor in place of PanelOLS's own corrections.
     """
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
 
-    rows = pd.MultiIndex.from_arrays([regression.entities, regression.times], names=["entity", "time"])
-    kinds: dict[Covariance, dict[str, Any]] = {
-        "clustered": {
-            "cov_type": "clustered",
-            "clusters": pd.DataFrame({"cluster": regression.clusters}, index=rows),
-            "group_debias": False,
-        },
-        "iid": {"cov_type": "unadjusted"},
-        "robust": {"cov_type": "robust"},
-    }
-    with np.errstate(all="ignore"):  # an exact fit divides by zero in statistics that are not read here
-        result = PanelOLS(
-            pd.DataFrame({"outcome": regression.outcome}, index=rows),
-            pd.DataFrame(regression.design, index=rows).add_prefix("x"),
-            check_rank=False,
-        ).fit(debiased=False, auto_df=False, count_effects=False, low_memory=False, **kinds[covariance])
-        residuals = result.resids.to_numpy(dtype=float)
-        centred = regression.centred_outcome
-        return _Bare(
-            slopes=result.params.to_numpy(dtype=float),
-            covariance=result.cov.to_numpy(dtype=float),
-            residuals=residuals,
-            r2_inclusive=float(1 - residuals @ residuals / (centred @ centred)),
-            r2_within=float(result.rsquared),
-        )
+    rows = sample.assign(**{time: pd.factorize(sample[time], sort=True)[0]}).set_index(["city_id", time])
+    clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
+    result = PanelOLS(
+        rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False
+    ).fit(
+        cov_type="clustered", clusters=clusters, debiased=False, group_debias=False, auto_df=False, count_effects=False
+    )
+    periods, groups = sample[time].nunique(), sample[cluster].nunique()
+    factor = cluster_factor(len(sample), groups, len(regressors), periods)
+    return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)
 
 
 def _renumbered(codes: Codes) -> Codes:

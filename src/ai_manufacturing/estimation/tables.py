@@ -1,7 +1,7 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.specifications import (
+    COVARIANCES,
+    DynamicPanelOptions,
+    EventStudyOptions,
+    FixedEffectsOptions,
+    Specification,
+)
 from ai_manufacturing.estimators import (
     dynamic_panel,
     event_study,
@@ -19,18 +27,6 @@ from ai_manufacturing.estimators import (
 )
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.specifications import (
-    COVARIANCES,
-    EVENT_WINDOW,
-    EVENT_YEAR,
-    DynamicPanelOptions,
-    EventStudyOptions,
-    FixedEffectsOptions,
-    Inputs,
-    Sample,
-    Specification,
-    sample,
-)
 
 COEFFICIENTS = pa.schema(
     [
@@ -105,24 +101,6 @@ COEFFICIENTS = pa.schema(
         ("extract_set", pa.string()),
     ]
 )
-SAMPLES = pa.schema(
-    [
-        ("specification_id", pa.string()),
-        ("city_id", pa.string()),
-        ("year", pa.int32()),
-        ("extract_set", pa.string()),
-    ]
-)
-LOSSES = pa.schema(
-    [
-        ("specification_id", pa.string()),
-        ("step", pa.int32()),
-        ("reason", pa.string()),
-        ("variable", pa.string()),
-        ("observation_count", pa.int64()),
-        ("extract_set", pa.string()),
-    ]
-)
 PLACEBOS = pa.schema(
     [
         ("specification_id", pa.string()),
@@ -135,6 +113,15 @@ PLACEBOS = pa.schema(
         ("p_value", pa.float64()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+SECOND_ROUTE = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("term", pa.string()),
+        ("estimate", pa.float64()),
+        ("std_error", pa.float64()),
         ("extract_set", pa.string()),
     ]
 )
@@ -182,7 +169,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         }
         warnings: list[str] = []
         try:
-            used = sample(specification, inputs)
+            used = inputs.sample(specification)
             found = _terms(specification, used, inputs)
             warnings = inputs.warnings(specification, used)
         except NotEstimable as finding:
@@ -292,11 +279,11 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
         rows,
         specification.outcome,
         "treated",
-        event_year=EVENT_YEAR,
-        omitted_year=EVENT_YEAR - 1,
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
         controls=specification.controls,
         endpoints=options.endpoints,
-        window=EVENT_WINDOW,
+        window=inputs.event_window,
         cluster=cluster,
         covariance=covariance,
     )
@@ -434,7 +421,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
             continue
         common = {"specification_id": specification.specification_id, "extract_set": inputs.extract_set}
         try:
-            used = sample(specification, inputs)
+            used = inputs.sample(specification)
             fit = placebo.fit(
                 used.rows,
                 specification.outcome,
@@ -449,61 +436,32 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
     return pa.Table.from_pylist(rows, schema=PLACEBOS)
 
 
-def samples(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Return the city-years behind each specification, in the columns of SAMPLES."""
-
-    def rows(specification: Specification, used: Sample) -> pd.DataFrame:
-        return used.rows.loc[used.is_estimated, ["city_id", "year"]]
-
-    return _per_sample(specifications, inputs, rows, SAMPLES)
-
-
-def losses(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Return the panel rows that each specification loses, by reason in order, in the columns of LOSSES."""
-
-    def rows(specification: Specification, used: Sample) -> pd.DataFrame:
-        found = [{"step": step, **asdict(loss)} for step, loss in enumerate(used.losses, start=1)]
-        return pd.DataFrame(found, columns=["step", "reason", "variable", "observation_count"])
-
-    return _per_sample(specifications, inputs, rows, LOSSES)
-
-
-def _per_sample(
-    specifications: Iterable[Specification],
-    inputs: Inputs,
-    rows: Callable[[Specification, Sample], pd.DataFrame],
-    schema: pa.Schema,
-) -> pa.Table:
-    """Stack a table of each sample that exists, labelled with its specification and extract set."""
-    tables = []
-    for specification in specifications:
-        try:
-            used = sample(specification, inputs)
-        except NotEstimable:
-            continue
-        tables.append(
-            rows(specification, used).assign(
-                specification_id=specification.specification_id, extract_set=inputs.extract_set
-            )
-        )
-    if not tables:
-        return schema.empty_table()
-    return pa.Table.from_pandas(pd.concat(tables), schema=schema, preserve_index=False)
-
-
-def years_missing_by_city(
-    specifications: Iterable[Specification], inputs: Inputs, city_ids: Iterable[str]
-) -> pd.DataFrame:
-    """Count the years of a sample in which given cities are absent, for specifications that can be estimated.
+def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
+    """Estimate by PanelOLS the paper's columns of fixed effects, as it reads and with substitutes.
 
     Returns
     -------
-    DataFrame
-        extract_set, specification_id, city_id, missing_year_count; one row per specification and city.
+    Table
+        One row per specification and term, in the columns of SECOND_ROUTE, of those that can be estimated.
     """
-    counted = samples(specifications, inputs).to_pandas()
-    years = counted.groupby("specification_id")["year"].nunique()
-    grid = pd.MultiIndex.from_product([years.index, list(city_ids)], names=["specification_id", "city_id"])
-    present = counted.groupby(["specification_id", "city_id"]).size().reindex(grid, fill_value=0)
-    missing = (years.reindex(grid, level="specification_id") - present).rename("missing_year_count")
-    return missing.reset_index().assign(extract_set=inputs.extract_set)
+    rows: list[Row] = []
+    for specification in specifications:
+        cluster = COVARIANCES[specification.covariance][1]
+        if cluster is None or specification.reading not in ("default", "substitute") or specification.grouping:
+            continue
+        try:
+            used = inputs.sample(specification)
+        except NotEstimable:
+            continue
+        found = fixed_effects.by_panel_ols(used.rows, specification.outcome, specification.terms, cluster=cluster)
+        for term, estimate, std_error in zip(specification.terms, *found, strict=True):
+            rows.append(
+                {
+                    "specification_id": specification.specification_id,
+                    "term": term,
+                    "estimate": float(estimate),
+                    "std_error": float(std_error),
+                    "extract_set": inputs.extract_set,
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=SECOND_ROUTE)

@@ -1,0 +1,254 @@
+with
+
+specifications as (
+    select
+        *,
+        estimator = 'dynamic_panel' as is_dynamic,
+        case when estimator = 'event_study' then outcome else regressor end as measure,
+        string_split(subsample, '=')[1] as subsample_grouping,
+        string_split(subsample, '=')[2] as subsample_group
+    from {{ ref('regression_specifications') }}
+),
+
+specification_series as (
+    select * from {{ ref('dim_specification_series') }}
+),
+
+panel as (
+    select * from {{ ref('fct_city_year_panel') }}
+),
+
+measures as (
+    select * from {{ ref('fct_ai_measure') }}
+),
+
+city_groups as (
+    select * from {{ ref('dim_city_groups') }}
+),
+
+-- Without one of its series a specification has no sample.
+delivered as (
+    select specifications.*
+    from specifications
+    inner join specification_series on specifications.specification_id = specification_series.specification_id
+    where specification_series.role <> 'shared'
+    group by all
+    having bool_and(coalesce(specification_series.is_delivered, true))
+),
+
+-- A variable that shares its sample and was not delivered is passed over.
+used_variables as (
+    select
+        specification_id,
+        variable,
+        min(position) as position
+    from specification_series
+    where role in ('outcome', 'control', 'completeness', 'shared')
+    group by specification_id, variable
+    having bool_and(is_delivered)
+),
+
+missing_values as (
+    select
+        city_id,
+        year,
+        variable
+    from (
+        select
+            city_id,
+            year,
+            cast(columns(* exclude (extract_set, city_id, year, name_zh, province_id, region)) as double)
+        from panel
+    )
+    unpivot include nulls (value for variable in (columns(* exclude (city_id, year))))
+    where value is null
+),
+
+first_missing as (
+    select
+        used_variables.specification_id,
+        missing_values.city_id,
+        missing_values.year,
+        min({'position': used_variables.position, 'variable': used_variables.variable}) as lacks
+    from used_variables
+    inner join missing_values on used_variables.variable = missing_values.variable
+    group by used_variables.specification_id, missing_values.city_id, missing_values.year
+),
+
+specification_groupings as (
+    select
+        specification_id,
+        variable as grouping,
+        min(position) as position
+    from specification_series
+    where role = 'grouping'
+    group by specification_id, variable
+),
+
+placed as (
+    select
+        specification_groupings.specification_id,
+        cities.city_id,
+        min(
+            case
+                when city_groups.group_name is null
+                    then {'position': specification_groupings.position, 'grouping': specification_groupings.grouping}
+            end
+        ) as unplaced,
+        map_from_entries(
+            list((specification_groupings.grouping, city_groups.group_name)) filter (where city_groups.group_name is not null)
+        ) as group_of
+    from specification_groupings
+    cross join (select distinct city_id from panel) as cities
+    left join city_groups
+        on
+            specification_groupings.grouping = city_groups.grouping
+            and cities.city_id = city_groups.city_id
+    group by specification_groupings.specification_id, cities.city_id
+),
+
+judged as (
+    select
+        delivered.specification_id,
+        delivered.is_dynamic,
+        delivered.options,
+        panel.city_id,
+        panel.year,
+        case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end as period_group,
+        case
+            when not panel.year between delivered.first_year and delivered.last_year
+                then {'place': 1, 'reason': 'outside the years', 'variable': null}
+            when
+                delivered.options like '%endpoints=dropped%'
+                and not panel.year between
+                {{ var('break_year') + var('event_window')[0] }} and {{ var('break_year') + var('event_window')[1] }}
+                then {'place': 2, 'reason': 'outside the window of the event study', 'variable': null}
+            when placed.unplaced is not null
+                then {'place': 10, 'reason': 'no group', 'variable': placed.unplaced.grouping}
+            when placed.group_of[delivered.subsample_grouping] <> delivered.subsample_group
+                then {'place': 20, 'reason': 'outside the subsample', 'variable': delivered.subsample}
+            when first_missing.lacks.position = 101
+                then {'place': 101, 'reason': 'outcome missing', 'variable': delivered.outcome}
+            when measures.missing_reason is not null
+                then {'place': 200, 'reason': measures.missing_reason, 'variable': delivered.measure}
+            when
+                case delivered.transform
+                    when 'level' then measures.measure_10k
+                    when 'ln' then measures.ln_measure
+                    when 'ln1p' then measures.ln1p_measure
+                    when 'asinh' then measures.asinh_measure
+                end is null
+                then {
+                    'place': 210,
+                    'reason': case delivered.transform
+                        when 'ln' then 'log of zero'
+                        when 'ln1p' then 'log of one plus a value of -1 or less'
+                        else 'measure missing'
+                    end,
+                    'variable': delivered.measure
+                }
+            when first_missing.lacks is not null
+                then {
+                    'place': first_missing.lacks.position,
+                    'reason': case
+                        when first_missing.lacks.position > 500 then 'another outcome missing' else 'control missing'
+                    end,
+                    'variable': first_missing.lacks.variable
+                }
+        end as loss,
+        -- The variable whose lag is a regressor of a dynamic panel.
+        case when delivered.options like '%lagged=measure%' then delivered.measure else delivered.outcome end as lagged,
+        case
+            when delivered.options like '%lagged=measure%' then measures.measure_count is not null
+            else coalesce(first_missing.lacks.position, 0) <> 101
+        end as has_lagged
+    from delivered
+    cross join panel
+    left join placed
+        on
+            delivered.specification_id = placed.specification_id
+            and panel.city_id = placed.city_id
+    left join first_missing
+        on
+            delivered.specification_id = first_missing.specification_id
+            and panel.city_id = first_missing.city_id
+            and panel.year = first_missing.year
+    left join measures
+        on
+            delivered.measure = measures.measure
+            and delivered.weighting = measures.weighting
+            and delivered.scope = measures.scope
+            and panel.city_id = measures.city_id
+            and panel.year = measures.year
+),
+
+-- City-years that a dynamic panel cannot estimate lend it their lags and instruments.
+lenders as (
+    select
+        * exclude (loss),
+        coalesce(
+            loss,
+            case
+                when count(*) filter (where has_lagged) over year_before = 0
+                    then {'place': 600, 'reason': 'no value a year before', 'variable': lagged}
+            end
+        ) as loss
+    from judged
+    where
+        is_dynamic
+        and coalesce(loss.place, 100) >= 100
+    window year_before as (
+        partition by specification_id, city_id order by year range between 1 preceding and 1 preceding
+    )
+),
+
+dynamic as (
+    select
+        * exclude (loss),
+        coalesce(
+            loss,
+            case
+                when
+                    options like '%equation=difference%'
+                    and count(*) filter (where loss is null) over year_before = 0
+                    then {'place': 601, 'reason': 'no observation a year before', 'variable': lagged}
+            end
+        ) as loss,
+        true as is_used
+    from lenders
+    window year_before as (
+        partition by specification_id, city_id order by year range between 1 preceding and 1 preceding
+    )
+),
+
+others as (
+    select
+        *,
+        loss is null as is_used
+    from judged
+    where
+        not is_dynamic
+        or loss.place < 100
+),
+
+losses as (
+    select * from dynamic
+    union all by name
+    select * from others
+),
+
+final as (
+    select
+        specification_id,
+        city_id,
+        year,
+        period_group,
+        loss.place as place,
+        loss.reason as reason,
+        loss.variable as variable,
+        is_used,
+        is_dynamic
+    from losses
+)
+
+select * from final

@@ -1,0 +1,19 @@
+from ai_manufacturing.estimation import inputs, specifications, tables
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    drawn = inputs.read(
+        panel=dbt.ref("fct_city_year_panel"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        published=dbt.ref("published_estimates"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
+    )
+    rows = dbt.ref("regression_specifications").df()
+    return tables.second_route(specifications.read(rows, "fixed_effects"), drawn)

@@ -1,0 +1,1 @@
+"""From rows of regression_specifications.csv to rows of coefficients."""

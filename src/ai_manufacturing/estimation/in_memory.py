@@ -1,0 +1,122 @@
+"""Specifications on tables in memory, by the SQL of the warehouse: for simulations and tests."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import duckdb
+import jinja2
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from ai_manufacturing import duckdb_client, settings, sql_text
+from ai_manufacturing.estimation import samples
+from ai_manufacturing.estimation.inputs import Inputs
+
+SEEDS = ("panel_variables", "measure_weightings", "city_groupings", "series_sources")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of the warehouse that specifications rest on.
+
+    Attributes
+    ----------
+    panel, measures, groups, series : DataFrame
+        marts.fct_city_year_panel, fct_ai_measure, dim_city_groups and dim_series.
+    gate_results, published : DataFrame
+        gates.gate_results and seeds.published_estimates.
+    """
+
+    panel: pd.DataFrame
+    measures: pd.DataFrame
+    groups: pd.DataFrame
+    series: pd.DataFrame
+    gate_results: pd.DataFrame
+    published: pd.DataFrame
+
+
+def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
+    """Return what the estimators need for rows of regression_specifications.csv.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the seed, in its columns.
+    tables : Tables
+
+    Returns
+    -------
+    Inputs
+        As models/specifications derives it; the other seeds are those of the project.
+    """
+    with _seeded(rows) as connection:
+        connection.execute("create macro current_extract_set() as 'in memory'")
+        for name, frame in (
+            ("fct_city_year_panel", tables.panel),
+            ("fct_ai_measure", tables.measures),
+            ("dim_city_groups", tables.groups),
+            ("dim_series", tables.series),
+        ):
+            _create(connection, name, frame)
+        for model in ("marts/dim_specification_series", "specifications/int_specification_city_years"):
+            _run(connection, model)
+        used = samples.without_singletons(connection.table("int_specification_city_years").filter("is_used").df())
+        connection.register("int_specification_samples", used)
+        _run(connection, "specifications/int_specification_losses")
+        first, last = _variables()["event_window"]
+        return Inputs(
+            panel=tables.panel,
+            measures=tables.measures,
+            groups=tables.groups,
+            series=connection.table("dim_specification_series").df(),
+            samples=used.to_pandas(),
+            losses=connection.table("int_specification_losses").df(),
+            gate_results=tables.gate_results,
+            published=tables.published,
+            event_year=_variables()["break_year"],
+            event_window=(first, last),
+        )
+
+
+def headline_series(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return the series and scopes that the gate holds for rows of regression_specifications.csv."""
+    with _seeded(rows) as connection:
+        found = connection.table("int_specification_series").filter("is_headline and series is not null")
+        return {(series, scope) for series, scope in found.project("series, scope").fetchall()}
+
+
+def _seeded(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """Open a database with the seeds, and with int_specification_series of the rows."""
+    connection = duckdb_client.connect()
+    for name in SEEDS:
+        path = settings.project_root() / "seeds" / f"{name}.csv"
+        connection.execute(f"create table {name} as from read_csv({sql_text.literal(str(path))})")
+    _create(connection, "regression_specifications", rows)
+    _run(connection, "intermediate/int_specification_series")
+    return connection
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+    """Store a frame; its columns without any value become texts, as the warehouse has them."""
+    empty: dict[str, Any] = {
+        name: "string"
+        for name, column in frame.items()
+        if column.isna().all() and (len(frame) or column.dtype == object)
+    }
+    rows = pa.Table.from_pandas(frame.astype(empty), preserve_index=False)  # noqa: F841  read by the statement below
+    connection.execute(f"create table {name} as from rows")
+
+
+def _run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
+    text = (settings.project_root() / "models" / f"{model}.sql").read_text(encoding="utf-8")
+    sql = jinja2.Template(text).render(ref=lambda name: name, var=_variables().__getitem__)
+    connection.execute(f"create table {model.rpartition('/')[2]} as {sql}")
+
+
+@cache
+def _variables() -> dict[str, Any]:
+    project = (settings.project_root() / "dbt_project.yml").read_text(encoding="utf-8")
+    variables: dict[str, Any] = yaml.safe_load(project)["vars"]
+    return variables

@@ -1,0 +1,348 @@
+"""The tables behind the estimates, and what one specification takes from them."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing import gates
+from ai_manufacturing.estimation.specifications import (
+    TRANSFORMS,
+    DynamicPanelOptions,
+    Specification,
+    SpecificationError,
+)
+from ai_manufacturing.estimators.heterogeneity import group_year
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+Key = tuple[str, str]  # series and scope
+PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
+PANEL_ROLES = ("outcome", "control", "completeness")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The city-years of a specification.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        city_id, year, province_id, period, the measure with its weight and scaling_value, the outcome, the controls and
+        a column per grouping; one row per city and year. In an observation nothing is missing.
+    is_estimated : ndarray of bool
+        Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
+    singletons_dropped : int
+        Rows dropped because their city or their period had no other row left.
+    """
+
+    rows: pd.DataFrame
+    is_estimated: np.ndarray[Any, np.dtype[np.bool_]]
+    singletons_dropped: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A failed expectation, by the series and years, or the series, cities and years, that fail it."""
+
+    text: str
+    years: set[tuple[str, str, int]]
+    city_years: dict[Key, set[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables that specifications draw on.
+
+    Attributes
+    ----------
+    panel : DataFrame
+        marts.fct_city_year_panel.
+    measures : DataFrame
+        marts.fct_ai_measure.
+    groups : DataFrame
+        marts.dim_city_groups.
+    series : DataFrame
+        marts.dim_specification_series.
+    samples : DataFrame
+        intermediate.int_specification_samples.
+    losses : DataFrame
+        intermediate.int_specification_losses.
+    gate_results : DataFrame
+        gates.gate_results.
+    published : DataFrame
+        seeds.published_estimates.
+    event_year : int
+        Year of the event studies.
+    event_window : tuple of int
+        First and last year of their paths, from the year of the event.
+    """
+
+    panel: pd.DataFrame
+    measures: pd.DataFrame
+    groups: pd.DataFrame
+    series: pd.DataFrame
+    samples: pd.DataFrame
+    losses: pd.DataFrame
+    gate_results: pd.DataFrame
+    published: pd.DataFrame
+    event_year: int
+    event_window: tuple[int, int]
+
+    @property
+    def extract_set(self) -> str | None:
+        """Name of the extract set that the panel was built from; None for an empty panel."""
+        return None if self.panel.empty else str(self.panel["extract_set"].iloc[0])
+
+    def sample(self, specification: Specification) -> Sample:
+        """Return the city-years that a specification can use.
+
+        Raises
+        ------
+        NotEstimable
+            If a series that the specification needs was not delivered, or no city-year has all of its variables.
+        SpecificationError
+            If the specification names something that the seeds do not list.
+        """
+        name, options = specification.specification_id, specification.options
+        drawn = self.series_of(specification)
+        absent = drawn[(drawn["role"] != "shared") & drawn["is_delivered"].eq(False)]
+        if len(absent):
+            texts = [
+                row.series if row.scope == "total" else f"{row.series} ({row.scope})" for row in absent.itertuples()
+            ]
+            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(texts))}.")
+        named = [specification.outcome, *specification.terms]
+        repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
+        if repeated:
+            raise NotEstimable(f"{', '.join(repeated)} stands twice among outcome, regressor and controls.")
+
+        lost = self._lost.get(name, {})
+        singletons = lost.get("singleton of a city or a year", 0)
+        positions, is_observation = self._positions.get(name, (np.empty(0, int), np.empty(0, bool)))
+        if not is_observation.any():
+            if isinstance(options, DynamicPanelOptions) and lost.keys() & {"no value a year before"}:
+                lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
+                raise NotEstimable(f"No city has {lagged} in two consecutive years.")
+            if singletons:
+                raise NotEstimable(
+                    f"All {singletons} city-years are alone in their city or year: no effect can be removed."
+                )
+            raise NotEstimable(
+                f"No city-year has all of {', '.join(named)} in {specification.first_year}-{specification.last_year}."
+            )
+        variables = drawn.loc[drawn["role"].isin(PANEL_ROLES), "variable"]
+        columns = ["city_id", "year", "province_id", *dict.fromkeys(variables)]
+        rows = self.panel[columns].iloc[positions].reset_index(drop=True)
+        measure = self._measure(specification).iloc[positions]
+        rows = rows.assign(
+            weight=measure["weight"].to_numpy(),
+            scaling_value=measure["scaling_value"].to_numpy(),
+            **{specification.measure: measure[TRANSFORMS[specification.transform]].to_numpy()},
+        )
+        for grouping in specification.groupings:
+            rows[grouping] = rows["city_id"].map(self.group_of_city(grouping))
+        if specification.fixed_effects == "city group-year" and specification.grouping is not None:
+            rows = rows.assign(period=group_year(rows, specification.grouping))
+        return Sample(rows, is_observation, singletons)
+
+    def series_of(self, specification: Specification) -> pd.DataFrame:
+        """Return the rows of marts.dim_specification_series of a specification.
+
+        Raises
+        ------
+        SpecificationError
+            If the row names a variable, weighting or grouping that the seeds do not list.
+        """
+        where = f"regression_specifications.csv, {specification.specification_id}"
+        drawn = self._series.get(specification.specification_id, self.series.iloc[:0])
+        if not (drawn["role"] == "measure").any():
+            raise SpecificationError(
+                f"{where}: no weighting {specification.weighting!r} of {specification.measure!r} in "
+                "measure_weightings.csv."
+            )
+        unknown = drawn[drawn["series"].isna() & (drawn["role"] != "grouping")]
+        if len(unknown):
+            raise SpecificationError(f"{where}: {unknown['variable'].iloc[0]!r} is no variable of panel_variables.csv.")
+        for grouping in specification.groupings:
+            if not drawn.loc[drawn["role"] == "grouping", "variable"].eq(grouping).any():
+                raise SpecificationError(f"{where}: no grouping {grouping!r} in city_groupings.csv.")
+        return drawn
+
+    def group_of_city(self, grouping: str) -> pd.Series:
+        """Return the group of each city that a grouping places, by city_id."""
+        return self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
+
+    def reference_group(self, grouping: str) -> str | None:
+        """Return the group that the others are measured against; None if no city is in it."""
+        groups = self._groups.get(grouping, self.groups.iloc[:0])
+        reference = groups.loc[groups["is_reference"].astype(bool), "group_name"]
+        return None if reference.empty else str(reference.iloc[0])
+
+    def printed(self, specification: Specification) -> dict[str, float]:
+        """Return the coefficients that the paper prints in the column of a specification, by term."""
+        column = self.published[
+            (self.published["table_id"] == specification.table_id)
+            & (self.published["column_number"] == specification.column_number)
+        ]
+        return {row.term: float(row.estimate) for row in column.itertuples()}
+
+    def is_mechanical(self, specification: Specification) -> bool:
+        """Return whether the measure is scaled by an outcome."""
+        return bool(self._measure(specification)["is_mechanical"].any())
+
+    def substitutions(self, specification: Specification) -> str:
+        """Return what substitutes for what in a specification: its own words, then those of the series it uses."""
+        used = self.series_of(specification)
+        used = used[used["role"] != "shared"]["substitution"].dropna()
+        return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
+
+    def warnings(self, specification: Specification, used: Sample) -> list[str]:
+        """Return what the gate found wrong with the series, years and cities that an estimate rests on.
+
+        Parameters
+        ----------
+        specification : Specification
+        used : Sample
+            Its city-years.
+
+        Returns
+        -------
+        list of str
+            One sentence per series and failed expectation about years; one per failed expectation about cities and
+            years, with how many of these the estimate rests on. A break between two years is that of the later one.
+
+        Notes
+        -----
+        Variables and measure rest on the years of the sample; a share held fixed on the base year, and a grouping on
+        its own year, of the same cities. A dynamic panel rests on the rows that lend its outcome and measure lags and
+        instruments too.
+        """
+        if not self._findings:
+            return []
+        estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
+        cities = set(estimated["city_id"])
+        pairs = set(zip(estimated["city_id"], estimated["year"], strict=True))
+        lending = pairs | {
+            (row.city_id, row.year) for row in used.rows.loc[~used.is_estimated].itertuples() if row.city_id in cities
+        }
+        pairs_of: dict[Key, set[tuple[str, int]]] = {}
+        fixed: dict[Key, set[int]] = {}
+        for row in self.series_of(specification).itertuples():
+            key = (row.series, row.scope)
+            if row.role == "shared":
+                continue
+            if pd.notna(row.first_year) and (row.role != "control" or key not in pairs_of):
+                pairs_of[key] = pairs if row.role == "control" else lending
+            if pd.notna(row.fixed_year):
+                fixed.setdefault(key, set()).add(int(row.fixed_year))
+        years_of = {key: {year for _, year in found} for key, found in pairs_of.items()}
+
+        found = []
+        for finding in self._findings:
+            broken: dict[str, set[int]] = {}
+            for series, scope, year in finding.years:
+                key = (series, scope)
+                if year in years_of.get(key, ()) or year in fixed.get(key, ()):
+                    broken.setdefault(series, set()).add(year)
+            found += [
+                f"{series} {', '.join(str(year) for year in sorted(years))} breaks: {finding.text}"
+                for series, years in sorted(broken.items())
+            ]
+            inside = {
+                (city_id, year)
+                for key, failing in finding.city_years.items()
+                for city_id, year in failing
+                if (city_id, year) in pairs_of.get(key, ()) or (city_id in cities and year in fixed.get(key, ()))
+            }
+            if inside:
+                everywhere = set().union(*finding.city_years.values())
+                found.append(
+                    f"The estimate rests on {len(inside)} of the {len(everywhere)} city-years "
+                    f"(cities: {len({city_id for city_id, _ in inside})}) that break: {finding.text}"
+                )
+        return found
+
+    @cached_property
+    def _series(self) -> dict[str, pd.DataFrame]:
+        ordered = self.series.sort_values(["position", "series"])
+        return {str(name): rows for name, rows in ordered.groupby("specification_id")}
+
+    @cached_property
+    def _groups(self) -> dict[str, pd.DataFrame]:
+        return dict(iter(self.groups.groupby("grouping")))
+
+    @cached_property
+    def _lost(self) -> dict[str, dict[str, int]]:
+        return {
+            str(name): dict(zip(rows["reason"], rows["observation_count"], strict=True))
+            for name, rows in self.losses.groupby("specification_id")
+        }
+
+    @cached_property
+    def _cells(self) -> pd.MultiIndex:
+        return pd.MultiIndex.from_frame(self.panel[["city_id", "year"]])
+
+    @cached_property
+    def _positions(self) -> dict[str, tuple[Any, Any]]:
+        """Per specification the rows of the panel that it uses, and which of them are observations."""
+        positions = self._cells.get_indexer(pd.MultiIndex.from_frame(self.samples[["city_id", "year"]]))
+        is_observation = self.samples["is_observation"].to_numpy(dtype=bool)
+        found = {}
+        for name, rows in self.samples.groupby("specification_id").indices.items():
+            order = rows[np.argsort(positions[rows])]
+            found[str(name)] = (positions[order], is_observation[order])
+        return found
+
+    @cached_property
+    def _measures(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """Per measure, weighting and scope its values, in the rows of the panel."""
+        return {
+            (str(measure), str(weighting), str(scope)): rows.set_index(["city_id", "year"]).reindex(self._cells)
+            for (measure, weighting, scope), rows in self.measures.groupby(["measure", "weighting", "scope"])
+        }
+
+    def _measure(self, specification: Specification) -> pd.DataFrame:
+        key = (specification.measure, specification.weighting, specification.scope)
+        return self._measures.get(key, self.measures.iloc[:0])
+
+    @cached_property
+    def _findings(self) -> list[Finding]:
+        """What the gate found wrong with a series in a year or in a city and year, and let pass."""
+        failed = self.gate_results[~self.gate_results["success"].astype(bool)]
+        found = [self._finding(row) for row in failed.itertuples()]
+        return [finding for finding in found if finding.years or finding.city_years]
+
+    def _finding(self, failed: Any) -> Finding:
+        declared = failed.series.split() if isinstance(failed.series, str) else []
+        years: set[tuple[str, str, int]] = set()
+        city_years: dict[Key, set[tuple[str, int]]] = {}
+        for row in json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else ():
+            for series in (row["series"],) if "series" in row else declared:
+                scope = row.get("scope") or ("total" if series in self._total_series else PANEL_SCOPE)
+                if {"city_id", "year"} <= row.keys():
+                    city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
+                elif "year" in row:
+                    years.add((series, scope, row["year"]))
+        return Finding(failed.description, years, city_years)
+
+    @cached_property
+    def _total_series(self) -> set[str]:
+        return set(self.series.loc[self.series["scope"] == "total", "series"])
+
+
+def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
+    """Read the tables of Inputs, by the names of its attributes.
+
+    Raises
+    ------
+    GateFailedError
+        If the gate holds the panel back.
+    """
+    frames = {name: relation.df() for name, relation in tables.items()}
+    gates.require(frames["gate_results"])
+    first, last = event_window
+    return Inputs(event_year=event_year, event_window=(first, last), **frames)

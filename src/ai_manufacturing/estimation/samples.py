@@ -1,0 +1,43 @@
+"""The city-years of each specification: what SQL cannot take from int_specification_city_years."""
+
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
+
+SAMPLES = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("city_id", pa.string()),
+        ("year", pa.int32()),
+        ("is_observation", pa.bool_()),
+    ]
+)
+
+
+def without_singletons(used: pd.DataFrame) -> pa.Table:
+    """Drop the city-years that are alone in their city or period, of all specifications at once.
+
+    Parameters
+    ----------
+    used : DataFrame
+        Rows of int_specification_city_years with is_used.
+
+    Returns
+    -------
+    Table
+        One row per specification, city and year that is left, in the columns of SAMPLES. A dynamic panel keeps its
+        singletons; of its rows, those that only lend lags and instruments are no observations.
+
+    References
+    ----------
+    Correia (2015), "Singletons, cluster-robust standard errors and fixed effects".
+    """
+    static, dynamic = used[~used["is_dynamic"]], used[used["is_dynamic"]]
+    cities, periods = (
+        static.groupby(["specification_id", *names], dropna=False).ngroup().to_numpy()
+        for names in (["city_id"], ["year", "period_group"])
+    )
+    kept = pd.concat([static.iloc[rows_without_singletons(cities, periods)], dynamic])
+    kept = kept.assign(is_observation=kept["reason"].isna())
+    return pa.Table.from_pandas(kept[SAMPLES.names], schema=SAMPLES, preserve_index=False)
