@@ -66,9 +66,9 @@ final as (
     from {{ ref('int_firm_register_counts') }}
     union all
     select
-        extract_set,
-        provider,
-        source_name,
+        origin.extract_set,
+        origin.provider,
+        origin.source_name,
         city_id,
         year,
         scope,
@@ -79,7 +79,7 @@ final as (
         ai_firm_entry_count,
         ai_firm_exit_count
     from {{ ref('stg_spark__firm_counts') }}
-    where valid_until_delivery is null
+    where origin.valid_until_delivery is null
 )
 
 select * from final

@@ -53,9 +53,9 @@ final as (
     from {{ ref('int_patent_register_counts') }}
     union all
     select
-        extract_set,
-        provider,
-        source_name,
+        origin.extract_set,
+        origin.provider,
+        origin.source_name,
         city_id,
         year,
         scope,
@@ -64,7 +64,7 @@ final as (
         ai_invention_application_count,
         ai_invention_grant_count
     from {{ ref('stg_spark__patent_counts') }}
-    where valid_until_delivery is null
+    where origin.valid_until_delivery is null
 )
 
 select * from final

@@ -2,10 +2,7 @@ with
 
 yearbook as (
     select
-        * exclude (
-            delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery, valid_until_delivery,
-            city_code, city_name, province_name, county_code, set_aside_reason
-        ),
+        * exclude (origin, city_code, city_name, province_name, county_code, set_aside_reason),
         'total' as scope
     from {{ ref('int_city_yearbook_conformed') }}
     where set_aside_reason is null

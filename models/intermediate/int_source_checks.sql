@@ -25,7 +25,7 @@ accounting as (
 conformed as (
     {%- for entity in var('providers') %}
     select
-        delivery_number,
+        origin.delivery_number,
         year,
         set_aside_reason
     from {{ ref('int_' ~ entity ~ '_conformed') }}

@@ -143,7 +143,10 @@ def test_the_lines_set_aside_are_named(project: Project) -> None:
         (None, 6, None, '140000,2020",4,4', reason),
     ]
     rows = landing.rows("firms", deliveries).read_all().to_pylist()
-    assert [(row["row_number"], row["城市代码"], row["企业数"]) for row in rows] == [(2, "110000", 1), (7, "150000", 5)]
+    assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"]) for row in rows] == [
+        (2, "110000", 1),
+        (7, "150000", 5),
+    ]
 
 
 def test_rows_below_a_doubtful_record_of_a_register_keep_their_place(project: Project) -> None:
