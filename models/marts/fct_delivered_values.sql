@@ -1,10 +1,7 @@
 {{ config(materialized='view') }}
 
 {%- set keys = 'origin, city_id, year, industry_code' %}
-{%- set others = [
-    'extract_set', 'provider', 'source_name', 'city_code', 'city_name', 'province_name', 'county_code',
-    'set_aside_reason'
-] | join(', ') %}
+{%- set others = 'provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason' %}
 {#- What was used, or was until a later delivery. #}
 {%- set used -%}
 (
@@ -70,7 +67,8 @@ delivered as (
 
 final as (
     select
-        delivered.origin.extract_set,
+        -- A view is read where the function is not.
+        (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         delivered.series,
         delivered.city_id,
         cast(delivered.year as integer) as year,

@@ -179,7 +179,7 @@ accounted as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         provider,
         source_name,
         entity,
@@ -188,7 +188,7 @@ final as (
         disposition,
         cast(sum(row_count) as bigint) as row_count
     from accounted
-    group by extract_set, provider, source_name, entity, delivery_number, file_path, disposition
+    group by provider, source_name, entity, delivery_number, file_path, disposition
 )
 
 select * from final

@@ -4,7 +4,7 @@ with
 
 {{ entity }} as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         provider,
         source_name,
         origin.delivery_number,
