@@ -52,7 +52,6 @@ and is left to the gate.
         select
             * exclude (city_code, city_name),
             -- Keys of what follows; the rest of its origin waits for fct_delivered_values.
-            origin.extract_set,
             origin.provider,
             origin.source_name,
             nullif(city_code, '') as city_code,

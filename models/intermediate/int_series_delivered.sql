@@ -20,13 +20,12 @@ patents as (
 
 {{ relation }}_wide as (
     select
-        extract_set,
         provider,
         source_name,
         city_id,
         year,
         scope,
-        cast(columns(* exclude (extract_set, provider, source_name, city_id, year, scope)) as double)
+        cast(columns(* exclude (provider, source_name, city_id, year, scope)) as double)
     from {{ relation }}
 ),
 
@@ -34,7 +33,7 @@ patents as (
     select *
     from {{ relation }}_wide
     unpivot include nulls (
-        value for series in (columns(* exclude (extract_set, provider, source_name, city_id, year, scope)))
+        value for series in (columns(* exclude (provider, source_name, city_id, year, scope)))
     )
 ),
 {%- endfor %}

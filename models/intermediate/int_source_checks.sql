@@ -63,7 +63,6 @@ worst_years as (
 
 final as (
     select
-        deliveries.extract_set,
         deliveries.provider,
         deliveries.source_name,
         deliveries.delivery_number,

@@ -58,7 +58,6 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     table = landing.rows("firms", deliveries).read_all()
     delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {
-        "extract_set": "extracts",
         "provider": "vendor",
         "source_name": "firms",
         "delivery_number": 1,

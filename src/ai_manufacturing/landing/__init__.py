@@ -76,7 +76,6 @@ DELIVERIES_SCHEMA = pa.schema(
 )
 OF_DELIVERY = pa.schema(
     [
-        ("extract_set", pa.string()),
         ("provider", pa.string()),
         ("source_name", pa.string()),
         ("delivery_number", pa.int64()),
