@@ -51,6 +51,9 @@ and is left to the gate.
     delivered as (
         select
             * exclude (city_code, city_name),
+            -- Keys of what follows; the rest of its origin waits for fct_delivered_values.
+            origin.provider,
+            origin.source_name,
             nullif(city_code, '') as city_code,
             nullif(city_name, '') as city_name,
             {{ city_code_of('city_code') }} as code_key,
@@ -79,8 +82,8 @@ and is left to the gate.
             coalesce(by_code.city_id, by_name.city_id) as city_id,
             case when by_code.is_county then by_code.identifier end as county_code,
             case
-                when delivered.valid_until_delivery is not null and successors.successor_number is null then 'withdrawn'
-                when delivered.valid_until_delivery is not null then 'superseded'
+                when delivered.origin.valid_until_delivery is not null and successors.successor_number is null then 'withdrawn'
+                when delivered.origin.valid_until_delivery is not null then 'superseded'
                 when delivered.year is null then 'no year'
                 when delivered.year not between {{ var('plausible_years')[0] }} and {{ var('plausible_years')[1] }}
                     then 'implausible year'
@@ -103,7 +106,7 @@ and is left to the gate.
                 else {{ unusable }}
             end as unusable_reason
         from delivered
-        left join successors on delivered.valid_until_delivery = successors.successor_number
+        left join successors on delivered.origin.valid_until_delivery = successors.successor_number
         left join {{ ref('int_city_identifiers') }} as by_code
             on
                 by_code.identifier_kind = 'code'
@@ -142,10 +145,8 @@ and is left to the gate.
             row_number() over (
                 partition by
                     provider, source_name, {{ key }},
-                    hash(*columns(* exclude (
-                        delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery
-                    )))
-                order by file_path, sheet_name, row_number
+                    hash(*columns(* exclude (origin)))
+                order by origin.file_path, origin.sheet_name, origin.row_number
             ) as copy_number
         from resolved
     ),

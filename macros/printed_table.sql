@@ -113,11 +113,6 @@ cells as (
     {%- endfor %}
 ),
 
-extract_sets as (
-    select max(extract_set) as extract_set
-    from columns_shown
-),
-
 final as (
     select
         row_number() over (order by cells.block, cells.line_order, cells.line) as row_number,
@@ -126,9 +121,8 @@ final as (
         {%- for number in range(1, column_count + 1) %}
         max(case when cells.column_number = {{ number }} then cells.cell end) as column_{{ number }},
         {%- endfor %}
-        max(extract_sets.extract_set) as extract_set
+        current_extract_set() as extract_set
     from cells
-    cross join extract_sets
     where
         cells.cell is not null
         and cells.column_number <= {{ column_count }}

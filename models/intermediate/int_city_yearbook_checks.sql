@@ -7,14 +7,13 @@ conformed as (
 
 final as (
     select
-        extract_set,
         provider,
         city_id,
         year,
         series,
         count(*) - 1 as duplicate_record_count
     from conformed
-    group by extract_set, provider, city_id, year, series
+    group by provider, city_id, year, series
 )
 
 select * from final

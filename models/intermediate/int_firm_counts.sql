@@ -30,7 +30,6 @@ scoped as (
 
 delivered as (
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -43,7 +42,7 @@ delivered as (
         {{ complete_sum('ai_firm_entry_count') }} as ai_firm_entry_count,
         {{ complete_sum('ai_firm_exit_count') }} as ai_firm_exit_count
     from scoped
-    group by extract_set, provider, source_name, city_id, year, scope
+    group by provider, source_name, city_id, year, scope
 ),
 
 -- Counts made of a register, here or on Spark, are one more provider of counts.
@@ -51,7 +50,6 @@ final as (
     select * from delivered
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -66,9 +64,8 @@ final as (
     from {{ ref('int_firm_register_counts') }}
     union all
     select
-        extract_set,
-        provider,
-        source_name,
+        origin.provider,
+        origin.source_name,
         city_id,
         year,
         scope,
@@ -79,7 +76,7 @@ final as (
         ai_firm_entry_count,
         ai_firm_exit_count
     from {{ ref('stg_spark__firm_counts') }}
-    where valid_until_delivery is null
+    where origin.valid_until_delivery is null
 )
 
 select * from final

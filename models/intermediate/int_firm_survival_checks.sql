@@ -7,7 +7,6 @@ conformed as (
 
 rows_per_key as (
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -15,7 +14,7 @@ rows_per_key as (
         industry_code,
         {{ repeated_records() }} as repeated_record_count
     from conformed
-    group by extract_set, provider, source_name, city_id, year, industry_code
+    group by provider, source_name, city_id, year, industry_code
 ),
 
 duplicates as (
@@ -30,7 +29,6 @@ duplicates as (
 
 cells as (
     select
-        extract_set,
         provider,
         city_id,
         industry_code,
@@ -42,18 +40,17 @@ cells as (
         sum(ai_firm_entry_count) as ai_firm_entry_count,
         sum(ai_firm_exit_count) as ai_firm_exit_count
     from conformed
-    group by extract_set, provider, city_id, industry_code, year
+    group by provider, city_id, industry_code, year
 ),
 
 delivered_years as (
     select
-        extract_set,
         provider,
         year,
         count(firm_count) > 0 and count(firm_entry_count) > 0 as has_firm_flow,
         count(ai_firm_count) > 0 and count(ai_firm_entry_count) > 0 as has_ai_firm_flow
     from cells
-    group by extract_set, provider, year
+    group by provider, year
 ),
 
 cell_keys as (
@@ -107,7 +104,6 @@ residuals as (
 
 summed as (
     select
-        extract_set,
         provider,
         city_id,
         year,
@@ -119,7 +115,7 @@ summed as (
             case when years_since_last = 1 and coalesce(ai_firm_residual, 0) <> 0 then 1 else 0 end
         ) as ai_firm_stock_flow_break_count
     from residuals
-    group by extract_set, provider, city_id, year
+    group by provider, city_id, year
 ),
 
 final as (

@@ -6,7 +6,6 @@ panel as (
 
 final as (
     select
-        extract_set,
         city_id,
         year,
         gdp_100m_cny / nullif(lag(gdp_100m_cny) over city_years, 0) as gdp_growth_factor,

@@ -7,7 +7,6 @@ conformed as (
 
 cells as (
     select
-        extract_set,
         provider,
         city_id,
         year,
@@ -18,19 +17,18 @@ cells as (
             case when ai_application_count > application_count or ai_grant_count > grant_count then 1 else 0 end
         ) as ai_above_all_count
     from conformed
-    group by extract_set, provider, city_id, year, industry_code, patent_type
+    group by provider, city_id, year, industry_code, patent_type
 ),
 
 final as (
     select
-        extract_set,
         provider,
         city_id,
         year,
         sum(repeated_record_count) as duplicate_record_count,
         sum(ai_above_all_count) as ai_above_all_count
     from cells
-    group by extract_set, provider, city_id, year
+    group by provider, city_id, year
 )
 
 select * from final

@@ -17,7 +17,6 @@ industry_scopes as (
 
 delivered as (
     select
-        conformed.extract_set,
         conformed.provider,
         conformed.source_name,
         conformed.city_id,
@@ -31,8 +30,7 @@ delivered as (
     inner join industries on conformed.industry_code = industries.industry_code
     inner join industry_scopes on industries.section = industry_scopes.section
     group by
-        conformed.extract_set, conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
-        industry_scopes.scope
+        conformed.provider, conformed.source_name, conformed.city_id, conformed.year, industry_scopes.scope
 ),
 
 -- Counts made of a register, here or on Spark, are one more provider of counts.
@@ -40,7 +38,6 @@ final as (
     select * from delivered
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -53,9 +50,8 @@ final as (
     from {{ ref('int_patent_register_counts') }}
     union all
     select
-        extract_set,
-        provider,
-        source_name,
+        origin.provider,
+        origin.source_name,
         city_id,
         year,
         scope,
@@ -64,7 +60,7 @@ final as (
         ai_invention_application_count,
         ai_invention_grant_count
     from {{ ref('stg_spark__patent_counts') }}
-    where valid_until_delivery is null
+    where origin.valid_until_delivery is null
 )
 
 select * from final

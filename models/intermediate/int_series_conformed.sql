@@ -50,7 +50,6 @@ unallocated as (
 
 on_2020_boundaries as (
     select
-        sourced.extract_set,
         sourced.series,
         sourced.scope,
         sourced.provider,
@@ -84,7 +83,6 @@ on_2020_boundaries as (
 -- Where a provider lists only cities with a count, a city that is absent from a delivered year has none.
 delivered_years as (
     select distinct
-        extract_set,
         series,
         scope,
         provider,
@@ -120,7 +118,6 @@ counted_before as (
 -- for a year, but not after many.
 absent as (
     select
-        delivered_years.extract_set,
         delivered_years.series,
         delivered_years.scope,
         delivered_years.provider,

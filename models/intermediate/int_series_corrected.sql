@@ -26,7 +26,6 @@ matched as (
 
 final as (
     select
-        extract_set,
         provider,
         source_name,
         case action

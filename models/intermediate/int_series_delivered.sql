@@ -2,10 +2,7 @@ with
 
 yearbook as (
     select
-        * exclude (
-            delivery_number, delivery_id, file_path, sheet_name, row_number, valid_from_delivery, valid_until_delivery,
-            city_code, city_name, province_name, county_code, set_aside_reason
-        ),
+        * exclude (origin, city_code, city_name, province_name, county_code, set_aside_reason),
         'total' as scope
     from {{ ref('int_city_yearbook_conformed') }}
     where set_aside_reason is null
@@ -23,13 +20,12 @@ patents as (
 
 {{ relation }}_wide as (
     select
-        extract_set,
         provider,
         source_name,
         city_id,
         year,
         scope,
-        cast(columns(* exclude (extract_set, provider, source_name, city_id, year, scope)) as double)
+        cast(columns(* exclude (provider, source_name, city_id, year, scope)) as double)
     from {{ relation }}
 ),
 
@@ -37,7 +33,7 @@ patents as (
     select *
     from {{ relation }}_wide
     unpivot include nulls (
-        value for series in (columns(* exclude (extract_set, provider, source_name, city_id, year, scope)))
+        value for series in (columns(* exclude (provider, source_name, city_id, year, scope)))
     )
 ),
 {%- endfor %}

@@ -26,7 +26,6 @@ candidates as (
 
 final as (
     select
-        extract_set,
         series,
         used_scope as scope,
         provider,

@@ -32,7 +32,6 @@ cities as (
 
 delivered_series as (
     select distinct
-        extract_set,
         series,
         scope,
         provider
@@ -120,7 +119,6 @@ vanished_cities as (
 
 counted as (
     select
-        delivered_series.extract_set,
         delivered_series.series,
         delivered_series.scope,
         delivered_series.provider,
@@ -142,9 +140,7 @@ counted as (
             delivered_series.series = delivered.series
             and delivered_series.scope = delivered.scope
             and years.year = delivered.year
-    group by
-        delivered_series.extract_set, delivered_series.series, delivered_series.scope, delivered_series.provider,
-        years.year
+    group by delivered_series.series, delivered_series.scope, delivered_series.provider, years.year
 ),
 
 compared as (
@@ -183,7 +179,6 @@ flow_rates as (
 
 final as (
     select
-        compared.extract_set,
         compared.series,
         compared.scope,
         compared.provider,

@@ -25,7 +25,7 @@ accounting as (
 conformed as (
     {%- for entity in var('providers') %}
     select
-        delivery_number,
+        origin.delivery_number,
         year,
         set_aside_reason
     from {{ ref('int_' ~ entity ~ '_conformed') }}
@@ -63,7 +63,6 @@ worst_years as (
 
 final as (
     select
-        deliveries.extract_set,
         deliveries.provider,
         deliveries.source_name,
         deliveries.delivery_number,

@@ -14,7 +14,6 @@ groupings as (
 
 measured as (
     select
-        extract_set,
         city_id,
         year,
         gdp_100m_cny,
@@ -26,7 +25,6 @@ measured as (
 
 long_measured as (
     select
-        extract_set,
         city_id,
         year,
         variable,
@@ -37,7 +35,6 @@ long_measured as (
 
 valued as (
     select
-        long_measured.extract_set,
         groupings.grouping,
         groupings.split,
         groupings.reference_group,
@@ -62,7 +59,6 @@ thresholds as (
 
 split_by_value as (
     select
-        valued.extract_set,
         valued.grouping,
         valued.reference_group,
         valued.city_id,
@@ -87,14 +83,8 @@ split_by_value as (
     inner join thresholds on valued.grouping = thresholds.grouping
 ),
 
-extract_sets as (
-    select distinct extract_set
-    from panel
-),
-
 split_by_region as (
     select
-        extract_sets.extract_set,
         groupings.grouping,
         groupings.reference_group,
         cities.city_id,
@@ -102,7 +92,6 @@ split_by_region as (
         cities.region as group_name
     from groupings
     cross join cities
-    cross join extract_sets
     where groupings.variable = 'region'
 ),
 
@@ -114,7 +103,7 @@ grouped as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         grouping,
         city_id,
         group_name,

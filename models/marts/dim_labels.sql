@@ -44,11 +44,6 @@ substituted as (
     where labels.kind <> 'series'
 ),
 
-extract_sets as (
-    select max(extract_set) as extract_set
-    from dim_series
-),
-
 here as (
     select
         'series' as kind,
@@ -73,14 +68,13 @@ here as (
 
 final as (
     select
-        extract_sets.extract_set,
-        here.kind,
-        here.name,
-        here.label_en,
-        here.label_zh,
-        here.substitution
+        current_extract_set() as extract_set,
+        kind,
+        name,
+        label_en,
+        label_zh,
+        substitution
     from here
-    cross join extract_sets
 )
 
 select * from final

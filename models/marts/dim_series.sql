@@ -19,7 +19,6 @@ conformed as (
 
 coverage as (
     select
-        extract_set,
         series,
         scope,
         provider,
@@ -27,7 +26,7 @@ coverage as (
         cast(max(case when value is not null then year end) as integer) as last_year,
         cast(count(value) as integer) as city_year_count
     from conformed
-    group by extract_set, series, scope, provider
+    group by series, scope, provider
 ),
 
 scopes as (
@@ -39,7 +38,7 @@ scopes as (
 
 final as (
     select
-        coverage.extract_set,
+        current_extract_set() as extract_set,
         scopes.series,
         scopes.scope,
         series.unit,

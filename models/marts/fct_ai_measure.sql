@@ -2,18 +2,13 @@ with
 
 series as (
     select
-        extract_set,
         series,
         scope,
         city_id,
         year,
         max(value) as value
     from {{ ref('int_series_conformed') }}
-    group by extract_set, series, scope, city_id, year
-),
-
-extract_sets as (
-    select distinct extract_set from series
+    group by series, scope, city_id, year
 ),
 
 cities as (
@@ -106,7 +101,6 @@ scaling_series as (
 
 cells as (
     select
-        extract_sets.extract_set,
         weightings.measure,
         weightings.weighting,
         scopes.scope,
@@ -134,7 +128,6 @@ cells as (
             when scaling.value is null then 'scaling series not delivered'
         end as missing_reason
     from weightings
-    cross join extract_sets
     cross join scopes
     cross join cities
     cross join years
@@ -170,11 +163,13 @@ cells as (
             and scopes.scope = base_year_scaling.scope
             and cities.city_id = base_year_scaling.city_id
             and base_year_scaling.year = {{ var('base_year') }}
+    -- Of nothing delivered there is no measure, not even a missing one.
+    where exists (select 1 from series)
 ),
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         measure,
         weighting,
         scope,

@@ -4,7 +4,7 @@ with
 
 {{ register }} as (
     select
-        tags.extract_set,
+        current_extract_set() as extract_set,
         '{{ register }}' as entity,
         tags.{{ id }} as id,
         tags.element,

@@ -18,7 +18,6 @@ cities as (
 
 measures as (
     select
-        extract_set,
         city_id,
         year,
         max(case when measure = 'ai_firms' then weight end) as ai_firms_weight,
@@ -36,7 +35,7 @@ measures as (
         max(case when measure = 'ai_patent_grants' then ln_measure end) as ln_ai_patent_grants_scaled,
         max(case when measure = 'ai_patent_grants' then ln1p_measure end) as ln1p_ai_patent_grants_scaled
     from default_measures
-    group by extract_set, city_id, year
+    group by city_id, year
 ),
 
 wide as (
@@ -77,7 +76,7 @@ wide as (
 
 final as (
     select
-        measures.extract_set,
+        current_extract_set() as extract_set,
         measures.city_id,
         measures.year,
         cities.name_zh,

@@ -11,7 +11,7 @@ corrections as (
 
 final as (
     select
-        corrected.extract_set,
+        current_extract_set() as extract_set,
         corrected.correction_id,
         corrected.provider,
         corrected.source_name,

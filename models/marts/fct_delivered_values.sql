@@ -1,10 +1,7 @@
 {{ config(materialized='view') }}
 
-{%- set keys = [
-    'extract_set', 'provider', 'source_name', 'delivery_number', 'delivery_id', 'file_path', 'sheet_name',
-    'row_number', 'valid_from_delivery', 'valid_until_delivery', 'city_id', 'year', 'industry_code'
-] | join(', ') %}
-{%- set others = 'city_code, city_name, province_name, county_code, set_aside_reason' %}
+{%- set keys = 'origin, city_id, year, industry_code' %}
+{%- set others = 'provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason' %}
 {#- What was used, or was until a later delivery. #}
 {%- set used -%}
 (
@@ -70,22 +67,23 @@ delivered as (
 
 final as (
     select
-        delivered.extract_set,
+        -- A view is read where the function is not.
+        (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         delivered.series,
         delivered.city_id,
         cast(delivered.year as integer) as year,
         delivered.industry_code,
         industries.section,
         delivered.delivered_value,
-        delivered.provider,
-        delivered.source_name,
-        delivered.file_path,
-        delivered.sheet_name,
-        delivered.row_number,
-        delivered.delivery_number,
-        delivered.delivery_id,
-        delivered.valid_from_delivery,
-        delivered.valid_until_delivery
+        delivered.origin.provider,
+        delivered.origin.source_name,
+        delivered.origin.file_path,
+        delivered.origin.sheet_name,
+        delivered.origin.row_number,
+        delivered.origin.delivery_number,
+        delivered.origin.delivery_id,
+        delivered.origin.valid_from_delivery,
+        delivered.origin.valid_until_delivery
     from delivered
     left join {{ ref('industries') }} as industries on delivered.industry_code = industries.industry_code
 )

@@ -128,7 +128,7 @@ outcomes as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         delivery_number,
         file_path,
         provider,

@@ -5,7 +5,8 @@ with
 
 {{ register }} as (
     select
-        files.extract_set,
+        -- A view is read where the function is not.
+        (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         files.provider,
         files.source_name,
         files.file_path,

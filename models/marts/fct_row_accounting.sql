@@ -30,14 +30,14 @@ sections_in_scope as (
 
 city_yearbook as (
     select
-        delivery_number,
+        origin.delivery_number,
         coalesce(set_aside_reason, 'used') as disposition
     from {{ ref('int_city_yearbook_conformed') }}
 ),
 
 firm_survival as (
     select
-        conformed.delivery_number,
+        conformed.origin.delivery_number,
         case
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
             when conformed.industry_code is not null and industries_in_scope.industry_code is null then 'in no series'
@@ -49,7 +49,7 @@ firm_survival as (
 
 patents as (
     select
-        conformed.delivery_number,
+        conformed.origin.delivery_number,
         case
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
             when conformed.patent_type <> 'invention' or industries_in_scope.industry_code is null then 'in no series'
@@ -133,7 +133,7 @@ of_unlisted_providers as (
             when successors.delivery_number is null then 'withdrawn'
             else 'superseded'
         end as disposition
-    from {{ ref('stg_spark__' ~ counts) }} as counts
+    from (select origin.* from {{ ref('stg_spark__' ~ counts) }}) as counts
     left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
 ),
 {%- endfor %}
@@ -179,7 +179,7 @@ accounted as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         provider,
         source_name,
         entity,
@@ -188,7 +188,7 @@ final as (
         disposition,
         cast(sum(row_count) as bigint) as row_count
     from accounted
-    group by extract_set, provider, source_name, entity, delivery_number, file_path, disposition
+    group by provider, source_name, entity, delivery_number, file_path, disposition
 )
 
 select * from final

@@ -4,13 +4,13 @@ with
 
 {{ entity }} as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         provider,
         source_name,
-        delivery_number,
-        file_path,
-        sheet_name,
-        row_number,
+        origin.delivery_number,
+        origin.file_path,
+        origin.sheet_name,
+        origin.row_number,
         city_code,
         city_name,
         cast(year as integer) as year,

@@ -12,7 +12,6 @@ coordinates as (
 -- National and regional sums are of whole numbers, so that no share depends on the order of the rows.
 cells as (
     select
-        distribution.extract_set,
         distribution.measure,
         distribution.year,
         distribution.city_id,
@@ -56,7 +55,7 @@ terms as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         measure,
         year,
         cast(national_count as bigint) as national_count,
@@ -81,7 +80,7 @@ final as (
         sum(case when region = 'east' then measure_count else 0 end) / nullif(national_count, 0) as east_share,
         sum(national_share * longitude order by city_id) as mean_longitude
     from terms
-    group by extract_set, measure, year, national_count, city_count
+    group by measure, year, national_count, city_count
 )
 
 select * from final

@@ -2,7 +2,6 @@ with
 
 measures as (
     select
-        extract_set,
         measure,
         city_id,
         year,
@@ -42,7 +41,7 @@ ranked as (
 
 final as (
     select
-        ranked.extract_set,
+        current_extract_set() as extract_set,
         ranked.measure,
         ranked.city_id,
         ranked.year,

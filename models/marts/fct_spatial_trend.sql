@@ -2,7 +2,6 @@ with
 
 totals as (
     select
-        extract_set,
         measure,
         year,
         national_count,
@@ -25,7 +24,6 @@ periods as (
 
 growth as (
     select
-        totals.extract_set,
         totals.measure,
         periods.period,
         cast(min(totals.year) as integer) as first_year,
@@ -39,11 +37,12 @@ growth as (
         end as growth_per_year
     from totals
     inner join periods on totals.year between periods.first_year and periods.last_year
-    group by totals.extract_set, totals.measure, periods.period
+    group by totals.measure, periods.period
 ),
 
 final as (
     select
+        current_extract_set() as extract_set,
         *,
         growth_per_year - lag(growth_per_year) over (partition by measure order by last_year) as growth_change
     from growth

@@ -10,15 +10,13 @@ specifications as (
 coefficients as (
     select
         specification_id,
-        extract_set,
         min(status) as status
     from {{ ref('rpt_coefficients') }}
-    group by specification_id, extract_set
+    group by specification_id
 ),
 
 candidates as (
     select
-        coefficients.extract_set,
         specifications.table_id,
         specifications.column_number,
         specifications.specification_id,
@@ -34,7 +32,7 @@ candidates as (
 
 final as (
     select
-        extract_set,
+        current_extract_set() as extract_set,
         table_id,
         column_number,
         specification_id,

@@ -23,7 +23,6 @@ labels as (
 
 estimated as (
     select
-        coefficients.extract_set,
         coefficients.specification_id,
         coefficients.column_number,
         coefficients.outcome,
@@ -42,7 +41,6 @@ estimated as (
 -- The year that the others are measured against: zero by construction, not by estimate.
 omitted as (
     select
-        extract_set,
         specification_id,
         column_number,
         outcome,
@@ -55,7 +53,7 @@ omitted as (
         max(pre_trend_p_value) as pre_trend_p_value,
         max(warnings) as warnings
     from estimated
-    group by extract_set, specification_id, column_number, outcome
+    group by specification_id, column_number, outcome
 ),
 
 points as (
@@ -66,7 +64,7 @@ points as (
 
 final as (
     select
-        points.extract_set,
+        current_extract_set() as extract_set,
         points.specification_id,
         points.outcome,
         labels.label_en,

@@ -38,7 +38,6 @@ specifications as (
 -- What the fixed ratio holds still: the AI share of every year, where both counts were delivered.
 shares as (
     select
-        observed.extract_set,
         observed.measure,
         observed.city_id,
         observed.year,
@@ -73,7 +72,6 @@ ranked as (
 
 years as (
     select
-        extract_set,
         measure,
         year,
         count(*) as city_count,
@@ -82,7 +80,7 @@ years as (
         -- Tied shares have their mean rank; ranks are halves, so their sums are exact.
         corr(share_rank, base_year_share_rank) as rank_correlation_with_base_year
     from ranked
-    group by extract_set, measure, year
+    group by measure, year
 ),
 
 slopes as (
@@ -118,7 +116,7 @@ compared as (
 
 final as (
     select
-        years.extract_set,
+        current_extract_set() as extract_set,
         years.measure,
         years.year,
         years.city_count,

@@ -25,7 +25,6 @@ groups as (
 pooled as (
     select
         specifications.*,
-        coefficients.extract_set,
         coefficients.joint_test,
         coefficients.joint_statistic,
         coefficients.joint_df1,
@@ -60,7 +59,7 @@ split as (
 
 final as (
     select
-        pooled.extract_set,
+        current_extract_set() as extract_set,
         pooled.specification_id,
         pooled.reading,
         pooled.grouping,

@@ -23,7 +23,7 @@ labels as (
 
 final as (
     select
-        coefficients.extract_set,
+        current_extract_set() as extract_set,
         coefficients.regressor,
         labels.label_en,
         labels.label_zh
@@ -46,7 +46,7 @@ final as (
         max(coefficients.city_count) as city_count
     from coefficients
     inner join labels on coefficients.regressor = labels.term
-    group by coefficients.extract_set, coefficients.regressor, labels.label_en, labels.label_zh
+    group by coefficients.regressor, labels.label_en, labels.label_zh
 )
 
 select * from final

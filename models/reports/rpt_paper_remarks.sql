@@ -43,7 +43,6 @@ groups as (
 
 headline as (
     select
-        columns_shown.extract_set,
         columns_shown.specification_id,
         specifications.reading = 'substitute' as is_substitute
     from columns_shown
@@ -58,7 +57,6 @@ headline as (
 -- substitute.
 resolved as (
     select
-        headline.extract_set,
         figures.*,
         case
             when columns_shown.specification_id is not null then columns_shown.specification_id
@@ -205,7 +203,7 @@ computed_values as (
 
 final as (
     select
-        resolved.extract_set,
+        current_extract_set() as extract_set,
         resolved.remark_number,
         remarks.remark,
         remarks.question_en,

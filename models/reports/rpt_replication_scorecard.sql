@@ -59,14 +59,8 @@ distribution as (
         and year = {{ var('base_year') }}
 ),
 
-extract_sets as (
-    select max(extract_set) as extract_set
-    from columns_shown
-),
-
 compared as (
     select
-        columns_shown.extract_set,
         published.*,
         columns_shown.specification_id,
         case when coefficients.estimate is null then 'not_estimable' else columns_shown.status end as status,
@@ -159,7 +153,6 @@ explained as (
 
 coefficient_rows as (
     select
-        explained.extract_set,
         'coefficient' as item_kind,
         explained.table_id || '_' || explained.column_number || '_' || explained.term as item_id,
         explained.table_id,
@@ -212,32 +205,30 @@ coefficient_rows as (
 -- One row, with nulls where AI firms were not delivered.
 national as (
     select
-        max(extract_sets.extract_set) as extract_set,
-        sum(distribution.measure_count) as ai_firm_count,
-        sum(case when distribution.city_id = '440300' then distribution.measure_count end) as shenzhen_count,
+        sum(measure_count) as ai_firm_count,
+        sum(case when city_id = '440300' then measure_count end) as shenzhen_count,
         sum(
             case
-                when distribution.city_id in ('440300', '320500', '440100', '441900', '310000')
-                    then distribution.measure_count
+                when city_id in ('440300', '320500', '440100', '441900', '310000')
+                    then measure_count
             end
         ) as named_five_count,
-        sum(case when distribution.place <= 5 then distribution.measure_count end) as largest_five_count,
+        sum(case when place <= 5 then measure_count end) as largest_five_count,
         {%- for class in ['over_200', '100_to_200', '1_to_100', 'zero'] %}
         sum(
             case
-                when distribution.class = '{{ class }}' then 1
-                when distribution.class is not null then 0
+                when class = '{{ class }}' then 1
+                when class is not null then 0
             end
         ) as class_{{ class }}_count,
         {%- endfor %}
         sum(
             case
-                when distribution.is_single_digit then 1
-                when distribution.class is not null then 0
+                when is_single_digit then 1
+                when class is not null then 0
             end
         ) as single_digit_count
-    from extract_sets
-    left join distribution on extract_sets.extract_set = distribution.extract_set
+    from distribution
 ),
 
 facts as (
@@ -253,7 +244,6 @@ facts as (
         ('cities_zero', 'class_zero_count')
     ] %}
     select
-        extract_set,
         '{{ fact_id }}' as fact_id,
         cast({{ expression }} as double) as value
     from national
@@ -273,7 +263,6 @@ substitution as (
 
 fact_rows as (
     select
-        facts.extract_set,
         'fact' as item_kind,
         facts.fact_id as item_id,
         cast(null as varchar) as table_id,
@@ -329,10 +318,17 @@ fact_rows as (
     cross join substitution
 ),
 
-final as (
+unioned as (
     select * from coefficient_rows
     union all
     select * from fact_rows
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        *
+    from unioned
 )
 
 select * from final

@@ -19,10 +19,8 @@ facts as (
 ),
 
 -- From the estimates, so that what the gate holds back has no report either.
-extract_sets as (
-    select
-        max(extract_set) as extract_set,
-        nullif(max(substitutions), '') as substitutions
+substitution as (
+    select nullif(max(substitutions), '') as substitutions
     from {{ ref('est_spatial_autocorrelation') }}
     where measure = 'ai_firms'
 ),
@@ -63,13 +61,12 @@ by_class as (
 filled as (
     select
         classes.*,
-        extract_sets.extract_set,
-        extract_sets.substitutions,
+        substitution.substitutions,
         case when delivered.unit_count > 0 then coalesce(by_class.unit_count, 0) end as unit_count,
         case when delivered.unit_count > 0 then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
         case when classes.minimum >= 100 then by_class.largest_cities_zh end as largest_cities_zh
     from classes
-    cross join extract_sets
+    cross join substitution
     cross join delivered
     left join by_class on classes.class = by_class.class
 ),
@@ -102,7 +99,7 @@ final as (
         end as cumulative_share,
         cumulative_shares.value / 100 as printed_cumulative_share,
         shares.substitutions,
-        shares.extract_set
+        current_extract_set() as extract_set
     from shares
     left join facts as units on shares.unit_fact_id = units.fact_id
     left join facts as cumulative_shares on shares.cumulative_share_fact_id = cumulative_shares.fact_id

@@ -33,18 +33,17 @@ regressors as (
 outcome_of_status as (
     select
         specification_id,
-        extract_set,
         min(status) as status,
         min(reason) as reason,
         min(sample_first_year) as sample_first_year,
         max(sample_last_year) as sample_last_year
     from {{ ref('rpt_coefficients') }}
-    group by specification_id, extract_set
+    group by specification_id
 ),
 
 final as (
     select
-        outcome_of_status.extract_set,
+        current_extract_set() as extract_set,
         specifications.specification_id,
         specifications.seed_order as specification_order,
         specifications.table_id,

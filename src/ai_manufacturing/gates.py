@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing import settings
+from ai_manufacturing import landing, settings
 
 RESULTS = pa.schema(
     [
@@ -43,7 +43,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     Parameters
     ----------
     table : DataFrame
-        The table, with a column extract_set.
+        The table.
     suite : str
         Name of the suite.
     key : list of str
@@ -80,7 +80,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
         .add_batch_definition_whole_dataframe(suite)
         .get_batch({"dataframe": table})
     )
-    extract_set = None if table.empty else table["extract_set"].iloc[0]
+    extract_set = landing.extract_set(settings.extracts_dir()).name
     rows = []
     for declared in expectations:
         expectation = ExpectationConfiguration(

@@ -263,7 +263,8 @@ def land(delivered: Delivered) -> None:
             return
         rows, rejected = landing.rows("firms", table).read_all(), landing.rejected_rows(table).read_all()
         for delivery in table.to_pylist():
-            of_delivery = [part["delivery_number"].to_pylist() for part in (rows, rejected)]
+            numbered = (rows.flatten()["origin.delivery_number"], rejected["delivery_number"])
+            of_delivery = [numbers.to_pylist() for numbers in numbered]
             landed, set_aside = (numbers.count(delivery["delivery_number"]) for numbers in of_delivery)
             assert (landed, set_aside) == (delivery["landed_row_count"], delivery["rejected_row_count"])
             assert landed + set_aside == delivery["record_count"]

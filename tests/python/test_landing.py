@@ -27,6 +27,10 @@ def values(column: str) -> list[Any]:
     return [row[column] for row in landed()]
 
 
+def origins(field: str) -> list[Any]:
+    return [row["origin"][field] for row in landed()]
+
+
 def rejected() -> list[tuple[Any, ...]]:
     return [
         (row["sheet_name"], row["row_number"], row["column_name"], row["value"], row["reason"])
@@ -54,7 +58,6 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     table = landing.rows("firms", deliveries).read_all()
     delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {
-        "extract_set": "extracts",
         "provider": "vendor",
         "source_name": "firms",
         "delivery_number": 1,
@@ -65,10 +68,10 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "sheet_name": None,
     }
     assert table.to_pylist() == [
-        origin | {"row_number": 2, "城市代码": "110000", "年份": 2020, "企业数": 12, "产值": 3.5},
-        origin | {"row_number": 3, "城市代码": "120000", "年份": 2020, "企业数": None, "产值": None},
+        {"origin": origin | {"row_number": 2}, "城市代码": "110000", "年份": 2020, "企业数": 12, "产值": 3.5},
+        {"origin": origin | {"row_number": 3}, "城市代码": "120000", "年份": 2020, "企业数": None, "产值": None},
     ]
-    assert table.schema.types[-5:] == [pa.int64(), pa.string(), pa.int64(), pa.int64(), pa.float64()]
+    assert table.schema.types[1:] == [pa.string(), pa.int64(), pa.int64(), pa.float64()]
     (delivery,) = deliveries.to_pylist()
     assert delivery == {
         "delivery_number": 1,
@@ -121,7 +124,11 @@ def test_encodings_are_recognised(project: Project, codec: str, encoding: str) -
 def test_row_numbers_count_blank_lines_and_take_a_quoted_break_as_one_row(project: Project) -> None:
     text = csv_text(GOOD) + "\n" + '"12\n0000",2020,1,1\n,,,\n130000,2020,1,1\n\n'
     project.deliver("firms/a.csv", text)
-    assert [(row["row_number"], row["城市代码"]) for row in landed()] == [(2, "110000"), (4, "12\n0000"), (6, "130000")]
+    assert [(row["origin"]["row_number"], row["城市代码"]) for row in landed()] == [
+        (2, "110000"),
+        (4, "12\n0000"),
+        (6, "130000"),
+    ]
     assert counts() == (3, 3, 0)
 
 
@@ -159,7 +166,7 @@ def test_columns_of_the_file_name_land_typed(project: Project) -> None:
         """
     )
     project.deliver("stock/企业_2019.csv", "城市\n深圳市\n\n广州市\n")
-    assert [(row["年份"], row["城市"], row["row_number"]) for row in landed()] == [
+    assert [(row["年份"], row["城市"], row["origin"]["row_number"]) for row in landed()] == [
         (2019, "深圳市", 2),
         (2019, "广州市", 4),
     ]
@@ -185,7 +192,7 @@ def test_a_stata_file_lands_with_observation_numbers(project: Project) -> None:
         """
     )
     frame.to_stata(project.deliver("stock.dta", b""), write_index=False)
-    assert [(row["row_number"], row["code"], row["year"], row["firm"]) for row in landed()] == [
+    assert [(row["origin"]["row_number"], row["code"], row["year"], row["firm"]) for row in landed()] == [
         (1, "110000", 2019, 1.0),
         (3, "120000", 2020, None),
     ]
@@ -204,7 +211,7 @@ def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(p
         [0.5] * 1000,
     )
     pq.write_table(pa.table(dict(zip(HEADER, columns, strict=True))), path, row_group_size=300)
-    assert [(row["row_number"], row["城市代码"], row["企业数"]) for row in landed()] == [
+    assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"]) for row in landed()] == [
         (number + 1, codes[number], number) for number in range(1000)
     ]
 
@@ -212,7 +219,7 @@ def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(p
 def test_a_parquet_file_lands(project: Project) -> None:
     path = project.deliver("firms/a.parquet", b"")
     pq.write_table(pa.table(dict(zip(HEADER, ([value] for value in GOOD), strict=True))), path)
-    assert [(row["row_number"], row["城市代码"], row["企业数"], row["产值"]) for row in landed()] == [
+    assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"], row["产值"]) for row in landed()] == [
         (1, "110000", 12, 3.5)
     ]
 
@@ -233,7 +240,7 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
     )
     project.deliver("firms/a.csv", csv_text(GOOD))
     table = landing.rows("firms", landing.deliveries()).read_all()
-    assert table.column_names[10:] == ["code", "产值", "城市代码", "年份", "企业数"]
+    assert table.column_names == ["origin", "code", "产值", "城市代码", "年份", "企业数"]
     assert table["code"].to_pylist() == [None]
     none = landing.rows("firms", landing.deliveries().slice(0, 0)).read_all()
     assert none.schema == table.schema
@@ -342,14 +349,18 @@ def test_text_is_kept_but_for_whitespace_and_zero_width_characters(project: Proj
 )
 def test_a_ragged_record_is_set_aside(project: Project, line: str, found: int, value: str) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD) + line + "130000,2020,1,1\n")
-    assert values("row_number") == [2, 4]
+    assert origins("row_number") == [2, 4]
     assert rejected() == [(None, 3, None, value, f"expected 4 fields, found {found}")]
     assert counts() == (3, 2, 1)
 
 
 def test_trailing_empty_fields_do_no_harm(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD) + "120000,2020,1,1,, \n130000,2020,1,1\n,,,,,\n")
-    assert [(row["row_number"], row["城市代码"]) for row in landed()] == [(2, "110000"), (3, "120000"), (4, "130000")]
+    assert [(row["origin"]["row_number"], row["城市代码"]) for row in landed()] == [
+        (2, "110000"),
+        (3, "120000"),
+        (4, "130000"),
+    ]
     assert counts() == (3, 3, 0)
 
 
@@ -368,7 +379,7 @@ def test_prose_above_the_header_and_rows_without_key_are_set_aside(project: Proj
         (sheet, 1, None, title, "prose above the header"),
         (sheet, 5, None, "||来源：统计局|", "prose: no key"),
     ]
-    assert values("row_number") == [4, 7]
+    assert origins("row_number") == [4, 7]
     assert counts() == (4, 2, 2)
 
 
@@ -380,7 +391,7 @@ def test_a_prose_sheet_and_a_repeated_sheet_are_set_aside(project: Project) -> N
         again=[HEADER, ("110000", 2020, "worse", 9), ("120000", 2020, 7, 1), ("130000", 2020, 1, 1)],
         empty=[],
     )
-    assert [(row["sheet_name"], row["row_number"], row["城市代码"]) for row in landed()] == [
+    assert [(row["origin"]["sheet_name"], row["origin"]["row_number"], row["城市代码"]) for row in landed()] == [
         ("面板", 2, "110000"),
         ("again", 3, "120000"),
         ("again", 4, "130000"),
@@ -398,7 +409,7 @@ def test_a_sheet_keeps_its_row_numbers_when_it_starts_lower_and_to_the_right(pro
     project.deliver_workbook(
         "firms/a.xlsx", s=[(), (), (None, *HEADER), (None, *GOOD), (), (None, 120000, 2020, "x", 1)]
     )
-    assert values("row_number") == [4]
+    assert origins("row_number") == [4]
     assert rejected() == [("s", 6, "企业数", "x", "not a number")]
 
 
@@ -658,7 +669,7 @@ def test_a_second_landing_writes_nothing_and_a_changed_byte_lands_anew(
 
     project.deliver("firms/a.csv", csv_text(("110000", 2020, 13, 3.5)))
     assert values("企业数") == [12, 13]
-    assert values("valid_until_delivery") == [2, None]
+    assert origins("valid_until_delivery") == [2, None]
     assert len(project.store_folders()) == 2
 
 

@@ -259,7 +259,7 @@ def test_a_header_merged_over_columns_is_joined_where_the_declaration_asks_for_i
     book.save(path)
     deliveries = landing.deliveries()
     (row,) = landing.rows("firms", deliveries).read_all().to_pylist()
-    assert (row["城市代码"], row["年份"], row["企业/数量"], row["企业/产值"], row["row_number"]) == (*GOOD, 4)
+    assert (row["城市代码"], row["年份"], row["企业/数量"], row["企业/产值"], row["origin"]["row_number"]) == (*GOOD, 4)
     (aside,) = landing.rejected_rows(deliveries).read_all().to_pylist()
     assert (aside["row_number"], aside["value"]) == (1, "标题||||")
 
@@ -268,7 +268,7 @@ def test_a_csv_may_have_two_header_rows_too(project: Project) -> None:
     project.declare(MERGED)
     project.deliver("firms/a.csv", csv_text(("", "", "数量", "产值"), GOOD, header=("城市代码", "年份", "企业", "")))
     (row,) = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
-    assert (row["企业/数量"], row["企业/产值"], row["row_number"]) == (12, 3.5, 3)
+    assert (row["企业/数量"], row["企业/产值"], row["origin"]["row_number"]) == (12, 3.5, 3)
 
 
 def test_two_header_rows_that_nobody_asked_for_stay_a_wrong_header(project: Project) -> None:

@@ -23,7 +23,10 @@ def firms(*rows: tuple[str, int, int]) -> str:
 def validity(as_of: int | None = None) -> Valid:
     """Return code, year, count, from and until of each row."""
     return sorted(
-        (row["城市代码"], row["年份"], row["企业数"], row["valid_from_delivery"], row["valid_until_delivery"])
+        (
+            *(row["城市代码"], row["年份"], row["企业数"]),
+            *(row["origin"][name] for name in ("valid_from_delivery", "valid_until_delivery")),
+        )
         for row in landing.rows("firms", landing.deliveries(as_of)).read_all().to_pylist()
     )
 

@@ -137,13 +137,16 @@ def test_the_lines_set_aside_are_named(project: Project) -> None:
     )
     deliveries = landing.deliveries()
     reason = "stray quotation mark: rows 3 to 6 would be read as one record"
-    assert [tuple(row.values())[6:] for row in landing.rejected_rows(deliveries).read_all().to_pylist()] == [
+    assert [tuple(row.values())[5:] for row in landing.rejected_rows(deliveries).read_all().to_pylist()] == [
         (None, 3, None, '120000,"2020,2,2', reason),
         (None, 5, None, "130000,2020,3,3", reason),
         (None, 6, None, '140000,2020",4,4', reason),
     ]
     rows = landing.rows("firms", deliveries).read_all().to_pylist()
-    assert [(row["row_number"], row["城市代码"], row["企业数"]) for row in rows] == [(2, "110000", 1), (7, "150000", 5)]
+    assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"]) for row in rows] == [
+        (2, "110000", 1),
+        (7, "150000", 5),
+    ]
 
 
 def test_rows_below_a_doubtful_record_of_a_register_keep_their_place(project: Project) -> None:

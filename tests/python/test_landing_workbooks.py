@@ -19,7 +19,7 @@ OLD = ("110000", 2020, 11, 3.5)
 
 def landed() -> list[tuple[Any, ...]]:
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
-    return [tuple(row[name] for name in ("sheet_name", *HEADER)) for row in rows]
+    return [(row["origin"]["sheet_name"], *(row[name] for name in HEADER)) for row in rows]
 
 
 def rejected() -> list[tuple[Any, ...]]:

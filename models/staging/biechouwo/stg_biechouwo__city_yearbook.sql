@@ -2,21 +2,12 @@ with
 
 raw as (
     select * from {{ ref('raw_city_yearbook') }}
-    where provider = 'biechouwo'
+    where origin.provider = 'biechouwo'
 ),
 
 renamed as (
     select
-        extract_set,
-        provider,
-        source_name,
-        delivery_number,
-        delivery_id,
-        file_path,
-        sheet_name,
-        row_number,
-        valid_from_delivery,
-        valid_until_delivery,
+        origin,
         "城市代码" as city_code,
         coalesce("城市名称", "城市", "地级市") as city_name,
         coalesce("省份名称", "省份") as province_name,

@@ -2,21 +2,12 @@ with
 
 raw as (
     select * from {{ ref('raw_city_yearbook') }}
-    where provider = 'ciciliujx'
+    where origin.provider = 'ciciliujx'
 ),
 
 renamed as (
     select
-        extract_set,
-        provider,
-        source_name,
-        delivery_number,
-        delivery_id,
-        file_path,
-        sheet_name,
-        row_number,
-        valid_from_delivery,
-        valid_until_delivery,
+        origin,
         city_code,
         city_cn as city_name,
         cast(null as varchar) as province_name,

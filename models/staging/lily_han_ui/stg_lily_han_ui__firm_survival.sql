@@ -2,21 +2,12 @@ with
 
 raw as (
     select * from {{ ref('raw_firm_survival') }}
-    where provider = 'lily_han_ui'
+    where origin.provider = 'lily_han_ui'
 ),
 
 renamed as (
     select
-        extract_set,
-        provider,
-        source_name,
-        delivery_number,
-        delivery_id,
-        file_path,
-        sheet_name,
-        row_number,
-        valid_from_delivery,
-        valid_until_delivery,
+        origin,
         cast(null as varchar) as city_code,
         "城市" as city_name,
         cast(null as varchar) as province_name,

@@ -2,21 +2,12 @@ with
 
 raw as (
     select * from {{ ref('raw_patent_counts') }}
-    where provider = 'spark'
+    where origin.provider = 'spark'
 ),
 
 renamed as (
     select
-        extract_set,
-        provider,
-        source_name,
-        delivery_number,
-        delivery_id,
-        file_path,
-        sheet_name,
-        row_number,
-        valid_from_delivery,
-        valid_until_delivery,
+        origin,
         city_id,
         year,
         scope,

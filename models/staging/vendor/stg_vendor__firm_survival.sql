@@ -2,21 +2,12 @@ with
 
 raw as (
     select * from {{ ref('raw_firm_survival') }}
-    where provider = 'vendor'
+    where origin.provider = 'vendor'
 ),
 
 renamed as (
     select
-        extract_set,
-        provider,
-        source_name,
-        delivery_number,
-        delivery_id,
-        file_path,
-        sheet_name,
-        row_number,
-        valid_from_delivery,
-        valid_until_delivery,
+        origin,
         "城市代码" as city_code,
         "城市名称" as city_name,
         cast(null as varchar) as province_name,

@@ -74,9 +74,8 @@ DELIVERIES_SCHEMA = pa.schema(
         ("store_key", pa.string()),
     ]
 )
-ORIGIN_SCHEMA = pa.schema(
+OF_DELIVERY = pa.schema(
     [
-        ("extract_set", pa.string()),
         ("provider", pa.string()),
         ("source_name", pa.string()),
         ("delivery_number", pa.int64()),
@@ -85,6 +84,14 @@ ORIGIN_SCHEMA = pa.schema(
     ]
 )
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
+ORIGIN = pa.struct(
+    [
+        *OF_DELIVERY,
+        ("sheet_name", pa.string()),
+        ("row_number", pa.int64()),
+        *((name, pa.int64()) for name in VALIDITY),
+    ]
+)
 THREADS = 2
 
 
@@ -186,9 +193,9 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     Returns
     -------
     pa.RecordBatchReader
-        ORIGIN_SCHEMA, VALIDITY, sheet_name, row_number, then all columns that any declaration gives the entity,
-        whether delivered or not. One row per landed record, by file, delivery, sheet and row; none if nothing was
-        delivered. Further copies of a delivery have no rows of their own.
+        `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity, whether delivered or
+        not. One row per landed record, by file, delivery, sheet and row; none if nothing was delivered. Further copies
+        of a delivery have no rows of their own.
 
     Raises
     ------
@@ -203,10 +210,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
         raise LandingError([f'entity "{entity}": no declaration names it, only {known}. Declare it, or correct it.'])
     schema = pa.schema(
         [
-            *ORIGIN_SCHEMA,
-            *((name, pa.int64()) for name in VALIDITY),
-            ("sheet_name", pa.string()),
-            ("row_number", pa.int64()),
+            ("origin", ORIGIN),
             *((column, records.ARROW_TYPES[declared]) for column, declared in columns.items()),
         ]
     )
@@ -226,13 +230,13 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     Returns
     -------
     pa.RecordBatchReader
-        ORIGIN_SCHEMA, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
+        OF_DELIVERY, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
         row), the value as delivered and the reason. One row per rejected record.
     """
-    schema = pa.schema([*ORIGIN_SCHEMA, *records.REJECTED_SCHEMA])
+    schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
     batches = (
-        _with_origin(batch, delivery, schema, {})
+        pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
         for delivery in _landed(deliveries)
         if delivery["rejected_row_count"]
         for batch in store.read_rows(folder, delivery["store_key"], "rejected")
@@ -492,7 +496,8 @@ def _batches(
                         f"{delivery['source_name']}. Run the build again from raw_deliveries."
                     ]
                 )
-            yield _with_origin(batch, delivery, schema, _validity(batch, delivery, source))
+            origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
+            yield _with_origin(batch, origin, schema)
 
 
 def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
@@ -519,12 +524,14 @@ def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
     return sorted(landed, key=_by_path)
 
 
-def _with_origin(
-    batch: pa.RecordBatch, delivery: dict[str, Any], schema: pa.Schema, more: dict[str, pa.Array]
-) -> pa.RecordBatch:
-    origin = {
-        field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), batch.num_rows) for field in ORIGIN_SCHEMA
-    }
-    columns = origin | more | dict(zip(batch.schema.names, batch.columns, strict=True))
-    nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema if field.name not in columns}
-    return pa.RecordBatch.from_arrays([(columns | nothing)[field.name] for field in schema], schema=schema)
+def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
+    return {field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), count) for field in OF_DELIVERY}
+
+
+def _with_origin(batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+    """Move the place of each row, its sheet and number, to the other facts of its origin."""
+    delivered = dict(zip(batch.schema.names, batch.columns, strict=True))
+    nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
+    facts = [(delivered | origin)[field.name] for field in ORIGIN]
+    columns = nothing | delivered | {"origin": pa.StructArray.from_arrays(facts, fields=[*ORIGIN])}
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
