@@ -115,13 +115,17 @@ def inputs(drawn: CityYears) -> Inputs:
             "is_reference": ~above,
         }
     )
-    sources = seed_table("series_sources")
+    series, derived = seed_table("series"), seed_table("derived_variables")
+    counts = seed_table("series_sources").query("provider == 'vendor' and scope != 'total'")[["series", "scope"]]
+    totals = series.loc[~series["series"].isin(counts["series"]), ["series"]].assign(scope="total")
+    logs_of_series = series[["log_variable", "series"]].dropna().set_axis(["variable", "series"], axis="columns")
+    derived["scope"] = np.where(derived["measure"].isna(), "total", "industry")
     return Inputs(
         panel=panel,
         measures=measures,
         groups=groups,
-        series=sources[sources["provider"] == "vendor"].assign(is_delivered=True),
-        variables=seed_table("panel_variables"),
+        series=pd.concat([counts, totals]).assign(is_delivered=True, substitution=None),
+        variables=pd.concat([logs_of_series.assign(scope="total"), derived]),
         weightings=seed_table("measure_weightings"),
         groupings=seed_table("city_groupings"),
     )

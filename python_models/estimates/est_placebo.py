@@ -7,7 +7,7 @@ def model(dbt, session):
     gate_results = dbt.ref("gate_results").df()
     gates.require(gate_results)
     inputs = Inputs(
-        panel=dbt.ref("fct_city_year_panel").df(),
+        panel=dbt.ref("int_city_year_variables").df(),
         measures=dbt.ref("fct_ai_measure").df(),
         groups=dbt.ref("dim_city_groups").df(),
         series=dbt.ref("dim_series").df(),

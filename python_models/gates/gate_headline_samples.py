@@ -5,7 +5,7 @@ from ai_manufacturing.specifications import Inputs
 def model(dbt, session):
     dbt.config(materialized="table")
     inputs = Inputs(
-        panel=dbt.ref("fct_city_year_panel").df(),
+        panel=dbt.ref("int_city_year_variables").df(),
         measures=dbt.ref("fct_ai_measure").df(),
         groups=dbt.ref("dim_city_groups").df(),
         series=dbt.ref("dim_series").df(),

@@ -222,7 +222,7 @@ class Inputs:
     Attributes
     ----------
     panel : DataFrame
-        marts.fct_city_year_panel.
+        intermediate.int_city_year_variables.
     measures : DataFrame
         marts.fct_ai_measure.
     groups : DataFrame
@@ -230,7 +230,7 @@ class Inputs:
     series : DataFrame
         marts.dim_series.
     variables : DataFrame
-        seeds.panel_variables.
+        marts.panel_variables.
     weightings : DataFrame
         seeds.measure_weightings.
     groupings : DataFrame
@@ -376,8 +376,8 @@ class Inputs:
         """Return the (series, scope) pairs that a variable of the panel is made of."""
         if variable not in self._variables:
             raise SpecificationError(
-                f"regression_specifications.csv, {specification_id}: {variable!r} is no variable of "
-                "panel_variables.csv."
+                f"regression_specifications.csv, {specification_id}: {variable!r} is no variable: no row of "
+                "series.csv has it in column series or log_variable, nor has derived_variables.csv."
             )
         return self._variables[variable]
 

@@ -164,6 +164,8 @@ class _Reader:
         panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
         if not panel:
             raise NoSuchThingError(f"No row of the panel for {city_id} in {year}.")
+        values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
+        panel[0] |= {row["variable"]: row["value"] for row in values}
         sampled = self.rows(
             "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
             specification["specification_id"],
@@ -182,7 +184,7 @@ class _Reader:
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         variables = [specification["outcome"], *(specification["controls"] or "").split()]
         for variable in variables[int(treatment is not None) :]:
-            drawn = self.rows("select series, scope from seeds.panel_variables where variable = ?", variable)[0]
+            drawn = self.rows("select series, scope from marts.panel_variables where variable = ?", variable)[0]
             lines.append(f"{variable} = {_number(panel[0][variable])}, from {drawn['series']}")
             for series in drawn["series"].split():
                 lines += self._series_lines(series, drawn["scope"], city_id, year)
@@ -258,7 +260,8 @@ class _Reader:
         ]
         changes = self.rows(
             "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id) and ? < first_year "
-            "and exists (from seeds.series_sources where series = ? and provider = ? and boundaries = 'as_of_year')",
+            "and exists (from seeds.series_sources where series in (?, '*') and provider = ? "
+            "and boundaries = 'as_of_year')",
             city_id,
             year,
             series,
