@@ -132,14 +132,17 @@ def inputs(drawn: CityYears) -> Inputs:
             "is_reference": ~above,
         }
     )
-    sources = seed_table("series_sources")
+    counts = seed_table("series_sources").query("provider == 'vendor' and scope != 'total'")[["series", "scope"]]
+    totals = seed_table("series").loc[lambda rows: ~rows["series"].isin(counts["series"]), ["series"]]
     return in_memory.inputs(
         default_rows(),
         Tables(
             panel=panel,
             measures=measures,
             groups=groups,
-            series=sources[sources["provider"] == "vendor"].assign(is_delivered=True),
+            series=pd.concat([counts, totals.assign(scope="total")]).assign(
+                is_delivered=True, provider="vendor", substitution=None
+            ),
             gate_results=pd.DataFrame({"success": []}),
             published=seed_table("published_estimates"),
         ),

@@ -5,7 +5,7 @@ corrected as (
 ),
 
 sources as (
-    select * from {{ ref('series_sources') }}
+    select * from {{ ref('int_series_sources') }}
 ),
 
 candidates as (

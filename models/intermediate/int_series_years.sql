@@ -12,7 +12,7 @@ headline_series as (
     select distinct
         series,
         scope
-    from {{ ref('int_specification_series') }}
+    from {{ ref('dim_specification_series') }}
     where
         is_headline
         and series is not null

@@ -1,7 +1,7 @@
 with
 
 sources as (
-    select * from {{ ref('series_sources') }}
+    select * from {{ ref('int_series_sources') }}
 ),
 
 series as (

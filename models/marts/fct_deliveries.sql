@@ -14,7 +14,7 @@ source_checks as (
 ),
 
 series_sources as (
-    select * from {{ ref('series_sources') }}
+    select * from {{ ref('int_series_sources') }}
 ),
 
 {%- set kinds = [

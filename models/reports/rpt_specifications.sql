@@ -8,7 +8,7 @@ specifications as (
 ),
 
 panel_outcomes as (
-    select * from {{ ref('panel_variables') }}
+    select * from {{ ref('dim_variable') }}
 ),
 
 -- An event study's outcome is a count, named as on the regressor's side, where it is M_AI.

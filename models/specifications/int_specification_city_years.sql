@@ -53,14 +53,7 @@ missing_values as (
         city_id,
         year,
         variable
-    from (
-        select
-            city_id,
-            year,
-            cast(columns(* exclude (extract_set, city_id, year, name_zh, province_id, region)) as double)
-        from panel
-    )
-    unpivot include nulls (value for variable in (columns(* exclude (city_id, year))))
+    from {{ ref('fct_city_year_values') }}
     where value is null
 ),
 

@@ -4,7 +4,7 @@ from ai_manufacturing.estimation import inputs, specifications, tables
 def model(dbt, session):
     dbt.config(materialized="table")
     drawn = inputs.read(
-        panel=dbt.ref("fct_city_year_panel"),
+        panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
         groups=dbt.ref("dim_city_groups"),
         series=dbt.ref("dim_specification_series"),

@@ -164,6 +164,8 @@ class _Reader:
         panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
         if not panel:
             raise NoSuchThingError(f"No row of the panel for {city_id} in {year}.")
+        values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
+        panel[0] |= {row["variable"]: row["value"] for row in values}
         sampled = self.rows(
             "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
             specification["specification_id"],
@@ -265,7 +267,8 @@ class _Reader:
         ]
         changes = self.rows(
             "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id) and ? < first_year "
-            "and exists (from seeds.series_sources where series = ? and provider = ? and boundaries = 'as_of_year')",
+            "and exists (from intermediate.int_series_sources where series = ? and provider = ? "
+            "and boundaries = 'as_of_year')",
             city_id,
             year,
             series,

@@ -16,7 +16,7 @@ import pytest
 from ai_manufacturing import duckdb_client
 from tests.python import dbt_process
 from tests.python.conftest import Build, environment_of_its_own
-from tests.python.test_add_a_provider import copy_of_the_project
+from tests.python.test_how_to import copy_of_the_project
 
 MARKED = "select suite from gates.gate_results where expectation = 'judged' order by suite"
 REST = ("estimates", "reports")

@@ -25,7 +25,7 @@ def read_tables(build: Build) -> Tables:
         return build.frame(f"from {name}")
 
     return Tables(
-        panel=table("marts.fct_city_year_panel"),
+        panel=table("intermediate.int_city_year_variables"),
         measures=table("marts.fct_ai_measure"),
         groups=table("marts.dim_city_groups"),
         series=table("marts.dim_series"),
@@ -391,7 +391,7 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
     ("changed", "message"),
     [
         ({"weighting": "by_hand"}, "no weighting 'by_hand' of 'ai_firms' in measure_weightings.csv"),
-        ({"controls": "ln_weather"}, "'ln_weather' is no variable of panel_variables.csv"),
+        ({"controls": "ln_weather"}, "'ln_weather' is no variable: no row of series.csv has it"),
         ({"subsample": "climate=wet"}, "no grouping 'climate' in city_groupings.csv"),
     ],
 )

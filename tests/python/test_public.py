@@ -112,7 +112,8 @@ def test_the_headline_rests_on_registered_population_and_names_its_substitutes(p
 
 
 def test_the_interpolated_population_is_no_variable_of_any_specification(public_build: Build) -> None:
-    assert public_build.rows("from seeds.panel_variables where series like '%interpolated%'") == []
+    named = "concat_ws(' ', outcome, controls, options) like '%interpolated%'"
+    assert public_build.rows(f"from seeds.regression_specifications where {named}") == []
     assert public_build.value("select count(resident_population_interpolated_10k) from marts.fct_city_year_panel") > 0
 
 

@@ -179,13 +179,8 @@ def test_no_text_is_missing_in_either_language() -> None:
     assert [key for key, (en, zh) in placeholders.items() if en != zh] == []
 
 
-def test_the_words_of_the_site_are_those_of_the_seeds_and_of_the_expectations() -> None:
+def test_the_words_of_the_site_are_those_of_the_expectations() -> None:
     text = site.Catalogue.read(Path(site.__file__).parent / "text.yml")
-    with (PROJECT / "seeds/panel_variables.csv").open(encoding="utf-8") as file:
-        seeded = {row["variable"]: [row["label_en"], row["label_zh"]] for row in csv.DictReader(file)}
-    assert {name: text.labels[name] for name in seeded.keys() & text.labels.keys()} == {
-        name: words for name, words in seeded.items() if name in text.labels
-    }
     suites = [json.loads(path.read_text(encoding="utf-8")) for path in (PROJECT / "expectations").glob("*.json")]
     described = [expectation["description"] for suite in suites for expectation in suite["expectations"]]
     assert [words for words in described if text.plain_sentence(words, "zh") is None] == []

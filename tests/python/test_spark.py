@@ -17,7 +17,7 @@ import pytest
 from ai_manufacturing import counts
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build
-from tests.python.test_add_a_provider import copy_of_the_project
+from tests.python.test_how_to import copy_of_the_project
 from tests.python.waiting import wait_for
 
 COMPARED = [

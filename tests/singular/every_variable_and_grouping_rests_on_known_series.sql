@@ -4,7 +4,7 @@ variables as (
     select
         variable as name,
         unnest(string_split(series, ' ')) as series
-    from {{ ref('panel_variables') }}
+    from {{ ref('derived_variables') }}
 ),
 
 groupings as (

@@ -14,7 +14,9 @@ from ai_manufacturing import duckdb_client, settings, sql_text
 from ai_manufacturing.estimation import samples
 from ai_manufacturing.estimation.inputs import Inputs
 
-SEEDS = ("panel_variables", "measure_weightings", "city_groupings", "series_sources")
+SEEDS = ("series", "series_sources", "derived_variables", "measure_weightings", "city_groupings")
+
+LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]  # of int_city_year_variables
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class Tables:
 
     Attributes
     ----------
-    panel, measures, groups, series : DataFrame
-        marts.fct_city_year_panel, fct_ai_measure, dim_city_groups and dim_series.
+    panel : DataFrame
+        intermediate.int_city_year_variables.
+    measures, groups, series : DataFrame
+        marts.fct_ai_measure, dim_city_groups and dim_series.
     gate_results, published : DataFrame
         gates.gate_results and seeds.published_estimates.
     """
@@ -51,16 +55,26 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
     Inputs
         As models/specifications derives it; the other seeds are those of the project.
     """
-    with _seeded(rows) as connection:
+    with duckdb_client.connect() as connection:
         connection.execute("create macro current_extract_set() as 'in memory'")
+        for name in SEEDS:
+            path = settings.project_root() / "seeds" / f"{name}.csv"
+            connection.execute(f"create table {name} as from read_csv({sql_text.literal(str(path))})")
         for name, frame in (
+            ("regression_specifications", rows),
             ("fct_city_year_panel", tables.panel),
+            ("fct_city_year_values", tables.panel.melt(LABELS, var_name="variable")),
             ("fct_ai_measure", tables.measures),
             ("dim_city_groups", tables.groups),
             ("dim_series", tables.series),
         ):
             _create(connection, name, frame)
-        for model in ("marts/dim_specification_series", "specifications/int_specification_city_years"):
+        for model in (
+            "intermediate/int_series_sources",
+            "marts/dim_variable",
+            "marts/dim_specification_series",
+            "specifications/int_specification_city_years",
+        ):
             _run(connection, model)
         used = samples.without_singletons(connection.table("int_specification_city_years").filter("is_used").df())
         connection.register("int_specification_samples", used)
@@ -78,24 +92,6 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             event_year=_variables()["break_year"],
             event_window=(first, last),
         )
-
-
-def headline_series(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return the series and scopes that the gate holds for rows of regression_specifications.csv."""
-    with _seeded(rows) as connection:
-        found = connection.table("int_specification_series").filter("is_headline and series is not null")
-        return {(series, scope) for series, scope in found.project("series, scope").fetchall()}
-
-
-def _seeded(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
-    """Open a database with the seeds, and with int_specification_series of the rows."""
-    connection = duckdb_client.connect()
-    for name in SEEDS:
-        path = settings.project_root() / "seeds" / f"{name}.csv"
-        connection.execute(f"create table {name} as from read_csv({sql_text.literal(str(path))})")
-    _create(connection, "regression_specifications", rows)
-    _run(connection, "intermediate/int_specification_series")
-    return connection
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:

@@ -60,7 +60,7 @@ class Inputs:
     Attributes
     ----------
     panel : DataFrame
-        marts.fct_city_year_panel.
+        intermediate.int_city_year_variables.
     measures : DataFrame
         marts.fct_ai_measure.
     groups : DataFrame
@@ -166,7 +166,10 @@ class Inputs:
             )
         unknown = drawn[drawn["series"].isna() & (drawn["role"] != "grouping")]
         if len(unknown):
-            raise SpecificationError(f"{where}: {unknown['variable'].iloc[0]!r} is no variable of panel_variables.csv.")
+            raise SpecificationError(
+                f"{where}: {unknown['variable'].iloc[0]!r} is no variable: no row of series.csv has it in column series or "
+                "log_variable, nor has derived_variables.csv."
+            )
         for grouping in specification.groupings:
             if not drawn.loc[drawn["role"] == "grouping", "variable"].eq(grouping).any():
                 raise SpecificationError(f"{where}: no grouping {grouping!r} in city_groupings.csv.")

@@ -9,33 +9,18 @@ from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, colu
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
-SERIES = (
-    "ai_firm_count",
-    "ai_firm_entry_count",
-    "ai_invention_application_count",
-    "ai_invention_grant_count",
-    "firm_count",
-    "gdp_100m_cny",
-    "gdp_per_capita_cny",
-    "secondary_value_added_100m_cny",
-    "secondary_employment_10k",
-    "manufacturing_employment_10k",
-    "registered_population_10k",
-    "rd_personnel_count",
-    "loans_100m_cny",
-    "science_spending_100m_cny",
-)
 COLOURS = {"city": ORANGE, "region": BLUE, "country": GREY}
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all cities' series, the means beside them, and an empty chart for each series."""
     cities = release.rows("select * from marts.dim_city order by city_id")
-    names = ", ".join(SERIES)
-    means = ", ".join(f"avg({name}) as {name}" for name in SERIES)
-    units = {row["series"]: row["unit"] for row in release.rows("select distinct series, unit from marts.dim_series")}
-    values = release.frame(f"select city_id, year, {names} from marts.fct_city_year_panel order by city_id, year")
-    delivered = [name for name in SERIES if values[name].notna().any()]
+    found = release.rows(
+        "select series, unit, is_delivered from marts.dim_series where scope in ('industry', 'total') "
+        "order by scope, series"
+    )
+    delivered = [row["series"] for row in found if row["is_delivered"]]
+    units = {row["series"]: row["unit"] for row in found}
     return {
         "cities": cities,
         "values": in_script(
@@ -47,20 +32,24 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     region: [text.plain_label(region, language) for language in LANGUAGES]
                     for region in {city["region"] for city in cities}
                 },
-                "values": columnar(values[["city_id", "year", *delivered]]),
-                "regions": columnar(
-                    release.frame(
-                        f"select region, year, {means} from marts.fct_city_year_panel group by all order by all"
-                    )
-                ),
-                "country": columnar(
-                    release.frame(f"select year, {means} from marts.fct_city_year_panel group by all order by all")
-                ),
+                "values": columnar(_means(release, "city_id, year", delivered)),
+                "regions": columnar(_means(release, "region, year", delivered)),
+                "country": columnar(_means(release, "year", delivered)),
             }
         ),
         "figures": [_figure(name, units[name], text) for name in delivered],
-        "missing": [name for name in SERIES if name not in delivered],
+        "missing": [row["series"] for row in found if not row["is_delivered"]],
     }
+
+
+def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
+    """Return the means of series by city and year, or by fewer keys, one column each."""
+    names = ", ".join(f"'{name}'" for name in series)
+    return release.frame(
+        f"pivot (select {keys}, variable, avg(value) as value from marts.fct_city_year_values "
+        "inner join marts.dim_city using (city_id) group by all) "
+        f"on variable in ({names}) using max(value) group by {keys} order by all"
+    )
 
 
 def _figure(name: str, unit: str, text: Catalogue) -> Figure:

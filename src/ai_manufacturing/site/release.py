@@ -29,11 +29,12 @@ class Release:
         return found.where(found.notna(), None)
 
     def series_labels(self) -> dict[str, tuple[str, str]]:
-        """Return the labels of each series, of a scope that no substitute feeds if there is one."""
-        rows = self.rows(
-            "select series, label_en, label_zh from marts.dim_series order by substitution is not null desc, scope"
+        """Return the labels of variables and series, of a scope that no substitute feeds if there is one."""
+        rows = self.rows("select variable as name, label_en, label_zh from marts.dim_variable") + self.rows(
+            "select series as name, label_en, label_zh from marts.dim_series "
+            "order by substitution is not null desc, scope"
         )
-        return {row["series"]: (row["label_en"], row["label_zh"]) for row in rows}
+        return {row["name"]: (row["label_en"], row["label_zh"]) for row in rows}
 
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""

@@ -1,0 +1,36 @@
+with
+
+city_years as (
+    select * from {{ ref('fct_city_year_panel') }}
+),
+
+city_year_values as (
+    select * from {{ ref('fct_city_year_values') }}
+),
+
+named as (
+    select
+        city_years.extract_set,
+        city_years.city_id,
+        city_years.year,
+        city_years.name_zh,
+        city_years.province_id,
+        city_years.region,
+        city_year_values.variable,
+        city_year_values.value
+    from city_years
+    inner join city_year_values
+        on
+            city_years.city_id = city_year_values.city_id
+            and city_years.year = city_year_values.year
+),
+
+-- Whatever variables the seeds name become columns.
+final as (
+    from (
+        pivot named on variable using max(value)
+        order by city_id, year
+    )
+)
+
+select * from final

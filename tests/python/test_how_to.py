@@ -1,0 +1,214 @@
+"""The pages of docs/how_to, followed to the letter in one copy of the project and one build."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from ai_manufacturing.releases.store import Store
+from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import release
+
+PAGES = PROJECT / "docs/how_to"
+# The line above a block: a new file or a row of a seed, or the line of a file beside which the block goes.
+PLACE = r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of) `(?P<line>[^\n]+)`)?:\n\n"
+BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+COPY = re.compile(r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE)
+ELECTRICITY = "工业用电量(万千瓦时)"
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    return folder
+
+
+def follow(page: str, project: Path) -> set[str]:
+    """Do what a page says, and return the files that it touches."""
+    words = (PAGES / page).read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(words))
+    assert len(blocks) == words.count("```") / 2, f"{page}: a block without a place above it"
+    touched = set()
+    for block in blocks:
+        target, how, text = project / block["path"], block["how"], block["text"]
+        touched.add(block["path"])
+        if how:
+            lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
+            (place,) = (number for number, line in enumerate(lines) if line.strip() == block["line"])
+            lines[place : place + 1] = {
+                "after": [lines[place], text],
+                "before": [text, lines[place]],
+                "instead of": [text],
+            }[how]
+            target.write_text("".join(lines), encoding="utf-8")
+        else:
+            assert target.exists() == (target.parent.name == "seeds"), block["path"]
+            target.parent.mkdir(exist_ok=True)
+            with target.open("a", encoding="utf-8") as file:
+                file.write(text)
+    for path, original, old, new in COPY.findall(words):
+        (project / path).write_text(
+            (project / original).read_text(encoding="utf-8").replace(old, new), encoding="utf-8"
+        )
+        touched.add(path)
+    return touched
+
+
+def deliver(sample_build: Build, extracts: Path) -> None:
+    """Add the deliveries of the pages to a copy of the sample: a gazette, and one more column of the yearbook."""
+    (extracts / "gazette").mkdir()
+    with (extracts / "gazette/population.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["区划代码", "年份", "户籍人口(人)"])
+        writer.writerows(
+            (city_id, year, round(population * 10000) + 7)
+            for city_id, year, population in sample_build.rows(
+                "select city_id, year, registered_population_10k from marts.fct_city_year_panel "
+                "where registered_population_10k is not null"
+            )
+        )
+    for path in (extracts / "city_yearbook").glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        code, year = header.index("城市代码"), header.index("年份")
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*header, ELECTRICITY])
+            writer.writerows([*row, electricity(row[code], int(row[year]))] for row in rows)
+
+
+def electricity(city_id: str, year: int) -> int:
+    """Return the invented delivery of a city and year, in 10 thousand kWh."""
+    return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
+
+
+@pytest.fixture(scope="module")
+def touched() -> dict[str, set[str]]:
+    """Return the files that each page touches; filled as the pages are followed."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def followed(sample_build: Build, touched: dict[str, set[str]], tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return a build of the sample after all pages were followed, by the code of the copy."""
+    folder = tmp_path_factory.mktemp("how_to")
+    project = copy_of_the_project(folder / "project")
+    for page in sorted(PAGES.glob("*.md")):
+        touched[page.name] = follow(page.name, project)
+    build = Build(folder / "sample", folder / "warehouse.duckdb", folder / "scratch", project, excluded="unit_test")
+    deliver(sample_build, Path(shutil.copytree(sample_build.extracts, build.extracts)))
+    ran = run(build, str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "build")
+    build.exit_code, build.output = ran.returncode, ran.stdout
+    assert build.exit_code == 0, build.output[-5000:]
+    return build
+
+
+def run(build: Build, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with the package of the copy, which the pages change too."""
+    environment = {**build.environment, "PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
+    return subprocess.run(command, cwd=build.project, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -> None:
+    provider = "select provider from marts.dim_series where series = 'registered_population_10k'"
+    assert sample_build.value(provider) == "vendor"
+    assert followed.value(provider) == "gazette"
+    shenzhen = (
+        "select registered_population_10k from marts.fct_city_year_panel where city_id = '440300' and year = 2020"
+    )
+    assert followed.value(shenzhen) == pytest.approx(sample_build.value(shenzhen) + 0.0007, abs=1e-9)
+    traced = followed.command("trace", "--specification", "table_1_col_1", "--city", "440300", "--year", "2020")
+    assert "gazette/population.csv, row " in traced.stdout
+
+
+def test_a_new_series_and_its_control_are_four_files(
+    followed: Build, sample_build: Build, touched: dict[str, set[str]]
+) -> None:
+    assert len(touched["add_a_series.md"]) == 4
+    found = followed.rows(
+        "select variable, value from marts.fct_city_year_values where city_id = '440300' and year = 2020 "
+        "and variable like '%industrial_electricity%' order by variable"
+    )
+    delivered = electricity("440300", 2020) / 10000
+    assert found == [
+        ("industrial_electricity_100m_kwh", pytest.approx(delivered)),
+        ("ln_industrial_electricity", pytest.approx(np.log(delivered))),
+    ]
+    terms = followed.rows(
+        "select term, status, estimate is not null from reports.rpt_coefficients "
+        "where specification_id = 'table_1_col_1_electricity' order by term_order"
+    )
+    assert terms[0] == ("ai_firms", "estimated", True)
+    assert terms[-1] == ("ln_industrial_electricity", "estimated", True)
+    assert followed.rows("from marts.dim_series where series = 'industrial_electricity_100m_kwh' and is_delivered")
+    assert (
+        followed.value("select label_zh from marts.dim_variable where variable = 'ln_industrial_electricity'")
+        == "工业用电量(对数)"
+    )
+    traced = followed.command(
+        *("trace", "--specification", "table_1_col_1_electricity", "--city", "440300", "--year", "2020")
+    )
+    assert "ln_industrial_electricity = " in traced.stdout, traced.stderr
+    columns = "select column_name from duckdb_columns() where table_name = 'fct_city_year_panel' order by column_index"
+    assert followed.rows(columns) == sample_build.rows(columns)
+
+
+def test_a_new_estimator_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
+    specification = "select estimate, city_count from reports.rpt_coefficients where term = 'ai_firms' and "
+    ((estimate, cities),) = followed.rows(specification + "specification_id = 'table_1_col_1_long_difference'")
+    ends = followed.frame(
+        "select city_id, year, ln_gdp, ln1p_ai_firms_scaled, ln_registered_population, ln_unit_employment, "
+        "ln_rd_personnel from marts.fct_city_year_panel inner join estimates.estimation_samples using (city_id, year) "
+        "where specification_id = 'table_1_col_1' and year in (2010, 2020)"
+    ).set_index(["city_id", "year"])
+    changes = (ends.xs(2020, level="year") - ends.xs(2010, level="year")).dropna()
+    regressors = np.column_stack([np.ones(len(changes)), changes.drop(columns="ln_gdp")])
+    slopes = np.linalg.lstsq(regressors, changes["ln_gdp"], rcond=None)[0]
+    assert cities == len(changes) > 200
+    assert estimate == pytest.approx(slopes[1], rel=1e-8)
+
+
+def test_a_new_expectation_is_judged_and_has_its_words_in_chinese(followed: Build) -> None:
+    sentence = "R&D personnel of a city number at most a million."
+    judged = followed.rows("select suite, severity, success from gates.gate_results where description = ?", sentence)
+    assert judged == [("city_year_panel", "warning", True)]
+    text = yaml.safe_load((followed.project / "src/ai_manufacturing/site/text.yml").read_text(encoding="utf-8"))
+    assert dict(text["sentences"])[sentence] == "各城市R&D人员不超过一百万。"
+
+
+def test_a_correction_is_in_the_panel_and_says_why(followed: Build, sample_build: Build) -> None:
+    loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
+    assert followed.value(loans) == pytest.approx(1.01 * sample_build.value(loans))
+    corrected = followed.rows(
+        "select value / delivered_value from marts.fct_corrections where correction_id = 'shenzhen_loans_2019'"
+    )
+    assert corrected == [(pytest.approx(1.01),)]
+
+
+def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Path) -> None:
+    store = Store(tmp_path, tmp_path / "ai_manufacturing.duckdb", kept=1)
+    store.prepare()
+    release(store, followed.warehouse)
+    published, out = str(store.published), str(tmp_path / "site")
+    code = (
+        f"from pathlib import Path; from ai_manufacturing import site; site.build(Path({published!r}), Path({out!r}))"
+    )
+    written = run(followed, sys.executable, "-c", code)
+    assert written.returncode == 0, written.stderr
+    page = (tmp_path / "site/regions.html").read_text(encoding="utf-8")
+    cities = dict(followed.rows("select region, count(*) from marts.dim_city group by region"))
+    assert len(cities) == 4
+    assert [int(count) for count in re.findall(r"</span>: (\d+)</li>", page)] == [
+        cities[name] for name in sorted(cities)
+    ]
+    assert 'href="regions.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
