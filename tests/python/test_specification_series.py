@@ -3,10 +3,10 @@
 import re
 
 import pandas as pd
-import pytest
 
 from ai_manufacturing.estimation import in_memory
 from tests.python.conftest import PROJECT, Build
+from tests.python.test_estimates import read_tables
 
 
 def seed(name: str) -> pd.DataFrame:
@@ -14,11 +14,19 @@ def seed(name: str) -> pd.DataFrame:
 
 
 SPECIFICATIONS = seed("regression_specifications")
-VARIABLES = seed("panel_variables").set_index("variable")
 WEIGHTINGS = seed("measure_weightings").set_index(["measure", "weighting"])
 GROUPINGS = seed("city_groupings").set_index("grouping")
 SOURCES = seed("series_sources")
-TOTAL = set(SOURCES.loc[SOURCES["scope"] == "total", "series"])
+COUNTS = set(SOURCES.loc[SOURCES["scope"] != "total", "series"])
+VARIABLES = {
+    **{row.series: row.series for row in seed("series").itertuples()},
+    **{row.log_variable: row.series for row in seed("series").itertuples()},
+    **{row.variable: row.series for row in seed("derived_variables").itertuples()},
+}
+
+
+def scope(series: str, counted: str) -> str:
+    return counted if series in COUNTS else "total"
 
 
 def by_hand(row: pd.Series) -> set[tuple[str, str]]:
@@ -27,24 +35,22 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     variables = row["controls"].split() + ([] if is_event else [row["outcome"]])
     for option in re.findall(r"(?:complete|shared)=(\S+)", row["options"]):
         variables += option.split(",")
-    found = {
-        (series, VARIABLES.loc[name, "scope"]) for name in variables for series in VARIABLES.loc[name, "series"].split()
-    }
+    found = {(series, scope(series, "industry")) for name in variables for series in VARIABLES[name].split()}
     weighting = WEIGHTINGS.loc[(row["outcome"] if is_event else row["regressor"], row["weighting"])]
     counts = [weighting[f"{kind}_series"] for kind in ("base", "minus", "scaling")]
-    found |= {(series, "total" if series in TOTAL else row["scope"]) for series in counts if series}
+    found |= {(series, scope(series, row["scope"])) for series in counts if series}
     groupings = {row["grouping"], row["subsample"].split("=")[0], row["regressor"] if is_event else ""} - {""}
     for grouping in groupings:
-        for series in GROUPINGS.loc[grouping, "series"].split():
-            found.add((series, "total" if series in TOTAL else "industry"))
+        found |= {(series, scope(series, "industry")) for series in GROUPINGS.loc[grouping, "series"].split()}
     return found
 
 
-@pytest.mark.parametrize("name", SPECIFICATIONS["specification_id"])
-def test_a_headline_gates_the_series_that_it_uses(name: str) -> None:
-    rows = SPECIFICATIONS.assign(is_headline=SPECIFICATIONS["specification_id"] == name)
-    gated = in_memory.headline_series(rows)
-    assert gated == by_hand(rows[rows["is_headline"]].iloc[0])
+def test_a_headline_gates_the_series_that_it_uses(sample_build: Build) -> None:
+    rows = SPECIFICATIONS.assign(is_headline=True)
+    drawn = in_memory.inputs(rows, read_tables(sample_build)).series.dropna(subset="series")
+    gated = drawn[drawn["is_headline"]].groupby("specification_id")[["series", "scope"]]
+    found = {name: set(pairs.itertuples(index=False, name=None)) for name, pairs in gated}
+    assert found == {row["specification_id"]: by_hand(row) for _, row in rows.iterrows()}
 
 
 def test_the_built_gate_holds_the_series_of_the_headlines(sample_build: Build) -> None:
