@@ -93,7 +93,7 @@ cells as (
         ('Outcome', '被解释变量', 'outcome'),
         ('Estimator', '估计方法', 'estimator'),
         ('Specification', '模型设定', 'specification_id'),
-        ('What stands in for what', '替代说明', "nullif(substitutions, '')"),
+        ('Substitutions', '替代说明', "nullif(substitutions, '')"),
         ('The regressor holds the outcome', '解释变量包含被解释变量', "case when status = 'mechanical' then 'yes' end"),
         ('Warnings', '警示', 'warnings'),
         ('Not estimable', '无法估计', 'reason')

@@ -33,7 +33,7 @@ pooled as (
         coefficients.joint_p_value,
         coefficients.observation_count,
         coefficients.city_count,
-        coefficients.substitutions as stands_in,
+        coefficients.substitutions as all_substitutions,
         coefficients.status,
         coefficients.reason
     from specifications
@@ -81,7 +81,7 @@ final as (
         pooled.joint_p_value,
         pooled.observation_count,
         pooled.city_count,
-        pooled.stands_in as substitutions,
+        pooled.all_substitutions as substitutions,
         differences.warnings,
         pooled.status,
         pooled.reason

@@ -40,7 +40,7 @@ PAPER_TABLES = {
     6: "Industrial structure and AI patents: event study",
 }
 # Lines of a printed table that are sentences, and so notes below it.
-SUBSTITUTION_LINE = "What stands in for what"
+SUBSTITUTION_LINE = "Substitutions"
 LINES_OF_PROSE = (SUBSTITUTION_LINE, "The regressor holds the outcome", "Warnings", "Not estimable")
 SUBSTITUTED = "†"
 # Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.

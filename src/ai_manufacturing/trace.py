@@ -108,7 +108,7 @@ class _Reader:
             f"{name}: {specification[name]}" for name in ("subsample", "grouping", "options") if specification[name]
         ]
         if head["substitutions"]:
-            lines.append(f"stands in: {head['substitutions']}")
+            lines.append(f"substitutions: {head['substitutions']}")
         if head["status"] == "not_estimable":
             return [*lines, f"not_estimable: {head['reason']}", *self._estimated_readings(head)]
         if head["status"] == "mechanical":

@@ -283,7 +283,7 @@ def test_a_full_disk_is_one_message_that_names_the_file(
 
 def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
     label = "† AI firms of all industries, by keyword, alive at year end"
-    note = "AI firms of all industries by keyword stand in for sections B-E"
+    note = "AI firms of all industries by keyword substitute for sections B-E"
     fields = pq.read_schema(public_folder / "panel.parquet")
     assert fields.field("ai_firm_count").metadata[b"label"].decode() == f"{label} ({note})"
     assert fields.field("ln1p_ai_firms_scaled").metadata[b"label"].decode().startswith("† Log of one plus M_AI from AI")
@@ -298,7 +298,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
     assert r"(1) AI firms\\$^{\dagger}$" in table
     assert "AI firms of all industries, by keyword (M\\_AI) & 0.160***" in table
     assert "AI firms in manufacturing (M" not in table
-    assert r"\item $^{\dagger}$ What stands in for what, (1) AI firms: science spending stands in for R\&D" in table
+    assert r"\item $^{\dagger}$ Substitutions, (1) AI firms: science spending substitutes for R\&D" in table
     assert r"\item Errors in brackets, clustered by city." in table
 
 

@@ -82,7 +82,7 @@ def test_every_record_of_every_file_is_used_or_set_aside(public_build: Build, pu
     }
 
 
-def test_the_headline_rests_on_registered_population_and_says_what_stands_in_for_what(public_build: Build) -> None:
+def test_the_headline_rests_on_registered_population_and_names_its_substitutes(public_build: Build) -> None:
     estimate = public_build.rows(
         "select status, city_count, observation_count, covariance, substitutions from reports.rpt_coefficients "
         "where specification_id = ? and term = 'ai_firms'",
@@ -95,8 +95,9 @@ def test_the_headline_rests_on_registered_population_and_says_what_stands_in_for
         "select count(*) from estimates.estimation_samples where specification_id = ?", HEADLINE
     )
     assert substitutions == (
-        "science spending stands in for R&D personnel; registered firms of all industries stand in for sections B-E; "
-        "AI firms of all industries by keyword stand in for sections B-E"
+        "science spending substitutes for R&D personnel; "
+        "registered firms of all industries substitute for sections B-E; "
+        "AI firms of all industries by keyword substitute for sections B-E"
     )
     years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
     assert public_build.rows(years, HEADLINE) == [(2012, 2019)]
@@ -446,7 +447,7 @@ def test_facts_of_another_definition_are_not_comparable(public_build: Build) -> 
     ).set_index("item_id")
     assert set(facts["verdict"]) == set(facts["status"]) == {"not_comparable"}
     assert set(facts["reason"]) == {
-        "Of another definition than the paper's: AI firms of all industries by keyword stand in for sections B-E"
+        "Of another definition than the paper's: AI firms of all industries by keyword substitute for sections B-E"
     }
     counts = pd.Series(
         dict(
@@ -524,7 +525,7 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_
     )
     assert verdicts == {"reproduced": 3, "cannot_tell": 17, "outside": 10, "not_estimable": 26}
     assert {row[1] for row in rows} == {"public"}
-    assert all("stand in" in row[2] for row in rows)
+    assert all("substitute for" in row[2] for row in rows)
 
 
 def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_build: Build) -> None:

@@ -214,7 +214,7 @@ def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
     )
     frame = sample_build.frame(f"select * from reports.rpt_{table} order by row_number")
     columns = [column for column in frame.columns if column.startswith("column_")]
-    above = frame[~frame["label_en"].isin(["Outcome", "Specification", "Warnings", "What stands in for what"])]
+    above = frame[~frame["label_en"].isin(["Outcome", "Specification", "Warnings", "Substitutions"])]
     expected = above[columns].astype(object).where(above[columns].notna(), "").to_numpy().tolist()
     estimates = [row[1::2] for row in shown]
     names = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
@@ -623,7 +623,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     for name in PAGES:
         markup = (public_site / f"{name}.html").read_text(encoding="utf-8")
         assert "manufacturing AI firms alive" not in markup, name
-        assert "AI firms of all industries by keyword stand in" in markup.split('id="substitutes"')[1], name
+        assert "AI firms of all industries by keyword substitute for" in markup.split('id="substitutes"')[1], name
     for name, figure in (("cities", "ai_firm_count"), ("concentration", "gini"), ("event_studies", "figure_1_table_5")):
         page = reader.open(public_site, name)
         expect(page.locator(f"figure[data-name^={figure}]").first).to_contain_text(
@@ -632,9 +632,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     with page.expect_download() as svg:
         page.locator("figure.chart").first.get_by_role("button", name="SVG").click()
     picture = Path(svg.value.path()).read_text(encoding="utf-8")
-    assert (
-        "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword stand in" in picture
-    )
+    assert "entered: AI firms of all industries by keyword substitute for" in picture
     assert "SYNTHETIC" not in picture
     pre_trend = page.locator("li", has_text="hypothesis that there is no effect in any year before the event").first
     expect(pre_trend).to_contain_text(

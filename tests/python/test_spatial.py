@@ -179,7 +179,7 @@ def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
     )
     weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
     series = pd.DataFrame({"series": list(counts), "scope": "industry", "substitution": [None] * len(counts)})
-    series.loc[0, "substitution"] = "apples stand in for pears"
+    series.loc[0, "substitution"] = "apples substitute for pears"
     return spatial.Tables(measures, coordinates, weightings, series)
 
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
 
     firms = rows["ai_firms"]
     assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
-    assert firms["substitutions"] == "apples stand in for pears"
+    assert firms["substitutions"] == "apples substitute for pears"
     assert {name: row["reason"] for name, row in rows.items()} == {
         "ai_firms": None,
         "ai_patent_grants": "Not delivered: ai_patent_grants (industry) in 2020.",
@@ -338,7 +338,7 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
         "select distinct measure, status, substitutions from estimates.est_spatial_autocorrelation order by measure"
     )
     assert estimates == [
-        ("ai_firms", "estimated", "AI firms of all industries by keyword stand in for sections B-E"),
+        ("ai_firms", "estimated", "AI firms of all industries by keyword substitute for sections B-E"),
         ("ai_patent_applications", "not_estimable", ""),
         ("ai_patent_grants", "not_estimable", ""),
     ]

@@ -12,7 +12,7 @@ from ai_manufacturing.site.text import MARK, Catalogue, pair
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Rows of rpt_table_N that become the heading of a column, or a note below the table.
 HEADINGS = ("Outcome", "Specification")
-STANDS_IN, NOT_ESTIMABLE = "What stands in for what", "Not estimable"
+STANDS_IN, NOT_ESTIMABLE = "Substitutions", "Not estimable"
 NOTES = (STANDS_IN, "Warnings", NOT_ESTIMABLE)
 
 
