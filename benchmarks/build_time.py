@@ -3,7 +3,7 @@
     python benchmarks/build_time.py [--out benchmarks/build_time.md]
 
 Seconds per step are summed over the nodes; two threads run side by side, so the steps sum to more than the whole. A
-copy of the project with more rows in regression_specifications.csv tells what one row costs.
+copy of the project with more rows in regression_specifications.csv gives the cost of one row.
 """
 
 import argparse

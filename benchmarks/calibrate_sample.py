@@ -7,7 +7,7 @@ Draws many seeds, runs the default estimators on each and compares the mean esti
     python benchmarks/calibrate_sample.py --seeds 400
     python benchmarks/calibrate_sample.py --seeds 800 --solve
 
-The estimator here is written apart from the package's own, so that an error in one does not hide in the other.
+The estimator here is independent of the package's, so an error in one does not hide in the other.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What landing costs: many small files, at first, without change, one of them corrected, and into a new warehouse.
+"""Time landing of many small files: the first time, unchanged, one of them corrected, and into a new warehouse.
 
     python benchmarks/landing.py [--files 5000] [--rows 300] [--out benchmarks]
 
-Prints the table, and writes it as landing.csv and landing.md. The bare scan reads each file's bytes, hashes them and
-parses them as CSV, and keeps nothing: landing also detects, judges each cell, writes Parquet and compares keys.
+Prints the table, and writes it as landing.csv and landing.md. The bare scan reads, hashes and parses each file as CSV
+and keeps nothing. Landing also detects the format, judges each cell, writes Parquet and compares keys.
 DuckDB has WAREHOUSE_MEMORY_LIMIT (512MB here unless set); the peak is that of the whole process.
 """
 
@@ -100,7 +100,7 @@ def main() -> None:
         measured.append(("bare scan of the files", arguments.files, bare, ""))
         first, table = timed(landing.deliveries)
         assert sum(table["landed_row_count"].to_pylist()) == rows
-        measured.append(("landed at first", arguments.files, first, "< 60 s"))
+        measured.append(("first landing", arguments.files, first, "< 60 s"))
         read, landed = timed(lambda: build_rows(table, scratch / "warehouse.duckdb"))
         assert landed == rows
         measured.append(("rows into a warehouse", arguments.files, read, ""))
@@ -111,13 +111,13 @@ def main() -> None:
         corrected, again = timed(landing.deliveries)
         assert again.num_rows == arguments.files + 1
         measured.append(("one file corrected", arguments.files, corrected, ""))
-    lines = ["| work | files | seconds | / bare scan | reach |", "|---|---|---|---|---|"]
+    lines = ["| work | files | seconds | / bare scan | target |", "|---|---|---|---|---|"]
     lines += [
-        f"| {work} | {count} | {seconds:.2f} | {seconds / bare:.2f} | {reach} |"
-        for work, count, seconds, reach in measured
+        f"| {work} | {count} | {seconds:.2f} | {seconds / bare:.2f} | {target} |"
+        for work, count, seconds, target in measured
     ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    text = "\n".join([*lines, "", f"{arguments.rows} rows a file; peak memory {peak:.0f} MB under a limit of {LIMIT}."])
+    text = "\n".join([*lines, "", f"{arguments.rows} rows a file; peak memory {peak:.0f} MB, limit {LIMIT}."])
     print(text)
     if arguments.out:
         head = f"{os.cpu_count()} cores; `python benchmarks/landing.py --out benchmarks`.\n\n"

@@ -1,11 +1,11 @@
-"""What a refresh costs beside dbt: hashing, the release file, its changes, the move, pruning; and when nothing is new.
+"""Time a refresh without dbt (hashing, release file, changes, move, pruning), and one with nothing new.
 
     python benchmarks/refresh.py [--repeats 5] [--out benchmarks]
 
-Runs `ai-manufacturing refresh` on a fresh sample of the default seed, in processes of their own. The first run is with
-dbt; the later ones, each with a new file in the extracts folder, take a copy of the warehouse that it built, and the
-time of the copy counts as dbt's. The fastest run counts: what else the machine does only adds. Prints the table, and
-writes it as refresh.csv and refresh.md.
+Runs `ai-manufacturing refresh` on a fresh sample of the default seed, each time in a new process. The first run calls
+dbt. Each later run finds one new file in the extracts folder and copies the warehouse of the first; the copy counts as
+dbt's time. The fastest run counts, because other load only adds. Prints the table, and writes
+refresh.csv and refresh.md.
 """
 
 import argparse
@@ -91,16 +91,16 @@ def main() -> None:
         (f"all else in a later refresh, fastest of {arguments.repeats}", min(published), "< 2 s"),
         (f"a refresh with nothing new, fastest of {arguments.repeats}", min(nothing_new), "< 5 s"),
     ]
-    lines = ["| work | seconds | reach |", "|---|---|---|"]
-    lines += [f"| {work} | {seconds:.2f} | {reach} |" for work, seconds, reach in measured]
+    lines = ["| work | seconds | target |", "|---|---|---|"]
+    lines += [f"| {work} | {seconds:.2f} | {target} |" for work, seconds, target in measured]
     print("\n".join(lines))
     if arguments.out:
         head = f"{os.cpu_count()} cores, the default sample; `python benchmarks/refresh.py --out benchmarks`.\n\n"
         (arguments.out / "refresh.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
         with (arguments.out / "refresh.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("work", "seconds", "reach"))
-            writer.writerows((work, f"{seconds:.3f}", reach) for work, seconds, reach in measured)
+            writer.writerow(("work", "seconds", "target"))
+            writer.writerows((work, f"{seconds:.3f}", target) for work, seconds, target in measured)
 
 
 if __name__ == "__main__":

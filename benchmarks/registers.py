@@ -1,11 +1,11 @@
-"""Registers against a scan of the same columns: time and memory from Parquet to counts, and of AI tagging.
+"""Compare registers with a scan of the same columns: time and memory from Parquet to counts, and of AI tagging.
 
     python benchmarks/registers.py [--firms 50000000] [--patents 20000000] [--scopes 1000000] [--repeats 3]
         [--out benchmarks]
 
-The SQL is the project's own, as dbt compiles it. Each figure is run in a process of its own on two threads under
-WAREHOUSE_MEMORY_LIMIT (512MB here unless set), repeated, and the fastest run counts. polars is used where it is
-installed; it is no package of the project.
+The SQL is what dbt compiles from the project. Each figure is the fastest of repeated runs in new processes, on two
+threads under WAREHOUSE_MEMORY_LIMIT (512MB here unless set). polars runs if it is installed; the project does not
+require it.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def landed(folder: Path, extracts: Path, register: str) -> tuple[Warehouse, dict
 
 
 def row(
-    work: str, base: float, seconds: float, reach: str, peak: float | None = None, note: str = ""
+    work: str, base: float, seconds: float, target: str, peak: float | None = None, note: str = ""
 ) -> dict[str, str]:
     return {
         "work": work,
@@ -207,7 +207,7 @@ def row(
         "seconds": f"{seconds:.2f}",
         "ratio": f"{seconds / base:.2f}",
         "peak_mb": "" if peak is None else f"{peak:.0f}",
-        "reach": reach,
+        "target": target,
         "note": note,
     }
 
@@ -225,8 +225,8 @@ def count_rows(scratch: Path, firms: int, repeats: int) -> list[dict[str, str]]:
         scan = {"kind": "duckdb", "path": warehouse.path, "statements": warehouse.scan("firm_register", FIRM_COLUMNS)}
         work = {**scan, "statements": warehouse.tables(COUNT_MODELS["firm_register"])}
         base, seconds, peak = against(repeats, scan, work)
-        reach = "1.5; 300 MB" if name == "large" else ""
-        rows.append(row(f"{count:,} firms to counts / scan of the same columns", base, seconds, reach, peak))
+        target = "1.5; 300 MB" if name == "large" else ""
+        rows.append(row(f"{count:,} firms to counts / scan of the same columns", base, seconds, target, peak))
         grown.append((count, seconds, peak))
         if name == "large":
             unread = {**scan, "statements": warehouse.scan("firm_register", FIRM_COLUMNS[1:])}
@@ -290,7 +290,7 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
     with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8") as file:
         seed = [row for row in csv.DictReader(file) if row["kind"] == "include"]
     rows = []
-    for size, reach in ((200, "3.5"), (3000, "6")):
+    for size, target in ((200, "3.5"), (3000, "6")):
         terms = [(r["term"], r["language"], "include", r["element"], r["segment"]) for r in seed[:size]]
         terms += invented_terms(size - len(terms), {term[0] for term in terms})
         with duckdb.connect(str(warehouse.path)) as connection:
@@ -301,7 +301,7 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
         )
         models = ["int_firm_register_ai_candidates", "int_firm_register_ai_tags"]
         base, seconds, peak = against(repeats, scan, {**scan, "statements": warehouse.tables(models)})
-        rows.append(row(f"{scopes:,} scopes tagged, {size:,} terms / scan of the text", base, seconds, reach, peak))
+        rows.append(row(f"{scopes:,} scopes tagged, {size:,} terms / scan of the text", base, seconds, target, peak))
     shutil.rmtree(extracts)
     return rows
 

@@ -1,7 +1,7 @@
-"""How often fresh synthetic samples reproduce the paper, by the package's own estimators and specification rows.
+"""How often fresh synthetic samples reproduce the paper, by the package's estimators and specification rows.
 
-Each seed is drawn in memory and estimated by the default rows of Tables 1 to 6. Prints Markdown on stdout and progress
-on stderr, and exits with a sentence where a target is missed. From the project's root:
+Draws each seed in memory and estimates the default rows of Tables 1 to 6. Prints Markdown on stdout and progress on
+stderr, and exits with a message if a target is missed. From the project's root:
 
     python benchmarks/replication.py --seeds 100 --monte-carlo 500 > benchmarks/replication.md
 """
@@ -23,7 +23,7 @@ from ai_manufacturing.sample.paths import YEARS, year_index
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.specifications import Inputs, Specification
 
-# Neither the default seed nor those that the true parameters were solved or checked on.
+# Not the default seed, and not a seed that the true parameters were solved or checked on.
 FIRST_SEED = 700_000
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 GMM = "table_4_col_4"
@@ -215,8 +215,9 @@ def monte_carlo(compared: pd.DataFrame) -> tuple[str, list[str]]:
     text = f"""\
 ## Table 1 against the known truth, {seeds} seeds
 
-The truth is the printed number, which the true parameters were solved for; the error of that solution adds to
-the bias. Targets: a bias within {LARGEST_BIAS} Monte Carlo errors, coverage of {COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
+The truth is the printed number, because the true parameters were solved for it. The error of that solution adds
+to the bias.
+Targets: a bias within {LARGEST_BIAS} Monte Carlo errors, coverage of {COVERAGE[0]:.0%} to {COVERAGE[1]:.0%}.
 
 {markdown(table[[*shown, "mean_error_over_sd"]], digits)}
 """
@@ -265,8 +266,8 @@ def main() -> None:
         f"""\
 # How often fresh samples reproduce the paper
 
-Seeds from {FIRST_SEED:,}, which are neither the default one nor those the true parameters were solved on; the package's
-estimators, the default rows of Tables 1 to 6.
+Seeds start at {FIRST_SEED:,}. The default one, and those that the true parameters were solved on, are not among them.
+The package's estimators run on the default rows of Tables 1 to 6.
 
     python benchmarks/replication.py --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
 

@@ -1,4 +1,4 @@
-"""Registers of firms to counts on DuckDB, on Spark in one process, and on a standalone Spark cluster of this machine.
+"""Time firm registers to counts: on DuckDB, on Spark in one process, and on a standalone Spark cluster on this machine.
 
     .venv-spark/bin/python benchmarks/spark.py [--firms 5000000 20000000 50000000]
         [--engines duckdb local one_worker two_workers] [--out benchmarks]
