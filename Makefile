@@ -22,13 +22,13 @@ help: ## this list
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_DIR, or of the synthetic sample
 	dbt build
 
-# The tests of Spark need Java; where there is none they say that they skip.
+# Tests of Spark need Java; without it they are skipped, with the reason.
 test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about ten minutes on two cores
 	$(MAKE) lint
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, about fifteen minutes more
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, about twenty minutes
 	pytest -n 2 -m soak
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
@@ -65,7 +65,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-# An environment of its own: Great Expectations imports pyspark where it finds it, and that may end the process.
+# A separate environment: Great Expectations imports pyspark if it is installed, and that may end the process.
 spark: $(SPARK)/.done ## the environment that counts registers on Spark
 $(SPARK)/.done: requirements/spark.txt pyproject.toml
 	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
@@ -73,13 +73,13 @@ $(SPARK)/.done: requirements/spark.txt pyproject.toml
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# An environment of its own, because dbt-bouncer and the project do not agree on a version of DuckDB.
+# A separate environment, because dbt-bouncer needs another version of DuckDB.
 $(BOUNCER)/.done: requirements/bouncer.txt
 	test -x $(BOUNCER)/bin/python || $(PYTHON) -m venv $(BOUNCER)
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
 	touch $@
 
-lint: $(VENV)/.dev $(BOUNCER)/.done ## what the code is checked for before the tests
+lint: $(VENV)/.dev $(BOUNCER)/.done ## check the code: ruff, dbt parse, dbt-bouncer, sqlfluff
 	ruff check .
 	ruff format --check .
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
-# A file that cannot be read, or an argument that names nothing, is wrong usage, as click has it.
+# An unreadable file or an unknown argument is a usage error, as in click.
 USAGE = 2
 
 
@@ -29,7 +29,7 @@ def _replaces(command: Callable[..., None]) -> Callable[..., None]:
         "--replace-extract-set",
         "replaces",
         is_flag=True,
-        help="Let it replace a release of another extract set or kind.",
+        help="Allow it to replace a release of another extract set or kind.",
     )(command)
 
 
@@ -39,13 +39,13 @@ def _database(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]
         "--release",
         "named",
         type=NAMED_FILE,
-        help=f"{what}; by default what WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR names, the published release, or "
-        "build/warehouse.duckdb: the first of them that the command can read.",
+        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, "
+        "the published release, build/warehouse.duckdb.",
     )
 
 
 def _read(named: Path | None, *kinds: str) -> "Database":
-    """Choose the file that a command reads, and say in its first line which that is."""
+    """Choose the file that a command reads, and print it first."""
     from ai_manufacturing import databases
 
     try:
@@ -59,14 +59,14 @@ def _read(named: Path | None, *kinds: str) -> "Database":
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
 def main() -> None:
-    """Refresh, export, trace and sample the AI and manufacturing warehouse."""
+    """Refresh, export and trace the AI and manufacturing warehouse."""
 
 
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
-@click.option("--seed", type=int, default=2020, show_default=True, help="Seed of the draw.")
+@click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 def sample(out: Path, seed: int) -> None:
-    """Write a synthetic extract set in the shape a vendor delivers."""
+    """Write a synthetic extract set in a vendor's layout."""
     from ai_manufacturing import sample as sample_extracts
     from ai_manufacturing.landing import LandingError
 
@@ -74,17 +74,17 @@ def sample(out: Path, seed: int) -> None:
         sample_extracts.write(out, seed)
     except (sample_extracts.NotASampleError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
+    click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--firms", type=click.IntRange(min=0), default=100_000, show_default=True, help="Firms to draw.")
 @click.option("--patents", type=click.IntRange(min=0), default=100_000, show_default=True, help="Patents to draw.")
-@click.option("--seed", type=int, default=2020, show_default=True, help="Seed of the draw.")
+@click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 @click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
-    """Write a synthetic register of firms and one of patents, of any size, in bounded memory."""
+    """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.sample import NotASampleError
     from ai_manufacturing.sample import registers as synthetic_registers
@@ -93,7 +93,7 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
         synthetic_registers.write(out, firms, patents, seed, file_format)
     except (NotASampleError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are invented.")
+    click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
 
 
 @main.command()
@@ -101,15 +101,15 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 @click.option(
     "--registers",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the registers, for Spark; EXTRACTS_DIR unless given. What lies in EXTRACTS_DIR, DuckDB counts too.",
+    help="Folder with the registers (Spark only). Default: EXTRACTS_DIR, whose registers DuckDB also counts.",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the counts that Spark hands over; COUNTS_DIR, or register_counts in EXTRACTS_DIR.",
+    help="Folder for the counts (Spark only). Default: COUNTS_DIR, or register_counts in EXTRACTS_DIR.",
 )
 def counts(engine: str, registers: Path | None, out: Path | None) -> None:
-    """Count firms and patents of the registers by city and year."""
+    """Count firms and patents in registers by city and year."""
     from ai_manufacturing import counts as counting
     from ai_manufacturing.landing import LandingError
 
@@ -121,11 +121,11 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
 
 @main.command()
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
-@click.option("--city", help="Six-digit code or Chinese name, with --year: trace one cell to its delivered rows.")
+@click.option("--city", help="Six-digit code or Chinese name; with --year, traces one cell to its delivered rows.")
 @click.option("--year", type=int, help="Year of the cell.")
 @_database("A built warehouse")
 def trace(specification: str, city: str | None, year: int | None, named: Path | None) -> None:
-    """Trace an estimate to its city-years, or one of its cells to file, SHA-256, row and corrections."""
+    """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
     from ai_manufacturing import databases
     from ai_manufacturing import trace as tracing
 
@@ -145,7 +145,7 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     "file_format",
     type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
     required=True,
-    help="latex writes the paper's tables, the others panel, estimates and the dictionary of their columns.",
+    help="latex: the paper's tables. Others: panel, estimates and data dictionary.",
 )
 @click.option("--out", type=NAMED_FOLDER, default=Path("build/exports"), show_default=True)
 @_database("A release or a built warehouse")
@@ -163,9 +163,9 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
 
 @main.command()
 @_database("A release or a built warehouse")
-@click.option("--out", type=NAMED_FILE, help="File to write; docs/queries.md, which holds the answers on the sample.")
+@click.option("--out", type=NAMED_FILE, help="File to write. Default, for the synthetic sample only: docs/queries.md.")
 def queries(named: Path | None, out: Path | None) -> None:
-    """Write the query book with the answers of a release or a warehouse."""
+    """Write the query book with answers from a release or a warehouse."""
     import duckdb
 
     from ai_manufacturing import databases, query_book, settings
@@ -186,7 +186,7 @@ def queries(named: Path | None, out: Path | None) -> None:
 @_database("A built warehouse")
 @click.option("--out", type=NAMED_FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
 def catalogue(named: Path | None, out: Path) -> None:
-    """Write dbt's pages on all models, columns and their lineage into one file."""
+    """Write dbt's pages on models, columns and lineage into one file."""
     from ai_manufacturing import catalogue as catalogues
     from ai_manufacturing import databases
 
@@ -199,12 +199,12 @@ def catalogue(named: Path | None, out: Path) -> None:
 
 
 @main.command()
-@_database("A file that refresh published")
+@_database("A release")
 @click.option("--out", type=NAMED_FOLDER, required=True, help="Folder of the site.")
 @click.option(
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What `ai-manufacturing catalogue` wrote, to put beside the pages; by default the one that lies there.",
+    help="Page from `ai-manufacturing catalogue` to include. Default: the one already in --out.",
 )
 def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
     """Build the static site of a release."""
@@ -235,7 +235,7 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
     if attached is None:
         click.echo(left_out)
     if "query" not in pages:
-        click.echo("Without the query page: `make query-page` bundles it, with npm.")
+        click.echo("Without the query page: `make query-page` bundles it with npm.")
 
 
 def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
@@ -247,19 +247,19 @@ def _years(context: click.Context, parameter: click.Parameter, text: str | None)
     except ValueError:
         years = range(0)
     if not years:
-        raise click.BadParameter(f"{text!r} is no year, or first and last year such as 2018:2020.")
+        raise click.BadParameter(f"{text!r} is not a year, or a first and last year such as 2018:2020.")
     return years
 
 
 @main.command()
-@click.option("--years", callback=_years, help="Read the files of these years again, 2018:2020, and publish.")
+@click.option("--years", callback=_years, help="Read the files of these years (such as 2018:2020) again, and publish.")
 @_replaces
 def refresh(years: range | None, replaces: bool) -> None:
-    """Build what the deliveries give, and publish it if nothing is wrong.
+    """Build from the deliveries, and publish if the gate and the tests pass.
 
     Exit codes: 0 published, 1 the disk refuses, 2 bad configuration or another extract set than the published one,
-    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because estimates moved too far, 8 published or
-    nothing new, but a provider is stale.
+    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because estimates moved too far, 8 a provider is
+    stale (anything new is published).
     """
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import refresh as run
@@ -271,7 +271,7 @@ def refresh(years: range | None, replaces: bool) -> None:
 
 @main.command()
 @click.argument("release_id")
-@click.option("--reason", required=True, help="Kept in the manifest.")
+@click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
 @_replaces
 def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a held build by hand."""
@@ -297,7 +297,7 @@ def rollback(release_id: str, replaces: bool) -> None:
 
 @main.command()
 def releases() -> None:
-    """List the releases that are kept; ends with 1 if there is none."""
+    """List the kept releases; exit code 1 if there is none."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
     from ai_manufacturing.releases.store import read_manifest
@@ -332,12 +332,12 @@ def diff(old: str, new: str) -> None:
 @main.command()
 @click.argument("old", type=NAMED_FILE)
 @click.argument("new", type=NAMED_FILE)
-@click.option("--markdown", is_flag=True, help="Write Markdown tables, for a review.")
+@click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
 def compare(old: Path, new: Path, markdown: bool) -> None:
     """Compare all tables of two release or warehouse files of one extract set.
 
-    Lists tables, columns, rows and cells that differ, and estimates by how far they moved.
-    Exit codes, as of diff(1): 0 the same, 1 different, 2 trouble.
+    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved.
+    Exit codes as in diff(1): 0 the same, 1 different, 2 error.
     """
     from ai_manufacturing import compare as comparing
 
@@ -352,7 +352,7 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
 
 @main.command()
 def status() -> None:
-    """Say what is published, of which deliveries, who delivers late, what the last refresh did; 1 if nothing is."""
+    """Show the published release, its deliveries, late providers, the last refresh; exit code 1 if none."""
     from datetime import UTC, datetime
 
     from ai_manufacturing.releases import configured, freshness
@@ -380,7 +380,7 @@ def status() -> None:
 
 @contextmanager
 def _outcome(report: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
-    """Turn what a refresh ends with into a message and its exit code."""
+    """Turn an error of a refresh into a message and its exit code."""
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
@@ -399,7 +399,7 @@ def _report(event: str, facts: dict[str, Any]) -> None:
 
 
 def _say(event: str, facts: dict[str, Any]) -> None:
-    """Print progress in words; what a command ends with goes where errors go, as click's own do."""
+    """Print progress in words; errors go to stderr, as in click."""
     if event.endswith("Error"):
         click.echo(f"Error: {facts['message']}", err=True)
         return
