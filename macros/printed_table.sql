@@ -1,7 +1,7 @@
 {#
 A table of the paper, wide, as printed: estimates with stars, errors in brackets, N and R2, one column a regression;
 below them what the errors are clustered by, the years of the sample, and what a reader must know.
-Which specification stands in a column is in rpt_column_specifications.
+Which specification a column shows is in rpt_column_specifications.
 #}
 {% macro printed_table(table_id, column_count) -%}
 with
