@@ -99,6 +99,8 @@ def test_the_headline_rests_on_registered_population_and_names_its_substitutes(p
         "registered firms of all industries substitute for sections B-E; "
         "AI firms of all industries by keyword substitute for sections B-E"
     )
+    of_series = "bool_and(contains(substitutions, 'AI firms of all industries by keyword substitute for'))"
+    assert public_build.value(f"select {of_series} from reports.rpt_heterogeneity")
     years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
     assert public_build.rows(years, HEADLINE) == [(2012, 2019)]
     assert public_build.rows(years, "table_1_col_1_resident_population") == [(2012, 2020)]

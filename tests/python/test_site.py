@@ -632,7 +632,8 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     with page.expect_download() as svg:
         page.locator("figure.chart").first.get_by_role("button", name="SVG").click()
     picture = Path(svg.value.path()).read_text(encoding="utf-8")
-    assert "entered: AI firms of all industries by keyword substitute for" in picture
+    note = "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword substitute for"
+    assert note in picture
     assert "SYNTHETIC" not in picture
     pre_trend = page.locator("li", has_text="hypothesis that there is no effect in any year before the event").first
     expect(pre_trend).to_contain_text(
