@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 LANGUAGES = ("en", "zh")
 COMMAS = {"en": ", ", "zh": "、"}
-# Between two values that make up a third: a term of two factors, a chosen value, a difference of groups.
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
-JOINTS = {":": " × ", "=": ": ", " − ": " − "}
+# Between two values that make up a third: a term of two factors, a chosen value.
+JOINTS = {":": " × ", "=": ": "}
 
 
 def pair(en: object, zh: object) -> Markup:
