@@ -37,7 +37,7 @@ coefficients as (
 terms as (
     select
         coefficients.*,
-        labels.term_order as line_order,
+        labels.term_order as label_order,
         labels.label_en,
         labels.label_zh
     from coefficients
@@ -48,6 +48,7 @@ terms as (
 regressions as (
     select
         coefficients.*,
+        null as label_order,
         coalesce(specifications.controls, '') <> '' as has_controls,
         coefficients.status <> 'not_estimable' as is_estimated
     from coefficients
@@ -56,57 +57,42 @@ regressions as (
 ),
 
 cells as (
-    {%- for line, expression in [
-        (1, "printf('%.3f', estimate) || coalesce(" ~ stars('terms') ~ ", '')"),
-        (2, "printf('(%.3f)', std_error)")
-    ] %}
+    {%- for line_kind, expression in {
+        'estimate': "printf('%.3f', estimate) || coalesce(" ~ stars('terms') ~ ", '')",
+        'std_error': "printf('(%.3f)', std_error)",
+        'controls': "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end",
+        'city_effects': "case when is_estimated then 'yes' end",
+        'year_effects': "case when is_estimated then 'yes' end",
+        'observations': 'cast(observation_count as varchar)',
+        'r2_inclusive': "printf('%.3f', r2_inclusive)",
+        'r2_within': "printf('%.3f', r2_within)",
+        'cities': 'cast(city_count as varchar)',
+        'first_year': 'cast(sample_first_year as varchar)',
+        'last_year': 'cast(sample_last_year as varchar)',
+        'covariance': "case when cluster_count is not null then covariance end",
+        'clusters': 'cast(cluster_count as varchar)',
+        'pre_trend': "case when estimator = 'event_study' then printf('%.3f', joint_p_value) end",
+        'ar1': "printf('%.3f', ar1_p_value)",
+        'ar2': "printf('%.3f', ar2_p_value)",
+        'hansen': "printf('%.3f', hansen_p_value)",
+        'level_hansen': "printf('%.3f', level_hansen_p_value)",
+        'instruments': 'cast(instrument_count as varchar)',
+        'outcome': 'outcome',
+        'estimator': 'estimator',
+        'specification': 'specification_id',
+        'substitutions': "nullif(substitutions, '')",
+        'mechanical': "case when status = 'mechanical' then 'yes' end",
+        'warnings': 'warnings',
+        'not_estimable': 'reason'
+    }.items() %}
     select
         column_number,
-        0 as block,
-        line_order,
-        {{ line }} as line,
-        {% if line == 1 %}label_en{% else %}''{% endif %} as label_en,
-        {% if line == 1 %}label_zh{% else %}''{% endif %} as label_zh,
+        '{{ line_kind }}' as line_kind,
+        label_order as term_order,
+        {{ 'label_en' if line_kind == 'estimate' else 'null' }} as label_en,
+        {{ 'label_zh' if line_kind == 'estimate' else 'null' }} as label_zh,
         {{ expression }} as cell
-    from terms
-    union all
-    {%- endfor %}
-    {%- for label_en, label_zh, expression in [
-        ('Controls', '控制变量', "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end"),
-        ('City effects', '城市固定效应', "case when is_estimated then 'yes' end"),
-        ('Year effects', '年份固定效应', "case when is_estimated then 'yes' end"),
-        ('Observations', '样本量', 'cast(observation_count as varchar)'),
-        ('R2 (effects included)', 'R²', "printf('%.3f', r2_inclusive)"),
-        ('R2 within', '组内R²', "printf('%.3f', r2_within)"),
-        ('Cities', '城市数', 'cast(city_count as varchar)'),
-        ('First year of the sample', '样本起始年份', 'cast(sample_first_year as varchar)'),
-        ('Last year of the sample', '样本终止年份', 'cast(sample_last_year as varchar)'),
-        ('Errors clustered by', '标准误聚类于', "case when cluster_count is not null then covariance end"),
-        ('Clusters', '聚类数', 'cast(cluster_count as varchar)'),
-        ('H0: no effect before the event, p', '原假设：事前各年均无效应，p值',
-            "case when estimator = 'event_study' then printf('%.3f', joint_p_value) end"),
-        ('AR(1), p', 'AR(1) p值', "printf('%.3f', ar1_p_value)"),
-        ('AR(2), p', 'AR(2) p值', "printf('%.3f', ar2_p_value)"),
-        ('Hansen, p', 'Hansen p值', "printf('%.3f', hansen_p_value)"),
-        ('Difference-in-Hansen, p', 'difference-in-Hansen p值', "printf('%.3f', level_hansen_p_value)"),
-        ('Instruments', '工具变量数', 'cast(instrument_count as varchar)'),
-        ('Outcome', '被解释变量', 'outcome'),
-        ('Estimator', '估计方法', 'estimator'),
-        ('Specification', '模型设定', 'specification_id'),
-        ('Substitutions', '替代说明', "nullif(substitutions, '')"),
-        ('The regressor holds the outcome', '解释变量包含被解释变量', "case when status = 'mechanical' then 'yes' end"),
-        ('Warnings', '警示', 'warnings'),
-        ('Not estimable', '无法估计', 'reason')
-    ] %}
-    select
-        column_number,
-        {{ loop.index }} as block,
-        0 as line_order,
-        1 as line,
-        '{{ label_en }}' as label_en,
-        '{{ label_zh }}' as label_zh,
-        {{ expression }} as cell
-    from regressions
+    from {{ 'terms' if line_kind in ('estimate', 'std_error') else 'regressions' }}
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -115,18 +101,20 @@ cells as (
 
 final as (
     select
-        row_number() over (order by cells.block, cells.line_order, cells.line) as row_number,
-        cells.label_en,
-        cells.label_zh,
+        row_number() over (order by cells.term_order nulls last, lines.line_order) as row_number,
+        cells.line_kind,
+        coalesce(cells.label_en, lines.label_en, '') as label_en,
+        coalesce(cells.label_zh, lines.label_zh, '') as label_zh,
         {%- for number in range(1, column_count + 1) %}
         max(case when cells.column_number = {{ number }} then cells.cell end) as column_{{ number }},
         {%- endfor %}
         current_extract_set() as extract_set
     from cells
+    inner join {{ ref('printed_lines') }} as lines on cells.line_kind = lines.line_kind
     where
         cells.cell is not null
         and cells.column_number <= {{ column_count }}
-    group by cells.block, cells.line_order, cells.line, cells.label_en, cells.label_zh
+    group by cells.term_order, lines.line_order, cells.line_kind, cells.label_en, cells.label_zh, lines.label_en, lines.label_zh
 )
 
 select * from final

@@ -22,6 +22,13 @@ paper_labels as (
     from {{ ref('term_labels') }}
     union all
     select
+        'column' as kind,
+        variable as name,
+        label_en,
+        label_zh
+    from {{ ref('dim_variable') }}
+    union all
+    select
         'fact' as kind,
         fact_id as name,
         statement as label_en,

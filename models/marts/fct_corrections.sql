@@ -24,6 +24,7 @@ final as (
         corrected.delivered_value,
         corrected.value,
         corrections.reason,
+        corrections.reason_zh,
         corrections.source
     from corrected
     inner join corrections on corrected.correction_id = corrections.correction_id

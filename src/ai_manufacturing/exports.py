@@ -39,12 +39,11 @@ PAPER_TABLES = {
     5: "Industrial structure and AI firms: event study",
     6: "Industrial structure and AI patents: event study",
 }
-# Lines of a printed table that are sentences, and so notes below it.
-SUBSTITUTION_LINE = "Substitutions"
-LINES_OF_PROSE = (SUBSTITUTION_LINE, "The regressor holds the outcome", "Warnings", "Not estimable")
+# Kinds of lines of a printed table (printed_lines.csv) that are notes below it.
+LINES_OF_PROSE = ("substitutions", "mechanical", "warnings", "not_estimable")
 SUBSTITUTED = "†"
 # Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.
-LINES_OF_NAMES = ("Outcome", "Specification")
+LINES_OF_NAMES = ("outcome", "specification")
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
 STATA_NAME_LENGTH = 32
@@ -98,7 +97,7 @@ class Source:
     places : dict of str to dict of int to str
         Chinese names of the codes in city_id and province_id.
     paper_tables : dict of int to pandas.DataFrame
-        Tables 1 to 6 in the words of the report; the columns are its headings.
+        Tables 1 to 6 in the words of the report, by kind of line; the columns are its headings.
     errors : dict of int to str
         What the errors of a table of the paper are: clustered by city.
     is_synthetic : bool
@@ -354,7 +353,10 @@ def _paper_table(connection: duckdb.DuckDBPyConnection, number: int) -> pd.DataF
         f"where table_name = 'rpt_table_{number}' and column_name like 'column\\_%' escape '\\' order by column_number"
     ).fetchall()
     columns = ", ".join(name for name, _ in headings)
-    frame = connection.execute(f"select label_en, {columns} from reports.rpt_table_{number} order by row_number").df()
+    frame = connection.execute(
+        f"select line_kind, label_en, {columns} from reports.rpt_table_{number} order by row_number"
+    ).df()
+    frame = frame.set_index("line_kind")
     return frame.set_axis(["", *(f"({place}) {text}" for place, (_, text) in enumerate(headings, start=1))], axis=1)
 
 
@@ -383,26 +385,30 @@ def _latex(source: Source, folder: Path) -> Iterator[Path]:
 
 def _latex_table(source: Source, number: int, title: str) -> str:
     frame = source.paper_tables[number]
-    is_note = frame[""].isin(LINES_OF_PROSE)
-    substituted = set(frame.columns[frame[frame[""] == SUBSTITUTION_LINE].notna().any()]) - {""}
-    specifications = frame.loc[frame[""] == "Specification"].iloc[0, 1:]
-    cells = frame[~is_note & ~frame[""].isin(LINES_OF_NAMES)]
+    is_note = frame.index.isin(LINES_OF_PROSE)
+    substituted = set(frame.columns[frame[frame.index == "substitutions"].notna().any()]) - {""}
+    specifications = frame.loc["specification"].iloc[1:]
+    cells = frame[~is_note & ~frame.index.isin(LINES_OF_NAMES)]
     # A hyphen before a number is a minus sign, and the name of an estimator is words.
     cells = cells.replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
-    cells.loc[cells[""] == "Estimator"] = cells.loc[cells[""] == "Estimator"].replace("_", " ", regex=True)
-    cells = cells.rename(columns={heading: f"{heading} {SUBSTITUTED}" for heading in substituted})
+    is_estimator = cells.index == "estimator"
+    cells.loc[is_estimator] = cells.loc[is_estimator].replace("_", " ", regex=True)
+    cells = cells.reset_index(drop=True).rename(
+        columns={heading: f"{heading} {SUBSTITUTED}" for heading in substituted}
+    )
     styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(_heading, axis=1)
     column_count = frame.shape[1] - 1
     # Six columns fit the width of a page in small print, with labels on two lines.
     size, label = (r"\footnotesize", "p{2.7cm}") if column_count > 4 else (r"\small", "l")
     lines = styler.to_latex(hrules=True, column_format=label + "c" * column_count).splitlines()
-    ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith("Controls &") else [line])]
+    above = tuple(f"{label} &" for label in frame.loc[frame.index == "controls", ""])
+    ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith(above) else [line])]
     notes = [
         source.mark,
         f"Errors in brackets, {source.errors.get(number, 'none estimated')}. *** p < 0.01, ** p < 0.05, * p < 0.1.",
         *(
-            f"{SUBSTITUTED + ' ' if line.iloc[0] == SUBSTITUTION_LINE else ''}{line.iloc[0]}, {heading}: {text}"
-            for _, line in frame[is_note].iterrows()
+            f"{SUBSTITUTED + ' ' if kind == 'substitutions' else ''}{line.iloc[0]}, {heading}: {text}"
+            for kind, line in frame[is_note].iterrows()
             for heading, text in line.iloc[1:].dropna().items()
         ),
     ]

@@ -16,6 +16,7 @@ RESULTS = pa.schema(
         ("suite", pa.string()),
         ("expectation", pa.string()),
         ("description", pa.string()),
+        ("description_zh", pa.string()),
         ("arguments", pa.string()),
         ("severity", pa.string()),
         ("success", pa.bool_()),
@@ -59,7 +60,8 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     Raises
     ------
     SuiteError
-        If the suite is not valid JSON, or an expectation lacks its severity, its description or a needed `series`.
+        If the suite is not valid JSON, or an expectation lacks its severity, its description in either
+        language or a needed `series`.
     """
     expectations = read_suite(suite)
     if {"city_id", "year"} <= set(key) and "series" not in key:
@@ -88,6 +90,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
             kwargs=declared["kwargs"],
             severity=declared["severity"],
             description=declared["description"],
+            meta=declared["meta"],
         ).to_domain_obj()
         result = batch.validate(
             expectation, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": key}
@@ -98,6 +101,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
                 "suite": suite,
                 "expectation": declared["type"],
                 "description": declared["description"],
+                "description_zh": declared["meta"]["zh"],
                 "arguments": json.dumps(declared["kwargs"], ensure_ascii=False),
                 "severity": expectation.severity.value,
                 "success": bool(result.success),
@@ -131,7 +135,7 @@ def require(results: pd.DataFrame) -> None:
 
 
 def read_suite(suite: str) -> list[dict[str, Any]]:
-    """Return the expectations of a suite: type, kwargs, severity and description of each, and of some the series.
+    """Return the expectations of a suite: type, kwargs, severity, description and meta of each, and the series of some.
 
     Raises
     ------
@@ -147,6 +151,8 @@ def read_suite(suite: str) -> list[dict[str, Any]]:
         for name in ("type", "kwargs", "severity", "description"):
             if name not in declared:
                 raise SuiteError(f"{path.name}, expectation {number}: `{name}` is missing.")
+        if not declared.get("meta", {}).get("zh"):
+            raise SuiteError(f"{path.name}, expectation {number}: `meta.zh`, the description in Chinese, is missing.")
     return expectations
 
 

@@ -13,7 +13,8 @@ import duckdb
 from ai_manufacturing import duckdb_client
 
 ENTRY = re.compile(
-    r"^## \d+\. (?P<question>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)", re.M | re.S
+    r"^## \d+\. (?P<question>.+?)\n\n(?P<question_zh>.+?)\n.*?^```sql\n(?P<sql>.+?)^```\n\n(?P<answer>\|.+?\|\n)(?!\|)",
+    re.M | re.S,
 )
 
 
@@ -23,8 +24,8 @@ class Entry:
 
     Attributes
     ----------
-    question : str
-        As an analyst would ask it.
+    question, question_zh : str
+        As an analyst would ask it, in English and in Chinese.
     sql : str
         One statement on the released schemas.
     answer : str
@@ -32,13 +33,14 @@ class Entry:
     """
 
     question: str
+    question_zh: str
     sql: str
     answer: str
 
 
 def entries(book: str) -> list[Entry]:
     """Return the questions of a book in the order of its pages."""
-    return [Entry(found["question"], found["sql"], found["answer"]) for found in ENTRY.finditer(book)]
+    return [Entry(**found.groupdict()) for found in ENTRY.finditer(book)]
 
 
 def answered(book: str, database: Path) -> str:

@@ -186,8 +186,8 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
     frame = sample_build.frame(f"from reports.rpt_table_{number} order by row_number")
     columns = [name for name in frame.columns if name.startswith("column_")]
     body = [line for line in text.splitlines() if line.endswith(r" \\")]
-    is_prose = frame["label_en"].isin(exports.LINES_OF_PROSE)
-    is_name = frame["label_en"].isin(exports.LINES_OF_NAMES)
+    is_prose = frame["line_kind"].isin(exports.LINES_OF_PROSE)
+    is_name = frame["line_kind"].isin(exports.LINES_OF_NAMES)
     for line, (_, row) in zip(body[1:], frame[~is_prose & ~is_name].iterrows(), strict=True):
         cells = [cell.strip() for cell in line.removesuffix(r"\\").split(" & ")]
         expected = [ESTIMATORS.get(cell := plain(row[name]), cell) for name in ("label_en", *columns)]

@@ -375,12 +375,16 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
     assert all(named[suite] for suite in ("panel_consistency", "city_year_panel", "firm_survival", "patents"))
 
 
-def test_an_expectation_about_cities_and_years_without_its_series_is_refused(
+def test_an_expectation_without_its_series_or_its_chinese_description_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = {"expectations": [{"type": "t", "kwargs": {}, "severity": "warning", "description": "d"}]}
+    declared = {"type": "t", "kwargs": {}, "severity": "warning", "description": "d", "meta": {"zh": "述"}}
     (tmp_path / "expectations").mkdir()
-    (tmp_path / "expectations/odd.json").write_text(json.dumps(suite), encoding="utf-8")
+    (tmp_path / "expectations/odd.json").write_text(json.dumps({"expectations": [declared]}), encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     with pytest.raises(gates.SuiteError, match=r"odd\.json, expectation 1: `series` is missing"):
         gates.validate(pd.DataFrame(), "odd", key=["city_id", "year"])
+    del declared["meta"]
+    (tmp_path / "expectations/odd.json").write_text(json.dumps({"expectations": [declared]}), encoding="utf-8")
+    with pytest.raises(gates.SuiteError, match=r"odd\.json, expectation 1: `meta\.zh`, the description in Chinese"):
+        gates.read_suite("odd")

@@ -3,7 +3,6 @@
 import csv
 import functools
 import http.server
-import json
 import re
 import shutil
 import threading
@@ -168,7 +167,7 @@ def test_the_language_switches_and_is_remembered_on_the_next_page(reader: Reader
     assert page.title() == "概览 – 人工智能与制造业"
     page = reader.open(sample_site, "concentration")
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
-    expect(page.locator("#figure-gini svg")).to_contain_text("人工智能专利申请")
+    expect(page.locator("#figure-gini svg")).to_contain_text("人工智能发明专利申请数")
     expect(page.locator("#figure-gini .view")).to_have_attribute("aria-label", re.compile("基尼系数"))
 
 
@@ -179,11 +178,16 @@ def test_no_text_is_missing_in_either_language() -> None:
     assert [key for key, (en, zh) in placeholders.items() if en != zh] == []
 
 
-def test_the_words_of_the_site_are_those_of_the_expectations() -> None:
+def test_the_words_of_the_site_repeat_no_seed_and_translate_sentences_of_the_estimates() -> None:
     text = site.Catalogue.read(Path(site.__file__).parent / "text.yml")
-    suites = [json.loads(path.read_text(encoding="utf-8")) for path in (PROJECT / "expectations").glob("*.json")]
-    described = [expectation["description"] for suite in suites for expectation in suite["expectations"]]
-    assert [words for words in described if text.plain_sentence(words, "zh") is None] == []
+    seeds = {"series": "log_variable", "derived_variables": "variable", "term_labels": "term", "measure_labels": "measure"}
+    for seed, name in seeds.items():
+        with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:
+            assert not text.labels.keys() & {row[name] for row in csv.DictReader(file)}, seed
+    assert text.labels["not_estimable"] == ("not estimable", "无法估计")
+    text = text.with_labels(
+        {"No value of a series is negative.": ("No value of a series is negative.", "序列没有负值。")}
+    )
     warning = "ai_firm_count 2011, 2012 breaks: No value of a series is negative.; log of zero"
     assert text.plain_sentence(warning, "zh") == "ai_firm_count（2011、2012）未通过检验：序列没有负值。零的对数"
     assert text.sentence("A reason that is <new>.") == '<span lang="en">A reason that is &lt;new&gt;.</span>'
@@ -209,7 +213,7 @@ def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
     )
     frame = sample_build.frame(f"select * from reports.rpt_{table} order by row_number")
     columns = [column for column in frame.columns if column.startswith("column_")]
-    above = frame[~frame["label_en"].isin(["Outcome", "Specification", "Warnings", "Substitutions"])]
+    above = frame[~frame["line_kind"].isin(["outcome", "specification", "warnings", "substitutions"])]
     expected = above[columns].astype(object).where(above[columns].notna(), "").to_numpy().tolist()
     estimates = [row[1::2] for row in shown]
     names = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}

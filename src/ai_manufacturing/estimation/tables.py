@@ -243,7 +243,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
 def _few_cities(
     specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], reference: str
 ) -> dict[str, Row]:
-    """Return what stands in for the errors of the differences where a group is a handful of cities."""
+    """Return what replaces the errors of the differences where a group is a handful of cities."""
     few = _handfuls(rows, grouping)
     if not few:
         return {}

@@ -217,7 +217,7 @@ class Tables(NamedTuple):
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame
-        marts.dim_series, for what stands in for what.
+        marts.dim_series, for the substitutions.
     """
 
     measures: pd.DataFrame

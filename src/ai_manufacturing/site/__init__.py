@@ -110,7 +110,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     )
     pages = PAGES | ({"query": query} if has_query else {})
     with Release(release_path) as release:
-        text = Catalogue.read(HERE / "text.yml").with_labels(release.series_labels(), release.substituted())
+        text = Catalogue.read(HERE / "text.yml").with_labels(release.labels(), release.substituted())
         environment.globals |= {
             "t": text.both,
             "label": text.label,

@@ -10,10 +10,10 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import MARK, Catalogue, pair
 
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
-# Rows of rpt_table_N that become the heading of a column, or a note below the table.
-HEADINGS = ("Outcome", "Specification")
-STANDS_IN, NOT_ESTIMABLE = "Substitutions", "Not estimable"
-NOTES = (STANDS_IN, "Warnings", NOT_ESTIMABLE)
+# Kinds of lines of rpt_table_N that become the heading of a column, or a note below the table.
+HEADINGS = ("outcome", "specification")
+ESTIMATED = ("estimate", "std_error")
+NOTES = ("substitutions", "warnings", "not_estimable")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -28,11 +28,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for name in TABLES:
         rows = release.frame(f"select * from reports.rpt_{name} order by row_number")
         columns = [column for column in rows.columns if column.startswith("column_")]
-        facts = rows[rows["label_en"].isin((*HEADINGS, *NOTES))].set_index("label_en")
+        facts = rows[rows["line_kind"].isin((*HEADINGS, *NOTES))].set_index("line_kind")
         tables.append(
             {
                 "id": name,
-                "html": _printed(name, rows, columns, scorecard[scorecard["table_id"] == name], outcomes, text),
+                "html": _printed(name, rows, facts, columns, scorecard[scorecard["table_id"] == name], outcomes, text),
                 "notes": _notes(facts, columns),
             }
         )
@@ -49,56 +49,55 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _notes(facts: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     """Return each text below the table once, with the columns that it is said of."""
     said: dict[tuple[str, str], list[str]] = {}
-    for label in NOTES:
-        for column in columns if label in facts.index else []:
-            value = facts.loc[label, column]
-            is_moot = label == STANDS_IN and NOT_ESTIMABLE in facts.index and facts.loc[NOT_ESTIMABLE, column]
+    for kind in NOTES:
+        for column in columns if kind in facts.index else []:
+            value = facts.loc[kind, column]
+            is_moot = kind == "substitutions" and "not_estimable" in facts.index and facts.loc["not_estimable", column]
             if value and not is_moot:
-                said.setdefault((label, value), []).append(f"({column.removeprefix('column_')})")
+                said.setdefault((kind, value), []).append(f"({column.removeprefix('column_')})")
     return [
         {
-            "mark": MARK if label == STANDS_IN else "",
-            "label": pair(label, facts.loc[label, "label_zh"]),
+            "mark": MARK if kind == "substitutions" else "",
+            "label": pair(*facts.loc[kind, ["label_en", "label_zh"]]),
             "columns": " ".join(numbers),
             "text": value,
         }
-        for (label, value), numbers in said.items()
+        for (kind, value), numbers in said.items()
     ]
 
 
 def _printed(
     name: str,
     rows: pd.DataFrame,
+    facts: pd.DataFrame,
     columns: list[str],
     scorecard: pd.DataFrame,
     outcomes: dict[str, dict[str, Any]],
     text: Catalogue,
 ) -> Markup:
     """Set one table with great-tables: for each column of the paper, the estimate and what is printed."""
-    specifications = dict(zip(columns, rows.loc[rows["label_en"] == "Specification", columns].iloc[0], strict=True))
+    specifications = facts.loc["specification", columns]
     printed = _printed_cells(scorecard)
-    body = _with_terms_not_estimated(rows[~rows["label_en"].isin((*HEADINGS, *NOTES))], scorecard)
+    body = _with_terms_not_estimated(rows[~rows["line_kind"].isin(facts.index)], scorecard)
     cells: dict[str, list[str]] = {"row": []}
     for column in columns:
         cells |= {column: [], f"{column}_printed": []}
-    terms = set(scorecard["label_en"])
-    facts = rows.set_index("label_en")
-    substituted = {column for column in columns if STANDS_IN in facts.index and facts.loc[STANDS_IN, column]}
+    substituted = {
+        column for column in columns if "substitutions" in facts.index and facts.loc["substitutions", column]
+    }
     term = ""
-    above_controls = True
     for row in body:
-        term = row["label_en"] or term
-        above_controls = above_controls and term != "Controls"
-        is_error = not row["label_en"]
+        kind = row["line_kind"]
+        term = row["label_en"] if kind == "estimate" else term
+        is_error = kind == "std_error"
         cells["row"].append("" if is_error else str(text.named(row["label_en"], row["label_zh"])))
         for column in columns:
             number = int(column.removeprefix("column_"))
-            beside = printed.get((number, term, is_error), "")
+            beside = printed.get((number, kind, term if kind in ESTIMATED else ""), "")
             cells[f"{column}_printed"].append(beside)
-            is_estimate = term in terms and not is_error
-            is_missing = is_estimate and beside and outcomes[specifications[column]]["status"] == "not_estimable"
+            is_missing = kind == "estimate" and beside and outcomes[specifications[column]]["status"] == "not_estimable"
             value = "not_estimable" if is_missing else row[column]
-            is_marked = above_controls and not is_error and value and not is_missing and column in substituted
+            is_marked = kind == "estimate" and value and not is_missing and column in substituted
             mark = f" {MARK}" if is_marked else ""
             cells[column].append(_cell(value, specifications[column], text) + mark)
     table = (
@@ -151,25 +150,24 @@ def _with_terms_not_estimated(body: pd.DataFrame, scorecard: pd.DataFrame) -> li
     missing = scorecard[~scorecard["label_en"].isin(body["label_en"])].drop_duplicates("label_en")
     empty = dict.fromkeys(body.columns)
     added = [
-        {**empty, "label_en": label_en, "label_zh": label_zh}
+        {**empty, "line_kind": kind, "label_en": row["label_en"], "label_zh": row["label_zh"]}
         for row in missing.to_dict("records")
-        for label_en, label_zh in ((row["label_en"], row["label_zh"]), ("", ""))
+        for kind in ESTIMATED
     ]
     rows = body.to_dict("records")
-    labels = [row["label_en"] for row in rows]
-    position = labels.index("Controls") if "Controls" in labels else 0
+    position = sum(row["line_kind"] in ESTIMATED for row in rows)
     return [*rows[:position], *added, *rows[position:]]
 
 
-def _printed_cells(scorecard: pd.DataFrame) -> dict[tuple[int, str, bool], str]:
-    """Return the paper's numbers by column, row label and whether the row holds errors."""
+def _printed_cells(scorecard: pd.DataFrame) -> dict[tuple[int, str, str], str]:
+    """Return the paper's numbers by column, kind of line and, of a line of estimates or errors, label of the term."""
     cells = {}
     for row in scorecard.to_dict("records"):
         column = int(row["column_number"])
-        cells[column, row["label_en"], False] = f"{row['printed_text']}{row['printed_stars'] or ''}"
-        cells[column, row["label_en"], True] = f"({row['printed_std_error_text']})"
+        cells[column, "estimate", row["label_en"]] = f"{row['printed_text']}{row['printed_stars'] or ''}"
+        cells[column, "std_error", row["label_en"]] = f"({row['printed_std_error_text']})"
         if row["printed_observation_count"] is not None:
-            cells[column, "Observations", False] = str(row["printed_observation_count"])
+            cells[column, "observations", ""] = str(row["printed_observation_count"])
         if row["printed_r2_text"] is not None:
-            cells[column, "R2 (effects included)", False] = row["printed_r2_text"]
+            cells[column, "r2_inclusive", ""] = row["printed_r2_text"]
     return cells

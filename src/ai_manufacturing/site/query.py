@@ -35,10 +35,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
     questions = query_book.entries(book)
     return {
-        "questions": [
-            {language: text.plain_sentence(entry.question, language) or entry.question for language in LANGUAGES}
-            for entry in questions
-        ],
+        "questions": [dict(zip(LANGUAGES, (entry.question, entry.question_zh), strict=True)) for entry in questions],
         "sql": in_script([entry.sql for entry in questions]),
         "tables": sorted(release.manifest.row_counts.items()),
     }

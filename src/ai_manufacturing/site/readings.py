@@ -11,6 +11,7 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
 ROW = 24  # pixels of a reading
+PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -29,6 +30,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "and (c.term = c.regressor or c.status = 'not_estimable') "
         "order by c.table_id not like 'table%', c.table_id, c.column_number, s.specification_order"
     )
+    for language in LANGUAGES:
+        estimates[f"reading_{language}"] = [text.plain_label(reading, language) for reading in estimates["reading"]]
     groups = release.frame(
         "select specification_id, grouping, reading, group_name, "
         "max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
@@ -78,9 +81,12 @@ def _heterogeneity(groups: pd.DataFrame, text: Catalogue) -> Figure | None:
     estimated = groups[groups["estimate"].notna()].copy()
     if not len(estimated):
         return None
-    estimated["reading"] = [
-        f"{row.grouping}, {row.group_name} − {row.reference}, {row.reading}" for row in estimated.itertuples()
-    ]
+    for language in LANGUAGES:
+        estimated[f"reading_{language}"] = [
+            text.plain("group_difference", language, **{name: text.plain_label(row[name], language) for name in PARTS})
+            for row in estimated.to_dict("records")
+        ]
+    estimated["reading"] = estimated["reading_en"]
     return _figure(
         "heterogeneity", text.both("group_differences_note", measure=text.label("ai_firms")), estimated, None, text
     )
@@ -95,7 +101,7 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
     for language in LANGUAGES:
-        data[f"reading_{language}"] = [text.plain_label(value, language) for value in data["reading"]] + suffix
+        data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "specifications.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:

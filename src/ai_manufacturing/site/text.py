@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 LANGUAGES = ("en", "zh")
 COMMAS = {"en": ", ", "zh": "、"}
-# Between two values that make up a third: a term of two factors, a chosen value, a difference of groups.
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
-JOINTS = {":": " × ", "=": ": ", " − ": " − "}
+# Between two values that make up a third: a term of two factors, a chosen value.
+JOINTS = {":": " × ", "=": ": "}
 
 
 def pair(en: object, zh: object) -> Markup:
@@ -33,9 +33,9 @@ class Catalogue:
     texts : mapping of str to (str, str)
         What the pages say.
     labels : mapping of str to (str, str)
-        How a value of the data, such as `ln1p`, is called.
+        How a value of the data, such as `ln1p` or `log of zero`, is called.
     sentences : sequence of (str, str)
-        Sentences that the database has in English, with placeholders for the values in them.
+        Sentences that the estimates have in English, with placeholders for the values in them.
     substituted : mapping of str to (str, str)
         What a value of the data is called here where a substitute feeds it.
     """
@@ -50,12 +50,17 @@ class Catalogue:
     def read(cls, path: Path) -> "Catalogue":
         """Read the catalogue."""
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return cls(content["texts"], content["labels"], content["sentences"])
+        # A label of one text is Chinese; its key is the English one.
+        labels = {
+            key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
+            for key, words in content["labels"].items()
+        }
+        return cls(content["texts"], labels, content["sentences"])
 
     def with_labels(
         self, labels: Mapping[str, tuple[str, str]], substituted: Sequence[Mapping[str, str]] = ()
     ) -> "Catalogue":
-        """Return a catalogue that knows more labels: those of substitutes come first, then its own."""
+        """Return a catalogue that has the labels of a release too: those of substitutes come first, then its own."""
         return replace(
             self,
             labels={**labels, **self.labels},
@@ -115,6 +120,8 @@ class Catalogue:
 
     def plain_sentence(self, value: str, language: str) -> str | None:
         """Return sentences of the database in one language, or None where the catalogue does not have one of them."""
+        if value in self.labels:
+            return self.plain_label(value, language)
         for sentence in self.sentences:
             if found := _pattern(sentence[0]).fullmatch(value):
                 # A value may be a sentence too, as an expectation is within a warning.
