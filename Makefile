@@ -47,8 +47,8 @@ setup: $(VENV)/.run sample ## the environment and the synthetic sample
 
 # A generated sample belongs to the code and the seeds that generated it.
 sample: $(SAMPLE)/extract_set.yml
-$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/sample/*.py) seeds/cities.csv seeds/industries.csv
-	ai-manufacturing sample --out $(SAMPLE)
+$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/synthetic/*.py) seeds/cities.csv seeds/industries.csv
+	ai-manufacturing synthetic --out $(SAMPLE)
 	touch $@
 
 $(VENV)/.run: requirements/run.txt pyproject.toml

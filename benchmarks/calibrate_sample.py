@@ -2,7 +2,7 @@
 
 Draws many seeds, runs the default estimators on each and compares the mean estimate with the printed number. With
 `--solve` it changes the solved parameters until the means agree and prints them for
-`src/ai_manufacturing/sample/truth.py`. Run from the project's root:
+`src/ai_manufacturing/synthetic/truth.py`. Run from the project's root:
 
     python benchmarks/calibrate_sample.py --seeds 400
     python benchmarks/calibrate_sample.py --seeds 800 --solve
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ai_manufacturing.sample.counts import Patents, scaled_to_years
-from ai_manufacturing.sample.panel import CityYears, draw
-from ai_manufacturing.sample.paths import YEARS
-from ai_manufacturing.sample.truth import EVENT_TERMS, TRUTH, Truth
 from ai_manufacturing.settings import project_root
+from ai_manufacturing.synthetic.counts import Patents, scaled_to_years
+from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.paths import YEARS
+from ai_manufacturing.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 
 Floats = NDArray[np.float64]
 Key = tuple[str, int, str]

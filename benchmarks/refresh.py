@@ -77,7 +77,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        draw = [str(Path(sys.executable).parent / "ai-manufacturing"), "sample", "--out", str(scratch / "sample")]
+        draw = [str(Path(sys.executable).parent / "ai-manufacturing"), "synthetic", "--out", str(scratch / "sample")]
         subprocess.run(draw, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
         of_dbt, first = measure(scratch, 0)
         published = []

@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ai_manufacturing import estimates, specifications
-from ai_manufacturing.sample import CityYears, draw
-from ai_manufacturing.sample.geography import units
-from ai_manufacturing.sample.paths import YEARS, year_index
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.specifications import Inputs, Specification
+from ai_manufacturing.synthetic import CityYears, draw
+from ai_manufacturing.synthetic.geography import units
+from ai_manufacturing.synthetic.paths import YEARS, year_index
 
 # Neither the default seed nor those that the true parameters were solved or checked on.
 FIRST_SEED = 700_000

@@ -59,20 +59,20 @@ def _read(named: Path | None, *kinds: str) -> "Database":
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
 def main() -> None:
-    """Refresh, export, trace and sample the AI and manufacturing warehouse."""
+    """Refresh, export and trace the AI and manufacturing warehouse."""
 
 
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--seed", type=int, default=2020, show_default=True, help="Seed of the draw.")
-def sample(out: Path, seed: int) -> None:
+def synthetic(out: Path, seed: int) -> None:
     """Write a synthetic extract set in the shape a vendor delivers."""
-    from ai_manufacturing import sample as sample_extracts
+    from ai_manufacturing import synthetic as synthetic_extracts
     from ai_manufacturing.landing import LandingError
 
     try:
-        sample_extracts.write(out, seed)
-    except (sample_extracts.NotASampleError, LandingError, OSError) as error:
+        synthetic_extracts.write(out, seed)
+    except (synthetic_extracts.NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
 
@@ -86,12 +86,12 @@ def sample(out: Path, seed: int) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write a synthetic register of firms and one of patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.sample import NotASampleError
-    from ai_manufacturing.sample import registers as synthetic_registers
+    from ai_manufacturing.synthetic import NotSyntheticError
+    from ai_manufacturing.synthetic import registers as synthetic_registers
 
     try:
         synthetic_registers.write(out, firms, patents, seed, file_format)
-    except (NotASampleError, LandingError, OSError) as error:
+    except (NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are invented.")
 

@@ -11,9 +11,9 @@ import yaml
 
 from ai_manufacturing import duckdb_client
 from ai_manufacturing.landing import extract_set
-from ai_manufacturing.sample.files import NOTICE, SYNTHETIC_MARK, NotASampleError
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.sql_text import literal
+from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, NotSyntheticError
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
@@ -207,11 +207,11 @@ def write(
 
     Raises
     ------
-    NotASampleError
+    NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
     out.mkdir(parents=True, exist_ok=True)
     with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
         connection.execute("set preserve_insertion_order = false")

@@ -11,13 +11,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ai_manufacturing.landing import extract_set
-from ai_manufacturing.sample.counts import Flows, Patents, draw_flows
-from ai_manufacturing.sample.geography import units
-from ai_manufacturing.sample.panel import CityYears, draw
-from ai_manufacturing.sample.paths import YEAR_COUNT, YEARS, Floats, Integers
-from ai_manufacturing.sample.truth import flat
-from ai_manufacturing.sample.yearbook import DIGITS
 from ai_manufacturing.settings import project_root
+from ai_manufacturing.synthetic.counts import Flows, Patents, draw_flows
+from ai_manufacturing.synthetic.geography import units
+from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.paths import YEAR_COUNT, YEARS, Floats, Integers
+from ai_manufacturing.synthetic.truth import flat
+from ai_manufacturing.synthetic.yearbook import DIGITS
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (
@@ -68,7 +68,7 @@ YEARBOOK_HEADERS = {
 }
 
 
-class NotASampleError(Exception):
+class NotSyntheticError(Exception):
     """A folder that a sample must not be written into."""
 
 
@@ -84,11 +84,11 @@ def write(out: Path, seed: int) -> None:
 
     Raises
     ------
-    NotASampleError
+    NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
     panel = draw(seed)
     firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
     out.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from ai_manufacturing.sample.geography import Geography
-from ai_manufacturing.sample.paths import (
+from ai_manufacturing.synthetic.geography import Geography
+from ai_manufacturing.synthetic.paths import (
     YEAR_COUNT,
     YEARS_TO_2020,
     Flags,
@@ -17,7 +17,7 @@ from ai_manufacturing.sample.paths import (
     two_phase_growth,
     year_index,
 )
-from ai_manufacturing.sample.truth import PerEventYear, Truth
+from ai_manufacturing.synthetic.truth import PerEventYear, Truth
 
 AI_APPLICATION_CITY_COUNT = 205
 AI_GRANT_CITY_COUNT = 185

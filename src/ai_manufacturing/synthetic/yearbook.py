@@ -3,9 +3,13 @@
 import numpy as np
 from numpy.random import Generator
 
-from ai_manufacturing.sample.counts import AI_APPLICATION_CITY_COUNT, AI_GRANT_CITY_COUNT, CITIES_WITHOUT_GRANTS_IN_2010
-from ai_manufacturing.sample.geography import LARGEST_UNNAMED_GDP, Geography
-from ai_manufacturing.sample.paths import (
+from ai_manufacturing.synthetic.counts import (
+    AI_APPLICATION_CITY_COUNT,
+    AI_GRANT_CITY_COUNT,
+    CITIES_WITHOUT_GRANTS_IN_2010,
+)
+from ai_manufacturing.synthetic.geography import LARGEST_UNNAMED_GDP, Geography
+from ai_manufacturing.synthetic.paths import (
     YEAR_COUNT,
     YEARS,
     YEARS_TO_2020,
@@ -16,7 +20,7 @@ from ai_manufacturing.sample.paths import (
     with_mean_growth,
     year_index,
 )
-from ai_manufacturing.sample.truth import Truth
+from ai_manufacturing.synthetic.truth import Truth
 
 # The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 two fewer,
 # 2,852 six fewer than 2,858, 1,785 = 255 x 7.

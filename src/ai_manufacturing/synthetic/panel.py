@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai_manufacturing.sample.counts import (
+from ai_manufacturing.synthetic.counts import (
     Flows,
     Patents,
     draw_ai_firms,
@@ -12,10 +12,10 @@ from ai_manufacturing.sample.counts import (
     draw_patents,
     scaled_to_years,
 )
-from ai_manufacturing.sample.geography import draw_geography
-from ai_manufacturing.sample.paths import Flags, Floats, Integers
-from ai_manufacturing.sample.truth import TRUTH, Truth
-from ai_manufacturing.sample.yearbook import draw_yearbook
+from ai_manufacturing.synthetic.geography import draw_geography
+from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
+from ai_manufacturing.synthetic.truth import TRUTH, Truth
+from ai_manufacturing.synthetic.yearbook import draw_yearbook
 
 
 @dataclass(frozen=True, eq=False)
