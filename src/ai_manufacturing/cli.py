@@ -56,6 +56,19 @@ def _read(named: Path | None, *kinds: str) -> "Database":
     return database
 
 
+def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        years = range(int(first), int(last or first) + 1)
+    except ValueError:
+        years = range(0)
+    if not years:
+        raise click.BadParameter(f"{text!r} is no year, or first and last year such as 2018:2020.")
+    return years
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
 def main() -> None:
@@ -65,13 +78,15 @@ def main() -> None:
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--seed", type=int, default=2020, show_default=True, help="Seed of the draw.")
-def synthetic(out: Path, seed: int) -> None:
+@click.option("--years", callback=_years, help="First and last year, 2008:2022; by default those of dbt_project.yml.")
+def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in the shape a vendor delivers."""
+    from ai_manufacturing import settings
     from ai_manufacturing import synthetic as synthetic_extracts
     from ai_manufacturing.landing import LandingError
 
     try:
-        synthetic_extracts.write(out, seed)
+        synthetic_extracts.write(out, seed, years or settings.period())
     except (synthetic_extracts.NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")
@@ -236,19 +251,6 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
         click.echo(left_out)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it, with npm.")
-
-
-def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
-    if text is None:
-        return None
-    first, _, last = text.partition(":")
-    try:
-        years = range(int(first), int(last or first) + 1)
-    except ValueError:
-        years = range(0)
-    if not years:
-        raise click.BadParameter(f"{text!r} is no year, or first and last year such as 2018:2020.")
-    return years
 
 
 @main.command()

@@ -1,36 +1,30 @@
-"""Paths over the years 2010 to 2020: noise, levels and growth."""
+"""Paths over the years of a period: noise, levels and growth."""
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ai_manufacturing.settings import FIRST_YEAR, LAST_YEAR
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-YEARS = np.arange(FIRST_YEAR, LAST_YEAR + 1)
-YEAR_COUNT = len(YEARS)
-YEARS_TO_2020 = YEARS - LAST_YEAR
+
+def years_to_last(count: int) -> Integers:
+    """Return the years of a path, counted from its last."""
+    return np.arange(1 - count, 1)
 
 
-def year_index(year: int) -> int:
-    """Return the column of a year."""
-    return year - FIRST_YEAR
-
-
-def autoregressive(rng: Generator, units: int, sd: float, persistence: float) -> Floats:
+def autoregressive(rng: Generator, shape: tuple[int, ...], sd: float, persistence: float) -> Floats:
     """Draw stationary first-order autoregressive noise, units by years."""
-    noise = rng.standard_normal((units, YEAR_COUNT))
-    for year in range(1, YEAR_COUNT):
+    noise = rng.standard_normal(shape)
+    for year in range(1, shape[1]):
         noise[:, year] = persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
     return sd * noise
 
 
-def anchored(level_2020: Floats, deviation: Floats) -> Floats:
-    """Return paths that follow `deviation` and end at `level_2020`."""
-    return level_2020[:, None] + deviation - deviation[:, -1:]
+def anchored(last_level: Floats, deviation: Floats) -> Floats:
+    """Return paths that follow `deviation` and end at `last_level`."""
+    return last_level[:, None] + deviation - deviation[:, -1:]
 
 
 def centred(mean_level: Floats, deviation: Floats) -> Floats:
@@ -40,10 +34,11 @@ def centred(mean_level: Floats, deviation: Floats) -> Floats:
 
 def with_mean_growth(path: Floats, growth: float) -> Floats:
     """Return paths with a common trend added, so that their mean yearly growth is `growth`."""
-    present = float((path[:, -1] - path[:, 0]).mean()) / (YEAR_COUNT - 1)
-    return path + (growth - present) * YEARS_TO_2020
+    count = path.shape[1]
+    present = float((path[:, -1] - path[:, 0]).mean()) / (count - 1)
+    return path + (growth - present) * years_to_last(count)
 
 
-def two_phase_growth(to_2016: float, after_2016: float) -> Floats:
+def two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:
     """Return the log path, zero in 2020, of a growth rate that changes after 2016."""
-    return to_2016 * np.minimum(YEARS - 2016, 0) + after_2016 * np.maximum(YEARS - 2016, 0) - 4 * after_2016
+    return to_2016 * np.minimum(years - 2016, 0) + after_2016 * np.maximum(years - 2016, 0) - 4 * after_2016
