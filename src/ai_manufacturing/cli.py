@@ -85,8 +85,11 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     from ai_manufacturing import synthetic as synthetic_extracts
     from ai_manufacturing.landing import LandingError
 
+    years = years or settings.period()
+    if 2015 not in years:
+        raise click.BadParameter("the draw is anchored in 2015; name years that hold it.", param_hint="--years")
     try:
-        synthetic_extracts.write(out, seed, years or settings.period())
+        synthetic_extracts.write(out, seed, years)
     except (synthetic_extracts.NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are invented.")

@@ -5,8 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 
 def project_root() -> Path:
     """Return the folder of dbt_project.yml: that of the running dbt, DBT_PROJECT_DIR, or the working directory."""
@@ -18,6 +16,8 @@ def project_root() -> Path:
 
 def period() -> range:
     """Return the years from first_year to last_year of dbt_project.yml."""
+    import yaml  # here, because a build knows its period from dbt
+
     variables = yaml.safe_load((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
     return range(variables["first_year"], variables["last_year"] + 1)
 

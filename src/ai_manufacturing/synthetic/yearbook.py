@@ -28,7 +28,7 @@ RD_MISSING = (2010, 2)
 RESIDENT_POPULATION_MISSING = (2011, 6)
 MANUFACTURING_EMPLOYMENT_MISSING = (2011, 2)
 SECTOR_EMPLOYMENT_MISSING_YEAR = 2020
-ADDED_CONTROL_YEARS = range(2014, 2021)
+YEARS_WITHOUT_ADDED_CONTROLS = range(2010, 2014)
 CITIES_WITHOUT_ADDED_CONTROLS = 5
 
 # Level of a median city in 2020, elasticity to size and yearly log growth.
@@ -226,4 +226,4 @@ def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geogra
     without_added = rng.choice(unnamed, CITIES_WITHOUT_ADDED_CONTROLS, replace=False)
     for name in ADDED_CONTROLS:
         series[name][without_added] = np.nan
-        series[name][:, ~np.isin(years, ADDED_CONTROL_YEARS)] = np.nan
+        series[name][:, np.isin(years, YEARS_WITHOUT_ADDED_CONTROLS)] = np.nan
