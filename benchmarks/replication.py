@@ -17,11 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ai_manufacturing import estimates, specifications
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.settings import period, project_root
 from ai_manufacturing.specifications import Inputs, Specification
 from ai_manufacturing.synthetic import CityYears, draw
 from ai_manufacturing.synthetic.geography import units
-from ai_manufacturing.synthetic.paths import YEARS, year_index
 
 # Neither the default seed nor those that the true parameters were solved or checked on.
 FIRST_SEED = 700_000
@@ -80,10 +79,12 @@ def inputs(drawn: CityYears) -> Inputs:
         Without what no default specification of Tables 1 to 6 reads; every cell of `missing_reason` is empty, as a
         measure that is not a number is lost all the same.
     """
-    cells = pd.MultiIndex.from_product([units()["city_id"], YEARS.tolist()], names=["city_id", "year"])
+    cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     cells = cells.to_frame(index=False)
     logs = {name: _log(drawn.yearbook[series]) for name, series in LOGS.items()}
-    panel = cells.assign(extract_set="draw", province_id=np.repeat(units()["province_id"], len(YEARS)).array, **logs)
+    panel = cells.assign(
+        extract_set="draw", province_id=np.repeat(units()["province_id"], len(drawn.years)).array, **logs
+    )
 
     ai_firms, gdp = drawn.ai_firms, drawn.yearbook["gdp_100m_cny"]
     counts = {
@@ -105,7 +106,7 @@ def inputs(drawn: CityYears) -> Inputs:
         ]
     ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, base_year=2020, missing_reason=None)
 
-    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[drawn.in_yearbook, year_index(2015)]
+    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[np.ix_(drawn.in_yearbook, drawn.years == 2015)].ravel()
     above = share > np.median(share)
     groups = pd.DataFrame(
         {
@@ -141,7 +142,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
     """Return estimates.coefficients of each seed, with a column `seed`."""
     found = []
     for number, seed in enumerate(seeds, start=1):
-        found.append(estimates.coefficients(chosen, inputs(draw(seed))).to_pandas().assign(seed=seed))
+        found.append(estimates.coefficients(chosen, inputs(draw(seed, period()))).to_pandas().assign(seed=seed))
         if number % 20 == 0:
             print(f"{len(chosen)} regressions on seed {seed}", file=sys.stderr, flush=True)
     return pd.concat(found, ignore_index=True)
