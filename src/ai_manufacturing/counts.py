@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ai_manufacturing import dbt_process, landing, settings
-from ai_manufacturing.landing.extracts import SUCCESS_MARKER
+from ai_manufacturing.landing.containers import SUCCESS_MARKER
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
