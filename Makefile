@@ -82,6 +82,7 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 lint: $(VENV)/.dev $(BOUNCER)/.done ## what the code is checked for before the tests
 	ruff check .
 	ruff format --check .
+	mypy
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests

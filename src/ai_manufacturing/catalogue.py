@@ -34,7 +34,7 @@ def write(database: Database, out: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as target:
         arguments = ("docs", "generate", "--static", "--target-path", target)
-        with dbt_process.started(*arguments, WAREHOUSE_PATH=str(database.path)) as run:
+        with dbt_process.started(arguments, {"WAREHOUSE_PATH": str(database.path)}) as run:
             output, _ = run.communicate()
         if run.returncode:
             printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
@@ -43,7 +43,7 @@ def write(database: Database, out: Path) -> None:
     marks = "".join(
         META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
     )
-    marked, count = re.subn(r"<head[^>]*>", lambda head: head[0] + marks, page, count=1)
+    marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + marks, page, count=1)
     if not count:
         raise CatalogueError(f"{out}: dbt's page has no head to be marked in, and the file is as it was.")
     out.parent.mkdir(parents=True, exist_ok=True)

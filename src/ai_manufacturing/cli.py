@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
-# A file that cannot be read, or an argument that names nothing, is wrong usage, as click has it.
-USAGE = 2
 
 
-def _failed(error: Exception, exit_code: int = 1) -> click.ClickException:
-    failure = click.ClickException(str(error))
-    failure.exit_code = exit_code
-    return failure
+class _UsageError(click.ClickException):
+    """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
+
+    exit_code = 2
 
 
 def _replaces(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,7 +49,7 @@ def _read(named: Path | None, *kinds: str) -> "Database":
     try:
         database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
     except databases.DatabaseError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     click.echo(database)
     return database
 
@@ -151,9 +149,9 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     try:
         lines = tracing.trace(database.path, specification, city, year)
     except tracing.NoSuchThingError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     except tracing.TraceError as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))
 
 
@@ -175,7 +173,7 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
     try:
         written = exports.export(database.path, out, file_format)
     except (exports.ExportError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo("\n".join(map(str, written)))
 
 
@@ -196,7 +194,7 @@ def queries(named: Path | None, out: Path | None) -> None:
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
         (out or book).write_text(answered, encoding="utf-8")
     except (duckdb.Error, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(out or book)
 
 
@@ -212,7 +210,7 @@ def catalogue(named: Path | None, out: Path) -> None:
     try:
         catalogues.write(database, out)
     except (catalogues.CatalogueError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(out)
 
 
@@ -243,12 +241,12 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
             catalogues.require(attached, release.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
-            raise _failed(error, USAGE) from error
+            raise _UsageError(str(error)) from error
         attached, left_out = None, f"Without dbt's catalogue. {error}"
     try:
         pages = site.build(release.path, out, attached)
     except (site.SiteError, RefreshError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
         click.echo(left_out)
@@ -350,7 +348,7 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
     try:
         sections = comparing.compare(before, after)
     except comparing.CompareError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
     raise SystemExit(1 if sections else 0)
 

@@ -231,7 +231,7 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
     """Run dbt, print what it prints but for Spark's warnings, and say what Spark's own words mean where it fails."""
     printed: list[str] = []
     waits = 0
-    with dbt_process.started(*arguments, **environment) as process:
+    with dbt_process.started(arguments, environment) as process:
         for line in process.stdout or ():
             if SPARK_WARNING.match(line) is None:
                 waits = 0

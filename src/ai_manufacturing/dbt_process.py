@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,22 +15,24 @@ PRINTED_LINES = 30  # of dbt's, in a message
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
 
 
-def started(*arguments: str, to: IO[str] | int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+def started(
+    arguments: Sequence[str], environment: Mapping[str, str], to: IO[str] | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start dbt in the project, with standard output and errors in one stream.
 
     Parameters
     ----------
-    *arguments : str
+    arguments : sequence of str
         Of dbt's command line.
+    environment : mapping of str to str
+        Variables to add to those of this process.
     to : file or int
         Where the output goes; a pipe by default.
-    **environment : str
-        Variables to add to those of this process.
     """
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
         cwd=settings.project_root(),
-        env=os.environ | environment,
+        env={**os.environ, **environment},
         stdout=to,
         stderr=subprocess.STDOUT,
         text=True,

@@ -332,7 +332,8 @@ def _two_sided(observed: Floats, simulated: Floats) -> Floats:
     """
     tie = TIE * np.maximum(1.0, np.abs(observed))
     tails = np.minimum((simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0))
-    return np.minimum(1.0, 2.0 * (tails + 1.0) / (len(simulated) + 1.0))
+    shares: Floats = 2.0 * (tails + 1.0) / (len(simulated) + 1.0)
+    return np.minimum(1.0, shares)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from ai_manufacturing.landing.errors import FileFault
 
@@ -176,7 +176,7 @@ def _is_printable(name: str) -> bool:
     return not any(unicodedata.category(character) == "Cc" for character in name)
 
 
-def _read_bounded(stream: io.BufferedIOBase, compressed_size: int, what: str) -> bytes:
+def _read_bounded(stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str) -> bytes:
     held = io.BytesIO()
     while chunk := stream.read(CHUNK):
         held.write(chunk)

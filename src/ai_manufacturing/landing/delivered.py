@@ -141,8 +141,8 @@ def _recorded(
     """Return a delivery of the log with what the store holds of it, under today's declaration where it can."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
-    key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else None
-    is_earlier = key is None or not store.holds(folder, key)
+    store_key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else event["store_key"]
+    is_earlier = source is None or not store.holds(folder, store_key)
     if is_earlier and is_in_folder and source:
         raise LandingError(
             [
@@ -150,7 +150,8 @@ def _recorded(
                 "Run the build once without as_of_delivery."
             ]
         )
-    store_key = event["store_key"] if is_earlier else key
+    if is_earlier:
+        store_key = event["store_key"]
     record = store.read_record(folder, store_key)
     contradiction = formats.contradiction(event["file_path"], record["file_format"])
     return (

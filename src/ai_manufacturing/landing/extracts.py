@@ -108,7 +108,7 @@ def _description(path: Path) -> dict[str, Any]:
         return {}
     import yaml  # here, because most extract sets do not describe themselves
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         """A few aliases of aliases would stand for any number of values."""
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

@@ -117,14 +117,14 @@ def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | 
         "valid_from_delivery": delivery["delivery_number"],
         "valid_until_delivery": delivery["valid_until_delivery"],
     }
-    if source is None or source.period is None:
+    period = source.period if source else None
+    if period is None:
         usual = spans[0] if spans else usual
-        spans = []
-    if not spans:
+    if period is None or not spans:
         return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY}
     periods = pa.array([span["period"] for span in spans], pa.string())
     # the last position is that of the periods which nobody replaced
-    at = pc.fill_null(pc.index_in(pc.cast(batch[source.period], pa.string()), periods), len(spans))
+    at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
     return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
 
 

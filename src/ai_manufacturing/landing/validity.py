@@ -64,8 +64,8 @@ def add(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source], fo
                 }
                 for span in of_delivery.spans
             ]
-            untils = [span.valid_until for span in of_delivery.spans]
-            if of_delivery.is_whole and None not in untils:
+            untils = [span.valid_until for span in of_delivery.spans if span.valid_until is not None]
+            if of_delivery.is_whole and len(untils) == len(of_delivery.spans):
                 delivery["valid_until_delivery"] = max(untils)
 
 
@@ -171,7 +171,8 @@ def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) ->
 
 def _last_valid(number: int, end: int | None, by: list[tuple[int, int | None]]) -> tuple[int, int | None]:
     """Return the last span of a delivery's own one that none of the later deliveries covers."""
-    valid_from, spans = number, []
+    valid_from = number
+    spans: list[tuple[int, int | None]] = []
     for start, stop in sorted(by, key=lambda span: span[0]):
         if end is not None and start >= end:
             break

@@ -20,16 +20,14 @@ GATE_TEST = "no_critical_failure_gate_results"
 
 def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed."""
+    environment = {
+        "WAREHOUSE_PATH": str(warehouse),
+        "DBT_TARGET_PATH": str(work / "target"),
+        "DBT_LOG_PATH": str(work / "logs"),
+        "ACCEPTED_GATE_FAILURES": accepted,
+    }
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        run = dbt_process.started(
-            *arguments,
-            to=output,
-            WAREHOUSE_PATH=str(warehouse),
-            DBT_TARGET_PATH=str(work / "target"),
-            DBT_LOG_PATH=str(work / "logs"),
-            ACCEPTED_GATE_FAILURES=accepted,
-        )
-        return run.wait() != 0
+        return dbt_process.started(arguments, environment, output).wait() != 0
 
 
 def failed_at_the_gate(work: Path) -> bool:

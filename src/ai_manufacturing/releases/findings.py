@@ -80,7 +80,10 @@ def failed(database: Path, severity: str) -> list[Finding]:
         except duckdb.CatalogException:
             return []
         names = _city_names(connection)
-    return [Finding(*result, rows=_in_words(result[-1], names)) for result in results]
+    return [
+        Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
+        for suite, description, severity, observed, failing_rows in results
+    ]
 
 
 def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:

@@ -120,7 +120,7 @@ def _printed(
         )
     )
     for column in columns:
-        number = column.removeprefix("column_")
+        number = int(column.removeprefix("column_"))
         specification = outcomes[specifications[column]]
         outcome = text.named(specification["outcome_label_en"], specification["outcome_label_zh"])
         if specification["estimator"] == "event_study":

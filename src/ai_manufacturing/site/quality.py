@@ -154,7 +154,7 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, describe)
 
 
-def _blues(column: str, most: int, title: str) -> dict[str, Any]:
+def _blues(column: str, most: int, title: str) -> alt.Color:
     """Return a scale from few to all; none at all is no pale blue."""
     return alt.condition(
         f"datum.{column} == 0",

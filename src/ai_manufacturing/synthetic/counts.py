@@ -1,9 +1,11 @@
 """Firms, AI firms and invention patents of sections B to E, by unit and year."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from ai_manufacturing.synthetic.geography import Geography
 from ai_manufacturing.synthetic.paths import (
@@ -151,7 +153,9 @@ def draw_patents(
     )
 
 
-def _draw_ai_patents(rng: Generator, truth: Truth, level: Floats, log_share: Floats, active: Flags) -> Integers:
+def _draw_ai_patents(
+    rng: Generator, truth: Truth, level: NDArray[np.floating[Any]], log_share: Floats, active: Flags
+) -> Integers:
     noise = autoregressive(rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence)
     counts = np.where(active[:, None], rng.poisson(level * np.exp(log_share + noise)), 0)
     # An active city has an AI patent in the last year.

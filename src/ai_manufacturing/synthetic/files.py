@@ -1,5 +1,6 @@
 """Split the drawn city-years over industries and write them as yearly files with Chinese headers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -222,7 +223,7 @@ def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
     # Units by divisions by types by years.
     shape = (len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years))
     counts = {name: np.zeros(shape, dtype=np.int64) for name in PATENT_HEADERS}
-    for place, kind in enumerate(PATENT_TYPES):
+    for at, kind in enumerate(PATENT_TYPES):
         for name, inventions in (("专利申请数", panel.applications), ("专利授权数", panel.grants)):
             patents = _patents_of_type(rng, kind, inventions)
             ai, other = np.zeros((2, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
@@ -230,8 +231,8 @@ def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
             ai[:, outside] = rng.poisson(3.0 * patents.ai)[:, None]
             other[:, ~outside] = split(patents.total - patents.ai, shares[:, ~outside])
             other[:, outside] = np.rint(0.2 * patents.total).astype(np.int64)[:, None]
-            counts[f"人工智能{name}"][:, :, place] = ai
-            counts[name][:, :, place] = ai + other
+            counts[f"人工智能{name}"][:, :, at] = ai
+            counts[name][:, :, at] = ai + other
 
     folder.mkdir(exist_ok=True)
     for index, year in enumerate(panel.years.tolist()):
@@ -282,8 +283,9 @@ def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
     return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
 
 
-def _weights(codes: pd.Series, named: dict[str, float], otherwise: int) -> Floats:
-    return codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+def _weights(codes: pd.Series, named: Mapping[str, float], otherwise: int) -> Floats:
+    weights: Floats = codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+    return weights
 
 
 def _taken(labels: pd.Series, index: NDArray[np.intp]) -> pa.Array:

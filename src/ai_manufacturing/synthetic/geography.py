@@ -74,7 +74,8 @@ class Geography:
     @property
     def relative_size(self) -> Floats:
         """Log size relative to a median city."""
-        return self.size - MEDIAN_GDP
+        relative: Floats = self.size - MEDIAN_GDP
+        return relative
 
     @property
     def is_secondary_dominant(self) -> Flags:

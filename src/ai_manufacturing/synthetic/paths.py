@@ -29,14 +29,16 @@ def anchored(last_level: Floats, deviation: Floats) -> Floats:
 
 def centred(mean_level: Floats, deviation: Floats) -> Floats:
     """Return paths that follow `deviation` around `mean_level`."""
-    return mean_level[:, None] + deviation - deviation.mean(axis=1, keepdims=True)
+    mean: Floats = deviation.mean(axis=1, keepdims=True)
+    return mean_level[:, None] + deviation - mean
 
 
 def with_mean_growth(path: Floats, growth: float) -> Floats:
     """Return paths with a common trend added, so that their mean yearly growth is `growth`."""
     count = path.shape[1]
     present = float((path[:, -1] - path[:, 0]).mean()) / (count - 1)
-    return path + (growth - present) * years_to_last(count)
+    trend: Floats = (growth - present) * years_to_last(count)
+    return path + trend
 
 
 def two_phase_growth(years: Integers, to_2016: float, after_2016: float) -> Floats:

@@ -4,6 +4,7 @@ A row is a function of its number and the seed. One row in five thousand has a f
 """
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -262,7 +263,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _slots(values: list[str], weights: dict[str, float]) -> list[str]:
+def _slots(values: list[str], weights: Mapping[str, float]) -> list[str]:
     """Give each value a share of SLOTS by its weight, at least one."""
     whole = sum(weights.get(value, 1.0) for value in values)
     filled: list[str] = []

@@ -72,7 +72,7 @@ def draw_yearbook(
     logs |= _draw_employment(rng, truth, geography, measures, logs["unit_employment_10k"])
     primary_share, secondary_share = _draw_shares(rng, truth, geography, measures, years == 2015)
 
-    series = {name: np.round(np.exp(values), DIGITS.get(name, 2)) for name, values in logs.items()}
+    series: dict[str, Floats] = {name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()}
     gdp = series["gdp_100m_cny"]
     series["gdp_per_capita_cny"] = np.rint(gdp / series["resident_population_10k"] * 1e4)
     series["primary_100m_cny"] = np.round(gdp * primary_share, 2)
@@ -142,7 +142,8 @@ def _draw_gdp(
     # High income is GDP per head of the first year above the median; firms do less below it.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
     low_income = first_income <= np.median(first_income[geography.in_yearbook])
-    return gdp - truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    lag: Floats = truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    return gdp - lag
 
 
 def _draw_employment(
