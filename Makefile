@@ -47,8 +47,8 @@ setup: $(VENV)/.run sample ## the environment and the synthetic sample
 
 # A generated sample belongs to the code and the seeds that generated it.
 sample: $(SAMPLE)/extract_set.yml
-$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/sample/*.py) seeds/cities.csv seeds/industries.csv
-	ai-manufacturing sample --out $(SAMPLE)
+$(SAMPLE)/extract_set.yml: $(VENV)/.run $(wildcard src/ai_manufacturing/synthetic/*.py) seeds/cities.csv seeds/industries.csv dbt_project.yml
+	ai-manufacturing synthetic --out $(SAMPLE)
 	touch $@
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
@@ -82,6 +82,7 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 lint: $(VENV)/.dev $(BOUNCER)/.done ## check the code: ruff, dbt parse, dbt-bouncer, sqlfluff
 	ruff check .
 	ruff format --check .
+	mypy
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests

@@ -86,7 +86,9 @@ def main() -> None:
             "DBT_TARGET_PATH": str(scratch / "target"),
             "DBT_LOG_PATH": str(scratch / "logs"),
         }
-        subprocess.run([BIN / "ai-manufacturing", "sample", "--out", scratch / "sample"], env=environment, check=True)
+        subprocess.run(
+            [BIN / "ai-manufacturing", "synthetic", "--out", scratch / "sample"], env=environment, check=True
+        )
         first = build(environment, scratch / "target")
         again = [build(environment, scratch / "target") for _ in range(3)]
         longer = copy_with_more_rows(scratch / "project")

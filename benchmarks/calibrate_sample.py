@@ -2,7 +2,7 @@
 
 Draws many seeds, runs the default estimators on each and compares the mean estimate with the printed number. With
 `--solve` it changes the solved parameters until the means agree and prints them for
-`src/ai_manufacturing/sample/truth.py`. Run from the project's root:
+`src/ai_manufacturing/synthetic/truth.py`. Run from the project's root:
 
     python benchmarks/calibrate_sample.py --seeds 400
     python benchmarks/calibrate_sample.py --seeds 800 --solve
@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ai_manufacturing.sample.counts import Patents, scaled_to_years
-from ai_manufacturing.sample.panel import CityYears, draw
-from ai_manufacturing.sample.paths import YEARS
-from ai_manufacturing.sample.truth import EVENT_TERMS, TRUTH, Truth
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.settings import period, project_root
+from ai_manufacturing.synthetic.counts import Patents, scaled_to_years
+from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.truth import EVENT_TERMS, TRUTH, Truth
 
 Floats = NDArray[np.float64]
 Key = tuple[str, int, str]
@@ -185,10 +184,10 @@ def estimate(panel: CityYears) -> dict[Key, tuple[float, float, int, int, float]
     record("table_4", 2, "ai_firms", two_way(logs["gdp_100m_cny"], [regressors["ai_firms"], *controls, *added]))
 
     share = panel.yearbook["secondary_100m_cny"][rows] / panel.yearbook["gdp_100m_cny"][rows]
-    share_2015 = share[:, int(np.flatnonzero(YEARS == OMITTED_YEAR)[0])]
+    share_2015 = share[:, panel.years == OMITTED_YEAR].ravel()
     treated = (share_2015 > np.median(share_2015)).astype(float)
-    event_years = [year for year in YEARS.tolist() if year != OMITTED_YEAR]
-    dummies = [np.outer(treated, year == YEARS).astype(float) for year in event_years]
+    event_years = [year for year in panel.years.tolist() if year != OMITTED_YEAR]
+    dummies = [np.outer(treated, year == panel.years).astype(float) for year in event_years]
     for (table, column), outcome in event_outcomes.items():
         fit = two_way(outcome, dummies + (controls if table == "table_5" else []))
         for term, year in zip(EVENT_TERMS, EVENT_YEARS, strict=True):
@@ -203,7 +202,7 @@ def log_scaled(patents: Patents) -> Floats:
 
 def simulate(truth: Truth, first_seed: int, seeds: int) -> dict[Key, Floats]:
     """Estimate on many seeds; per printed coefficient an array of seeds by the five numbers of `estimate`."""
-    draws = [estimate(draw(seed, truth)) for seed in range(first_seed, first_seed + seeds)]
+    draws = [estimate(draw(seed, period(), truth)) for seed in range(first_seed, first_seed + seeds)]
     return {key: np.array([found[key] for found in draws]) for key in draws[0]}
 
 

@@ -24,9 +24,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 def refresh_once(kept: Path, spent: Path) -> None:
     """Run the command, and write how many seconds of it were dbt's."""
     from ai_manufacturing import cli
-    from ai_manufacturing.releases import refresh
+    from ai_manufacturing.releases import build
 
-    dbt = refresh._dbt
+    dbt = build.dbt
 
     def timed(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
         started = time.perf_counter()
@@ -39,7 +39,7 @@ def refresh_once(kept: Path, spent: Path) -> None:
         spent.write_text(str(time.perf_counter() - started))
         return failed
 
-    refresh._dbt = timed
+    build.dbt = timed
     cli.main(["refresh"])
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        draw = [str(Path(sys.executable).parent / "ai-manufacturing"), "sample", "--out", str(scratch / "sample")]
+        draw = [str(Path(sys.executable).parent / "ai-manufacturing"), "synthetic", "--out", str(scratch / "sample")]
         subprocess.run(draw, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
         of_dbt, first = measure(scratch, 0)
         published = []

@@ -175,7 +175,7 @@ def in_polars(folder: str) -> None:
 
 
 def draw(folder: Path, firms: int, patents: int, years: range) -> Path:
-    from ai_manufacturing.sample import registers
+    from ai_manufacturing.synthetic import registers
 
     registers.write(folder, firms, patents, seed=1, patent_years=years)
     return folder
@@ -308,7 +308,7 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
 
 def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
     """Invent terms of three to six Chinese characters that share their characters with the scopes."""
-    from ai_manufacturing.sample.registers import AI_PHRASES, GOODS
+    from ai_manufacturing.synthetic.registers import AI_PHRASES, GOODS
 
     letters = sorted(set("".join(AI_PHRASES + GOODS)))
     draw = random.Random(1)

@@ -20,10 +20,9 @@ from ai_manufacturing.estimation import in_memory, specifications, tables
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.sample import CityYears, draw
-from ai_manufacturing.sample.geography import units
-from ai_manufacturing.sample.paths import YEARS, year_index
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.settings import period, project_root
+from ai_manufacturing.synthetic import CityYears, draw
+from ai_manufacturing.synthetic.geography import units
 
 # Not the default seed, and not a seed that the true parameters were solved or checked on.
 FIRST_SEED = 700_000
@@ -87,10 +86,12 @@ def inputs(drawn: CityYears) -> Inputs:
         Without what no default specification of Tables 1 to 6 reads; every cell of `missing_reason` is empty, as a
         measure that is not a number is lost all the same.
     """
-    cells = pd.MultiIndex.from_product([units()["city_id"], YEARS.tolist()], names=["city_id", "year"])
+    cells = pd.MultiIndex.from_product([units()["city_id"], drawn.years], names=["city_id", "year"])
     cells = cells.to_frame(index=False)
     logs = {name: _log(drawn.yearbook[series]) for name, series in LOGS.items()}
-    panel = cells.assign(extract_set="draw", province_id=np.repeat(units()["province_id"], len(YEARS)).array, **logs)
+    panel = cells.assign(
+        extract_set="draw", province_id=np.repeat(units()["province_id"], len(drawn.years)).array, **logs
+    )
     panel = panel.assign(name_zh="", region="")
 
     ai_firms, gdp = drawn.ai_firms, drawn.yearbook["gdp_100m_cny"]
@@ -122,7 +123,7 @@ def inputs(drawn: CityYears) -> Inputs:
         ]
     ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, missing_reason=None)
 
-    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[drawn.in_yearbook, year_index(2015)]
+    share = (drawn.yearbook["secondary_100m_cny"] / gdp)[np.ix_(drawn.in_yearbook, drawn.years == 2015)].ravel()
     above = share > np.median(share)
     groups = pd.DataFrame(
         {
@@ -163,7 +164,7 @@ def simulate(chosen: list[Specification], seeds: Iterable[int]) -> pd.DataFrame:
     """Return tables.coefficients of each seed, with a column `seed`."""
     found = []
     for number, seed in enumerate(seeds, start=1):
-        found.append(tables.coefficients(chosen, inputs(draw(seed))).to_pandas().assign(seed=seed))
+        found.append(tables.coefficients(chosen, inputs(draw(seed, period()))).to_pandas().assign(seed=seed))
         if number % 20 == 0:
             print(f"{len(chosen)} regressions on seed {seed}", file=sys.stderr, flush=True)
     return pd.concat(found, ignore_index=True)

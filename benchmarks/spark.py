@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    from ai_manufacturing.sample import registers
+    from ai_manufacturing.synthetic import registers
 
     rows: list[dict[str, str]] = []
     for firms in arguments.firms:

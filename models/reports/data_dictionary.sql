@@ -12,7 +12,7 @@
     'est_local_spatial_autocorrelation', 'estimation_samples', 'observation_losses',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
     'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
-    'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_spatial_2020', 'rpt_specifications'
+    'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_spatial_classes', 'rpt_specifications'
 ] %}
 
 with

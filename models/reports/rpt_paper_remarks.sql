@@ -145,10 +145,11 @@ correlation_with_growth as (
 correlation_with_size as (
     select round(corr(case when groups.is_reference then 0 else 1 end, panel.ln_gdp), 10) as treatment_and_size
     from groups
+    inner join {{ ref('city_groupings') }} as groupings on groups.grouping = groupings.grouping
     inner join panel
         on
             groups.city_id = panel.city_id
-            and panel.year = 2015
+            and groupings.year = panel.year
     where groups.grouping = 'secondary_dominant'
 ),
 

@@ -23,6 +23,7 @@ published_facts as (
     select
         facts.fact_id,
         facts.value,
+        facts.city_ids,
         dim_labels.label_en as statement,
         dim_labels.label_zh as statement_zh
     from {{ ref('published_facts') }} as facts
@@ -205,15 +206,8 @@ coefficient_rows as (
 -- One row, with nulls where AI firms were not delivered.
 national as (
     select
-        sum(measure_count) as ai_firm_count,
-        sum(case when city_id = '440300' then measure_count end) as shenzhen_count,
-        sum(
-            case
-                when city_id in ('440300', '320500', '440100', '441900', '310000')
-                    then measure_count
-            end
-        ) as named_five_count,
-        sum(case when place <= 5 then measure_count end) as largest_five_count,
+        sum(distribution.measure_count) as ai_firm_count,
+        sum(case when distribution.place <= 5 then distribution.measure_count end) as largest_five_count,
         {%- for class in ['over_200', '100_to_200', '1_to_100', 'zero'] %}
         sum(
             case
@@ -231,11 +225,20 @@ national as (
     from distribution
 ),
 
+named as (
+    select
+        published_facts.fact_id,
+        sum(distribution.measure_count) as named_count
+    from published_facts
+    inner join distribution on list_contains(string_split(published_facts.city_ids, ' '), distribution.city_id)
+    group by published_facts.fact_id
+),
+
 facts as (
     {%- for fact_id, expression in [
-        ('shenzhen_ai_firms', 'shenzhen_count'),
-        ('shenzhen_share', '100 * shenzhen_count / ai_firm_count'),
-        ('top5_share', '100 * named_five_count / ai_firm_count'),
+        ('shenzhen_ai_firms', 'named_count'),
+        ('shenzhen_share', '100 * named_count / ai_firm_count'),
+        ('top5_share', '100 * named_count / ai_firm_count'),
         ('five_largest_share', '100 * largest_five_count / ai_firm_count'),
         ('cities_over_200', 'class_over_200_count'),
         ('cities_100_to_200', 'class_100_to_200_count'),
@@ -247,6 +250,7 @@ facts as (
         '{{ fact_id }}' as fact_id,
         cast({{ expression }} as double) as value
     from national
+    left join named on named.fact_id = '{{ fact_id }}'
     {%- if not loop.last %}
     union all
     {%- endif %}

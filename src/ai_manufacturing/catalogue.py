@@ -3,17 +3,14 @@
 import html
 import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from ai_manufacturing import settings
+from ai_manufacturing import dbt_process
 from ai_manufacturing.databases import Database, Origin
 
 NAME = "catalogue.html"  # beside the pages of the site
 META = '<meta name="{}" content="{}">'
-PRINTED_LINES = 30
 
 
 class CatalogueError(Exception):
@@ -36,25 +33,17 @@ def write(database: Database, out: Path) -> None:
         If dbt fails; with the end of what it printed.
     """
     with tempfile.TemporaryDirectory() as target:
-        run = subprocess.run(
-            [
-                *(str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "docs", "generate", "--static"),
-                *("--target-path", target),
-            ],
-            cwd=settings.project_root(),
-            env={**os.environ, "WAREHOUSE_PATH": str(database.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        arguments = ("docs", "generate", "--static", "--target-path", target)
+        with dbt_process.started(arguments, {"WAREHOUSE_PATH": str(database.path)}) as run:
+            output, _ = run.communicate()
         if run.returncode:
-            printed = "\n".join(run.stdout.splitlines()[-PRINTED_LINES:])
+            printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
             raise CatalogueError(f"{out}: dbt could not write it, and it is as it was.\n{printed}")
         page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
     marks = "".join(
         META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
     )
-    marked, count = re.subn(r"<head[^>]*>", lambda head: head[0] + marks, page, count=1)
+    marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + marks, page, count=1)
     if not count:
         raise CatalogueError(f"{out}: dbt's page has no head to be marked in, and the file is as it was.")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
-# An unreadable file or an unknown argument is a usage error, as in click.
-USAGE = 2
 
 
-def _failed(error: Exception, exit_code: int = 1) -> click.ClickException:
-    failure = click.ClickException(str(error))
-    failure.exit_code = exit_code
-    return failure
+class _UsageError(click.ClickException):
+    """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
+
+    exit_code = 2
 
 
 def _replaces(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,9 +49,22 @@ def _read(named: Path | None, *kinds: str) -> "Database":
     try:
         database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
     except databases.DatabaseError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     click.echo(database)
     return database
+
+
+def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        years = range(int(first), int(last or first) + 1)
+    except ValueError:
+        years = range(0)
+    if not years:
+        raise click.BadParameter(f"{text!r} is not a year, or a first and last year such as 2018:2020.")
+    return years
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,14 +76,19 @@ def main() -> None:
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
-def sample(out: Path, seed: int) -> None:
+@click.option("--years", callback=_years, help="First and last year, 2008:2022; by default those of dbt_project.yml.")
+def synthetic(out: Path, seed: int, years: range | None) -> None:
     """Write a synthetic extract set in a vendor's layout."""
-    from ai_manufacturing import sample as sample_extracts
+    from ai_manufacturing import settings
+    from ai_manufacturing import synthetic as synthetic_extracts
     from ai_manufacturing.landing import LandingError
 
+    years = years or settings.period()
+    if 2015 not in years:
+        raise click.BadParameter("the draw is anchored in 2015; name years that hold it.", param_hint="--years")
     try:
-        sample_extracts.write(out, seed)
-    except (sample_extracts.NotASampleError, LandingError, OSError) as error:
+        synthetic_extracts.write(out, seed, years)
+    except (synthetic_extracts.NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
@@ -86,12 +102,12 @@ def sample(out: Path, seed: int) -> None:
 def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) -> None:
     """Write synthetic registers of firms and patents, of any size, in bounded memory."""
     from ai_manufacturing.landing import LandingError
-    from ai_manufacturing.sample import NotASampleError
-    from ai_manufacturing.sample import registers as synthetic_registers
+    from ai_manufacturing.synthetic import NotSyntheticError
+    from ai_manufacturing.synthetic import registers as synthetic_registers
 
     try:
         synthetic_registers.write(out, firms, patents, seed, file_format)
-    except (NotASampleError, LandingError, OSError) as error:
+    except (NotSyntheticError, LandingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
 
@@ -133,9 +149,9 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     try:
         lines = tracing.trace(database.path, specification, city, year)
     except tracing.NoSuchThingError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     except tracing.TraceError as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))
 
 
@@ -157,7 +173,7 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
     try:
         written = exports.export(database.path, out, file_format)
     except (exports.ExportError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo("\n".join(map(str, written)))
 
 
@@ -178,7 +194,7 @@ def queries(named: Path | None, out: Path | None) -> None:
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
         (out or book).write_text(answered, encoding="utf-8")
     except (duckdb.Error, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(out or book)
 
 
@@ -194,7 +210,7 @@ def catalogue(named: Path | None, out: Path) -> None:
     try:
         catalogues.write(database, out)
     except (catalogues.CatalogueError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(out)
 
 
@@ -225,30 +241,17 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
             catalogues.require(attached, release.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
-            raise _failed(error, USAGE) from error
+            raise _UsageError(str(error)) from error
         attached, left_out = None, f"Without dbt's catalogue. {error}"
     try:
         pages = site.build(release.path, out, attached)
     except (site.SiteError, RefreshError, OSError) as error:
-        raise _failed(error) from error
+        raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
         click.echo(left_out)
     if "query" not in pages:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
-
-
-def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
-    if text is None:
-        return None
-    first, _, last = text.partition(":")
-    try:
-        years = range(int(first), int(last or first) + 1)
-    except ValueError:
-        years = range(0)
-    if not years:
-        raise click.BadParameter(f"{text!r} is not a year, or a first and last year such as 2018:2020.")
-    return years
 
 
 @main.command()
@@ -345,7 +348,7 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
     try:
         sections = comparing.compare(before, after)
     except comparing.CompareError as error:
-        raise _failed(error, USAGE) from error
+        raise _UsageError(str(error)) from error
     click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
     raise SystemExit(1 if sections else 0)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ai_manufacturing import landing, settings
-from ai_manufacturing.landing.extracts import SUCCESS_MARKER
+from ai_manufacturing import dbt_process, landing, settings
+from ai_manufacturing.landing.containers import SUCCESS_MARKER
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
@@ -229,18 +229,9 @@ def check_master(master: str) -> None:
 
 def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str], None]) -> None:
     """Run dbt, print what it prints but for Spark's warnings, and say what Spark's own words mean where it fails."""
-    command = [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments]
     printed: list[str] = []
     waits = 0
-    with subprocess.Popen(
-        command,
-        cwd=settings.project_root(),
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-    ) as process:
+    with dbt_process.started(arguments, environment) as process:
         for line in process.stdout or ():
             if SPARK_WARNING.match(line) is None:
                 waits = 0

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
 from ai_manufacturing import gates, settings
-from ai_manufacturing.releases import configured
+from ai_manufacturing.releases import configured, findings
 from ai_manufacturing.releases import refresh as releases
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
 from ai_manufacturing.releases.store import Manifest, read_manifest, reading
@@ -104,7 +104,7 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
             asset_key=spec.asset_key,
             check_name=spec.name,
             severity=SEVERITIES[severity],
-            metadata={"observed": observed or "", "failing_rows": (failing or "")[: releases.PRINTED]},
+            metadata={"observed": observed or "", "failing_rows": (failing or "")[: findings.PRINTED]},
         )
 
 

@@ -51,7 +51,7 @@ class Plugin(BasePlugin):
 
 def nodes_to_retry() -> list[str]:
     """Return what `dbt retry` repeats: the nodes of the last run that failed or were skipped."""
-    flags = get_flags()
+    flags: Any = get_flags()  # type: ignore[no-untyped-call]
     folder = settings.project_root() / (flags.STATE or flags.TARGET_PATH or "target")
     results = json.loads((folder / "run_results.json").read_text(encoding="utf-8"))["results"]
     return [result["unique_id"] for result in results if result["status"] in RETRYABLE_STATUSES]

@@ -144,7 +144,7 @@ def read_suite(suite: str) -> list[dict[str, Any]]:
     """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     try:
-        expectations = json.loads(path.read_text(encoding="utf-8"))["expectations"]
+        expectations: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["expectations"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise SuiteError(f"{path.name}: not a suite, an object with a list `expectations`: {error}") from error
     for number, declared in enumerate(expectations, start=1):

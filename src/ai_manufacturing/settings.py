@@ -5,9 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-FIRST_YEAR = 2010
-LAST_YEAR = 2020
-
 
 def project_root() -> Path:
     """Return the folder of dbt_project.yml: that of the running dbt, DBT_PROJECT_DIR, or the working directory."""
@@ -15,6 +12,14 @@ def project_root() -> Path:
     # `dbt --project-dir` does not set the variable
     of_dbt = getattr(dbt.get_flags(), "PROJECT_DIR", None) if dbt else None
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
+
+
+def period() -> range:
+    """Return the years from first_year to last_year of dbt_project.yml."""
+    import yaml  # here, because a build knows its period from dbt
+
+    variables = yaml.safe_load((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    return range(variables["first_year"], variables["last_year"] + 1)
 
 
 def extracts_dir() -> Path:

@@ -157,7 +157,7 @@ def sample_build(shared: Path) -> Build:
     folder = shared / "sample"
 
     def make(build: Build) -> Build:
-        drawn = build.command("sample", "--out", str(build.extracts))
+        drawn = build.command("synthetic", "--out", str(build.extracts))
         assert drawn.returncode == 0, drawn.stderr
         return build.dbt("build")
 

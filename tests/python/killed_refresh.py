@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from ai_manufacturing import settings
-from ai_manufacturing.releases import refresh
+from ai_manufacturing.releases import build, fingerprint, refresh
 from ai_manufacturing.releases.store import Store
 from tests.python.dbt_process import refuse_ports
 
@@ -46,8 +46,8 @@ def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> boo
 
 
 something_new = os.urandom(8).hex()
-refresh._dbt = copied
-refresh.fingerprint = lambda hashes: something_new
+build.dbt = copied
+fingerprint.of = lambda hashes: something_new
 store = Store(settings.release_dir(), settings.release_path(), kept=2)
 sys.addaudithook(refuse_ports)
 sys.settrace(trace)

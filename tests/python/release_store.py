@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_manufacturing.releases import refresh, writer
+from ai_manufacturing.releases import build, fingerprint, writer
 from ai_manufacturing.releases.store import Manifest, Store
 from tests.python.conftest import PROJECT, Build
 
@@ -88,14 +88,14 @@ def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, t
         shutil.copyfile(chosen["warehouse"], target)
         return False
 
-    monkeypatch.setattr(refresh, "_dbt", copied)
+    monkeypatch.setattr(build, "dbt", copied)
     monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
 
     def use(warehouse: Path) -> None:
         chosen["warehouse"] = warehouse
-        monkeypatch.setattr(refresh, "fingerprint", lambda hashes: str(warehouse))
+        monkeypatch.setattr(fingerprint, "of", lambda hashes: str(warehouse))
 
     return use
 

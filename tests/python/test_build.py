@@ -158,6 +158,20 @@ PANEL = ("+fct_city_year_panel", "+fct_row_accounting", "fct_delivered_values")
 
 
 @pytest.mark.soak
+def test_a_set_of_other_years_builds_once_the_period_is_named(fresh: Build) -> None:
+    fresh.command("synthetic", "--out", str(fresh.extracts), "--years", "2008:2022")
+    built = replace(fresh, excluded="").dbt("build", "--vars", "{first_year: 2008, last_year: 2022}")
+    assert built.exit_code == 0, built.output
+    panel = "select min(year), max(year), count(*), count(ai_firm_count) from marts.fct_city_year_panel"
+    assert fresh.rows(panel) == [(2008, 2022, 367 * 15, 367 * 15)]
+    local = "select distinct year from estimates.est_local_spatial_autocorrelation order by year"
+    assert fresh.rows(local) == [(2008,), (2016,), (2022,)]
+    # the years of a regression are the paper's, not the period's
+    years = "select first_year, last_year from reports.rpt_specifications where specification_id = 'table_1_col_1'"
+    assert fresh.rows(years) == [(2010, 2020)]
+
+
+@pytest.mark.soak
 def test_a_rebuild_without_change_gives_the_same_tables(delivery: Build, sample_build: Build) -> None:
     """The estimates too: the gate's tests build them again."""
     spatial = ("+est_spatial_autocorrelation", "+est_local_spatial_autocorrelation")

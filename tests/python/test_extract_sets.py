@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ai_manufacturing import catalogue, cli, databases, site
 from ai_manufacturing.databases import RELEASE, WAREHOUSE, DatabaseError, Origin
-from ai_manufacturing.releases import refresh, writer
+from ai_manufacturing.releases import build, refresh, writer
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
@@ -116,7 +116,7 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     built_from_the_sample(of_another_set(light_build, tmp_path / "public.duckdb"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(light_build, tmp_path / "public")))
     with monkeypatch.context() as building:
-        building.setattr(refresh, "_dbt", Mock(side_effect=AssertionError("it is refused before the build")))
+        building.setattr(build, "dbt", Mock(side_effect=AssertionError("it is refused before the build")))
         with pytest.raises(BadConfigurationError, match=r"is of extract set public \(delivered\); release 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
     reported: list[tuple[str, dict[str, Any]]] = []

@@ -608,14 +608,14 @@ def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
 def test_a_faulty_declaration_is_named(project: Project, change: tuple[str, str], message: str) -> None:
     project.declare(textwrap.dedent(FIRMS).replace(*change, 1))
     with pytest.raises(landing.LandingError) as raised:
-        declarations.read(project.root / "models" / "staging")
+        declarations.read()
     assert message in str(raised.value)
 
 
 def test_one_header_with_two_types_in_an_entity_names_both(project: Project) -> None:
     project.declare(FIRMS.replace('"产值" = "number"', '"产值" = "text"'), provider="another")
     with pytest.raises(landing.LandingError) as raised:
-        declarations.read(project.root / "models" / "staging")
+        declarations.read()
     assert str(raised.value) == (
         "vendor/vendor.toml, source firms, column 产值: number here, text in source firms of another, "
         "and both land in raw_firms. Declare one type."

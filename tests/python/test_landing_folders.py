@@ -14,7 +14,8 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import extracts, log
-from ai_manufacturing.releases import refresh
+from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.releases.errors import BadConfigurationError
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.test_landing_formats import zipped
 
@@ -61,7 +62,7 @@ def test_a_name_that_is_not_utf_8_lands_escaped_and_answers_to_its_declaration(p
     # the name can be had back
     raw = escaped.encode().decode("unicode_escape").encode("latin-1")
     assert raw == os.fsencode(path.relative_to(project.root / "extracts"))
-    assert set(refresh.delivery_hashes(project.root / "extracts")) == set(table)
+    assert set(fingerprint.delivery_hashes(project.root / "extracts")) == set(table)
     assert paths() == [*table]
 
 
@@ -144,8 +145,8 @@ def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project)
         f"firms/2020: the folder {denied}, or take it out of the extracts folder.",
         f"firms/a.csv: {denied}.",
     ]
-    with pytest.raises(refresh.BadConfigurationError, match="firms/2020: the folder cannot be read"):
-        refresh.delivery_hashes(unprivileged.root / "extracts")
+    with pytest.raises(BadConfigurationError, match="firms/2020: the folder cannot be read"):
+        fingerprint.delivery_hashes(unprivileged.root / "extracts")
     folder.chmod(0o700)
     (unprivileged.root / "extracts/extract_set.yml").chmod(0)
     assert fault() == f"extract_set.yml: {denied}."

@@ -28,7 +28,17 @@ from dbt_common.exceptions import DbtRuntimeError
 from ai_manufacturing import cli, databases, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
-from ai_manufacturing.releases import changes, configured, findings, freshness, lock, refresh, writer
+from ai_manufacturing.releases import (
+    build,
+    changes,
+    configured,
+    findings,
+    fingerprint,
+    freshness,
+    lock,
+    refresh,
+    writer,
+)
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -241,9 +251,9 @@ def test_what_the_gate_stopped_is_not_estimated_by_other_code(
 ) -> None:  # fmt: skip
     built_from_the_sample(light_build.warehouse)
     with monkeypatch.context() as failing:
-        build = refresh._dbt
-        failing.setattr(refresh, "_dbt", lambda *arguments: build(*arguments) or True)
-        failing.setattr(refresh, "_failed_at_the_gate", lambda work: True)
+        copied = build.dbt
+        failing.setattr(build, "dbt", lambda *arguments: copied(*arguments) or True)
+        failing.setattr(build, "failed_at_the_gate", lambda work: True)
         with pytest.raises(GateFailedError, match="The gate holds back release 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
     built_from_the_sample(changed(light_build.warehouse, tmp_path / "other.duckdb"))
@@ -364,7 +374,7 @@ def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
     for name in ("a.csv", "extract_set.yml", ".DS_Store", "~$a.xlsx", "README.md", ".git/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}", encoding="utf-8")
-    assert [*refresh.delivery_hashes(tmp_path)] == ["a.csv", "extract_set.yml"]
+    assert [*fingerprint.delivery_hashes(tmp_path)] == ["a.csv", "extract_set.yml"]
 
 
 def test_a_disk_that_refuses_after_the_move_is_told_so(
@@ -688,13 +698,13 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
 ) -> None:  # fmt: skip
     extracts = shutil.copytree(light_build.extracts, tmp_path / "sample")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    copied = refresh._dbt
+    copied = build.dbt
 
     def delivered_meanwhile(*arguments: Any) -> bool:
         (extracts / "late.csv").write_text("half a file", encoding="utf-8")
         return copied(*arguments)
 
-    monkeypatch.setattr(refresh, "_dbt", delivered_meanwhile)
+    monkeypatch.setattr(build, "dbt", delivered_meanwhile)
     with pytest.raises(
         BuildFailedError, match=r"late\.csv changed while dbt built; the published release is as it was"
     ):
@@ -1336,9 +1346,8 @@ def home(store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.M
     settings_file.write_text(f'EXTRACTS_DIR="{light_build.extracts}"\n', encoding="utf-8")
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
-    published = described("000001") | {
-        "fingerprint": refresh.fingerprint(refresh.delivery_hashes(light_build.extracts))
-    }
+    hashes = fingerprint.delivery_hashes(light_build.extracts)
+    published = described("000001") | {"fingerprint": fingerprint.of(hashes)}
     writer.write(light_build.warehouse, store.work / "unpublished.duckdb", published, None)
     store.add(store.work / "unpublished.duckdb", "000001")
     store.publish("000001")

@@ -180,7 +180,12 @@ def test_no_text_is_missing_in_either_language() -> None:
 
 def test_the_words_of_the_site_repeat_no_seed_and_translate_sentences_of_the_estimates() -> None:
     text = site.Catalogue.read(Path(site.__file__).parent / "text.yml")
-    seeds = {"series": "log_variable", "derived_variables": "variable", "term_labels": "term", "measure_labels": "measure"}
+    seeds = {
+        "series": "log_variable",
+        "derived_variables": "variable",
+        "term_labels": "term",
+        "measure_labels": "measure",
+    }
     for seed, name in seeds.items():
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:
             assert not text.labels.keys() & {row[name] for row in csv.DictReader(file)}, seed

@@ -205,7 +205,7 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
         "ai_patent_applications": "9 cities have a value; at least 10 are needed.",
     }
     assert rows["ai_patent_grants"]["statistic"] is None
-    local = spatial.local_autocorrelation(given).to_pandas()
+    local = spatial.local_autocorrelation(given, [2020]).to_pandas()
     assert local.groupby("measure")["city_id"].count().to_dict() == {
         "ai_firms": 20,
         "ai_patent_applications": 0,
@@ -223,7 +223,7 @@ def test_without_rows_the_tables_are_empty() -> None:
     given = tables({"ai_firms": [1.0]})
     empty = given._replace(measures=given.measures.head(0))
     assert spatial.global_autocorrelation(empty).schema == spatial.GLOBAL
-    assert spatial.local_autocorrelation(empty).num_rows == 0
+    assert spatial.local_autocorrelation(empty, [2020]).num_rows == 0
 
 
 def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Build) -> None:
@@ -236,7 +236,7 @@ def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Bui
     assert share == pytest.approx(0.22, abs=0.005)
     report = sample_build.rows(
         "select class, unit_count, printed_unit_count, largest_cities_zh "
-        "from reports.rpt_spatial_2020 order by row_number"
+        "from reports.rpt_spatial_classes order by row_number"
     )
     assert report == [
         ("over_200", 1, 1, "深圳市"),
@@ -246,14 +246,14 @@ def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Bui
         ("zero", 192, 192, None),
     ]
     shares = sample_build.rows(
-        "select cumulative_share, printed_cumulative_share from reports.rpt_spatial_2020 "
+        "select cumulative_share, printed_cumulative_share from reports.rpt_spatial_classes "
         "where printed_cumulative_share is not null"
     )
     assert len(shares) == 2
     for ours, printed in shares:
         assert ours == pytest.approx(printed, abs=0.005)
     units, total = sample_build.rows(
-        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_2020 where not is_subset"
+        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_classes where not is_subset"
     )[0]
     assert units == 367
     assert total == pytest.approx(1, abs=1e-12)
@@ -347,8 +347,8 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
         "where status = 'not_estimable' and measure = 'ai_patent_grants' order by year"
     )
     assert reasons == [
-        (f"Not delivered: ai_invention_grant_count (industry) in {year}.",) for year in spatial.LOCAL_YEARS
+        (f"Not delivered: ai_invention_grant_count (industry) in {year}.",) for year in (2010, 2016, 2020)
     ]
     assert public_build.value(
-        "select count(*) from reports.rpt_spatial_2020 where substitutions like 'AI firms of all industries%'"
+        "select count(*) from reports.rpt_spatial_classes where substitutions like 'AI firms of all industries%'"
     ) == len(public_build.rows("from seeds.spatial_classes"))

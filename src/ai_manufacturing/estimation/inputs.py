@@ -167,8 +167,8 @@ class Inputs:
         unknown = drawn[drawn["series"].isna() & (drawn["role"] != "grouping")]
         if len(unknown):
             raise SpecificationError(
-                f"{where}: {unknown['variable'].iloc[0]!r} is no variable: no row of series.csv has it in column series "
-                "or log_variable, nor has derived_variables.csv."
+                f"{where}: {unknown['variable'].iloc[0]!r} is no variable: no row of series.csv has it in column "
+                "series or log_variable, nor has derived_variables.csv."
             )
         for grouping in specification.groupings:
             if not drawn.loc[drawn["role"] == "grouping", "variable"].eq(grouping).any():

@@ -16,7 +16,7 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
     Missing values are NaN where they may be, and a reason to raise elsewhere.
     """
     try:
-        values = sample[column].to_numpy(dtype=float, na_value=np.nan)
+        values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
     unusable = int((~np.isfinite(values) & ~(np.isnan(values) & may_be_missing)).sum())
@@ -27,11 +27,11 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
 
 def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     """Return the groups of a column as 0, 1, ... in sorted order, shape (n,); NotEstimable if one is missing."""
-    codes, _ = pd.factorize(sample[column], sort=True)
+    codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
     if missing:
         raise NotEstimable(f"Column {column} has {missing} missing values.")
-    return codes.astype(np.intp)
+    return codes
 
 
 def check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, entity: str, time: str) -> None:

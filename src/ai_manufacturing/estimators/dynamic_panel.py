@@ -448,7 +448,8 @@ def _root_of_inverse(covariance: Floats) -> Floats:
     """Return F, shape (l, r), such that FF' is the pseudo-inverse of a covariance of rank r, shape (l, l)."""
     values, vectors = np.linalg.eigh(covariance)
     regular = values > SINGULAR * max(float(values[-1]), 0.0)
-    return vectors[:, regular] / np.sqrt(values[regular])
+    root: Floats = vectors[:, regular] / np.sqrt(values[regular])
+    return root
 
 
 def _step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> _Step:

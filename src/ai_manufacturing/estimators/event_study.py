@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
@@ -261,7 +262,7 @@ def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest |
         return None, finding.reason
 
 
-def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> np.ndarray:
+def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> NDArray[np.bool_]:
     """Return who is treated, shape (n,) of bool, or raise NotEstimable if that is not a fixed trait of a city."""
     values = numbers_in(sample, treatment)
     odd = (values != 0) & (values != 1)
@@ -274,7 +275,8 @@ def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> np.ndarray:
             f"{entity} {sample[entity].iloc[int(varying.argmax())]} is treated in some years and not in others: "
             f"column {treatment} must be fixed over time."
         )
-    return values == 1
+    treated: NDArray[np.bool_] = values == 1
+    return treated
 
 
 def _years(sample: pd.DataFrame, time: str) -> Codes:
@@ -287,7 +289,7 @@ def _years(sample: pd.DataFrame, time: str) -> Codes:
 
 
 def _check_support(
-    rows: pd.DataFrame, treated: np.ndarray, event_times: Codes, event_year: int, omitted: int, grouped: str
+    rows: pd.DataFrame, treated: NDArray[np.bool_], event_times: Codes, event_year: int, omitted: int, grouped: str
 ) -> None:
     """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
     if not (event_times == omitted).any():

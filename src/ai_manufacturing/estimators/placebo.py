@@ -1,16 +1,21 @@
 """Placebo of equation 2: if the slope hardly moves when cities swap weights, their AI content carries nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import groups_in, numbers_in
+from ai_manufacturing.estimators.columns import Floats, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-TRANSFORMS = {"level": lambda count: count / 10_000, "ln": np.log, "ln1p": np.log1p, "asinh": np.arcsinh}
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
+    "level": lambda count: count / 10_000,
+    "ln": np.log,
+    "ln1p": np.log1p,
+    "asinh": np.arcsinh,
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ NEIGHBOURS = 6  # docs/decisions/spatial.md
 PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
-LOCAL_YEARS = (2010, 2016, 2020)
 
 EARTH_RADIUS_KM = 6371.0
 TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
@@ -246,7 +245,7 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     return _per_year(tables, rows, GLOBAL)
 
 
-def local_autocorrelation(tables: Tables, years: Sequence[int] = LOCAL_YEARS) -> pa.Table:
+def local_autocorrelation(tables: Tables, years: Sequence[int]) -> pa.Table:
     """Compute local Moran's I of log(1 + count) for each measure, some years and all cities with a count.
 
     Parameters
@@ -333,7 +332,8 @@ def _two_sided(observed: Floats, simulated: Floats) -> Floats:
     """
     tie = TIE * np.maximum(1.0, np.abs(observed))
     tails = np.minimum((simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0))
-    return np.minimum(1.0, 2.0 * (tails + 1.0) / (len(simulated) + 1.0))
+    shares: Floats = 2.0 * (tails + 1.0) / (len(simulated) + 1.0)
+    return np.minimum(1.0, shares)
 
 
 @contextmanager

@@ -119,14 +119,13 @@ def fit(
     """
     if term not in regressors:
         raise ValueError(f"{term} is none of the regressors {', '.join(regressors)}.")
-    names = {"entity": entity, "time": time, "cluster": cluster}
-    estimated = fixed_effects.fit(sample, outcome, regressors, **names)
+    estimated = fixed_effects.fit(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
     position = list(regressors).index(term)
     estimate, std_error = float(estimated.estimates[position]), float(estimated.std_errors[position])
     if std_error == 0:
         raise NotEstimable(f"No bootstrap of {term}: the outcome is fitted exactly.")
 
-    regression = fixed_effects.partialled_out(sample, outcome, regressors, **names)
+    regression = fixed_effects.partialled_out(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
     few = regression.cluster_count < FEW_CLUSTERS
     vectors, enumerated = _weights(regression.cluster_count, weights or ("webb" if few else "rademacher"), draws, seed)
     null = _Null(regression, position, vectors, counted=0 if enumerated else 1)
@@ -177,7 +176,8 @@ class _Null:
         member = clusters[:, None] == np.arange(count)  # (n, G)
 
         def sums(columns: Floats) -> Floats:
-            return member.T.astype(float) @ (influence[:, None] * columns)  # (G, m)
+            summed: Floats = member.T.astype(float) @ (influence[:, None] * columns)  # (G, m)
+            return summed
 
         def moments(residuals: Floats) -> tuple[Floats, Floats]:
             """Return a draw's shift of the slope, (draws,), and its cluster scores, (draws, G)."""

@@ -1,4 +1,4 @@
-"""What files come wrapped in: gzip and zip, opened with bounded memory and without trust.
+"""What files come wrapped in: folders of Spark, gzip and zip, opened with bounded memory and without trust.
 
 Nothing is ever written to a path that an archive names, and nothing is read further than the limits.
 """
@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from ai_manufacturing.landing.errors import FileFault
 
@@ -21,6 +21,8 @@ EXPANDED_LIMIT = 2**30
 RATIO_LIMIT = 200
 RATIO_FLOOR = 2**24  # a small file may be as repetitive as it likes
 CHUNK = 2**20
+SUCCESS_MARKER = "_SUCCESS"
+SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 UNPACKED = "Ask the provider for the files unpacked."
 
 
@@ -174,9 +176,19 @@ def _is_printable(name: str) -> bool:
     return not any(unicodedata.category(character) == "Cc" for character in name)
 
 
-def _read_bounded(stream: io.BufferedIOBase, compressed_size: int, what: str) -> bytes:
+def _read_bounded(stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str) -> bytes:
     held = io.BytesIO()
     while chunk := stream.read(CHUNK):
         held.write(chunk)
         check_expansion(held.tell(), compressed_size, what)
     return held.getvalue()
+
+
+def is_half_written(folder: Path, root: Path) -> bool:
+    """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
+
+    Spark marks a partitioned table as whole in the folder of the table.
+    """
+    begun = (folder / "_temporary").exists() or any(SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*"))
+    above = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
+    return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)

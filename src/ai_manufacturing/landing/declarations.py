@@ -1,13 +1,17 @@
 """What each provider delivers, declared in TOML beside its staging SQL."""
 
+import difflib
+import fnmatch
 import re
 import tomllib
+import unicodedata
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing import settings
+from ai_manufacturing.landing.errors import FileFault, LandingError
 
 TYPES = ("text", "integer", "number")
 REQUIRED = {"name", "entity", "files", "key", "columns"}
@@ -62,13 +66,13 @@ class AllowedAge:
     fail_after_days: float | None = None
 
 
-def read(folder: Path) -> list[Source]:
-    """Read the declarations `<provider>/<provider>.toml` below a folder.
+def paths() -> list[Path]:
+    """Return the files `<provider>/<provider>.toml` of the project."""
+    return sorted((settings.project_root() / "models" / "staging").glob("*/*.toml"))
 
-    Parameters
-    ----------
-    folder : Path
-        Usually models/staging; its subfolders are the providers.
+
+def read() -> list[Source]:
+    """Read the declarations of deliveries.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def read(folder: Path) -> list[Source]:
     """
     sources: list[Source] = []
     faults: list[str] = []
-    for path in sorted(folder.glob("*/*.toml")):
+    for path in paths():
         where = f"{path.parent.name}/{path.name}"
         try:
             declared = tomllib.loads(path.read_text(encoding="utf-8")).get("sources", [])
@@ -114,8 +118,8 @@ def read(folder: Path) -> list[Source]:
     return sources
 
 
-def allowed_ages(folder: Path) -> dict[str, AllowedAge]:
-    """Read `[freshness]` of the declarations below a folder, by provider.
+def allowed_ages() -> dict[str, AllowedAge]:
+    """Return for how many days a provider may deliver nothing, by provider; those that declare it.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def allowed_ages(folder: Path) -> dict[str, AllowedAge]:
     """
     ages: dict[str, AllowedAge] = {}
     faults: list[str] = []
-    for path in sorted(folder.glob("*/*.toml")):
+    for path in paths():
         where = f"{path.parent.name}/{path.name}, freshness"
         declared = tomllib.loads(path.read_text(encoding="utf-8")).get("freshness")
         if declared is None:
@@ -147,6 +151,52 @@ def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
     return {
         column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()
     }
+
+
+def claiming(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:
+    """Return the declaration that one of a file's names answers to, and what the name says."""
+    declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
+    if not declared:
+        return None, {}
+    if len(declared) > 1:
+        both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
+        raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
+    (source,) = declared
+    if not source.file_name:
+        return source, {}
+    for name in names:
+        if match := re.fullmatch(source.file_name, name.rsplit("/", 1)[-1]):
+            return source, match.groupdict(default="")
+    raise FileFault(
+        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
+        "Rename the file, or correct the declaration."
+    )
+
+
+def nearest(file_path: str, sources: list[Source]) -> str | None:
+    """Return the declaration that a file nearly answers to: by its name in any folder or ending, or by its folder."""
+
+    def parts(path: str) -> tuple[str, str]:
+        folder, _, name = unicodedata.normalize("NFKC", path).casefold().rpartition("/")
+        return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
+
+    folder, stem = parts(file_path)
+    near = [
+        (
+            fnmatch.fnmatchcase(stem, pattern) and pattern != "*",
+            difflib.SequenceMatcher(None, stem, pattern).ratio(),
+            at,
+        )
+        for at, (of_pattern, pattern) in enumerate(parts(source.files) for source in sources)
+        if of_pattern == folder or (fnmatch.fnmatchcase(stem, pattern) and pattern != "*")
+    ]
+    if not near:
+        return None
+    source = sources[max(near)[-1]]
+    return (
+        f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
+        "Rename the file, or correct `files`."
+    )
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
@@ -191,3 +241,17 @@ def _conflicts(sources: list[Source]) -> list[str]:
                     f"raw_{source.entity}. Declare one type."
                 )
     return faults
+
+
+def _matches(file_path: str, pattern: str) -> bool:
+    """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
+    return _parts_match(file_path.split("/"), pattern.split("/"))
+
+
+def _parts_match(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    first, *others = patterns
+    if first == "**":
+        return any(_parts_match(parts[start:], others) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], others)

@@ -1,10 +1,7 @@
 """The extracts folder: which files were delivered, and which declaration each one answers to."""
 
 import datetime
-import difflib
-import fnmatch
 import os
-import re
 import stat
 import unicodedata
 import zipfile
@@ -14,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.landing import containers, log
-from ai_manufacturing.landing.containers import Archive
+from ai_manufacturing.landing import containers, declarations, log
+from ai_manufacturing.landing.containers import SUCCESS_MARKER, Archive
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
-SUCCESS_MARKER = "_SUCCESS"
 DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
-SPARK_PART = re.compile(r"part-([mr]-)?\d{5}\b.*")
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def _description(path: Path) -> dict[str, Any]:
         return {}
     import yaml  # here, because most extract sets do not describe themselves
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         """A few aliases of aliases would stand for any number of values."""
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -169,7 +164,7 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
         try:
             if not path.is_dir():
                 files.extend(_delivered(path, file_path, sources))
-            elif is_half_written(path, folder):
+            elif containers.is_half_written(path, folder):
                 faults.append(
                     f"{file_path}: Spark did not finish writing this folder: it has no {SUCCESS_MARKER}. Ask for the "
                     f"whole folder, or delete it; if it is whole, put an empty file {SUCCESS_MARKER} into it."
@@ -282,16 +277,6 @@ def is_utf_8(name: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
-def is_half_written(folder: Path, root: Path) -> bool:
-    """Whether Spark began to write a folder below the root and did not end, or somebody copied a part of it.
-
-    Spark marks a partitioned table as whole in the folder of the table.
-    """
-    begun = (folder / "_temporary").exists() or any(SPARK_PART.fullmatch(path.name) for path in folder.glob("part-*"))
-    above = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-    return begun and not any((parent / SUCCESS_MARKER).exists() for parent in above)
-
-
 def is_no_delivery(file_path: str) -> bool:
     """Whether a file is hidden, left by an open spreadsheet, Spark's own, or describes the others."""
     *_, name = parts = file_path.split("/")
@@ -311,8 +296,9 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     if archive is None:
         # a gzip file may be declared by what it holds
         names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
-        source, values = _declaration(names, sources)
-        return [DeliveredFile(path, file_path, source, values, hint=None if source else _hint(shown, sources))]
+        source, values = declarations.claiming(names, sources)
+        hint = None if source else declarations.nearest(shown, sources)
+        return [DeliveredFile(path, file_path, source, values, hint=hint)]
     found: list[DeliveredFile] = []
     try:
         members = containers.members(archive)
@@ -323,70 +309,10 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         if not is_no_delivery(name):
             # and a member as if it lay where the archive lies
             beside = (Path(shown).parent / name).as_posix()
-            source, values = _declaration([f"{shown}/{name}", beside], sources)
-            hint = None if source else _hint(beside, sources)
+            source, values = declarations.claiming([f"{shown}/{name}", beside], sources)
+            hint = None if source else declarations.nearest(beside, sources)
             found.append(DeliveredFile(path, f"{file_path}/{name}", source, values, (archive, info), hint))
     if any(file.source for file in found):
         return found
     archive.opened.close()
-    return [DeliveredFile(path, file_path, hint=_hint(shown, sources))]
-
-
-def _declaration(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:
-    """Return the declaration that one of a file's names answers to, and what the name says."""
-    declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
-    if not declared:
-        return None, {}
-    if len(declared) > 1:
-        both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
-        raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
-    (source,) = declared
-    if not source.file_name:
-        return source, {}
-    for name in names:
-        if match := re.fullmatch(source.file_name, name.rsplit("/", 1)[-1]):
-            return source, match.groupdict(default="")
-    raise FileFault(
-        f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
-        "Rename the file, or correct the declaration."
-    )
-
-
-def _hint(file_path: str, sources: list[Source]) -> str | None:
-    """Return the declaration that a file nearly answers to: by its name in any folder or ending, or by its folder."""
-
-    def parts(path: str) -> tuple[str, str]:
-        folder, _, name = unicodedata.normalize("NFKC", path).casefold().rpartition("/")
-        return folder, name.removesuffix(".gz").rsplit(".", 1)[0]
-
-    folder, stem = parts(file_path)
-    near = [
-        (
-            fnmatch.fnmatchcase(stem, pattern) and pattern != "*",
-            difflib.SequenceMatcher(None, stem, pattern).ratio(),
-            at,
-        )
-        for at, (of_pattern, pattern) in enumerate(parts(source.files) for source in sources)
-        if of_pattern == folder or (fnmatch.fnmatchcase(stem, pattern) and pattern != "*")
-    ]
-    if not near:
-        return None
-    source = sources[max(near)[-1]]
-    return (
-        f"No declaration claims this name; {source.provider}.{source.name} reads {source.files}. "
-        "Rename the file, or correct `files`."
-    )
-
-
-def _matches(file_path: str, pattern: str) -> bool:
-    """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
-    return _parts_match(file_path.split("/"), pattern.split("/"))
-
-
-def _parts_match(parts: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not parts
-    first, *others = patterns
-    if first == "**":
-        return any(_parts_match(parts[start:], others) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], others)
+    return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]

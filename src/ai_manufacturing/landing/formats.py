@@ -134,8 +134,8 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        encoding, sheet = _read_table(content, file_format)
-        return Detected(file_format, compression, encoding), [sheet]
+        of_table, sheet = _read_table(content, file_format)
+        return Detected(file_format, compression, of_table), [sheet]
     except FileFault:
         raise
     except Exception as error:  # the readers raise whatever their libraries do; a person needs one line
@@ -491,8 +491,8 @@ def _read_parquet(content: bytes) -> Sheet:
 def _text_size(column: pa.Array) -> int:
     """Return how many bytes the texts of a column take once they are decoded."""
     if pa.types.is_dictionary(column.type) and _is_text(column.dictionary):
-        return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
-    return column.nbytes
+        return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
 
 
 def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
@@ -513,7 +513,7 @@ def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
 
 
 def _is_text(column: pa.ChunkedArray | pa.Array | pa.Field) -> bool:
-    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

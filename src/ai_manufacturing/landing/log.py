@@ -97,7 +97,7 @@ def read(store: Path, extract_set: str) -> list[Event]:
         If one cannot be read.
     """
     folder = _folder(store, extract_set)
-    events = []
+    events: list[Event] = []
     while (path := folder / f"{len(events) + 1}.json").is_file():
         try:
             events.append(json.loads(path.read_text(encoding="utf-8")))

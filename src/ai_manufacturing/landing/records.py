@@ -10,6 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault
@@ -302,8 +303,9 @@ def _tuples(table: pa.Table, columns: list[str]) -> list[tuple[object, ...]]:
     return list(zip(*(table[column].to_pylist() for column in columns), strict=True))
 
 
-def _mask(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False)
+def _mask(values: pa.Array) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _typed(text: pa.Array, declared: str) -> tuple[pa.Array, pa.Array]:

@@ -110,7 +110,7 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
     """Return what is recorded of a landed file."""
     path = _existing(store / store_key / "delivery.json")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise LandingError(
             [

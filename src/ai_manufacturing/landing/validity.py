@@ -3,8 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
@@ -26,6 +28,45 @@ class Superseded:
 
     spans: list[Span]
     is_whole: bool
+
+
+def add(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path) -> None:
+    """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
+    by_source = defaultdict(list)
+    for delivery in found:
+        if not delivery["copy_of_delivery"]:
+            by_source[delivery["provider"], delivery["source_name"]].append(delivery)
+    for name, of_source in by_source.items():
+        source = declared.get(name)
+        # a register has no key: it is replaced at its path, and not by what it says
+        if source is None or not source.key or len(of_source) < 2:
+            continue
+        rows, earlier = {}, False
+        for delivery in of_source:
+            path = store.rows_path(folder, delivery["store_key"])
+            if delivery["is_of_earlier_declaration"]:
+                # it may have had other columns
+                if not {*source.key} <= {*pq.read_schema(path).names}:
+                    continue
+                earlier = True
+            rows[delivery["delivery_number"]] = path
+        ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
+        replaced = superseded(source, rows, ends, folder, of_one_type=not earlier)
+        for delivery in of_source:
+            of_delivery = replaced.get(delivery["delivery_number"])
+            if of_delivery is None:
+                continue
+            delivery["superseded_periods"] = [
+                {
+                    "period": span.period,
+                    "valid_from_delivery": span.valid_from,
+                    "valid_until_delivery": span.valid_until,
+                }
+                for span in of_delivery.spans
+            ]
+            untils = [span.valid_until for span in of_delivery.spans if span.valid_until is not None]
+            if of_delivery.is_whole and len(untils) == len(of_delivery.spans):
+                delivery["valid_until_delivery"] = max(untils)
 
 
 def superseded(
@@ -130,7 +171,8 @@ def _period_counts(connection: duckdb.DuckDBPyConnection, numbers: list[int]) ->
 
 def _last_valid(number: int, end: int | None, by: list[tuple[int, int | None]]) -> tuple[int, int | None]:
     """Return the last span of a delivery's own one that none of the later deliveries covers."""
-    valid_from, spans = number, []
+    valid_from = number
+    spans: list[tuple[int, int | None]] = []
     for start, stop in sorted(by, key=lambda span: span[0]):
         if end is not None and start >= end:
             break

@@ -1,20 +1,21 @@
 """What the gate found, in words: failing rows with their cities by name, and what is new since a release."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from ai_manufacturing.releases.store import reading
+from ai_manufacturing import databases
+from ai_manufacturing.releases.store import Manifest, Store, reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
 PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
 LISTED_ROWS = 10
 LISTED_RECORDS = 5
-PRINTED = 1200  # characters of a delivered value; all of them are in the warehouse
+PRINTED = 1200  # characters of a delivered value or of a list; all of them are in the warehouse
 LANDED = "landed_sources"  # the suite on what landing set aside
 
 
@@ -79,7 +80,10 @@ def failed(database: Path, severity: str) -> list[Finding]:
         except duckdb.CatalogException:
             return []
         names = _city_names(connection)
-    return [Finding(*result, rows=_in_words(result[-1], names)) for result in results]
+    return [
+        Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
+        for suite, description, severity, observed, failing_rows in results
+    ]
 
 
 def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
@@ -108,6 +112,43 @@ def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str
         else:
             known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
     return new, known
+
+
+def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Iterator[dict[str, Any]]:
+    """Yield what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
+
+    Known is what the published release of the same extract set has too, on the same rows.
+    """
+    with reading(warehouse) as connection:
+        origin = databases.origin_of(connection)
+        files = connection.execute(
+            "select file_path, hint from raw.deliveries where source_name is null order by file_path"
+        ).fetchall()
+    is_comparable = published is not None and published.origin == origin
+    before = failed(store.published, "warning") if is_comparable else []
+    new, known = since(failed(warehouse, "warning"), before)
+    for message in new:
+        yield {"state": "new", "message": message}
+    unread = _unread_before(published, store) if published is not None and is_comparable else set()
+    named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
+    if named:
+        message = f"{len(named)} delivered files are in no table: {'; '.join(named)}"[:PRINTED].rstrip(".")
+        yield {"state": "new", "message": f"{message}. Declare, rename or remove them."}
+    if len(files) > len(named):
+        known.append(f"delivered files that are in no table ({len(files) - len(named)})")
+    if published is not None and known:
+        message = (
+            f"{len(known)} known warnings, as in release {published.release_id}: {'; '.join(known)}. Their rows are in "
+            "gates.gate_results."
+        )
+        yield {"state": "known", "count": len(known), "message": message}
+
+
+def _unread_before(published: Manifest, store: Store) -> set[str]:
+    """Return the delivered files that the published release has no row of."""
+    with reading(store.published) as connection:
+        read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
+    return {path for path in published.delivery_hashes if path not in read}
 
 
 def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:

@@ -1,14 +1,9 @@
 """The cycle of a refresh: lock, land and build in private, audit, write the release, publish."""
 
-import ctypes
-import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import traceback
@@ -24,8 +19,7 @@ import duckdb
 from ai_manufacturing import databases, landing, settings
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
-from ai_manufacturing.landing.extracts import DESCRIPTION, walk
-from ai_manufacturing.releases import changes, findings, freshness, lock, writer
+from ai_manufacturing.releases import build, changes, findings, fingerprint, freshness, lock, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -35,28 +29,9 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
-from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest, reading
+from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 
-PACKAGES = (
-    "dbt-core",
-    "dbt-duckdb",
-    "duckdb",
-    "esda",
-    "great-expectations",
-    "linearmodels",
-    "numpy",
-    "pandas",
-    "scipy",
-)
-CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
-PRINTED = 1200  # characters of a list in a message
-PRINTED_LINES = 30  # of dbt's
-OUTPUT = "dbt.txt"
-# from dbt's words on a Python model to the exception that it raised
-RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
-GATE_TEST = "no_critical_failure_gate_results"
-SET_PARENT_DEATH_SIGNAL = 1  # of Linux' prctl
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -102,9 +77,9 @@ def refresh(
     """
     with _at_work(store, report):
         freshness.allowed_ages()  # a wrong declaration is reported before the build
-        hashes = delivery_hashes(settings.extracts_dir())
+        hashes = fingerprint.delivery_hashes(settings.extracts_dir())
         _keep_the_declared_set(store, replaces)
-        code = fingerprint(hashes)
+        code = fingerprint.of(hashes)
         if years is None:
             _leave_what_was_judged(store, code, limits, report)
         release_id = store.next_id()
@@ -207,7 +182,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         _keep_the_set(store, origin, f"The held build {release_id}", replaces)
         at_gate = kept["outcome"] == GateFailedError.__name__
         # what the gate stopped is estimated now, by the code of now
-        if at_gate and fingerprint(kept["manifest"]["delivery_hashes"]) != kept["manifest"]["fingerprint"]:
+        if at_gate and fingerprint.of(kept["manifest"]["delivery_hashes"]) != kept["manifest"]["fingerprint"]:
             raise BadConfigurationError(
                 f"{release_id} has no estimates yet, and the code, its packages or the extract set are others now than "
                 f"when it was built at commit {kept['manifest']['git_commit'] or 'unknown'}. Go back to them, or "
@@ -217,10 +192,11 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         work.mkdir()
         warehouse = work / "warehouse.duckdb"
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
-        if at_gate and _dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
-            raise BuildFailedError(f"The estimates of {release_id} could not be built. {_why_dbt_failed(work)}")
+        if at_gate and build.dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
+            raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
-        manifest = _publish(store, release_id, warehouse, described, report)
+        target, manifest = _write(store, release_id, warehouse, described)
+        _publish(store, manifest, target, report)
         shutil.rmtree(folder)
         return manifest
 
@@ -289,66 +265,6 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
         return changes.between(*paths)
     except duckdb.Error as error:
         raise RefreshError(f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]}).") from error
-
-
-def delivery_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every delivered file, and of extract_set.yml, by its path below the extracts folder.
-
-    Raises
-    ------
-    BadConfigurationError
-        If there is no such folder, or with one line for each file, folder or link in it that cannot be read.
-    """
-    try:
-        landing.extract_set(folder)
-    except landing.LandingError as error:
-        raise BadConfigurationError(str(error)) from error
-    faults: list[str] = []
-    paths = {file_path: path for path, file_path in walk(folder, faults) if path.is_file()}
-    if (folder / DESCRIPTION).is_file():
-        paths[DESCRIPTION] = folder / DESCRIPTION
-    hashes = {}
-    for file_path in sorted(paths):
-        try:
-            hashes[file_path] = _sha256(paths[file_path])
-        except OSError as error:
-            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
-    if faults:
-        raise BadConfigurationError("\n".join(faults))
-    return hashes
-
-
-def fingerprint(hashes: dict[str, str]) -> str:
-    """Return the hash of all that the tables are a function of: deliveries, code and package versions.
-
-    Raises
-    ------
-    BadConfigurationError
-        If there is no extracts folder.
-    """
-    root = settings.project_root()
-    paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
-    code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
-    try:
-        extract_set = landing.extract_set(settings.extracts_dir()).name
-    except landing.LandingError as error:
-        raise BadConfigurationError(str(error)) from error
-    decides = [extract_set, hashes, code, package_versions()]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions that the numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _is_code(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc" and ".egg-info" not in str(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _now() -> str:
@@ -455,27 +371,30 @@ def _build_and_publish(
     warehouse = work / "warehouse.duckdb"
     if years is not None:
         _read_again(years, report)
-    failed = _dbt(work, warehouse, "build")
+    failed = build.dbt(work, warehouse, "build")
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
         "published_at": _now(),
-        "git_commit": _git_commit(),
+        "git_commit": fingerprint.git_commit(),
         "fingerprint": code,
         "published_by": "refresh",
         "reason": "" if years is None else f"years {_named(years)} read again",
         "delivery_hashes": hashes,
-        "package_versions": package_versions(),
-    } | _from_warehouse(warehouse)
-    is_at_gate = failed and _failed_at_the_gate(work)
+        "package_versions": fingerprint.package_versions(),
+    } | build.content(warehouse)
+    is_at_gate = failed and build.failed_at_the_gate(work)
     if failed and not is_at_gate:
-        raise BuildFailedError(_why_dbt_failed(work))
+        raise BuildFailedError(build.why_failed(work))
     # one synthetic file makes the set synthetic, which only landing finds out
     origin = Origin(described["extract_set"], described["extract_set_kind"])
     _keep_the_set(store, origin, f"What was built of {_extracts_said()}", replaces)
     published = store.current()
+    if not is_at_gate:
+        report("built", {"release_id": release_id})
+    for facts in findings.warnings(warehouse, published, store):
+        report("warning", facts)
     if is_at_gate:
-        _warn_of_deliveries(warehouse, published, store, report)
         failures = findings.failed(warehouse, "critical")
         lines = [
             f"The gate holds back release {release_id}; the published one is as it was.",
@@ -488,8 +407,6 @@ def _build_and_publish(
         # it moves the warehouse, so that nothing reads it afterwards
         _hold(store, release_id, warehouse, GateFailedError.__name__, described, found, limits, report)
         raise GateFailedError("\n".join(lines), release_id)
-    report("built", {"release_id": release_id})
-    _warn_of_deliveries(warehouse, published, store, report)
     if published is not None and published.origin != origin:
         report("warning", {"message": f"Release {release_id} of {origin} replaces one of {published.origin}."})
     target, manifest = _write(store, release_id, warehouse, described)
@@ -506,7 +423,7 @@ def _build_and_publish(
         )
     if summary.is_beyond(limits.warn_above):
         report("warning", {"message": f"{summary.moved(limits.warn_above)}."})
-    _put(store, manifest, target, report)
+    _publish(store, manifest, target, report)
     return manifest
 
 
@@ -545,12 +462,6 @@ def _keep_the_declared_set(store: Store, replaces: bool) -> None:
         _keep_the_set(store, origin, f"What lies in {_extracts_said()}", replaces)
 
 
-def _publish(store: Store, release_id: str, warehouse: Path, described: dict[str, Any], report: Report) -> Manifest:
-    target, manifest = _write(store, release_id, warehouse, described)
-    _put(store, manifest, target, report)
-    return manifest
-
-
 def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, Any]) -> tuple[Path, Manifest]:
     # Not named release: a catalog of that name could not be told from the schema.
     target = store.work / release_id / "unpublished.duckdb"
@@ -558,7 +469,7 @@ def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, 
     return target, writer.write(warehouse, target, described, previous)
 
 
-def _put(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
+def _publish(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
     release_id = manifest.release_id
     store.add(target, release_id)
@@ -588,104 +499,10 @@ def build_site(store: Store, report: Report) -> None:
         check=False,
     )
     if run.returncode:
-        message = f"{folder}: the site could not be built, and is as it was. {run.stderr.strip()[-PRINTED:]}"
+        message = f"{folder}: the site could not be built, and is as it was. {run.stderr.strip()[-findings.PRINTED :]}"
         report("warning", {"message": message})
     else:
         report("site", {"path": str(folder)})
-
-
-def _dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
-    """Run dbt in a process of its own, whose write lock ends with it; return whether it failed."""
-    environment = {
-        **os.environ,
-        "WAREHOUSE_PATH": str(warehouse),
-        "DBT_TARGET_PATH": str(work / "target"),
-        "DBT_LOG_PATH": str(work / "logs"),
-        "ACCEPTED_GATE_FAILURES": accepted,
-    }
-    with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        run = subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
-            cwd=settings.project_root(),
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
-    return run.returncode != 0
-
-
-def _die_with_parent() -> None:
-    """Let no dbt outlive a refresh that was killed: it would write into the work of the next one."""
-    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-
-
-def _failed_at_the_gate(work: Path) -> bool:
-    path = work / "target" / "run_results.json"
-    if not path.exists():
-        return False
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in results)
-
-
-def _warn_of_deliveries(warehouse: Path, published: Manifest | None, store: Store, report: Report) -> None:
-    """Say what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
-
-    Known is what the published release of the same extract set has too, on the same rows.
-    """
-    with reading(warehouse) as connection:
-        origin = databases.origin_of(connection)
-        files = connection.execute(
-            "select file_path, hint from raw.deliveries where source_name is null order by file_path"
-        ).fetchall()
-    is_comparable = published is not None and published.origin == origin
-    before = findings.failed(store.published, "warning") if is_comparable else []
-    new, known = findings.since(findings.failed(warehouse, "warning"), before)
-    for message in new:
-        report("warning", {"state": "new", "message": message})
-    unread = _unread_before(published, store) if published is not None and is_comparable else set()
-    named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
-    if named:
-        message = f"{len(named)} delivered files are in no table: {'; '.join(named)}"
-        report(
-            "warning", {"state": "new", "message": f"{message[:PRINTED].rstrip('.')}. Declare, rename or remove them."}
-        )
-    if len(files) > len(named):
-        known.append(f"delivered files that are in no table ({len(files) - len(named)})")
-    if published is not None and known:
-        message = (
-            f"{len(known)} known warnings, as in release {published.release_id}: {'; '.join(known)}. Their rows are in "
-            "gates.gate_results."
-        )
-        report("warning", {"state": "known", "count": len(known), "message": message})
-
-
-def _unread_before(published: Manifest, store: Store) -> set[str]:
-    """Return the delivered files that the published release has no row of."""
-    with reading(store.published) as connection:
-        read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
-    return {path for path in published.delivery_hashes if path not in read}
-
-
-def _from_warehouse(warehouse: Path) -> dict[str, Any]:
-    """Return what the manifest says of a warehouse's content; empty of what was not built."""
-    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
-    if not warehouse.exists():
-        return found
-    with reading(warehouse) as connection:
-        origin = databases.origin_of(connection)
-        if origin is not None:
-            found["extract_set"], found["extract_set_kind"] = origin
-        with suppress(duckdb.CatalogException):  # the gate was not reached
-            counts = connection.execute(
-                "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-                "count(case when not success and severity = 'warning' then 1 end), "
-                "count(case when success and checked_count = 0 then 1 end) from gates.gate_results"
-            ).fetchall()[0]
-            names = ("expectations", "critical", "warnings", "nothing_to_check")
-            found["gate_summary"] = dict(zip(names, counts, strict=True))
-    return found
 
 
 def _hold(
@@ -713,47 +530,10 @@ def _hold(
 
 def _check_unchanged(hashes: dict[str, str], code: str) -> None:
     """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds."""
-    now = delivery_hashes(settings.extracts_dir())
+    now = fingerprint.delivery_hashes(settings.extracts_dir())
     changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
-    if changed or fingerprint(now) != code:
+    if changed or fingerprint.of(now) != code:
         raise BuildFailedError(
             f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is as it was. Refresh "
             "again when all is in its place."
         )
-
-
-def _git_commit() -> str:
-    root = settings.project_root()
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (
-        OSError,
-        subprocess.CalledProcessError,
-    ):  # no clone, or no git: the fingerprint still says what the code was
-        return ""
-    return commit + ("+" if changed else "")
-
-
-def _why_dbt_failed(work: Path) -> str:
-    """Return what failed, and why, from dbt's results; the end of what it printed if it has none."""
-    output = f"dbt's output is in {work / OUTPUT} until the next refresh."
-    results = work / "target" / "run_results.json"
-    nodes = json.loads(results.read_text(encoding="utf-8"))["results"] if results.exists() else []
-    failed = [node for node in nodes if node["status"] in ("error", "fail")]
-    if not failed:
-        printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(["dbt failed; the published release is as it was.", *printed[-PRINTED_LINES:], output])
-    reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
-    not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
-    if all(reason.startswith(not_landed) for reason in reasons):
-        faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
-        return "\n".join(["Files could not be landed; the published release is as it was.", *faults])
-    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
-    lines = "\n".join(named).splitlines()
-    more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
-    return "\n".join(["dbt failed; the published release is as it was.", *lines[:PRINTED_LINES], *more, output])

@@ -86,7 +86,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int
     """Copy a table, or the rows of a view, and return how many."""
     name = f"{identifier(schema)}.{identifier(table)}"
     ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
-    return count
+    return int(count)
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:

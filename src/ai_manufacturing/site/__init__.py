@@ -101,7 +101,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     (folder / "assets").mkdir(parents=True)
     for asset in (HERE / "assets").iterdir():
         shutil.copyfile(asset, folder / "assets" / asset.name)
-    (folder / "assets" / "vega.js").write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+    (folder / "assets" / "vega.js").write_text(vl_convert.javascript_bundle(), encoding="utf-8")  # type: ignore[call-arg]
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
     has_query = query.write(release_path, folder)

@@ -45,7 +45,7 @@ class Figure:
     """
 
     id: str
-    title: Markup
+    title: Markup | str
     data: pd.DataFrame
     specifications: dict[str, dict[str, Any]]
     note: Markup | str = ""
@@ -59,7 +59,7 @@ class Figure:
 
 def figure(
     id_: str,
-    title: Markup,
+    title: Markup | str,
     data: pd.DataFrame,
     draw: Callable[[str], alt.TopLevelMixin],
     describe: Callable[[str], str],

@@ -38,7 +38,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         )
     return {
         "tables": tables,
-        "spatial": release.rows("select * from reports.rpt_spatial_2020 order by row_number"),
+        "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
         "facts": release.rows(
             "select * from reports.rpt_replication_scorecard where item_kind = 'fact' "
             "order by item_id like 'cities%', cast(printed_text as double)"
@@ -119,7 +119,7 @@ def _printed(
         )
     )
     for column in columns:
-        number = column.removeprefix("column_")
+        number = int(column.removeprefix("column_"))
         specification = outcomes[specifications[column]]
         outcome = text.named(specification["outcome_label_en"], specification["outcome_label_zh"])
         if specification["estimator"] == "event_study":

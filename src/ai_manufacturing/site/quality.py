@@ -104,7 +104,7 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
                     alt.Tooltip("series_count:Q", title=text.plain("series_with_value", language)),
                 ],
             )
-            .properties(width="container", height=4 * 367)
+            .properties(width="container", height=4 * data["city_id"].nunique())
         )
 
     def describe(language: str) -> str:
@@ -123,6 +123,7 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
 def _by_series(release: Release, text: Catalogue) -> Figure:
     series = _panel_series(release)
     columns = ", ".join(f"count({name}) as {name}" for name in series)
+    ((cities,),) = release.frame("select count(*) from marts.dim_city").to_numpy().tolist()
     wide = release.frame(f"select year, {columns} from marts.fct_city_year_panel group by year order by year")
     data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
     for language in LANGUAGES:
@@ -135,7 +136,7 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
             .encode(
                 x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
                 y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)),
-                color=_blues("city_count", 367, text.plain("cities_with_value", language)),
+                color=_blues("city_count", cities, text.plain("cities_with_value", language)),
                 tooltip=[
                     alt.Tooltip(f"label_{language}:N", title=text.plain("series", language)),
                     alt.Tooltip("year:O", title=text.plain("year", language)),
@@ -153,7 +154,7 @@ def _by_series(release: Release, text: Catalogue) -> Figure:
     return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, describe)
 
 
-def _blues(column: str, most: int, title: str) -> dict[str, Any]:
+def _blues(column: str, most: int, title: str) -> alt.Color:
     """Return a scale from few to all; none at all is no pale blue."""
     return alt.condition(
         f"datum.{column} == 0",

@@ -52,4 +52,4 @@ class Release:
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query by column name."""
-        return self.frame(query, *values).to_dict("records")
+        return list(self.frame(query, *values).to_dict("records"))

@@ -1,23 +1,23 @@
 """Firms, AI firms and invention patents of sections B to E, by unit and year."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
-from ai_manufacturing.sample.geography import Geography
-from ai_manufacturing.sample.paths import (
-    YEAR_COUNT,
-    YEARS_TO_2020,
+from ai_manufacturing.synthetic.geography import Geography
+from ai_manufacturing.synthetic.paths import (
     Flags,
     Floats,
     Integers,
     anchored,
     autoregressive,
     two_phase_growth,
-    year_index,
+    years_to_last,
 )
-from ai_manufacturing.sample.truth import PerEventYear, Truth
+from ai_manufacturing.synthetic.truth import PerEventYear, Truth
 
 AI_APPLICATION_CITY_COUNT = 205
 AI_GRANT_CITY_COUNT = 185
@@ -53,31 +53,31 @@ def scaled_to_years(ai_2020: Integers, total: Integers) -> Floats:
     return ai_2020[:, None] / total[:, -1:] * total
 
 
-def draw_firms(rng: Generator, truth: Truth, geography: Geography) -> Integers:
+def draw_firms(rng: Generator, truth: Truth, geography: Geography, years: Integers) -> Integers:
     """Draw all firms: national growth, a growth rate of the city's own, noise."""
     count = len(geography.size)
     slope = rng.uniform(-truth.firm_growth_slope_range, truth.firm_growth_slope_range, (count, 1))
-    noise = autoregressive(rng, count, truth.firm_noise_sd, truth.firm_noise_persistence)
-    growth = two_phase_growth(truth.firm_growth_to_2016, truth.firm_growth_after_2016)
+    noise = autoregressive(rng, (count, len(years)), truth.firm_noise_sd, truth.firm_noise_persistence)
+    growth = two_phase_growth(years, truth.firm_growth_to_2016, truth.firm_growth_after_2016)
     level = np.log(FIRMS_PER_100M_CNY) + geography.size + 0.3 * rng.standard_normal(count)
-    firms = np.rint(np.exp(anchored(level, growth + slope * YEARS_TO_2020 + noise)))
+    firms = np.rint(np.exp(anchored(level, growth + slope * years_to_last(len(years)) + noise)))
     return np.maximum(firms, LEAST_FIRMS).astype(np.int64)
 
 
-def by_year(shift: PerEventYear) -> Floats:
-    """Return a shift per year 2010 to 2020: 2015 has none, the unprinted ends repeat their neighbours."""
-    return np.array([shift[0], *shift[:4], 0.0, *shift[4:], shift[-1]])
+def by_year(shift: PerEventYear, years: Integers) -> Floats:
+    """Return a shift per year: 2015 has none, those before 2011 and after 2019, unprinted, repeat their neighbours."""
+    return np.array([*shift[:4], 0.0, *shift[4:]])[np.clip(years - 2011, 0, 8)]
 
 
-def draw_flows(rng: Generator, stock_2020: Integers, entered: Floats, leaving: Floats) -> Flows:
-    """Draw stocks and flows backwards from the stock of 2020, so that no stock falls below zero.
+def draw_flows(rng: Generator, last_stock: Integers, entered: Floats, leaving: Floats) -> Flows:
+    """Draw stocks and flows backwards from the last stock, so that no stock falls below zero.
 
     Parameters
     ----------
     rng : Generator
         Source of the draw.
-    stock_2020 : NDArray[np.int64]
-        Stock at the end of 2020, by unit.
+    last_stock : NDArray[np.int64]
+        Stock at the end of the last year, by unit.
     entered, leaving : NDArray[np.float64]
         Units by years: the chance that a firm alive at the end of the year entered in it, and exits expected per firm
         then alive.
@@ -88,8 +88,8 @@ def draw_flows(rng: Generator, stock_2020: Integers, entered: Floats, leaving: F
         With stock_t = stock_{t-1} + entries_t - exits_t.
     """
     flows = Flows(*(np.zeros(entered.shape, dtype=np.int64) for _ in range(3)))
-    current = stock_2020
-    for year in reversed(range(YEAR_COUNT)):
+    current = last_stock
+    for year in reversed(range(entered.shape[1])):
         flows.stock[:, year] = current
         flows.entries[:, year] = rng.binomial(current, entered[:, year])
         flows.exits[:, year] = rng.poisson(current * leaving[:, year])
@@ -97,27 +97,29 @@ def draw_flows(rng: Generator, stock_2020: Integers, entered: Floats, leaving: F
     return flows
 
 
-def draw_ai_firms(rng: Generator, truth: Truth, geography: Geography) -> Flows:
+def draw_ai_firms(rng: Generator, truth: Truth, geography: Geography, years: Integers) -> Flows:
     """Draw AI firms; entries and exits shift where the secondary share is high."""
     count = len(geography.size)
     treated = geography.is_secondary_dominant[:, None]
-    entry_noise, exit_noise = (truth.flow_noise_sd * rng.standard_normal((count, YEAR_COUNT)) for _ in range(2))
-    to_2016 = np.arange(YEAR_COUNT) <= year_index(2016)
-    entry_rate = np.where(to_2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
-    entered = entry_rate * np.exp(treated * by_year(truth.entry_shift) + entry_noise)
-    leaving = truth.exit_rate * np.exp(treated * by_year(truth.exit_shift) + exit_noise)
+    entry_noise, exit_noise = (truth.flow_noise_sd * rng.standard_normal((count, len(years))) for _ in range(2))
+    entry_rate = np.where(years <= 2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
+    entered = entry_rate * np.exp(treated * by_year(truth.entry_shift, years) + entry_noise)
+    leaving = truth.exit_rate * np.exp(treated * by_year(truth.exit_shift, years) + exit_noise)
     return draw_flows(rng, geography.ai_firms_2020, np.minimum(entered, 0.95), leaving)
 
 
-def draw_patents(rng: Generator, truth: Truth, geography: Geography, firms: Integers) -> tuple[Patents, Patents]:
+def draw_patents(
+    rng: Generator, truth: Truth, geography: Geography, firms: Integers, years: Integers
+) -> tuple[Patents, Patents]:
     """Draw invention-patent applications and grants, which share a noise and follow the city's firms."""
     count = len(geography.size)
-    shared = autoregressive(rng, count, truth.patent_shared_noise_sd, truth.outcome_noise_persistence)
-    common = truth.patent_growth * YEARS_TO_2020 + truth.patents_on_city_firms * np.log(firms) + shared
+    trend = years_to_last(len(years))
+    shared = autoregressive(rng, firms.shape, truth.patent_shared_noise_sd, truth.outcome_noise_persistence)
+    common = truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared
     level = np.log(MEDIAN_APPLICATIONS) + 1.2 * geography.relative_size + 0.4 * rng.standard_normal(count)
 
     def draw_total(log_level: Floats) -> Integers:
-        own = autoregressive(rng, count, truth.patent_own_noise_sd, truth.outcome_noise_persistence)
+        own = autoregressive(rng, firms.shape, truth.patent_own_noise_sd, truth.outcome_noise_persistence)
         return np.maximum(np.rint(np.exp(anchored(log_level, common + own))), 1).astype(np.int64)
 
     applications = draw_total(level)
@@ -128,19 +130,21 @@ def draw_patents(rng: Generator, truth: Truth, geography: Geography, firms: Inte
     grants[smallest[:CITIES_WITHOUT_GRANTS_IN_2010], 0] = 0
 
     treated = geography.is_secondary_dominant[:, None]
-    application_growth = two_phase_growth(truth.ai_application_growth_to_2016, truth.ai_application_growth_after_2016)
+    application_growth = two_phase_growth(
+        years, truth.ai_application_growth_to_2016, truth.ai_application_growth_after_2016
+    )
     ai_applications = _draw_ai_patents(
         rng,
         truth,
         applications * AI_SHARE_OF_APPLICATIONS_2020,
-        application_growth + treated * by_year(truth.application_shift),
+        application_growth + treated * by_year(truth.application_shift, years),
         geography.patent_rank < AI_APPLICATION_CITY_COUNT,
     )
     ai_grants = _draw_ai_patents(
         rng,
         truth,
         grants * AI_SHARE_OF_GRANTS_2020,
-        truth.ai_grant_growth * YEARS_TO_2020 + treated * by_year(truth.grant_shift),
+        truth.ai_grant_growth * trend + treated * by_year(truth.grant_shift, years),
         has_ai_grants,
     )
     return (
@@ -149,9 +153,11 @@ def draw_patents(rng: Generator, truth: Truth, geography: Geography, firms: Inte
     )
 
 
-def _draw_ai_patents(rng: Generator, truth: Truth, level: Floats, log_share: Floats, active: Flags) -> Integers:
-    noise = autoregressive(rng, len(level), truth.ai_patent_noise_sd, truth.outcome_noise_persistence)
+def _draw_ai_patents(
+    rng: Generator, truth: Truth, level: NDArray[np.floating[Any]], log_share: Floats, active: Flags
+) -> Integers:
+    noise = autoregressive(rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence)
     counts = np.where(active[:, None], rng.poisson(level * np.exp(log_share + noise)), 0)
-    # An active city has an AI patent in 2020, the year of the weights.
+    # An active city has an AI patent in the last year.
     counts[active, -1] = np.maximum(counts[active, -1], 1)
     return counts

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from ai_manufacturing.sample.paths import Flags, Floats, Integers
 from ai_manufacturing.settings import project_root
+from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
 
 YEARBOOK_CITY_COUNT = 260
 
@@ -74,7 +74,8 @@ class Geography:
     @property
     def relative_size(self) -> Floats:
         """Log size relative to a median city."""
-        return self.size - MEDIAN_GDP
+        relative: Floats = self.size - MEDIAN_GDP
+        return relative
 
     @property
     def is_secondary_dominant(self) -> Flags:

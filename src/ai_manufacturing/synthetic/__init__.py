@@ -4,8 +4,8 @@
 industries and writes them. What the paper prints and no draw of this kind can give is listed in `truth`.
 """
 
-from ai_manufacturing.sample.files import NotASampleError, write
-from ai_manufacturing.sample.panel import CityYears, draw
-from ai_manufacturing.sample.truth import TRUTH, Truth
+from ai_manufacturing.synthetic.files import NotSyntheticError, write
+from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.truth import TRUTH, Truth
 
-__all__ = ["TRUTH", "CityYears", "NotASampleError", "Truth", "draw", "write"]
+__all__ = ["TRUTH", "CityYears", "NotSyntheticError", "Truth", "draw", "write"]

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from ai_manufacturing import sample
+from ai_manufacturing import cli, synthetic
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.settings import project_root
 
@@ -56,7 +57,7 @@ def read(folder: Path, entity: str) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def extracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sample")
-    sample.write(out, SEED)
+    synthetic.write(out, SEED, YEARS)
     return out
 
 
@@ -96,13 +97,15 @@ def ai_firms_2020(firms: pd.DataFrame, scope: set[str], cities: pd.DataFrame) ->
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(extracts: Path, tmp_path: Path) -> None:
-    command = f"from ai_manufacturing.cli import main; main(['sample', '--out', {str(tmp_path)!r}, '--seed', '{SEED}'])"
+    command = (
+        f"from ai_manufacturing.cli import main; main(['synthetic', '--out', {str(tmp_path)!r}, '--seed', '{SEED}'])"
+    )
     subprocess.run([sys.executable, "-c", command], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
     assert digests(tmp_path) == digests(extracts)
 
 
 def test_another_seed_gives_other_numbers_and_the_same_truth(extracts: Path, tmp_path: Path) -> None:
-    sample.write(tmp_path, SEED + 1)
+    synthetic.write(tmp_path, SEED + 1, YEARS)
     ours, theirs = digests(extracts), digests(tmp_path)
     assert ours.keys() == theirs.keys()
     assert all(ours[name] != theirs[name] for name in ours)
@@ -110,6 +113,15 @@ def test_another_seed_gives_other_numbers_and_the_same_truth(extracts: Path, tmp
     assert (first["seed"], second["seed"]) == (SEED, SEED + 1)
     assert first["true_parameters"] == second["true_parameters"]
     assert len(first["true_parameters"]) > 60
+
+
+def test_a_set_may_have_other_years_among_them_2015(tmp_path: Path) -> None:
+    command = ["synthetic", "--out", str(tmp_path), "--years"]
+    assert CliRunner().invoke(cli.main, [*command, "2014:2016"]).exit_code == 0
+    files = ["企业存续_2014.csv", "企业存续_2015.csv", "企业存续_2016.csv"]
+    assert sorted(path.name for path in (tmp_path / "firm_survival").iterdir()) == files
+    refused = CliRunner().invoke(cli.main, [*command, "2016:2020"])
+    assert (refused.exit_code, "anchored in 2015; name years that hold it" in refused.output) == (2, True)
 
 
 def test_the_set_says_that_it_is_synthetic(extracts: Path) -> None:
@@ -231,7 +243,7 @@ def test_sectors_sum_to_gdp_and_parts_are_within_wholes(yearbook: pd.DataFrame) 
 def test_the_files_add_up_to_the_panel_that_is_calibrated(
     firms: pd.DataFrame, patents: pd.DataFrame, scope: set[str], cities: pd.DataFrame
 ) -> None:
-    panel = sample.draw(SEED)
+    panel = synthetic.draw(SEED, YEARS)
 
     def by_unit(table: pd.DataFrame, column: str) -> np.ndarray:
         inside = table[table["行业代码"].isin(scope)]
@@ -313,7 +325,7 @@ def test_table_1_column_1_is_recovered_on_average(cities: pd.DataFrame) -> None:
     """The error of the mean of 8 seeds is .0043; four of them either way."""
     estimates = []
     for seed in range(8):
-        drawn = sample.draw(seed)
+        drawn = synthetic.draw(seed, YEARS)
         series = drawn.yearbook
         ratio = drawn.ai_firms.stock[:, -1:] / drawn.firms[:, -1:]
         columns = {
@@ -335,7 +347,7 @@ def test_delivered_files_are_not_overwritten(tmp_path: Path) -> None:
     delivered = tmp_path / "firm_survival/企业存续_2015.csv"
     delivered.parent.mkdir()
     delivered.write_text("delivered", encoding="utf-8")
-    with pytest.raises(sample.NotASampleError, match="holds files that are no sample"):
-        sample.write(tmp_path, 2020)
+    with pytest.raises(synthetic.NotSyntheticError, match="holds files that are no sample"):
+        synthetic.write(tmp_path, 2020, YEARS)
     assert delivered.read_text(encoding="utf-8") == "delivered"
     assert not (tmp_path / "extract_set.yml").exists()

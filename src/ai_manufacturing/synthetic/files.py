@@ -1,5 +1,6 @@
 """Split the drawn city-years over industries and write them as yearly files with Chinese headers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ai_manufacturing.landing import extract_set
-from ai_manufacturing.sample.counts import Flows, Patents, draw_flows
-from ai_manufacturing.sample.geography import units
-from ai_manufacturing.sample.panel import CityYears, draw
-from ai_manufacturing.sample.paths import YEAR_COUNT, YEARS, Floats, Integers
-from ai_manufacturing.sample.truth import flat
-from ai_manufacturing.sample.yearbook import DIGITS
 from ai_manufacturing.settings import project_root
+from ai_manufacturing.synthetic.counts import Flows, Patents, draw_flows
+from ai_manufacturing.synthetic.geography import units
+from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.paths import Floats, Integers
+from ai_manufacturing.synthetic.truth import flat
+from ai_manufacturing.synthetic.yearbook import DIGITS
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (
@@ -68,12 +69,12 @@ YEARBOOK_HEADERS = {
 }
 
 
-class NotASampleError(Exception):
+class NotSyntheticError(Exception):
     """A folder that a sample must not be written into."""
 
 
-def write(out: Path, seed: int) -> None:
-    """Write a synthetic extract set, byte-identical for the same seed.
+def write(out: Path, seed: int, period: range) -> None:
+    """Write a synthetic extract set, byte-identical for the same arguments.
 
     Parameters
     ----------
@@ -81,15 +82,17 @@ def write(out: Path, seed: int) -> None:
         Folder to write; made if absent.
     seed : int
         Seed of the draw.
+    period : range
+        As of draw.
 
     Raises
     ------
-    NotASampleError
+    NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
-    panel = draw(seed)
+        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+    panel = draw(seed, period)
     firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
     out.mkdir(parents=True, exist_ok=True)
     _write_firm_survival(out / "firm_survival", firm_rng, panel)
@@ -147,7 +150,7 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
     Flows
         Units by divisions by years.
     """
-    unit_count, division_count = len(flows.stock), len(weights)
+    (unit_count, year_count), division_count = flows.stock.shape, len(weights)
     before_first = flows.stock[:, :1] - flows.entries[:, :1] + flows.exits[:, :1]
     arrivals = np.hstack([before_first, flows.entries])
     departures = np.hstack([flows.exits, flows.stock[:, -1:]])
@@ -155,8 +158,8 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
     division = rng.choice(division_count, size=len(unit), p=weights / weights.sum())
 
     def tabulate(counts: Integers) -> Integers:
-        when = np.repeat(np.tile(np.arange(YEAR_COUNT + 1), unit_count), counts.ravel())
-        table = np.zeros((unit_count, division_count, YEAR_COUNT + 1), dtype=np.int64)
+        when = np.repeat(np.tile(np.arange(year_count + 1), unit_count), counts.ravel())
+        table = np.zeros((unit_count, division_count, year_count + 1), dtype=np.int64)
         np.add.at(table, (unit, division, when), 1)
         return table
 
@@ -168,8 +171,8 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
 def _spread_other_firms(rng: Generator, stock: Integers, weights: Floats) -> Flows:
     """Split stocks over divisions and draw exits; entries are what is left."""
     shares = weights * np.exp(0.5 * rng.standard_normal((len(stock), len(weights))))
-    stock_2009 = np.rint(0.93 * stock[:, :1]).astype(np.int64)
-    cells = split(np.hstack([stock_2009, stock]), shares)
+    before_first = np.rint(0.93 * stock[:, :1]).astype(np.int64)
+    cells = split(np.hstack([before_first, stock]), shares)
     before, after = cells[:, :, :-1], cells[:, :, 1:]
     exits = np.maximum(rng.poisson(0.06 * before), before - after)
     return Flows(after, after - before + exits, exits)
@@ -182,12 +185,12 @@ def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None
     firm_weights = _weights(codes, FIRM_WEIGHTS, 1)
     ai_weights = np.where(outside, 1.0, _weights(codes, AI_WEIGHTS, 0))
 
-    outside_ai_2020 = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
-    outside_ai = draw_flows(rng, outside_ai_2020, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05))
+    last_outside_ai = rng.poisson(4.0 * panel.ai_firms.stock[:, -1] + 1e-4 * panel.firms[:, -1])
+    outside_ai = draw_flows(rng, last_outside_ai, np.full(panel.firms.shape, 0.22), np.full(panel.firms.shape, 0.05))
     outside_others = np.rint(0.09 * panel.firms).astype(np.int64)
     inside_others = panel.firms - panel.ai_firms.stock
 
-    shape = (len(panel.firms), len(codes), YEAR_COUNT)
+    shape = (len(panel.firms), len(codes), len(panel.years))
     counts = {name: np.zeros(shape, dtype=np.int64) for name in (*FIRM_HEADERS, *AI_FIRM_HEADERS)}
     for part, ai_flows, others in ((~outside, panel.ai_firms, inside_others), (outside, outside_ai, outside_others)):
         ai = spread_flows(rng, ai_flows, ai_weights[part])
@@ -197,7 +200,7 @@ def _write_firm_survival(folder: Path, rng: Generator, panel: CityYears) -> None
             counts[name][:, part] = getattr(ai, field) + getattr(other, field)
 
     folder.mkdir(exist_ok=True)
-    for index, year in enumerate(YEARS.tolist()):
+    for index, year in enumerate(panel.years.tolist()):
         values = {name: cells[:, :, index] for name, cells in counts.items()}
         unit, division = np.nonzero(np.any(list(values.values()), axis=0))
         columns = {
@@ -218,21 +221,21 @@ def _write_patents(folder: Path, rng: Generator, panel: CityYears) -> None:
     ai_shares /= ai_shares.sum()
 
     # Units by divisions by types by years.
-    shape = (len(panel.firms), len(codes), len(PATENT_TYPES), YEAR_COUNT)
+    shape = (len(panel.firms), len(codes), len(PATENT_TYPES), len(panel.years))
     counts = {name: np.zeros(shape, dtype=np.int64) for name in PATENT_HEADERS}
-    for place, kind in enumerate(PATENT_TYPES):
+    for at, kind in enumerate(PATENT_TYPES):
         for name, inventions in (("专利申请数", panel.applications), ("专利授权数", panel.grants)):
             patents = _patents_of_type(rng, kind, inventions)
-            ai, other = np.zeros((2, len(panel.firms), len(codes), YEAR_COUNT), dtype=np.int64)
+            ai, other = np.zeros((2, len(panel.firms), len(codes), len(panel.years)), dtype=np.int64)
             ai[:, ~outside] = rng.multinomial(patents.ai, ai_shares).transpose(0, 2, 1)
             ai[:, outside] = rng.poisson(3.0 * patents.ai)[:, None]
             other[:, ~outside] = split(patents.total - patents.ai, shares[:, ~outside])
             other[:, outside] = np.rint(0.2 * patents.total).astype(np.int64)[:, None]
-            counts[f"人工智能{name}"][:, :, place] = ai
-            counts[name][:, :, place] = ai + other
+            counts[f"人工智能{name}"][:, :, at] = ai
+            counts[name][:, :, at] = ai + other
 
     folder.mkdir(exist_ok=True)
-    for index, year in enumerate(YEARS.tolist()):
+    for index, year in enumerate(panel.years.tolist()):
         values = {name: cells[..., index] for name, cells in counts.items()}
         unit, division, place = np.nonzero(np.any(list(values.values()), axis=0))
         columns = {
@@ -258,7 +261,7 @@ def _patents_of_type(rng: Generator, kind: str, inventions: Patents) -> Patents:
 def _write_city_yearbook(folder: Path, panel: CityYears) -> None:
     unit = np.flatnonzero(panel.in_yearbook)
     folder.mkdir(exist_ok=True)
-    for index, year in enumerate(YEARS.tolist()):
+    for index, year in enumerate(panel.years.tolist()):
         columns = {
             **_unit_columns(unit),
             "省份": _taken(units()["province_name_zh"], unit),
@@ -280,8 +283,9 @@ def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
     return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
 
 
-def _weights(codes: pd.Series, named: dict[str, float], otherwise: int) -> Floats:
-    return codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+def _weights(codes: pd.Series, named: Mapping[str, float], otherwise: int) -> Floats:
+    weights: Floats = codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+    return weights
 
 
 def _taken(labels: pd.Series, index: NDArray[np.intp]) -> pa.Array:

@@ -4,6 +4,7 @@ A row is a function of its number and the seed. One row in five thousand has a f
 """
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -11,9 +12,9 @@ import yaml
 
 from ai_manufacturing import duckdb_client
 from ai_manufacturing.landing import extract_set
-from ai_manufacturing.sample.files import NOTICE, SYNTHETIC_MARK, NotASampleError
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.sql_text import literal
+from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, NotSyntheticError
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
@@ -207,11 +208,11 @@ def write(
 
     Raises
     ------
-    NotASampleError
+    NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotASampleError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
     out.mkdir(parents=True, exist_ok=True)
     with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
         connection.execute("set preserve_insertion_order = false")
@@ -262,7 +263,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _slots(values: list[str], weights: dict[str, float]) -> list[str]:
+def _slots(values: list[str], weights: Mapping[str, float]) -> list[str]:
     """Give each value a share of SLOTS by its weight, at least one."""
     whole = sum(weights.get(value, 1.0) for value in values)
     filled: list[str] = []

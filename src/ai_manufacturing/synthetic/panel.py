@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai_manufacturing.sample.counts import (
+from ai_manufacturing.synthetic.counts import (
     Flows,
     Patents,
     draw_ai_firms,
@@ -12,18 +12,20 @@ from ai_manufacturing.sample.counts import (
     draw_patents,
     scaled_to_years,
 )
-from ai_manufacturing.sample.geography import draw_geography
-from ai_manufacturing.sample.paths import Flags, Floats, Integers
-from ai_manufacturing.sample.truth import TRUTH, Truth
-from ai_manufacturing.sample.yearbook import draw_yearbook
+from ai_manufacturing.synthetic.geography import draw_geography
+from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
+from ai_manufacturing.synthetic.truth import TRUTH, Truth
+from ai_manufacturing.synthetic.yearbook import draw_yearbook
 
 
 @dataclass(frozen=True, eq=False)
 class CityYears:
-    """One draw: units, the rows of seeds/cities.csv, by years, 2010 to 2020.
+    """One draw: units, the rows of seeds/cities.csv, by years.
 
     Attributes
     ----------
+    years : NDArray[np.int64]
+        Statistical years.
     in_yearbook : NDArray[np.bool_]
         Units with yearbook rows.
     firms : NDArray[np.int64]
@@ -36,6 +38,7 @@ class CityYears:
         Series by name, rounded as printed; NaN is missing.
     """
 
+    years: Integers
     in_yearbook: Flags
     firms: Integers
     ai_firms: Flows
@@ -44,13 +47,15 @@ class CityYears:
     yearbook: dict[str, Floats]
 
 
-def draw(seed: int, truth: Truth = TRUTH) -> CityYears:
+def draw(seed: int, period: range, truth: Truth = TRUTH) -> CityYears:
     """Draw all that the files hold at the level of unit and year.
 
     Parameters
     ----------
     seed : int
         Seed of the draw.
+    period : range
+        Statistical years, among them 2015; levels of 2020 are those of the last.
     truth : Truth
         True parameters; only the calibration passes others than the default.
 
@@ -62,9 +67,10 @@ def draw(seed: int, truth: Truth = TRUTH) -> CityYears:
     geography_rng, firm_rng, ai_firm_rng, patent_rng, yearbook_rng = (
         np.random.default_rng([seed, part]) for part in range(5)
     )
+    years = np.array(period)
     geography = draw_geography(geography_rng)
-    firms = draw_firms(firm_rng, truth, geography)
-    applications, grants = draw_patents(patent_rng, truth, geography, firms)
+    firms = draw_firms(firm_rng, truth, geography, years)
+    applications, grants = draw_patents(patent_rng, truth, geography, firms, years)
     measures = np.stack(
         [
             np.log1p(scaled_to_years(geography.ai_firms_2020, firms)),
@@ -73,10 +79,11 @@ def draw(seed: int, truth: Truth = TRUTH) -> CityYears:
         ]
     )
     return CityYears(
+        years=years,
         in_yearbook=geography.in_yearbook,
         firms=firms,
-        ai_firms=draw_ai_firms(ai_firm_rng, truth, geography),
+        ai_firms=draw_ai_firms(ai_firm_rng, truth, geography, years),
         applications=applications,
         grants=grants,
-        yearbook=draw_yearbook(yearbook_rng, truth, geography, measures),
+        yearbook=draw_yearbook(yearbook_rng, truth, geography, measures, years),
     )

@@ -2,21 +2,25 @@
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
-from ai_manufacturing.sample.counts import AI_APPLICATION_CITY_COUNT, AI_GRANT_CITY_COUNT, CITIES_WITHOUT_GRANTS_IN_2010
-from ai_manufacturing.sample.geography import LARGEST_UNNAMED_GDP, Geography
-from ai_manufacturing.sample.paths import (
-    YEAR_COUNT,
-    YEARS,
-    YEARS_TO_2020,
+from ai_manufacturing.synthetic.counts import (
+    AI_APPLICATION_CITY_COUNT,
+    AI_GRANT_CITY_COUNT,
+    CITIES_WITHOUT_GRANTS_IN_2010,
+)
+from ai_manufacturing.synthetic.geography import LARGEST_UNNAMED_GDP, Geography
+from ai_manufacturing.synthetic.paths import (
+    Flags,
     Floats,
+    Integers,
     anchored,
     autoregressive,
     centred,
     with_mean_growth,
-    year_index,
+    years_to_last,
 )
-from ai_manufacturing.sample.truth import Truth
+from ai_manufacturing.synthetic.truth import Truth
 
 # The losses behind the printed numbers of observations: 2,858 = 260 x 11 - 2, 2,598 = 260 x 10 - 2, 2,596 two fewer,
 # 2,852 six fewer than 2,858, 1,785 = 255 x 7.
@@ -24,7 +28,7 @@ RD_MISSING = (2010, 2)
 RESIDENT_POPULATION_MISSING = (2011, 6)
 MANUFACTURING_EMPLOYMENT_MISSING = (2011, 2)
 SECTOR_EMPLOYMENT_MISSING_YEAR = 2020
-ADDED_CONTROL_YEARS = range(2014, 2021)
+YEARS_WITHOUT_ADDED_CONTROLS = range(2010, 2014)
 CITIES_WITHOUT_ADDED_CONTROLS = 5
 
 # Level of a median city in 2020, elasticity to size and yearly log growth.
@@ -40,7 +44,9 @@ DIGITS = {"gdp_per_capita_cny": 0, "rd_personnel": 0, "above_scale_firm_count": 
 """Decimal places of the series that are not printed with two."""
 
 
-def draw_yearbook(rng: Generator, truth: Truth, geography: Geography, measures: Floats) -> dict[str, Floats]:
+def draw_yearbook(
+    rng: Generator, truth: Truth, geography: Geography, measures: Floats, years: Integers
+) -> dict[str, Floats]:
     """Draw the yearbook series.
 
     Parameters
@@ -53,6 +59,8 @@ def draw_yearbook(rng: Generator, truth: Truth, geography: Geography, measures: 
         Levels of 2020 and the secondary share of 2015.
     measures : NDArray[np.float64]
         What the outcomes react to, 3 by units by years: ln(1 + M) for firms, ln applications, ln grants.
+    years : NDArray[np.int64]
+        Statistical years.
 
     Returns
     -------
@@ -62,15 +70,15 @@ def draw_yearbook(rng: Generator, truth: Truth, geography: Geography, measures: 
     logs = _draw_controls(rng, truth, geography, measures[0])
     logs["gdp_100m_cny"] = _draw_gdp(rng, truth, geography, measures, logs)
     logs |= _draw_employment(rng, truth, geography, measures, logs["unit_employment_10k"])
-    primary_share, secondary_share = _draw_shares(rng, truth, geography, measures)
+    primary_share, secondary_share = _draw_shares(rng, truth, geography, measures, years == 2015)
 
-    series = {name: np.round(np.exp(values), DIGITS.get(name, 2)) for name, values in logs.items()}
+    series: dict[str, Floats] = {name: np.exp(values).round(DIGITS.get(name, 2)) for name, values in logs.items()}
     gdp = series["gdp_100m_cny"]
     series["gdp_per_capita_cny"] = np.rint(gdp / series["resident_population_10k"] * 1e4)
     series["primary_100m_cny"] = np.round(gdp * primary_share, 2)
     series["secondary_100m_cny"] = np.round(gdp * secondary_share, 2)
     series["tertiary_100m_cny"] = np.round(gdp - series["primary_100m_cny"] - series["secondary_100m_cny"], 2)
-    _remove_missing(rng, series, geography)
+    _remove_missing(rng, series, geography, years)
     return series
 
 
@@ -78,12 +86,13 @@ def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: 
     """Draw the logs of populations, unit employment, R&D personnel and the five added controls."""
     count = len(geography.size)
     size = geography.relative_size
+    to_last = years_to_last(m_firms.shape[1])
 
     def noise(sd: float) -> Floats:
-        return autoregressive(rng, count, sd, truth.outcome_noise_persistence)
+        return autoregressive(rng, m_firms.shape, sd, truth.outcome_noise_persistence)
 
     def trend(growth: float, spread: float) -> Floats:
-        return (growth + spread * rng.standard_normal((count, 1))) * YEARS_TO_2020
+        return (growth + spread * rng.standard_normal((count, 1))) * to_last
 
     def scattered(sd: float) -> Floats:
         return sd * rng.standard_normal(count)
@@ -108,7 +117,7 @@ def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: 
     for (name, (level, elasticity, growth)), sd in zip(ADDED_CONTROLS.items(), truth.mediator_noise_sd, strict=True):
         logs[name] = anchored(
             np.log(level) + elasticity * size + scattered(0.3),
-            truth.mediators_on_firms * m_firms + growth * YEARS_TO_2020 + noise(sd),
+            truth.mediators_on_firms * m_firms + growth * to_last + noise(sd),
         )
     return logs
 
@@ -126,14 +135,15 @@ def _draw_gdp(
         + truth.gdp_on_rd_personnel * controls["rd_personnel"]
     )
     path = long_run.copy()
-    for year in range(1, YEAR_COUNT):
+    for year in range(1, path.shape[1]):
         path[:, year] = truth.gdp_persistence * path[:, year - 1] + (1 - truth.gdp_persistence) * long_run[:, year]
-    noise = autoregressive(rng, len(path), truth.gdp_noise_sd, truth.gdp_persistence)
+    noise = autoregressive(rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
-    # High income is GDP per head of 2010 above the median; firms do less below it.
-    income_2010 = gdp[:, 0] - controls["resident_population_10k"][:, 0]
-    low_income = income_2010 <= np.median(income_2010[geography.in_yearbook])
-    return gdp - truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    # High income is GDP per head of the first year above the median; firms do less below it.
+    first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
+    low_income = first_income <= np.median(first_income[geography.in_yearbook])
+    lag: Floats = truth.high_income_difference * low_income[:, None] * (measures[0] - measures[0][:, :1])
+    return gdp - lag
 
 
 def _draw_employment(
@@ -142,9 +152,9 @@ def _draw_employment(
     """Draw the logs of secondary employment and, within it, manufacturing employment."""
     count = len(geography.size)
     persistence = truth.outcome_noise_persistence
-    shared = autoregressive(rng, count, truth.secondary_employment_noise_sd, persistence)
+    shared = autoregressive(rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence)
     own_variance = truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
-    own = autoregressive(rng, count, float(np.sqrt(own_variance)), persistence)
+    own = autoregressive(rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence)
     secondary_effects = (
         truth.secondary_employment_on_firms,
         truth.secondary_employment_on_applications,
@@ -167,7 +177,9 @@ def _draw_employment(
     }
 
 
-def _draw_shares(rng: Generator, truth: Truth, geography: Geography, measures: Floats) -> tuple[Floats, Floats]:
+def _draw_shares(
+    rng: Generator, truth: Truth, geography: Geography, measures: Floats, in_2015: Flags
+) -> tuple[Floats, Floats]:
     """Draw the primary and secondary shares of GDP."""
     count = len(geography.size)
     effects = (
@@ -176,8 +188,8 @@ def _draw_shares(rng: Generator, truth: Truth, geography: Geography, measures: F
         truth.secondary_share_on_grants,
     )
     path = with_mean_growth(_reaction(measures, effects), truth.secondary_share_growth)
-    path += autoregressive(rng, count, truth.secondary_share_noise_sd, truth.outcome_noise_persistence)
-    relative = np.exp(path - path[:, [year_index(2015)]])
+    path += autoregressive(rng, path.shape, truth.secondary_share_noise_sd, truth.outcome_noise_persistence)
+    relative = np.exp(path - path[:, in_2015])
     secondary = np.minimum(geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE)
     primary_of_rest = 0.16 * np.exp(-0.5 * geography.relative_size + 0.3 * rng.standard_normal(count))
     return (1 - secondary) * np.clip(primary_of_rest, 0.003, 0.5)[:, None], secondary
@@ -187,11 +199,11 @@ def _reaction(measures: Floats, effects: tuple[float, float, float]) -> Floats:
     return np.tensordot(np.array(effects), measures, axes=1)
 
 
-def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geography) -> None:
+def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geography, years: Integers) -> None:
     """Blank the cells that a yearbook leaves empty, as many as the printed observations imply."""
 
-    def blank(name: str, year: int, rows: np.ndarray) -> None:
-        series[name][rows, year_index(year)] = np.nan
+    def blank(name: str, year: int, rows: NDArray[np.intp]) -> None:
+        series[name][np.ix_(rows, years == year)] = np.nan
 
     for values in series.values():
         values[~geography.in_yearbook] = np.nan
@@ -215,4 +227,4 @@ def _remove_missing(rng: Generator, series: dict[str, Floats], geography: Geogra
     without_added = rng.choice(unnamed, CITIES_WITHOUT_ADDED_CONTROLS, replace=False)
     for name in ADDED_CONTROLS:
         series[name][without_added] = np.nan
-        series[name][:, ~np.isin(YEARS, ADDED_CONTROL_YEARS)] = np.nan
+        series[name][:, np.isin(years, YEARS_WITHOUT_ADDED_CONTROLS)] = np.nan

@@ -1,0 +1,181 @@
+"""The deliveries of an extract set: what is new lands, and the log records what changed."""
+
+import datetime
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations, formats, log, registers, store, validity
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, extract_set
+from ai_manufacturing.landing.land import land_folder
+from ai_manufacturing.landing.log import Delivery
+from ai_manufacturing.landing.reading import by_path
+
+SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
+DELIVERIES_SCHEMA = pa.schema(
+    [
+        ("delivery_number", pa.int64()),
+        ("delivery_id", pa.string()),
+        ("extract_set", pa.string()),
+        ("extract_set_kind", pa.string()),
+        ("provider", pa.string()),
+        ("source_name", pa.string()),
+        ("entity", pa.string()),
+        ("file_path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("modified_at", pa.timestamp("us")),
+        ("landed_at", pa.timestamp("us")),
+        ("file_format", pa.string()),
+        ("compression", pa.string()),
+        ("encoding", pa.string()),
+        ("delimiter", pa.string()),
+        ("record_count", pa.int64()),
+        ("landed_row_count", pa.int64()),
+        ("rejected_row_count", pa.int64()),
+        ("columns_not_read", pa.string()),
+        ("hint", pa.string()),
+        ("copy_of_delivery", pa.int64()),
+        ("valid_until_delivery", pa.int64()),
+        ("superseded_periods", pa.list_(SPAN)),
+        ("is_of_earlier_declaration", pa.bool_()),
+        ("store_key", pa.string()),
+    ]
+)
+
+
+def deliveries(as_of: int | None = None) -> pa.Table:
+    """Land the files of the extracts folder that are not in the store yet, and record what changed in the log.
+
+    Parameters
+    ----------
+    as_of : int, optional
+        Nothing is landed, and the log is read up to this delivery only.
+
+    Returns
+    -------
+    pa.Table
+        One row per delivery of the log, and one per file of the folder that nobody declared, by path, with
+        DELIVERIES_SCHEMA. A file that nobody declared has no number, provider, source or entity, and no rows.
+
+    Raises
+    ------
+    LandingError
+        With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
+        log. Or if the log does not reach `as_of`.
+    """
+    sources = [*declarations.read(), *registers.declared()]
+    described = extract_set(settings.extracts_dir())
+    folder = settings.landing_dir()
+    with store.held(folder):
+        return _deliveries(sources, described, folder, as_of)
+
+
+def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_of: int | None) -> pa.Table:
+    others: list[dict[str, Any]] = []
+    if as_of is None:
+        landed, others = land_folder(sources, folder)
+        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in landed]
+        if described.is_named_by_folder:
+            _refuse_renamed(described.name, present, folder)
+        with _writing("the log of deliveries"):
+            events = log.record(folder, described.name, present)
+    else:
+        events = log.read(folder, described.name)
+        if not 1 <= as_of <= len(events):
+            raise LandingError([_no_delivery(as_of, described.name, len(events), folder)])
+    in_folder_now = {delivery.number for delivery in log.State(events).at_path.values()}
+    state = log.State(events[:as_of])
+    declared = {(source.provider, source.name): source for source in sources}
+    found = [
+        _recorded(delivery, declared, delivery.number in in_folder_now, folder)
+        for delivery in state.deliveries.values()
+    ]
+    validity.add(found, declared, folder)
+    # one invented file makes the whole set invented
+    synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
+    named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
+    table = pa.Table.from_pylist(
+        [record | named for record in sorted(found + others, key=by_path)], schema=DELIVERIES_SCHEMA
+    )
+    if as_of is None:
+        tables = settings.landed_tables_dir()
+        with _writing("the tables of deliveries"):
+            store.replace(tables / "deliveries.parquet", table, folder)
+            store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
+    return table
+
+
+def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:
+    if count:
+        return f"as_of_delivery {as_of}: {name} has the deliveries 1 to {count}. Give one of them."
+    others = ", ".join(log.sets(folder)) or "none"
+    return (
+        f"as_of_delivery {as_of}: the store has no deliveries of {name}, only of: {others}. Set EXTRACTS_DIR to the "
+        "folder of one of them, or LANDING_DIR to the store of this one."
+    )
+
+
+def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> None:
+    """Ask whether a folder without a log holds a set that the store knows under another name."""
+    for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
+        raise LandingError(
+            [
+                f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
+                f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
+                f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
+                f"{json.dumps(name, ensure_ascii=False)}."
+            ]
+        )
+
+
+def _recorded(
+    delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
+) -> dict[str, Any]:
+    """Return a delivery of the log with what the store holds of it, under today's declaration where it can."""
+    event = delivery.event
+    source = declared.get((event["provider"], event["source_name"]))
+    store_key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else event["store_key"]
+    is_earlier = source is None or not store.holds(folder, store_key)
+    if is_earlier and is_in_folder and source:
+        raise LandingError(
+            [
+                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
+                "Run the build once without as_of_delivery."
+            ]
+        )
+    if is_earlier:
+        store_key = event["store_key"]
+    record = store.read_record(folder, store_key)
+    contradiction = formats.contradiction(event["file_path"], record["file_format"])
+    return (
+        event
+        | record
+        | {
+            "hint": " ".join(filter(None, [contradiction, record.get("notes")])) or None,
+            "delivery_number": delivery.number,
+            "copy_of_delivery": delivery.copy_of,
+            "valid_until_delivery": delivery.withdrawn_by,
+            "superseded_periods": [],
+            "is_of_earlier_declaration": is_earlier,
+            "store_key": store_key,
+            "modified_at": datetime.datetime.fromisoformat(event["modified_at"]),
+            "landed_at": datetime.datetime.fromisoformat(event["landed_at"]),
+        }
+    )
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LandingError(
+            [f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."]
+        ) from error

@@ -1,0 +1,151 @@
+"""Delivered files into the store: each record of each file lands, or is set aside with a reason."""
+
+import datetime
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import containers, declarations, formats, records, registers, store
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import FileFault, LandingError
+from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
+
+THREADS = 2
+
+
+def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Land what is new; return the files whose deliveries the log keeps, and those that nobody declared."""
+    files, faults = delivered_files(settings.extracts_dir(), sources)
+    declared: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    with closing_archives(files), ThreadPoolExecutor(THREADS) as threads:
+        for outcome in threads.map(_land, files, repeat(folder)):
+            if isinstance(outcome, str):
+                faults.append(outcome)
+            else:
+                (declared if "provider" in outcome else others).append(outcome)
+    if faults:
+        raise LandingError(sorted(faults))
+    return declared, others
+
+
+def land_again(years: range) -> list[str]:
+    """Read anew the landed files of the extracts folder that may hold some of these years.
+
+    A file whose declaration names no period of whole numbers may hold any year, as may a register. What is gone from
+    the folder stays in the store as it is.
+
+    Parameters
+    ----------
+    years : range
+        Statistical years.
+
+    Returns
+    -------
+    list of str
+        Paths of the files, in order.
+
+    Raises
+    ------
+    LandingError
+        With one line for each file that cannot be read any more.
+    """
+    folder = settings.landing_dir()
+    files, faults = delivered_files(settings.extracts_dir(), [*declarations.read(), *registers.declared()])
+    again = []
+    with store.held(folder), closing_archives(files):
+        for file in files:
+            if file.source is None:
+                continue
+            landed = _land(file, folder)
+            if isinstance(landed, dict) and _may_hold(years, file.source, store.rows_path(folder, landed["store_key"])):
+                store.remove(folder, landed["store_key"])
+                landed = _land(file, folder)
+                again.append(file.file_path)
+            if isinstance(landed, str):
+                faults.append(landed)
+    if faults:
+        raise LandingError(sorted(faults))
+    return again
+
+
+def _may_hold(years: range, source: Source, rows: Path) -> bool:
+    if source.period is None or source.columns[source.period] != "integer":
+        return True
+    held = pq.read_table(rows, columns=[source.period])[source.period]
+    return any(year in years for year in held.unique().to_pylist())
+
+
+def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
+    """Return what is recorded of a file, landed now or earlier, or the line that says what is wrong with it."""
+    if isinstance(file.source, registers.Register):
+        landed = registers.land(file, file.source, folder)
+        return landed if isinstance(landed, str) else landed | _facts(file, file.source)
+    try:
+        content = file.read()
+    except FileFault as fault:
+        return fault.line(file.file_path)
+    except OSError as error:
+        return f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or deliver it again."
+    try:
+        return _land_content(file, content, folder)
+    except FileFault as fault:
+        return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
+    except OSError as error:
+        return f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+
+
+def _contradiction(file_path: str, content: bytes) -> list[str]:
+    """Return the hint, if there is one, that a name gives about a file which cannot be read."""
+    try:
+        hint = formats.contradiction(file_path, formats.detect(content)) if content else None
+    except FileFault:
+        return []
+    # what a gzip file holds is not known before it is unpacked
+    return [hint] if hint and not containers.is_gzip(content) else []
+
+
+def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str, Any]:
+    delivery_id = hashlib.sha256(content).hexdigest()
+    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": len(content)}
+    source = file.source
+    if source is None:
+        counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
+        nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
+        return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
+    store_key = store.key(delivery_id, source, file.file_name_values)
+    if not store.holds(folder, store_key):
+        detected, sheets = formats.read(content, source.read_columns)
+        landed = records.land(sheets, source, file.file_name_values)
+        record = {
+            "file_format": detected.file_format,
+            "compression": detected.compression,
+            "encoding": detected.encoding,
+            "delimiter": detected.delimiter,
+            "record_count": landed.rows.num_rows + landed.rejected.num_rows,
+            "landed_row_count": landed.rows.num_rows,
+            "rejected_row_count": landed.rejected.num_rows,
+            "columns_not_read": ", ".join(landed.columns_not_read) or None,
+            "synthetic": landed.synthetic,
+            "notes": landed.notes,
+        }
+        store.write(folder, store_key, landed, record)
+    return delivered | {"store_key": store_key} | _facts(file, source)
+
+
+def _facts(file: DeliveredFile, source: Source) -> dict[str, Any]:
+    """Return what the log keeps of a file beside its bytes."""
+    return {
+        "provider": source.provider,
+        "source_name": source.name,
+        "entity": source.entity,
+        "file_name_values": file.file_name_values,
+        # facts for people; nothing is decided by them
+        "modified_at": file.modified_at.isoformat(),
+        "landed_at": datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None).isoformat(),
+    }

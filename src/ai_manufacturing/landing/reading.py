@@ -1,0 +1,157 @@
+"""Landed rows, read back with their origin and the deliveries from which and until which each is valid."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations, records, store
+from ai_manufacturing.landing.declarations import Source
+from ai_manufacturing.landing.errors import LandingError
+
+OF_DELIVERY = pa.schema(
+    [
+        ("provider", pa.string()),
+        ("source_name", pa.string()),
+        ("delivery_number", pa.int64()),
+        ("delivery_id", pa.string()),
+        ("file_path", pa.string()),
+    ]
+)
+VALIDITY = ("valid_from_delivery", "valid_until_delivery")
+ORIGIN = pa.struct(
+    [
+        *OF_DELIVERY,
+        ("sheet_name", pa.string()),
+        ("row_number", pa.int64()),
+        *((name, pa.int64()) for name in VALIDITY),
+    ]
+)
+
+
+def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
+    """Read the landed rows of an entity, valid or not, file by file.
+
+    Parameters
+    ----------
+    entity : str
+        What the declarations name: the rows of `raw_<entity>`.
+    deliveries : pa.Table
+        As `deliveries` returned it.
+
+    Returns
+    -------
+    pa.RecordBatchReader
+        `origin`, a struct of type ORIGIN, then all columns that any declaration gives the entity, whether delivered or
+        not. One row per landed record, by file, delivery, sheet and row; none if nothing was delivered. Further copies
+        of a delivery have no rows of their own.
+
+    Raises
+    ------
+    LandingError
+        If no declaration names the entity, and from the reader, if a delivery is missing from the store or was landed
+        under another declaration.
+    """
+    sources = declarations.read()
+    columns = declarations.entity_columns(sources, entity)
+    if not columns:
+        known = ", ".join(sorted({source.entity for source in sources})) or "none"
+        raise LandingError([f'entity "{entity}": no declaration names it, only {known}. Declare it, or correct it.'])
+    schema = pa.schema(
+        [
+            ("origin", ORIGIN),
+            *((column, records.ARROW_TYPES[declared]) for column, declared in columns.items()),
+        ]
+    )
+    declared = {(source.provider, source.name): source for source in sources}
+    of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
+    return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
+
+
+def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
+    """Read the records that were set aside, file by file.
+
+    Parameters
+    ----------
+    deliveries : pa.Table
+        As `deliveries` returned it.
+
+    Returns
+    -------
+    pa.RecordBatchReader
+        OF_DELIVERY, then REJECTED_SCHEMA: where the record stands, the column at fault (null if it is the whole
+        row), the value as delivered and the reason. One row per rejected record.
+    """
+    schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
+    folder = settings.landing_dir()
+    batches = (
+        pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
+        for delivery in _landed(deliveries)
+        if delivery["rejected_row_count"]
+        for batch in store.read_rows(folder, delivery["store_key"], "rejected")
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _batches(
+    deliveries: Iterable[dict[str, Any]], declared: dict[tuple[str, str], Source], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of deliveries with their origin and validity."""
+    folder = settings.landing_dir()
+    for delivery in deliveries:
+        source = declared.get((delivery["provider"], delivery["source_name"]))
+        for batch in store.read_rows(folder, delivery["store_key"], "rows"):
+            is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
+            if not is_as_declared and not delivery["is_of_earlier_declaration"]:
+                raise LandingError(
+                    [
+                        f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
+                        f"{delivery['source_name']}. Run the build again from raw_deliveries."
+                    ]
+                )
+            origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
+            yield _with_origin(batch, origin, schema)
+
+
+def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | None) -> dict[str, pa.Array]:
+    """Return from which delivery on, and until which one, each row is valid."""
+    spans = delivery["superseded_periods"]
+    usual = {
+        "valid_from_delivery": delivery["delivery_number"],
+        "valid_until_delivery": delivery["valid_until_delivery"],
+    }
+    period = source.period if source else None
+    if period is None:
+        usual = spans[0] if spans else usual
+    if period is None or not spans:
+        return {name: pa.repeat(pa.scalar(usual[name], pa.int64()), batch.num_rows) for name in VALIDITY}
+    periods = pa.array([span["period"] for span in spans], pa.string())
+    # the last position is that of the periods which nobody replaced
+    at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
+    return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
+
+
+def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
+    """Return the deliveries that have rows of their own, by path and number: a database keeps no order."""
+    landed = [row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]]
+    return sorted(landed, key=by_path)
+
+
+def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:
+    return {field.name: pa.repeat(pa.scalar(delivery[field.name], field.type), count) for field in OF_DELIVERY}
+
+
+def _with_origin(batch: pa.RecordBatch, origin: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+    """Move the place of each row, its sheet and number, to the other facts of its origin."""
+    delivered = dict(zip(batch.schema.names, batch.columns, strict=True))
+    nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in schema}
+    facts = [(delivered | origin)[field.name] for field in ORIGIN]
+    columns = nothing | delivered | {"origin": pa.StructArray.from_arrays(facts, fields=[*ORIGIN])}
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
+
+
+def by_path(record: dict[str, Any]) -> tuple[str, int]:
+    """Return the order of deliveries: by path and number, those without a number first."""
+    return record["file_path"], record["delivery_number"] or 0

@@ -1,0 +1,78 @@
+"""The dbt run of a refresh, and what it left behind."""
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import databases, dbt_process, landing
+from ai_manufacturing.dbt_process import PRINTED_LINES
+from ai_manufacturing.releases.store import reading
+
+OUTPUT = "dbt.txt"
+# from dbt's words on a Python model to the exception that it raised
+RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
+GATE_TEST = "no_critical_failure_gate_results"
+
+
+def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
+    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed."""
+    environment = {
+        "WAREHOUSE_PATH": str(warehouse),
+        "DBT_TARGET_PATH": str(work / "target"),
+        "DBT_LOG_PATH": str(work / "logs"),
+        "ACCEPTED_GATE_FAILURES": accepted,
+    }
+    with (work / OUTPUT).open("w", encoding="utf-8") as output:
+        return dbt_process.started(arguments, environment, output).wait() != 0
+
+
+def failed_at_the_gate(work: Path) -> bool:
+    """Whether it was the gate that stopped a run."""
+    return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in _results(work))
+
+
+def why_failed(work: Path) -> str:
+    """Return what failed, and why, from dbt's results; the end of what it printed if it has none."""
+    output = f"dbt's output is in {work / OUTPUT} until the next refresh."
+    failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
+    if not failed:
+        printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(["dbt failed; the published release is as it was.", *printed[-PRINTED_LINES:], output])
+    reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
+    not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
+    if all(reason.startswith(not_landed) for reason in reasons):
+        faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
+        return "\n".join(["Files could not be landed; the published release is as it was.", *faults])
+    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
+    lines = "\n".join(named).splitlines()
+    more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
+    return "\n".join(["dbt failed; the published release is as it was.", *lines[:PRINTED_LINES], *more, output])
+
+
+def content(warehouse: Path) -> dict[str, Any]:
+    """Return what the manifest says of a warehouse's content; empty of what was not built."""
+    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    if not warehouse.exists():
+        return found
+    with reading(warehouse) as connection:
+        origin = databases.origin_of(connection)
+        if origin is not None:
+            found["extract_set"], found["extract_set_kind"] = origin
+        with suppress(duckdb.CatalogException):  # the gate was not reached
+            counts = connection.execute(
+                "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+                "count(case when not success and severity = 'warning' then 1 end), "
+                "count(case when success and checked_count = 0 then 1 end) from gates.gate_results"
+            ).fetchall()[0]
+            names = ("expectations", "critical", "warnings", "nothing_to_check")
+            found["gate_summary"] = dict(zip(names, counts, strict=True))
+    return found
+
+
+def _results(work: Path) -> list[dict[str, Any]]:
+    path = work / "target" / "run_results.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))["results"]) if path.exists() else []

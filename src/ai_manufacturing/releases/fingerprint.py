@@ -1,0 +1,99 @@
+"""What the tables are a function of: deliveries, code and package versions."""
+
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from pathlib import Path
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing.extracts import DESCRIPTION, walk
+from ai_manufacturing.releases.errors import BadConfigurationError
+
+PACKAGES = (
+    "dbt-core",
+    "dbt-duckdb",
+    "duckdb",
+    "esda",
+    "great-expectations",
+    "linearmodels",
+    "numpy",
+    "pandas",
+    "scipy",
+)
+CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
+
+
+def delivery_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every delivered file, and of extract_set.yml, by its path below the extracts folder.
+
+    Raises
+    ------
+    BadConfigurationError
+        If there is no such folder, or with one line for each file, folder or link in it that cannot be read.
+    """
+    _extract_set(folder)
+    faults: list[str] = []
+    paths = {file_path: path for path, file_path in walk(folder, faults) if path.is_file()}
+    if (folder / DESCRIPTION).is_file():
+        paths[DESCRIPTION] = folder / DESCRIPTION
+    hashes = {}
+    for file_path in sorted(paths):
+        try:
+            hashes[file_path] = _sha256(paths[file_path])
+        except OSError as error:
+            faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
+    if faults:
+        raise BadConfigurationError("\n".join(faults))
+    return hashes
+
+
+def of(hashes: dict[str, str]) -> str:
+    """Return the hash of all that the tables are a function of: deliveries, code and package versions.
+
+    Raises
+    ------
+    BadConfigurationError
+        If there is no extracts folder.
+    """
+    root = settings.project_root()
+    paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
+    code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
+    decides = [_extract_set(settings.extracts_dir()).name, hashes, code, package_versions()]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions that the numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def git_commit() -> str:
+    """Return the commit of the code, with + if files differ from it; empty outside a clone."""
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(
+            ["git", *arguments], cwd=settings.project_root(), capture_output=True, text=True, check=True
+        )
+        return run.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):  # the fingerprint still says what the code was
+        return ""
+
+
+def _extract_set(folder: Path) -> landing.ExtractSet:
+    try:
+        return landing.extract_set(folder)
+    except landing.LandingError as error:
+        raise BadConfigurationError(str(error)) from error
+
+
+def _is_code(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc" and ".egg-info" not in str(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
