@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ai_manufacturing import sample
+from ai_manufacturing import settings, synthetic
 from ai_manufacturing.estimation import tables
 from benchmarks import replication
 from tests.python.conftest import Build
@@ -12,7 +12,7 @@ DEFAULT_SEED = 2020
 
 def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(sample_build: Build) -> None:
     chosen = replication.default_specifications()
-    drawn = replication.inputs(sample.draw(DEFAULT_SEED))
+    drawn = replication.inputs(synthetic.draw(DEFAULT_SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]
     direct = tables.coefficients(chosen, drawn).to_pandas()[columns]
     built = sample_build.rows(
