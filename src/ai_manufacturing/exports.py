@@ -305,7 +305,7 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
         for name in frame.columns:
             if name in source.places:
                 frame[name] = frame[name].astype("int32")
-                value_labels[name] = source.places[name]
+                value_labels[name] = dict(source.places[name].items())
             elif pa.types.is_boolean(table.rows.schema.field(name).type):
                 frame[name] = frame[name].astype("boolean").astype("Float32")
                 value_labels[name] = {0: "no", 1: "yes"}

@@ -89,7 +89,7 @@ class _Reader:
         found = self.rows("select city_id from marts.dim_city where ? in (city_id, name_zh, short_name_zh)", city)
         if not found:
             raise NoSuchThingError(f"No city {city!r} in marts.dim_city: give its six-digit code or its Chinese name.")
-        return found[0]["city_id"]
+        return str(found[0]["city_id"])
 
     def specification_lines(self, specification: dict[str, Any]) -> list[str]:
         name = specification["specification_id"]
@@ -320,7 +320,7 @@ class _Reader:
 
 def _measure(specification: dict[str, Any]) -> str:
     """Return the measure of a specification: the regressor, or the outcome of an event study."""
-    return specification["outcome" if specification["estimator"] == "event_study" else "regressor"]
+    return str(specification["outcome" if specification["estimator"] == "event_study" else "regressor"])
 
 
 def _number(value: float | None) -> str:

@@ -201,7 +201,8 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
 
 def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
     covariance, cluster = COVARIANCES[specification.covariance]
-    rows, interactions = used.rows, ()
+    rows = used.rows
+    interactions: tuple[str, ...] = ()
     reference: str | None = None
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)

@@ -439,7 +439,7 @@ class _Slopes(NamedTuple):
 def _least_squares(regression: PartialledOut) -> _Slopes:
     """Fit what the effects leave: the slopes of the whole regression by Frisch-Waugh-Lovell."""
     design = regression.design
-    bread = np.linalg.inv(design.T @ design)
+    bread = np.linalg.inv(design.T @ design).astype(np.float64, copy=False)
     slopes = bread @ (design.T @ regression.outcome)
     residuals = regression.outcome - design @ slopes
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):

@@ -131,10 +131,10 @@ class Catalogue:
                 }
                 return sentence[LANGUAGES.index(language)].format(**words)
         for end in re.finditer("; ", value):
-            parts = [self.plain_sentence(part, language) for part in (value[: end.start()], value[end.end() :])]
-            if None not in parts:
-                stop = "; " if language == "en" else "" if parts[0].endswith("。") else "；"
-                return stop.join(parts)
+            first, rest = (self.plain_sentence(part, language) for part in (value[: end.start()], value[end.end() :]))
+            if first is not None and rest is not None:
+                stop = "; " if language == "en" else "" if first.endswith("。") else "；"
+                return first + stop + rest
         return None
 
 
