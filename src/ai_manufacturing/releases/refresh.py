@@ -195,7 +195,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         if at_gate and build.dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
             raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
         described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
-        target, manifest = _write(store, release_id, warehouse, described)
+        target, manifest = _write(store, described)
         _publish(store, manifest, target, report)
         shutil.rmtree(folder)
         return manifest
@@ -405,17 +405,19 @@ def _build_and_publish(
         ]
         found = [failure.record() for failure in failures]
         # it moves the warehouse, so that nothing reads it afterwards
-        _hold(store, release_id, warehouse, GateFailedError.__name__, described, found, limits, report)
+        kept = {"outcome": GateFailedError.__name__, "manifest": described, "found": found}
+        _hold(store, kept, limits, report)
         raise GateFailedError("\n".join(lines), release_id)
     if published is not None and published.origin != origin:
         report("warning", {"message": f"Release {release_id} of {origin} replaces one of {published.origin}."})
-    target, manifest = _write(store, release_id, warehouse, described)
+    target, manifest = _write(store, described)
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
         report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
     if summary.is_beyond(limits.hold_above):
-        _hold(store, release_id, warehouse, HeldError.__name__, described, list(summary.lines), limits, report)
+        kept = {"outcome": HeldError.__name__, "manifest": described, "found": list(summary.lines)}
+        _hold(store, kept, limits, report)
         raise HeldError(
             f"{summary.moved(limits.hold_above)}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:.15g}) allows; the "
             f"published release is as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
@@ -462,11 +464,12 @@ def _keep_the_declared_set(store: Store, replaces: bool) -> None:
         _keep_the_set(store, origin, f"What lies in {_extracts_said()}", replaces)
 
 
-def _write(store: Store, release_id: str, warehouse: Path, described: dict[str, Any]) -> tuple[Path, Manifest]:
+def _write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
+    work = store.work / described["release_id"]
     # Not named release: a catalog of that name could not be told from the schema.
-    target = store.work / release_id / "unpublished.duckdb"
+    target = work / "unpublished.duckdb"
     previous = store.published if store.published.exists() else None
-    return target, writer.write(warehouse, target, described, previous)
+    return target, writer.write(work / "warehouse.duckdb", target, described, previous)
 
 
 def _publish(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
@@ -505,22 +508,13 @@ def build_site(store: Store, report: Report) -> None:
         report("site", {"path": str(folder)})
 
 
-def _hold(
-    store: Store,
-    release_id: str,
-    warehouse: Path,
-    outcome: str,
-    described: dict[str, Any],
-    found: list[Any],
-    limits: Limits,
-    report: Report,
-) -> None:
+def _hold(store: Store, kept: dict[str, Any], limits: Limits, report: Report) -> None:
     """Keep a build that is not published, whole or not at all."""
+    release_id = kept["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
-    warehouse.replace(incoming / "warehouse.duckdb")
-    judged_by = _judged_by(store.current(), limits)
-    kept = {"outcome": outcome, "manifest": described, "found": found, "judged_by": judged_by}
+    (store.work / release_id / "warehouse.duckdb").replace(incoming / "warehouse.duckdb")
+    kept["judged_by"] = _judged_by(store.current(), limits)
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
     incoming.replace(store.held(release_id))

@@ -70,7 +70,13 @@ YEARBOOK_HEADERS = {
 
 
 class NotSyntheticError(Exception):
-    """A folder that a sample must not be written into."""
+    """A folder that a synthetic set must not be written into."""
+
+
+def refuse_delivered(out: Path) -> None:
+    """Raise NotSyntheticError if a folder holds files and is not a synthetic extract set."""
+    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
+        raise NotSyntheticError(f"{out} holds delivered files. Nothing was written: choose an empty folder.")
 
 
 def write(out: Path, seed: int, period: range) -> None:
@@ -90,8 +96,7 @@ def write(out: Path, seed: int, period: range) -> None:
     NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
-    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+    refuse_delivered(out)
     panel = draw(seed, period)
     firm_rng, patent_rng = (np.random.default_rng([seed, part]) for part in (10, 11))
     out.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,9 @@ import duckdb
 import yaml
 
 from ai_manufacturing import duckdb_client
-from ai_manufacturing.landing import extract_set
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.sql_text import literal
-from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, NotSyntheticError
+from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096
@@ -211,8 +210,7 @@ def write(
     NotSyntheticError
         If the folder holds files and is not a synthetic extract set: delivered files are not overwritten.
     """
-    if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(f"{out} holds files that are no sample. Nothing was written: choose an empty folder.")
+    refuse_delivered(out)
     out.mkdir(parents=True, exist_ok=True)
     with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
         connection.execute("set preserve_insertion_order = false")
