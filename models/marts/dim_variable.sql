@@ -1,11 +1,12 @@
+-- Rendered, so that a run with --empty has the variables too: what reads them names them.
 with
 
 series as (
-    select * from {{ ref('series') }}
+    select * from {{ ref('series').render() }}
 ),
 
 derived_variables as (
-    select * from {{ ref('derived_variables') }}
+    select * from {{ ref('derived_variables').render() }}
 ),
 
 totals as (

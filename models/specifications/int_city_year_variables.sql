@@ -23,14 +23,17 @@ named as (
         on
             city_years.city_id = city_year_values.city_id
             and city_years.year = city_year_values.year
+    union all by name
+    -- A column for each variable, without any city too.
+    select variable from {{ ref('panel_variables').render() }}
 ),
 
--- Whatever variables the seeds name become columns.
 final as (
     from (
         pivot named on variable using max(value)
         order by city_id, year
     )
+    where city_id is not null
 )
 
 select * from final
