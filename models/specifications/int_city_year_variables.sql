@@ -25,7 +25,7 @@ named as (
             and city_years.year = city_year_values.year
     union all by name
     -- A column for each variable, without any city too.
-    select variable from {{ ref('panel_variables').render() }}
+    select variable from {{ ref('dim_variable').render() }}
 ),
 
 final as (
