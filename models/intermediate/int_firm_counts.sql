@@ -30,7 +30,6 @@ scoped as (
 
 delivered as (
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -43,7 +42,7 @@ delivered as (
         {{ complete_sum('ai_firm_entry_count') }} as ai_firm_entry_count,
         {{ complete_sum('ai_firm_exit_count') }} as ai_firm_exit_count
     from scoped
-    group by extract_set, provider, source_name, city_id, year, scope
+    group by provider, source_name, city_id, year, scope
 ),
 
 -- Counts made of a register, here or on Spark, are one more provider of counts.
@@ -51,7 +50,6 @@ final as (
     select * from delivered
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -64,9 +62,9 @@ final as (
         ai_firm_entry_count,
         ai_firm_exit_count
     from {{ ref('int_firm_register_counts') }}
+    {%- for provider in var('register_providers')['firm_counts'] %}
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -78,8 +76,9 @@ final as (
         ai_firm_count,
         ai_firm_entry_count,
         ai_firm_exit_count
-    from {{ ref('stg_spark__firm_counts') }}
+    from {{ ref('stg_' ~ provider ~ '__firm_counts') }}
     where valid_until_delivery is null
+    {%- endfor %}
 )
 
 select * from final

@@ -17,7 +17,6 @@ industry_scopes as (
 
 delivered as (
     select
-        conformed.extract_set,
         conformed.provider,
         conformed.source_name,
         conformed.city_id,
@@ -31,7 +30,7 @@ delivered as (
     inner join industries on conformed.industry_code = industries.industry_code
     inner join industry_scopes on industries.section = industry_scopes.section
     group by
-        conformed.extract_set, conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
+        conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
         industry_scopes.scope
 ),
 
@@ -40,7 +39,6 @@ final as (
     select * from delivered
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -51,9 +49,9 @@ final as (
         ai_invention_application_count,
         ai_invention_grant_count
     from {{ ref('int_patent_register_counts') }}
+    {%- for provider in var('register_providers')['patent_counts'] %}
     union all
     select
-        extract_set,
         provider,
         source_name,
         city_id,
@@ -63,8 +61,9 @@ final as (
         invention_grant_count,
         ai_invention_application_count,
         ai_invention_grant_count
-    from {{ ref('stg_spark__patent_counts') }}
+    from {{ ref('stg_' ~ provider ~ '__patent_counts') }}
     where valid_until_delivery is null
+    {%- endfor %}
 )
 
 select * from final

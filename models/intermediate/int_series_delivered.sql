@@ -12,11 +12,17 @@ yearbook as (
 ),
 
 firms as (
-    select * from {{ ref('int_firm_counts') }}
+    select
+        current_extract_set() as extract_set,
+        *
+    from {{ ref('int_firm_counts') }}
 ),
 
 patents as (
-    select * from {{ ref('int_patent_counts') }}
+    select
+        current_extract_set() as extract_set,
+        *
+    from {{ ref('int_patent_counts') }}
 ),
 
 {%- for relation in ['yearbook', 'firms', 'patents'] %}
