@@ -4,7 +4,7 @@ file until the file leaves the extract set or a rule changes, so that a build re
 file, `store_key`, and the rules that it was made by, `rules`: a fingerprint of the period and of the text of every
 model, seed and macro above the table, dbt's own macros apart. Before the table is built, `forget_files` drops the rows
 of other files and other rules; the model then reads `new_files`, those that the table has no row of. So the table is
-what a full build gives. What is made of kept tables (int_register_cells and below) is built anew.
+what a full build gives, its columns too. What is made of kept tables (int_register_cells and below) is built anew.
 
 On DuckDB the rows are deleted and appended. On Spark a file is a partition (spark__kept_by_file).
 #}
@@ -13,7 +13,12 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
 {%- endmacro %}
 
 {% macro default__kept_by_file() -%}
-    {{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ forget_files() }}') }}
+    {{ config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='sync_all_columns',
+        pre_hook='{{ forget_files() }}'
+    ) }}
 {%- endmacro %}
 
 {% macro rules_key() -%}

@@ -37,20 +37,10 @@ delivered as (
 -- Counts made of a register, here or on Spark, are one more provider of counts.
 final as (
     select * from delivered
-    union all
-    select
-        provider,
-        source_name,
-        city_id,
-        year,
-        scope,
-        invention_application_count,
-        invention_grant_count,
-        ai_invention_application_count,
-        ai_invention_grant_count
-    from {{ ref('int_patent_register_counts') }}
+    union all by name
+    select * from {{ ref('int_patent_register_counts') }}
     {%- for provider in var('register_providers')['patent_counts'] %}
-    union all
+    union all by name
     select
         provider,
         source_name,

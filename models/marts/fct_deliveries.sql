@@ -145,7 +145,7 @@ final as (
             when outcome = 'feeds no series' and not is_listed
                 then
                     'Add ' || provider || ' to '
-                    || case when list_contains({{ var('register_providers') | list }}, entity) then 'register_' else '' end
+                    || case when entity in ('firm_register', 'patent_register') then 'register_' else '' end
                     || 'providers.' || entity || ' in dbt_project.yml.'
             when outcome = 'feeds no series'
                 then 'Add the series of ' || provider || '.' || source_name || ' to seeds/series_sources.csv.'

@@ -75,7 +75,7 @@ registers as (
         end as disposition,
         cells.row_count
     from {{ ref('int_register_cells') }} as cells
-    inner join {{ ref('raw_register_files') }} as files on cells.file_number = files.file_number
+    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
     left join sections_in_scope on cells.section = sections_in_scope.section
 ),
 
