@@ -6,6 +6,10 @@
 {%- endif %}
 
 {%- set is_new = 'store_key in ' ~ new_files() if is_incremental() else 'true' %}
+{%- if is_incremental() %}
+{%- set new_ids = 'select min(record_id), max(record_id) from ' ~ ref('int_register_delivered') ~ ' where ' ~ is_new %}
+{%- set first_id, last_id = run_query(new_ids).rows[0] %}
+{%- endif %}
 {%- set rows %}
     select
         entity,
@@ -43,6 +47,8 @@ older_ids as (
     from {{ ref('int_register_delivered') }}
     where
         not {{ is_new }}
+        -- The bounds as literals let whole parts of older files be passed over: an application number begins with its year.
+        and record_id between {{ literal(first_id or '') }} and {{ literal(last_id or '') }}
         and record_id in (select new_ids.record_id from new_ids)
 ),
 
