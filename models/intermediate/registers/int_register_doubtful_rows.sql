@@ -47,7 +47,7 @@ older_ids as (
     from {{ ref('int_register_delivered') }}
     where
         not {{ is_new }}
-        -- The bounds as literals let whole parts of older files be passed over: an application number begins with its year.
+        -- As literals, by which whole parts of older files are passed over: an application number begins with its year.
         and record_id between {{ literal(first_id or '') }} and {{ literal(last_id or '') }}
         and record_id in (select new_ids.record_id from new_ids)
 ),
