@@ -37,7 +37,7 @@ PATENT_COLUMNS = (
     "grant_date",
 )
 COUNT_MODELS = {
-    register: [f"int_{register}_{step}" for step in ("cohorts", "cells", "counts")]
+    register: ["int_register_cohorts", "int_register_cells", f"int_{register}_counts"]
     for register in ("firm_register", "patent_register")
 }
 
@@ -240,9 +240,9 @@ def count_rows(scratch: Path, firms: int, repeats: int) -> list[dict[str, str]]:
             }
             base, seconds, peak = against(repeats, copy, work)
             rows.append(row(f"{count:,} firms to counts / the same columns copied to a table", base, seconds, "", peak))
-            for step in ("repeated_rows", "ai_candidates"):
+            for step in ("doubtful_rows", "ai_candidates"):
                 note = "dbt node, once per file"
-                rows.append(row(f"{count:,} firms, {step}", base, built[f"int_firm_register_{step}"], "", None, note))
+                rows.append(row(f"{count:,} firms, {step}", base, built[f"int_register_{step}"], "", None, note))
             ten = first_file(extracts, scratch / "ten", "firm_register", 2)
             duck, _ = landed(scratch / "ten_build", ten, "firm_register")
             work = {"kind": "duckdb", "path": duck.path, "statements": duck.tables(COUNT_MODELS["firm_register"])}
@@ -296,10 +296,8 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
         with duckdb.connect(str(warehouse.path)) as connection:
             connection.execute("delete from seeds.ai_keywords where kind = 'include'")
             connection.executemany("insert into seeds.ai_keywords values (?, ?, ?, ?, ?)", terms)
-        warehouse.dbt(
-            "compile", "--full-refresh", "--select", "int_firm_register_ai_candidates int_firm_register_ai_tags"
-        )
-        models = ["int_firm_register_ai_candidates", "int_firm_register_ai_tags"]
+        warehouse.dbt("compile", "--full-refresh", "--select", "int_register_ai_candidates int_register_ai_tags")
+        models = ["int_register_ai_candidates", "int_register_ai_tags"]
         base, seconds, peak = against(repeats, scan, {**scan, "statements": warehouse.tables(models)})
         rows.append(row(f"{scopes:,} scopes tagged, {size:,} terms / scan of the text", base, seconds, target, peak))
     shutil.rmtree(extracts)

@@ -41,7 +41,7 @@ MODELS = (
     "resource_type:unit_test",
 )
 SHUFFLES = {
-    "shuffle_mb_of_ids": ("repeated_rows", "copies"),
+    "shuffle_mb_of_ids": ("doubtful_rows", "dropped_rows"),
     "shuffle_mb_of_tagged_texts": ("ai_candidates", "ai_tags"),
     "shuffle_mb_of_cohorts": ("cohorts",),
     "shuffle_mb_of_other_cells": ("cells", "counts", "identifiers", "files", "other"),

@@ -48,21 +48,10 @@ delivered as (
 -- Counts made of a register, here or on Spark, are one more provider of counts.
 final as (
     select * from delivered
-    union all
-    select
-        provider,
-        source_name,
-        city_id,
-        year,
-        scope,
-        firm_count,
-        firm_entry_count,
-        firm_exit_count,
-        ai_firm_count,
-        ai_firm_entry_count,
-        ai_firm_exit_count
-    from {{ ref('int_firm_register_counts') }}
-    union all
+    union all by name
+    select * from {{ ref('int_firm_register_counts') }}
+    {%- for provider in var('register_providers')['firm_counts'] %}
+    union all by name
     select
         origin.provider,
         origin.source_name,
@@ -75,8 +64,9 @@ final as (
         ai_firm_count,
         ai_firm_entry_count,
         ai_firm_exit_count
-    from {{ ref('stg_spark__firm_counts') }}
+    from {{ ref('stg_' ~ provider ~ '__firm_counts') }}
     where origin.valid_until_delivery is null
+    {%- endfor %}
 )
 
 select * from final

@@ -30,25 +30,17 @@ delivered as (
     inner join industries on conformed.industry_code = industries.industry_code
     inner join industry_scopes on industries.section = industry_scopes.section
     group by
-        conformed.provider, conformed.source_name, conformed.city_id, conformed.year, industry_scopes.scope
+        conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
+        industry_scopes.scope
 ),
 
 -- Counts made of a register, here or on Spark, are one more provider of counts.
 final as (
     select * from delivered
-    union all
-    select
-        provider,
-        source_name,
-        city_id,
-        year,
-        scope,
-        invention_application_count,
-        invention_grant_count,
-        ai_invention_application_count,
-        ai_invention_grant_count
-    from {{ ref('int_patent_register_counts') }}
-    union all
+    union all by name
+    select * from {{ ref('int_patent_register_counts') }}
+    {%- for provider in var('register_providers')['patent_counts'] %}
+    union all by name
     select
         origin.provider,
         origin.source_name,
@@ -59,8 +51,9 @@ final as (
         invention_grant_count,
         ai_invention_application_count,
         ai_invention_grant_count
-    from {{ ref('stg_spark__patent_counts') }}
+    from {{ ref('stg_' ~ provider ~ '__patent_counts') }}
     where origin.valid_until_delivery is null
+    {%- endfor %}
 )
 
 select * from final

@@ -62,9 +62,8 @@ delivered_sources as (
     group by delivered.provider, delivered.source_name
 ),
 
--- Registers and counts of Spark have models of their own; all other entities are read of the listed providers.
 listed_providers as (
-    {%- for entity, providers in var('providers').items() %}
+    {%- for entity, providers in dict(var('providers'), **var('register_providers')).items() %}
     {%- for provider in providers %}
     select
         '{{ entity }}' as entity,
@@ -90,6 +89,8 @@ judged as (
         deliveries.entity in (select l.entity from listed_providers as l) as is_listed_entity,
         listed_providers.provider is not null as is_listed,
         case
+            -- A register feeds series once it has been counted.
+            when deliveries.entity in ('firm_register', 'patent_register') then true
             when accounting.used_count > 0 then delivered_sources.series_count > 0
             else feeding_providers.provider is not null
         end as is_feeding,
@@ -142,7 +143,10 @@ final as (
                     'No declaration names it. Declare it in models/staging/<provider>/<provider>.toml, or remove it.'
                 )
             when outcome = 'feeds no series' and not is_listed
-                then 'Add ' || provider || ' to providers.' || entity || ' in dbt_project.yml.'
+                then
+                    'Add ' || provider || ' to '
+                    || case when entity in ('firm_register', 'patent_register') then 'register_' else '' end
+                    || 'providers.' || entity || ' in dbt_project.yml.'
             when outcome = 'feeds no series'
                 then 'Add the series of ' || provider || '.' || source_name || ' to seeds/series_sources.csv.'
             when outcome = 'nothing used' and record_count = 0 then 'It has no records. Ask for a file that has some.'

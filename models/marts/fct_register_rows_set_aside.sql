@@ -1,9 +1,8 @@
 {{ config(materialized='view') }}
 
 with
-{%- for register, id in [('firm_register', 'firm_id'), ('patent_register', 'application_number')] %}
 
-{{ register }} as (
+judged as (
     select
         -- A view is read where the function is not.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
@@ -11,32 +10,26 @@ with
         files.source_name,
         files.file_path,
         conformed.row_number,
-        conformed.{{ id }} as id,
+        conformed.record_id as id,
         conformed.city_code,
         case
-            when conformed.{{ id }} is null then 'no id'
-            when copies.row_number is not null then copies.set_aside_reason
+            when dropped.row_number is not null then dropped.set_aside_reason
             when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            else {{ register_city_reason('conformed.city_code') }}
+            when cities.city_code is null then 'unknown city'
+            else cities.set_aside_reason
         end as set_aside_reason
-    from {{ ref('int_' ~ register ~ '_conformed') }} as conformed
-    inner join {{ ref('int_register_files') }} as files
+    from {{ ref('int_register_conformed') }} as conformed
+    inner join {{ ref('raw_register_files') }} as files on conformed.store_key = files.store_key
+    left join {{ ref('int_register_dropped_rows') }} as dropped
         on
-            files.entity = '{{ register }}'
-            and conformed.store_key = files.store_key
-    left join {{ ref('int_' ~ register ~ '_copies') }} as copies
-        on
-            conformed.store_key = copies.store_key
-            and conformed.row_number = copies.row_number
-    {{ register_city_joins('conformed.city_code') }}
+            conformed.store_key = dropped.store_key
+            and conformed.row_number = dropped.row_number
+    left join {{ ref('int_register_cities') }} as cities
+        on coalesce({{ city_code_of('conformed.city_code') }}, '') = cities.city_code
 ),
-{%- endfor %}
 
 final as (
-    select * from firm_register
-    where set_aside_reason is not null
-    union all
-    select * from patent_register
+    select * from judged
     where set_aside_reason is not null
 )
 

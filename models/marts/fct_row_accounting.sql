@@ -59,47 +59,30 @@ patents as (
     left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
 ),
 
-{%- for register, series_condition in [
-    ('firm_register', 'cells.exit_year >= ' ~ var('first_year')),
-    ('patent_register', "cells.patent_type = 'invention' and (cells.application_year >= " ~ var('first_year')
-        ~ ' or cells.grant_year <= ' ~ var('last_year') ~ ')')
-] %}
-
 -- A register is counted by cells: its rows are too many to list.
-{{ register }} as (
+registers as (
     select
         files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
-            when sections_in_scope.section is not null and {{ series_condition }} then 'used'
+            when sections_in_scope.section is null then 'in no series'
+            when cells.entity = 'firm_register' and cells.end_year >= {{ var('first_year') }} then 'used'
+            when
+                cells.kind = 'invention'
+                and (cells.start_year >= {{ var('first_year') }} or cells.end_year <= {{ var('last_year') }})
+                then 'used'
             else 'in no series'
         end as disposition,
         cells.row_count
-    from {{ ref('int_' ~ register ~ '_cells') }} as cells
-    inner join {{ ref('int_register_files') }} as files
-        on
-            files.entity = '{{ register }}'
-            and cells.file_number = files.file_number
+    from {{ ref('int_register_cells') }} as cells
+    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
     left join sections_in_scope on cells.section = sections_in_scope.section
 ),
-{%- endfor %}
 
--- The landed rows of a register that is no longer in force are read by nobody.
-registers_not_in_force as (
-    select
-        deliveries.delivery_number,
-        case when successors.delivery_number is null then 'withdrawn' else 'superseded' end as disposition,
-        deliveries.landed_row_count as row_count
-    from deliveries
-    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
-    where
-        deliveries.entity in ('firm_register', 'patent_register')
-        and deliveries.valid_until_delivery is not null
-        and deliveries.copy_of_delivery is null
-),
-
--- What a provider that no list of dbt_project.yml names delivers is read by nobody either.
-of_unlisted_providers as (
+-- Two kinds of rows are read by nobody: of a register that is no longer in force, and of a provider that no list of
+-- dbt_project.yml names.
+{%- set listed = dict(var('providers'), **var('register_providers')) %}
+unread as (
     select
         deliveries.delivery_number,
         case
@@ -113,19 +96,28 @@ of_unlisted_providers as (
     where
         deliveries.copy_of_delivery is null
         and (
-            {%- for entity, providers in var('providers').items() %}
             (
+                deliveries.entity in ('firm_register', 'patent_register')
+                and deliveries.valid_until_delivery is not null
+            )
+            {%- for entity, providers in listed.items() %}
+            or (
                 deliveries.entity = '{{ entity }}'
                 and not list_contains({{ providers }}, deliveries.provider)
             )
-            {{- ' or' if not loop.last }}
             {%- endfor %}
         )
 ),
 
-{%- for counts in ['firm_counts', 'patent_counts'] %}
-
-{{ counts }} as (
+records as (
+    select * from rejected
+    {%- for entity in var('providers') %}
+    union all
+    select * from {{ entity }}
+    {%- endfor %}
+    {%- for entity in ['firm_counts', 'patent_counts'] %}
+    {%- for provider in var('register_providers')[entity] %}
+    union all
     select
         counts.delivery_number,
         case
@@ -133,16 +125,9 @@ of_unlisted_providers as (
             when successors.delivery_number is null then 'withdrawn'
             else 'superseded'
         end as disposition
-    from (select origin.* from {{ ref('stg_spark__' ~ counts) }}) as counts
+    from (select origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}) as counts
     left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
-),
-{%- endfor %}
-
-records as (
-    select * from rejected
-    {%- for entity in var('providers') | list + ['firm_counts', 'patent_counts'] %}
-    union all
-    select * from {{ entity }}
+    {%- endfor %}
     {%- endfor %}
 ),
 
@@ -162,7 +147,7 @@ counted as (
     where
         copy_of_delivery is not null
         and record_count > 0
-    {%- for counted in ['firm_register', 'patent_register', 'registers_not_in_force', 'of_unlisted_providers'] %}
+    {%- for counted in ['registers', 'unread'] %}
     union all
     select * from {{ counted }}
     {%- endfor %}

@@ -20,6 +20,7 @@ from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.landing_project import FIRMS as DECLARED_FIRMS
 from tests.python.landing_project import REGISTER, Project
+from tests.python.test_add_a_provider import copy_of_the_project
 
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
@@ -231,8 +232,8 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     pq.write_table(rows.slice(0, 100), corrected)
     pq.write_table(rows, again, compression="zstd")  # other bytes than the original's
     first = counted(fresh, *WITHOUT_TESTS)
-    landed = "select file_path, count(*) from raw.raw_patent_register join intermediate.int_register_files as files"
-    landed += " using (file_number) where files.entity = 'patent_register' group by all order by all"
+    landed = "select file_path, count(*) from raw.raw_patent_register join raw.raw_register_files as files"
+    landed += " using (file_number) group by all order by all"
     at_first, first_count = first.rows(landed), first.value("select max(delivery_number) from raw.deliveries")
     shutil.copy(register_build.extracts / "patent_register" / corrected.name, corrected)
     again.unlink()
@@ -260,7 +261,7 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     past.dbt(
         "run",
         "--select",
-        "raw_deliveries raw_patent_register int_register_files",
+        "raw_deliveries raw_patent_register raw_register_files",
         "--vars",
         f"{{as_of_delivery: {first_count}}}",
     )
@@ -272,7 +273,7 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     fresh.dbt("run", "--select", "raw_deliveries")
     fresh.dbt("run", "--select", "+int_patent_register_counts", "--exclude", "raw_deliveries")
     assert fresh.exit_code == 0, fresh.output
-    assert fresh.value("select count(*) from intermediate.int_patent_register_cells") > 0
+    assert fresh.value("select count(*) from intermediate.int_register_cells where entity = 'patent_register'") > 0
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
 
 
@@ -362,6 +363,88 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_pat
     past = replace(fresh, warehouse=tmp_path / "past.duckdb")
     shutil.copy(fresh.warehouse, past.warehouse)
     assert counted_now(build=past, options=("--vars", f"{{as_of_delivery: {first_landing}}}")) == both
+
+
+def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(fresh: Build, tmp_path: Path) -> None:
+    fresh.project = copy_of_the_project(tmp_path / "project")
+    deliver_firms(fresh.extracts / "firm_register/firms.parquet", ("A", "440300", None, None))
+
+    def cohorts() -> list[tuple[str, int]]:
+        fresh.dbt("run", "--select", "+int_register_cohorts")
+        assert fresh.exit_code == 0, fresh.output
+        return fresh.rows("select set_aside_reason, row_count from intermediate.int_register_cohorts")
+
+    fresh.dbt("seed")
+    assert cohorts() == [("no date", 1)]
+    with duckdb.connect(str(fresh.warehouse)) as connection:
+        connection.execute("update intermediate.int_register_cohorts set row_count = 7")
+    assert cohorts() == [("no date", 7)], "kept, not read again"
+
+    # called by a model above the table, two calls down
+    macro = fresh.project / "macros/registers/register_set_aside_reason.sql"
+    macro.write_text(macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8")
+    assert cohorts() == [("undated", 1)]
+
+
+GAZETTE = """
+[[registers]]
+name = "companies"
+entity = "firm_register"
+files = "gazette/*.csv"
+optional = ["撤销日"]
+[registers.columns]
+"注册号" = "text"
+"地区" = "text"
+"设立日" = "date"
+"撤销日" = "date"
+"""
+
+
+def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Build, tmp_path: Path) -> None:
+    fresh.project = copy_of_the_project(tmp_path / "project")
+    staging = fresh.project / "models/staging/gazette"
+    staging.mkdir()
+    (staging / "gazette.toml").write_text(GAZETTE, encoding="utf-8")
+    of_vendor = (fresh.project / "models/staging/vendor/stg_vendor__firm_register.sql").read_text(encoding="utf-8")
+    for vendors, own in (
+        ("'vendor'", "'gazette'"),
+        ("adapter.quote('统一社会信用代码')", "adapter.quote('注册号')"),
+        ("adapter.quote('城市代码')", "adapter.quote('地区')"),
+        ("adapter.quote('成立日期')", "adapter.quote('设立日')"),
+        ("{{ adapter.quote('行业代码') }}", "'C39'"),
+        ("adapter.quote('注销日期')", "adapter.quote('撤销日')"),
+        ("{{ adapter.quote('经营范围') }}", "cast(null as varchar)"),
+    ):
+        assert vendors in of_vendor
+        of_vendor = of_vendor.replace(vendors, own)
+    (staging / "stg_gazette__firm_register.sql").write_text(of_vendor, encoding="utf-8")
+    configuration = fresh.project / "dbt_project.yml"
+    listed = configuration.read_text(encoding="utf-8")
+    assert "firm_register: [vendor]" in listed
+    configuration.write_text(listed.replace("firm_register: [vendor]", "firm_register: [vendor, gazette]"), "utf-8")
+    deliver_firms(
+        fresh.extracts / "firm_register/a.parquet",
+        ("A", "440300", "2015-01-01", None),
+        ("B", "440300", "2015-01-01", None),
+    )
+    (fresh.extracts / "gazette").mkdir()
+    rows = "注册号,地区,设立日\nB,440300,2016年1月1日\nX,440300,2016年5月1日\nY,440300,2016年\n"
+    (fresh.extracts / "gazette/b.csv").write_text(rows, encoding="utf-8")
+
+    fresh.dbt("seed")
+    fresh.dbt("run", "--select", "+int_firm_register_counts", "fct_register_rows_set_aside")
+
+    assert fresh.exit_code == 0, fresh.output
+    counts = "select year, firm_count, ai_firm_count from intermediate.int_firm_register_counts"
+    assert fresh.rows(f"{counts} where scope = 'manufacturing' and year in (2015, 2016) order by all") == [
+        (2015, 1, 1),
+        (2016, 3, 1),
+    ]
+    aside = "select provider, source_name, id, set_aside_reason from marts.fct_register_rows_set_aside order by all"
+    assert fresh.rows(aside) == [
+        ("gazette", "companies", "Y", "unreadable date"),
+        ("vendor", "firm_register", "B", "superseded"),
+    ]
 
 
 def test_the_log_says_how_many_records_a_register_has_and_which_one_it_replaces(project: Project) -> None:
@@ -503,7 +586,7 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(fresh: Build, capsys: p
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
-"""DuckDB functions of the dispatched macros (macros/ai_terms.sql); raw views read Parquet by another one."""
+"""DuckDB functions of the dispatched macros (macros/registers/ai_terms.sql); raw views read Parquet by another one."""
 
 
 def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build: Build, fresh: Build) -> None:
@@ -512,14 +595,14 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build
 
     fresh.extracts = register_build.extracts
     shutil.copy(register_build.warehouse, fresh.warehouse)
-    chain = "stg_vendor__firm_register+ stg_vendor__patent_register+"
+    chain = "stg_vendor__firm_register+ stg_vendor__patent_register+ int_register_cities"
     compiled = fresh.scratch / "target/compiled/ai_manufacturing/models"
     shutil.rmtree(compiled, ignore_errors=True)
     fresh.dbt("compile", "--full-refresh", "--select", *chain.split())
     assert fresh.exit_code == 0, fresh.output
     models = [*compiled.glob("staging/vendor/stg_vendor__*_register.sql")]
-    models += [*compiled.glob("intermediate/int_*_register_*.sql")]
-    assert len(models) == 2 + 2 * 8
+    models += [*compiled.glob("intermediate/registers/int_*.sql")]
+    assert len(models) == 2 + 11
     for path in models:
         sql = path.read_text(encoding="utf-8")
         (tree,) = sqlglot.parse(sql, read="duckdb")

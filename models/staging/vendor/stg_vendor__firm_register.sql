@@ -7,7 +7,6 @@ raw as (
 
 renamed as (
     select
-        extract_set,
         file_number,
         store_key,
         row_number,
@@ -17,8 +16,8 @@ renamed as (
         {{ date_of(adapter.quote('成立日期')) }} as established_date,
         {{ date_of(adapter.quote('注销日期')) }} as exit_date,
         {{ adapter.quote('经营范围') }} as business_scope,
-        {{ adapter.quote('成立日期') }} as established_date_delivered,
-        {{ adapter.quote('注销日期') }} as exit_date_delivered
+        {{ is_a_date_meant(adapter.quote('成立日期')) }} as has_established_date,
+        {{ is_a_date_meant(adapter.quote('注销日期')) }} as has_exit_date
     from raw
 )
 

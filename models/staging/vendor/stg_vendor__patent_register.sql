@@ -7,7 +7,6 @@ raw as (
 
 renamed as (
     select
-        extract_set,
         file_number,
         store_key,
         row_number,
@@ -23,8 +22,8 @@ renamed as (
         {{ date_of(adapter.quote('申请日')) }} as application_date,
         {{ date_of(adapter.quote('授权日')) }} as grant_date,
         concat_ws(' ', {{ adapter.quote('专利名称') }}, {{ adapter.quote('摘要') }}) as patent_text,
-        {{ adapter.quote('申请日') }} as application_date_delivered,
-        {{ adapter.quote('授权日') }} as grant_date_delivered
+        {{ is_a_date_meant(adapter.quote('申请日')) }} as has_application_date,
+        {{ is_a_date_meant(adapter.quote('授权日')) }} as has_grant_date
     from raw
 )
 

@@ -30,15 +30,15 @@
 {%- endmacro %}
 
 {#
-Whether a delivered date is none: nothing, what landing takes for nothing in other sources, or 长期, an open end.
-The names of the text type are those of DuckDB and Spark.
+Whether a cell means a date, readable or not: it holds neither nothing, nor what landing takes for nothing in other
+sources, nor 长期, an open end. The names of the text type are those of DuckDB and Spark.
 #}
-{% macro is_no_date(value) -%}
-({{ value }} is null or (typeof({{ value }}) in ('VARCHAR', 'string') and {{ marks_no_date(value) }}))
-{%- endmacro %}
-
-{% macro marks_no_date(value) -%}
-lower(trim(cast({{ value }} as {{ dbt.type_string() }}))) in (
+{% macro is_a_date_meant(value) -%}
+{{ value }} is not null
+        and not (
+            typeof({{ value }}) in ('VARCHAR', 'string')
+            and lower(trim(cast({{ value }} as {{ dbt.type_string() }}))) in (
                 '', '-', '--', '—', '——', '…', '……', '...', '..', '.', '无', 'na', 'n/a', 'nan', '长期', '长期有效'
             )
+        )
 {%- endmacro %}

@@ -1,12 +1,12 @@
-{{ kept_by_year() }}
+{{ kept_by_year('firm_register') }}
 
 with
 
 cells as (
-    select cells.*
-    from {{ ref('int_firm_register_cells') }} as cells
+    select * from {{ ref('int_register_cells') }}
     where
-        {{ counted_cells('firm_register') }}
+        entity = 'firm_register'
+        and set_aside_reason is null
 ),
 
 industry_scopes as (
@@ -15,16 +15,15 @@ industry_scopes as (
 
 cohorts as (
     select
-        cells.extract_set,
         cells.city_id,
         industry_scopes.scope,
-        cells.entry_year,
-        cells.exit_year,
+        cells.start_year,
+        cells.end_year,
         sum(cells.row_count) as firm_count,
         sum(cells.ai_row_count) as ai_firm_count
     from cells
     inner join industry_scopes on cells.section = industry_scopes.section
-    group by cells.extract_set, cells.city_id, industry_scopes.scope, cells.entry_year, cells.exit_year
+    group by cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
 ),
 
 years as (
@@ -34,7 +33,6 @@ years as (
 -- Alive at the end of the year: entered by then, and not yet gone.
 counted as (
     select
-        cohorts.extract_set,
         'register' as provider,
         'firm_register' as source_name,
         cohorts.city_id,
@@ -42,27 +40,27 @@ counted as (
         cohorts.scope,
         cast(sum(
             case
-                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.firm_count
+                when cohorts.start_year <= years.year and cohorts.end_year > years.year then cohorts.firm_count
                 else 0
             end
         ) as bigint) as firm_count,
-        cast(sum(case when cohorts.entry_year = years.year then cohorts.firm_count else 0 end) as bigint)
+        cast(sum(case when cohorts.start_year = years.year then cohorts.firm_count else 0 end) as bigint)
             as firm_entry_count,
-        cast(sum(case when cohorts.exit_year = years.year then cohorts.firm_count else 0 end) as bigint)
+        cast(sum(case when cohorts.end_year = years.year then cohorts.firm_count else 0 end) as bigint)
             as firm_exit_count,
         cast(sum(
             case
-                when cohorts.entry_year <= years.year and cohorts.exit_year > years.year then cohorts.ai_firm_count
+                when cohorts.start_year <= years.year and cohorts.end_year > years.year then cohorts.ai_firm_count
                 else 0
             end
         ) as bigint) as ai_firm_count,
-        cast(sum(case when cohorts.entry_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
+        cast(sum(case when cohorts.start_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
             as ai_firm_entry_count,
-        cast(sum(case when cohorts.exit_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
+        cast(sum(case when cohorts.end_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
             as ai_firm_exit_count
     from cohorts
     cross join years
-    group by cohorts.extract_set, cohorts.city_id, years.year, cohorts.scope
+    group by cohorts.city_id, years.year, cohorts.scope
 ),
 
 final as (

@@ -11,37 +11,20 @@ All rows of a register, from the Parquet files of the landing store. Files that 
 A column declared as a date is one where all files have dates, and text otherwise.
 #}
 {% macro spark__register_rows(entity) -%}
-    {%- set files, columns, groups, texts = [], [], {}, [] -%}
+    {%- set columns, groups, texts, types = [], {}, [], {} -%}
     {%- if execute -%}
-        {%- do files.extend(run_query(register_files(entity, 'raw.deliveries') ~ ' order by file_number').rows) -%}
         {%- set landed = 'select column_name, store_key, landed_type from parquet.`' ~ landed_tables() ~ '/register_columns.parquet`'
             ~ " where entity = '" ~ entity ~ "' order by position" -%}
-        {%- set types = {} -%}
         {%- for name, store_key, type in run_query(landed).rows -%}
             {%- if name not in columns -%}{%- do columns.append(name) -%}{%- endif -%}
             {%- do types.setdefault(store_key, {}).update({name: type}) -%}
             {%- if type not in (none, 'date32[day]') and name not in texts -%}{%- do texts.append(name) -%}{%- endif -%}
         {%- endfor -%}
-        {%- for file in files -%}
+        {%- for file in register_file_rows(entity) -%}
             {%- do groups.setdefault(types[file['store_key']].items() | string, []).append(file['store_key']) -%}
         {%- endfor -%}
     {%- endif -%}
 with
-
-files as (
-    {%- for file in files %}
-    select
-        {{ literal(file['extract_set']) }} as extract_set,
-        {{ literal(file['provider']) }} as provider,
-        {{ file['file_number'] }} as file_number,
-        {{ literal(file['store_key']) }} as store_key
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- else %}
-    select '' as extract_set, '' as provider, 0 as file_number, '' as store_key where false
-    {%- endfor %}
-),
 
 landed as (
     {%- for keys in groups.values() %}
@@ -67,56 +50,37 @@ landed as (
 )
 
 select
-    files.extract_set,
     files.provider,
     files.file_number,
     landed.*
 from landed
-inner join files on landed.store_key = files.store_key
+inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.store_key
 {%- endmacro %}
 
 {# A file's rows are a partition: written over whole, and known to the catalog only when they are all there. #}
-{% macro spark__kept_by_file(entity) -%}
+{% macro spark__kept_by_file() -%}
     {{ config(
         materialized='incremental',
         incremental_strategy='insert_overwrite',
         partition_by=['store_key'],
-        pre_hook="{{ forget_files('" ~ entity ~ "') }}"
+        pre_hook='{{ forget_files() }}'
     ) }}
 {%- endmacro %}
 
-{% macro spark__forget_files(entity) -%}
+{% macro spark__forget_files() -%}
     {%- if is_incremental() -%}
         {%- set query -%}
             select distinct store_key from {{ this }}
             where
                 rules <> '{{ rules_key() }}'
-                or store_key not in (
-                    select f.store_key from {{ ref('int_register_files') }} as f where f.entity = '{{ entity }}'
-                )
+                or store_key not in (select files.store_key from {{ ref('raw_register_files') }} as files)
         {%- endset -%}
-        {%- for row in run_query(query).rows -%}
-            {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition (store_key = '{{ row[0] }}'){{ ',' if not loop.last }}
-        {%- endfor -%}
+        {{ drop_partitions('store_key', run_query(query).rows) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro spark__kept_by_year() -%}
-    {{ config(
-        materialized='incremental',
-        incremental_strategy='insert_overwrite',
-        partition_by=['year'],
-        pre_hook='{{ forget_years() }}'
-    ) }}
-{%- endmacro %}
-
-{% macro spark__forget_years() -%}
-    {%- for row in run_query('select distinct year from ' ~ this ~ ' where ' ~ year_without_counts()).rows -%}
-        {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition (year = {{ row[0] }}){{ ',' if not loop.last }}
+{% macro drop_partitions(column, rows) -%}
+    {%- for row in rows -%}
+        {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition ({{ column }} = '{{ row[0] }}'){{ ',' if not loop.last }}
     {%- endfor -%}
-{%- endmacro %}
-
-{# Every id is read again to find those that repeat: a partition of an older file cannot be added to. #}
-{% macro spark__kept_with_older_files(entity) -%}
-    {{ config(materialized='table') }}
 {%- endmacro %}

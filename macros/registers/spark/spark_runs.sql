@@ -20,7 +20,7 @@
 
 {% macro spark__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set files = adapter.get_relation(none, 'intermediate', 'int_register_files') -%}
+        {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}
         {%- set others = run_query(
             'select extract_set from ' ~ files ~ ' where extract_set not in (select extract_set from raw.deliveries) limit 1'
         ).rows if files else [] -%}

@@ -1,1 +1,0 @@
-{{ ai_tags('firm_register') }}

@@ -1,1 +1,0 @@
-{{ register_cells('firm_register') }}

@@ -1,3 +1,0 @@
-{{ kept_by_file('firm_register') }}
-
-{{ register_cohorts('firm_register') }}

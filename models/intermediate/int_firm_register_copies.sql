@@ -1,1 +1,0 @@
-{{ register_copies('firm_register') }}

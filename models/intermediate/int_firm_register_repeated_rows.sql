@@ -1,3 +1,0 @@
-{{ kept_with_older_files('firm_register') }}
-
-{{ repeated_rows('firm_register') }}

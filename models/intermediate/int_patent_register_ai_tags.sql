@@ -1,1 +1,0 @@
-{{ ai_tags('patent_register') }}

@@ -1,1 +1,0 @@
-{{ register_cells('patent_register') }}

@@ -1,1 +1,0 @@
-{{ register_copies('patent_register') }}

@@ -1,0 +1,58 @@
+{{ kept_by_year('patent_register') }}
+
+with
+
+cells as (
+    select * from {{ ref('int_register_cells') }}
+    where
+        entity = 'patent_register'
+        and kind = 'invention'
+        and set_aside_reason is null
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
+cohorts as (
+    select
+        cells.city_id,
+        industry_scopes.scope,
+        cells.start_year,
+        cells.end_year,
+        sum(cells.row_count) as patent_count,
+        sum(cells.ai_row_count) as ai_patent_count
+    from cells
+    inner join industry_scopes on cells.section = industry_scopes.section
+    group by cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
+),
+
+years as (
+    {{ year_spine() }}
+),
+
+counted as (
+    select
+        'register' as provider,
+        'patent_register' as source_name,
+        cohorts.city_id,
+        years.year,
+        cohorts.scope,
+        cast(sum(case when cohorts.start_year = years.year then cohorts.patent_count else 0 end) as bigint)
+            as invention_application_count,
+        cast(sum(case when cohorts.end_year = years.year then cohorts.patent_count else 0 end) as bigint)
+            as invention_grant_count,
+        cast(sum(case when cohorts.start_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
+            as ai_invention_application_count,
+        cast(sum(case when cohorts.end_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
+            as ai_invention_grant_count
+    from cohorts
+    cross join years
+    group by cohorts.city_id, years.year, cohorts.scope
+),
+
+final as (
+    {{ changed_years('counted') }}
+)
+
+select * from final

@@ -1,0 +1,31 @@
+{{ kept_by_file() }}
+
+-- depends_on: {{ ref('raw_register_files') }}
+-- depends_on: {{ ref('ai_keywords') }}
+
+with
+
+-- The one pass over all texts.
+final as (
+    select
+        entity,
+        store_key,
+        row_number,
+        record_id,
+        city_code,
+        section,
+        kind,
+        start_year,
+        end_year,
+        text,
+        '{{ rules_key() }}' as rules
+    from {{ ref('int_register_conformed') }}
+    where
+        set_aside_reason is null
+        and {{ may_hold_an_ai_term('text', ref('int_register_conformed')) }}
+        {%- if is_incremental() %}
+        and store_key in {{ new_files() }}
+        {%- endif %}
+)
+
+select * from final

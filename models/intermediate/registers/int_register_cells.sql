@@ -1,0 +1,109 @@
+with
+
+ai_rows as (
+    select distinct
+        store_key,
+        row_number
+    from {{ ref('int_register_ai_tags') }}
+),
+
+-- Cohorts count every row, and rows that are dropped for their id are then taken back from their cell (-1) and given to
+-- one with the reason (+1). They are few: joining them to fifty million rows would cost more than the count itself.
+parts as (
+    select
+        entity,
+        store_key,
+        city_code,
+        section,
+        kind,
+        start_year,
+        end_year,
+        set_aside_reason,
+        row_count,
+        0 as ai_row_count
+    from {{ ref('int_register_cohorts') }}
+    union all
+    select
+        entity,
+        store_key,
+        city_code,
+        section,
+        kind,
+        start_year,
+        end_year,
+        other_reason as set_aside_reason,
+        -1 as row_count,
+        0 as ai_row_count
+    from {{ ref('int_register_dropped_rows') }}
+    union all
+    select
+        entity,
+        store_key,
+        city_code,
+        section,
+        kind,
+        start_year,
+        end_year,
+        set_aside_reason,
+        1 as row_count,
+        0 as ai_row_count
+    from {{ ref('int_register_dropped_rows') }}
+    union all
+    select
+        candidates.entity,
+        candidates.store_key,
+        candidates.city_code,
+        candidates.section,
+        candidates.kind,
+        candidates.start_year,
+        candidates.end_year,
+        null as set_aside_reason,
+        0 as row_count,
+        1 as ai_row_count
+    from {{ ref('int_register_ai_candidates') }} as candidates
+    inner join ai_rows
+        on
+            candidates.store_key = ai_rows.store_key
+            and candidates.row_number = ai_rows.row_number
+),
+
+summed as (
+    select
+        entity,
+        store_key,
+        city_code,
+        section,
+        kind,
+        start_year,
+        end_year,
+        set_aside_reason,
+        cast(sum(row_count) as bigint) as row_count,
+        cast(sum(ai_row_count) as bigint) as ai_row_count
+    from parts
+    group by entity, store_key, city_code, section, kind, start_year, end_year, set_aside_reason
+),
+
+final as (
+    select
+        summed.entity,
+        summed.store_key,
+        cities.city_id,
+        summed.city_code,
+        summed.section,
+        summed.kind,
+        summed.start_year,
+        summed.end_year,
+        case
+            when summed.set_aside_reason is not null then summed.set_aside_reason
+            when cities.city_code is null then 'unknown city'
+            else cities.set_aside_reason
+        end as set_aside_reason,
+        summed.row_count,
+        summed.ai_row_count
+    from summed
+    left join {{ ref('int_register_cities') }} as cities
+        on coalesce({{ city_code_of('summed.city_code') }}, '') = cities.city_code
+    where summed.row_count <> 0 or summed.ai_row_count <> 0
+)
+
+select * from final

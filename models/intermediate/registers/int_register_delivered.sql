@@ -1,0 +1,50 @@
+{{ config(materialized='view') }}
+
+{%- set firms, patents = var('register_providers')['firm_register'], var('register_providers')['patent_register'] %}
+
+with
+
+final as (
+    {%- for provider in firms %}
+    select
+        'firm_register' as entity,
+        file_number,
+        store_key,
+        row_number,
+        firm_id as record_id,
+        city_code,
+        industry_code,
+        cast(null as {{ dbt.type_string() }}) as ipc,
+        cast(null as {{ dbt.type_string() }}) as kind,
+        established_date as start_date,
+        has_established_date as has_start_date,
+        exit_date as end_date,
+        has_exit_date as has_end_date,
+        business_scope as text
+    from {{ ref('stg_' ~ provider ~ '__firm_register') }}
+    union all
+    {%- endfor %}
+    {%- for provider in patents %}
+    select
+        'patent_register' as entity,
+        file_number,
+        store_key,
+        row_number,
+        application_number as record_id,
+        city_code,
+        industry_code,
+        ipc,
+        patent_type as kind,
+        application_date as start_date,
+        has_application_date as has_start_date,
+        grant_date as end_date,
+        has_grant_date as has_end_date,
+        patent_text as text
+    from {{ ref('stg_' ~ provider ~ '__patent_register') }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+)
+
+select * from final
