@@ -8,6 +8,8 @@ The files are read from dbt's graph, which is empty while dbt parses.
         {%- set parents = [] -%}
         {%- for parent in node.depends_on.nodes -%} {%- do parents.append(parent.split('.')[-1]) -%} {%- endfor -%}
         {%- for column in node.columns.values() -%}
+            {#- A description is English and, after a blank line, Chinese. -#}
+            {%- set texts = column.description.strip().split('\n\n') -%}
             {%- do documented.append({
                 'table_schema': node.schema,
                 'table_name': node.name,
@@ -15,8 +17,8 @@ The files are read from dbt's graph, which is empty while dbt parses.
                 'column_name': column.name,
                 'declared_type': column.data_type,
                 'unit': column.meta.get('unit'),
-                'description_en': column.description | trim or none,
-                'description_zh': column.meta.get('zh'),
+                'description_en': texts[0] or none,
+                'description_zh': texts[1] or none,
                 'parents': parents | join(', ')
             }) -%}
         {%- endfor -%}

@@ -31,7 +31,8 @@ def test_the_descriptions_are_the_comments_of_the_database(sample_build: Build) 
     different = sample_build.rows(
         "select d.table_name, d.column_name from marts.data_dictionary as d inner join duckdb_columns() as c "
         "on d.table_schema = c.schema_name and d.table_name = c.table_name and d.column_name = c.column_name "
-        "where d.description_en is distinct from trim(c.comment) or d.data_type <> lower(c.data_type)"
+        "where concat_ws(e'\\n\\n', d.description_en, d.description_zh) is distinct from trim(c.comment) "
+        "or d.data_type <> lower(c.data_type)"
     )
     assert different == []
 
