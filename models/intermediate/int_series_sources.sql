@@ -17,7 +17,7 @@ counts as (
 named as (
     select
         series.series,
-        sources.* exclude (series),
+        sources.* exclude (series),  -- noqa: RF02
         -- A row that names the series comes before its provider's star.
         row_number() over (
             partition by series.series, sources.scope, sources.provider order by sources.series = '*'

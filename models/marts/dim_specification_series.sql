@@ -150,7 +150,10 @@ scoped as (
         case
             when used.series is null then null
             -- A series without industries has the one scope.
-            when exists (select 1 from series where series.series = used.series and series.scope = 'total') then 'total'
+            when exists (
+                select 1 from series
+                where series.series = used.series and series.scope = 'total'
+            ) then 'total'
             else used.scope
         end as scope_used
     from used

@@ -62,7 +62,7 @@ first_missing as (
         used_variables.specification_id,
         missing_values.city_id,
         missing_values.year,
-        min({'position': used_variables.position, 'variable': used_variables.variable}) as lacks
+        min({ 'position': used_variables.position, 'variable': used_variables.variable }) as lacks
     from used_variables
     inner join missing_values on used_variables.variable = missing_values.variable
     group by used_variables.specification_id, missing_values.city_id, missing_values.year
@@ -78,6 +78,10 @@ specification_groupings as (
     group by specification_id, variable
 ),
 
+cities as (
+    select distinct city_id from panel
+),
+
 placed as (
     select
         specification_groupings.specification_id,
@@ -85,14 +89,16 @@ placed as (
         min(
             case
                 when city_groups.group_name is null
-                    then {'position': specification_groupings.position, 'grouping': specification_groupings.grouping}
+                    then { 'position': specification_groupings.position, 'grouping': specification_groupings.grouping }
             end
         ) as unplaced,
         map_from_entries(
-            list((specification_groupings.grouping, city_groups.group_name)) filter (where city_groups.group_name is not null)
+            list((specification_groupings.grouping, city_groups.group_name)) filter (
+                where city_groups.group_name is not null
+            )
         ) as group_of
     from specification_groupings
-    cross join (select distinct city_id from panel) as cities
+    cross join cities
     left join city_groups
         on
             specification_groupings.grouping = city_groups.grouping
@@ -107,23 +113,24 @@ judged as (
         delivered.options,
         panel.city_id,
         panel.year,
-        case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end as period_group,
+        case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end
+            as period_group,
         case
             when not panel.year between delivered.first_year and delivered.last_year
-                then {'place': 1, 'reason': 'outside the years', 'variable': null}
+                then { 'place': 1, 'reason': 'outside the years', 'variable': null }
             when
                 delivered.options like '%endpoints=dropped%'
                 and not panel.year between
                 {{ var('break_year') + var('event_window')[0] }} and {{ var('break_year') + var('event_window')[1] }}
-                then {'place': 2, 'reason': 'outside the window of the event study', 'variable': null}
+                then { 'place': 2, 'reason': 'outside the window of the event study', 'variable': null }
             when placed.unplaced is not null
-                then {'place': 10, 'reason': 'no group', 'variable': placed.unplaced.grouping}
+                then { 'place': 10, 'reason': 'no group', 'variable': placed.unplaced.grouping }
             when placed.group_of[delivered.subsample_grouping] <> delivered.subsample_group
-                then {'place': 20, 'reason': 'outside the subsample', 'variable': delivered.subsample}
+                then { 'place': 20, 'reason': 'outside the subsample', 'variable': delivered.subsample }
             when first_missing.lacks.position = 101
-                then {'place': 101, 'reason': 'outcome missing', 'variable': delivered.outcome}
+                then { 'place': 101, 'reason': 'outcome missing', 'variable': delivered.outcome }
             when measures.missing_reason is not null
-                then {'place': 200, 'reason': measures.missing_reason, 'variable': delivered.measure}
+                then { 'place': 200, 'reason': measures.missing_reason, 'variable': delivered.measure }
             when
                 case delivered.transform
                     when 'level' then measures.measure_10k
@@ -183,7 +190,7 @@ lenders as (
             loss,
             case
                 when count(*) filter (where has_lagged) over year_before = 0
-                    then {'place': 600, 'reason': 'no value a year before', 'variable': lagged}
+                    then { 'place': 600, 'reason': 'no value a year before', 'variable': lagged }
             end
         ) as loss
     from judged
@@ -204,7 +211,7 @@ dynamic as (
                 when
                     options like '%equation=difference%'
                     and count(*) filter (where loss is null) over year_before = 0
-                    then {'place': 601, 'reason': 'no observation a year before', 'variable': lagged}
+                    then { 'place': 601, 'reason': 'no observation a year before', 'variable': lagged }
             end
         ) as loss,
         true as is_used
@@ -236,9 +243,9 @@ final as (
         city_id,
         year,
         period_group,
-        loss.place as place,
-        loss.reason as reason,
-        loss.variable as variable,
+        loss.place,
+        loss.reason,
+        loss.variable,
         is_used,
         is_dynamic
     from losses

@@ -44,7 +44,11 @@ estimable as (
 final as (
     select
         lost.specification_id,
-        cast(row_number() over (partition by lost.specification_id order by lost.place, lost.reason, lost.variable) as integer) as step,
+        cast(
+            row_number()
+                over (partition by lost.specification_id order by lost.place, lost.reason, lost.variable)
+            as integer
+        ) as step,
         lost.reason,
         lost.variable,
         count(*) as observation_count,

@@ -22,6 +22,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
+MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,13 @@ class Inputs:
         """
         name, options = specification.specification_id, specification.options
         drawn = self.series_of(specification)
-        absent = drawn[(drawn["role"] != "shared") & drawn["is_delivered"].eq(False)]
-        if len(absent):
-            texts = [
-                row.series if row.scope == "total" else f"{row.series} ({row.scope})" for row in absent.itertuples()
-            ]
-            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(texts))}.")
+        absent = [
+            row.series if row.scope == "total" else f"{row.series} ({row.scope})"
+            for row in drawn
+            if row.role != "shared" and row.series is not None and not row.is_delivered
+        ]
+        if absent:
+            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(absent))}.")
         named = [specification.outcome, *specification.terms]
         repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
         if repeated:
@@ -134,23 +136,19 @@ class Inputs:
             raise NotEstimable(
                 f"No city-year has all of {', '.join(named)} in {specification.first_year}-{specification.last_year}."
             )
-        variables = drawn.loc[drawn["role"].isin(PANEL_ROLES), "variable"]
-        columns = ["city_id", "year", "province_id", *dict.fromkeys(variables)]
-        rows = self.panel[columns].iloc[positions].reset_index(drop=True)
-        measure = self._measure(specification).iloc[positions]
-        rows = rows.assign(
-            weight=measure["weight"].to_numpy(),
-            scaling_value=measure["scaling_value"].to_numpy(),
-            **{specification.measure: measure[TRANSFORMS[specification.transform]].to_numpy()},
-        )
-        for grouping in specification.groupings:
-            rows[grouping] = rows["city_id"].map(self.group_of_city(grouping))
+        variables = dict.fromkeys(row.variable for row in drawn if row.role in PANEL_ROLES)
+        measure = self._measure(specification)
+        columns = {name: self.panel[name] for name in ("city_id", "year", "province_id", *variables)}
+        columns |= {name: measure[name] for name in ("weight", "scaling_value")}
+        columns[specification.measure] = measure[TRANSFORMS[specification.transform]]
+        columns |= {name: self._group_of_row(name) for name in specification.groupings}
+        rows = pd.DataFrame({name: column.array.take(positions) for name, column in columns.items()})
         if specification.fixed_effects == "city group-year" and specification.grouping is not None:
             rows = rows.assign(period=group_year(rows, specification.grouping))
         return Sample(rows, is_observation, singletons)
 
-    def series_of(self, specification: Specification) -> pd.DataFrame:
-        """Return the rows of marts.dim_specification_series of a specification.
+    def series_of(self, specification: Specification) -> list[Any]:
+        """Return the rows of marts.dim_specification_series of a specification, by position.
 
         Raises
         ------
@@ -158,26 +156,23 @@ class Inputs:
             If the row names a variable, weighting or grouping that the seeds do not list.
         """
         where = f"regression_specifications.csv, {specification.specification_id}"
-        drawn = self._series.get(specification.specification_id, self.series.iloc[:0])
-        if not (drawn["role"] == "measure").any():
+        drawn = self._series.get(specification.specification_id, [])
+        if not any(row.role == "measure" for row in drawn):
             raise SpecificationError(
                 f"{where}: no weighting {specification.weighting!r} of {specification.measure!r} in "
                 "measure_weightings.csv."
             )
-        unknown = drawn[drawn["series"].isna() & (drawn["role"] != "grouping")]
-        if len(unknown):
-            raise SpecificationError(
-                f"{where}: {unknown['variable'].iloc[0]!r} is no variable: no row of series.csv has it in column "
-                "series or log_variable, nor has derived_variables.csv."
-            )
+        for row in drawn:
+            if row.series is None and row.role != "grouping":
+                raise SpecificationError(
+                    f"{where}: {row.variable!r} is no variable: no row of series.csv has it in column series or "
+                    "log_variable, nor has derived_variables.csv."
+                )
+        known = {row.variable for row in drawn if row.role == "grouping"}
         for grouping in specification.groupings:
-            if not drawn.loc[drawn["role"] == "grouping", "variable"].eq(grouping).any():
+            if grouping not in known:
                 raise SpecificationError(f"{where}: no grouping {grouping!r} in city_groupings.csv.")
         return drawn
-
-    def group_of_city(self, grouping: str) -> pd.Series:
-        """Return the group of each city that a grouping places, by city_id."""
-        return self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
 
     def reference_group(self, grouping: str) -> str | None:
         """Return the group that the others are measured against; None if no city is in it."""
@@ -195,12 +190,11 @@ class Inputs:
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
-        return bool(self._measure(specification)["is_mechanical"].any())
+        return self._measure_key(specification) in self._mechanical
 
     def substitutions(self, specification: Specification) -> str:
         """Return what substitutes for what in a specification: its own words, then those of the series it uses."""
-        used = self.series_of(specification)
-        used = used[used["role"] != "shared"]["substitution"].dropna()
+        used = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
         return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
 
     def warnings(self, specification: Specification, used: Sample) -> list[str]:
@@ -234,13 +228,13 @@ class Inputs:
         }
         pairs_of: dict[Key, set[tuple[str, int]]] = {}
         fixed: dict[Key, set[int]] = {}
-        for row in self.series_of(specification).itertuples():
+        for row in self.series_of(specification):
             key = (row.series, row.scope)
             if row.role == "shared":
                 continue
-            if pd.notna(row.first_year) and (row.role != "control" or key not in pairs_of):
+            if row.first_year is not None and (row.role != "control" or key not in pairs_of):
                 pairs_of[key] = pairs if row.role == "control" else lending
-            if pd.notna(row.fixed_year):
+            if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
         years_of = {key: {year for _, year in found} for key, found in pairs_of.items()}
 
@@ -270,9 +264,12 @@ class Inputs:
         return found
 
     @cached_property
-    def _series(self) -> dict[str, pd.DataFrame]:
-        ordered = self.series.sort_values(["position", "series"])
-        return {str(name): rows for name, rows in ordered.groupby("specification_id")}
+    def _series(self) -> dict[str, list[Any]]:
+        ordered = self.series.astype(object).where(self.series.notna(), None).sort_values(["position", "series"])
+        found: dict[str, list[Any]] = {}
+        for row in ordered.itertuples():
+            found.setdefault(str(row.specification_id), []).append(row)
+        return found
 
     @cached_property
     def _groups(self) -> dict[str, pd.DataFrame]:
@@ -301,16 +298,36 @@ class Inputs:
         return found
 
     @cached_property
-    def _measures(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        """Per measure, weighting and scope its values, in the rows of the panel."""
-        return {
-            (str(measure), str(weighting), str(scope)): rows.set_index(["city_id", "year"]).reindex(self._cells)
-            for (measure, weighting, scope), rows in self.measures.groupby(["measure", "weighting", "scope"])
-        }
+    def _measure_rows(self) -> dict[Any, Any]:
+        return dict(self.measures.groupby(["measure", "weighting", "scope"]).indices)
+
+    @cached_property
+    def _mechanical(self) -> set[tuple[str, str, str]]:
+        keys = self.measures.loc[self.measures["is_mechanical"].astype(bool), ["measure", "weighting", "scope"]]
+        return set(keys.drop_duplicates().itertuples(index=False, name=None))
+
+    @cached_property
+    def _aligned(self) -> dict[Any, Any]:
+        """What was taken from measures and groups already, in the rows of the panel."""
+        return {}
 
     def _measure(self, specification: Specification) -> pd.DataFrame:
-        key = (specification.measure, specification.weighting, specification.scope)
-        return self._measures.get(key, self.measures.iloc[:0])
+        """Return the values of the measure of a specification, in the rows of the panel."""
+        key = self._measure_key(specification)
+        if key not in self._aligned:
+            rows = self.measures.iloc[self._measure_rows[key]]
+            self._aligned[key] = rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
+        return self._aligned[key]
+
+    def _measure_key(self, specification: Specification) -> tuple[str, str, str]:
+        return specification.measure, specification.weighting, specification.scope
+
+    def _group_of_row(self, grouping: str) -> pd.Series:
+        """Return the group of the city of each row of the panel."""
+        if grouping not in self._aligned:
+            groups = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
+            self._aligned[grouping] = self.panel["city_id"].map(groups)
+        return self._aligned[grouping]
 
     @cached_property
     def _findings(self) -> list[Finding]:

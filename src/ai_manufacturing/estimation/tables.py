@@ -448,7 +448,8 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     rows: list[Row] = []
     for specification in specifications:
         cluster = COVARIANCES[specification.covariance][1]
-        if cluster is None or specification.reading not in ("default", "substitute") or specification.grouping:
+        is_shown = specification.reading in ("default", "substitute") and inputs.printed(specification)
+        if cluster is None or not is_shown:
             continue
         try:
             used = inputs.sample(specification)
