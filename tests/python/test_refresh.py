@@ -818,7 +818,7 @@ def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
     assert (store.refreshes()[-1]["outcome"], store.refreshes()[-1]["message"]) == ("RefreshError", said)
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     with monkeypatch.context() as failing:
-        failing.setattr(refresh, "_git_commit", Mock(side_effect=KeyError("commit")))
+        failing.setattr(fingerprint, "git_commit", Mock(side_effect=KeyError("commit")))
         with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is as it was"):
             refresh.refresh(store, refresh.Limits(), quiet)
     assert store.refreshes()[-1]["release_id"] == "000003"

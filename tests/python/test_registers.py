@@ -20,7 +20,7 @@ from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.landing_project import FIRMS as DECLARED_FIRMS
 from tests.python.landing_project import REGISTER, Project
-from tests.python.test_add_a_provider import copy_of_the_project
+from tests.python.test_how_to import copy_of_the_project
 
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"

@@ -94,6 +94,13 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         )
 
 
+class _Relation(str):
+    """A table by its name, as `ref` gives it."""
+
+    def render(self) -> str:
+        return str(self)
+
+
 def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
     """Store a frame; its columns without any value become texts, as the warehouse has them."""
     empty: dict[str, Any] = {
@@ -107,7 +114,7 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFram
 
 def _run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
     text = (settings.project_root() / "models" / f"{model}.sql").read_text(encoding="utf-8")
-    sql = jinja2.Template(text).render(ref=lambda name: name, var=_variables().__getitem__)
+    sql = jinja2.Template(text).render(ref=_Relation, var=_variables().__getitem__)
     connection.execute(f"create table {model.rpartition('/')[2]} as {sql}")
 
 
