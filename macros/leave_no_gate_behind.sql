@@ -76,8 +76,8 @@ died is settled by the next one. What it does to each habit is in docs/decisions
         {%- set left = nodes_above(gate) | select('in', stale) | list -%}
         {%- if left -%}
             {{ exceptions.raise_compiler_error(
-                'The selection builds ' ~ names_of([gate]) ~ ' and leaves out ' ~ names_of(left)
-                ~ ', and not all that it judges is of one delivery then. Nothing was changed. '
+                'The selection builds ' ~ names_of([gate]) ~ ' but not ' ~ names_of(left)
+                ~ ', so the gate would judge tables of different deliveries. Nothing was changed. '
                 ~ 'Run dbt build, or dbt build --select +gate_results+.'
             ) }}
         {%- endif -%}
@@ -91,7 +91,7 @@ died is settled by the next one. What it does to each habit is in docs/decisions
             ) }}
         {%- elif not relation_of(all_gates()) -%}
             {{ exceptions.raise_compiler_error(
-                'The selection builds ' ~ names_of(held) ~ ', and no gate has judged what they rest on. Nothing was '
+                'The selection builds ' ~ names_of(held) ~ ', but no gate has judged their inputs. Nothing was '
                 ~ 'changed. Run dbt build, or dbt build --select +gate_results+.'
             ) }}
         {%- else -%}
@@ -204,8 +204,8 @@ reports (those among `droppable`) of tables that have, and return the nodes that
             {%- set dropped = drop_nodes(nodes_in(['estimates', 'reports']) | select('in', droppable) | list) -%}
             {%- if dropped -%}
                 {%- do exceptions.warn(
-                    names_of(changed_below) ~ ' changed: ' ~ dropped | length ~ ' estimates and reports of what was '
-                    ~ 'there before were dropped. dbt build --select +gate_results+ judges it and brings them back.'
+                    names_of(changed_below) ~ ' changed, so ' ~ dropped | length ~ ' estimates and reports of the '
+                    ~ 'older tables were dropped. Run dbt build --select +gate_results+ to judge and rebuild them.'
                 ) -%}
             {%- endif -%}
         {%- endif -%}

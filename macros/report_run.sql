@@ -38,8 +38,8 @@ value at fault first and then what identifies the row.
             {%- for row in sets.rows -%}
                 {%- if row[1] == 'synthetic' -%}
                     {%- do log(
-                        'Extract set ' ~ row[0] ~ ' is SYNTHETIC: its numbers are invented. Recovering the printed ones '
-                        ~ 'shows that the pipeline works, not that the paper is right.', info=True
+                        'Extract set ' ~ row[0] ~ ' is SYNTHETIC: its numbers are not real. Recovering the printed '
+                        ~ 'ones shows that the pipeline works, not that the paper is right.', info=True
                     ) -%}
                 {%- else -%}
                     {%- do log('Extract set ' ~ row[0] ~ ': delivered files.', info=True) -%}

@@ -38,14 +38,14 @@ def write(database: Database, out: Path) -> None:
             output, _ = run.communicate()
         if run.returncode:
             printed = "\n".join(output.splitlines()[-dbt_process.PRINTED_LINES :])
-            raise CatalogueError(f"{out}: dbt could not write it, and it is as it was.\n{printed}")
+            raise CatalogueError(f"{out}: dbt could not write it; the file is unchanged.\n{printed}")
         page = (Path(target) / "static_index.html").read_text(encoding="utf-8")
     marks = "".join(
         META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
     )
     marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + marks, page, count=1)
     if not count:
-        raise CatalogueError(f"{out}: dbt's page has no head to be marked in, and the file is as it was.")
+        raise CatalogueError(f"{out}: dbt's page has no <head> element to mark. The file is unchanged.")
     out.parent.mkdir(parents=True, exist_ok=True)
     incoming = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -72,8 +72,8 @@ def require(path: Path, origin: Origin) -> None:
     """
     found = origin_of(path)
     if found != origin:
-        of = f"is of {found}" if found else "does not say of which extract set it is"
+        of = f"is of {found}" if found else "does not name its extract set"
         raise CatalogueError(
-            f"{path}: this catalogue {of}, and the release is of {origin}. Write one of its warehouse: "
+            f"{path}: this catalogue {of}; the release is of {origin}. Write a catalogue of the release's warehouse: "
             "ai-manufacturing catalogue --database FILE."
         )

@@ -63,7 +63,7 @@ def compare(old: Database, new: Database) -> list[Section]:
     """
     if old.origin != new.origin:
         raise CompareError(
-            f"{old.path} is of {old.origin}, and {new.path} of {new.origin}. Compare files of one extract set."
+            f"{old.path} is of {old.origin} and {new.path} of {new.origin}. Both must be of one extract set."
         )
     with tempfile.TemporaryDirectory() as spill, databases.in_memory(Path(spill)) as connection:
         for name, database in (("old", old), ("new", new)):

@@ -38,7 +38,7 @@ KNOWN_FAULTS = {
 }
 """What Spark says, and what to do about it."""
 LONGEST_WAIT = 20
-"""Spark says four times a minute that it waits for a worker, and would say so for ever; so often without progress.
+"""Spark says four times a minute that it waits for a worker; the run stops after so many repeats without progress.
 
 An executor that a busy machine is slow to start is waited for as well, so this is five minutes."""
 SPARK_WARNING = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d WARN ")
@@ -75,7 +75,7 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     if engine == "duckdb":
         if registers or out:
             raise CountsError(
-                "--registers and --out are for --engine spark: DuckDB counts what lies in EXTRACTS_DIR, and keeps the "
+                "--registers and --out need --engine spark. DuckDB counts the registers in EXTRACTS_DIR and keeps the "
                 "counts in the warehouse."
             )
         _dbt(["run", "--select", "raw_deliveries"], {}, echo)
@@ -117,7 +117,9 @@ def hand_over(made: Path, to: Path) -> None:
     """
     parts = sorted(made.glob("part-*"))
     if len(parts) > 1 or not (made / SUCCESS_MARKER).exists():
-        raise CountsError(f"{made}: not one whole file of counts. Delete this folder, and run the command again.")
+        raise CountsError(
+            f"{made}: the counts are not in one complete file. Delete this folder, and run the command again."
+        )
     to.mkdir(parents=True, exist_ok=True)
     if parts and pq.read_metadata(parts[0]).num_rows:
         written = to / f".{uuid.uuid4().hex}"
@@ -159,13 +161,13 @@ def check_java() -> str:
     java = str(Path(home) / "bin/java") if home else "java"
     found = shutil.which(java)
     if found is None:
-        where = f"JAVA_HOME is {home}, and there is no bin/java in it" if home else "there is no `java` on the PATH"
+        where = f"JAVA_HOME is {home}, which has no bin/java" if home else "there is no `java` on the PATH"
         raise CountsError(f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME.")
     printed = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)(?:\.(\d+))?', printed)
     if version is None:
         raise CountsError(
-            f"{found}: does not say its version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
+            f"{found}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
         )
     major = int(version[2] or 0) if version[1] == "1" else int(version[1])
     if major < OLDEST_JAVA:
@@ -209,8 +211,8 @@ def check_master(master: str) -> None:
     ]
     if elsewhere and driver.startswith(("127.", "localhost")):
         raise CountsError(
-            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, where workers of other machines find "
-            "nobody. Set SPARK_DRIVER_HOST to this machine's address as workers reach it."
+            f"SPARK_MASTER is {master}, and SPARK_DRIVER_HOST is {driver}, which workers on other machines "
+            "cannot reach. Set SPARK_DRIVER_HOST to this machine's address as workers reach it."
         )
     faults = []
     for address in master.removeprefix("spark://").split(","):
@@ -252,4 +254,4 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
             "landing": settings.landing_dir(),
         }
         meant = [words.format(**names) for pattern, words in KNOWN_FAULTS.items() if re.search(pattern, said, re.I)]
-        raise CountsError("\n".join([*meant, f"dbt ended with {process.returncode}; nothing was handed over."]))
+        raise CountsError("\n".join([*meant, f"dbt ended with code {process.returncode}. No counts were delivered."]))

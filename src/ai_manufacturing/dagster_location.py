@@ -132,7 +132,7 @@ def new_deliveries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return dg.SkipReason(f"{folder}: no new delivery.")
     if listing != cursor["seen"]:
         context.update_cursor(json.dumps({**cursor, "seen": listing}))
-        return dg.SkipReason(f"{folder}: a delivery is under way, or has just ended.")
+        return dg.SkipReason(f"{folder}: a delivery is arriving or has just arrived; the sensor waits.")
     return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=json.dumps({"seen": listing, "asked": listing}))
 
 

@@ -85,7 +85,7 @@ def read(path: Path) -> Database:
             origin = origin_of(connection)
             if origin is None:
                 raise DatabaseError(
-                    f"{path}: no release, and no warehouse in which files have landed. Name one with --database."
+                    f"{path}: neither a release nor a warehouse with landed files. Name one with --database."
                 )
             release_id = None
             if _is_release(connection):
@@ -168,8 +168,9 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
     for place in places[:at]:
         if place.path.exists() and (other := read(place.path)).origin != found.origin:
             raise DatabaseError(
-                f"{place.said_by} is of extract set {other.origin} ({place.path}), which this command cannot read: it "
-                f"needs a {' or a '.join(reads)}. {found.path} is of {found.origin}. Name the file with --database."
+                f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command needs a "
+                f"{' or a '.join(reads)}. The next file, {found.path}, holds {found.origin}. Name the file with "
+                "--database."
             )
     if not _set_by_the_user() and os.environ.get("EXTRACTS_DIR"):
         try:

@@ -34,8 +34,8 @@ class Plugin(BasePlugin):
         path = settings.project_root() / creds.path
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
-                f"WAREHOUSE_PATH: the file is named {path.name}, and dbt cannot use a name with one of {UNESCAPED}. "
-                "Rename the file; its folders may have any name."
+                f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of {UNESCAPED}. "
+                "Rename the file; folder names are not limited."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)

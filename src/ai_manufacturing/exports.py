@@ -184,7 +184,7 @@ def _read(database: Path) -> Source:
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
             mark = f"Extract set {extract_set}: " + (
-                "SYNTHETIC, its numbers are invented." if synthetic else "delivered files."
+                "SYNTHETIC, its numbers are not real." if synthetic else "delivered files."
             )
             dictionary = _dictionary(connection, synthetic)
             return Source(
@@ -197,7 +197,7 @@ def _read(database: Path) -> Source:
             )
     except duckdb.Error as error:
         raise ExportError(
-            f"{database}: a warehouse that was not built to the end ({str(error).splitlines()[0]})."
+            f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`."
         ) from error
 
 
@@ -315,7 +315,10 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
                 frame[name] = frame[name].fillna("").astype("object")
         short = {name: name[:STATA_NAME_LENGTH] for name in frame.columns}
         if len(set(short.values())) < len(short):
-            raise ExportError(f"{table.name}: two columns are one name in the {STATA_NAME_LENGTH} letters of Stata.")
+            raise ExportError(
+                f"{table.name}: two columns have the same name when cut to Stata's {STATA_NAME_LENGTH} letters. "
+                "Rename one."
+            )
         path = folder / f"{table.name}.dta"
         yield path
         frame.rename(columns=short).to_stata(

@@ -95,7 +95,7 @@ class _Reader:
         name = specification["specification_id"]
         coefficients = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)
         if not coefficients:
-            raise TraceError(f"reports.rpt_coefficients has no row of {name}: build it again.")
+            raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
         head = coefficients[0]
         lines = [
             f"{name}: {specification['description']}",

@@ -105,4 +105,4 @@ def test_the_command_ends_as_diff_does(sample_build: Build, changed: Callable[..
     another = changed("update raw.deliveries set extract_set = 'another'")
     refused = sample_build.command("compare", str(sample_build.warehouse), str(another))
     assert refused.returncode == 2
-    assert "of another (SYNTHETIC: its numbers are not real). Compare files of one extract set." in refused.stderr
+    assert "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set." in refused.stderr

@@ -184,5 +184,5 @@ def test_the_sensor_asks_once_for_a_delivery_that_is_at_rest(dagster: Dagster) -
         text=True,
         check=True,
     )
-    under_way = "a delivery is under way, or has just ended."
+    under_way = "a delivery is arriving or has just arrived; the sensor waits."
     assert run.stdout.splitlines()[-6:] == [under_way, "asks", "no new delivery."] * 2

@@ -565,7 +565,7 @@ CASES: dict[str, Case] = {
     ),
     "no rows": (lambda d: d.head(0), REGRESSORS, LIMITS, {}, "The sample has no observations."),
     "no regressor": (change(), [], {}, {}, "The specification names no regressor."),
-    "outcome on itself": (change(), ["y", "x"], LIMITS, {}, "The outcome y is among its own regressors."),
+    "outcome on itself": (change(), ["y", "x"], LIMITS, {}, "The outcome y is also a regressor."),
     "lagged outcome as its own instrument": (
         change(),
         ["L.y", "x"],
@@ -613,14 +613,14 @@ CASES: dict[str, Case] = {
         REGRESSORS,
         LIMITS,
         {},
-        "Robust errors need more values of city_id than terms, and there are 1 for 11.",
+        "Robust errors need more values of city_id than terms; there are 1 for 11 terms.",
     ),
     "no more cities than terms": (
         lambda d: d[d["city_id"] < 10],
         REGRESSORS,
         LIMITS,
         DIFFERENCE,
-        "Robust errors need more values of city_id than terms, and there are 10 for 10.",
+        "Robust errors need more values of city_id than terms; there are 10 for 10 terms.",
     ),
     "fewer instruments than terms": (
         change(),
@@ -706,7 +706,7 @@ def test_what_cannot_be_estimated_says_why(case: str) -> None:
 
 @pytest.mark.parametrize("option", [{"equation": "level"}, {"steps": 3}, {"own_instruments": "levels"}], ids=str)
 def test_an_unknown_option_is_an_error_of_the_program(option: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="No such estimator"):
+    with pytest.raises(ValueError, match="Unknown estimator"):
         fit(random_panel(0), "y", REGRESSORS, LIMITS, **option)
 
 

@@ -189,8 +189,8 @@ def no_city(tables: Tables) -> Tables:
 @pytest.mark.parametrize(
     ("degenerate", "reason"),
     [
-        (one_city, "alone in their city or year|there are 1 for"),
-        (one_year, "alone in their city or year|two consecutive years"),
+        (one_city, "singletons of their city or year|there are 1 for"),
+        (one_year, "singletons of their city or year|two consecutive years"),
         (no_city, "No city-year has all of"),
     ],
 )
@@ -332,18 +332,18 @@ def test_collinear_controls_are_a_row_that_names_them(tables: Tables) -> None:
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4", "table_5_col_1"])
 def test_a_variable_named_twice_is_a_row_that_names_it(name: str, tables: Tables) -> None:
     found = estimated(rows_of(name, controls="ln_unit_employment ln_rd_personnel ln_unit_employment"), tables)
-    assert list(found["reason"]) == ["ln_unit_employment stands twice among outcome, regressor and controls."]
+    assert list(found["reason"]) == ["ln_unit_employment is listed twice among outcome, regressor and controls."]
 
 
 @pytest.mark.parametrize("name", ["table_1_col_1", "table_4_col_4"])
 def test_an_outcome_among_the_controls_is_a_row_that_names_it(name: str, tables: Tables) -> None:
     found = estimated(rows_of(name, controls="ln_gdp"), tables)
-    assert list(found["reason"]) == ["ln_gdp stands twice among outcome, regressor and controls."]
+    assert list(found["reason"]) == ["ln_gdp is listed twice among outcome, regressor and controls."]
 
 
 def test_a_treatment_of_three_groups_is_a_row_with_the_reason(tables: Tables) -> None:
     found = estimated(rows_of("table_5_col_1", regressor="income_tercile"), tables)
-    assert list(found["reason"]) == ["income_tercile has 3 groups, and a treatment has two."]
+    assert list(found["reason"]) == ["income_tercile has 3 groups; a treatment needs two."]
 
 
 def test_an_unplaced_subsample_is_a_row_with_the_reason(tables: Tables) -> None:
@@ -364,20 +364,23 @@ def test_splits_with_all_slopes_free_are_the_pooled_regression(tables: Tables) -
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"estimator": "ols"}, "column estimator: 'ols' is none of fixed_effects"),
-        ({"transform": "log"}, "column transform: 'log' is none of level, ln, ln1p, asinh"),
+        ({"estimator": "ols"}, "column estimator: 'ols' is not one of fixed_effects"),
+        ({"transform": "log"}, "column transform: 'log' is not one of level, ln, ln1p, asinh"),
         ({"covariance": "region"}, "column covariance: 'region'"),
         ({"fixed_effects": "city group-year"}, "year effects by group need a grouping"),
-        ({"options": "endpoints=binned"}, "'endpoints=binned' is no option of fixed_effects; there are: placebo"),
+        ({"options": "endpoints=binned"}, "'endpoints=binned' is not an option of fixed_effects. Options: placebo"),
         ({"options": "placebo=many"}, "'placebo=many'"),
-        ({"estimator": "dynamic_panel", "options": "lags=2"}, "'lags=2' is no option of dynamic_panel"),
+        ({"estimator": "dynamic_panel", "options": "lags=2"}, "'lags=2' is not an option of dynamic_panel"),
         ({"subsample": "five_largest"}, "'five_largest' is not grouping=group"),
         ({"options": "placebo=-3"}, "'placebo=-3'"),
-        ({"options": "placebo=99", "covariance": "province"}, "column options: 'placebo=99' is not implemented"),
-        ({"estimator": "dynamic_panel", "options": "", "covariance": "iid"}, "column covariance: 'iid' is not implem"),
+        ({"options": "placebo=99", "covariance": "province"}, "column options: 'placebo=99' is not supported"),
+        (
+            {"estimator": "dynamic_panel", "options": "", "covariance": "iid"},
+            "column covariance: 'iid' is not supported for",
+        ),
         (
             {"estimator": "event_study", "options": "", "fixed_effects": "city group-year", "grouping": "region"},
-            "column fixed_effects: 'city group-year' is not implemented",
+            "column fixed_effects: 'city group-year' is not supported",
         ),
     ],
 )
@@ -390,8 +393,8 @@ def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weighting": "by_hand"}, "no weighting 'by_hand' of 'ai_firms' in measure_weightings.csv"),
-        ({"controls": "ln_weather"}, "'ln_weather' is no variable: no row of series.csv has it"),
+        ({"weighting": "by_hand"}, "measure_weightings.csv has no row ai_firms, by_hand"),
+        ({"controls": "ln_weather"}, "'ln_weather' is not a variable: no row of series.csv has it"),
         ({"subsample": "climate=wet"}, "no grouping 'climate' in city_groupings.csv"),
     ],
 )

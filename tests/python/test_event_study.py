@@ -213,7 +213,7 @@ def test_an_exact_fit_has_no_joint_test() -> None:
     ours = event_study.fit(data, "y", "treated")
     assert ours.pre_trend is None
     assert ours.pre_trend_reason is not None
-    assert ours.pre_trend_reason.endswith("an error is zero, as the outcome is fitted exactly.")
+    assert ours.pre_trend_reason.endswith("an error is zero because the outcome is fitted exactly.")
 
 
 def test_no_year_before_the_event_leaves_no_pre_trend_test() -> None:
@@ -242,19 +242,19 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, Any], s
     "one treated": (
         lambda d: d.assign(treated=(d["city_id"] == "0007").astype(int)),
         {},
-        "Only city_id 0007 has treated cities, and errors need two that do.",
+        "Only city_id 0007 has treated cities; errors need two such clusters.",
     ),
     "one untreated": (
         lambda d: d.assign(treated=(d["city_id"] != "0007").astype(int)),
         {"covariance": "robust"},
-        "Only city_id 0007 has untreated cities, and errors need two that do.",
+        "Only city_id 0007 has untreated cities; errors need two such clusters.",
     ),
     "one treated province": (
         lambda d: d.assign(treated=(d["province"] == 3).astype(int)),
         {"cluster": "province"},
-        "Only province 3 has treated cities, and errors need two that do.",
+        "Only province 3 has treated cities; errors need two such clusters.",
     ),
-    "one city": (lambda d: d.query("city_id == '0001'"), {}, "The sample has no row in 2015, the year that the others"),
+    "one city": (lambda d: d.query("city_id == '0001'"), {}, "The sample has no row in the omitted year 2015"),
     "varying treatment": (
         lambda d: d.assign(treated=d["treated"].where((d["city_id"] != "0003") | (d["year"] < 2016), 0)),
         {},
@@ -283,7 +283,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, Any], s
     "omitted year absent": (
         lambda d: d.query("year != 2015"),
         {},
-        "The sample has no row in 2015, the year that the others are measured against.",
+        "The sample has no row in the omitted year 2015.",
     ),
     "omitted year alone": (lambda d: d.query("year == 2015"), {}, "The sample has no row in 2015, the year that the"),
     "no rows": (lambda d: d.head(0), {}, "The sample has no observations."),
@@ -371,11 +371,11 @@ def test_the_reference_group_only_turns_the_signs() -> None:
     [
         (
             lambda d: d.assign(region="east"),
-            "No comparison of region: the sample has east, and the others are measured against east.",
+            "No comparison of region: the sample has only the reference group east.",
         ),
         (
             lambda d: d.query("region != 'east'"),
-            "No comparison of region: the sample has central, west, and the others are measured against east.",
+            "No comparison of region: the sample lacks the reference group east; it has central, west.",
         ),
         (lambda d: d.assign(region=d["region"].where(d["year"] > 2010)), "Column region has 60 missing values."),
         (

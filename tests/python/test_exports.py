@@ -22,7 +22,7 @@ from tests.python.test_refresh import mounted
 
 PANEL = "from marts.fct_city_year_panel order by city_id, year"
 ESTIMATES = "from reports.rpt_coefficients order by specification_id, term_order, term"
-MARK = "Extract set sample: SYNTHETIC, its numbers are invented."
+MARK = "Extract set sample: SYNTHETIC, its numbers are not real."
 
 
 def exported(build: Build, folder: Path) -> Path:
@@ -315,7 +315,7 @@ def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_b
     duckdb.connect(str(empty)).close()
     run = sample_build.command("export", "--format", "csv", "--out", str(tmp_path), "--release", str(empty))
     assert run.returncode == 2
-    assert "no release, and no warehouse" in run.stderr
+    assert "neither a release nor a warehouse" in run.stderr
     (tmp_path / "file").touch()
     run = sample_build.command(
         "export", "--format", "csv", "--out", str(tmp_path / "file"), "--release", str(sample_build.warehouse)

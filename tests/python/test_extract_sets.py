@@ -238,14 +238,14 @@ def test_a_file_that_a_command_cannot_read_is_passed_over_for_one_of_the_same_se
 ) -> None:
     warehouse = written(clone / "build/warehouse.duckdb", SAMPLE)
     published = written(clone / "build/releases/ai_manufacturing.duckdb", PUBLIC, "000012")
-    with pytest.raises(DatabaseError, match=r"The published release is of extract set public \(delivered\) \("):
+    with pytest.raises(DatabaseError, match=r"The published release holds extract set public \(delivered\) \("):
         databases.chosen(None, (WAREHOUSE,))
     assert databases.chosen(warehouse, (WAREHOUSE,)).origin == SAMPLE
     public = written(clone / "build/public.duckdb", PUBLIC)
     monkeypatch.setenv("WAREHOUSE_PATH", str(public))
     assert databases.chosen(None, (RELEASE,)).path == published
     monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse))
-    with pytest.raises(DatabaseError, match=r"WAREHOUSE_PATH is of extract set sample .* it needs a release"):
+    with pytest.raises(DatabaseError, match=r"WAREHOUSE_PATH holds extract set sample .* this command needs a release"):
         databases.chosen(None, (RELEASE,))
 
 
@@ -266,7 +266,7 @@ def test_a_file_that_is_neither_release_nor_warehouse_is_named(clone: Path) -> N
     with pytest.raises(DatabaseError, match=r"text\.duckdb: cannot be opened as a release or a warehouse"):
         databases.read(clone / "text.duckdb")
     duckdb.connect(str(clone / "empty.duckdb")).close()
-    with pytest.raises(DatabaseError, match=r"empty\.duckdb: no release, and no warehouse in which files have landed"):
+    with pytest.raises(DatabaseError, match=r"empty\.duckdb: neither a release nor a warehouse with landed files"):
         databases.read(clone / "empty.duckdb")
 
 
@@ -333,7 +333,10 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
     assert not any(line.startswith("Without dbt's catalogue") for line in reported()), "one of the same set stays"
     assert beside.read_text(encoding="utf-8") == marked(SAMPLE)
 
-    for text, said in ((marked(PUBLIC), "is of public (delivered)"), ("<html></html>", "does not say of which")):
+    for text, said in (
+        (marked(PUBLIC), "is of public (delivered)"),
+        ("<html></html>", "does not name its extract set"),
+    ):
         beside.write_text(text, encoding="utf-8")
         other = shutil.copy(beside, tmp_path / "other.html")
         (line,) = [line for line in reported() if line.startswith("Without dbt's catalogue")]
@@ -342,7 +345,7 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
         result = run("report", "--database", store.published, "--out", out, "--catalogue", other)
         assert result.exit_code == 2
         assert said in result.stderr
-        assert f"and the release is of {SAMPLE}" in result.stderr
+        assert f"; the release is of {SAMPLE}" in result.stderr
 
 
 @pytest.mark.soak

@@ -609,7 +609,7 @@ def test_rows_fitted_exactly_have_no_robust_error() -> None:
 
 
 def test_a_cluster_named_for_errors_without_clusters_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="iid errors have no clusters, and province is named as one"):
+    with pytest.raises(ValueError, match="iid errors use no clusters; remove cluster=province"):
         fit(small_panel(), "y", ["x1"], cluster="province", covariance="iid")
 
 

@@ -87,7 +87,7 @@ def deliver(sample_build: Build, extracts: Path) -> None:
 
 
 def electricity(city_id: str, year: int) -> int:
-    """Return the invented delivery of a city and year, in 10 thousand kWh."""
+    """Return the made-up delivery of a city and year, in 10 thousand kWh."""
     return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
 
 

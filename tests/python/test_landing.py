@@ -245,7 +245,9 @@ def test_an_entity_has_the_columns_of_all_its_declarations_delivered_or_not(proj
     none = landing.rows("firms", landing.deliveries().slice(0, 0)).read_all()
     assert none.schema == table.schema
     assert none.num_rows == 0
-    with pytest.raises(landing.LandingError, match='entity "patents": no declaration names it, only firms'):
+    with pytest.raises(
+        landing.LandingError, match='entity "patents": no declaration names this entity; declared are firms'
+    ):
         landing.rows("patents", landing.deliveries())
 
 
@@ -465,7 +467,7 @@ def test_a_name_that_no_declaration_claims_gets_a_hint(project: Project, name: s
 
 
 def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(project: Project) -> None:
-    said = "The name promises CSV, the content is read as XLSX."
+    said = "The name says CSV; the content is XLSX, and was read as XLSX."
     project.deliver_workbook("firms/a.csv", sheet=[HEADER, GOOD])
     assert landing.deliveries()["hint"].to_pylist() == [said]
     project.deliver_workbook("firms/b.csv", sheet=[HEADER[:3], GOOD[:3]])
@@ -473,7 +475,7 @@ def test_a_name_that_contradicts_the_content_is_on_record_and_beside_a_fault(pro
     b, c = fault().splitlines()
     assert b.startswith("firms/b.csv, sheet sheet, row 1: wrong header")
     assert b.endswith(said)
-    assert c.endswith("The name promises XLSX, the content is read as CSV.")
+    assert c.endswith("The name says XLSX; the content is CSV, and was read as CSV.")
 
 
 def test_rows_are_read_file_by_file(project: Project) -> None:
@@ -498,8 +500,8 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     assert lines == [
         "firms/blank.csv: the file is empty. Ask the provider for the file again.",
         "firms/empty.csv: the file is empty. Ask the provider for the file again.",
-        "firms/notes.pdf: the content is a PDF file, whatever the name says; read are CSV, XLSX, XLS, Stata and "
-        "Parquet files, also in gzip and zip. Convert the file.",
+        "firms/notes.pdf: the content is a PDF file. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in "
+        "gzip and zip. Convert the file.",
         "firms/renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider "
         "renamed columns, declare the new names in vendor.toml; otherwise ask for the file again.",
     ]
@@ -512,7 +514,7 @@ def test_a_workbook_without_the_header_names_the_closest_row(project: Project) -
         "firms/a.xlsx, sheet 数据, row 3: wrong header: missing 产值; found 城市代码, 年份, 企业数."
     )
     project.deliver_workbook("firms/a.xlsx", empty=[])
-    assert fault() == "firms/a.xlsx: no sheet holds anything. Ask the provider for the file again."
+    assert fault() == "firms/a.xlsx: all sheets are empty. Ask the provider for the file again."
 
 
 def test_a_declared_column_that_stands_twice_is_ambiguous(project: Project) -> None:
@@ -598,10 +600,10 @@ def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
         (('"number"', '"float"'), 'vendor/vendor.toml, source firms: column 产值 is of type "float", not one of text'),
         (('entity = "firms"', 'entity = "firms"\nkeys = 1'), "settings missing: [], unknown: ['keys']"),
         (('"年份"]', '"年度"]'), "[sources.columns] lacks 年度, which key or file_name uses"),
-        (("key =", "file_name = '('\nkey ="), "file_name is no regular expression"),
+        (("key =", "file_name = '('\nkey ="), "file_name is not a regular expression"),
         (("key =", "file_name = '(?P<城市代码>.)(?P<年份>.)'\nkey ="), "no key column is read from the file"),
-        (("key =", 'period = "企业数"\nkey ='), 'period is "企业数", which is no column of the key'),
-        (('"firms/*"', '"/firms"'), "no pattern below the extracts folder"),
+        (("key =", 'period = "企业数"\nkey ='), 'period is "企业数", which is not a column of the key'),
+        (('"firms/*"', '"/firms"'), "it must be a pattern below the extracts folder"),
         (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
     ],
 )

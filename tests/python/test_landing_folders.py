@@ -76,7 +76,8 @@ def test_the_name_of_a_member_that_is_not_what_it_is_marked_as_is_one_line(proje
     content = zipped(**{"企业.csv": csv_text(GOOD)})
     project.deliver("firms/a.zip", content.replace("企业".encode(), b"\xff\xfe\xfd\xff\xfe\xfd"))
     assert fault() == (
-        "firms/a.zip: the name of a member is marked as UTF-8 and is not. Ask the provider for the files unpacked."
+        "firms/a.zip: a member's name is marked as UTF-8 but is not valid UTF-8. Ask the provider for the files "
+        "unpacked."
     )
 
 
@@ -107,10 +108,10 @@ def test_links_in_a_circle_end_and_links_to_nothing_are_named(project: Project) 
     (project.root / "extracts/firms/.#lock").symlink_to("nowhere")
     (project.root / "extracts/firms/self.csv").symlink_to("self.csv")
     assert fault().splitlines() == [
-        "firms/gone.csv: a link that cannot be followed (No such file or directory). Restore what it leads to, or "
+        "firms/gone.csv: the link cannot be followed (No such file or directory). Restore its target, or delete the "
+        "link.",
+        "firms/self.csv: the link cannot be followed (Too many levels of symbolic links). Restore its target, or "
         "delete the link.",
-        "firms/self.csv: a link that cannot be followed (Too many levels of symbolic links). Restore what it leads to, "
-        "or delete the link.",
     ]
 
 

@@ -237,8 +237,8 @@ def test_a_gzip_file_answers_to_the_declaration_and_the_name_of_what_it_holds(pr
 def test_what_is_not_read_is_named(project: Project, content: bytes, what: str) -> None:
     project.deliver("firms/a.xls", content)
     assert fault() == (
-        f"firms/a.xls: the content is {what}, whatever the name says; read are CSV, XLSX, XLS, Stata and Parquet "
-        "files, also in gzip and zip. Convert the file."
+        f"firms/a.xls: the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in gzip and "
+        "zip. Convert the file."
     )
 
 
@@ -298,9 +298,8 @@ def test_a_workbook_that_declares_all_rows_of_excel_lands_those_that_hold_someth
 def test_a_cell_in_the_last_corner_of_a_sheet_is_refused_before_the_memory_is_taken(project: Project) -> None:
     project.deliver("firms/a.xlsx", far_cell("XFD1048576", "x"))
     assert fault() == (
-        "firms/a.xlsx, sheet Sheet: its cells stand in rows 1 to 1,048,576 and over 16,384 columns: 17,179,869,184 "
-        "with those between, above the limit of 33,554,432. Delete what stands far from the table, or deliver it as "
-        "CSV."
+        "firms/a.xlsx, sheet Sheet: its cells span rows 1 to 1,048,576 and 16,384 columns, 17,179,869,184 cells "
+        "in all; the limit is 33,554,432. Delete cells far from the table, or deliver CSV."
     )
 
 
@@ -361,7 +360,7 @@ def test_a_member_that_leads_out_of_its_archive_is_refused(project: Project, nam
     before = sorted(project.root.rglob("*"))
     message = fault()
     assert message.startswith("firms/a.zip: the member ")
-    assert message.endswith("would lead out of the archive. Ask the provider for the files unpacked.")
+    assert message.endswith("points outside the archive. Ask the provider for the files unpacked.")
     assert sorted(project.root.rglob("*")) == before
 
 

@@ -309,7 +309,7 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
 
     with monkeypatch.context() as overwriting:
         overwriting.setattr(registers, "_describe", overwritten_meanwhile)
-        with pytest.raises(landing.LandingError, match=r"register/a\.csv: changed while it was read"):
+        with pytest.raises(landing.LandingError, match=r"register/a\.csv: the file changed while it was read"):
             landing.deliveries()
     assert project.store_folders() == []
     assert recorded("record_count") == [(2,)]
@@ -320,14 +320,14 @@ def test_what_a_power_cut_left_half_written_is_named_with_the_way_out(project: P
     landing.deliveries()
     (folder,) = project.store_folders()
     (folder / "delivery.json").write_text("", encoding="utf-8")
-    with pytest.raises(landing.LandingError, match=r"delivery\.json: not whole .* delete this folder"):
+    with pytest.raises(landing.LandingError, match=r"delivery\.json: incomplete .* delete this folder"):
         landing.deliveries()
     for path in sorted(folder.iterdir()):
         path.unlink()
     folder.rmdir()
     event = project.root / "landing/log/extracts/1.json"
     event.write_text("", encoding="utf-8")
-    with pytest.raises(landing.LandingError, match=r"1\.json: not whole .* if it is the last of the log, delete it"):
+    with pytest.raises(landing.LandingError, match=r"1\.json: incomplete .* if it is the last of the log, delete it"):
         landing.deliveries()
     event.unlink()
     assert validity() == [("a", 2020, 1, 1, None)]

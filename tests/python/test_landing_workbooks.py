@@ -1,4 +1,4 @@
-"""Workbooks: hidden and contradicting sheets, marks of notes, formulas without a saved value."""
+"""Workbooks: hidden and contradicting sheets, note marks, formulas without a saved value."""
 
 import io
 import re
@@ -157,13 +157,11 @@ def test_raised_marks_are_notes_and_no_digits(project: Project, stored: Callable
     assert [(row[1], row[4]) for row in landed()] == [("0", 146.0), ("1", 1234.5), ("5", 1461.0), ("6", 8.0)]
     assert rejected() == [
         ("s", 4, "产值", "7^a", "not a number"),
-        ("s", 5, "产值", "¹46", "not a number (the mark of a note does not end it)"),
-        ("s", 6, "产值", "10⁶", "not a number (a power of ten, or the mark of a note?)"),
+        ("s", 5, "产值", "¹46", "not a number (a note mark before its end)"),
+        ("s", 6, "产值", "10⁶", "not a number (a power of ten, or a note mark?)"),
     ]
     (delivery,) = landing.deliveries().to_pylist()
-    assert delivery["hint"] == (
-        "2 numbers carry marks of notes, which are left out: sheet s, row 2, column 产值, 146¹."
-    )
+    assert delivery["hint"] == ("2 numbers have note marks, which were dropped: sheet s, row 2, column 产值, 146¹.")
     # the raised 2 of a unit is left as Excel shows it
     assert delivery["columns_not_read"] == "面积km2"
 
@@ -180,7 +178,7 @@ def test_marks_after_a_number_are_notes_in_any_format(project: Project, text: st
 def test_marks_elsewhere_set_the_row_aside(project: Project, text: str) -> None:
     project.deliver("firms/a.csv", csv_text(("110000", 2020, 1, text)))
     assert landed() == []
-    assert rejected() == [(None, 2, "产值", text, "not a number (the mark of a note does not end it)")]
+    assert rejected() == [(None, 2, "产值", text, "not a number (a note mark before its end)")]
 
 
 # Formulas

@@ -73,7 +73,7 @@ def test_in_logs_every_permutation_gives_the_estimate_itself() -> None:
     ("broken", "reason"),
     [
         ({"weight": np.nan}, "no weight that could be permuted"),
-        ({"weight": 0.01}, "All cities have one weight"),
+        ({"weight": 0.01}, "All cities have the same weight"),
     ],
 )
 def test_what_has_no_placebo_says_so(broken: dict[str, float], reason: str) -> None:

@@ -223,7 +223,7 @@ def test_a_release_that_was_taken_back_is_not_built_again_of_the_same_files(
         built_from_the_sample(warehouse)
         refresh.refresh(store, refresh.Limits(), quiet)
     refresh.rollback(store, "000001", quiet)
-    with pytest.raises(NothingNewError, match=r"since release 000002: .* It was taken back for 000001"):
+    with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
         refresh.refresh(store, refresh.Limits(), quiet)
     assert store.current().release_id == "000001"
     built_from_the_sample(changed(light_build.warehouse, tmp_path / "corrected.duckdb"))
@@ -239,7 +239,7 @@ def test_a_release_that_was_written_and_not_published_is_built_again(
     built_from_the_sample(changed(light_build.warehouse, tmp_path / "other.duckdb"))
     with monkeypatch.context() as failing:
         failing.setattr(Store, "publish", Mock(side_effect=OSError(28, "No space left on device")))
-        with pytest.raises(RefreshError, match="The published release is as it was"):
+        with pytest.raises(RefreshError, match="The published release is unchanged"):
             refresh.refresh(store, refresh.Limits(), quiet)
     assert store.release_ids() == ["000001", "000002"]
     assert refresh.refresh(store, refresh.Limits(), quiet).release_id == "000003"
@@ -309,8 +309,8 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         },
         {
             "state": "new",
-            "message": "1 delivered files are in no table: firms/2020.CSV: Rename the file. Declare, rename or remove "
-            "them.",
+            "message": "1 delivered files match no declaration: firms/2020.CSV: Rename the file. Declare, rename or "
+            "remove them.",
         },
     ]
 
@@ -320,7 +320,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     assert (known["state"], known["count"]) == ("known", 3)
     assert known["message"].startswith(f"3 known warnings, as in release 000001: {shares}; {growth}")
     assert known["message"].endswith(
-        "(2 rows); delivered files that are in no table (1). Their rows are in gates.gate_results."
+        "(2 rows); delivered files that match no declaration (1). Their rows are in gates.gate_results."
     )
 
     built_from_the_sample(warned("more.duckdb", [fuxin, shenyang, {**fuxin, "year": 2011}], "firms/2020.CSV"))
@@ -382,7 +382,7 @@ def test_a_disk_that_refuses_after_the_move_is_told_so(
 ) -> None:
     built_from_the_sample(light_build.warehouse)
     monkeypatch.setattr(Store, "prune", Mock(side_effect=OSError(28, "No space left on device")))
-    with pytest.raises(RefreshError, match=r"No space left on device\. The new release is published; what follows"):
+    with pytest.raises(RefreshError, match=r"No space left on device\. The new release is published; the steps after"):
         refresh.refresh(store, refresh.Limits(), quiet)
     assert store.current().release_id == "000001"
 
@@ -451,7 +451,7 @@ def test_years_read_again_are_published_with_what_changed_in_others(
     )
     refresh.refresh(store, refresh.Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
     (warning,) = [facts["message"] for event, facts in told if event == "warning"]
-    assert "Other years than 2018:2020 changed too. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
+    assert "Years outside 2018:2020 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
 
 
 @pytest.mark.parametrize("years", ["2020:2018", "2018-2020", "all"])
@@ -491,7 +491,7 @@ def test_years_that_landed_wrongly_are_mended_from_the_delivered_files(store: St
 @pytest.mark.parametrize("name", ["it's.duckdb", 'a "b".duckdb', "a; drop schema marts.duckdb"])
 def test_a_warehouse_whose_name_dbt_would_not_escape_is_refused(name: str, tmp_path: Path) -> None:
     credentials = DuckDBCredentials(path=str(tmp_path / name), schema="main")
-    with pytest.raises(DbtRuntimeError, match="Rename the file; its folders may have any name"):
+    with pytest.raises(DbtRuntimeError, match="Rename the file; folder names are not limited"):
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
 
@@ -599,13 +599,13 @@ def fails_at_the_gate(store: Store, delivery: Build, release_id: str, *suites: s
     last = json.loads(held.stdout.splitlines()[-1])
     assert last["event"] == "GateFailedError"
     lines = last["message"].splitlines()
-    assert lines[0] == f"The gate holds back release {release_id}; the published one is as it was."
+    assert lines[0] == f"The gate holds back release {release_id}; the published release is unchanged."
     for suite in suites:
         said = FAULTS[suite][1]
         assert any(line.startswith(f"{suite}: ") and said in line for line in lines), (said, lines)
     folder = store.held(release_id)
     assert lines[-1] == (
-        f"Held in {folder}: query warehouse.duckdb there. Publish it nevertheless: ai-manufacturing publish "
+        f"Held in {folder}: query warehouse.duckdb there. To publish it anyway: ai-manufacturing publish "
         f"{release_id} --reason '...'."
     )
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -706,7 +706,7 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
 
     monkeypatch.setattr(build, "dbt", delivered_meanwhile)
     with pytest.raises(
-        BuildFailedError, match=r"late\.csv changed while dbt built; the published release is as it was"
+        BuildFailedError, match=r"late\.csv changed while dbt built; the published release is unchanged"
     ):
         refresh.refresh(store, refresh.Limits(), quiet)
     assert not store.published.exists()
@@ -731,7 +731,7 @@ def test_a_torn_line_of_the_log_loses_no_rollback(
         log.write_bytes(first + torn)
         refresh.rollback(store, "000001", quiet)
         assert log.read_bytes().startswith(first + torn + b"\n")
-        with pytest.raises(NothingNewError, match=r"since release 000002: .* It was taken back for 000001"):
+        with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
         assert store.refreshes()[-1] | {"at": None} == {
             "release_id": "000001", "at": None, "outcome": "rolled back to", "instead_of": "000002",
@@ -752,7 +752,7 @@ def test_a_number_that_is_no_release_reaches_no_path(release_id: str, store: Sto
         lambda: store.past(release_id),
         lambda: store.held(release_id),
     ):
-        with pytest.raises(BadConfigurationError, match="is no number of a release: give six digits, such as 000012"):
+        with pytest.raises(BadConfigurationError, match=r"is not a release number\. Give six digits, such as 000012"):
             act()
     assert len(list(beside.iterdir())) == 2
     assert not store.published.exists()
@@ -762,7 +762,7 @@ def test_the_commands_refuse_a_number_that_is_no_release(store: Store, light_bui
     for arguments in (["rollback", "../x"], ["publish", "../x", "--reason", "y"], ["diff", "000001", "12"]):
         run = command(store, light_build, *arguments)
         assert run.returncode == 2
-        assert "is no number of a release" in run.stdout + run.stderr
+        assert "is not a release number" in run.stdout + run.stderr
 
 
 def test_files_of_other_names_among_the_releases_are_no_releases(store: Store, light_build: Build) -> None:
@@ -813,13 +813,13 @@ def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
         with pytest.raises(RefreshError) as raised:
             refresh.refresh(store, refresh.Limits(), quiet)
     said = str(raised.value)
-    assert said.startswith("IOException: IO Error: a block is damaged. The published release is as it was.")
+    assert said.startswith("IOException: IO Error: a block is damaged. The published release is unchanged.")
     assert raised.value.exit_code == 1
     assert (store.refreshes()[-1]["outcome"], store.refreshes()[-1]["message"]) == ("RefreshError", said)
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     with monkeypatch.context() as failing:
         failing.setattr(fingerprint, "git_commit", Mock(side_effect=KeyError("commit")))
-        with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is as it was"):
+        with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is unchanged"):
             refresh.refresh(store, refresh.Limits(), quiet)
     assert store.refreshes()[-1]["release_id"] == "000003"
 
@@ -844,7 +844,7 @@ def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Stor
     assert run.returncode == 5, run.stdout + run.stderr
     message = json.loads(run.stdout.splitlines()[-1])["message"]
     first, *faults = message.splitlines()
-    assert first == "Files could not be landed; the published release is as it was."
+    assert first == "Files could not be landed; the published release is unchanged."
     assert [fault.split(":")[0] for fault in faults] == ["firm_survival/企业存续_2015.csv", "patents/专利_2015.csv"]
     assert all("again" in fault for fault in faults)
     assert store.refreshes()[-1]["message"] == message
@@ -1269,7 +1269,7 @@ def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sa
     store = Store(small_disk, small_disk / "published.duckdb")
     store.prepare()
     release(store, sample_build.warehouse)
-    with pytest.raises(RefreshError, match="make room, or set RELEASE_DIR elsewhere"):
+    with pytest.raises(RefreshError, match="Make room, or set RELEASE_DIR to another disk"):
         release(store, sample_build.warehouse)
     assert check(store.published).release_id == "000001"
     assert list(store.work.iterdir()) == []

@@ -315,7 +315,7 @@ def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sam
     assert svg.value.suggested_filename == "gini_sample.svg"
     image = Path(svg.value.path()).read_text(encoding="utf-8")
     assert image.startswith("<svg")
-    assert "SYNTHETIC DATA." in image, "a picture that leaves the page says that its numbers are invented"
+    assert "SYNTHETIC DATA." in image, "a picture that leaves the page says that its numbers are not real"
     with page.expect_download() as csv:
         figure.get_by_role("button", name="CSV").click()
     lines = Path(csv.value.path()).read_text(encoding="utf-8-sig").splitlines()
@@ -405,7 +405,7 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(
     out = tmp_path / "pages"
     out.mkdir()
     (out / "diary.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(site.SiteError, match="holds no site"):
+    with pytest.raises(site.SiteError, match="is not a site"):
         site.build(path, out)
     assert [entry.name for entry in out.iterdir()] == ["diary.txt"]
     out = tmp_path / "site"
@@ -434,7 +434,7 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     monkeypatch.setenv("SITE_DIR", str(sample_build.extracts))
     refresh.build_site(store, lambda *event: told.append(event))
     assert told[1][0] == "warning"
-    assert "holds no site" in told[1][1]["message"]
+    assert "is not a site" in told[1][1]["message"]
     assert store.current() is not None
 
 

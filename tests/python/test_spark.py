@@ -215,7 +215,7 @@ def test_only_whole_counts_are_handed_over(tmp_path: Path) -> None:
     made.mkdir()
     counted = pa.table({"year": [2020]})
     pq.write_table(counted, made / "part-00000.parquet")
-    with pytest.raises(counts.CountsError, match="made: not one whole file of counts"):
+    with pytest.raises(counts.CountsError, match="made: the counts are not in one complete file"):
         counts.hand_over(made, to)
     assert not to.exists()
     (made / "_SUCCESS").touch()
@@ -243,10 +243,10 @@ def test_a_folder_that_spark_would_take_for_a_pattern_is_refused(monkeypatch: py
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (None, "there is no bin/java in it. Install Java 17 or later"),
+        (None, "which has no bin/java. Install Java 17 or later"),
         ('openjdk version "11.0.20" 2023-07-18', "Java 11, and Spark needs 17 or later"),
         ('java version "1.8.0_381"', "Java 8, and Spark needs 17 or later"),
-        ("no Java", "does not say its version"),
+        ("no Java", "printed no version"),
     ],
 )
 def test_missing_or_old_java_is_told_with_the_way_out(

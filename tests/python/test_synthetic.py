@@ -127,7 +127,7 @@ def test_a_set_may_have_other_years_among_them_2015(tmp_path: Path) -> None:
 def test_the_set_says_that_it_is_synthetic(extracts: Path) -> None:
     description = yaml.safe_load((extracts / "extract_set.yml").read_text("utf-8"))
     assert (description["name"], description["kind"]) == ("sample", "synthetic")
-    assert "invented" in description["notice"]
+    assert "synthetic" in description["notice"]
 
 
 @pytest.mark.parametrize("entity", HEADERS)

@@ -190,5 +190,5 @@ def test_what_fixed_effects_refuse_is_refused() -> None:
 
 
 def test_a_term_that_is_no_regressor_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="w is none of the regressors x, z"):
+    with pytest.raises(ValueError, match="w is not among the regressors x, z"):
         wild_bootstrap.fit(panel(9), "y", ["x", "z"], "w")

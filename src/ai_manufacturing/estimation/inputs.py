@@ -120,7 +120,7 @@ class Inputs:
         named = [specification.outcome, *specification.terms]
         repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
         if repeated:
-            raise NotEstimable(f"{', '.join(repeated)} stands twice among outcome, regressor and controls.")
+            raise NotEstimable(f"{', '.join(repeated)} is listed twice among outcome, regressor and controls.")
 
         lost = self._lost.get(name, {})
         singletons = lost.get("singleton of a city or a year", 0)
@@ -131,7 +131,7 @@ class Inputs:
                 raise NotEstimable(f"No city has {lagged} in two consecutive years.")
             if singletons:
                 raise NotEstimable(
-                    f"All {singletons} city-years are alone in their city or year: no effect can be removed."
+                    f"All {singletons} city-years are singletons of their city or year, so no effects can be estimated."
                 )
             raise NotEstimable(
                 f"No city-year has all of {', '.join(named)} in {specification.first_year}-{specification.last_year}."
@@ -159,13 +159,13 @@ class Inputs:
         drawn = self._series.get(specification.specification_id, [])
         if not any(row.role == "measure" for row in drawn):
             raise SpecificationError(
-                f"{where}: no weighting {specification.weighting!r} of {specification.measure!r} in "
-                "measure_weightings.csv."
+                f"{where}: measure_weightings.csv has no row {specification.measure}, {specification.weighting}. Add "
+                "it, or correct the specification."
             )
         for row in drawn:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
-                    f"{where}: {row.variable!r} is no variable: no row of series.csv has it in column series or "
+                    f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in column series or "
                     "log_variable, nor has derived_variables.csv."
                 )
         known = {row.variable for row in drawn if row.role == "grouping"}

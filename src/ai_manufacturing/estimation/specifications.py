@@ -178,19 +178,23 @@ def _specification(row: dict[str, Any]) -> Specification:
         if row[column] not in allowed:
             raise SpecificationError(
                 f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is "
-                f"none of {', '.join(allowed)}."
+                f"not one of {', '.join(allowed)}."
             )
     text = {name: value if isinstance(value, str) else "" for name, value in row.items()}
-    for column, ignored in (
-        ("covariance", row["estimator"] == "dynamic_panel" and row["covariance"] != "city"),
-        ("fixed_effects", row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year"),
-        ("grouping", row["estimator"] != "fixed_effects" and text["grouping"]),
-        ("options", "placebo" in text["options"] and (text["grouping"] or row["covariance"] != "city")),
+    for column, way_out, ignored in (
+        ("covariance", "give city", row["estimator"] == "dynamic_panel" and row["covariance"] != "city"),
+        (
+            "fixed_effects",
+            "give city year",
+            row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year",
+        ),
+        ("grouping", "delete it", row["estimator"] != "fixed_effects" and text["grouping"]),
+        ("options", "delete it", "placebo" in text["options"] and (text["grouping"] or row["covariance"] != "city")),
     ):
         if ignored:
             raise SpecificationError(
                 f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is not "
-                f"implemented for this row (estimator {row['estimator']}), and would be ignored."
+                f"supported for this row (estimator {row['estimator']}); {way_out}."
             )
     if row["fixed_effects"] == "city group-year" and not text["grouping"]:
         raise SpecificationError(
@@ -235,7 +239,7 @@ def _options(specification_id: str, estimator: str, text: str) -> Options:
             chosen[name] = readers[name](value)
         except (KeyError, ValueError) as error:
             raise SpecificationError(
-                f"regression_specifications.csv, {specification_id}, column options: {pair!r} is no option of "
-                f"{estimator}; there are: {', '.join(readers)}."
+                f"regression_specifications.csv, {specification_id}, column options: {pair!r} is not an option "
+                f"of {estimator}. Options: {', '.join(readers)}."
             ) from error
     return kind(**chosen)

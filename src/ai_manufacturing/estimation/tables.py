@@ -272,7 +272,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     reference = inputs.reference_group(specification.regressor)
     groups = used.rows[specification.regressor].unique()
     if len(groups) > 2:
-        raise NotEstimable(f"{specification.regressor} has {len(groups)} groups, and a treatment has two.")
+        raise NotEstimable(f"{specification.regressor} has {len(groups)} groups; a treatment needs two.")
     rows = used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
     covariance, cluster = COVARIANCES[specification.covariance]
 

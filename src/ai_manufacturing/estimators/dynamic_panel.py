@@ -174,7 +174,10 @@ def fit(
     estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do xtabond2", Stata Journal 9(1).
     """
     if equation not in ("system", "difference") or steps not in (1, 2) or own_instruments not in ("difference", "both"):
-        raise ValueError(f"No such estimator: {equation=}, {steps=}, {own_instruments=}.")
+        raise ValueError(
+            f"Unknown estimator: {equation=}, {steps=}, {own_instruments=}. Valid are equation 'system' or "
+            "'difference', steps 1 or 2, own_instruments 'difference' or 'both'."
+        )
     lagged = [_parsed(regressor) for regressor in regressors]
     _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
@@ -202,7 +205,7 @@ def fit(
     terms = (*regressors, *(f"{time} {periods[year]}" for year in years), *(["constant"] if system else []))
     if n <= len(terms):
         raise NotEstimable(
-            f"Robust errors need more values of {entity} than terms, and there are {n} for {len(terms)}."
+            f"Robust errors need more values of {entity} than terms; there are {n} for {len(terms)} terms."
         )
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
     yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
@@ -299,7 +302,7 @@ def _check_specification(
     if not names:
         raise NotEstimable("The specification names no regressor.")
     if (outcome, 0) in lagged:
-        raise NotEstimable(f"The outcome {outcome} is among its own regressors.")
+        raise NotEstimable(f"The outcome {outcome} is also a regressor.")
     if outcome in names and outcome not in lag_limits:
         raise NotEstimable(f"Lagged {outcome} is related to the differenced errors: {outcome} needs lag limits.")
     for name, (nearest, farthest) in lag_limits.items():

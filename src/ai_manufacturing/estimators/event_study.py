@@ -109,7 +109,7 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | N
     errors = fit.std_errors[positions]
     named = ", ".join(terms)
     if (errors == 0).any():
-        raise NotEstimable(f"No joint test of {named}: an error is zero, as the outcome is fitted exactly.")
+        raise NotEstimable(f"No joint test of {named}: an error is zero because the outcome is fitted exactly.")
     # In units of the errors, so that the check does not depend on those of the regressors.
     correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
     strengths, directions = np.linalg.eigh(correlations)
@@ -229,7 +229,7 @@ def fit(
 
     times = [int(event_time) for event_time in np.unique(event_times[kept]) if event_time != omitted]
     if not times:
-        raise NotEstimable(f"The sample has no year but the omitted {omitted_year}.")
+        raise NotEstimable(f"The sample has only the omitted year {omitted_year}.")
     terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
     taken = [name for name in terms if name in (outcome, *controls)]
     if taken:
@@ -293,16 +293,14 @@ def _check_support(
 ) -> None:
     """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
     if not (event_times == omitted).any():
-        raise NotEstimable(
-            f"The sample has no row in {event_year + omitted}, the year that the others are measured against."
-        )
+        raise NotEstimable(f"The sample has no row in the omitted year {event_year + omitted}.")
     for kind, members in (("treated", treated), ("untreated", ~treated)):
         count = rows[grouped][members].nunique()
         if count == 0:
             raise NotEstimable(f"The sample has no {kind} city.")
         if count == 1:
             raise NotEstimable(
-                f"Only {grouped} {rows[grouped][members].iloc[0]} has {kind} cities, and errors need two that do."
+                f"Only {grouped} {rows[grouped][members].iloc[0]} has {kind} cities; errors need two such clusters."
             )
         absent = np.setdiff1d(event_times, event_times[members])
         if len(absent):

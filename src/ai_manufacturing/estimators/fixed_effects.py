@@ -258,7 +258,7 @@ def fit(
     "Heteroskedasticity-robust standard errors for fixed effects panel data regression", Econometrica 76(1).
     """
     if covariance != "clustered" and cluster is not None:
-        raise ValueError(f"{covariance} errors have no clusters, and {cluster} is named as one.")
+        raise ValueError(f"{covariance} errors use no clusters; remove cluster={cluster}.")
     regression = partialled_out(
         sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )

@@ -57,11 +57,13 @@ def interact(
             f"{entity} {sample[entity].iloc[int(moved.argmax())]} changes its {group}: a group must be fixed over time."
         )
     values = sorted(sample[group].unique())
-    if reference not in values or len(values) < 2:
+    if reference not in values:
         raise NotEstimable(
-            f"No comparison of {group}: the sample has {', '.join(str(value) for value in values) or 'none'}, and the "
-            f"others are measured against {reference}."
+            f"No comparison of {group}: the sample lacks the reference group {reference}; it has "
+            f"{', '.join(str(value) for value in values) or 'none'}."
         )
+    if len(values) < 2:
+        raise NotEstimable(f"No comparison of {group}: the sample has only the reference group {reference}.")
     columns = {
         f"{regressor}:{value}": sample[regressor] * (sample[group] == value) for value in values if value != reference
     }

@@ -104,7 +104,7 @@ def fit(
     cities = groups_in(rows, entity)
     weights = rows.groupby(entity, sort=True)["weight"].first().to_numpy(dtype=float)
     if np.ptp(weights) == 0:
-        raise NotEstimable("All cities have one weight: there is nothing to permute.")
+        raise NotEstimable("All cities have the same weight, so a permutation changes nothing.")
     rng = np.random.default_rng(seed)
     permuted = np.column_stack([weights, *(rng.permutation(weights) for _ in range(draws))])
     measures = TRANSFORMS[transform](permuted[cities] * numbers_in(rows, "scaling_value")[:, None])

@@ -118,7 +118,7 @@ def fit(
     inverting the test, Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
     """
     if term not in regressors:
-        raise ValueError(f"{term} is none of the regressors {', '.join(regressors)}.")
+        raise ValueError(f"{term} is not among the regressors {', '.join(regressors)}.")
     estimated = fixed_effects.fit(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
     position = list(regressors).index(term)
     estimate, std_error = float(estimated.estimates[position]), float(estimated.std_errors[position])

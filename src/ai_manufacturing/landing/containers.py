@@ -92,7 +92,7 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
         if name.endswith("/"):
             continue
         if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/") or not _is_printable(name):
-            raise FileFault(f"the member {name!r} would lead out of the archive. {UNPACKED}")
+            raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
         if name in found:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
         if info.flag_bits & 1:
@@ -148,7 +148,7 @@ def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:
     try:
         return zipfile.ZipFile(file)
     except UnicodeDecodeError as error:
-        raise FileFault(f"the name of a member is marked as UTF-8 and is not. {UNPACKED}") from error
+        raise FileFault(f"a member's name is marked as UTF-8 but is not valid UTF-8. {UNPACKED}") from error
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
 

@@ -211,20 +211,20 @@ def _fault(entry: dict[str, Any]) -> str | None:
     if not isinstance(sheets, list) or not sheets or not all(isinstance(name, str) and name for name in sheets):
         return f"sheets is {sheets!r}, not a list of names"
     if not entry["files"] or entry["files"].startswith("/"):
-        return f'files is "{entry["files"]}", no pattern below the extracts folder'
+        return f'files is "{entry["files"]}"; it must be a pattern below the extracts folder'
     try:
         named = set(re.compile(entry.get("file_name", "")).groupindex)
     except re.error as error:
-        return f"file_name is no regular expression: {error}"
+        return f"file_name is not a regular expression: {error}"
     undeclared = sorted((named | set(entry["key"])) - entry["columns"].keys())
     if undeclared:
         return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
     if entry.get("period", entry["key"][0]) not in entry["key"]:
-        return f'period is "{entry["period"]}", which is no column of the key'
+        return f'period is "{entry["period"]}", which is not a column of the key'
     if entry["columns"].get(entry.get("period")) == "number":
         return f'period {entry["period"]} is of type "number"; declare integer or text'
     if not set(entry["key"]) - named:
-        return "no key column is read from the file, so that its prose cannot be told from its records"
+        return "no key column is read from the file, so landing cannot tell prose from records; declare one"
     return None
 
 

@@ -98,7 +98,7 @@ def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_o
         for delivery in state.deliveries.values()
     ]
     validity.add(found, declared, folder)
-    # one invented file makes the whole set invented
+    # one synthetic file makes the whole set synthetic
     synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
     named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
     table = pa.Table.from_pylist(

@@ -24,7 +24,7 @@ NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
 
 @dataclass(frozen=True)
 class ExtractSet:
-    """The files that were delivered together; a synthetic set is invented."""
+    """The files that were delivered together; the numbers of a synthetic set are not real."""
 
     name: str
     kind: str
@@ -227,8 +227,8 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
                 continue
             if path.is_symlink():
                 faults.append(
-                    f"{file_path}: a link that cannot be followed ({error.strerror}). Restore what it leads to, or "
-                    "delete the link."
+                    f"{file_path}: the link cannot be followed ({error.strerror}). Restore its target, or delete "
+                    "the link."
                 )
             elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
                 faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")

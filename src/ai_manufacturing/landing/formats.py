@@ -147,7 +147,8 @@ def contradiction(file_path: str, file_format: str) -> str | None:
     promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
     if promised == file_format:
         return None
-    return f"The name promises {promised.upper()}, the content is read as {file_format.upper()}."
+    read = file_format.upper()
+    return f"The name says {promised.upper()}; the content is {read}, and was read as {read}."
 
 
 def detect(content: bytes) -> str:
@@ -161,8 +162,8 @@ def detect(content: bytes) -> str:
     for what, magic in NOT_READ.items():
         if magic.match(content):
             raise FileFault(
-                f"the content is {what}, whatever the name says; read are CSV, XLSX, XLS, Stata and Parquet files, "
-                "also in gzip and zip. Convert the file."
+                f"the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in gzip and zip. "
+                "Convert the file."
             )
     return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
 

@@ -104,7 +104,7 @@ def read(store: Path, extract_set: str) -> list[Event]:
         except ValueError as error:
             raise LandingError(
                 [
-                    f"{path}: not whole ({error}). Restore it from a backup; if it is the last of the log, delete it, "
+                    f"{path}: incomplete ({error}). Restore it from a backup; if it is the last of the log, delete it, "
                     "and run the build again."
                 ]
             ) from error

@@ -58,7 +58,12 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     columns = declarations.entity_columns(sources, entity)
     if not columns:
         known = ", ".join(sorted({source.entity for source in sources})) or "none"
-        raise LandingError([f'entity "{entity}": no declaration names it, only {known}. Declare it, or correct it.'])
+        raise LandingError(
+            [
+                f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
+                "the name."
+            ]
+        )
     schema = pa.schema(
         [
             ("origin", ORIGIN),

@@ -104,7 +104,7 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
         columns_not_read=list(not_read),
         synthetic=_is_synthetic(rows, source),
-        notes=f"{len(notes)} numbers carry marks of notes, which are left out: {notes[0]}." if notes else None,
+        notes=f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}." if notes else None,
     )
 
 
@@ -176,7 +176,7 @@ def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], 
 
 def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
     if not sheets:
-        return FileFault("no sheet holds anything. Ask the provider for the file again.")
+        return FileFault("all sheets are empty. Ask the provider for the file again.")
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
     # a stray quotation mark may have made the file one name
@@ -197,7 +197,7 @@ def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
 
 
 def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Table, list[Rejected], list[str]]:
-    """Return the rows that land, their number first, those set aside, and the numbers that carry marks of notes."""
+    """Return the rows that land, their number first, those set aside, and the numbers that have note marks."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
             raise FileFault(
@@ -368,9 +368,9 @@ def _judge(value: str, integer: bool) -> tuple[float | int | None, str | None]:
         if text.lower() in MISSING_MARKERS:
             return None, None
         if _POWER.fullmatch(text):
-            return None, "not a number (a power of ten, or the mark of a note?)"
+            return None, "not a number (a power of ten, or a note mark?)"
     if re.search(_NOTE, text):
-        return None, "not a number (the mark of a note does not end it)"
+        return None, "not a number (a note mark before its end)"
     if not _NUMBER.fullmatch(text):
         for hint, letters in _LOOKALIKES.items():
             if _NUMBER.fullmatch(text.translate(letters)):

@@ -123,9 +123,9 @@ def _version(path: Path) -> tuple[int, int, int]:
 
 
 def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
-    """Let no rows stand under another content's hash."""
+    """Raise if the file changed while it was read."""
     if _version(path) != version:
-        raise FileFault("changed while it was read. Build again when it is in its place.")
+        raise FileFault("the file changed while it was read. Build again when its delivery is complete.")
 
 
 def declared_path(entity: str) -> str:

@@ -114,8 +114,8 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
     except ValueError as error:
         raise LandingError(
             [
-                f"{path}: not whole ({error}). Restore its folder from a backup; or put the delivered file into the "
-                "extracts folder, delete this folder, and run the build again: the file lands anew."
+                f"{path}: incomplete ({error}). Restore its folder from a backup; or put the delivered file into the "
+                "extracts folder, delete this folder, and run the build again; the file then lands again."
             ]
         ) from error
 

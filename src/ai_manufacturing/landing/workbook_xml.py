@@ -43,7 +43,7 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
     ------
     FileFault
         If cells stand so far apart that calamine, which keeps all between, would take too much memory, or one of those
-        returned does not say where it stands.
+        returned has no reference.
     """
     raised = _raised_strings(book)
     found = {}
@@ -77,7 +77,7 @@ def _cells(name: str, xml: bytes, raised: dict[int, str]) -> Cells:
         place = re.fullmatch(rb"([A-Za-z]+)(\d+)", _attribute(attributes, b"r") or b"")
         if place is None:
             raise FileFault(
-                f'the cell with "{text}" does not say where it stands. Open the file in Excel, and save it.', sheet=name
+                f'the cell with "{text}" has no reference. Open the file in Excel, and save it.', sheet=name
             )
         at = int(place[2]), _column(place[1])
         found.texts[at] = text
@@ -145,9 +145,8 @@ def _check_span(name: str, xml: bytes) -> None:
     span = (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
     if span > SPAN_LIMIT:
         raise FileFault(
-            f"its cells stand in rows {min(rows):,} to {max(rows):,} and over {max(columns) - min(columns) + 1:,} "
-            f"columns: {span:,} with those between, above the limit of {SPAN_LIMIT:,}. Delete what stands far from the "
-            "table, or deliver it as CSV.",
+            f"its cells span rows {min(rows):,} to {max(rows):,} and {max(columns) - min(columns) + 1:,} columns, "
+            f"{span:,} cells in all; the limit is {SPAN_LIMIT:,}. Delete cells far from the table, or deliver CSV.",
             sheet=name,
         )
 

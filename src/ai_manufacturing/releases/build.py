@@ -41,16 +41,16 @@ def why_failed(work: Path) -> str:
     failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
     if not failed:
         printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(["dbt failed; the published release is as it was.", *printed[-PRINTED_LINES:], output])
+        return "\n".join(["dbt failed; the published release is unchanged.", *printed[-PRINTED_LINES:], output])
     reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
     not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
     if all(reason.startswith(not_landed) for reason in reasons):
         faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
-        return "\n".join(["Files could not be landed; the published release is as it was.", *faults])
+        return "\n".join(["Files could not be landed; the published release is unchanged.", *faults])
     named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
     lines = "\n".join(named).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
-    return "\n".join(["dbt failed; the published release is as it was.", *lines[:PRINTED_LINES], *more, output])
+    return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
 
 
 def content(warehouse: Path) -> dict[str, Any]:

@@ -132,10 +132,10 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
     unread = _unread_before(published, store) if published is not None and is_comparable else set()
     named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
     if named:
-        message = f"{len(named)} delivered files are in no table: {'; '.join(named)}"[:PRINTED].rstrip(".")
+        message = f"{len(named)} delivered files match no declaration: {'; '.join(named)}"[:PRINTED].rstrip(".")
         yield {"state": "new", "message": f"{message}. Declare, rename or remove them."}
     if len(files) > len(named):
-        known.append(f"delivered files that are in no table ({len(files) - len(named)})")
+        known.append(f"delivered files that match no declaration ({len(files) - len(named)})")
     if published is not None and known:
         message = (
             f"{len(known)} known warnings, as in release {published.release_id}: {'; '.join(known)}. Their rows are in "

@@ -101,7 +101,7 @@ def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Repo
         number = _taken_back(store, code, published.release_id)
         if number is not None:
             nothing = (
-                f"Nothing new since release {number}: {same}. It was taken back for {published.release_id}; to publish "
+                f"Nothing new since release {number}: {same}. It was rolled back to {published.release_id}. To publish "
                 f"it again: ai-manufacturing rollback {number}."
             )
     if nothing is not None:
@@ -117,8 +117,8 @@ def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Repo
         if kept["manifest"]["fingerprint"] == code and is_same:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {same}. {folder / 'report.json'} says why. "
-                f"Publish it nevertheless: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder "
-                "to have it judged again."
+                f"To publish it anyway: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder, "
+                "and refresh, to judge it again."
             )
             if kept["outcome"] == HeldError.__name__:
                 raise HeldError(message)
@@ -171,7 +171,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         If there is no such build, or it has no estimates and they cannot be made.
     """
     if not reason.strip():
-        raise BadConfigurationError("A held build is published with a reason: --reason '...'.")
+        raise BadConfigurationError("Give a reason for publishing a held build: --reason '...'.")
     folder = store.held(release_id)
     with _at_work(store, report):
         if not (folder / "report.json").exists():
@@ -184,9 +184,8 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         # what the gate stopped is estimated now, by the code of now
         if at_gate and fingerprint.of(kept["manifest"]["delivery_hashes"]) != kept["manifest"]["fingerprint"]:
             raise BadConfigurationError(
-                f"{release_id} has no estimates yet, and the code, its packages or the extract set are others now than "
-                f"when it was built at commit {kept['manifest']['git_commit'] or 'unknown'}. Go back to them, or "
-                "refresh again."
+                f"{release_id} has no estimates yet, and the code, packages or extract set changed since it was built "
+                f"at commit {kept['manifest']['git_commit'] or 'unknown'}. Restore them, or refresh again."
             )
         work = store.work / release_id
         work.mkdir()
@@ -283,7 +282,7 @@ def _at_work(store: Store, report: Report) -> Iterator[None]:
 
 @contextmanager
 def _in_words(store: Store) -> Iterator[None]:
-    """Say what the disk, DuckDB or the code refused, and what readers see."""
+    """Report an error of the disk, DuckDB or the code, and the release that readers see."""
     before = _file_number(store.published)
     try:
         yield
@@ -291,9 +290,9 @@ def _in_words(store: Store) -> Iterator[None]:
         raise
     except Exception as error:
         if _file_number(store.published) == before:
-            seen = "The published release is as it was"
+            seen = "The published release is unchanged"
         else:
-            seen = "The new release is published; what follows that was not done"
+            seen = "The new release is published; the steps after publication did not run"
         if isinstance(error, OSError):
             # where a file is copied, the second is the one that is written
             place = error.filename2 or error.filename or store.folder
@@ -306,7 +305,7 @@ def _in_words(store: Store) -> Iterator[None]:
             said.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         what = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RefreshError(
-            f"{type(error).__name__}: {what}. {seen}. If it comes again, it is a fault of the code; {said} says where."
+            f"{type(error).__name__}: {what}. {seen}. If it happens again, it is a bug; {said} has the traceback."
         ) from error
 
 
@@ -348,7 +347,7 @@ def _read_again(years: range, report: Report) -> None:
     try:
         paths = landing.land_again(years)
     except landing.LandingError as error:
-        raise BuildFailedError(f"The published release is as it was.\n{error}") from error
+        raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
     report("read again", {"years": _named(years), "files": len(paths)})
 
 
@@ -388,7 +387,7 @@ def _build_and_publish(
         raise BuildFailedError(build.why_failed(work))
     # one synthetic file makes the set synthetic, which only landing finds out
     origin = Origin(described["extract_set"], described["extract_set_kind"])
-    _keep_the_set(store, origin, f"What was built of {_extracts_said()}", replaces)
+    _keep_the_set(store, origin, f"The build of {_extracts_said()}", replaces)
     published = store.current()
     if not is_at_gate:
         report("built", {"release_id": release_id})
@@ -397,10 +396,10 @@ def _build_and_publish(
     if is_at_gate:
         failures = findings.failed(warehouse, "critical")
         lines = [
-            f"The gate holds back release {release_id}; the published one is as it was.",
+            f"The gate holds back release {release_id}; the published release is unchanged.",
             *map(str, failures),
             *findings.lost_records(warehouse, failures),
-            f"Held in {store.held(release_id)}: query warehouse.duckdb there. Publish it nevertheless: "
+            f"Held in {store.held(release_id)}: query warehouse.duckdb there. To publish it anyway: "
             f"ai-manufacturing publish {release_id} --reason '...'.",
         ]
         found = [failure.record() for failure in failures]
@@ -414,13 +413,13 @@ def _build_and_publish(
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
-        report("warning", {"message": f"Other years than {_named(years)} changed too. {'; '.join(others.lines)}."})
+        report("warning", {"message": f"Years outside {_named(years)} also changed. {'; '.join(others.lines)}."})
     if summary.is_beyond(limits.hold_above):
         kept = {"outcome": HeldError.__name__, "manifest": described, "found": list(summary.lines)}
         _hold(store, kept, limits, report)
         raise HeldError(
             f"{summary.moved(limits.hold_above)}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:.15g}) allows; the "
-            f"published release is as it was. Held in {store.held(release_id)}. Publish it nevertheless: "
+            f"published release is unchanged. Held in {store.held(release_id)}. To publish it anyway: "
             f"ai-manufacturing publish {release_id} --reason '...'."
         )
     if summary.is_beyond(limits.warn_above):
@@ -449,7 +448,7 @@ def _keep_the_set(store: Store, origin: Origin, what: str, replaces: bool) -> No
     raise BadConfigurationError(
         f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of {standing.origin}. "
         f"Nothing was published. Set EXTRACTS_DIR to the folder of {standing.extract_set}, or RELEASE_DIR to another "
-        "folder; to replace the one set by the other: --replace-extract-set."
+        "folder; to replace that set, add --replace-extract-set."
     )
 
 
@@ -502,7 +501,9 @@ def build_site(store: Store, report: Report) -> None:
         check=False,
     )
     if run.returncode:
-        message = f"{folder}: the site could not be built, and is as it was. {run.stderr.strip()[-findings.PRINTED :]}"
+        message = (
+            f"{folder}: the site could not be built; the old site stays. {run.stderr.strip()[-findings.PRINTED :]}"
+        )
         report("warning", {"message": message})
     else:
         report("site", {"path": str(folder)})
@@ -528,6 +529,6 @@ def _check_unchanged(hashes: dict[str, str], code: str) -> None:
     changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
     if changed or fingerprint.of(now) != code:
         raise BuildFailedError(
-            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is as it was. Refresh "
-            "again when all is in its place."
+            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
+            "again when the delivery or the edit is complete."
         )

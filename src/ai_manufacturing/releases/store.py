@@ -41,11 +41,11 @@ class Manifest:
     """The one row of release.manifest. What is said of each field is also its comment in the file."""
 
     release_id: Annotated[str, "The release's number, six digits."]
-    published_at: Annotated[str, "UTC; a fact that nothing is decided by."]
+    published_at: Annotated[str, "UTC; it decides nothing."]
     git_commit: Annotated[str, "Commit of the code, with + if files differ from it; empty outside a clone."]
     extract_set: Annotated[str, "Whose numbers these are."]
     extract_set_kind: Annotated[str, "synthetic or delivered."]
-    fingerprint: Annotated[str, "Hash of deliveries, code and packages: what the tables are a function of."]
+    fingerprint: Annotated[str, "Hash of deliveries, code and packages, which determine the tables."]
     published_by: Annotated[str, "refresh, or hand for a held build."]
     reason: Annotated[str, "Why a held build was published, or which years were read again; empty otherwise."]
     delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
@@ -260,7 +260,7 @@ def checked_id(release_id: str) -> str:
     """
     if not ID.fullmatch(release_id):
         raise BadConfigurationError(
-            f"{release_id!r} is no number of a release: give six digits, such as 000012. `ai-manufacturing releases` "
+            f"{release_id!r} is not a release number. Give six digits, such as 000012. `ai-manufacturing releases` "
             "lists them."
         )
     return release_id

@@ -67,8 +67,8 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         for left in (target, target.with_name(target.name + ".wal")):
             left.unlink(missing_ok=True)
         raise RefreshError(
-            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published one is as it "
-            "was; make room, or set RELEASE_DIR elsewhere."
+            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published release "
+            "is unchanged. Make room, or set RELEASE_DIR to another disk."
         ) from error
     connection.close()
     return written
@@ -126,7 +126,7 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     ]
     columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
     connection.execute(f"create table new.release.manifest ({columns})")
-    connection.execute("comment on table new.release.manifest is 'One row: what this file is and what it was made of.'")
+    connection.execute("comment on table new.release.manifest is 'One row: this file''s identity and inputs.'")
     for column, comment in MANIFEST_COMMENTS.items():
         connection.execute(f"comment on column new.release.manifest.{column} is {literal(comment)}")
     connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)

@@ -89,7 +89,7 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     # `make catalogue` may have been there first.
     others = {entry.name for entry in out.iterdir()} - {"catalogue.html"} if out.exists() else set()
     if others and not (out / "assets" / "site.js").exists():
-        raise SiteError(f"{out} is not empty and holds no site; name another folder, or empty it.")
+        raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with private_folder(out) as incoming:
         names = _write(release_path, incoming, catalogue)

@@ -1,4 +1,4 @@
-"""The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are invented.
+"""The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are not real.
 
 `truth` holds the true parameters, `panel` draws the city-years from them, `files` splits the city-years over
 industries and writes them. What the paper prints and no draw of this kind can give is listed in `truth`.

@@ -22,7 +22,7 @@ from ai_manufacturing.synthetic.yearbook import DIGITS
 
 SYNTHETIC_MARK = "合成样本（synthetic sample）"
 NOTICE = (
-    "Every number in this extract set is invented: drawn at random from the true parameters below. "
+    "Every number in this extract set is synthetic: drawn at random from the true parameters below. "
     "Only unit names and codes, industry names and codes and a few orders of magnitude are real."
 )
 
@@ -76,7 +76,7 @@ class NotSyntheticError(Exception):
 def refuse_delivered(out: Path) -> None:
     """Raise NotSyntheticError if a folder holds files and is not a synthetic extract set."""
     if out.is_dir() and any(out.iterdir()) and extract_set(out).kind != "synthetic":
-        raise NotSyntheticError(f"{out} holds delivered files. Nothing was written: choose an empty folder.")
+        raise NotSyntheticError(f"{out} holds delivered files. Nothing was written; choose an empty folder.")
 
 
 def write(out: Path, seed: int, period: range) -> None:
