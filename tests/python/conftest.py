@@ -103,7 +103,11 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what builds, so that the workers end together; what does not wait for the sample leads."""
+    """Begin with what builds, so that the workers end together.
+
+    Of two workers, which get two tests each, one makes the sample and what follows it; the other does not wait for it.
+    """
+    shared = ("sample_build", "followed", "public_build", "register_build")
     leading = ("two_workers", "register_build", "fresh", "delivery", "sample_build", "public_build")
 
     def rank(item: pytest.Item) -> int:
@@ -111,6 +115,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, name in enumerate(leading) if name in asked), len(leading))
 
     items.sort(key=rank)
+    for name in reversed(shared):
+        apart = {*shared[2:], "fresh"} - {name}
+        for item in items:
+            asked = getattr(item, "fixturenames", ())
+            if name in asked and not apart & {*asked} and item.get_closest_marker("soak") is None:
+                items.remove(item)
+                items.insert(0, item)
+                break
 
 
 @pytest.fixture(scope="session")

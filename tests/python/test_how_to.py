@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ai_manufacturing.releases.store import Store
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.release_store import release
 
 PAGES = PROJECT / "docs/how_to"
@@ -32,15 +32,19 @@ def copy_of_the_project(folder: Path) -> Path:
     return folder
 
 
-def follow(page: str, project: Path) -> set[str]:
-    """Do what a page says, and return the files that it touches."""
+def touched(page: str) -> set[str]:
+    """Return the files that a page touches."""
+    words = (PAGES / page).read_text(encoding="utf-8")
+    return {block["path"] for block in BLOCK.finditer(words)} | {path for path, *_ in COPY.findall(words)}
+
+
+def follow(page: str, project: Path) -> None:
+    """Do what a page says."""
     words = (PAGES / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(words))
     assert len(blocks) == words.count("```") / 2, f"{page}: a block without a place above it"
-    touched = set()
     for block in blocks:
         target, how, text = project / block["path"], block["how"], block["text"]
-        touched.add(block["path"])
         if how:
             lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
             (place,) = (number for number, line in enumerate(lines) if line.strip() == block["line"])
@@ -59,8 +63,6 @@ def follow(page: str, project: Path) -> set[str]:
         (project / path).write_text(
             (project / original).read_text(encoding="utf-8").replace(old, new), encoding="utf-8"
         )
-        touched.add(path)
-    return touched
 
 
 def deliver(sample_build: Build, extracts: Path) -> None:
@@ -91,25 +93,22 @@ def electricity(city_id: str, year: int) -> int:
     return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
 
 
-@pytest.fixture(scope="module")
-def touched() -> dict[str, set[str]]:
-    """Return the files that each page touches; filled as the pages are followed."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def followed(sample_build: Build, touched: dict[str, set[str]], tmp_path_factory: pytest.TempPathFactory) -> Build:
+@pytest.fixture(scope="session")
+def followed(sample_build: Build, shared: Path) -> Build:
     """Return a build of the sample after all pages were followed, by the code of the copy."""
-    folder = tmp_path_factory.mktemp("how_to")
-    project = copy_of_the_project(folder / "project")
-    for page in sorted(PAGES.glob("*.md")):
-        touched[page.name] = follow(page.name, project)
-    build = Build(folder / "sample", folder / "warehouse.duckdb", folder / "scratch", project, excluded="unit_test")
-    deliver(sample_build, Path(shutil.copytree(sample_build.extracts, build.extracts)))
-    ran = run(build, str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "build")
-    build.exit_code, build.output = ran.returncode, ran.stdout
-    assert build.exit_code == 0, build.output[-5000:]
-    return build
+    folder = shared / "how_to"
+    build = Build(folder / "sample", folder / "warehouse.duckdb", folder, folder / "project", excluded="unit_test")
+
+    def make(build: Build) -> Build:
+        copy_of_the_project(build.project)
+        for page in sorted(PAGES.glob("*.md")):
+            follow(page.name, build.project)
+        deliver(sample_build, Path(shutil.copytree(sample_build.extracts, build.extracts)))
+        ran = run(build, str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "build")
+        build.exit_code, build.output = ran.returncode, ran.stdout
+        return build
+
+    return built_once(build, make)
 
 
 def run(build: Build, *command: str) -> subprocess.CompletedProcess[str]:
@@ -130,10 +129,8 @@ def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -
     assert "gazette/population.csv, row " in traced.stdout
 
 
-def test_a_new_series_and_its_control_are_four_files(
-    followed: Build, sample_build: Build, touched: dict[str, set[str]]
-) -> None:
-    assert len(touched["add_a_series.md"]) == 4
+def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_build: Build) -> None:
+    assert len(touched("add_a_series.md")) == 4
     found = followed.rows(
         "select variable, value from marts.fct_city_year_values where city_id = '440300' and year = 2020 "
         "and variable like '%industrial_electricity%' order by variable"

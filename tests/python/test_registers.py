@@ -221,6 +221,7 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> No
     assert tags
 
 
+@pytest.mark.soak
 def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh: Build, tmp_path: Path) -> None:
     """Only the new file is read for cells and tags; one that was replaced or taken away counts only in the past."""
     growing = fresh.extracts = Path(shutil.copytree(register_build.extracts, tmp_path / "registers"))
