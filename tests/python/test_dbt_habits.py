@@ -195,7 +195,7 @@ def test_what_a_run_that_died_left_is_settled_by_the_next(habits: Habits) -> Non
     assert "rpt_table_1" in habits.estimates
 
     assert habits.dbt("run --select dim_city") == 0, habits.build.output
-    assert "fct_city_year_panel changed: 26 estimates and reports" in habits.build.output
+    assert "fct_city_year_panel changed, so 26 estimates and reports" in habits.build.output
     assert habits.estimates == set()
     assert "gate_city_year_panel" in habits.marked
 

@@ -285,7 +285,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, Any], s
         {},
         "The sample has no row in the omitted year 2015.",
     ),
-    "omitted year alone": (lambda d: d.query("year == 2015"), {}, "The sample has no row in 2015, the year that the"),
+    "omitted year alone": (lambda d: d.query("year == 2015"), {}, "The sample has no row in the omitted year 2015"),
     "no rows": (lambda d: d.head(0), {}, "The sample has no observations."),
     "half a year": (lambda d: d.assign(year=d["year"] + 0.5), {}, "Column year holds 2010.5: an event study needs"),
     "a year without treated cities": (
