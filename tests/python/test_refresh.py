@@ -624,6 +624,7 @@ def fails_at_the_gate(store: Store, delivery: Build, release_id: str, *suites: s
     assert '"outcome": "GateFailedError"' in status.stdout
 
 
+@pytest.mark.soak
 def test_from_delivery_to_reader_through_a_bad_delivery_and_back(store: Store, delivery: Build) -> None:
     """The whole cycle with dbt: published, nothing new, held by every suite, published by hand with the reason.
 

@@ -366,6 +366,7 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_pat
     assert counted_now(build=past, options=("--vars", f"{{as_of_delivery: {first_landing}}}")) == both
 
 
+@pytest.mark.soak
 def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(fresh: Build, tmp_path: Path) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
     deliver_firms(fresh.extracts / "firm_register/firms.parquet", ("A", "440300", None, None))
@@ -401,6 +402,7 @@ optional = ["撤销日"]
 """
 
 
+@pytest.mark.soak
 def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Build, tmp_path: Path) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
     staging = fresh.project / "models/staging/gazette"
@@ -492,6 +494,7 @@ def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+@pytest.mark.soak
 def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
     register_build: Build, fresh: Build
 ) -> None:
