@@ -173,7 +173,7 @@ def test_stata_keeps_long_texts_large_integers_and_what_is_missing(tmp_path: Pat
 def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
     rows = pa.table({"a" * 32 + "1": [1], "a" * 32 + "2": [2]})
     source = exports.Source("x", (exports.Table("long", rows, {}),), {}, {})
-    with pytest.raises(exports.ExportError, match="one name"):
+    with pytest.raises(exports.ExportError, match="same name"):
         list(exports.FORMATS["dta"](source, tmp_path))
 
 
