@@ -105,9 +105,9 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what builds, so that the workers end together.
 
-    Of two workers, which get two tests each, one makes the sample and what follows it; the other does not wait for it.
+    Each worker gets two tests at first: one makes the sample and the public set, the other the registers.
     """
-    shared = ("sample_build", "followed", "public_build", "register_build")
+    shared = ("delivery", "public_build", "register_build")
     leading = ("two_workers", "register_build", "fresh", "delivery", "sample_build", "public_build")
 
     def rank(item: pytest.Item) -> int:
@@ -116,7 +116,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=rank)
     for name in reversed(shared):
-        apart = {*shared[2:], "fresh"} - {name}
+        apart = {*shared[1:]} - {name}
         for item in items:
             asked = getattr(item, "fixturenames", ())
             if name in asked and not apart & {*asked} and item.get_closest_marker("soak") is None:

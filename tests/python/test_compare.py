@@ -85,6 +85,7 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
     assert found == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
 
 
+@pytest.mark.soak
 def test_the_command_ends_as_diff_does(sample_build: Build, changed: Callable[..., Path], tmp_path: Path) -> None:
     same = sample_build.command("compare", str(sample_build.warehouse), str(changed()))
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "No difference.")

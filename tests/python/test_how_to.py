@@ -15,6 +15,7 @@ from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.release_store import release
 
+pytestmark = pytest.mark.soak
 PAGES = PROJECT / "docs/how_to"
 # The line above a block: a new file or a row of a seed, or the line of a file beside which the block goes.
 PLACE = r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of) `(?P<line>[^\n]+)`)?:\n\n"
