@@ -155,6 +155,8 @@ class Inputs:
         SpecificationError
             If the row names a variable, weighting or grouping that the seeds do not list.
         """
+        if self.series.empty:  # dbt build --empty
+            return []
         where = f"regression_specifications.csv, {specification.specification_id}"
         drawn = self._series.get(specification.specification_id, [])
         if not any(row.role == "measure" for row in drawn):
