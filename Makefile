@@ -28,7 +28,7 @@ test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done #
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed deliveries, twenty readers, deaths of a refresh, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, about twenty minutes
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, about half an hour
 	pytest -n 2 -m soak
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.

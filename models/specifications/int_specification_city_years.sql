@@ -4,7 +4,6 @@ specifications as (
     select
         *,
         estimator = 'dynamic_panel' as is_dynamic,
-        case when estimator = 'event_study' then outcome else regressor end as measure,
         string_split(subsample, '=')[1] as subsample_grouping,
         string_split(subsample, '=')[2] as subsample_group
     from {{ ref('regression_specifications') }}
@@ -28,7 +27,9 @@ city_groups as (
 
 -- Without one of its series a specification has no sample.
 delivered as (
-    select specifications.*
+    select
+        specifications.*,
+        max(case when specification_series.role = 'measure' then specification_series.variable end) as measure
     from specifications
     inner join specification_series on specifications.specification_id = specification_series.specification_id
     where specification_series.role <> 'shared'
@@ -113,6 +114,12 @@ judged as (
         delivered.options,
         panel.city_id,
         panel.year,
+        case delivered.transform
+            when 'level' then measures.measure_10k
+            when 'ln' then measures.ln_measure
+            when 'ln1p' then measures.ln1p_measure
+            when 'asinh' then measures.asinh_measure
+        end as transformed,
         case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end
             as period_group,
         case
@@ -131,13 +138,7 @@ judged as (
                 then { 'place': 101, 'reason': 'outcome missing', 'variable': delivered.outcome }
             when measures.missing_reason is not null
                 then { 'place': 200, 'reason': measures.missing_reason, 'variable': delivered.measure }
-            when
-                case delivered.transform
-                    when 'level' then measures.measure_10k
-                    when 'ln' then measures.ln_measure
-                    when 'ln1p' then measures.ln1p_measure
-                    when 'asinh' then measures.asinh_measure
-                end is null
+            when transformed is null
                 then {
                     'place': 210,
                     'reason': case delivered.transform
@@ -159,7 +160,7 @@ judged as (
         -- The variable whose lag is a regressor of a dynamic panel.
         case when delivered.options like '%lagged=measure%' then delivered.measure else delivered.outcome end as lagged,
         case
-            when delivered.options like '%lagged=measure%' then measures.measure_count is not null
+            when delivered.options like '%lagged=measure%' then transformed is not null
             else coalesce(first_missing.lacks.position, 0) <> 101
         end as has_lagged
     from delivered

@@ -1,6 +1,7 @@
 """The event study and its Wald test against differences of means, dummy regressions, hand-made F, and truth."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ai_manufacturing.estimators.event_study import EventStudyFit, wald
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 pytestmark = pytest.mark.filterwarnings("error")
+fit = partial(event_study.fit, event_year=2016, omitted_year=2015, window=(-5, 3))
 
 YEARS = range(2010, 2021)
 KEPT = ("before6", "before5", "before4", "before3", "before2", "current", "after1", "after2", "after3", "after4")
@@ -37,7 +39,7 @@ def panel(seed: int = 1, cities: int = 60, noise: float = 0.3, path: dict[str, f
 def test_the_path_is_the_difference_of_changes_in_means() -> None:
     """No controls, no gaps: every coefficient can be read off eleven pairs of means."""
     data = panel()
-    ours = event_study.fit(data, "y", "treated")
+    ours = fit(data, "y", "treated")
     means = data.groupby(["treated", "year"])["y"].mean()
     gaps = means[1] - means[0]
     by_hand = gaps - gaps[2015]
@@ -52,13 +54,13 @@ def test_the_path_is_the_difference_of_changes_in_means() -> None:
 def test_iid_errors_on_a_balanced_panel_are_the_same_in_every_row() -> None:
     """The mark that Table 5 bears: s sqrt(2/N1 + 2/N0), whatever the year."""
     data = panel()
-    ours = event_study.fit(data, "y", "treated", covariance="iid")
+    ours = fit(data, "y", "treated", covariance="iid")
     gap = data["y"] - data.groupby(["treated", "year"])["y"].transform("mean")  # treated-by-year means fit exactly
     residuals = gap - gap.groupby(data["city_id"]).transform("mean")
     s2 = np.sum(residuals**2) / (660 - 10 - 60 - 10)
     np.testing.assert_allclose(ours.std_errors, np.sqrt(s2 * (2 / 30 + 2 / 30)), rtol=1e-10)
     assert ours.degrees_of_freedom == 580
-    clustered = event_study.fit(data, "y", "treated")
+    clustered = fit(data, "y", "treated")
     assert np.ptp(clustered.std_errors) > 0.1 * clustered.std_errors.mean()
 
 
@@ -100,7 +102,7 @@ def test_a_regression_on_all_dummies_agrees(
     else:
         v, df2 = n / (n - k) * bread @ (x * e[:, None] ** 2).T @ x @ bread, n - k
 
-    ours = event_study.fit(data, "y", "treated", controls=["control"], endpoints=endpoints, covariance=covariance)
+    ours = fit(data, "y", "treated", controls=["control"], endpoints=endpoints, covariance=covariance)
     q = len(names) + 1
     assert ours.terms == (*names, "control")
     assert (ours.observation_count, ours.outside_window_count) == (rows, 120)
@@ -119,21 +121,19 @@ def test_a_regression_on_all_dummies_agrees(
 
 
 def test_the_path_is_found_and_a_pre_trend_too() -> None:
-    ours = event_study.fit(panel(3, cities=400, noise=0.1), "y", "treated", controls=["control"])
+    ours = fit(panel(3, cities=400, noise=0.1), "y", "treated", controls=["control"])
     truth = np.array([*PATH.values(), 0.5])
     assert (np.abs(ours.estimates - truth) < 4 * ours.std_errors).all()
     assert ours.pre_trend is not None
     assert ours.pre_trend.p_value > 0.05
     sloped = panel(3, cities=400, noise=0.1, path=PATH | {"before6": 0.15, "before2": -0.1})
-    trend = event_study.fit(sloped, "y", "treated", controls=["control"]).pre_trend
+    trend = fit(sloped, "y", "treated", controls=["control"]).pre_trend
     assert trend is not None
     assert trend.p_value < 1e-6
 
 
 def test_other_event_and_omitted_years_shift_the_names() -> None:
-    ours = event_study.fit(
-        panel(), "y", "treated", event_year=2014, omitted_year=2012, window=(-3, 2), endpoints="binned"
-    )
+    ours = fit(panel(), "y", "treated", event_year=2014, omitted_year=2012, window=(-3, 2), endpoints="binned")
     assert ours.terms == ("before3", "before1", "current", "after1", "after2")
     assert ours.pre_trend is not None
     assert ours.pre_trend.terms == ("before3", "before1")
@@ -141,7 +141,7 @@ def test_other_event_and_omitted_years_shift_the_names() -> None:
 
 def test_province_clusters_are_those_of_fixed_effects() -> None:
     data = panel()
-    ours = event_study.fit(data, "y", "treated", cluster="province")
+    ours = fit(data, "y", "treated", cluster="province")
     assert ours.degrees_of_freedom == 11
     assert ours.pre_trend is not None
     assert ours.pre_trend.df2 == 11
@@ -150,7 +150,7 @@ def test_province_clusters_are_those_of_fixed_effects() -> None:
 def test_counts_are_of_cities_and_rows_left_after_singletons() -> None:
     data = panel()
     lone = data["city_id"].isin(["0001", "0003"]) & (data["year"] != 2013)
-    ours = event_study.fit(data[~lone], "y", "treated")
+    ours = fit(data[~lone], "y", "treated")
     assert (ours.treated_count, ours.control_count, ours.singletons_dropped) == (28, 30, 2)
     assert ours.city_count == 58
 
@@ -158,8 +158,8 @@ def test_counts_are_of_cities_and_rows_left_after_singletons() -> None:
 def test_a_flag_may_be_boolean_and_the_sample_is_left_as_it_was() -> None:
     data = panel()
     before = data.copy()
-    plain = event_study.fit(data, "y", "treated")
-    other = event_study.fit(data.assign(treated=data["treated"].astype("boolean")), "y", "treated")
+    plain = fit(data, "y", "treated")
+    other = fit(data.assign(treated=data["treated"].astype("boolean")), "y", "treated")
     np.testing.assert_array_equal(plain.std_errors, other.std_errors)
     pd.testing.assert_frame_equal(data, before)
 
@@ -168,7 +168,7 @@ def test_a_flag_may_be_boolean_and_the_sample_is_left_as_it_was() -> None:
 
 
 def test_one_restriction_is_t_squared() -> None:
-    ours = event_study.fit(panel(), "y", "treated")
+    ours = fit(panel(), "y", "treated")
     single = wald(ours, ["after2"])
     j = ours.terms.index("after2")
     assert single.statistic == pytest.approx(ours.statistics[j] ** 2, rel=1e-12)
@@ -178,12 +178,12 @@ def test_one_restriction_is_t_squared() -> None:
 def test_a_path_is_tested_against_given_values_as_the_outcome_less_that_path_against_zero() -> None:
     data = panel()
     terms, values = ["before2", "current", "after3"], [0.1, 0.3, 0.5]
-    ours = wald(event_study.fit(data, "y", "treated"), terms, values)
+    ours = wald(fit(data, "y", "treated"), terms, values)
     path = (data["year"] - 2016).map(event_study.term).map(dict(zip(terms, values, strict=True))).fillna(0.0)
-    shifted = event_study.fit(data.assign(y=data["y"] - path * data["treated"]), "y", "treated")
+    shifted = fit(data.assign(y=data["y"] - path * data["treated"]), "y", "treated")
     assert ours.statistic == pytest.approx(wald(shifted, terms).statistic, rel=1e-9)
     assert ours.p_value == pytest.approx(stats.f.sf(ours.statistic, 3, 59), rel=1e-9)
-    assert ours.p_value > wald(event_study.fit(data, "y", "treated"), terms).p_value
+    assert ours.p_value > wald(fit(data, "y", "treated"), terms).p_value
 
 
 def test_units_do_not_change_a_joint_test() -> None:
@@ -198,7 +198,7 @@ def test_units_do_not_change_a_joint_test() -> None:
 def test_more_restrictions_than_clusters_leave_no_test_and_say_why() -> None:
     data = panel(cities=20)
     data["region"] = data["city_id"].astype(int) // 5
-    ours = event_study.fit(data, "y", "treated", cluster="region")
+    ours = fit(data, "y", "treated", cluster="region")
     assert ours.pre_trend is None
     assert ours.pre_trend_reason == (
         "No joint test of before6, before5, before4, before3, before2: their covariance has rank 3 for 5 restrictions "
@@ -210,14 +210,14 @@ def test_more_restrictions_than_clusters_leave_no_test_and_say_why() -> None:
 def test_an_exact_fit_has_no_joint_test() -> None:
     data = panel()
     data["y"] = data["treated"] * np.where(data["year"] > 2015, 2.0, 0.0) + data["city_id"].astype(int)
-    ours = event_study.fit(data, "y", "treated")
+    ours = fit(data, "y", "treated")
     assert ours.pre_trend is None
     assert ours.pre_trend_reason is not None
     assert ours.pre_trend_reason.endswith("an error is zero because the outcome is fitted exactly.")
 
 
 def test_no_year_before_the_event_leaves_no_pre_trend_test() -> None:
-    ours = event_study.fit(panel().query("year >= 2015"), "y", "treated")
+    ours = fit(panel().query("year >= 2015"), "y", "treated")
     assert (ours.pre_trend, ours.pre_trend_reason) == (
         None,
         "No pre-trend test: no year before the event has a term.",
@@ -226,14 +226,14 @@ def test_no_year_before_the_event_leaves_no_pre_trend_test() -> None:
 
 def test_a_joint_test_of_nothing_is_refused() -> None:
     with pytest.raises(NotEstimable, match="A joint test needs at least one term"):
-        wald(event_study.fit(panel(), "y", "treated"), [])
+        wald(fit(panel(), "y", "treated"), [])
 
 
 # ---------------------------------------------------------------- what cannot be estimated
 
 
 def estimate(data: pd.DataFrame, **options: Any) -> EventStudyFit:
-    return event_study.fit(data, "y", "treated", **options)
+    return fit(data, "y", "treated", **options)
 
 
 CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, Any], str]] = {

@@ -22,7 +22,9 @@ final as (
         has_exit_date as has_end_date,
         business_scope as text
     from {{ ref('stg_' ~ provider ~ '__firm_register') }}
+    {%- if not loop.last or patents %}
     union all
+    {%- endif %}
     {%- endfor %}
     {%- for provider in patents %}
     select

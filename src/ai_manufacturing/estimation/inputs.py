@@ -126,7 +126,7 @@ class Inputs:
         singletons = lost.get("singleton of a city or a year", 0)
         positions, is_observation = self._positions.get(name, (np.empty(0, int), np.empty(0, bool)))
         if not is_observation.any():
-            if isinstance(options, DynamicPanelOptions) and lost.keys() & {"no value a year before"}:
+            if isinstance(options, DynamicPanelOptions) and "no value a year before" in lost:
                 lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
                 raise NotEstimable(f"No city has {lagged} in two consecutive years.")
             if singletons:

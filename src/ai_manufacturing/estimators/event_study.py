@@ -136,11 +136,11 @@ def fit(
     outcome: str,
     treatment: str,
     *,
-    event_year: int = 2016,
-    omitted_year: int = 2015,
+    event_year: int,
+    omitted_year: int,
+    window: tuple[int, int],
     controls: Sequence[str] = (),
     endpoints: Endpoints = "kept",
-    window: tuple[int, int] = (-5, 3),
     entity: str = "city_id",
     time: str = "year",
     cluster: str | None = None,
@@ -162,13 +162,13 @@ def fit(
         Column that is 1 for treated cities and 0 for the others, in every year.
     event_year, omitted_year : int
         The year of `current`, and the year that the others are measured against.
+    window : tuple of int
+        First and last year since the event that the paper prints.
     controls : sequence of str
         Columns of further regressors.
     endpoints : {"kept", "binned", "dropped"}
         Years outside the window have terms of their own; are pooled into the first and the last term of the window;
         or leave the sample.
-    window : tuple of int
-        First and last year since the event that the paper prints.
     entity, time : str
         Columns of the two effects; time holds years.
     cluster : str, optional
