@@ -17,8 +17,10 @@ IMPORTED = [
     "dbt.adapters.duckdb",
     "great_expectations",
     "linearmodels.panel",
-    "ai_manufacturing.estimates",
+    "ai_manufacturing.estimation",
     "ai_manufacturing.estimators.spatial",
+    "esda.moran",
+    "libpysal.weights",
     "ai_manufacturing.landing",
     __name__,
 ]

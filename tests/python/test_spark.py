@@ -326,7 +326,8 @@ def test_a_new_year_writes_its_own_partitions_only_and_a_file_that_is_gone_leave
 @pytest.mark.soak
 def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=100, patents=100)
-    with spark_cluster.running(tmp_path / "cluster", workers=0) as cluster:
+    # Spark says every second, not every fifteen, that it waits
+    with spark_cluster.running(tmp_path / "cluster", workers=0, **{"spark.starvation.timeout": "1s"}) as cluster:
         build.more = cluster.environment
         command = build.count_on_spark()
     assert command.returncode == 1

@@ -268,10 +268,10 @@ def fit(
     if fitted.residuals.any():
         if covariance == "clustered":
             _check_scores_do_not_cancel(
-                regression, fitted.residuals, variance, regressors, entity if cluster is None else cluster
+                regression, fitted, variance, regressors, entity if cluster is None else cluster
             )
         elif covariance == "robust":
-            _check_scores_are_not_zero(regression, fitted.residuals, variance, regressors)
+            _check_scores_are_not_zero(regression, fitted, variance, regressors)
 
     estimates = fitted.slopes * regression.units
     std_errors = np.sqrt(np.diag(variance)) * regression.units
@@ -532,17 +532,23 @@ def _without_effects(columns: Floats, entities: Codes, times: Codes) -> tuple[Fl
     rank : int
         Rank of the dummies: entities + periods - connected pieces of the panel.
     """
-    sizes = np.bincount(entities)
+    counts = np.zeros((int(entities.max()) + 1, int(times.max()) + 1))
+    np.add.at(counts, (entities, times), 1.0)
+    sizes = counts.sum(axis=1)
 
-    def demeaned(block: Floats) -> Floats:
-        sums = np.column_stack([np.bincount(entities, weights=column) for column in block.T])
-        return block - (sums / sizes[:, None])[entities]
+    def summed(block: Floats, codes: Codes) -> Floats:
+        return np.column_stack([np.bincount(codes, weights=column) for column in block.T])
 
-    dummies = demeaned((times[:, None] == np.arange(int(times.max()) + 1)).astype(float))
-    basis, strengths, _ = np.linalg.svd(dummies, full_matrices=False)
-    basis = basis[:, strengths > 1e-9 * max(float(strengths[0]), 1.0)]
-    residuals = demeaned(columns)
-    return residuals - basis @ (basis.T @ residuals), len(sizes) + basis.shape[1]
+    # The normal equations of the period dummies, once the entity dummies are projected off them.
+    gram = np.diag(counts.sum(axis=0)) - counts.T @ (counts / sizes[:, None])
+    strengths, directions = np.linalg.eigh(gram)
+    kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
+    inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
+
+    residuals = columns - (summed(columns, entities) / sizes[:, None])[entities]
+    of_periods = inverse @ summed(residuals, times)
+    of_entities = counts @ of_periods / sizes[:, None]
+    return residuals - of_periods[times] + of_entities[entities], len(sizes) + int(kept.sum())
 
 
 def _absorbed(within: Floats, centred: Floats) -> bool:
@@ -593,10 +599,10 @@ def _unit_columns(
 
 
 def _check_scores_do_not_cancel(
-    regression: PartialledOut, residuals: Floats, covariance: Floats, regressors: Sequence[str], cluster: str
+    regression: PartialledOut, fitted: _Slopes, covariance: Floats, regressors: Sequence[str], cluster: str
 ) -> None:
     """Raise NotEstimable if a term's clustered error is zero because its scores sum to zero in every cluster."""
-    influence = np.linalg.pinv(regression.design).T * residuals[:, None]
+    influence = regression.design @ fitted.bread * fitted.residuals[:, None]
     unclustered = np.linalg.norm(influence, axis=0)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
     for name, error, scale in zip(regressors, errors, unclustered, strict=True):
@@ -608,11 +614,11 @@ def _check_scores_do_not_cancel(
 
 
 def _check_scores_are_not_zero(
-    regression: PartialledOut, residuals: Floats, covariance: Floats, regressors: Sequence[str]
+    regression: PartialledOut, fitted: _Slopes, covariance: Floats, regressors: Sequence[str]
 ) -> None:
     """Raise NotEstimable if a term's robust error is zero because it is identified by rows fitted exactly."""
-    lengths = np.linalg.norm(np.linalg.pinv(regression.design), axis=1)
-    homoskedastic = lengths * np.linalg.norm(residuals) / np.sqrt(len(residuals))
+    lengths = np.sqrt(np.diag(fitted.bread))
+    homoskedastic = lengths * np.linalg.norm(fitted.residuals) / np.sqrt(len(fitted.residuals))
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
     for name, error, scale in zip(regressors, errors, homoskedastic, strict=True):
         if error <= CANCELLED * scale:
