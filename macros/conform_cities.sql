@@ -98,7 +98,7 @@ and is left to the gate.
                     then 'ambiguous city name'
                 when nullif(delivered.code_key, '') is null and nullif(delivered.name_key, '') is null then 'no city'
                 when coalesce(by_code.city_id, by_name.city_id) is null then 'unknown city'
-                when delivered.year not between {{ var('first_year') }} and {{ var('last_year') }}
+                when delivered.year not between {{ period('first_year') }} and {{ period('last_year') }}
                     then 'out of period'
                 when coalesce(by_code.city_id, by_name.city_id) in (
                     select changes.from_city_id from {{ ref('city_changes') }} as changes where changes.kind = 'split'

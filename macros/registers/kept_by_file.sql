@@ -25,7 +25,7 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
     {%- if execute -%}
         {%- set upstream = [model.unique_id] -%}
         {%- set macros = [] -%}
-        {%- set parts = [var('first_year') ~ '', var('last_year') ~ ''] -%}
+        {%- set parts = [period('first_year') ~ '', period('last_year') ~ ''] -%}
         {%- for node in upstream -%}
             {%- do macros.extend(graph.nodes[node].depends_on.macros) -%}
             {%- do upstream.extend(graph.nodes[node].depends_on.get('nodes', []) | reject('in', upstream)) -%}

@@ -3,8 +3,8 @@
     case
             when start_year = 0 or end_year = 0 then 'unreadable date'
             when start_year is null then 'no date'
-            when start_year > {{ var('last_year') }} then 'after the period'
-            when end_year = {{ var('first_year') - 2 }}
+            when start_year > {{ period('last_year') }} then 'after the period'
+            when end_year = {{ period('first_year') - 2 }}
                 then case when entity = 'firm_register' then 'exit before entry' else 'grant before application' end
             when kind is null and entity = 'patent_register' then 'unknown patent type'
             -- Designs have no IPC class.

@@ -13,6 +13,8 @@ final as (
             as secondary_value_added_growth_factor,
         registered_population_10k / nullif(lag(registered_population_10k) over city_years, 0)
             as registered_population_growth_factor,
+        resident_population_10k / nullif(lag(resident_population_10k) over city_years, 0)
+            as resident_population_growth_factor,
         unit_employment_10k / nullif(lag(unit_employment_10k) over city_years, 0) as unit_employment_growth_factor,
         rd_personnel_count / nullif(lag(rd_personnel_count) over city_years, 0) as rd_personnel_growth_factor,
         science_spending_100m_cny / nullif(lag(science_spending_100m_cny) over city_years, 0)

@@ -40,7 +40,7 @@ delivered_series as (
 
 years as (
     select cast(range as integer) as year
-    from range({{ var('first_year') }}, {{ var('last_year') }} + 1)
+    from range({{ period('first_year') }}, {{ period('last_year') }} + 1)
 ),
 
 -- Before absent cities are counted as zero: what was delivered is what can shrink.

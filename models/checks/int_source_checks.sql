@@ -45,7 +45,7 @@ file_years as (
     from conformed
     left join {{ ref('dispositions') }} as dispositions on conformed.set_aside_reason = dispositions.disposition
     where
-        conformed.year between {{ var('first_year') }} and {{ var('last_year') }}
+        conformed.year between {{ period('first_year') }} and {{ period('last_year') }}
         and dispositions.kind is distinct from 'superseded'
     group by conformed.delivery_number, conformed.year
 ),

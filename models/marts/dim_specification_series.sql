@@ -91,7 +91,7 @@ of_measure as (
         unnest([weightings.scaling_series, weightings.base_series, weightings.minus_series]) as series,
         specifications.scope,
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
-        case when weightings.scaling_series is not null then {{ var('base_year') }} end as fixed_year
+        case when weightings.scaling_series is not null then {{ period('base_year') }} end as fixed_year
     from specifications
     inner join weightings
         on

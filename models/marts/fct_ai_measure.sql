@@ -17,7 +17,7 @@ cities as (
 
 years as (
     select cast(range as integer) as year
-    from range({{ var('first_year') }}, {{ var('last_year') }} + 1)
+    from range({{ period('first_year') }}, {{ period('last_year') }} + 1)
 ),
 
 weightings as (
@@ -148,7 +148,7 @@ cells as (
             weightings.base_series = base_year_base.series
             and scopes.scope = base_year_base.scope
             and cities.city_id = base_year_base.city_id
-            and base_year_base.year = {{ var('base_year') }}
+            and base_year_base.year = {{ period('base_year') }}
     left join scaling_series as scaling
         on
             weightings.scaling_series = scaling.series
@@ -162,7 +162,7 @@ cells as (
             and weightings.scaling_area = base_year_scaling.area
             and scopes.scope = base_year_scaling.scope
             and cities.city_id = base_year_scaling.city_id
-            and base_year_scaling.year = {{ var('base_year') }}
+            and base_year_scaling.year = {{ period('base_year') }}
     -- Of nothing delivered there is no measure, not even a missing one.
     where exists (select 1 from series)
 ),
@@ -175,7 +175,7 @@ final as (
         scope,
         city_id,
         year,
-        cast({{ var('base_year') }} as integer) as base_year,
+        cast({{ period('base_year') }} as integer) as base_year,
         weight,
         scaling_value,
         measure_count,

@@ -9,7 +9,7 @@
         or (
             set_aside_reason in ('superseded', 'withdrawn')
             and city_id is not null
-            and year between {{ var('first_year') }} and {{ var('last_year') }}
+            and year between {{ period('first_year') }} and {{ period('last_year') }}
         )
     )
 {%- endset %}

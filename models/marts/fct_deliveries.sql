@@ -152,8 +152,8 @@ final as (
             when outcome = 'nothing used' and record_count = 0 then 'It has no records. Ask for a file that has some.'
             when outcome = 'nothing used' and main_disposition = 'out of period'
                 then
-                    'Its years lie outside {{ var("first_year") }} to {{ var("last_year") }} '
-                    || '(first_year and last_year in dbt_project.yml).'
+                    'Its years lie outside {{ period('first_year') }} to {{ period('last_year') }} '
+                    || '(period in extract_set.yml, or else first_year and last_year in dbt_project.yml).'
             when outcome = 'nothing used'
                 then
                     'Most of its records: ' || main_disposition

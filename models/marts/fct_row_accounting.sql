@@ -66,10 +66,10 @@ registers as (
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
             when sections_in_scope.section is null then 'in no series'
-            when cells.entity = 'firm_register' and cells.end_year >= {{ var('first_year') }} then 'used'
+            when cells.entity = 'firm_register' and cells.end_year >= {{ period('first_year') }} then 'used'
             when
                 cells.kind = 'invention'
-                and (cells.start_year >= {{ var('first_year') }} or cells.end_year <= {{ var('last_year') }})
+                and (cells.start_year >= {{ period('first_year') }} or cells.end_year <= {{ period('last_year') }})
                 then 'used'
             else 'in no series'
         end as disposition,

@@ -13,13 +13,13 @@ totals as (
 periods as (
     select
         'to_break' as period,
-        cast({{ var('first_year') }} as integer) as first_year,
+        cast({{ period('first_year') }} as integer) as first_year,
         cast({{ var('break_year') }} as integer) as last_year
     union all
     select
         'after_break' as period,
         cast({{ var('break_year') }} as integer) as first_year,
-        cast({{ var('last_year') }} as integer) as last_year
+        cast({{ period('last_year') }} as integer) as last_year
 ),
 
 growth as (

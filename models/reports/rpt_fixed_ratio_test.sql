@@ -19,6 +19,16 @@ coefficients as (
         and term = regressor
 ),
 
+paper_years as (
+    select
+        first_year,
+        last_year
+    from {{ ref('regression_specifications') }}
+    where
+        table_id = 'table_1'
+        and reading = 'default'
+),
+
 specifications as (
     select * from {{ ref('regression_specifications') }}
     where
@@ -28,8 +38,7 @@ specifications as (
         and scope = 'industry'
         and estimator = 'fixed_effects'
         and fixed_effects = 'city year'
-        and first_year = {{ var('first_year') }}
-        and last_year = {{ var('last_year') }}
+        and (first_year, last_year) in (select (paper.first_year, paper.last_year) from paper_years as paper)
         and grouping is null
         and subsample is null
         and coalesce(options, '') not like '%complete=%'
@@ -137,7 +146,7 @@ final as (
     left join years as base_years
         on
             years.measure = base_years.measure
-            and base_years.year = {{ var('base_year') }}
+            and base_years.year = {{ period('base_year') }}
     left join compared
         on
             years.measure = compared.measure

@@ -57,7 +57,7 @@ distribution as (
     from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
-        and year = {{ var('base_year') }}
+        and year = {{ period('base_year') }}
 ),
 
 compared as (

@@ -4,7 +4,7 @@ distribution as (
     select * from {{ ref('fct_spatial_distribution') }}
     where
         measure = 'ai_firms'
-        and year = {{ var('base_year') }}
+        and year = {{ period('base_year') }}
 ),
 
 classes as (

@@ -123,6 +123,11 @@ judged as (
         case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end
             as period_group,
         case
+            -- Without some of its years it would be another regression under the same name.
+            when
+                delivered.first_year < {{ period('first_year') }}
+                or delivered.last_year > {{ period('last_year') }}
+                then { 'place': 0, 'reason': 'specification beyond the period', 'variable': null }
             when not panel.year between delivered.first_year and delivered.last_year
                 then { 'place': 1, 'reason': 'outside the years', 'variable': null }
             when

@@ -18,7 +18,7 @@ UNESCAPED = "'\";"
 
 
 class Plugin(BasePlugin):
-    """Places and opens the DuckDB file, and registers `current_extract_set()` and the paths of registers."""
+    """Places and opens the DuckDB file, and registers what SQL asks of the extract set: its name, period and paths."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Make the folder that DuckDB does not make by itself, just before it connects, and set how the file is opened.
@@ -44,6 +44,7 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the functions to a new connection."""
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
+        conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
@@ -60,3 +61,13 @@ def nodes_to_retry() -> list[str]:
 def current_extract_set() -> str:
     """Return the name of the extract set that EXTRACTS_DIR holds."""
     return landing.extract_set(settings.extracts_dir()).name
+
+
+def declared_year(name: str) -> list[int]:
+    """Return a year of the period that the extract set names: first_year, last_year or base_year.
+
+    Nothing if it names no period, or if there is no set, as where dbt only compiles.
+    """
+    folder = settings.extracts_dir()
+    period = landing.extract_set(folder).period if folder.is_dir() else None
+    return [] if period is None else [int(getattr(period, name))]

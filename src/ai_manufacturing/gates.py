@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,10 @@ RESULTS = pa.schema(
 )
 
 
+OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
+"""Before the words of a critical expectation, in English and Chinese, where it only warns."""
+
+
 class GateFailedError(Exception):
     """Estimates were asked of a panel that the gate holds back."""
 
@@ -38,7 +43,21 @@ class SuiteError(Exception):
     """A suite in expectations/ that cannot be read as one."""
 
 
-def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
+def headline_years(specification_series: pd.DataFrame) -> set[int]:
+    """Return the years that headline specifications rest on.
+
+    Parameters
+    ----------
+    specification_series : DataFrame
+        marts.dim_specification_series.
+    """
+    used = specification_series[specification_series["is_headline"].astype(bool)]
+    spans = used[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
+    sampled = {year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)}
+    return sampled | set(used["fixed_year"].dropna().astype(int))
+
+
+def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Collection[int] | None = None) -> pa.Table:
     """Check a table against the suite expectations/<suite>.json.
 
     Parameters
@@ -50,11 +69,15 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     key : list of str
         Columns that identify a row; failing rows are reported by them, in their order. Rows that are cities and years
         and do not name their series need `series` in each expectation, or no estimate could be warned of them.
+    judged_years : collection of int, optional
+        Years, of the column `year`, whose failures may be critical. Rows of other years fail a critical expectation
+        as a warning, in a row of its own. Unless given, all rows are judged alike.
 
     Returns
     -------
     Table
-        One row per expectation, in the columns of RESULTS. `failing_rows` holds them as JSON. An
+        One row per expectation, and one more where it is critical and some years are not judged, in the columns of
+        RESULTS. `failing_rows` holds them as JSON. An
         expectation that cannot be evaluated has failed.
 
     Raises
@@ -76,15 +99,13 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
     table = table.sort_values(key, ignore_index=True)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    batch = (
-        context.data_sources.add_pandas(suite)
-        .add_dataframe_asset(suite)
-        .add_batch_definition_whole_dataframe(suite)
-        .get_batch({"dataframe": table})
+    batches = (
+        context.data_sources.add_pandas(suite).add_dataframe_asset(suite).add_batch_definition_whole_dataframe(suite)
     )
     extract_set = landing.extract_set(settings.extracts_dir()).name
+    is_judged = None if judged_years is None else table["year"].isin(judged_years)
     rows = []
-    for declared in expectations:
+    for declared, part in _applied(expectations, table, is_judged):
         expectation = ExpectationConfiguration(
             type=declared["type"],
             kwargs=declared["kwargs"],
@@ -92,7 +113,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
             description=declared["description"],
             meta=declared["meta"],
         ).to_domain_obj()
-        result = batch.validate(
+        result = batches.get_batch({"dataframe": part}).validate(
             expectation, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": key}
         )
         rows.append(
@@ -105,12 +126,30 @@ def validate(table: pd.DataFrame, suite: str, key: list[str]) -> pa.Table:
                 "arguments": json.dumps(declared["kwargs"], ensure_ascii=False),
                 "severity": expectation.severity.value,
                 "success": bool(result.success),
-                "row_count": len(table),
+                "row_count": len(part),
                 "series": " ".join(declared.get("series", ())) or None,
                 **_findings(result),
             }
         )
     return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+def _applied(
+    expectations: list[dict[str, Any]], table: pd.DataFrame, is_judged: pd.Series | None
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each expectation with the rows that it applies to; for years that are not judged, it only warns."""
+    if is_judged is None or is_judged.all():
+        yield from ((declared, table) for declared in expectations)
+        return
+    judged, others = (table[rows].reset_index(drop=True) for rows in (is_judged, ~is_judged))
+    for declared in expectations:
+        if declared["severity"] != "critical":
+            yield declared, table
+            continue
+        yield declared, judged
+        english, chinese = OTHER_YEARS
+        said = {"description": english + declared["description"], "meta": {"zh": chinese + declared["meta"]["zh"]}}
+        yield declared | said | {"severity": "warning"}, others
 
 
 def require(results: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def project_root() -> Path:
@@ -14,12 +15,19 @@ def project_root() -> Path:
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
-def period() -> range:
-    """Return the years from first_year to last_year of dbt_project.yml."""
-    import yaml  # here, because a build knows its period from dbt
+def variables() -> dict[str, Any]:
+    """Return the vars of dbt_project.yml."""
+    import yaml  # here, because a build knows its variables from dbt
 
-    variables = yaml.safe_load((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
-    return range(variables["first_year"], variables["last_year"] + 1)
+    project = (project_root() / "dbt_project.yml").read_text(encoding="utf-8")
+    declared: dict[str, Any] = yaml.safe_load(project)["vars"]
+    return declared
+
+
+def period() -> range:
+    """Return the years from first_year to last_year of dbt_project.yml: those of a set that names none."""
+    declared = variables()
+    return range(declared["first_year"], declared["last_year"] + 1)
 
 
 def extracts_dir() -> Path:

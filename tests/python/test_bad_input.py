@@ -222,7 +222,8 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
 
     told = "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count, lost_count_records "
     told += "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded', 'withdrawn')"
-    after = "Its years lie outside 2010 to 2020 (first_year and last_year in dbt_project.yml)."
+    after = "Its years lie outside 2010 to 2020 (period in extract_set.yml, or else first_year and last_year "
+    after += "in dbt_project.yml)."
     for year in (2021, 2022):
         path = f"firm_survival/企业存续_{year}.csv"
         assert delivery.rows(told, path) == [("nothing used", after, 17125, 0, 17125, 0, 0)]

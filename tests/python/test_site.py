@@ -380,7 +380,7 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     years = page.locator("#table_6 tbody tr td:first-child").all_inner_texts()
     assert [words for words in years if words][:2] == ["5 years before", "4 years before"]
     # No city is without an AI firm there, which is a number and no gap.
-    zero = page.locator("#spatial_2020 tr").filter(has_text="cities without an AI firm of any industry")
+    zero = page.locator("#spatial_classes tr").filter(has_text="cities without an AI firm of any industry")
     expect(zero.locator("td.number").last).to_have_text("0")
     page = reader.open(public_site, "specifications")
     expect(page.locator("#synthetic-mark")).to_have_count(0)
@@ -619,10 +619,10 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
         "AI firms of all industries, by keyword (M_AI) †", use_inner_text=True
     )
     expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160*** †", use_inner_text=True)
-    shenzhen = page.locator("#spatial_2020 tr", has_text="alive in Shenzhen")
+    shenzhen = page.locator("#spatial_classes tr", has_text="alive in Shenzhen")
     expect(shenzhen).to_contain_text("by keyword, alive in Shenzhen †", use_inner_text=True)
     expect(shenzhen).to_contain_text("not comparable", use_inner_text=True)
-    five = page.locator("#spatial_2020 tr", has_text="five cities that the paper names")
+    five = page.locator("#spatial_classes tr", has_text="five cities that the paper names")
     expect(five.locator("td.number").last).to_have_text("20.19%")
     for name in PAGES:
         markup = (public_site / f"{name}.html").read_text(encoding="utf-8")

@@ -205,7 +205,7 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
         "ai_patent_applications": "9 cities have a value; at least 10 are needed.",
     }
     assert rows["ai_patent_grants"]["statistic"] is None
-    local = spatial.local_autocorrelation(given, [2020]).to_pandas()
+    local = spatial.local_autocorrelation(given, 2020).to_pandas()
     assert local.groupby("measure")["city_id"].count().to_dict() == {
         "ai_firms": 20,
         "ai_patent_applications": 0,
@@ -223,7 +223,7 @@ def test_without_rows_the_tables_are_empty() -> None:
     given = tables({"ai_firms": [1.0]})
     empty = given._replace(measures=given.measures.head(0))
     assert spatial.global_autocorrelation(empty).schema == spatial.GLOBAL
-    assert spatial.local_autocorrelation(empty, [2020]).num_rows == 0
+    assert spatial.local_autocorrelation(empty, 2020).num_rows == 0
 
 
 def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Build) -> None:

@@ -24,7 +24,7 @@ changes its own. Cells are few, so all years are counted to see which. On DuckDB
         {%- set query -%}
             select distinct year from {{ this }}
             where
-                year not between {{ var('first_year') }} and {{ var('last_year') }}
+                year not between {{ period('first_year') }} and {{ period('last_year') }}
                 or not exists (
                     select 1
                     from {{ ref('int_register_cells') }} as cells

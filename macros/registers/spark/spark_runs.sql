@@ -11,6 +11,12 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro spark__declared_year(name) -%}
+    {%- set query = 'select max(year) from parquet.`' ~ landed_tables() ~ "/period.parquet` where name = '" ~ name ~ "'" -%}
+    {%- set found = run_query(query).rows[0][0] -%}
+    {{ return(found | int if found is not none) }}
+{%- endmacro %}
+
 {# The gates are on DuckDB. #}
 {% macro spark__drop_gated_relations() -%}
 {%- endmacro %}

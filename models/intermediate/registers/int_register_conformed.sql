@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
-{%- set period_start, before_period = "date '" ~ var('first_year') ~ "-01-01'", var('first_year') - 1 %}
-{%- set period_end, after_period = "date '" ~ var('last_year') ~ "-12-31'", var('last_year') + 1 %}
+{%- set period_start, before_period = "date '" ~ period('first_year') ~ "-01-01'", period('first_year') - 1 %}
+{%- set period_end, after_period = "date '" ~ period('last_year') ~ "-12-31'", period('last_year') + 1 %}
 
 with
 

@@ -8,7 +8,6 @@ import duckdb
 import jinja2
 import pandas as pd
 import pyarrow as pa
-import yaml
 
 from ai_manufacturing import duckdb_client, settings, sql_text
 from ai_manufacturing.estimation import samples
@@ -114,12 +113,11 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFram
 
 def _run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
     text = (settings.project_root() / "models" / f"{model}.sql").read_text(encoding="utf-8")
-    sql = jinja2.Template(text).render(ref=_Relation, var=_variables().__getitem__)
+    years = _variables().__getitem__
+    sql = jinja2.Template(text).render(ref=_Relation, var=years, period=years)
     connection.execute(f"create table {model.rpartition('/')[2]} as {sql}")
 
 
 @cache
 def _variables() -> dict[str, Any]:
-    project = (settings.project_root() / "dbt_project.yml").read_text(encoding="utf-8")
-    variables: dict[str, Any] = yaml.safe_load(project)["vars"]
-    return variables
+    return settings.variables()

@@ -123,6 +123,13 @@ class Inputs:
             raise NotEstimable(f"{', '.join(repeated)} is listed twice among outcome, regressor and controls.")
 
         lost = self._lost.get(name, {})
+        if "specification beyond the period" in lost:
+            asked = f"{specification.first_year}-{specification.last_year}"
+            period = f"{self.panel['year'].min()}-{self.panel['year'].max()}"
+            raise NotEstimable(
+                f"The years {asked} reach beyond the period of this extract set, {period}; period in extract_set.yml "
+                "names more."
+            )
         singletons = lost.get("singleton of a city or a year", 0)
         positions, is_observation = self._positions.get(name, (np.empty(0, int), np.empty(0, bool)))
         if not is_observation.any():

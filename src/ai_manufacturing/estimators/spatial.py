@@ -245,14 +245,14 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     return _per_year(tables, rows, GLOBAL)
 
 
-def local_autocorrelation(tables: Tables, years: Sequence[int]) -> pa.Table:
-    """Compute local Moran's I of log(1 + count) for each measure, some years and all cities with a count.
+def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
+    """Compute local Moran's I of log(1 + count) for each measure, three years and all cities with a count.
 
     Parameters
     ----------
     tables : Tables
-    years : sequence of int
-        Statistical years.
+    event_year : int
+        Statistical year; the others are the first and the last of the measures.
 
     Returns
     -------
@@ -270,7 +270,8 @@ def local_autocorrelation(tables: Tables, years: Sequence[int]) -> pa.Table:
             )
         )
 
-    measures = tables.measures[tables.measures["year"].isin(years)]
+    years = tables.measures["year"]
+    measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
     return _per_year(tables._replace(measures=measures), rows, LOCAL)
 
 

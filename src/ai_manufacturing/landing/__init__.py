@@ -7,7 +7,7 @@ read back whatever the log holds, with the deliveries from which and until which
 from ai_manufacturing.landing.declarations import allowed_ages
 from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.extracts import ExtractSet, extract_set
+from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 from ai_manufacturing.landing.land import land_again
 from ai_manufacturing.landing.reading import rejected_rows, rows
 
@@ -15,6 +15,7 @@ __all__ = [
     "DELIVERIES_SCHEMA",
     "ExtractSet",
     "LandingError",
+    "Period",
     "allowed_ages",
     "deliveries",
     "extract_set",

@@ -4,6 +4,7 @@ import datetime
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,14 @@ def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_o
         with _writing("the tables of deliveries"):
             store.replace(tables / "deliveries.parquet", table, folder)
             store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
+            store.replace(tables / "period.parquet", _declared_years(described), folder)
     return table
+
+
+def _declared_years(described: ExtractSet) -> pa.Table:
+    """Return the period that the set names, as rows; none if it names none."""
+    years = asdict(described.period) if described.period else {}
+    return pa.table({"name": pa.array(years, pa.string()), "year": pa.array(years.values(), pa.int32())})
 
 
 def _no_delivery(as_of: int, name: str, count: int, folder: Path) -> str:

@@ -7,10 +7,11 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ai_manufacturing import settings
 from ai_manufacturing.landing import containers, declarations, log
 from ai_manufacturing.landing.containers import SUCCESS_MARKER, Archive
 from ai_manufacturing.landing.declarations import Source
@@ -23,12 +24,25 @@ NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
 
 
 @dataclass(frozen=True)
+class Period:
+    """The years that a set is built for, and the one whose AI share equation 2 holds fixed."""
+
+    first_year: int
+    last_year: int
+    base_year: int
+
+
+@dataclass(frozen=True)
 class ExtractSet:
-    """The files that were delivered together; the numbers of a synthetic set are not real."""
+    """The files that were delivered together; the numbers of a synthetic set are not real.
+
+    `period` is None where the set names none, and is built for the one of dbt_project.yml.
+    """
 
     name: str
     kind: str
     is_named_by_folder: bool = False
+    period: Period | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +88,13 @@ def extract_set(folder: Path) -> ExtractSet:
     Returns
     -------
     ExtractSet
-        Its name and its kind, "synthetic" or "delivered".
+        Its name, its kind, "synthetic" or "delivered", and the period that it names.
 
     Raises
     ------
     LandingError
-        If there is no such folder, or its extract_set.yml is not YAML, names no set or gives another kind.
+        If there is no such folder, or its extract_set.yml is not YAML, names no set, gives another kind or a period
+        that cannot be one.
     """
     if not folder.is_dir():
         raise LandingError(
@@ -99,7 +114,42 @@ def extract_set(folder: Path) -> ExtractSet:
     kind = described.get("kind", "delivered")
     if kind not in KINDS:
         raise LandingError([f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.'])
-    return ExtractSet(name, kind, is_named_by_folder="name" not in described)
+    period = _period(described["period"]) if "period" in described else None
+    return ExtractSet(name, kind, is_named_by_folder="name" not in described, period=period)
+
+
+def _period(named: Any) -> Period:
+    """Return the period that a set names; a year that it leaves out is that of dbt_project.yml."""
+    keys = [field.name for field in fields(Period)]
+    if not isinstance(named, dict) or not named or set(named) - set(keys):
+        raise LandingError(
+            [
+                f"{DESCRIPTION}: period is {named!r}. Write years under the names {', '.join(keys)}, such as "
+                "period: {first_year: 2010, last_year: 2022}, or delete the line."
+            ]
+        )
+    of_project = settings.variables()
+    earliest, latest = of_project["plausible_years"]
+    for key, year in named.items():
+        if type(year) is not int or not earliest <= year <= latest:
+            raise LandingError(
+                [f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}."]
+            )
+    period = Period(**{key: named.get(key, of_project[key]) for key in keys})
+    first, last, base = (
+        f"{key} {year}" if key in named else f"{key} {year} (of dbt_project.yml)"
+        for key, year in asdict(period).items()
+    )
+    if period.last_year < period.first_year:
+        raise LandingError([f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year."])
+    if not period.first_year <= period.base_year <= period.last_year:
+        raise LandingError(
+            [
+                f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
+                "of its years as base_year of period."
+            ]
+        )
+    return period
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     return {
         "headline": headline,
+        "period": release.period(),
         "notes": _notes(headline),
         "score": release.rows(
             "select count(*) as printed, count(estimated_value) as estimated, "

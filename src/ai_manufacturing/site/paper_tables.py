@@ -17,7 +17,7 @@ NOTES = ("substitutions", "warnings", "not_estimable")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the tables as markup, and the distribution of 2020 beside them."""
+    """Return the tables as markup, and the distribution of the base year beside them."""
     # Terms of an event study in the order of its years.
     scorecard = release.frame(
         "select * from reports.rpt_replication_scorecard where item_kind = 'coefficient' order by "
@@ -38,6 +38,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         )
     return {
         "tables": tables,
+        "period": release.period(),
         "spatial": release.rows("select * from reports.rpt_spatial_classes order by row_number"),
         "facts": release.rows(
             "select * from reports.rpt_replication_scorecard where item_kind = 'fact' "

@@ -50,6 +50,13 @@ class Release:
         """Return kind, name, label and substitution of what a substitute feeds here."""
         return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")
 
+    def period(self) -> dict[str, Any]:
+        """Return first_year, last_year and base_year of what was built."""
+        return self.rows(
+            "select min(year) as first_year, max(year) as last_year, max(base_year) as base_year "
+            "from marts.fct_ai_measure"
+        )[0]
+
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Return the rows of a query by column name."""
         return list(self.frame(query, *values).to_dict("records"))

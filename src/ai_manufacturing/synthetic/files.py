@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ai_manufacturing.landing import extract_set
-from ai_manufacturing.settings import project_root
+from ai_manufacturing.settings import project_root, variables
 from ai_manufacturing.synthetic.counts import Flows, Patents, draw_flows
 from ai_manufacturing.synthetic.geography import units
 from ai_manufacturing.synthetic.panel import CityYears, draw
@@ -103,9 +103,16 @@ def write(out: Path, seed: int, period: range) -> None:
     _write_firm_survival(out / "firm_survival", firm_rng, panel)
     _write_patents(out / "patents", patent_rng, panel)
     _write_city_yearbook(out / "city_yearbook", panel)
+    base_year = variables()["base_year"]
     description = {
         "name": "sample",
         "kind": "synthetic",
+        "period": {
+            "first_year": period[0],
+            "last_year": period[-1],
+            # the draw is anchored in its last year where the project's base year is none of its years
+            "base_year": base_year if base_year in period else period[-1],
+        },
         "seed": seed,
         "notice": NOTICE,
         "mark": SYNTHETIC_MARK,

@@ -1,0 +1,219 @@
+"""The period belongs to the extract set: what it may say, who reads it, and which of its years the gate judges."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ai_manufacturing import gates, landing
+from tests.python.conftest import PROJECT, Build
+from tests.python.landing_project import GOOD, Project, csv_text
+from tests.python.test_how_to import copy_of_the_project
+
+DEFAULTS = "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
+
+
+# ---------------------------------------------------------------- what extract_set.yml says
+
+
+@pytest.mark.parametrize(
+    ("named", "period"),
+    [
+        ("{first_year: 2008, last_year: 2022}", landing.Period(2008, 2022, 2020)),
+        ("{last_year: 2022}", landing.Period(2010, 2022, 2020)),
+        ("{last_year: 2015, base_year: 2015}", landing.Period(2010, 2015, 2015)),
+    ],
+)
+def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
+    project: Project, named: str, period: landing.Period
+) -> None:
+    (project.root / "dbt_project.yml").write_text(DEFAULTS, encoding="utf-8")
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("extract_set.yml", f"name: autumn\nperiod: {named}\n")
+    assert landing.extract_set(project.root / "extracts").period == period
+
+
+def test_a_set_without_a_period_has_none_of_its_own(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    assert landing.extract_set(project.root / "extracts").period is None
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("", "period is None. Write years under the names first_year, last_year, base_year, such as period: {"),
+        ("[2010, 2022]", "period is [2010, 2022]. Write years under the names"),
+        ("{}", "period is {}. Write years under the names"),
+        ("{lastyear: 2022}", "period is {'lastyear': 2022}. Write years under the names"),
+        ("{last_year: '2022'}", "last_year of period is '2022'. Write a year from 1949 to 2035."),
+        ("{last_year: 20222}", "last_year of period is 20222. Write a year from 1949 to 2035."),
+        ("{last_year: yes}", "last_year of period is True. Write a year from 1949 to 2035."),
+        ("{last_year: 2009}", "period has last_year 2009 before first_year 2010 (of dbt_project.yml). Write the"),
+        ("{first_year: 2022, last_year: 2010}", "period has last_year 2010 before first_year 2022. Write the earlier"),
+        (
+            "{last_year: 2015}",
+            "base_year 2020 (of dbt_project.yml) lies outside the period, 2010 to 2015. Write one of its years as",
+        ),
+        ("{base_year: 2022}", "base_year 2022 lies outside the period, 2010 to 2020. Write one of its years as"),
+    ],
+)
+def test_a_period_that_cannot_be_one_is_refused_in_one_line(project: Project, named: str, message: str) -> None:
+    (project.root / "dbt_project.yml").write_text(DEFAULTS, encoding="utf-8")
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("extract_set.yml", f"period: {named}\n")
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    assert str(raised.value).startswith(f"extract_set.yml: {message}")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_landing_leaves_the_period_for_engines_without_python(project: Project) -> None:
+    (project.root / "dbt_project.yml").write_text(DEFAULTS, encoding="utf-8")
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    for named, rows in (
+        ("period: {last_year: 2022}", {("first_year", 2010), ("last_year", 2022), ("base_year", 2020)}),
+        ("name: extracts", set()),
+    ):
+        project.deliver("extract_set.yml", named)
+        landing.deliveries()
+        (written,) = (project.root / "landing/tables").glob("*/period.parquet")
+        table = pd.read_parquet(written)
+        assert set(table.itertuples(index=False, name=None)) == rows
+
+
+# ---------------------------------------------------------------- who reads it
+
+
+def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
+    """In one target folder: what dbt parsed for one set must not stay for the next."""
+    model = fresh.scratch / "target/compiled/ai_manufacturing/models/marts/fct_spatial_trend.sql"
+
+    def compiled(*arguments: str) -> tuple[bool, ...]:
+        fresh.dbt("compile", "--select", "fct_spatial_trend", *arguments)
+        assert fresh.exit_code == 0, fresh.output
+        sql = model.read_text(encoding="utf-8")
+        return tuple(f"cast({year} as integer)" in sql for year in (2008, 2010, 2020, 2022))
+
+    fresh.extracts.mkdir()
+    assert compiled() == (False, True, True, False)
+    described = fresh.extracts / "extract_set.yml"
+    described.write_text("period: {first_year: 2008, last_year: 2022}\n", encoding="utf-8")
+    assert compiled() == (True, False, False, True)
+    described.unlink()
+    assert compiled() == (False, True, True, False)
+    described.write_text("period: {first_year: 2008, last_year: 2022}\n", encoding="utf-8")
+    assert compiled("--vars", "{last_year: 2020}") == (True, False, True, False)
+
+
+def test_a_wrong_period_stops_a_build_with_one_message(fresh: Build) -> None:
+    fresh.extracts.mkdir()
+    (fresh.extracts / "extract_set.yml").write_text("period: {last_year: 2002}\n", encoding="utf-8")
+    fresh.dbt("build", "--select", "raw_deliveries")
+    assert fresh.exit_code != 0
+    assert "extract_set.yml: period has last_year 2002 before first_year 2010 (of dbt_project.yml)" in fresh.output
+    assert not fresh.rows("select 1 from information_schema.tables where table_schema = 'raw'")
+
+
+def test_a_specification_beyond_the_period_says_so(sample_build: Build) -> None:
+    ((status, reason),) = sample_build.rows(
+        "select status, reason from reports.rpt_coefficients where specification_id = 'table_1_col_1_to_2022'"
+    )
+    assert (status, reason.split(";")[0]) == (
+        "not_estimable",
+        "The years 2012-2022 reach beyond the period of this extract set, 2010-2020",
+    )
+
+
+# ---------------------------------------------------------------- which years the gate judges
+
+
+def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
+    series = pd.DataFrame(
+        [
+            {"is_headline": True, "first_year": 2010, "last_year": 2012, "fixed_year": None},
+            {"is_headline": True, "first_year": None, "last_year": None, "fixed_year": 2020},
+            {"is_headline": False, "first_year": 2010, "last_year": 2022, "fixed_year": 2005},
+        ]
+    )
+    assert gates.headline_years(series) == {2010, 2011, 2012, 2020}
+    assert gates.headline_years(series.head(0)) == set()
+
+
+def test_a_fault_of_a_year_that_no_headline_uses_warns_and_holds_nothing_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
+    key = ["provider", "series", "city_id", "year"]
+    table = pd.DataFrame(
+        [("p", "gdp", "1", year, faults) for year, faults in ((2019, 0), (2020, 0), (2021, 1), (2022, 0))],
+        columns=[*key, "duplicate_record_count"],
+    )
+
+    def judged(years: set[int]) -> list[tuple[str, bool, int]]:
+        found = gates.validate(table, "city_yearbook", key, judged_years=years).to_pandas()
+        assert found["description"].is_unique
+        return list(found[["severity", "success", "row_count"]].itertuples(index=False, name=None))
+
+    assert judged({2019, 2020}) == [("critical", True, 2), ("warning", False, 2)]
+    assert judged({2021}) == [("critical", False, 1), ("warning", True, 3)]
+    assert judged({2019, 2020, 2021, 2022}) == [("critical", False, 4)]
+
+
+FAULTS = {
+    ("150600", 2022): "GDP of a city does not fall by more than 60 %",
+    ("340400", 2022): "GDP of a city does not fall by more than 60 %",
+    ("460400", 2021): "GDP of a city grows by -20 to 40 % a year",
+    ("654000", 2021): "GDP of a city grows by -20 to 40 % a year",
+    ("652300", 2022): "GDP of a city does not repeat the year before",
+    ("231200", 2021): "Resident population of a city changes by a quarter or less",
+    ("320800", 2021): "Unit employment of a city at most doubles or halves",
+}
+
+
+@pytest.mark.soak
+def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults(
+    public_extracts: Path, public_build: Build, fresh: Build, tmp_path: Path
+) -> None:
+    """Links to the delivered files beside a description, without and with what is declared of 2021 and 2022."""
+    fresh.extracts.mkdir()
+    for folder in public_extracts.iterdir():
+        (fresh.extracts / folder.name).symlink_to(folder)
+    described = "name: public to 2022\nperiod: {first_year: 2010, last_year: 2022}\n"
+    (fresh.extracts / "extract_set.yml").write_text(described, encoding="utf-8")
+    fresh.landing = Path(shutil.copytree(public_build.landing or public_build.scratch / "landing", tmp_path / "store"))
+    undeclared = replace(fresh, project=copy_of_the_project(tmp_path / "project"))
+    for name, column in (("corrections", 4), ("expected_coverage", 3)):
+        path = undeclared.project / f"seeds/{name}.csv"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.split(",")[column].isdigit() or int(line.split(",")[column]) < 2021]
+        assert len(kept) < len(lines)
+        path.write_text("".join(kept), encoding="utf-8")
+    assert undeclared.dbt("build", "--select", "+gate_results").exit_code == 0, undeclared.output
+    failed = "select description, failing_rows from gates.gate_results where not success and severity = ?"
+    assert fresh.rows(failed, "critical") == []
+    found = fresh.rows(failed, "warning")
+    for (city_id, year), said in FAULTS.items():
+        place = f'"city_id": "{city_id}", "year": {year}'
+        assert any(said in description and place in rows for description, rows in found), (city_id, year)
+    covered = [rows for description, rows in found if "covers at least 90 % of the cities" in description]
+    assert any('"science_spending_100m_cny"' in rows and '"year": 2022, "city_count": 23' in rows for rows in covered)
+
+    assert fresh.dbt("build").exit_code == 0, fresh.output
+    found = fresh.rows(failed, "warning")
+    for city_id, year in FAULTS:
+        place = f'"city_id": "{city_id}", "year": {year}'
+        assert not any(place in rows for _, rows in found), (city_id, year)
+    panel = "select min(year), max(year), count(*) from marts.fct_city_year_panel"
+    assert fresh.rows(panel) == [(2010, 2022, 367 * 13)]
+    # the years to 2020 are as in the public set to 2020
+    estimates = "select specification_id, term, estimate, std_error from reports.rpt_coefficients where "
+    estimates += (
+        "specification_id not like 'table_1_col_1_to_2022%' and table_id in ('table_1', 'table_2') order by all"
+    )
+    assert fresh.rows(estimates) == public_build.rows(estimates)
+    reading = "select status, sample_first_year from reports.rpt_coefficients where term = regressor "
+    reading += "and specification_id = 'table_1_col_1_to_2022'"
+    assert fresh.rows(reading) == [("estimated", 2012)]
