@@ -130,7 +130,7 @@ class Specification:
     fixed_effects: str
     covariance: str
     options: Options
-    substitutions: str
+    substitutions: tuple[str, ...]
 
     @property
     def measure(self) -> str:
@@ -226,7 +226,7 @@ def _specification(row: dict[str, Any]) -> Specification:
         fixed_effects=row["fixed_effects"],
         covariance=row["covariance"],
         options=_options(row["specification_id"], row["estimator"], text["options"]),
-        substitutions=text["substitutions"],
+        substitutions=tuple(filter(None, text["substitutions"].split("; "))),
     )
 
 
