@@ -605,7 +605,9 @@ def test_rows_fitted_exactly_have_no_robust_error() -> None:
     pieces = pd.concat([small_panel().assign(x2=0), apart])
     with pytest.raises(NotEstimable) as caught:
         fit(pieces, "y", ["x2"], covariance="robust")
-    assert caught.value.reason.en == "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."
+    assert (
+        caught.value.reason.en == "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."
+    )
 
 
 def test_a_cluster_named_for_errors_without_clusters_is_a_mistake() -> None:

@@ -115,7 +115,6 @@ class Specification:
     table_id: str
     column_number: int
     reading: str
-    is_headline: bool
     estimator: str
     outcome: str
     regressor: str
@@ -211,7 +210,6 @@ def _specification(row: dict[str, Any]) -> Specification:
         table_id=row["table_id"],
         column_number=int(row["column_number"]),
         reading=row["reading"],
-        is_headline=bool(row["is_headline"]),
         estimator=row["estimator"],
         outcome=row["outcome"],
         regressor=row["regressor"],

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 CATALOGUE = Path(__file__).with_name("sentences.yml")
+COMMAS = {"en": ", ", "zh": "、"}
 
 
 class SentenceError(Exception):
@@ -22,36 +23,29 @@ class Sentence(NamedTuple):
     zh: str
 
 
-NOTHING = Sentence("", "")
 Value = Sentence | str | float | Sequence[str]
+NOTHING = Sentence("", "")
 
 
 def said(key: str, **values: Value) -> Sentence:
-    """Return a sentence of sentences.yml with its values.
-
-    Parameters
-    ----------
-    key : str
-        Its key.
-    **values
-        What stands in its braces: numbers, names, sequences of names, or words in both languages.
+    """Return a sentence of sentences.yml with its values: numbers, names, sequences of names, or other sentences.
 
     Raises
     ------
     SentenceError
         If the catalogue has no such key, or the sentence names other values than are given.
     """
-    templates, needed = _catalogue().get(key, (None, frozenset()))
-    if templates is None:
+    if key not in _catalogue():
         raise SentenceError(f"{CATALOGUE.name} has no sentence {key!r}: add it, in English and Chinese.")
-    if needed != values.keys():
+    english, chinese = _catalogue()[key]
+    named = {name for _, name, _, _ in Formatter().parse(english) if name}
+    if named != values.keys():
         raise SentenceError(
-            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(needed)}, and was given {sorted(values)}."
+            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(named)}, and was given {sorted(values)}."
         )
-    english, chinese = templates
     return Sentence(
-        english.format(**{name: _in_english(value) for name, value in values.items()}),
-        chinese.format(**{name: _in_chinese(value) for name, value in values.items()}),
+        english.format(**{name: _worded(value, "en") for name, value in values.items()}),
+        chinese.format(**{name: _worded(value, "zh") for name, value in values.items()}),
     )
 
 
@@ -63,46 +57,26 @@ def joined(sentences: Iterable[Sentence]) -> Sentence:
 
 def both(names: Sequence[str]) -> Sentence:
     """Return names with `and` between them."""
-    return Sentence(" and ".join(names), "与".join(map(_in_chinese, names)))
+    return Sentence(" and ".join(names), "与".join(_worded(name, "zh") for name in names))
 
 
 def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with each sentence in two columns: English by its name, Chinese with _zh after it."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
-        if isinstance(value, Sentence):
-            columns |= {name: value.en, f"{name}_zh": value.zh}
-        else:
-            columns[name] = value
+        columns |= {name: value.en, f"{name}_zh": value.zh} if isinstance(value, Sentence) else {name: value}
     return columns
 
 
 @cache
-def _catalogue() -> dict[str, tuple[tuple[str, str], frozenset[str]]]:
-    """Per key the two templates, and the values that both name."""
-    content = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
-    return {key: (tuple(words), _names_in(words[0])) for key, words in content.items() if key != "names"}
+def _catalogue() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    return content
 
 
-@cache
-def _names() -> dict[str, str]:
-    names: dict[str, str] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))["names"]
-    return names
-
-
-def _names_in(template: str) -> frozenset[str]:
-    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
-
-
-def _in_english(value: Value) -> Any:
+def _worded(value: Value, language: str) -> Any:
     if isinstance(value, Sentence):
-        return value.en
-    return value if isinstance(value, str) or not isinstance(value, Sequence) else ", ".join(value)
-
-
-def _in_chinese(value: Value) -> Any:
-    if isinstance(value, Sentence):
-        return value.zh
+        return getattr(value, language)
     if isinstance(value, str):
-        return _names().get(value, value)
-    return "、".join(map(_in_chinese, value)) if isinstance(value, Sequence) else value
+        return _catalogue()["names"].get(value, value) if language == "zh" else value
+    return COMMAS[language].join(_worded(name, language) for name in value) if isinstance(value, Sequence) else value

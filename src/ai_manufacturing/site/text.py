@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from ai_manufacturing.estimators.sentences import COMMAS
+
 LANGUAGES = ("en", "zh")
-COMMAS = {"en": ", ", "zh": "、"}
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
@@ -107,14 +108,14 @@ class Catalogue:
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""
-        return pair(self._with_labels_in(en, "en"), self._with_labels_in(zh, "zh")) if en else ""
+        return pair(self._with_labels_in(en, "en"), self._with_labels_in(zh or "", "zh")) if en else ""
 
-    def _with_labels_in(self, sentences: str | None, language: str) -> str:
-        return NAME.sub(lambda found: self._name(found[1], found[2], language), sentences or "")
+    def _with_labels_in(self, sentences: str, language: str) -> str:
+        def label(name: re.Match[str]) -> str:
+            if name[2] is None:
+                return self.plain_label(name[1], language)
+            # A scope is named where it was not delivered, and then nothing substitutes for it.
+            series, scope = (replace(self, substituted={}).plain_label(part, language) for part in name.groups())
+            return self.plain("scoped", language, series=series, scope=scope)
 
-    def _name(self, name: str, scope: str | None, language: str) -> str:
-        if scope is None:
-            return self.plain_label(name, language)
-        # A scope is named where it was not delivered, and then nothing substitutes for it.
-        series, industries = (replace(self, substituted={}).plain_label(part, language) for part in (name, scope))
-        return self.plain("scoped", language, series=series, scope=industries)
+        return NAME.sub(label, sentences)
