@@ -34,6 +34,13 @@ paper_labels as (
         statement as label_en,
         statement_zh as label_zh
     from {{ ref('published_facts') }}
+    union all
+    select
+        'reason' as kind,
+        reason as name,
+        label_en,
+        label_zh
+    from {{ ref('reason_labels') }}
 ),
 
 substituted as (
@@ -42,7 +49,8 @@ substituted as (
         labels.name,
         labels.label_en,
         labels.label_zh,
-        dim_series.substitution
+        dim_series.substitution,
+        dim_series.substitution_zh
     from {{ ref('substituted_labels') }} as labels
     inner join dim_series
         on
@@ -57,7 +65,8 @@ here as (
         series as name,
         label_en,
         label_zh,
-        substitution
+        substitution,
+        substitution_zh
     from dim_series
     union all
     select
@@ -65,7 +74,8 @@ here as (
         coalesce(substituted.name, paper_labels.name) as name,
         coalesce(substituted.label_en, paper_labels.label_en) as label_en,
         coalesce(substituted.label_zh, paper_labels.label_zh) as label_zh,
-        substituted.substitution
+        substituted.substitution,
+        substituted.substitution_zh
     from paper_labels
     full outer join substituted
         on
@@ -80,7 +90,8 @@ final as (
         name,
         label_en,
         label_zh,
-        substitution
+        substitution,
+        substitution_zh
     from here
 )
 

@@ -13,6 +13,10 @@ substituted_labels as (
     where kind = 'series'
 ),
 
+substitutions as (
+    select * from {{ ref('substitutions') }}
+),
+
 conformed as (
     select * from {{ ref('int_series_conformed') }}
 ),
@@ -47,6 +51,7 @@ final as (
         coverage.provider is not null as is_delivered,
         coverage.provider,
         sources.substitution,
+        substitutions.substitution_zh,
         coverage.first_year,
         coverage.last_year,
         coalesce(coverage.city_year_count, 0) as city_year_count
@@ -61,6 +66,7 @@ final as (
             coverage.series = sources.series
             and coverage.scope = sources.scope
             and coverage.provider = sources.provider
+    left join substitutions on sources.substitution = substitutions.substitution
     left join substituted_labels
         on
             sources.substitution is not null

@@ -33,7 +33,8 @@ estimated as (
         coefficients.conf_low,
         coefficients.conf_high,
         coefficients.joint_p_value as pre_trend_p_value,
-        coefficients.warnings
+        coefficients.warnings,
+        coefficients.warnings_zh
     from coefficients
     inner join columns_shown on coefficients.specification_id = columns_shown.specification_id
 ),
@@ -51,7 +52,8 @@ omitted as (
         cast(null as double) as conf_low,
         cast(null as double) as conf_high,
         max(pre_trend_p_value) as pre_trend_p_value,
-        max(warnings) as warnings
+        max(warnings) as warnings,
+        max(warnings_zh) as warnings_zh
     from estimated
     group by specification_id, column_number, outcome
 ),
@@ -78,7 +80,8 @@ final as (
         cast(published.estimate as double) as printed_estimate,
         cast(published.std_error as double) as printed_std_error,
         points.pre_trend_p_value,
-        points.warnings
+        points.warnings,
+        points.warnings_zh
     from points
     inner join labels on points.outcome = labels.name
     left join published

@@ -33,8 +33,10 @@ pooled as (
         coefficients.observation_count,
         coefficients.city_count,
         coefficients.substitutions as all_substitutions,
+        coefficients.substitutions_zh,
         coefficients.status,
-        coefficients.reason
+        coefficients.reason,
+        coefficients.reason_zh
     from specifications
     inner join coefficients
         on
@@ -81,9 +83,12 @@ final as (
         pooled.observation_count,
         pooled.city_count,
         pooled.all_substitutions as substitutions,
+        pooled.substitutions_zh,
         differences.warnings,
+        differences.warnings_zh,
         pooled.status,
-        pooled.reason
+        pooled.reason,
+        pooled.reason_zh
     from pooled
     left join groups on pooled.grouping = groups.grouping
     left join coefficients as differences

@@ -35,7 +35,7 @@ final as (
             ('secondary_share', 'ln_secondary_share_of_gdp'),
             ('secondary_productivity', 'ln_secondary_productivity')
         ] -%}
-        {%- for column in ['estimate', 'std_error', 'reason'] -%}
+        {%- for column in ['estimate', 'std_error', 'reason', 'reason_zh'] -%}
         ,
         max(case when coefficients.outcome = '{{ outcome }}' then coefficients.{{ column }} end)
             as {{ name }}_{{ column }}

@@ -80,7 +80,9 @@ read_values as (
             {%- endfor %}
         end as value,
         coefficients.reason,
-        coefficients.warnings
+        coefficients.reason_zh,
+        coefficients.warnings,
+        coefficients.warnings_zh
     from resolved
     inner join coefficients
         on
@@ -93,7 +95,8 @@ identity as (
         abs(
             max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
         ) as identity_difference,
-        string_agg(distinct warnings, '; ' order by warnings) as warnings
+        string_agg(distinct warnings, '; ' order by warnings) as warnings,
+        string_agg(distinct warnings_zh, '' order by warnings_zh) as warnings_zh
     from read_values
     where
         remark_number = 1
@@ -108,7 +111,8 @@ placebo as (
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
         cast(max(placebos.draws) as double) as placebo_draws,
-        max(coefficients.warnings) as warnings
+        max(coefficients.warnings) as warnings,
+        max(coefficients.warnings_zh) as warnings_zh
     from placebos
     inner join headline on placebos.specification_id = headline.specification_id
     left join coefficients
@@ -193,7 +197,10 @@ computed_values as (
     select
         '{{ name }}' as computed,
         {{ name }} as value,
-        {{ 'warnings' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings
+        {%- for column in ['warnings', 'warnings_zh'] %}
+        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
@@ -215,7 +222,9 @@ final as (
         coalesce(read_values.value, computed_values.value) as value,
         resolved.resolved_specification_id as specification_id,
         read_values.reason,
-        coalesce(read_values.warnings, computed_values.warnings) as warnings
+        read_values.reason_zh,
+        coalesce(read_values.warnings, computed_values.warnings) as warnings,
+        coalesce(read_values.warnings_zh, computed_values.warnings_zh) as warnings_zh
     from resolved
     inner join remarks on resolved.remark_number = remarks.remark_number
     left join read_values

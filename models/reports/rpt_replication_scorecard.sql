@@ -73,6 +73,7 @@ compared as (
         coefficients.observation_count,
         coefficients.r2_inclusive,
         coefficients.substitutions,
+        coefficients.substitutions_zh,
         coefficients.is_sound,
         coefficients.printed_path_statistic as path_statistic,
         coefficients.printed_path_df1 as path_df1,
@@ -83,6 +84,10 @@ compared as (
             when coefficients.term is null then 'The estimate has no such term: no city-year of that year is left.'
             else coefficients.reason
         end as reason,
+        case
+            when coefficients.term is null then '估计中没有此项：该年没有剩余的城市年。'
+            else coefficients.reason_zh
+        end as reason_zh,
         case
             when coefficients.estimate is null then 'not_estimable'
             when published.printed_value not between coefficients.conf_low and coefficients.conf_high then 'outside'
@@ -198,7 +203,9 @@ coefficient_rows as (
         explained.path_p_value,
         explained.status,
         explained.reason,
-        explained.substitutions
+        explained.reason_zh,
+        explained.substitutions,
+        explained.substitutions_zh
     from explained
     left join labels on explained.term = labels.term
 ),
@@ -258,7 +265,9 @@ facts as (
 ),
 
 substitution as (
-    select max(substitution) as substitutions
+    select
+        max(substitution) as substitutions,
+        max(substitution_zh) as substitutions_zh
     from {{ ref('dim_series') }}
     where
         series = 'ai_firm_count'
@@ -316,7 +325,12 @@ fact_rows as (
             when facts.value is null then 'Not delivered: ai_firm_count (industry).'
             else 'Of another definition than the paper''s: ' || substitution.substitutions
         end as reason,
-        substitution.substitutions
+        case
+            when facts.value is null then '未交付：ai_firm_count (industry)。'
+            else '定义与论文不同：' || substitution.substitutions_zh
+        end as reason_zh,
+        substitution.substitutions,
+        substitution.substitutions_zh
     from facts
     inner join published_facts on facts.fact_id = published_facts.fact_id
     cross join substitution

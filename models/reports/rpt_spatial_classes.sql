@@ -20,7 +20,9 @@ facts as (
 
 -- From the estimates, so that what the gate holds back has no report either.
 substitution as (
-    select nullif(max(substitutions), '') as substitutions
+    select
+        nullif(max(substitutions), '') as substitutions,
+        nullif(max(substitutions_zh), '') as substitutions_zh
     from {{ ref('est_spatial_autocorrelation') }}
     where measure = 'ai_firms'
 ),
@@ -62,6 +64,7 @@ filled as (
     select
         classes.*,
         substitution.substitutions,
+        substitution.substitutions_zh,
         case when delivered.unit_count > 0 then coalesce(by_class.unit_count, 0) end as unit_count,
         case when delivered.unit_count > 0 then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
         case when classes.minimum >= 100 then by_class.largest_cities_zh end as largest_cities_zh
@@ -99,6 +102,7 @@ final as (
         end as cumulative_share,
         cumulative_shares.value / 100 as printed_cumulative_share,
         shares.substitutions,
+        shares.substitutions_zh,
         current_extract_set() as extract_set
     from shares
     left join facts as units on shares.unit_fact_id = units.fact_id

@@ -35,6 +35,7 @@ outcome_of_status as (
         specification_id,
         min(status) as status,
         min(reason) as reason,
+        min(reason_zh) as reason_zh,
         min(sample_first_year) as sample_first_year,
         max(sample_last_year) as sample_last_year
     from {{ ref('rpt_coefficients') }}
@@ -71,7 +72,8 @@ final as (
         specifications.options,
         specifications.description,
         outcome_of_status.status,
-        outcome_of_status.reason
+        outcome_of_status.reason,
+        outcome_of_status.reason_zh
     from specifications
     inner join outcome_of_status on specifications.specification_id = outcome_of_status.specification_id
     left join panel_outcomes on specifications.outcome = panel_outcomes.variable

@@ -12,6 +12,7 @@ def model(dbt, session):
         losses=dbt.ref("int_specification_losses"),
         gate_results=dbt.ref("gate_results"),
         published=dbt.ref("published_estimates"),
+        substitution_labels=dbt.ref("substitutions"),
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )

@@ -200,7 +200,8 @@ def test_more_restrictions_than_clusters_leave_no_test_and_say_why() -> None:
     data["region"] = data["city_id"].astype(int) // 5
     ours = fit(data, "y", "treated", cluster="region")
     assert ours.pre_trend is None
-    assert ours.pre_trend_reason == (
+    assert ours.pre_trend_reason is not None
+    assert ours.pre_trend_reason.en == (
         "No joint test of before6, before5, before4, before3, before2: their covariance has rank 3 for 5 restrictions "
         "(3 degrees of freedom)."
     )
@@ -213,14 +214,14 @@ def test_an_exact_fit_has_no_joint_test() -> None:
     ours = fit(data, "y", "treated")
     assert ours.pre_trend is None
     assert ours.pre_trend_reason is not None
-    assert ours.pre_trend_reason.endswith("an error is zero because the outcome is fitted exactly.")
+    assert ours.pre_trend_reason.en.endswith("an error is zero because the outcome is fitted exactly.")
 
 
 def test_no_year_before_the_event_leaves_no_pre_trend_test() -> None:
     ours = fit(panel().query("year >= 2015"), "y", "treated")
     assert (ours.pre_trend, ours.pre_trend_reason) == (
         None,
-        "No pre-trend test: no year before the event has a term.",
+        ("No pre-trend test: no year before the event has a term.", "没有事前趋势检验：事前没有任何一年有变量。"),
     )
 
 
@@ -316,8 +317,8 @@ def test_what_cannot_be_estimated_says_why(case: str) -> None:
     change, options, reason = CASES[case]
     with pytest.raises(NotEstimable) as caught:
         estimate(change(panel().sort_index()), **options)
-    assert caught.value.reason.startswith(reason)
-    assert caught.value.reason.endswith(".")
+    assert caught.value.reason.en.startswith(reason)
+    assert caught.value.reason.en.endswith(".")
 
 
 def test_a_window_without_the_omitted_year_is_a_mistake() -> None:
@@ -387,7 +388,7 @@ def test_the_reference_group_only_turns_the_signs() -> None:
 def test_groups_that_cannot_be_compared_say_why(change: Callable[[pd.DataFrame], pd.DataFrame], reason: str) -> None:
     with pytest.raises(NotEstimable) as caught:
         heterogeneity.interact(change(grouped_panel()), "x", "region", "east")
-    assert caught.value.reason == reason
+    assert caught.value.reason.en == reason
 
 
 def random_groups(seed: int, cities: int = 60, few: int = 5, *, largest: bool = False) -> pd.DataFrame:

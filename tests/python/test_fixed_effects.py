@@ -571,7 +571,7 @@ def test_what_cannot_be_estimated_says_why(case: str) -> None:
     change, regressors, cluster, reason = CASES[case]
     with pytest.raises(NotEstimable) as caught:
         fit(change(small_panel()), "y", regressors, cluster=cluster)
-    assert caught.value.reason == reason
+    assert caught.value.reason.en == reason
     assert str(caught.value) == reason
 
 
@@ -580,7 +580,7 @@ def test_errors_without_clusters_need_residual_degrees_of_freedom(covariance: Co
     with pytest.raises(NotEstimable) as caught:
         fit(small_panel().query("city_id < 'd' and year < 2017"), "y", ["x1", "x2"], covariance=covariance)
     assert (
-        caught.value.reason
+        caught.value.reason.en
         == "The sample has 6 observations for 6 parameters (2 slopes, 3 cities and 2 years less one)."
     )
 
@@ -605,7 +605,9 @@ def test_rows_fitted_exactly_have_no_robust_error() -> None:
     pieces = pd.concat([small_panel().assign(x2=0), apart])
     with pytest.raises(NotEstimable) as caught:
         fit(pieces, "y", ["x2"], covariance="robust")
-    assert caught.value.reason == ("The error of x2 cannot be estimated: the rows that identify it are fitted exactly.")
+    assert (
+        caught.value.reason.en == "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."
+    )
 
 
 def test_a_cluster_named_for_errors_without_clusters_is_a_mistake() -> None:
@@ -662,7 +664,7 @@ def test_cluster_factor_is_the_product_of_its_two_parts() -> None:
 def test_cluster_factor_refuses_what_has_no_factor(arguments: tuple[int, int, int, int], reason: str) -> None:
     with pytest.raises(NotEstimable) as caught:
         cluster_factor(*arguments)
-    assert caught.value.reason == reason
+    assert caught.value.reason.en == reason
 
 
 def test_unclustered_degrees_of_freedom_count_every_effect_but_one() -> None:

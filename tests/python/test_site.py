@@ -178,24 +178,27 @@ def test_no_text_is_missing_in_either_language() -> None:
     assert [key for key, (en, zh) in placeholders.items() if en != zh] == []
 
 
-def test_the_words_of_the_site_repeat_no_seed_and_translate_sentences_of_the_estimates() -> None:
+def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
     text = site.Catalogue.read(Path(site.__file__).parent / "text.yml")
     seeds = {
         "series": "log_variable",
         "derived_variables": "variable",
         "term_labels": "term",
         "measure_labels": "measure",
+        "reason_labels": "reason",
     }
     for seed, name in seeds.items():
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:
             assert not text.labels.keys() & {row[name] for row in csv.DictReader(file)}, seed
     assert text.labels["not_estimable"] == ("not estimable", "无法估计")
+    firms = {"kind": "series", "name": "ai_firm_count", "label_en": "firms by keyword", "label_zh": "按关键词的企业"}
     text = text.with_labels(
-        {"No value of a series is negative.": ("No value of a series is negative.", "序列没有负值。")}
+        {"ai_firm_count": ("AI firms", "人工智能企业"), "ln_gdp": ("log GDP", "地区生产总值（对数）")}, [firms]
     )
-    warning = "ai_firm_count 2011, 2012 breaks: No value of a series is negative.; log of zero"
-    assert text.plain_sentence(warning, "zh") == "ai_firm_count（2011、2012）未通过检验：序列没有负值。零的对数"
-    assert text.sentence("A reason that is <new>.") == '<span lang="en">A reason that is &lt;new&gt;.</span>'
+    said = text.said("L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>", "L.ln_gdp与ai_firm_count (industry)")
+    assert "log GDP, a year before &amp; AI firms (industry), firms by keyword † &lt;2&gt;" in said
+    assert "上年地区生产总值（对数）与人工智能企业（工业）" in said
+    assert text.said(None, None) == ""
 
 
 def test_the_exposure_names_every_table_that_the_pages_read() -> None:

@@ -143,7 +143,7 @@ def test_what_has_no_variation_is_not_estimable(values: np.ndarray, reason: str)
     for function in (spatial.global_moran, spatial.local_moran):
         with pytest.raises(NotEstimable) as raised:
             function(values, weights)
-        assert raised.value.reason == reason
+        assert raised.value.reason.en == reason
 
 
 def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
@@ -178,8 +178,10 @@ def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
         for measure, values in counts.items()
     )
     weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
-    series = pd.DataFrame({"series": list(counts), "scope": "industry", "substitution": [None] * len(counts)})
-    series.loc[0, "substitution"] = "apples substitute for pears"
+    series = pd.DataFrame(
+        {"series": list(counts), "scope": "industry", "substitution": None, "substitution_zh": None}, dtype=object
+    )
+    series.loc[0, ["substitution", "substitution_zh"]] = ["apples substitute for pears", "以苹果替代梨"]
     return spatial.Tables(measures, coordinates, weightings, series)
 
 
@@ -199,6 +201,8 @@ def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
     firms = rows["ai_firms"]
     assert (firms["status"], firms["city_count"], firms["neighbour_count"]) == ("estimated", 20, 6)
     assert firms["substitutions"] == "apples substitute for pears"
+    assert firms["substitutions_zh"] == "以苹果替代梨"
+    assert rows["ai_patent_grants"]["reason_zh"] == "2020年未交付：ai_patent_grants (industry)。"
     assert {name: row["reason"] for name, row in rows.items()} == {
         "ai_firms": None,
         "ai_patent_grants": "Not delivered: ai_patent_grants (industry) in 2020.",

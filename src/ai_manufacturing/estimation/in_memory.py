@@ -13,7 +13,7 @@ from ai_manufacturing import duckdb_client, settings, sql_text
 from ai_manufacturing.estimation import samples
 from ai_manufacturing.estimation.inputs import Inputs
 
-SEEDS = ("series", "series_sources", "derived_variables", "measure_weightings", "city_groupings")
+SEEDS = ("series", "series_sources", "derived_variables", "measure_weightings", "city_groupings", "substitutions")
 
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]  # of int_city_year_variables
 
@@ -88,6 +88,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             losses=connection.table("int_specification_losses").df(),
             gate_results=tables.gate_results,
             published=tables.published,
+            substitution_labels=connection.table("substitutions").df(),
             event_year=_variables()["break_year"],
             event_window=(first, last),
         )

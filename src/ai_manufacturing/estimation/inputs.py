@@ -18,6 +18,7 @@ from ai_manufacturing.estimation.specifications import (
 )
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, joined, said
 
 Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
@@ -49,7 +50,7 @@ class Sample:
 class Finding:
     """A failed expectation, by the series and years, or the series, cities and years, that fail it."""
 
-    text: str
+    expectation: Sentence
     years: set[tuple[str, str, int]]
     city_years: dict[Key, set[tuple[str, int]]]
 
@@ -76,6 +77,8 @@ class Inputs:
         gates.gate_results.
     published : DataFrame
         seeds.published_estimates.
+    substitution_labels : DataFrame
+        seeds.substitutions.
     event_year : int
         Year of the event studies.
     event_window : tuple of int
@@ -90,6 +93,7 @@ class Inputs:
     losses: pd.DataFrame
     gate_results: pd.DataFrame
     published: pd.DataFrame
+    substitution_labels: pd.DataFrame
     event_year: int
     event_window: tuple[int, int]
 
@@ -116,33 +120,32 @@ class Inputs:
             if row.role != "shared" and row.series is not None and not row.is_delivered
         ]
         if absent:
-            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(absent))}.")
+            raise NotEstimable("not_delivered", series=[*dict.fromkeys(absent)])
         named = [specification.outcome, *specification.terms]
         repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
         if repeated:
-            raise NotEstimable(f"{', '.join(repeated)} is listed twice among outcome, regressor and controls.")
+            raise NotEstimable("listed_twice", names=repeated)
 
         lost = self._lost.get(name, {})
         if "specification beyond the period" in lost:
-            asked = f"{specification.first_year}-{specification.last_year}"
-            period = f"{self.panel['year'].min()}-{self.panel['year'].max()}"
+            years = self.panel["year"]
             raise NotEstimable(
-                f"The years {asked} reach beyond the period of this extract set, {period}; period in extract_set.yml "
-                "names more."
+                "beyond_the_period",
+                first=specification.first_year,
+                last=specification.last_year,
+                period_first=int(years.min()),
+                period_last=int(years.max()),
             )
         singletons = lost.get("singleton of a city or a year", 0)
         positions, is_observation = self._positions.get(name, (np.empty(0, int), np.empty(0, bool)))
         if not is_observation.any():
             if isinstance(options, DynamicPanelOptions) and "no value a year before" in lost:
                 lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
-                raise NotEstimable(f"No city has {lagged} in two consecutive years.")
+                raise NotEstimable("no_two_years", name=lagged)
             if singletons:
-                raise NotEstimable(
-                    f"All {singletons} city-years are singletons of their city or year, so no effects can be estimated."
-                )
-            raise NotEstimable(
-                f"No city-year has all of {', '.join(named)} in {specification.first_year}-{specification.last_year}."
-            )
+                raise NotEstimable("all_singletons", count=singletons)
+            first, last = specification.first_year, specification.last_year
+            raise NotEstimable("no_city_year", names=named, first=first, last=last)
         variables = dict.fromkeys(row.variable for row in drawn if row.role in PANEL_ROLES)
         measure = self._measure(specification)
         columns = {name: self.panel[name] for name in ("city_id", "year", "province_id", *variables)}
@@ -201,12 +204,24 @@ class Inputs:
         """Return whether the measure is scaled by an outcome."""
         return self._measure_key(specification) in self._mechanical
 
-    def substitutions(self, specification: Specification) -> str:
-        """Return what substitutes for what in a specification: its own words, then those of the series it uses."""
-        used = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
-        return "; ".join(dict.fromkeys(text for text in (specification.substitutions, *used) if text))
+    def substitutions(self, specification: Specification) -> Sentence:
+        """Return what substitutes for what in a specification: its own words, then those of the series it uses.
 
-    def warnings(self, specification: Specification, used: Sample) -> list[str]:
+        Raises
+        ------
+        SpecificationError
+            If substitutions.csv does not have the words.
+        """
+        used = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
+        named = dict.fromkeys(text for text in (*specification.substitutions, *used) if text)
+        for text in named.keys() - self._substitutions.keys():
+            raise SpecificationError(
+                f"regression_specifications.csv, {specification.specification_id}: substitutions.csv has no row "
+                f"{text!r}. Add it, with its Chinese."
+            )
+        return joined(self._substitutions[text] for text in named)
+
+    def warnings(self, specification: Specification, used: Sample) -> list[Sentence]:
         """Return what the gate found wrong with the series, years and cities that an estimate rests on.
 
         Parameters
@@ -217,8 +232,8 @@ class Inputs:
 
         Returns
         -------
-        list of str
-            One sentence per series and failed expectation about years; one per failed expectation about cities and
+        list of Sentence
+            One per series and failed expectation about years; one per failed expectation about cities and
             years, with how many of these the estimate rests on. A break between two years is that of the later one.
 
         Notes
@@ -255,7 +270,7 @@ class Inputs:
                 if year in years_of.get(key, ()) or year in fixed.get(key, ()):
                     broken.setdefault(series, set()).add(year)
             found += [
-                f"{series} {', '.join(str(year) for year in sorted(years))} breaks: {finding.text}"
+                said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
                 for series, years in sorted(broken.items())
             ]
             inside = {
@@ -267,8 +282,13 @@ class Inputs:
             if inside:
                 everywhere = set().union(*finding.city_years.values())
                 found.append(
-                    f"The estimate rests on {len(inside)} of the {len(everywhere)} city-years "
-                    f"(cities: {len({city_id for city_id, _ in inside})}) that break: {finding.text}"
+                    said(
+                        "city_years_break",
+                        count=len(inside),
+                        all=len(everywhere),
+                        cities=len({city_id for city_id, _ in inside}),
+                        expectation=finding.expectation,
+                    )
                 )
         return found
 
@@ -279,6 +299,11 @@ class Inputs:
         for row in ordered.itertuples():
             found.setdefault(str(row.specification_id), []).append(row)
         return found
+
+    @cached_property
+    def _substitutions(self) -> dict[str, Sentence]:
+        labels = self.substitution_labels.itertuples()
+        return {row.substitution: Sentence(row.substitution, row.substitution_zh) for row in labels}
 
     @cached_property
     def _groups(self) -> dict[str, pd.DataFrame]:
@@ -356,7 +381,7 @@ class Inputs:
                     city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
                 elif "year" in row:
                     years.add((series, scope, row["year"]))
-        return Finding(failed.description, years, city_years)
+        return Finding(Sentence(failed.description, failed.description_zh), years, city_years)
 
     @cached_property
     def _total_series(self) -> set[str]:

@@ -115,7 +115,6 @@ class Specification:
     table_id: str
     column_number: int
     reading: str
-    is_headline: bool
     estimator: str
     outcome: str
     regressor: str
@@ -130,7 +129,7 @@ class Specification:
     fixed_effects: str
     covariance: str
     options: Options
-    substitutions: str
+    substitutions: tuple[str, ...]
 
     @property
     def measure(self) -> str:
@@ -211,7 +210,6 @@ def _specification(row: dict[str, Any]) -> Specification:
         table_id=row["table_id"],
         column_number=int(row["column_number"]),
         reading=row["reading"],
-        is_headline=bool(row["is_headline"]),
         estimator=row["estimator"],
         outcome=row["outcome"],
         regressor=row["regressor"],
@@ -226,7 +224,7 @@ def _specification(row: dict[str, Any]) -> Specification:
         fixed_effects=row["fixed_effects"],
         covariance=row["covariance"],
         options=_options(row["specification_id"], row["estimator"], text["options"]),
-        substitutions=text["substitutions"],
+        substitutions=tuple(filter(None, text["substitutions"].split("; "))),
     )
 
 

@@ -27,6 +27,7 @@ from ai_manufacturing.estimators import (
 )
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined, said
 
 COEFFICIENTS = pa.schema(
     [
@@ -69,6 +70,7 @@ COEFFICIENTS = pa.schema(
         ("r2_inclusive", pa.float64()),
         ("r2_within", pa.float64()),
         ("joint_test", pa.string()),
+        ("joint_test_zh", pa.string()),
         ("joint_statistic", pa.float64()),
         ("joint_df1", pa.int64()),
         ("joint_df2", pa.int64()),
@@ -95,9 +97,12 @@ COEFFICIENTS = pa.schema(
         ("ar2_p_value", pa.float64()),
         ("is_sound", pa.bool_()),
         ("substitutions", pa.string()),
+        ("substitutions_zh", pa.string()),
         ("warnings", pa.string()),
+        ("warnings_zh", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
@@ -113,6 +118,7 @@ PLACEBOS = pa.schema(
         ("p_value", pa.float64()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
@@ -167,7 +173,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
             "status": "mechanical" if mechanical else "estimated",
             "extract_set": inputs.extract_set,
         }
-        warnings: list[str] = []
+        warnings: list[Sentence] = []
         try:
             used = inputs.sample(specification)
             found = _terms(specification, used, inputs)
@@ -175,9 +181,9 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         except NotEstimable as finding:
             found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
         for order, term in enumerate(found, start=1):
-            told = "; ".join(text for text in (*warnings, term.get("warnings")) if text)
-            row = {**common, "term_order": order, **term, "warnings": told or None}
-            rows.append({name: _finite(value) for name, value in row.items()})
+            told = [*warnings, *term.get("warnings", ())]
+            row = {**common, "term_order": order, **term, "warnings": joined(told) if told else None}
+            rows.append({name: _finite(value) for name, value in in_columns(row).items()})
     return pa.Table.from_pylist(rows, schema=COEFFICIENTS)
 
 
@@ -207,7 +213,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)
         if reference is None:
-            raise NotEstimable(f"No city is in the reference group of {specification.grouping}.")
+            raise NotEstimable("no_reference_city", grouping=specification.grouping)
         rows, interactions = heterogeneity.interact(rows, specification.regressor, specification.grouping, reference)
     terms = (specification.regressor, *interactions, *specification.controls)
     fit = fixed_effects.fit(
@@ -218,7 +224,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     if specification.grouping is not None and reference is not None:
         replaced = _few_cities(specification, specification.grouping, used.rows, interactions, reference)
         if not replaced:
-            joint = _joint("the effect is the same in all groups", event_study.wald(fit, interactions))
+            joint = _joint(said("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
         drawn = wild_bootstrap.fit(
@@ -257,22 +263,22 @@ def _few_cities(
         reference,
         time=specification.period,
     )
-    warning = f"Too few cities for an error ({few}): p is from permutations of {grouping} over cities."
+    warning = said("few_cities_permuted", groups=few, grouping=grouping)
     undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom"))
-    return {term: {**undefined, "p_value": p_values[term], "warnings": warning} for term in interactions}
+    return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
 
 
-def _handfuls(rows: pd.DataFrame, grouping: str) -> str:
-    """Return the groups that are too few cities for clustered errors, with their number; empty if none is."""
+def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
+    """Return the groups that are too few cities for clustered errors, with their number."""
     cities = rows.groupby(grouping)["city_id"].nunique()
-    return ", ".join(f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES)
+    return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
 
 def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
     reference = inputs.reference_group(specification.regressor)
     groups = used.rows[specification.regressor].unique()
     if len(groups) > 2:
-        raise NotEstimable(f"{specification.regressor} has {len(groups)} groups; a treatment needs two.")
+        raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
     rows = used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
     covariance, cluster = COVARIANCES[specification.covariance]
 
@@ -290,15 +296,16 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     )
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
-        joint = _joint("no effect in any year before the event", fit.pre_trend)
+        joint = _joint(said("no_early_effect"), fit.pre_trend)
     path = _printed_path(fit, inputs.printed(specification))
     undefined: Row = {}
     if few := _handfuls(rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
-        undefined["warnings"] = f"Too few cities for an error or a test ({few})."
-        joint, path = {"joint_test": undefined["warnings"]}, {}
+        warning = said("few_cities", groups=few)
+        undefined["warnings"] = [warning]
+        joint, path = {"joint_test": warning}, {}
     return [
         {
             **row,
@@ -325,7 +332,7 @@ def _printed_path(fit: event_study.EventStudyFit, printed: dict[str, float]) -> 
         as_printed = event_study.wald(fit, terms, [printed[term] for term in terms])
         zero = event_study.wald(fit, terms)
     except NotEstimable as finding:
-        return {"warnings": finding.reason}
+        return {"warnings": [finding.reason]}
     return {
         "printed_path_statistic": as_printed.statistic,
         "printed_path_df1": as_printed.df1,
@@ -353,7 +360,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
         "is_sound": not fit.warnings,
-        "warnings": "; ".join(fit.warnings),
+        "warnings": fit.warnings,
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
             for test in ("hansen", "level_hansen", "sargan")
@@ -391,7 +398,7 @@ def _estimates(fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFi
     ]
 
 
-def _joint(hypothesis: str, test: WaldTest) -> Row:
+def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
     return {
         "joint_test": hypothesis,
         "joint_statistic": test.statistic,
@@ -433,7 +440,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
             )
             rows.append({**common, **asdict(fit), "status": "estimated"})
         except NotEstimable as finding:
-            rows.append({**common, "status": "not_estimable", "reason": finding.reason})
+            rows.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
     return pa.Table.from_pylist(rows, schema=PLACEBOS)
 
 

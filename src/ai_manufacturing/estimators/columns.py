@@ -18,10 +18,10 @@ def numbers_in(sample: pd.DataFrame, column: str, *, may_be_missing: bool = Fals
     try:
         values: Floats = sample[column].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise NotEstimable(f"Column {column} holds values that are not numbers.") from error
+        raise NotEstimable("not_numbers", column=column) from error
     unusable = int((~np.isfinite(values) & ~(np.isnan(values) & may_be_missing)).sum())
     if unusable:
-        raise NotEstimable(f"Column {column} has {unusable} missing or non-finite values.")
+        raise NotEstimable("not_finite", column=column, count=unusable)
     return values
 
 
@@ -30,7 +30,7 @@ def groups_in(sample: pd.DataFrame, column: str) -> Codes:
     codes: Codes = pd.factorize(sample[column], sort=True)[0].astype(np.intp)
     missing = int((codes < 0).sum())
     if missing:
-        raise NotEstimable(f"Column {column} has {missing} missing values.")
+        raise NotEstimable("missing_values", column=column, count=missing)
     return codes
 
 
@@ -40,5 +40,5 @@ def check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, 
     if repeated.any():
         row = int(repeated.argmax())
         raise NotEstimable(
-            f"{entity} {sample[entity].iloc[row]} has more than one row in {time} {sample[time].iloc[row]}."
+            "two_rows", entity=entity, name=sample[entity].iloc[row], time=time, period=sample[time].iloc[row]
         )

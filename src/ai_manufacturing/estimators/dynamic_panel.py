@@ -12,6 +12,7 @@ from scipy import special
 
 from ai_manufacturing.estimators.columns import Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import NOTHING, Sentence, both, said
 
 Flags = NDArray[np.bool_]
 
@@ -61,8 +62,8 @@ class DynamicPanelFit:
     ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
         Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity has residuals
         that far apart. The first is expected to reject; the second must not.
-    warnings : tuple of str
-        What a reader must be told beside the estimates, a sentence each.
+    warnings : tuple of Sentence
+        What a reader must be told beside the estimates.
     """
 
     terms: tuple[str, ...]
@@ -89,7 +90,7 @@ class DynamicPanelFit:
     ar1_p: float
     ar2_statistic: float
     ar2_p: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Sentence, ...]
 
 
 def fit(
@@ -189,9 +190,7 @@ def fit(
     complete = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
     differenced = complete & _lag(complete, 1, absent=False)
     if not differenced.any():
-        raise NotEstimable(
-            f"No {entity} has two consecutive values of {time} with the outcome, the regressors and their lags."
-        )
+        raise NotEstimable("no_two_periods", entity=entity, time=time)
     system = equation == "system"
     used = complete if system else differenced
     kept = used.any(axis=1)
@@ -204,15 +203,13 @@ def fit(
     years = np.flatnonzero(used.any(axis=0))[int(system) :] if time_dummies else np.arange(0)
     terms = (*regressors, *(f"{time} {periods[year]}" for year in years), *(["constant"] if system else []))
     if n <= len(terms):
-        raise NotEstimable(
-            f"Robust errors need more values of {entity} than terms; there are {n} for {len(terms)} terms."
-        )
+        raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
     yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
     yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels, yx)], axis=1)
     y, x, y_changes, x_changes = yx[..., 0], yx[..., 1:], yx[:, :t, 0], yx[:, :t, 1:]
     if not y_changes.any():
-        raise NotEstimable(f"The outcome {outcome} does not change from one {time} to the next.")
+        raise NotEstimable("unchanged_outcome", name=outcome, time=time)
     _check_regressors(x.reshape(-1, len(terms)), regressors, time, system, time_dummies)
     z, half, of_levels = _instruments(
         grids, x, differenced, levels, lagged, lag_limits, collapse, own_in_levels=own_instruments == "both"
@@ -223,7 +220,7 @@ def fit(
     first = _step(zx, zy, half.T @ half, terms, "instruments")
     first_errors = y_changes - x_changes @ first.estimates
     if np.linalg.norm(first_errors) <= EXACT * np.linalg.norm(y_changes):
-        raise NotEstimable(f"The regressors fit the changes of {outcome} exactly: an identity, not an estimate.")
+        raise NotEstimable("exact_fit", name=outcome)
     clustered = first.scores.T @ first.scores
     second = _step(zx, zy, clustered, terms, "moments of the one-step residuals")
 
@@ -234,7 +231,7 @@ def fit(
         covariance = _windmeijer(zx, first, second, first_covariance) if windmeijer else second.bread
     variances = np.diag(covariance)
     if variances.min() <= 0:
-        raise NotEstimable(f"The corrected variance of {terms[int(variances.argmin())]} is not positive.")
+        raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
     sargan = first.distance * 2 * int(differenced.sum()) / float(np.sum(first_errors**2))
@@ -300,18 +297,15 @@ def _check_specification(
     """Raise NotEstimable if no sample could answer the specification."""
     names = [name for name, _ in lagged]
     if not names:
-        raise NotEstimable("The specification names no regressor.")
+        raise NotEstimable("no_regressor")
     if (outcome, 0) in lagged:
-        raise NotEstimable(f"The outcome {outcome} is also a regressor.")
+        raise NotEstimable("outcome_is_regressor", name=outcome)
     if outcome in names and outcome not in lag_limits:
-        raise NotEstimable(f"Lagged {outcome} is related to the differenced errors: {outcome} needs lag limits.")
+        raise NotEstimable("lag_without_limits", name=outcome)
     for name, (nearest, farthest) in lag_limits.items():
         least = 2 if name == outcome else 1
         if nearest < least or (farthest is not None and farthest < nearest):
-            raise NotEstimable(
-                f"Lag limits of {name} are {nearest} and {farthest}: the first must be at least {least}, and the "
-                "second None or no less than the first."
-            )
+            raise NotEstimable("wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least)
 
 
 def _on_grid(
@@ -324,15 +318,15 @@ def _on_grid(
     values = {column: numbers_in(sample, column, may_be_missing=True) for column in columns}
     empty = [column for column in columns if np.isnan(values[column]).all()]
     if len(sample) and empty:
-        raise NotEstimable(f"Column {empty[0]} has no value.")
+        raise NotEstimable("no_value", column=empty[0])
     entities, times = groups_in(sample, entity), numbers_in(sample, time)
     if len(sample) == 0:
-        raise NotEstimable("The sample has no observations.")
+        raise NotEstimable("no_observations")
     if (times != np.round(times)).any():
-        raise NotEstimable(f"Column {time} holds values that are not whole numbers.")
+        raise NotEstimable("not_whole", column=time)
     first, last = times.min(), times.max()
     if last - first >= LONGEST_GRID:
-        raise NotEstimable(f"{time} runs from {first:.0f} to {last:.0f}, which is too long to be a panel's periods.")
+        raise NotEstimable("too_long", time=time, first=first, last=last)
     positions = (times - first).astype(np.intp)
     check_one_row_per_cell(entities, positions, sample, entity, time)
     grids = {column: np.full((int(entities.max()) + 1, int(last - first) + 1), np.nan) for column in columns}
@@ -377,12 +371,13 @@ def _check_regressors(design: Floats, regressors: Sequence[str], time: str, syst
     """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
     dependent = _first_dependent(design[:, : len(regressors)], design[:, len(regressors) :])
     if dependent:
-        name, earlier = regressors[dependent[0]], " and ".join(regressors[i] for i in dependent[1])
-        removed = f" once the {time} effects are removed" if time_dummies else ""
+        name, earlier = regressors[dependent[0]], [regressors[i] for i in dependent[1]]
+        removed = said("effects_removed", effects=time) if time_dummies else NOTHING
         if earlier:
-            raise NotEstimable(f"Regressor {name} is a linear combination of {earlier}{removed}.")
-        change = "vary" if system else f"change from one {time} to the next"
-        raise NotEstimable(f"Regressor {name} does not {change}{removed}.")
+            raise NotEstimable("collinear", name=name, others=both(earlier), removed=removed)
+        if system:
+            raise NotEstimable("constant_regressor", name=name, removed=removed)
+        raise NotEstimable("unchanged_regressor", name=name, time=time, removed=removed)
 
 
 def _gmm_style(grid: Floats, lags: range, rows: Flags, collapse: bool) -> Floats:
@@ -463,13 +458,13 @@ def _step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: 
     """
     root = _root_of_inverse(covariance)
     if root.shape[1] < len(terms):
-        raise NotEstimable(f"There are {root.shape[1]} independent {of} for {len(terms)} terms.")
+        raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
     seen = (root.T @ zx.sum(axis=0))[:, ::-1]  # the effects first, so that the reason names a regressor
     lengths = np.linalg.norm(seen, axis=0)
     q, r = np.linalg.qr(seen / np.where(lengths > 0, lengths, 1.0))
     lost = np.abs(np.diag(r)) <= UNIDENTIFIED
     if lost.any():
-        raise NotEstimable(f"The {of} do not identify {terms[-1 - int(lost.argmax())]}.")
+        raise NotEstimable("not_identified", weights=of, name=terms[-1 - int(lost.argmax())])
     inverse = (np.linalg.inv(r) / lengths[:, None])[::-1]
     projection = inverse @ q.T @ root.T
     estimates = projection @ zy.sum(axis=0)
@@ -549,33 +544,21 @@ def _chi2_p(statistic: float, df: int) -> float:
 
 def _warnings(
     instruments: int, cities: int, entity: str, hansen_p: float, level_hansen_p: float, ar1_p: float, ar2_p: float
-) -> tuple[str, ...]:
+) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
     found = []
     if instruments > cities:
-        found.append(
-            f"More instruments ({instruments}) than values of {entity} ({cities}): the two-step weights are singular, "
-            "and the Hansen test is void."
-        )
+        found.append(said("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities))
     if ar1_p >= REJECTED:
-        found.append(
-            f"AR(1) does not reject at 5 % (p = {ar1_p:.3f}): differenced errors are correlated wherever the model "
-            "holds, and these are not."
-        )
+        found.append(said("ar1_does_not_reject", p=ar1_p))
     if ar2_p < REJECTED:
-        found.append(
-            f"AR(2) rejects at 5 % (p = {ar2_p:.3f}): the errors are serially correlated, and second lags "
-            "are no instruments."
-        )
+        found.append(said("ar2_rejects", p=ar2_p))
     if np.isnan(ar2_p):
-        found.append("AR(2) cannot be tested: no differenced residuals lie two periods apart.")
+        found.append(said("no_ar2"))
     if hansen_p < REJECTED:
-        found.append(f"Hansen rejects at 5 % (p = {hansen_p:.3f}): the instruments are not jointly valid.")
+        found.append(said("hansen_rejects", p=hansen_p))
     if level_hansen_p < REJECTED:
-        found.append(
-            f"Difference-in-Hansen rejects at 5 % (p = {level_hansen_p:.3f}): the instruments of the level equation "
-            "are not valid."
-        )
+        found.append(said("level_hansen_rejects", p=level_hansen_p))
     if hansen_p >= ALL_PASS:
-        found.append("Hansen p of 1.00: so many instruments that the test cannot reject.")
+        found.append(said("hansen_cannot_reject"))
     return tuple(found)

@@ -13,6 +13,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit, UnclusteredErrors
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, said
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
@@ -64,7 +65,7 @@ class EventStudyFit(FixedEffectsFit):
 
     event_times: tuple[int, ...]
     pre_trend: WaldTest | None
-    pre_trend_reason: str | None
+    pre_trend_reason: Sentence | None
     treated_count: int
     control_count: int
     unclustered: UnclusteredErrors
@@ -105,19 +106,17 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | N
     """
     positions = [fit.terms.index(name) for name in terms]
     if not positions:
-        raise NotEstimable("A joint test needs at least one term.")
+        raise NotEstimable("nothing_to_test")
     errors = fit.std_errors[positions]
-    named = ", ".join(terms)
     if (errors == 0).any():
-        raise NotEstimable(f"No joint test of {named}: an error is zero because the outcome is fitted exactly.")
+        raise NotEstimable("exact_joint_test", terms=terms)
     # In units of the errors, so that the check does not depend on those of the regressors.
     correlations = fit.covariance_matrix[np.ix_(positions, positions)] / np.outer(errors, errors)
     strengths, directions = np.linalg.eigh(correlations)
     rank = int((strengths > SINGULAR * strengths[-1]).sum())
     if rank < len(positions):
         raise NotEstimable(
-            f"No joint test of {named}: their covariance has rank {rank} for {len(positions)} restrictions "
-            f"({fit.degrees_of_freedom} degrees of freedom)."
+            "singular_joint_test", terms=terms, rank=rank, count=len(positions), degrees=fit.degrees_of_freedom
         )
     distances = fit.estimates[positions] - (0.0 if values is None else np.asarray(values, dtype=float))
     scores = directions.T @ (distances / errors)
@@ -210,7 +209,7 @@ def fit(
             f"The omitted year {omitted_year} is outside the window {event_year + first}-{event_year + last}."
         )
     if len(sample) == 0:
-        raise NotEstimable("The sample has no observations.")
+        raise NotEstimable("no_observations")
     grouped = entity if cluster is None else cluster
     for name in dict.fromkeys((entity, time, grouped)):
         groups_in(sample, name)  # raises where a label is missing
@@ -229,7 +228,7 @@ def fit(
 
     times = [int(event_time) for event_time in np.unique(event_times[kept]) if event_time != omitted]
     if not times:
-        raise NotEstimable(f"The sample has only the omitted year {omitted_year}.")
+        raise NotEstimable("only_omitted_year", year=omitted_year)
     terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
     taken = [name for name in terms if name in (outcome, *controls)]
     if taken:
@@ -252,10 +251,10 @@ def fit(
     )
 
 
-def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest | None, str | None]:
+def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest | None, Sentence | None]:
     """Return the joint test of the terms before the event, or the reason why there is none."""
     if not terms:
-        return None, "No pre-trend test: no year before the event has a term."
+        return None, said("no_pre_trend")
     try:
         return wald(estimated, terms), None
     except NotEstimable as finding:
@@ -267,14 +266,12 @@ def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> NDArray[np.bo
     values = numbers_in(sample, treatment)
     odd = (values != 0) & (values != 1)
     if odd.any():
-        raise NotEstimable(f"Column {treatment} holds {values[odd][0]:g}: a treatment is 0 or 1.")
+        raise NotEstimable("not_binary", column=treatment, value=values[odd][0])
     shares = pd.Series(values, index=sample.index).groupby(sample[entity]).transform("mean").to_numpy()
     varying = (shares > 0) & (shares < 1)
     if varying.any():
-        raise NotEstimable(
-            f"{entity} {sample[entity].iloc[int(varying.argmax())]} is treated in some years and not in others: "
-            f"column {treatment} must be fixed over time."
-        )
+        name = sample[entity].iloc[int(varying.argmax())]
+        raise NotEstimable("moving_treatment", entity=entity, name=name, column=treatment)
     treated: NDArray[np.bool_] = values == 1
     return treated
 
@@ -284,7 +281,7 @@ def _years(sample: pd.DataFrame, time: str) -> Codes:
     values: Floats = numbers_in(sample, time)
     odd = values != np.round(values)
     if odd.any():
-        raise NotEstimable(f"Column {time} holds {values[odd][0]:g}: an event study needs whole years.")
+        raise NotEstimable("not_whole_years", column=time, value=values[odd][0])
     return values.astype(np.intp)
 
 
@@ -293,16 +290,14 @@ def _check_support(
 ) -> None:
     """Raise NotEstimable if a comparison lacks one of its two sides, or has a single cluster on it."""
     if not (event_times == omitted).any():
-        raise NotEstimable(f"The sample has no row in the omitted year {event_year + omitted}.")
+        raise NotEstimable("no_omitted_year", year=event_year + omitted)
     for kind, members in (("treated", treated), ("untreated", ~treated)):
         count = rows[grouped][members].nunique()
         if count == 0:
-            raise NotEstimable(f"The sample has no {kind} city.")
+            raise NotEstimable("no_such_city", kind=kind)
         if count == 1:
-            raise NotEstimable(
-                f"Only {grouped} {rows[grouped][members].iloc[0]} has {kind} cities; errors need two such clusters."
-            )
+            raise NotEstimable("one_such_cluster", cluster=grouped, name=rows[grouped][members].iloc[0], kind=kind)
         absent = np.setdiff1d(event_times, event_times[members])
         if len(absent):
-            years = ", ".join(str(event_year + event_time) for event_time in absent)
-            raise NotEstimable(f"The sample has no {kind} city in {years}.")
+            years = [str(event_year + event_time) for event_time in absent]
+            raise NotEstimable("no_such_city_in", kind=kind, years=years)

@@ -10,6 +10,7 @@ from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import both, said
 
 Covariance = Literal["clustered", "iid", "robust"]
 
@@ -96,12 +97,11 @@ def cluster_factor(observations: int, clusters: int, slopes: int, years: int) ->
     The default of fixest and of Stata's reghdfe; golden numbers in tests/python/golden.
     """
     if clusters < 2:
-        raise NotEstimable(f"Clustered errors need at least two clusters, and the sample has {clusters}.")
+        raise NotEstimable("too_few_clusters", count=clusters)
     parameters = slopes + years
     if observations <= parameters:
         raise NotEstimable(
-            f"The sample has {observations} observations for {parameters} parameters "
-            f"({slopes} slopes and {years} years, cities nested in the clusters)."
+            "too_many_parameters", observations=observations, parameters=parameters, slopes=slopes, years=years
         )
     return clusters / (clusters - 1) * (observations - 1) / (observations - parameters)
 
@@ -132,8 +132,12 @@ def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, 
     parameters = slopes + cities + years - 1
     if observations <= parameters:
         raise NotEstimable(
-            f"The sample has {observations} observations for {parameters} parameters "
-            f"({slopes} slopes, {cities} cities and {years} years less one)."
+            "too_many_parameters_unclustered",
+            observations=observations,
+            parameters=parameters,
+            slopes=slopes,
+            cities=cities,
+            years=years,
         )
     return observations - parameters
 
@@ -367,25 +371,23 @@ def partialled_out(
         The regression that is left, in one order of the rows and free of units.
     """
     if not regressors:
-        raise NotEstimable("The specification names no regressor.")
+        raise NotEstimable("no_regressor")
     clusters_named = entity if cluster is None else cluster
     values = np.column_stack([numbers_in(sample, column) for column in (outcome, *regressors)])
     labels = {column: groups_in(sample, column) for column in dict.fromkeys((entity, time, clusters_named))}
     if len(sample) == 0:
-        raise NotEstimable("The sample has no observations.")
+        raise NotEstimable("no_observations")
     check_one_row_per_cell(labels[entity], labels[time], sample, entity, time)
     if clusters_named != entity:
         _check_nested(labels[entity], labels[clusters_named], sample, entity, clusters_named)
 
-    for use, name in (("Period effects", time), ("Clustered errors", clusters_named)):
+    for key, name in (("one_period", time), ("one_cluster", clusters_named)):
         if labels[name].max() == 0 and (name == time or covariance == "clustered"):
-            raise NotEstimable(f"{use} need at least two values of {name}, and the sample has one.")
+            raise NotEstimable(key, name=name)
 
     kept = rows_without_singletons(labels[entity], labels[time])
     if len(kept) == 0:
-        raise NotEstimable(
-            f"No observations are left: every {entity} or {time} of the {len(sample)} rows is a singleton."
-        )
+        raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
     # One order for the sums, so that the last digits do not depend on the order of the rows delivered.
     kept = kept[np.lexsort((labels[time][kept], labels[entity][kept]))]
     values = values[kept]
@@ -406,12 +408,11 @@ def partialled_out(
     values -= values.mean(axis=0)
     within, effects_rank = _without_effects(values, entities, times)
     if n <= k + effects_rank:
-        raise NotEstimable(
-            f"The model is saturated: {n} observations, {k} slopes and {effects_rank} free effects of {entity} and "
-            f"{time} leave no residual degree of freedom."
-        )
+        raise NotEstimable("saturated", observations=n, slopes=k, effects=effects_rank, entity=entity, time=time)
     if _absorbed(within[:, 0], values[:, 0]):
-        raise NotEstimable(f"The outcome {outcome} does not vary once the {entity} and {time} effects are removed.")
+        raise NotEstimable(
+            "constant_outcome", name=outcome, removed=said("effects_removed", effects=both([entity, time]))
+        )
     design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
 
     return PartialledOut(
@@ -500,10 +501,8 @@ def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity
     first[entities[::-1]] = clusters[::-1]
     moved = first[entities] != clusters
     if moved.any():
-        raise NotEstimable(
-            f"{entity} {sample[entity].iloc[int(moved.argmax())]} lies in more than one {cluster}: errors clustered by "
-            f"{cluster} need every {entity} inside one."
-        )
+        name = sample[entity].iloc[int(moved.argmax())]
+        raise NotEstimable("not_nested", entity=entity, name=name, cluster=cluster)
 
 
 def rows_without_singletons(entities: Codes, times: Codes) -> Codes:
@@ -578,22 +577,20 @@ def _unit_columns(
     NotEstimable
         Naming the first regressor that is absorbed by the effects, or spanned by the ones before it.
     """
+    removed = said("effects_removed", effects=both([entity, time]))
     norms = np.linalg.norm(within, axis=0)
     design = np.empty_like(within)
     basis = np.empty_like(within)
     for j, name in enumerate(regressors):
         if _absorbed(within[:, j], centred[:, j]):
-            raise NotEstimable(f"Regressor {name} does not vary once the {entity} and {time} effects are removed.")
+            raise NotEstimable("constant_regressor", name=name, removed=removed)
         design[:, j] = within[:, j] / norms[j]
         rest = design[:, j] - basis[:, :j] @ (basis[:, :j].T @ design[:, j])
         length = np.linalg.norm(rest)
         if length <= COLLINEAR:
             weights = np.linalg.lstsq(design[:, :j], design[:, j], rcond=None)[0]
-            earlier = " and ".join(regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR)
-            raise NotEstimable(
-                f"Regressor {name} is a linear combination of {earlier} once the {entity} and {time} effects are "
-                "removed."
-            )
+            others = both([regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR])
+            raise NotEstimable("collinear", name=name, others=others, removed=removed)
         basis[:, j] = rest / length
     return design, norms
 
@@ -607,10 +604,7 @@ def _check_scores_do_not_cancel(
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
     for name, error, scale in zip(regressors, errors, unclustered, strict=True):
         if error <= CANCELLED * scale:
-            raise NotEstimable(
-                f"The error of {name} cannot be estimated: its scores sum to zero in each of the "
-                f"{regression.cluster_count} clusters of {cluster}."
-            )
+            raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
 
 
 def _check_scores_are_not_zero(
@@ -622,6 +616,4 @@ def _check_scores_are_not_zero(
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
     for name, error, scale in zip(regressors, errors, homoskedastic, strict=True):
         if error <= CANCELLED * scale:
-            raise NotEstimable(
-                f"The error of {name} cannot be estimated: the rows that identify it are fitted exactly."
-            )
+            raise NotEstimable("scores_zero", name=name)

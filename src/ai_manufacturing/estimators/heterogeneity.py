@@ -53,17 +53,13 @@ def interact(
     cities = groups_in(sample, entity)
     moved = pd.Series(codes).groupby(cities).transform("nunique").to_numpy() > 1
     if moved.any():
-        raise NotEstimable(
-            f"{entity} {sample[entity].iloc[int(moved.argmax())]} changes its {group}: a group must be fixed over time."
-        )
+        raise NotEstimable("moving_group", entity=entity, name=sample[entity].iloc[int(moved.argmax())], group=group)
     values = sorted(sample[group].unique())
     if reference not in values:
-        raise NotEstimable(
-            f"No comparison of {group}: the sample lacks the reference group {reference}; it has "
-            f"{', '.join(str(value) for value in values) or 'none'}."
-        )
+        groups = [str(value) for value in values] or ["none"]
+        raise NotEstimable("no_reference_group", group=group, reference=reference, groups=groups)
     if len(values) < 2:
-        raise NotEstimable(f"No comparison of {group}: the sample has only the reference group {reference}.")
+        raise NotEstimable("only_reference_group", group=group, reference=reference)
     columns = {
         f"{regressor}:{value}": sample[regressor] * (sample[group] == value) for value in values if value != reference
     }
@@ -127,7 +123,7 @@ def permutation_p_values(
     _, interactions = interact(rows, regressor, group, reference, entity=entity)
     regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], entity=entity, time=time)
     if regression.singletons_dropped:
-        raise NotEstimable("The sample has singletons.")
+        raise NotEstimable("has_singletons")
     labels = rows.groupby(entity, sort=True)[group].first().to_numpy()
     rng = np.random.default_rng(seed)
     permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, entity)]

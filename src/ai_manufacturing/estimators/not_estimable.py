@@ -1,20 +1,24 @@
 """What the estimators raise when the data cannot answer: the reason becomes a row beside the estimates."""
 
+from ai_manufacturing.estimators.sentences import Sentence, Value, said
+
 
 class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an error of the program
     """A specification that this sample cannot estimate.
 
     Parameters
     ----------
-    reason : str
-        One sentence for the reader of the table, naming the column or the count at fault.
+    key : str
+        A sentence of sentences.yml for the reader of the table, naming the column or the count at fault.
+    **values
+        The values that it names.
 
     Attributes
     ----------
-    reason : str
-        The same sentence.
+    reason : Sentence
+        The sentence in both languages.
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, key: str, **values: Value) -> None:
+        self.reason: Sentence = said(key, **values)
+        super().__init__(self.reason.en)

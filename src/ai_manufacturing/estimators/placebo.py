@@ -95,16 +95,16 @@ def fit(
     (2019), Quarterly Journal of Economics 134(4).
     """
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
-        raise NotEstimable("The measure has no weight that could be permuted.")
+        raise NotEstimable("no_weight")
     # The order of partialled_out, so that its rows and these are the same.
     rows = sample.sort_values([entity, time], ignore_index=True)
     regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls], entity=entity, time=time)
     if regression.singletons_dropped:
-        raise NotEstimable("The sample has singletons.")
+        raise NotEstimable("has_singletons")
     cities = groups_in(rows, entity)
     weights = rows.groupby(entity, sort=True)["weight"].first().to_numpy(dtype=float)
     if np.ptp(weights) == 0:
-        raise NotEstimable("All cities have the same weight, so a permutation changes nothing.")
+        raise NotEstimable("same_weights")
     rng = np.random.default_rng(seed)
     permuted = np.column_stack([weights, *(rng.permutation(weights) for _ in range(draws))])
     measures = TRANSFORMS[transform](permuted[cities] * numbers_in(rows, "scaling_value")[:, None])
@@ -113,7 +113,7 @@ def fit(
     left = within - others @ np.linalg.lstsq(others, within, rcond=None)[0]
     variation = np.einsum("ij,ij->j", left, left)
     if not (variation > 0).all():
-        raise NotEstimable("A permuted measure does not vary within cities.")
+        raise NotEstimable("constant_permutation")
     unit = np.abs(rows[outcome]).max()  # partialled_out divides the outcome by it
     estimate, *slopes = unit * (left.T @ regression.outcome) / variation
     drawn = np.array(slopes)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ai_manufacturing.estimators.columns import Floats, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
 
 if TYPE_CHECKING:
     from libpysal.weights import W
@@ -37,8 +38,10 @@ GLOBAL = pa.schema(
         ("city_count", pa.int32()),
         ("neighbour_count", pa.int32()),
         ("substitutions", pa.string()),
+        ("substitutions_zh", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
@@ -54,8 +57,10 @@ LOCAL = pa.schema(
         ("city_count", pa.int32()),
         ("neighbour_count", pa.int32()),
         ("substitutions", pa.string()),
+        ("substitutions_zh", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
@@ -284,17 +289,17 @@ def _per_year(
     named = tables.weightings[tables.weightings["weighting"] == "observed"]
     series_of = dict(zip(named["measure"], named["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
-    substitution_of = dict(zip(in_scope["series"], in_scope["substitution"], strict=True))
+    substitution_of = {row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()}
     weights: dict[tuple[str, ...], W] = {}  # most years have the same cities
     table: list[dict[str, Any]] = []
     for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
         used = cells[cells["measure_count"].notna()]
-        substitution = substitution_of.get(series_of[measure])
+        substitution = substitution_of.get(series_of[measure], NOTHING)
         common = {
             "measure": measure,
             "year": year,
             "city_count": len(used),
-            "substitutions": substitution if isinstance(substitution, str) else "",
+            "substitutions": substitution if isinstance(substitution.en, str) else NOTHING,
             "extract_set": extract_set,
         }
         try:
@@ -306,23 +311,23 @@ def _per_year(
                 weights[city_ids] = nearest_neighbours(used)
             estimates = rows(city_ids, values, weights[city_ids])
         except NotEstimable as finding:
-            table.append({**common, "status": "not_estimable", "reason": finding.reason})
+            table.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
             continue
         design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
-        table.extend({**common, **estimate, **design} for estimate in estimates)
+        table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)
     return pa.Table.from_pylist(table, schema=schema)
 
 
 def _check_delivered(used: pd.DataFrame, series: str, year: int) -> None:
     if used.empty:
-        raise NotEstimable(f"Not delivered: {series} (industry) in {year}.")
+        raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
 
 
 def _check(values: Floats) -> None:
     if len(values) < FEWEST_CITIES:
-        raise NotEstimable(f"{len(values)} cities have a value; at least {FEWEST_CITIES} are needed.")
+        raise NotEstimable("too_few_values", count=len(values), least=FEWEST_CITIES)
     if np.ptp(values) == 0:
-        raise NotEstimable(f"All {len(values)} cities have the same value.")
+        raise NotEstimable("same_value", count=len(values))
 
 
 def _two_sided(observed: Floats, simulated: Floats) -> Floats:

@@ -123,7 +123,7 @@ def fit(
     position = list(regressors).index(term)
     estimate, std_error = float(estimated.estimates[position]), float(estimated.std_errors[position])
     if std_error == 0:
-        raise NotEstimable(f"No bootstrap of {term}: the outcome is fitted exactly.")
+        raise NotEstimable("no_bootstrap", term=term)
 
     regression = fixed_effects.partialled_out(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
     few = regression.cluster_count < FEW_CLUSTERS

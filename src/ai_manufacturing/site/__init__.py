@@ -114,7 +114,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
         environment.globals |= {
             "t": text.both,
             "label": text.label,
-            "sentence": text.sentence,
+            "said": text.said,
             "pair": pair,
             "named": text.named,
             "mark": MARK,

@@ -16,7 +16,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     figure_1 = release.frame("select * from reports.rpt_figure_1 order by specification_id, event_time")
     studies = release.rows(
         "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value, c.observation_count, c.city_count, "
-        "c.substitutions, c.warnings from reports.rpt_specifications as s "
+        "c.substitutions, c.substitutions_zh, c.warnings, c.warnings_zh from reports.rpt_specifications as s "
         "inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id "
         "where s.estimator = 'event_study' "
         "qualify row_number() over (partition by s.specification_id order by c.term_order) = 1 "

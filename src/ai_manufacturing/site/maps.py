@@ -139,9 +139,9 @@ def _map(data: pd.DataFrame, thresholds: dict[str, tuple[int, int]], text: Catal
 
 
 def not_delivered(release: Release) -> list[dict[str, Any]]:
-    """Return the measures and years without a count, with the reason, its year left out."""
+    """Return the measures and years that cannot be estimated, with the reason where any city has a count."""
     return release.rows(
-        "select measure, regexp_replace(reason, ' in \\d{4}', '') as reason, min(year) as first_year, "
-        "max(year) as last_year from estimates.est_spatial_autocorrelation where status = 'not_estimable' "
-        "group by all order by all"
+        "select measure, case when city_count > 0 then reason end as reason, "
+        "case when city_count > 0 then reason_zh end as reason_zh, min(year) as first_year, max(year) as last_year "
+        "from estimates.est_spatial_autocorrelation where status = 'not_estimable' group by all order by all"
     )

@@ -53,4 +53,7 @@ def _notes(headline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in headline:
         if row["estimated_value"] is not None and row["substitutions"]:
             columns.setdefault(row["substitutions"], []).append(row)
-    return [{"substitutions": text, "columns": rows} for text, rows in columns.items()]
+    return [
+        {"substitutions": text, "substitutions_zh": rows[0]["substitutions_zh"], "columns": rows}
+        for text, rows in columns.items()
+    ]

@@ -13,7 +13,8 @@ TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Kinds of lines of rpt_table_N that become the heading of a column, or a note below the table.
 HEADINGS = ("outcome", "specification")
 ESTIMATED = ("estimate", "std_error")
-NOTES = ("substitutions", "warnings", "not_estimable")
+# ... and the column of rpt_coefficients that has the words, in both languages.
+NOTES = {"substitutions": "substitutions", "warnings": "warnings", "not_estimable": "reason"}
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -24,6 +25,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
     )
     outcomes = {row["specification_id"]: row for row in release.rows("select * from reports.rpt_specifications")}
+    said = {
+        row["specification_id"]: row
+        for row in release.rows(
+            "select specification_id, substitutions, substitutions_zh, warnings, warnings_zh, reason, reason_zh "
+            "from reports.rpt_coefficients where term_order = 1"
+        )
+    }
     tables = []
     for name in TABLES:
         rows = release.frame(f"select * from reports.rpt_{name} order by row_number")
@@ -33,7 +41,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {
                 "id": name,
                 "html": _printed(name, rows, facts, columns, scorecard[scorecard["table_id"] == name], outcomes, text),
-                "notes": _notes(facts, columns),
+                "notes": _notes(facts, columns, said),
             }
         )
     return {
@@ -47,15 +55,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _notes(facts: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+def _notes(facts: pd.DataFrame, columns: list[str], said: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return each text below the table once, with the columns that it is said of."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for kind in NOTES:
-        for column in columns if kind in facts.index else []:
-            value = facts.loc[kind, column]
-            is_moot = kind == "substitutions" and "not_estimable" in facts.index and facts.loc["not_estimable", column]
-            if value and not is_moot:
-                said.setdefault((kind, value), []).append(f"({column.removeprefix('column_')})")
+    notes: dict[tuple[str, tuple[str, str]], list[str]] = {}
+    for kind, words in NOTES.items():
+        for column in columns:
+            row = said[facts.loc["specification", column]]
+            is_moot = kind == "substitutions" and row["reason"]
+            if row[words] and not is_moot:
+                notes.setdefault((kind, (row[words], row[f"{words}_zh"])), []).append(
+                    f"({column.removeprefix('column_')})"
+                )
     return [
         {
             "mark": MARK if kind == "substitutions" else "",
@@ -63,7 +73,7 @@ def _notes(facts: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
             "columns": " ".join(numbers),
             "text": value,
         }
-        for (kind, value), numbers in said.items()
+        for (kind, value), numbers in notes.items()
     ]
 
 

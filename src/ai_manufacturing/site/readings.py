@@ -36,7 +36,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select specification_id, grouping, reading, group_name, "
         "max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
         "difference as estimate, difference_conf_low as conf_low, "
-        "difference_conf_high as conf_high, city_count, status, reason, "
+        "difference_conf_high as conf_high, city_count, status, reason, reason_zh, "
         "joint_p_value from reports.rpt_heterogeneity "
         "qualify not is_reference or status = 'not_estimable' order by grouping, group_name, specification_id"
     )

@@ -29,20 +29,17 @@ class Release:
         return found.where(found.notna(), None)
 
     def labels(self) -> dict[str, tuple[str, str]]:
-        """Return what the data name in both languages, expectations included, by name.
+        """Return what the data name in both languages, by name.
 
         Of a name of two kinds the label is the measure's, and of a series that of a scope that no substitute feeds.
         """
         rows = self.rows(
-            "select name, label_en, label_zh from marts.dim_labels where kind in ('term', 'column', 'measure') "
+            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series', 'fact') "
             "order by list_position(['term', 'column', 'measure'], kind)"
         )
         rows += self.rows(
             "select series as name, label_en, label_zh from marts.dim_series "
             "order by substitution is not null desc, scope"
-        )
-        rows += self.rows(
-            "select description as name, description as label_en, description_zh as label_zh from gates.gate_results"
         )
         return {row["name"]: (row["label_en"], row["label_zh"]) for row in rows}
 

@@ -1,6 +1,5 @@
 """The words of the site in both languages, from one catalogue."""
 
-import functools
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,15 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from ai_manufacturing.estimators.sentences import COMMAS
+
 LANGUAGES = ("en", "zh")
-COMMAS = {"en": ", ", "zh": "、"}
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
 JOINTS = {":": " × ", "=": ": "}
+# A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of a series.
+NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
 def pair(en: object, zh: object) -> Markup:
@@ -34,15 +36,12 @@ class Catalogue:
         What the pages say.
     labels : mapping of str to (str, str)
         How a value of the data, such as `ln1p` or `log of zero`, is called.
-    sentences : sequence of (str, str)
-        Sentences that the estimates have in English, with placeholders for the values in them.
     substituted : mapping of str to (str, str)
         What a value of the data is called here where a substitute feeds it.
     """
 
     texts: Mapping[str, tuple[str, str]]
     labels: Mapping[str, tuple[str, str]]
-    sentences: Sequence[tuple[str, str]]
     substituted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     substituted_names: frozenset[str] = frozenset()
 
@@ -55,7 +54,7 @@ class Catalogue:
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)
             for key, words in content["labels"].items()
         }
-        return cls(content["texts"], labels, content["sentences"])
+        return cls(content["texts"], labels)
 
     def with_labels(
         self, labels: Mapping[str, tuple[str, str]], substituted: Sequence[Mapping[str, str]] = ()
@@ -105,39 +104,18 @@ class Catalogue:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
             return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
-        if scoped := re.fullmatch(r"(\w+) \(([\w ]+)\)", text):
-            # A scope is named where it was not delivered, and then nothing substitutes for it.
-            series, scope = (replace(self, substituted={}).plain_label(part, language) for part in scoped.groups())
-            return self.plain("scoped", language, series=series, scope=scope)
         return text
 
-    def sentence(self, value: str | None) -> Markup | str:
-        """Return sentences of the database in both languages; those that the catalogue has not, in English."""
-        if not value:
-            return ""
-        texts = [self.plain_sentence(value, language) for language in LANGUAGES]
-        return Markup('<span lang="en">{}</span>').format(value) if None in texts else pair(*texts)
+    def said(self, en: str | None, zh: str | None) -> Markup | str:
+        """Return sentences of the database, with the names in them by their labels."""
+        return pair(self._with_labels_in(en, "en"), self._with_labels_in(zh or "", "zh")) if en else ""
 
-    def plain_sentence(self, value: str, language: str) -> str | None:
-        """Return sentences of the database in one language, or None where the catalogue does not have one of them."""
-        if value in self.labels:
-            return self.plain_label(value, language)
-        for sentence in self.sentences:
-            if found := _pattern(sentence[0]).fullmatch(value):
-                # A value may be a sentence too, as an expectation is within a warning.
-                words = {
-                    name: self.plain_sentence(word, language) or self.plain_label(word, language)
-                    for name, word in found.groupdict().items()
-                }
-                return sentence[LANGUAGES.index(language)].format(**words)
-        for end in re.finditer("; ", value):
-            first, rest = (self.plain_sentence(part, language) for part in (value[: end.start()], value[end.end() :]))
-            if first is not None and rest is not None:
-                stop = "; " if language == "en" else "" if first.endswith("。") else "；"
-                return first + stop + rest
-        return None
+    def _with_labels_in(self, sentences: str, language: str) -> str:
+        def label(name: re.Match[str]) -> str:
+            if name[2] is None:
+                return self.plain_label(name[1], language)
+            # A scope is named where it was not delivered, and then nothing substitutes for it.
+            series, scope = (replace(self, substituted={}).plain_label(part, language) for part in name.groups())
+            return self.plain("scoped", language, series=series, scope=scope)
 
-
-@functools.cache
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template)))
+        return NAME.sub(label, sentences)
