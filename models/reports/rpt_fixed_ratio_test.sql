@@ -32,6 +32,7 @@ specifications as (
         and last_year = {{ var('last_year') }}
         and grouping is null
         and subsample is null
+        and providers is null
         and coalesce(options, '') not like '%complete=%'
 ),
 
