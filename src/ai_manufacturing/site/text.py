@@ -105,10 +105,15 @@ class Catalogue:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
             return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
-        if scoped := re.fullmatch(r"(\w+) \(([\w ]+)\)", text):
+        if scoped := re.fullmatch(r"([\w@/]+) \(([\w ]+)\)", text):
             # A scope is named where it was not delivered, and then nothing substitutes for it.
             series, scope = (replace(self, substituted={}).plain_label(part, language) for part in scoped.groups())
             return self.plain("scoped", language, series=series, scope=scope)
+        if "@" in text:
+            name, _, providers = text.partition("@")
+            # A slash stands between the providers of two series; nothing stands for the one used by default.
+            named = COMMAS[language].join(filter(None, providers.split("/")))
+            return self.plain("of_provider", language, name=self.plain_label(name, language), provider=named)
         return text
 
     def sentence(self, value: str | None) -> Markup | str:
