@@ -76,6 +76,10 @@ panel_sources as (
     select
         'fct_city_year_panel' as table_name,
         panel_series.column_name,
+        {%- for column in ['provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'] %}
+        string_agg(distinct dim_series.{{ column }}, '; ' order by dim_series.{{ column }}) as {{ column }},
+        {%- endfor %}
+        bool_or(dim_series.is_interpolated) as is_interpolated,
         string_agg(
             panel_series.series || ' (' || coalesce(dim_series.provider, 'not delivered') || ')', ', '
             order by panel_series.series asc
@@ -103,6 +107,13 @@ final as (
         coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,
         panel_labels.substitution,
         coalesce(panel_sources.source, documented.parents) as source,
+        panel_sources.provenance_class,
+        panel_sources.publisher,
+        panel_sources.republished_by,
+        panel_sources.licence,
+        panel_sources.is_interpolated,
+        panel_sources.citation_en,
+        panel_sources.citation_zh,
         measured.first_year,
         measured.last_year,
         measured.missing_share,

@@ -1,9 +1,19 @@
--- A correction of a provider that delivered here must change a value.
+-- A correction of a provider that delivered here, for a year of the period, must change a value or judge a record.
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where
     corrections.provider in (select d.provider from {{ ref('raw_deliveries') }} as d)
+    and (
+        corrections.year = '*'
+        or cast(corrections.year as integer) between {{ var('first_year') }} and {{ var('last_year') }}
+    )
     and corrections.correction_id not in (
         select s.correction_id from {{ ref('int_series_corrected') }} as s
         where s.correction_id is not null
     )
+    {%- for entity in var('providers') %}
+    and corrections.correction_id not in (
+        select c.correction_id from {{ ref('int_' ~ entity ~ '_conformed') }} as c
+        where c.correction_id is not null
+    )
+    {%- endfor %}

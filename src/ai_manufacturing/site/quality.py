@@ -29,6 +29,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
         ],
+        "sources": release.rows(
+            "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
+            "citation_en, citation_zh, count(*) as file_count, string_agg(distinct outcome, ', ' order by outcome) "
+            "as outcomes from marts.fct_deliveries where provider is not null group by all order by all"
+        ),
         "accounting": release.rows(
             "select provider, source_name, entity, disposition, count(*) as file_count, "
             "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
