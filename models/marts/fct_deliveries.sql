@@ -193,7 +193,7 @@ final as (
                     || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
             when outcome = 'outranked'
                 then
-                    'Other providers feed its series: ' || feeding
+                    'Other providers feed its series by default: ' || feeding || '. Its own are series@' || provider
                     || '. To change that, give ' || provider || ' a lower priority in seeds/series_sources.csv.'
         end as remedy,
         provenance_class,

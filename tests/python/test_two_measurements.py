@@ -10,7 +10,7 @@ from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimators import fixed_effects, two_measurements
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from tests.python.conftest import Build
+from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import estimated, read_tables, rows_of
 
 SLOPE = 0.4
@@ -71,6 +71,15 @@ def test_two_stages_are_those_of_all_dummies_by_hand(cluster: str) -> None:
     assert fit.degrees_of_freedom == sample[cluster].nunique() - 1
 
 
+def test_two_stages_are_those_of_pyfixest() -> None:
+    """pyfixest 0.60.0: feols("n ~ w + C(year) | firm | k ~ ys", abdata, vcov={"CRV1": "firm"}), and its first stage."""
+    sample = pd.read_csv(PROJECT / "tests/python/golden/abdata.csv").rename(columns={"firm": "city_id"})
+    fit = two_measurements.instrumented(sample, "n", "k", "ys", ["w"])
+    np.testing.assert_allclose(fit.estimates, [0.8343182139201489, -0.2950910157711725], rtol=1e-9)
+    np.testing.assert_allclose(fit.std_errors, [0.17246924618525852, 0.1331533035367535], rtol=1e-9)
+    assert fit.first_stage_f == pytest.approx(13.591003987840896, rel=1e-9)
+
+
 def test_one_instrument_is_the_reduced_form_over_the_first_stage() -> None:
     sample = drawn(2)
     for controls in ([], ["control"]):
@@ -104,7 +113,7 @@ def test_both_find_the_slope_that_errors_hide() -> None:
         instrumented.append(two_measurements.instrumented(sample, "y", "x", "z", ["control"]).estimates[0])
         fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
         corrected.append(fit.estimates[0])
-        ratios.append(fit.reliability_ratio)
+        ratios.append(float(fit.reliability_ratio or 0))
     assert np.mean(plain) == pytest.approx(0.8 * SLOPE, abs=0.01)
     assert np.mean(instrumented) == pytest.approx(SLOPE, abs=0.01)
     assert np.mean(corrected) == pytest.approx(SLOPE, abs=0.01)
