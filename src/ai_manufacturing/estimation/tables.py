@@ -396,7 +396,7 @@ def _instrumented(specification: Specification, used: Sample) -> list[Row]:
     )
     warnings = [UNRELATED_ERRORS]
     if fit.first_stage_f is not None and fit.first_stage_f < WEAK:
-        warnings.append(f"The instrument is weak: its F in the first stage is below {WEAK}.")
+        warnings.append(f"Weak instrument: with F below {WEAK} in the first stage, error and interval mislead.")
     first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
     return [{**row, **first_stage, "warnings": "; ".join(warnings)} for row in _estimates(fit)]
 
