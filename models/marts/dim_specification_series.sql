@@ -25,7 +25,7 @@ named_providers as (
             specification_id,
             unnest(string_split(providers, ' ')) as choice
         from specifications
-    )
+    ) as choices
 ),
 
 variables as (
@@ -223,11 +223,10 @@ provided as (
 resolved as (
     select
         provided.*,
-        provided.quantity
-        || case
-            when provided.named_provider is distinct from defaults.provider and provided.named_provider <> ''
-                then '@' || provided.named_provider
-            else ''
+        case
+            when provided.named_provider <> coalesce(defaults.provider, '') and provided.named_provider <> ''
+                then provided.quantity || '@' || provided.named_provider
+            else provided.quantity
         end as series
     from provided
     left join series as defaults

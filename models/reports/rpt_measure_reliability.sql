@@ -63,6 +63,17 @@ grouped as (
     inner join groupings on city_groups.grouping = groupings.grouping
 ),
 
+-- Each row counts in its year, and in all years together.
+periods as (
+    select
+        * exclude (year),
+        unnest([year, null]) as year
+    from grouped
+    where
+        first_log is not null
+        and second_log is not null
+),
+
 compared as (
     select
         measure,
@@ -77,15 +88,9 @@ compared as (
         count(distinct city_id) as city_count,
         count(*) as city_year_count,
         {{ agreement_of('first_log', 'second_log') }}
-    from grouped
-    where
-        first_log is not null
-        and second_log is not null
+    from periods
     group by
-        grouping sets (
-            (measure, series, scope, first_provider, second_provider, transform, grouping, group_name),
-            (measure, series, scope, first_provider, second_provider, transform, grouping, group_name, year)
-        )
+        measure, series, scope, first_provider, second_provider, transform, grouping, group_name, year
 ),
 
 final as (
@@ -112,9 +117,10 @@ final as (
         case
             when within.within_correlation is not null
                 then
-                    'Reliability within city and year, if errors are classical (unrelated to the truth) and those of the '
-                    || 'two providers unrelated to each other: equal_errors_reliability also needs errors of one '
-                    || 'variance; first_reliability and second_reliability do not. Shared errors make all three too high.'
+                    'Reliability within city and year, if errors are classical (unrelated to the truth) and those of '
+                    || 'the two providers unrelated to each other: equal_errors_reliability also needs errors of one '
+                    || 'variance; first_reliability and second_reliability do not. Shared errors make all three too '
+                    || 'high.'
         end as assumption_en,
         case
             when within.within_correlation is not null

@@ -34,6 +34,14 @@ grouped as (
     inner join groupings on city_groups.grouping = groupings.grouping
 ),
 
+-- Each row counts in its year, and in all years together.
+periods as (
+    select
+        * exclude (year),
+        unnest([year, null]) as year
+    from grouped
+),
+
 compared as (
     select
         series,
@@ -49,12 +57,8 @@ compared as (
         avg(case when abs(second_value - first_value) <= 0.01 * abs(first_value) then 1 else 0 end)
             as share_within_1_percent,
         {{ agreement_of('first_ln', 'second_ln') }}
-    from grouped
-    group by
-        grouping sets (
-            (series, scope, first_provider, second_provider, grouping, group_name),
-            (series, scope, first_provider, second_provider, grouping, group_name, year)
-        )
+    from periods
+    group by series, scope, first_provider, second_provider, grouping, group_name, year
 ),
 
 final as (

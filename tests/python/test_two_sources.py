@@ -178,16 +178,18 @@ def test_two_sources_without_anything_in_common_have_a_reason() -> None:
             "scope": "total",
             "first_provider": "a",
             "second_provider": "b",
-            "city_id": ["1", "1", "2", "2"],
-            "year": [2010, 2011, 2010, 2011],
-            "first_ln": [0.0, 1.0, 0.0, 2.0],
-            "second_ln": [1.0, 1.0, 1.0, 1.0],
-            "first_ln1p": [0.0, 1.0, 0.0, 2.0],
-            "second_ln1p": [0.0, 1.0, 0.0, 2.0],
+            "city_id": ["1", "1", "1", "2", "2", "2"],
+            "year": [2010, 2011, 2012] * 2,
+            "first_ln": [0.0, 1.0, 0.0, 2.0, 5.0, 3.0],
+            "second_ln": 1.0,
+            "first_ln1p": [0.0, 1.0, 0.0, 2.0, 5.0, 3.0],
+            "second_ln1p": [0.0, 2.0, 0.0, 4.0, 10.0, 6.0],
         }
     )
     groups = pd.DataFrame({"grouping": ["region"], "group_name": ["east"], "city_id": ["1"]})
     found = agreement.within_city_and_year(pairs, groups).to_pandas().set_index(["transform", "group_name"])
     assert "does not vary" in found.loc[("ln", "all"), "reason"]
-    assert found.loc[("ln", "all"), "within_correlation"] != found.loc[("ln", "all"), "within_correlation"]
+    assert np.isnan(found.loc[("ln", "all"), "within_correlation"])
+    exact = found.loc[("ln1p", "all")]
+    assert list(exact[["within_correlation", "first_reliability", "second_reliability"]]) == pytest.approx([1, 2, 0.5])
     assert "at least two values" in found.loc[("ln", "east"), "reason"]

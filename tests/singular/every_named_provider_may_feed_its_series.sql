@@ -20,7 +20,7 @@ named as (
             specification_id,
             unnest(string_split(providers, ' ')) as choice
         from specifications
-    )
+    ) as choices
     union all
     select
         specifications.specification_id,
