@@ -55,7 +55,8 @@ feeding_sources as (
         deliveries.publisher,
         deliveries.republished_by,
         deliveries.licence,
-        coalesce(list_contains(string_split(deliveries.interpolated_series, ' '), corrected.series), false) as is_interpolated,
+        coalesce(list_contains(string_split(deliveries.interpolated_series, ' '), corrected.series), false)
+            as is_interpolated,
         deliveries.citation_en,
         deliveries.citation_zh
     from {{ ref('int_series_corrected') }} as corrected
@@ -78,7 +79,9 @@ provenance as (
         series,
         scope,
         provider,
-        {%- for column in ['provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'] %}
+        {%- for column in [
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
+        ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
         bool_or(is_interpolated) as is_interpolated

@@ -76,7 +76,9 @@ panel_sources as (
     select
         'fct_city_year_panel' as table_name,
         panel_series.column_name,
-        {%- for column in ['provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'] %}
+        {%- for column in [
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
+        ] %}
         string_agg(distinct dim_series.{{ column }}, '; ' order by dim_series.{{ column }}) as {{ column }},
         {%- endfor %}
         bool_or(dim_series.is_interpolated) as is_interpolated,

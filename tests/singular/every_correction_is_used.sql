@@ -1,8 +1,13 @@
--- A correction of a provider that delivered here, for a year of the period, must change a value or judge a record.
+-- A correction of a source that delivered here, for a year of the period, must change a value or judge a record.
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where
-    corrections.provider in (select d.provider from {{ ref('raw_deliveries') }} as d)
+    exists (
+        select 1 from {{ ref('raw_deliveries') }} as d
+        where
+            corrections.provider = d.provider
+            and corrections.source_name in (d.source_name, '*')
+    )
     and (
         corrections.year = '*'
         or cast(corrections.year as integer) between {{ var('first_year') }} and {{ var('last_year') }}

@@ -48,10 +48,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "where set_aside_reason <> 'superseded' order by file_path, row_number limit ?",
             LISTED,
         ),
+        # a correction of every city is one line
         "corrections": release.rows(
-            "select c.*, d.name_zh, nullif(n.name_zh, d.name_zh) as row_name_zh from marts.fct_corrections as c "
-            "left join marts.dim_city as d on c.city_id = d.city_id "
-            "left join marts.dim_city as n on c.delivered_city_id = n.city_id order by c.correction_id, c.series"
+            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_zh) as name_zh, "
+            "any_value(nullif(n.name_zh, d.name_zh)) as row_name_zh, any_value(c.delivered_value) as delivered_value, "
+            "any_value(c.value) as value, any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
+            "from marts.fct_corrections as c left join marts.dim_city as d on c.city_id = d.city_id "
+            "left join marts.dim_city as n on c.delivered_city_id = n.city_id "
+            "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),
