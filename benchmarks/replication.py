@@ -142,7 +142,7 @@ def inputs(drawn: CityYears) -> Inputs:
             measures=measures,
             groups=groups,
             series=pd.concat([counts, totals.assign(scope="total")]).assign(
-                is_delivered=True, provider="vendor", substitution=None
+                quantity=lambda rows: rows["series"], is_delivered=True, provider="vendor", substitution=None
             ),
             gate_results=pd.DataFrame({"success": []}),
             published=seed_table("published_estimates"),

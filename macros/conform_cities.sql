@@ -43,8 +43,8 @@ is another city's refuses the name. Either means a city in the years for which i
 of a city that was merged away in any year, as registers do, and may come by county, whose records are summed; a
 yearbook's county is a part of the city and not the city.
 A record that is no longer valid is set aside first of all: as superseded by a delivery, or as withdrawn with its file.
-A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not,
-and is left to the gate.
+A row that repeats an earlier one of its source to the letter is a duplicate; one that only shares its key is not. A row
+of corrections.csv may say which of such records is right, or that none is; without it they are left to the gate.
 #}
 {% macro conform_cities(entity, key, unusable='null') -%}
 {%- set is_count = entity in var('counted_entities') -%}
@@ -151,13 +151,64 @@ and is left to the gate.
         from resolved
     ),
 
+    contradicted as (
+        select
+            *,
+            unusable_reason is null and copy_number = 1
+            and count(case when unusable_reason is null and copy_number = 1 then 1 end) over (
+                partition by provider, source_name, {{ key }}, county_code
+            ) > 1 as is_contradicted
+        from numbered
+    ),
+
+    -- `keep_record` names a series and its value in the record that is right.
+    rulings as (
+        select
+            contradicted.origin,
+            corrections.correction_id,
+            corrections.action,
+            corrections.action = 'keep_record'
+            and abs(
+                cast(json_extract_string(to_json(contradicted), corrections.series) as double) - corrections.value
+            ) <= 1e-9 * abs(corrections.value) as is_kept
+        from contradicted
+        inner join {{ ref('corrections') }} as corrections
+            on
+                contradicted.is_contradicted
+                and corrections.action in ('keep_record', 'set_records_aside')
+                and contradicted.provider = corrections.provider
+                and contradicted.source_name = corrections.source_name
+                and corrections.city_id in (contradicted.city_id, '*')
+                and corrections.year in (cast(contradicted.year as varchar), '*')
+    ),
+
+    ruled as (
+        select
+            contradicted.*,
+            rulings.correction_id,
+            rulings.action,
+            rulings.is_kept
+        from contradicted
+        left join rulings on contradicted.origin = rulings.origin
+    ),
+
+    settled as (
+        select
+            *,
+            bool_or(is_kept) over (partition by provider, source_name, {{ key }}, county_code) as has_kept
+        from ruled
+    ),
+
     final as (
         select
-            * exclude (unusable_reason, copy_number),
+            * exclude (unusable_reason, copy_number, is_contradicted, correction_id, action, is_kept, has_kept),
             case
                 when unusable_reason is not null then unusable_reason
                 when copy_number > 1 then 'duplicate row'
-            end as set_aside_reason
-        from numbered
+                when action = 'set_records_aside' then 'contradicting records'
+                when has_kept and not is_kept then 'contradicts the record kept'
+            end as set_aside_reason,
+            case when action = 'set_records_aside' or has_kept then correction_id end as correction_id
+        from settled
     )
 {%- endmacro %}

@@ -1,13 +1,5 @@
 with
 
-sourced as (
-    select * from {{ ref('int_series_sourced') }}
-),
-
-conformed as (
-    select * from {{ ref('int_series_conformed') }}
-),
-
 headline_series as (
     select distinct
         series,
@@ -16,6 +8,31 @@ headline_series as (
     where
         is_headline
         and series is not null
+),
+
+-- Of series from a provider that is not used by default only those that a headline specification names.
+sourced as (
+    select sourced.*
+    from {{ ref('int_series_sourced') }} as sourced
+    left join headline_series
+        on
+            sourced.series = headline_series.series
+            and sourced.scope = headline_series.scope
+    where
+        sourced.series = sourced.quantity
+        or headline_series.series is not null
+),
+
+conformed as (
+    select conformed.*
+    from {{ ref('int_series_conformed') }} as conformed
+    left join headline_series
+        on
+            conformed.series = headline_series.series
+            and conformed.scope = headline_series.scope
+    where
+        conformed.series = conformed.quantity
+        or headline_series.series is not null
 ),
 
 expected_coverage as (
@@ -33,6 +50,7 @@ cities as (
 delivered_series as (
     select distinct
         series,
+        quantity,
         scope,
         provider
     from conformed
@@ -120,6 +138,7 @@ vanished_cities as (
 counted as (
     select
         delivered_series.series,
+        delivered_series.quantity,
         delivered_series.scope,
         delivered_series.provider,
         years.year,
@@ -140,7 +159,9 @@ counted as (
             delivered_series.series = delivered.series
             and delivered_series.scope = delivered.scope
             and years.year = delivered.year
-    group by delivered_series.series, delivered_series.scope, delivered_series.provider, years.year
+    group by
+        delivered_series.series, delivered_series.quantity, delivered_series.scope, delivered_series.provider,
+        years.year
 ),
 
 compared as (
@@ -202,7 +223,7 @@ final as (
         expected_coverage.series is not null as is_known_gap,
         expected_coverage.reason as known_gap_reason
     from compared
-    inner join series on compared.series = series.series
+    inner join series on compared.quantity = series.series
     left join headline_series
         on
             compared.series = headline_series.series
@@ -224,7 +245,7 @@ final as (
             and compared.year = vanished_cities.year
     left join expected_coverage
         on
-            compared.series = expected_coverage.series
+            compared.quantity = expected_coverage.series
             and compared.scope = expected_coverage.scope
             and compared.provider = expected_coverage.provider
             and compared.year between expected_coverage.first_year and expected_coverage.last_year

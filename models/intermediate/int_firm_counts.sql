@@ -3,6 +3,16 @@ with
 conformed as (
     select * from {{ ref('int_firm_survival_conformed') }}
     where set_aside_reason is null
+    union all by name
+    -- Where no record of a key is right, the count is missing, not zero.
+    select distinct
+        provider,
+        source_name,
+        city_id,
+        year,
+        industry_code
+    from {{ ref('int_firm_survival_conformed') }}
+    where set_aside_reason = 'contradicting records'
 ),
 
 industries as (

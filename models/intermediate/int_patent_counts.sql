@@ -5,6 +5,18 @@ conformed as (
     where
         set_aside_reason is null
         and patent_type = 'invention'
+    union all by name
+    -- Where no record of a key is right, the count is missing, not zero.
+    select distinct
+        provider,
+        source_name,
+        city_id,
+        year,
+        industry_code
+    from {{ ref('int_patents_conformed') }}
+    where
+        set_aside_reason = 'contradicting records'
+        and patent_type = 'invention'
 ),
 
 industries as (

@@ -51,6 +51,7 @@ unallocated as (
 on_2020_boundaries as (
     select
         sourced.series,
+        sourced.quantity,
         sourced.scope,
         sourced.provider,
         sourced.city_id,
@@ -65,7 +66,7 @@ on_2020_boundaries as (
         end as value
     from sourced
     inner join cities on sourced.city_id = cities.city_id
-    inner join series on sourced.series = series.series
+    inner join series on sourced.quantity = series.series
     left join unallocated
         on
             sourced.city_id = unallocated.city_id
@@ -84,6 +85,7 @@ on_2020_boundaries as (
 delivered_years as (
     select distinct
         series,
+        quantity,
         scope,
         provider,
         year
@@ -119,6 +121,7 @@ counted_before as (
 absent as (
     select
         delivered_years.series,
+        delivered_years.quantity,
         delivered_years.scope,
         delivered_years.provider,
         cities.city_id,
@@ -139,7 +142,7 @@ absent as (
             and delivered_years.scope = sourced.scope
             and delivered_years.year = sourced.year
             and cities.city_id = sourced.city_id
-    left join stocks on delivered_years.series = stocks.series
+    left join stocks on delivered_years.quantity = stocks.series
     left join counted_before
         on
             delivered_years.series = counted_before.series

@@ -6,6 +6,8 @@ delivered as (
 
 corrections as (
     select * from {{ ref('corrections') }}
+    -- The others judge records: conform_cities applies them.
+    where action not in ('keep_record', 'set_records_aside')
 ),
 
 matched as (
@@ -18,8 +20,8 @@ matched as (
     left join corrections
         on
             delivered.provider = corrections.provider
-            and delivered.city_id = corrections.city_id
-            and delivered.year = corrections.year
+            and corrections.city_id in (delivered.city_id, '*')
+            and corrections.year in (cast(delivered.year as varchar), '*')
             and corrections.source_name in (delivered.source_name, '*')
             and corrections.series in (delivered.series, '*')
 ),

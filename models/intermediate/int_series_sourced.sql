@@ -24,9 +24,11 @@ candidates as (
             and corrected.provider = sources.provider
 ),
 
+-- The provider used by default gives the plain series; every other one stands beside it under a name of its own.
 final as (
     select
-        series,
+        candidates.series || case when priority > first_priority then '@' || provider else '' end as series,
+        candidates.series as quantity,
         used_scope as scope,
         provider,
         city_id,
@@ -35,7 +37,6 @@ final as (
         boundaries,
         absent_row
     from candidates
-    where priority = first_priority
 )
 
 select * from final

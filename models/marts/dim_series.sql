@@ -24,49 +24,117 @@ conformed as (
 coverage as (
     select
         series,
+        quantity,
         scope,
         provider,
         cast(min(case when value is not null then year end) as integer) as first_year,
         cast(max(case when value is not null then year end) as integer) as last_year,
         cast(count(value) as integer) as city_year_count
     from conformed
-    group by series, scope, provider
+    group by series, quantity, scope, provider
 ),
 
+-- What the seeds name, delivered or not, and what a provider beside the default one delivers.
 scopes as (
     select distinct
         series,
+        series as quantity,
         scope
     from sources
+    union
+    select
+        series,
+        quantity,
+        scope
+    from coverage
+),
+
+-- The counts of the provider `register` are made here, of the register of that name.
+feeding_sources as (
+    select distinct
+        corrected.series,
+        sources.scope,
+        corrected.provider,
+        deliveries.provenance_class,
+        deliveries.publisher,
+        deliveries.republished_by,
+        deliveries.licence,
+        coalesce(list_contains(string_split(deliveries.interpolated_series, ' '), corrected.series), false)
+            as is_interpolated,
+        deliveries.citation_en,
+        deliveries.citation_zh
+    from {{ ref('int_series_corrected') }} as corrected
+    inner join sources
+        on
+            corrected.series = sources.series
+            and corrected.scope = sources.delivered_scope
+            and corrected.provider = sources.provider
+    inner join {{ ref('raw_deliveries') }} as deliveries
+        on
+            deliveries.valid_until_delivery is null
+            and (
+                (corrected.provider = deliveries.provider and corrected.source_name = deliveries.source_name)
+                or (corrected.provider = 'register' and corrected.source_name = deliveries.entity)
+            )
+),
+
+provenance as (
+    select
+        series,
+        scope,
+        provider,
+        {%- for column in [
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
+        ] %}
+        string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
+        {%- endfor %}
+        bool_or(is_interpolated) as is_interpolated
+    from feeding_sources
+    group by series, scope, provider
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
         scopes.series,
+        scopes.quantity,
         scopes.scope,
         series.unit,
-        coalesce(substituted_labels.label_en, series.label_en) as label_en,
-        coalesce(substituted_labels.label_zh, series.label_zh) as label_zh,
+        coalesce(substituted_labels.label_en, series.label_en)
+        || case when scopes.series <> scopes.quantity then ' (' || coverage.provider || ')' else '' end as label_en,
+        coalesce(substituted_labels.label_zh, series.label_zh)
+        || case when scopes.series <> scopes.quantity then '(' || coverage.provider || ')' else '' end as label_zh,
         coverage.provider is not null as is_delivered,
         coverage.provider,
         sources.substitution,
         substitutions.substitution_zh,
+        provenance.provenance_class,
+        provenance.publisher,
+        provenance.republished_by,
+        provenance.licence,
+        provenance.is_interpolated,
+        provenance.citation_en,
+        provenance.citation_zh,
         coverage.first_year,
         coverage.last_year,
         coalesce(coverage.city_year_count, 0) as city_year_count
     from scopes
-    inner join series on scopes.series = series.series
+    inner join series on scopes.quantity = series.series
     left join coverage
         on
             scopes.series = coverage.series
             and scopes.scope = coverage.scope
     left join sources
         on
-            coverage.series = sources.series
+            coverage.quantity = sources.series
             and coverage.scope = sources.scope
             and coverage.provider = sources.provider
     left join substitutions on sources.substitution = substitutions.substitution
+    left join provenance
+        on
+            coverage.quantity = provenance.series
+            and coverage.scope = provenance.scope
+            and coverage.provider = provenance.provider
     left join substituted_labels
         on
             sources.substitution is not null

@@ -6,17 +6,36 @@ specifications as (
         -- An event study explains the measure; every other regression explains something by it.
         estimator = 'event_study' as is_event_study,
         case when estimator = 'event_study' then outcome else regressor end as measure,
+        -- A second measurement of the measure: its counts come from the provider that the option names.
+        nullif(regexp_extract(options, '(?:instrument|second)=([^@ ]+)', 1), '') as second_measure,
+        regexp_extract(options, '(?:instrument|second)=[^@ ]+@(\S+)', 1) as second_provider,
         string_split(regexp_extract(options, 'complete=(\S+)', 1), ',') as complete,
         string_split(regexp_extract(options, 'shared=(\S+)', 1), ',') as shared
     from {{ ref('regression_specifications') }}
+),
+
+-- The providers that a row names for its series; for all others the one used by default.
+named_providers as (
+    select
+        specification_id,
+        split_part(choice, '=', 1) as quantity,
+        split_part(choice, '=', 2) as provider
+    from (
+        select
+            specification_id,
+            unnest(string_split(providers, ' ')) as choice
+        from specifications
+    ) as choices
 ),
 
 variables as (
     select
         variable,
         scope,
-        unnest(string_split(series, ' ')) as series
+        unnest(string_split(series, ' ')) as quantity,
+        generate_subscripts(string_split(series, ' '), 1) as series_order
     from {{ ref('dim_variable') }}
+    where variable = base_variable
 ),
 
 weightings as (
@@ -27,7 +46,7 @@ groupings as (
     select
         grouping,
         year,
-        unnest(coalesce(string_split(series, ' '), [null])) as series
+        unnest(coalesce(string_split(series, ' '), [null])) as quantity
     from {{ ref('city_groupings') }}
 ),
 
@@ -72,7 +91,8 @@ of_panel as (
         named.role,
         named.role_position,
         named.variable,
-        variables.series,
+        variables.quantity,
+        variables.series_order,
         variables.scope,
         true as is_of_sample_years,
         null as fixed_year
@@ -88,7 +108,8 @@ of_measure as (
         unnest(['scaling', 'measure', 'measure']) as role,
         unnest([1, 1, 2]) as role_position,
         specifications.measure as variable,
-        unnest([weightings.scaling_series, weightings.base_series, weightings.minus_series]) as series,
+        unnest([weightings.scaling_series, weightings.base_series, weightings.minus_series]) as quantity,
+        unnest([3, 1, 2]) as series_order,
         specifications.scope,
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
         case when weightings.scaling_series is not null then {{ period('base_year') }} end as fixed_year
@@ -96,6 +117,25 @@ of_measure as (
     inner join weightings
         on
             specifications.measure = weightings.measure
+            and specifications.weighting = weightings.weighting
+),
+
+-- It is scaled as the measure is.
+of_second_measure as (
+    select
+        specifications.specification_id,
+        'second_measure' as role,
+        unnest([1, 2, 3]) as role_position,
+        specifications.second_measure as variable,
+        unnest([weightings.base_series, weightings.minus_series, weightings.scaling_series]) as quantity,
+        unnest([1, 2, 3]) as series_order,
+        specifications.scope,
+        unnest([weightings.scaling_series is null, weightings.scaling_series is null, true]) as is_of_sample_years,
+        case when weightings.scaling_series is not null then {{ period('base_year') }} end as fixed_year
+    from specifications
+    inner join weightings
+        on
+            specifications.second_measure = weightings.measure
             and specifications.weighting = weightings.weighting
 ),
 
@@ -126,20 +166,24 @@ of_groupings as (
         'grouping' as role,
         min(grouped.role_position) as role_position,
         grouped.grouping as variable,
-        groupings.series,
+        groupings.quantity,
+        cast(null as integer) as series_order,
         'industry' as scope,
         false as is_of_sample_years,
         groupings.year as fixed_year
     from grouped
     inner join groupings on grouped.grouping = groupings.grouping
-    group by grouped.specification_id, grouped.grouping, groupings.series, groupings.year
+    group by grouped.specification_id, grouped.grouping, groupings.quantity, groupings.year
 ),
 
 used as (
     select * from of_panel
     union all
     select * from of_measure
-    where series is not null
+    where quantity is not null
+    union all
+    select * from of_second_measure
+    where quantity is not null
     union all
     select * from of_groupings
 ),
@@ -148,48 +192,99 @@ scoped as (
     select
         used.*,
         case
-            when used.series is null then null
+            when used.quantity is null then null
             -- A series without industries has the one scope.
             when exists (
                 select 1 from series
-                where series.series = used.series and series.scope = 'total'
+                where series.series = used.quantity and series.scope = 'total'
             ) then 'total'
             else used.scope
         end as scope_used
     from used
 ),
 
+-- Groupings are of the provider used by default.
+provided as (
+    select
+        scoped.*,
+        case
+            when scoped.role = 'grouping' then null
+            when scoped.role = 'second_measure' and scoped.series_order < 3 then specifications.second_provider
+            else named_providers.provider
+        end as named_provider
+    from scoped
+    inner join specifications on scoped.specification_id = specifications.specification_id
+    left join named_providers
+        on
+            scoped.specification_id = named_providers.specification_id
+            and scoped.quantity = named_providers.quantity
+),
+
+resolved as (
+    select
+        provided.*,
+        case
+            when provided.named_provider <> coalesce(defaults.provider, '') and provided.named_provider <> ''
+                then provided.quantity || '@' || provided.named_provider
+            else provided.quantity
+        end as series
+    from provided
+    left join series as defaults
+        on
+            provided.quantity = defaults.series
+            and provided.scope_used = defaults.scope
+),
+
+variables_used as (
+    select
+        specification_id,
+        case role when 'scaling' then 'measure' else role end as role,
+        variable,
+        {{ qualified_name('variable', "string_agg(series, ' ' order by series_order)") }} as variable_used
+    from resolved
+    where role <> 'grouping'
+    group by specification_id, case role when 'scaling' then 'measure' else role end, variable
+),
+
 final as (
     select
-        scoped.specification_id,
-        scoped.role,
-        scoped.role_position
-        + case scoped.role
+        resolved.specification_id,
+        resolved.role,
+        resolved.role_position
+        + case resolved.role
             when 'outcome' then 100
             when 'scaling' then 200
             when 'measure' then 210
+            when 'second_measure' then 250
             when 'control' then 300
             when 'completeness' then 400
             when 'shared' then 500
             when 'grouping' then 600
         end as position,
-        scoped.variable,
-        scoped.series,
-        scoped.scope_used as scope,
-        case when scoped.is_of_sample_years then specifications.first_year end as first_year,
-        case when scoped.is_of_sample_years then specifications.last_year end as last_year,
-        scoped.fixed_year,
+        resolved.variable,
+        coalesce(variables_used.variable_used, resolved.variable) as variable_used,
+        resolved.quantity,
+        resolved.series,
+        resolved.scope_used as scope,
+        case when resolved.is_of_sample_years then specifications.first_year end as first_year,
+        case when resolved.is_of_sample_years then specifications.last_year end as last_year,
+        resolved.fixed_year,
         specifications.is_headline,
-        case when scoped.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
+        case when resolved.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
         series.provider,
         series.substitution,
         current_extract_set() as extract_set
-    from scoped
-    inner join specifications on scoped.specification_id = specifications.specification_id
+    from resolved
+    inner join specifications on resolved.specification_id = specifications.specification_id
+    left join variables_used
+        on
+            resolved.specification_id = variables_used.specification_id
+            and case resolved.role when 'scaling' then 'measure' else resolved.role end = variables_used.role
+            and resolved.variable = variables_used.variable
     left join series
         on
-            scoped.series = series.series
-            and scoped.scope_used = series.scope
+            resolved.series = series.series
+            and resolved.scope_used = series.scope
 )
 
 select * from final

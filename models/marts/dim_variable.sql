@@ -9,6 +9,24 @@ derived_variables as (
     select * from {{ ref('derived_variables').render() }}
 ),
 
+-- Beside the plain series those of providers that are not used by default.
+choices as (
+    select
+        series as quantity,
+        series,
+        cast(null as varchar) as scope,
+        cast(null as varchar) as provider
+    from series
+    union all
+    select
+        quantity,
+        series,
+        scope,
+        provider
+    from {{ ref('dim_series') }}
+    where series <> quantity
+),
+
 totals as (
     select distinct series
     from {{ ref('int_series_sources') }}
@@ -49,17 +67,44 @@ named as (
     from derived_variables
 ),
 
-final as (
+scoped as (
     select
-        named.variable,
-        named.series,
-        case when totals.series is null then 'industry' else 'total' end as scope,
-        named.transform,
-        named.measure,
-        named.label_en,
-        named.label_zh
+        named.*,
+        case when totals.series is null then 'industry' else 'total' end as scope
     from named
     left join totals on split_part(named.series, ' ', 1) = totals.series
+),
+
+chosen as (
+    select
+        scoped.*,
+        concat_ws(' ', numerators.series, denominators.series) as chosen_series,
+        case
+            when coalesce(numerators.provider, denominators.provider) is not null
+                then concat_ws(', ', numerators.provider, denominators.provider)
+        end as providers
+    from scoped
+    inner join choices as numerators
+        on
+            split_part(scoped.series, ' ', 1) = numerators.quantity
+            and coalesce(numerators.scope, scoped.scope) = scoped.scope
+    left join choices as denominators
+        on
+            split_part(scoped.series, ' ', 2) = denominators.quantity
+            and coalesce(denominators.scope, scoped.scope) = scoped.scope
+),
+
+final as (
+    select
+        {{ qualified_name('chosen.variable', 'chosen_series') }} as variable,
+        chosen.variable as base_variable,
+        chosen_series as series,
+        scope,
+        transform,
+        {{ qualified_name('measure', 'chosen_series') }} as measure,
+        label_en || coalesce(' (' || providers || ')', '') as label_en,
+        label_zh || coalesce('(' || providers || ')', '') as label_zh
+    from chosen
 )
 
 select * from final

@@ -3,12 +3,13 @@ with
 series as (
     select
         series,
+        quantity,
         scope,
         city_id,
         year,
         max(value) as value
     from {{ ref('int_series_conformed') }}
-    group by series, scope, city_id, year
+    group by series, quantity, scope, city_id, year
 ),
 
 cities as (
@@ -26,6 +27,47 @@ weightings as (
 
 scopes as (
     select distinct scope from {{ ref('industry_scopes') }}
+),
+
+-- The plain series, delivered or not, and those of other providers in the scopes that these deliver.
+choices as (
+    select
+        series.series as quantity,
+        series.series,
+        scopes.scope
+    from (select distinct unnest([base_series, minus_series, scaling_series]) as series from weightings) as series
+    cross join scopes
+    union all
+    select distinct
+        series.quantity,
+        series.series,
+        scopes.scope
+    from series
+    inner join scopes on series.scope in (scopes.scope, 'total')
+    where series.series <> series.quantity
+),
+
+qualified_weightings as (
+    select
+        {{ qualified_name('weightings.measure', "concat_ws(' ', bases.series, subtracted.series, scaling.series)") }}
+            as measure,
+        weightings.weighting,
+        bases.scope,
+        bases.series as base_series,
+        subtracted.series as minus_series,
+        scaling.series as scaling_series,
+        weightings.scaling_area,
+        weightings.is_mechanical
+    from weightings
+    inner join choices as bases on weightings.base_series = bases.quantity
+    left join choices as subtracted
+        on
+            weightings.minus_series = subtracted.quantity
+            and bases.scope = subtracted.scope
+    left join choices as scaling
+        on
+            weightings.scaling_series = scaling.quantity
+            and bases.scope = scaling.scope
 ),
 
 -- A series without industries scales the counts of every scope.
@@ -51,7 +93,7 @@ delivered_years as (
 
 left_out_series as (
     select distinct scaling_series as series
-    from weightings
+    from qualified_weightings
     where scaling_area = 'rest_of_province'
 ),
 
@@ -103,7 +145,7 @@ cells as (
     select
         weightings.measure,
         weightings.weighting,
-        scopes.scope,
+        weightings.scope,
         cities.city_id,
         years.year,
         weightings.is_mechanical,
@@ -127,40 +169,39 @@ cells as (
             when base_year_scaling.value = 0 then 'base year scaling series is zero'
             when scaling.value is null then 'scaling series not delivered'
         end as missing_reason
-    from weightings
-    cross join scopes
+    from qualified_weightings as weightings
     cross join cities
     cross join years
     left join series as base
         on
             weightings.base_series = base.series
-            and scopes.scope = base.scope
+            and weightings.scope = base.scope
             and cities.city_id = base.city_id
             and years.year = base.year
     left join series as subtracted
         on
             weightings.minus_series = subtracted.series
-            and scopes.scope = subtracted.scope
+            and weightings.scope = subtracted.scope
             and cities.city_id = subtracted.city_id
             and years.year = subtracted.year
     left join series as base_year_base
         on
             weightings.base_series = base_year_base.series
-            and scopes.scope = base_year_base.scope
+            and weightings.scope = base_year_base.scope
             and cities.city_id = base_year_base.city_id
             and base_year_base.year = {{ period('base_year') }}
     left join scaling_series as scaling
         on
             weightings.scaling_series = scaling.series
             and weightings.scaling_area = scaling.area
-            and scopes.scope = scaling.scope
+            and weightings.scope = scaling.scope
             and cities.city_id = scaling.city_id
             and years.year = scaling.year
     left join scaling_series as base_year_scaling
         on
             weightings.scaling_series = base_year_scaling.series
             and weightings.scaling_area = base_year_scaling.area
-            and scopes.scope = base_year_scaling.scope
+            and weightings.scope = base_year_scaling.scope
             and cities.city_id = base_year_scaling.city_id
             and base_year_scaling.year = {{ period('base_year') }}
     -- Of nothing delivered there is no measure, not even a missing one.

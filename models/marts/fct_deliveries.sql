@@ -6,7 +6,7 @@ deliveries as (
         lag(delivery_number) over path_order as replaced_delivery_number,
         lag(record_count) over path_order as replaced_record_count
     from {{ ref('raw_deliveries') }}
-    window path_order as (partition by file_path order by delivery_number)
+    window path_order as (partition by file_path, entity order by delivery_number)
 ),
 
 source_checks as (
@@ -35,6 +35,26 @@ accounting as (
     group by accounted.delivery_number
 ),
 
+first_providers as (
+    select
+        delivered.series,
+        sources.scope,
+        arg_min(delivered.provider, sources.priority) as provider
+    from (
+        select distinct
+            provider,
+            series,
+            scope
+        from {{ ref('int_series_delivered') }}
+    ) as delivered
+    inner join series_sources as sources
+        on
+            delivered.provider = sources.provider
+            and delivered.series = sources.series
+            and delivered.scope = sources.delivered_scope
+    group by delivered.series, sources.scope
+),
+
 feeding_providers as (
     select distinct provider
     from series_sources
@@ -45,7 +65,12 @@ delivered_sources as (
     select
         delivered.provider,
         delivered.source_name,
-        count(sources.series) as series_count
+        count(sources.series) as series_count,
+        count(case when delivered.provider = first_providers.provider then 1 end) as fed_series_count,
+        string_agg(
+            distinct delivered.series || ' (' || first_providers.provider || ')', ', '
+            order by delivered.series || ' (' || first_providers.provider || ')'
+        ) as feeding
     from (
         select distinct
             provider,
@@ -59,6 +84,10 @@ delivered_sources as (
             delivered.provider = sources.provider
             and delivered.series = sources.series
             and delivered.scope = sources.delivered_scope
+    left join first_providers
+        on
+            sources.series = first_providers.series
+            and sources.scope = first_providers.scope
     group by delivered.provider, delivered.source_name
 ),
 
@@ -94,6 +123,8 @@ judged as (
             when accounting.used_count > 0 then delivered_sources.series_count > 0
             else feeding_providers.provider is not null
         end as is_feeding,
+        delivered_sources.fed_series_count,
+        delivered_sources.feeding,
         case
             when deliveries.provider is null then 'unclaimed'
             when deliveries.valid_until_delivery is not null and successors.delivery_number is null then 'withdrawn'
@@ -122,6 +153,8 @@ outcomes as (
             when ended_as is not null then ended_as
             when is_listed_entity and not (is_listed and is_feeding) then 'feeds no series'
             when used_count = 0 then 'nothing used'
+            -- A register has no series of its own name here.
+            when fed_series_count = 0 then 'outranked'
             else 'used'
         end as outcome
     from judged
@@ -158,7 +191,18 @@ final as (
                 then
                     'Most of its records: ' || main_disposition
                     || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
+            when outcome = 'outranked'
+                then
+                    'Other providers feed its series by default: ' || feeding || '. Its own are series@' || provider
+                    || '. To change that, give ' || provider || ' a lower priority in seeds/series_sources.csv.'
         end as remedy,
+        provenance_class,
+        publisher,
+        republished_by,
+        licence,
+        interpolated_series,
+        citation_en,
+        citation_zh,
         record_count,
         used_count,
         in_no_series_count,

@@ -5,14 +5,16 @@
     'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable', 'fct_ai_measure',
     'fct_ai_tags', 'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries',
     'fct_delivered_values', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside',
-    'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
+    'fct_source_pairs', 'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_landed_sources', 'gate_deliveries', 'gate_firm_survival', 'gate_patents', 'gate_city_yearbook',
     'gate_series_years', 'gate_city_year_panel', 'gate_panel_consistency', 'gate_headline_samples',
-    'est_fixed_effects', 'est_event_study', 'est_dynamic_panel', 'est_placebo', 'est_second_route', 'est_spatial_autocorrelation',
+    'est_fixed_effects', 'est_event_study', 'est_dynamic_panel', 'est_two_measurements', 'est_placebo', 'est_second_route',
+    'est_source_agreement', 'est_spatial_autocorrelation',
     'est_local_spatial_autocorrelation', 'estimation_samples', 'observation_losses',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
     'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
-    'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_spatial_classes', 'rpt_specifications'
+    'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_spatial_classes', 'rpt_specifications',
+    'rpt_source_agreement', 'rpt_measure_reliability'
 ] %}
 
 with
@@ -74,6 +76,12 @@ panel_sources as (
     select
         'fct_city_year_panel' as table_name,
         panel_series.column_name,
+        {%- for column in [
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
+        ] %}
+        string_agg(distinct dim_series.{{ column }}, '; ' order by dim_series.{{ column }}) as {{ column }},
+        {%- endfor %}
+        bool_or(dim_series.is_interpolated) as is_interpolated,
         string_agg(
             panel_series.series || ' (' || coalesce(dim_series.provider, 'not delivered') || ')', ', '
             order by panel_series.series asc
@@ -101,6 +109,13 @@ final as (
         coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,
         panel_labels.substitution,
         coalesce(panel_sources.source, documented.parents) as source,
+        panel_sources.provenance_class,
+        panel_sources.publisher,
+        panel_sources.republished_by,
+        panel_sources.licence,
+        panel_sources.is_interpolated,
+        panel_sources.citation_en,
+        panel_sources.citation_zh,
         measured.first_year,
         measured.last_year,
         measured.missing_share,

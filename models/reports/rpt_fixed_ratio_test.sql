@@ -41,6 +41,7 @@ specifications as (
         and (first_year, last_year) in (select (paper.first_year, paper.last_year) from paper_years as paper)
         and grouping is null
         and subsample is null
+        and providers is null
         and coalesce(options, '') not like '%complete=%'
 ),
 

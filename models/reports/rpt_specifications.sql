@@ -70,6 +70,7 @@ final as (
         specifications.fixed_effects,
         specifications.covariance,
         specifications.options,
+        specifications.providers,
         specifications.description,
         outcome_of_status.status,
         outcome_of_status.reason,

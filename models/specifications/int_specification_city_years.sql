@@ -29,7 +29,11 @@ city_groups as (
 delivered as (
     select
         specifications.*,
-        max(case when specification_series.role = 'measure' then specification_series.variable end) as measure
+        max(case when specification_series.role = 'measure' then specification_series.variable end) as measure,
+        max(case when specification_series.role = 'measure' then specification_series.variable_used end)
+            as measure_used,
+        max(case when specification_series.role = 'second_measure' then specification_series.variable_used end)
+            as second_measure_used
     from specifications
     inner join specification_series on specifications.specification_id = specification_series.specification_id
     where specification_series.role <> 'shared'
@@ -42,10 +46,11 @@ used_variables as (
     select
         specification_id,
         variable,
+        variable_used,
         min(position) as position
     from specification_series
     where role in ('outcome', 'control', 'completeness', 'shared')
-    group by specification_id, variable
+    group by specification_id, variable, variable_used
     having bool_and(is_delivered)
 ),
 
@@ -65,7 +70,7 @@ first_missing as (
         missing_values.year,
         min({ 'position': used_variables.position, 'variable': used_variables.variable }) as lacks
     from used_variables
-    inner join missing_values on used_variables.variable = missing_values.variable
+    inner join missing_values on used_variables.variable_used = missing_values.variable
     group by used_variables.specification_id, missing_values.city_id, missing_values.year
 ),
 
@@ -120,6 +125,12 @@ judged as (
             when 'ln1p' then measures.ln1p_measure
             when 'asinh' then measures.asinh_measure
         end as transformed,
+        case delivered.transform
+            when 'level' then seconds.measure_10k
+            when 'ln' then seconds.ln_measure
+            when 'ln1p' then seconds.ln1p_measure
+            when 'asinh' then seconds.asinh_measure
+        end as second_transformed,
         case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end
             as period_group,
         case
@@ -153,6 +164,10 @@ judged as (
                     end,
                     'variable': delivered.measure
                 }
+            when delivered.second_measure_used is not null and second_transformed is null
+                then {
+                    'place': 250, 'reason': 'second measure missing', 'variable': delivered.second_measure_used
+                }
             when first_missing.lacks is not null
                 then {
                     'place': first_missing.lacks.position,
@@ -181,11 +196,18 @@ judged as (
             and panel.year = first_missing.year
     left join measures
         on
-            delivered.measure = measures.measure
+            delivered.measure_used = measures.measure
             and delivered.weighting = measures.weighting
             and delivered.scope = measures.scope
             and panel.city_id = measures.city_id
             and panel.year = measures.year
+    left join measures as seconds
+        on
+            delivered.second_measure_used = seconds.measure
+            and delivered.weighting = seconds.weighting
+            and delivered.scope = seconds.scope
+            and panel.city_id = seconds.city_id
+            and panel.year = seconds.year
 ),
 
 -- City-years that a dynamic panel cannot estimate lend it their lags and instruments.

@@ -31,6 +31,16 @@ TABLES = {
     "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
 }
+# Columns of the dictionary that say where a series is from.
+PROVENANCE = (
+    "provenance_class",
+    "publisher",
+    "republished_by",
+    "licence",
+    "is_interpolated",
+    "citation_en",
+    "citation_zh",
+)
 PAPER_TABLES = {
     1: "AI in manufacturing and GDP",
     2: "AI in manufacturing and secondary value added",
@@ -205,11 +215,14 @@ def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Ta
     parts = " union all ".join(
         f"select {number} as file_number, '{name}' as file, column_number, column_name, "
         f"left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, label_en, label_zh, substitution, "
-        f"description_en, description_zh, source, first_year, last_year, missing_share, extract_set "
+        f"description_en, description_zh, source, {', '.join(PROVENANCE)}, first_year, last_year, missing_share, "
+        f"extract_set "
         f"from marts.data_dictionary where table_name = '{table}' union all "
         f"select {number}, '{name}', null, 'is_synthetic', 'is_synthetic', 'boolean', null, "
         "'Whether the numbers are synthetic', '数值是否为合成', null, "
-        "'Whether the numbers are synthetic.', '数值是否为合成', 'extract_set.yml', null, null, 0, "
+        "'Whether the numbers are synthetic.', '数值是否为合成', 'extract_set.yml', "
+        f"{', '.join(['null'] * len(PROVENANCE))}, "
+        "null, null, 0, "
         f"(select any_value(extract_set) from marts.data_dictionary)"
         for number, (name, (table, _)) in enumerate(TABLES.items())
     )

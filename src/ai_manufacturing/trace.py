@@ -105,7 +105,9 @@ class _Reader:
             f"{specification['first_year']}-{specification['last_year']}, errors by {specification['covariance']}",
         ]
         lines += [
-            f"{name}: {specification[name]}" for name in ("subsample", "grouping", "options") if specification[name]
+            f"{name}: {specification[name]}"
+            for name in ("subsample", "grouping", "options", "providers")
+            if specification[name]
         ]
         if head["substitutions"]:
             lines.append(f"substitutions: {head['substitutions']}")
@@ -124,15 +126,7 @@ class _Reader:
             )
             for row in coefficients
         ]
-        lines.append(
-            f"observations {head['observation_count']}, cities {head['city_count']}, "
-            + (
-                f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
-                f"AR(2) p {_number(head['ar2_p_value'])}"
-                if head["instrument_count"]
-                else f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
-            )
-        )
+        lines.append(f"observations {head['observation_count']}, cities {head['city_count']}, " + _diagnostics(head))
         lines.append("lost from the panel, in this order:")
         lines += [
             f"  {row['observation_count']:>6}  {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
@@ -189,11 +183,17 @@ class _Reader:
             for variable in dict.fromkeys(row["variable"] for row in used):
                 series = [row for row in used if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
-                lines.append(f"{variable} = {_number(panel[0][variable])}, from {names}")
+                lines.append(f"{variable} = {_number(panel[0][series[0]['variable_used']])}, from {names}")
                 for row in series:
                     lines += self._series_lines(row["series"], row["scope"], city_id, year)
-        counts, scaling = ([row for row in drawn if row["role"] == role] for role in ("measure", "scaling"))
-        return lines + self._measure_lines(specification, counts, scaling, city_id, year)
+        counts, scaling, second = (
+            [row for row in drawn if row["role"] == role] for role in ("measure", "scaling", "second_measure")
+        )
+        lines += self._measure_lines(specification, counts, scaling, city_id, year)
+        if second:
+            counts = [row for row in second if row["series"] not in {other["series"] for other in scaling}]
+            lines += ["second measurement:", *self._measure_lines(specification, counts, scaling, city_id, year)]
+        return lines
 
     def _measure_lines(
         self,
@@ -203,15 +203,16 @@ class _Reader:
         city_id: str,
         year: int,
     ) -> list[str]:
-        key = (_measure(specification), specification["weighting"])
+        weighting = specification["weighting"]
         measure = self.rows(
             "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
-            *key,
+            counts[0]["variable_used"],
+            weighting,
             specification["scope"],
             city_id,
             year,
         )[0]
-        described = f"{key[0]} = {_number(measure['measure_count'])}"
+        described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"
         if not scaling:
@@ -220,7 +221,10 @@ class _Reader:
                 lines += self._series_lines(row["series"], row["scope"], city_id, year)
             return lines
         [base], [scale] = counts, scaling
-        area = self.rows("from seeds.measure_weightings where measure = ? and weighting = ?", *key)[0]["scaling_area"]
+        areas = self.rows(
+            "from seeds.measure_weightings where measure = ? and weighting = ?", counts[0]["variable"], weighting
+        )
+        area = areas[0]["scaling_area"]
         name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
         base_year = base["fixed_year"]
         lines = [f"{described}: {base['series']} {base_year} / {name} {base_year} x {name} {year}"]
@@ -246,7 +250,7 @@ class _Reader:
         )
         if not found:
             return [f"  {series} {year}: not delivered"]
-        provider = found[0]["provider"]
+        provider, quantity = found[0]["provider"], found[0]["quantity"]
         lines = [f"  {series} {year} = {_number(found[0]['value'])}, provider {provider}"]
         parts = self.rows(
             "select distinct s.delivered_city_id as city_id, s.correction_id, c.action, c.reason "
@@ -257,7 +261,7 @@ class _Reader:
             "where ? in (s.city_id, m.to_city_id) and s.year = ? and s.series = ? and s.provider = ?",
             city_id,
             year,
-            series,
+            quantity,
             provider,
         )
         lines += [
@@ -271,7 +275,7 @@ class _Reader:
             "and boundaries = 'as_of_year')",
             city_id,
             year,
-            series,
+            quantity,
             provider,
         )
         lines += [f"    boundary change {change['change_id']}: {change['note']}" for change in changes]
@@ -280,14 +284,14 @@ class _Reader:
             "and valid_until_delivery is null and list_contains(?, city_id) and (section is null or section in "
             "(select section from seeds.industry_scopes where scope = ?)) "
             "order by delivered_value desc, file_path, sheet_name, row_number",
-            series,
+            quantity,
             provider,
             year,
             [part["city_id"] for part in parts],
             scope,
         )
         if not rows:
-            lines.append(f"    {self._without_rows(series, provider, found[0]['value'])}")
+            lines.append(f"    {self._without_rows(quantity, provider, found[0]['value'])}")
         lines += [
             f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
             f"{row['row_number']}: {_number(row['delivered_value'])}"
@@ -316,6 +320,20 @@ class _Reader:
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
+
+
+def _diagnostics(head: dict[str, Any]) -> str:
+    """Return what the estimator tells of its fit."""
+    if head["instrument_count"]:
+        return (
+            f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
+            f"AR(2) p {_number(head['ar2_p_value'])}"
+        )
+    if head["first_stage_f"] is not None:
+        return f"first-stage F {head['first_stage_f']:.4g}"
+    if head["reliability_ratio"] is not None:
+        return f"divided by the reliability ratio {head['reliability_ratio']:.4f}"
+    return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
 
 
 def _measure(specification: dict[str, Any]) -> str:

@@ -30,6 +30,16 @@ REGISTER = """
     "编号" = "text"
     "经营范围" = "text"
 """
+PROVENANCE = """
+    [provenance]
+    class = "republished"
+    publisher = "not stated"
+    republished_by = "a tester"
+    licence = "none stated"
+    interpolated = []
+    citation_en = "A tester: invented numbers."
+    citation_zh = "测试者：虚构数据。"
+"""
 HEADER = ("城市代码", "年份", "企业数", "产值")
 GOOD = ("110000", 2020, 12, 3.5)
 
@@ -40,10 +50,11 @@ Cells = Sequence[Sequence[Any]]
 class Project:
     root: Path
 
-    def declare(self, toml: str, provider: str = "vendor") -> None:
+    def declare(self, toml: str, provider: str = "vendor", provenance: str = PROVENANCE) -> None:
         folder = self.root / "models" / "staging" / provider
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{provider}.toml").write_text(textwrap.dedent(toml), encoding="utf-8")
+        declared = textwrap.dedent(toml) + textwrap.dedent(provenance)
+        (folder / f"{provider}.toml").write_text(declared, encoding="utf-8")
 
     def deliver(self, file_path: str, content: bytes | str) -> Path:
         path = self.root / "extracts" / file_path

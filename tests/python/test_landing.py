@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import shutil
 import textwrap
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,13 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "superseded_periods": [],
         "is_of_earlier_declaration": False,
         "store_key": delivery["store_key"],
+        "provenance_class": "republished",
+        "publisher": "not stated",
+        "republished_by": "a tester",
+        "licence": "none stated",
+        "interpolated_series": None,
+        "citation_en": "A tester: invented numbers.",
+        "citation_zh": "测试者：虚构数据。",
     }
     assert deliveries.schema == landing.DELIVERIES_SCHEMA
 
@@ -589,6 +597,71 @@ def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
         "firms/a.csv: declared twice, by another.firms and vendor.firms. "
         "Make their `files` patterns exclude each other."
     )
+
+
+@pytest.mark.parametrize(("provider", "entity"), [("vendor", "firms"), ("another", "robots")])
+def test_a_file_is_of_one_provider_and_feeds_an_entity_once(project: Project, provider: str, entity: str) -> None:
+    again = FIRMS.replace('name = "firms"', 'name = "again"').replace('entity = "firms"', f'entity = "{entity}"')
+    project.declare(FIRMS + again if provider == "vendor" else again, provider=provider)
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    assert fault().startswith("firms/a.csv: declared twice, by ")
+
+
+TWO_ENTITIES = (
+    FIRMS.replace('    "产值" = "number"\n', "")
+    + """
+    [[sources]]
+    name = "outputs"
+    entity = "outputs"
+    files = "firms/*"
+    key = ["城市代码", "年份"]
+    [sources.columns]
+    "城市代码" = "text"
+    "年份" = "integer"
+    "产值" = "number"
+"""
+)
+
+
+def test_a_file_feeds_two_entities_and_its_records_are_counted_for_each(project: Project) -> None:
+    project.declare(TWO_ENTITIES)
+    # the number that cannot be read is of one entity only
+    path = project.deliver("firms/a.csv", csv_text(GOOD, ("120000", 2020, 7, "9.5x")))
+    deliveries = landing.deliveries()
+    assert [
+        (row["delivery_number"], row["entity"], row["record_count"], row["landed_row_count"], row["rejected_row_count"])
+        for row in deliveries.to_pylist()
+    ] == [(1, "firms", 2, 2, 0), (2, "outputs", 2, 1, 1)]
+    assert [row["企业数"] for row in landed("firms")] == [12, 7]
+    assert [(row["产值"], row["origin"]["row_number"]) for row in landed("outputs")] == [(3.5, 2)]
+    assert rejected() == [(None, 3, "产值", "9.5x", "not a number")]
+
+    # a new file at its path replaces both, and a withdrawn one ends both
+    path.write_text(csv_text(GOOD), encoding="utf-8")
+    ends = [(row["delivery_number"], row["valid_until_delivery"]) for row in landing.deliveries().to_pylist()]
+    assert sorted(ends) == [(1, 3), (2, 4), (3, None), (4, None)]
+    path.unlink()
+    project.deliver("firms/b.csv", csv_text(("130100", 2020, 1, 1)))
+    ends = {row["delivery_number"]: row["valid_until_delivery"] for row in landing.deliveries().to_pylist()}
+    assert ends == {1: 3, 2: 4, 3: 7, 4: 8, 5: None, 6: None}
+
+
+def test_a_zipped_file_feeds_two_entities(project: Project) -> None:
+    project.declare(TWO_ENTITIES)
+    with zipfile.ZipFile(project.deliver("firms/a.zip", b""), "w") as archive:
+        archive.writestr("a.csv", csv_text(GOOD))
+    assert [row["企业数"] for row in landed("firms")] == [12]
+    assert [row["产值"] for row in landed("outputs")] == [3.5]
+
+
+def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project) -> None:
+    """A log that knows the file under one entity gains a delivery, and nothing is replaced."""
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    assert landing.deliveries()["delivery_number"].to_pylist() == [1]
+    project.declare(FIRMS + TWO_ENTITIES[TWO_ENTITIES.rindex("[[sources]]") - 4 :])
+    assert [
+        (row["delivery_number"], row["entity"], row["valid_until_delivery"]) for row in landing.deliveries().to_pylist()
+    ] == [(1, "firms", None), (2, "outputs", None)]
 
 
 # Declarations

@@ -353,7 +353,7 @@ def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         project.deliver(f"firms/{number:02}.csv", firms((str(number), 2020, 1)))
     landing.deliveries()
-    present = [delivery.event for delivery in log.State(events_in_order(project)).at_path.values()]
+    present = [delivery.event for delivery in log.State(events_in_order(project)).at_place.values()]
     folder = project.root / "another"
     with ThreadPoolExecutor(4) as threads:
         logs = list(threads.map(lambda _: log.record(folder, "s", present), range(4)))

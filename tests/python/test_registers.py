@@ -389,6 +389,14 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
 
 
 GAZETTE = """
+[provenance]
+class = "official"
+publisher = "the gazette"
+licence = "none stated"
+interpolated = []
+citation_en = "The gazette: companies."
+citation_zh = "公报：公司。"
+
 [[registers]]
 name = "companies"
 entity = "firm_register"

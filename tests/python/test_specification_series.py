@@ -39,6 +39,12 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     weighting = WEIGHTINGS.loc[(row["outcome"] if is_event else row["regressor"], row["weighting"])]
     counts = [weighting[f"{kind}_series"] for kind in ("base", "minus", "scaling")]
     found |= {(series, scope(series, row["scope"])) for series in counts if series}
+    # The sample has one provider: each that is named is another.
+    providers = dict(pair.split("=") for pair in row["providers"].split())
+    found = {(f"{name}@{providers[name]}" if name in providers else name, counted) for name, counted in found}
+    for measure, provider in re.findall(r"(?:instrument|second)=(\w+)@(\w+)", row["options"]):
+        series = WEIGHTINGS.loc[(measure, row["weighting"]), "base_series"]
+        found.add((f"{series}@{provider}", scope(series, row["scope"])))
     groupings = {row["grouping"], row["subsample"].split("=")[0], row["regressor"] if is_event else ""} - {""}
     for grouping in groupings:
         found |= {(series, scope(series, "industry")) for series in GROUPINGS.loc[grouping, "series"].split()}

@@ -1,10 +1,24 @@
--- A correction of a provider that delivered here must change a value, if its year is in the period.
+-- A correction of a source that delivered here, for a year of the period, must change a value or judge a record.
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where
-    corrections.provider in (select d.provider from {{ ref('raw_deliveries') }} as d)
-    and corrections.year between {{ period('first_year') }} and {{ period('last_year') }}
+    exists (
+        select 1 from {{ ref('raw_deliveries') }} as d
+        where
+            corrections.provider = d.provider
+            and corrections.source_name in (d.source_name, '*')
+    )
+    and (
+        corrections.year = '*'
+        or cast(corrections.year as integer) between {{ period('first_year') }} and {{ period('last_year') }}
+    )
     and corrections.correction_id not in (
         select s.correction_id from {{ ref('int_series_corrected') }} as s
         where s.correction_id is not null
     )
+    {%- for entity in var('providers') %}
+    and corrections.correction_id not in (
+        select c.correction_id from {{ ref('int_' ~ entity ~ '_conformed') }} as c
+        where c.correction_id is not null
+    )
+    {%- endfor %}

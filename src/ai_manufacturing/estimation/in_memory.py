@@ -113,7 +113,8 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFram
 
 
 def _run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
-    text = (settings.project_root() / "models" / f"{model}.sql").read_text(encoding="utf-8")
+    parts = ("macros/qualified_name.sql", f"models/{model}.sql")
+    text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
     sql = jinja2.Template(text).render(ref=_Relation, var=years, period=years)
     connection.execute(f"create table {model.rpartition('/')[2]} as {sql}")

@@ -23,6 +23,7 @@ from ai_manufacturing.estimators.sentences import Sentence, joined, said
 Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
+SECOND = "second_measure"  # role and column of another provider's measurement of the measure
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 
 
@@ -33,8 +34,9 @@ class Sample:
     Attributes
     ----------
     rows : DataFrame
-        city_id, year, province_id, period, the measure with its weight and scaling_value, the outcome, the controls and
-        a column per grouping; one row per city and year. In an observation nothing is missing.
+        city_id, year, province_id, period, the measure with its weight and scaling_value, its second measurement if the
+        specification has one, the outcome, the controls and a column per grouping; one row per city and year. In an
+        observation nothing is missing.
     is_estimated : ndarray of bool
         Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
     singletons_dropped : int
@@ -126,6 +128,10 @@ class Inputs:
         if repeated:
             raise NotEstimable("listed_twice", names=repeated)
 
+        measure, second = (self._measure_key(specification, role) for role in ("measure", SECOND))
+        if second[0] is not None and measure == second:
+            raise NotEstimable("second_is_measure", name=specification.measure)
+
         lost = self._lost.get(name, {})
         if "specification beyond the period" in lost:
             years = self.panel["year"]
@@ -146,11 +152,13 @@ class Inputs:
                 raise NotEstimable("all_singletons", count=singletons)
             first, last = specification.first_year, specification.last_year
             raise NotEstimable("no_city_year", names=named, first=first, last=last)
-        variables = dict.fromkeys(row.variable for row in drawn if row.role in PANEL_ROLES)
-        measure = self._measure(specification)
-        columns = {name: self.panel[name] for name in ("city_id", "year", "province_id", *variables)}
-        columns |= {name: measure[name] for name in ("weight", "scaling_value")}
-        columns[specification.measure] = measure[TRANSFORMS[specification.transform]]
+        columns = {name: self.panel[name] for name in ("city_id", "year", "province_id")}
+        columns |= {row.variable: self.panel[row.variable_used] for row in drawn if row.role in PANEL_ROLES}
+        measured = self._measured(measure)
+        columns |= {name: measured[name] for name in ("weight", "scaling_value")}
+        columns[specification.measure] = measured[TRANSFORMS[specification.transform]]
+        if second[0] is not None:
+            columns[SECOND] = self._measured(second)[TRANSFORMS[specification.transform]]
         columns |= {name: self._group_of_row(name) for name in specification.groupings}
         rows = pd.DataFrame({name: column.array.take(positions) for name, column in columns.items()})
         if specification.fixed_effects == "city group-year" and specification.grouping is not None:
@@ -174,6 +182,13 @@ class Inputs:
                 f"{where}: measure_weightings.csv has no row {specification.measure}, {specification.weighting}. Add "
                 "it, or correct the specification."
             )
+        used = dict.fromkeys(row.quantity for row in drawn if row.role != "grouping")
+        for series, _ in specification.providers:
+            if series not in used:
+                raise SpecificationError(
+                    f"{where}, column providers: the specification does not use {series!r}. It uses "
+                    f"{', '.join(str(name) for name in used)}."
+                )
         for row in drawn:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
@@ -345,16 +360,17 @@ class Inputs:
         """What was taken from measures and groups already, in the rows of the panel."""
         return {}
 
-    def _measure(self, specification: Specification) -> pd.DataFrame:
-        """Return the values of the measure of a specification, in the rows of the panel."""
-        key = self._measure_key(specification)
+    def _measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
+        """Return the values of a measure, in the rows of the panel."""
         if key not in self._aligned:
             rows = self.measures.iloc[self._measure_rows[key]]
             self._aligned[key] = rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
         return self._aligned[key]
 
-    def _measure_key(self, specification: Specification) -> tuple[str, str, str]:
-        return specification.measure, specification.weighting, specification.scope
+    def _measure_key(self, specification: Specification, role: str = "measure") -> tuple[Any, str, str]:
+        """Return measure, weighting and scope of fct_ai_measure; the first is None if nothing has the role."""
+        named = (row.variable_used for row in self._series.get(specification.specification_id, []) if row.role == role)
+        return next(named, None), specification.weighting, specification.scope
 
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""

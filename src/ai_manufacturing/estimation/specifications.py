@@ -1,7 +1,8 @@
 """Regressions as data: what a row of regression_specifications.csv asks for."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
 import pandas as pd
@@ -62,7 +63,21 @@ class DynamicPanelOptions:
     equation: Literal["system", "difference"] = "system"
 
 
-Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions
+@dataclass(frozen=True)
+class InstrumentOptions:
+    """Options of estimator iv_fixed_effects: the second measurement that is the instrument, measure@provider."""
+
+    instrument: str
+
+
+@dataclass(frozen=True)
+class ErrorsInVariablesOptions:
+    """Options of estimator errors_in_variables: the second measurement that tells the reliability, measure@provider."""
+
+    second: str
+
+
+Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions | InstrumentOptions | ErrorsInVariablesOptions
 
 
 def _lag_limits(text: str) -> tuple[int, int | None]:
@@ -81,6 +96,12 @@ def _count(text: str) -> int:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
+
+
+def _measure_of_provider(text: str) -> str:
+    if not re.fullmatch(r"\w+@\w+", text):
+        raise ValueError(text)
+    return text
 
 
 def _one_of(values: Mapping[str, Any]) -> Callable[[str], Any]:
@@ -104,6 +125,8 @@ ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
             "equation": _one_of({name: name for name in ("system", "difference")}),
         },
     ),
+    "iv_fixed_effects": (InstrumentOptions, {"instrument": _measure_of_provider}),
+    "errors_in_variables": (ErrorsInVariablesOptions, {"second": _measure_of_provider}),
 }
 
 
@@ -129,6 +152,7 @@ class Specification:
     fixed_effects: str
     covariance: str
     options: Options
+    providers: tuple[tuple[str, str], ...]
     substitutions: tuple[str, ...]
 
     @property
@@ -183,6 +207,11 @@ def _specification(row: dict[str, Any]) -> Specification:
     for column, way_out, ignored in (
         ("covariance", "give city", row["estimator"] == "dynamic_panel" and row["covariance"] != "city"),
         (
+            "covariance",
+            "give city",
+            row["estimator"] in ("iv_fixed_effects", "errors_in_variables") and not COVARIANCES[row["covariance"]][1],
+        ),
+        (
             "fixed_effects",
             "give city year",
             row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year",
@@ -205,6 +234,13 @@ def _specification(row: dict[str, Any]) -> Specification:
             f"regression_specifications.csv, {row['specification_id']}, column subsample: {subsample!r} is not "
             "grouping=group."
         )
+    providers = tuple(pair.split("=") for pair in text["providers"].split())
+    for pair in providers:
+        if len(pair) != 2 or not all(pair):
+            raise SpecificationError(
+                f"regression_specifications.csv, {row['specification_id']}, column providers: {'='.join(pair)!r} is "
+                "not series=provider."
+            )
     return Specification(
         specification_id=row["specification_id"],
         table_id=row["table_id"],
@@ -224,6 +260,7 @@ def _specification(row: dict[str, Any]) -> Specification:
         fixed_effects=row["fixed_effects"],
         covariance=row["covariance"],
         options=_options(row["specification_id"], row["estimator"], text["options"]),
+        providers=tuple((series, provider) for series, provider in providers),
         substitutions=tuple(filter(None, text["substitutions"].split("; "))),
     )
 
@@ -240,4 +277,10 @@ def _options(specification_id: str, estimator: str, text: str) -> Options:
                 f"regression_specifications.csv, {specification_id}, column options: {pair!r} is not an option "
                 f"of {estimator}. Options: {', '.join(readers)}."
             ) from error
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in chosen]
+    if missing:
+        raise SpecificationError(
+            f"regression_specifications.csv, {specification_id}, column options: {estimator} needs "
+            f"{', '.join(missing)}=measure@provider."
+        )
     return kind(**chosen)

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
     DynamicPanelOptions,
+    ErrorsInVariablesOptions,
     EventStudyOptions,
     FixedEffectsOptions,
+    InstrumentOptions,
     Specification,
 )
 from ai_manufacturing.estimators import (
@@ -23,6 +25,7 @@ from ai_manufacturing.estimators import (
     fixed_effects,
     heterogeneity,
     placebo,
+    two_measurements,
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
@@ -81,6 +84,9 @@ COEFFICIENTS = pa.schema(
         ("printed_path_p_value", pa.float64()),
         ("zero_path_statistic", pa.float64()),
         ("zero_path_p_value", pa.float64()),
+        ("first_stage_estimate", pa.float64()),
+        ("first_stage_f", pa.float64()),
+        ("reliability_ratio", pa.float64()),
         ("instrument_count", pa.int64()),
         ("hansen_statistic", pa.float64()),
         ("hansen_df", pa.int64()),
@@ -134,6 +140,7 @@ SECOND_ROUTE = pa.schema(
 
 Row = dict[str, Any]
 
+WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
 
@@ -196,6 +203,10 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
             rows = _event_study(specification, options, used, inputs)
         case DynamicPanelOptions() as options:
             rows = _dynamic_panel(specification, options, used)
+        case InstrumentOptions():
+            rows = _instrumented(specification, used)
+        case ErrorsInVariablesOptions():
+            rows = _corrected(specification, used)
     years = used.rows.loc[used.is_estimated, "year"]
     of_sample = {
         "sample_first_year": int(years.min()),
@@ -376,7 +387,39 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     return [{**row, **tests} for row in _estimates(fit)[:regressors]]
 
 
-def _estimates(fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFit) -> list[Row]:
+def _instrumented(specification: Specification, used: Sample) -> list[Row]:
+    fit = two_measurements.instrumented(
+        used.rows,
+        specification.outcome,
+        specification.regressor,
+        SECOND,
+        specification.controls,
+        cluster=str(COVARIANCES[specification.covariance][1]),
+    )
+    warnings = [said("unrelated_errors")]
+    if fit.first_stage_f is not None and fit.first_stage_f < WEAK:
+        warnings.append(said("weak_instrument", least=WEAK))
+    first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
+    return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
+
+
+def _corrected(specification: Specification, used: Sample) -> list[Row]:
+    fit = two_measurements.corrected(
+        used.rows,
+        specification.outcome,
+        specification.regressor,
+        SECOND,
+        specification.controls,
+        cluster=str(COVARIANCES[specification.covariance][1]),
+    )
+    warnings = [said("unrelated_errors"), said("equal_errors")]
+    told = {"reliability_ratio": fit.reliability_ratio, "warnings": warnings}
+    return [{**row, **told} for row in _estimates(fit)]
+
+
+def _estimates(
+    fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFit | two_measurements.TwoMeasurementsFit,
+) -> list[Row]:
     """Return what every estimator gives of every term."""
     return [
         {

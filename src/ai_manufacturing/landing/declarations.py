@@ -153,20 +153,24 @@ def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
     }
 
 
-def claiming(names: list[str], sources: list[Source]) -> tuple[Source | None, dict[str, str]]:
-    """Return the declaration that one of a file's names answers to, and what the name says."""
+def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict[str, str]]]:
+    """Return the declarations that one of a file's names answers to, and what the name says to each.
+
+    One provider may declare a file once for each entity that it feeds.
+    """
     declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
-    if not declared:
-        return None, {}
-    if len(declared) > 1:
+    if len({source.entity for source in declared}) < len(declared) or len({source.provider for source in declared}) > 1:
         both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
         raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
-    (source,) = declared
+    return [(source, _file_name_values(names, source)) for source in declared]
+
+
+def _file_name_values(names: list[str], source: Source) -> dict[str, str]:
     if not source.file_name:
-        return source, {}
+        return {}
     for name in names:
         if match := re.fullmatch(source.file_name, name.rsplit("/", 1)[-1]):
-            return source, match.groupdict(default="")
+            return match.groupdict(default="")
     raise FileFault(
         f"the name does not fit file_name of {source.provider}.{source.name}, {source.file_name}. "
         "Rename the file, or correct the declaration."
@@ -201,7 +205,7 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
 
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets"})
+    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance"})
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, log, registers, store, validity
+from ai_manufacturing.landing import declarations, formats, log, provenance, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, extract_set
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
+from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
 from ai_manufacturing.landing.reading import by_path
 
 SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
@@ -47,6 +48,7 @@ DELIVERIES_SCHEMA = pa.schema(
         ("superseded_periods", pa.list_(SPAN)),
         ("is_of_earlier_declaration", pa.bool_()),
         ("store_key", pa.string()),
+        *((name, pa.string()) for name in provenance.NOT_DECLARED),
     ]
 )
 
@@ -69,16 +71,23 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     ------
     LandingError
         With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
-        log. Or if the log does not reach `as_of`.
+        log. Or if a source does not declare its provenance, or the log does not reach `as_of`.
     """
     sources = [*declarations.read(), *registers.declared()]
+    origins = provenance.read()
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
     with store.held(folder):
-        return _deliveries(sources, described, folder, as_of)
+        return _deliveries(sources, origins, described, folder, as_of)
 
 
-def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_of: int | None) -> pa.Table:
+def _deliveries(
+    sources: list[Source],
+    origins: dict[tuple[str, str], Provenance],
+    described: ExtractSet,
+    folder: Path,
+    as_of: int | None,
+) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
         landed, others = land_folder(sources, folder)
@@ -91,13 +100,17 @@ def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_o
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
             raise LandingError([_no_delivery(as_of, described.name, len(events), folder)])
-    in_folder_now = {delivery.number for delivery in log.State(events).at_path.values()}
+    in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
     found = [
         _recorded(delivery, declared, delivery.number in in_folder_now, folder)
         for delivery in state.deliveries.values()
     ]
+    for record in found:
+        is_drawn = record["synthetic"] or described.kind == "synthetic"
+        origin = GENERATED if is_drawn else origins.get((record["provider"], record["source_name"]))
+        record.update(origin.columns if origin else NOT_DECLARED)
     validity.add(found, declared, folder)
     # one synthetic file makes the whole set synthetic
     synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)

@@ -47,7 +47,7 @@ class ExtractSet:
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """A file, or a member of an archive, and its declaration; None where nobody declared it, and a hint why."""
+    """A file, or a member of an archive, and one declaration of it; None where nobody declared it, and a hint why."""
 
     path: Path
     file_path: str
@@ -200,8 +200,8 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     Returns
     -------
     tuple of (list of DeliveredFile, list of str)
-        The files by path, and one line for each file with more than one declaration, a name that its declaration
-        cannot use, or an archive that cannot be trusted.
+        The files by path, once for each entity that they feed, and one line for each file with two declarations for
+        one entity, a name that its declaration cannot use, or an archive that cannot be trusted.
 
     Raises
     ------
@@ -338,7 +338,7 @@ def is_no_delivery(file_path: str) -> bool:
 
 
 def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[DeliveredFile]:
-    """Return a file, or the members of an archive of which any is declared."""
+    """Return a file, or the members of an archive of which any is declared, once for each declaration."""
     archive = containers.archive(path)
     # declarations match the path that a person sees
     depth = file_path.count("/") + 1
@@ -346,9 +346,10 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
     if archive is None:
         # a gzip file may be declared by what it holds
         names = [shown, shown.removesuffix(".gz")] if shown.endswith(".gz") else [shown]
-        source, values = declarations.claiming(names, sources)
-        hint = None if source else declarations.nearest(shown, sources)
-        return [DeliveredFile(path, file_path, source, values, hint=hint)]
+        claims = declarations.claiming(names, sources)
+        if not claims:
+            return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]
+        return [DeliveredFile(path, file_path, source, values) for source, values in claims]
     found: list[DeliveredFile] = []
     try:
         members = containers.members(archive)
@@ -359,9 +360,12 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         if not is_no_delivery(name):
             # and a member as if it lay where the archive lies
             beside = (Path(shown).parent / name).as_posix()
-            source, values = declarations.claiming([f"{shown}/{name}", beside], sources)
-            hint = None if source else declarations.nearest(beside, sources)
-            found.append(DeliveredFile(path, f"{file_path}/{name}", source, values, (archive, info), hint))
+            claims = declarations.claiming([f"{shown}/{name}", beside], sources)
+            member_path, member = f"{file_path}/{name}", (archive, info)
+            if not claims:
+                hint = declarations.nearest(beside, sources)
+                found.append(DeliveredFile(path, member_path, member=member, hint=hint))
+            found += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
     if any(file.source for file in found):
         return found
     archive.opened.close()

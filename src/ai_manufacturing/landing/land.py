@@ -71,7 +71,7 @@ def land_again(years: range) -> list[str]:
                 faults.append(landed)
     if faults:
         raise LandingError(sorted(faults))
-    return again
+    return [*dict.fromkeys(again)]  # a file may feed several entities
 
 
 def _may_hold(years: range, source: Source, rows: Path) -> bool:

@@ -21,6 +21,7 @@ from ai_manufacturing.landing.store import make_folder, share
 
 Event = dict[str, Any]
 Identity = tuple[str, ...]
+Place = tuple[str, str]
 
 
 @dataclass
@@ -39,11 +40,11 @@ class Delivery:
 
 
 class State:
-    """The deliveries of a log, and the paths that the folder held after its last event."""
+    """The deliveries of a log, and the files that the folder held after its last event, by path and entity."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.deliveries: dict[int, Delivery] = {}
-        self.at_path: dict[str, Delivery] = {}
+        self.at_place: dict[Place, Delivery] = {}
         self._first: dict[Identity, Delivery] = {}
         self._path_counts: Counter[Identity] = Counter()
         for _, of_landing in groupby(events, key=lambda event: event.get("landing", event["number"])):
@@ -72,11 +73,11 @@ class State:
         first = self._first.setdefault(delivery.identity, delivery)
         if first is not delivery:
             delivery.copy_of = first.number
-        self.deliveries[delivery.number] = self.at_path[event["file_path"]] = delivery
+        self.deliveries[delivery.number] = self.at_place[place(event)] = delivery
         self._path_counts[delivery.identity] += 1
 
     def _take_away(self, delivery: Delivery, number: int) -> Identity:
-        del self.at_path[delivery.event["file_path"]]
+        del self.at_place[place(delivery.event)]
         self._path_counts[delivery.identity] -= 1
         if delivery.copy_of:
             delivery.withdrawn_by = number
@@ -86,6 +87,11 @@ class State:
 def identity(event: Event) -> Identity:
     """Return what makes two deliveries the same."""
     return event["provider"], event["source_name"], event["delivery_id"], json.dumps(event["file_name_values"])
+
+
+def place(event: Event) -> Place:
+    """Return where a delivery lies: one file may feed several entities, and is a delivery of each."""
+    return event["file_path"], event["entity"]
 
 
 def read(store: Path, extract_set: str) -> list[Event]:
@@ -180,8 +186,8 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
         # logs of earlier versions do not say who named the set: mostly it was the folder
         if not delivered or not delivered[-1].get("is_named_by_folder", True):
             continue
-        held = State(events).at_path
-        shared = sum((path, delivery.identity) in here for path, delivery in held.items())
+        held = State(events).at_place
+        shared = sum((path, delivery.identity) in here for (path, _), delivery in held.items())
         if shared and 2 * shared >= len(held):
             found.append((name, shared, len(held)))
     return sorted(found, key=lambda alike: -alike[1])
@@ -193,18 +199,18 @@ def folder_name(extract_set: str) -> str:
 
 
 def _changes(state: State, present: list[Event]) -> list[Event]:
-    paths = {file["file_path"] for file in present}
-    held = {path: delivery.identity for path, delivery in state.at_path.items()}
-    new = [file for file in present if held.get(file["file_path"]) != identity(file)]
+    places = {place(file) for file in present}
+    held = {where: delivery.identity for where, delivery in state.at_place.items()}
+    new = [file for file in present if held.get(place(file)) != identity(file)]
     new.sort(key=lambda file: (not state.is_in_force(identity(file)), file["file_path"]))
     delivered = []
     for file in new:
-        replaced = state.at_path.get(file["file_path"])
+        replaced = state.at_place.get(place(file))
         delivered.append({"event": "delivered", "replaces": replaced.number if replaced else None} | file)
     withdrawn = [
-        {"event": "withdrawn", "withdraws": delivery.number, "file_path": path}
-        for path, delivery in sorted(state.at_path.items())
-        if path not in paths
+        {"event": "withdrawn", "withdraws": delivery.number, "file_path": where[0]}
+        for where, delivery in sorted(state.at_place.items())
+        if where not in places
     ]
     return delivered + withdrawn
 

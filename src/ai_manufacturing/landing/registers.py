@@ -181,7 +181,7 @@ def landed_path(store_key: str) -> str:
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
-    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - {"optional"})
+    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - {"optional", "provenance"})
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     wrong = sorted(set(entry["columns"].values()) - TYPES.keys())

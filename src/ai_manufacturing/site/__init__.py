@@ -19,6 +19,7 @@ from ai_manufacturing.site import (
     quality,
     query,
     readings,
+    sources,
     specifications,
 )
 from ai_manufacturing.site.release import Release
@@ -34,6 +35,7 @@ PAGES = {
     "maps": maps,
     "concentration": concentration,
     "cities": cities,
+    "sources": sources,
     "quality": quality,
     "changes": changes,
     "dictionary": dictionary,

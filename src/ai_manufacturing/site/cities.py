@@ -17,6 +17,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
         "select series, unit, is_delivered from marts.dim_series where scope in ('industry', 'total') "
+        "and series = quantity "
         "order by scope, series"
     )
     delivered = [row["series"] for row in found if row["is_delivered"]]

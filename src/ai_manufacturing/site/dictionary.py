@@ -11,7 +11,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "columns": release.rows(
             "select table_schema, table_name, column_name, data_type, unit, label_en, label_zh, substitution, source, "
-            "first_year, last_year, missing_share from marts.data_dictionary "
+            "provenance_class, citation_en, citation_zh, first_year, last_year, missing_share "
+            "from marts.data_dictionary "
             "order by table_name <> 'fct_city_year_panel', table_schema, table_name, column_number"
         )
     }

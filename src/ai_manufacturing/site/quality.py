@@ -29,6 +29,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
         ],
+        "sources": release.rows(
+            "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
+            "citation_en, citation_zh, count(*) as file_count, string_agg(distinct outcome, ', ' order by outcome) "
+            "as outcomes from marts.fct_deliveries where provider is not null group by all order by all"
+        ),
         "accounting": release.rows(
             "select provider, source_name, entity, disposition, count(*) as file_count, "
             "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
@@ -43,10 +48,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "where set_aside_reason <> 'superseded' order by file_path, row_number limit ?",
             LISTED,
         ),
+        # a correction of every city is one line
         "corrections": release.rows(
-            "select c.*, d.name_zh, nullif(n.name_zh, d.name_zh) as row_name_zh from marts.fct_corrections as c "
-            "left join marts.dim_city as d on c.city_id = d.city_id "
-            "left join marts.dim_city as n on c.delivered_city_id = n.city_id order by c.correction_id, c.series"
+            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_zh) as name_zh, "
+            "any_value(nullif(n.name_zh, d.name_zh)) as row_name_zh, any_value(c.delivered_value) as delivered_value, "
+            "any_value(c.value) as value, any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
+            "from marts.fct_corrections as c left join marts.dim_city as d on c.city_id = d.city_id "
+            "left join marts.dim_city as n on c.delivered_city_id = n.city_id "
+            "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),

@@ -18,6 +18,7 @@ CHOICES = (
     "fixed_effects",
     "covariance",
     "options",
+    "providers",
 )
 
 

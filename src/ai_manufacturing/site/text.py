@@ -104,6 +104,11 @@ class Catalogue:
                 return joint.join(self.plain_label(part, language) for part in text.split(mark))
         if text.startswith("L."):
             return self.plain("lagged", language, name=self.plain_label(text.removeprefix("L."), language))
+        if "@" in text:
+            name, _, providers = text.partition("@")
+            # A slash stands between the providers of two series; nothing stands for the one used by default.
+            named = COMMAS[language].join(filter(None, providers.split("/")))
+            return self.plain("of_provider", language, name=self.plain_label(name, language), provider=named)
         return text
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:

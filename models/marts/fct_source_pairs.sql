@@ -1,0 +1,58 @@
+with
+
+series as (
+    select
+        series,
+        quantity,
+        scope,
+        provider,
+        city_id,
+        year,
+        max(value) as value
+    from {{ ref('int_series_conformed') }}
+    where value is not null
+    group by series, quantity, scope, provider, city_id, year
+),
+
+sources as (
+    select * from {{ ref('int_series_sources') }}
+),
+
+ranked as (
+    select
+        series.*,
+        sources.priority
+    from series
+    inner join sources
+        on
+            series.quantity = sources.series
+            and series.scope = sources.scope
+            and series.provider = sources.provider
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        firsts.quantity as series,
+        firsts.scope,
+        firsts.provider as first_provider,
+        seconds.provider as second_provider,
+        firsts.city_id,
+        cast(firsts.year as integer) as year,
+        firsts.value as first_value,
+        seconds.value as second_value,
+        {{ log_of('firsts.value') }} as first_ln,
+        {{ log_of('seconds.value') }} as second_ln,
+        {{ log_of('1 + firsts.value') }} as first_ln1p,
+        {{ log_of('1 + seconds.value') }} as second_ln1p
+    from ranked as firsts
+    inner join ranked as seconds
+        on
+            firsts.quantity = seconds.quantity
+            and firsts.scope = seconds.scope
+            and firsts.city_id = seconds.city_id
+            and firsts.year = seconds.year
+            and firsts.priority < seconds.priority
+)
+
+select * from final

@@ -1,0 +1,95 @@
+with
+
+pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
+city_groups as (
+    select * from {{ ref('dim_city_groups') }}
+),
+
+within as (
+    select * from {{ ref('est_source_agreement') }}
+    where transform = 'ln'
+),
+
+groupings as (
+    select distinct grouping
+    from within
+),
+
+grouped as (
+    select
+        pairs.*,
+        'all' as grouping,
+        'all' as group_name
+    from pairs
+    union all
+    select
+        pairs.*,
+        city_groups.grouping,
+        city_groups.group_name
+    from pairs
+    inner join city_groups on pairs.city_id = city_groups.city_id
+    inner join groupings on city_groups.grouping = groupings.grouping
+),
+
+-- Each row counts in its year, and in all years together.
+periods as (
+    select
+        * exclude (year),
+        unnest([year, null]) as year
+    from grouped
+),
+
+compared as (
+    select
+        series,
+        scope,
+        first_provider,
+        second_provider,
+        grouping,
+        group_name,
+        year,
+        count(distinct city_id) as city_count,
+        count(*) as city_year_count,
+        median(second_value / nullif(first_value, 0)) as median_ratio,
+        avg(case when abs(second_value - first_value) <= 0.01 * abs(first_value) then 1 else 0 end)
+            as share_within_1_percent,
+        {{ agreement_of('first_ln', 'second_ln') }}
+    from periods
+    group by series, scope, first_provider, second_provider, grouping, group_name, year
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        compared.series,
+        compared.scope,
+        compared.first_provider,
+        compared.second_provider,
+        compared.grouping,
+        compared.group_name,
+        compared.year,
+        compared.city_count,
+        compared.city_year_count,
+        compared.correlation as log_correlation,
+        case when compared.year is null then within.within_correlation end as within_correlation,
+        compared.median_ratio,
+        compared.mean_difference as mean_log_difference,
+        compared.difference_sd as log_difference_sd,
+        compared.lower_agreement_bound,
+        compared.upper_agreement_bound,
+        compared.share_within_1_percent
+    from compared
+    left join within
+        on
+            compared.series = within.series
+            and compared.scope = within.scope
+            and compared.first_provider = within.first_provider
+            and compared.second_provider = within.second_provider
+            and compared.grouping = within.grouping
+            and compared.group_name = within.group_name
+)
+
+select * from final

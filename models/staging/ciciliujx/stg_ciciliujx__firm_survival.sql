@@ -1,0 +1,20 @@
+with
+
+raw as (
+    select * from {{ ref('raw_firm_survival') }}
+    where origin.provider = 'ciciliujx'
+),
+
+renamed as (
+    select
+        origin,
+        city as city_code,
+        city_cn as city_name,
+        cast(null as varchar) as province_name,
+        year,
+        cast(null as varchar) as industry_code,
+        company as ai_firm_count
+    from raw
+)
+
+select * from renamed

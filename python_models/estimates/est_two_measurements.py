@@ -1,0 +1,20 @@
+from ai_manufacturing.estimation import inputs, specifications, tables
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    drawn = inputs.read(
+        panel=dbt.ref("int_city_year_variables"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        published=dbt.ref("published_estimates"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
+    )
+    rows = dbt.ref("regression_specifications").df()
+    named = [*specifications.read(rows, "iv_fixed_effects"), *specifications.read(rows, "errors_in_variables")]
+    return tables.coefficients(named, drawn)

@@ -1,0 +1,82 @@
+"""How far two sources of one series agree within city and year, and what that says of each as a measurement."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+KEY = ["series", "scope", "first_provider", "second_provider"]
+GROUPINGS = ("region", "large_gdp")  # of city_groupings.csv: where, and how large
+AGREEMENT = pa.schema(
+    [
+        ("series", pa.string()),
+        ("scope", pa.string()),
+        ("first_provider", pa.string()),
+        ("second_provider", pa.string()),
+        ("transform", pa.string()),
+        ("grouping", pa.string()),
+        ("group_name", pa.string()),
+        ("observation_count", pa.int64()),
+        ("city_count", pa.int64()),
+        ("within_correlation", pa.float64()),
+        ("first_reliability", pa.float64()),
+        ("second_reliability", pa.float64()),
+        ("reason", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+
+
+def within_city_and_year(pairs: pd.DataFrame, groups: pd.DataFrame) -> pa.Table:
+    """Correlate two sources of a series once the effects of city and year are removed from both.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        marts.fct_source_pairs.
+    groups : DataFrame
+        marts.dim_city_groups.
+
+    Returns
+    -------
+    Table
+        One row per series, scope, pair of providers, transform (ln, ln1p), grouping and group of cities, in the columns
+        of AGREEMENT; of all cities grouping and group are `all`. Without an answer the reason stands beside it.
+
+    Notes
+    -----
+    first_reliability is the covariance over the variance of the first source: the share of its variation that is no
+    error, if the errors of the two sources are classical and unrelated. If they also have one variance, the correlation
+    is the share for both.
+    """
+    chosen = groups.loc[groups["grouping"].isin(GROUPINGS), ["grouping", "group_name", "city_id"]]
+    everywhere = pairs[["city_id"]].drop_duplicates().assign(grouping="all", group_name="all")
+    grouped = pairs.merge(pd.concat([everywhere, chosen]), on="city_id")
+    rows: list[dict[str, Any]] = []
+    for names, cells in grouped.groupby([*KEY, "grouping", "group_name"], sort=True):
+        common = dict(zip([*KEY, "grouping", "group_name"], names, strict=True))
+        common["extract_set"] = cells["extract_set"].iloc[0]
+        for transform in ("ln", "ln1p"):
+            first, second = f"first_{transform}", f"second_{transform}"
+            sample = cells[["city_id", "year", first, second]].dropna()
+            rows.append({**common, "transform": transform, **_within(sample, first, second)})
+    return pa.Table.from_pylist(rows, schema=AGREEMENT)
+
+
+def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
+    try:
+        fit = fixed_effects.fit(sample, first, [second])
+    except NotEstimable as finding:
+        return {"reason": finding.reason}
+    slope = float(fit.estimates[0])
+    return {
+        "observation_count": fit.observation_count,
+        "city_count": fit.city_count,
+        "within_correlation": math.copysign(math.sqrt(max(fit.r2_within, 0.0)), slope),
+        "first_reliability": fit.r2_within / slope if slope else None,
+        "second_reliability": slope,
+    }

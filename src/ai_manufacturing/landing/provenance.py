@@ -1,0 +1,129 @@
+"""Where the files of a source come from, as its provider declares: who published them, and on what terms."""
+
+import csv
+import tomllib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations
+from ai_manufacturing.landing.errors import LandingError
+
+CLASSES = ("official", "commercial_vendor", "republished", "generated")
+WORDS = ("publisher", "licence", "citation_en", "citation_zh")
+REQUIRED = ("class", *WORDS, "interpolated")
+OPTIONAL = ("republished_by",)
+GUIDE = "docs/how_to/add_a_provider.md says what it holds."
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the files of a source come from.
+
+    Attributes
+    ----------
+    provenance_class : str
+        One of CLASSES: whose numbers these are as far as is known; "republished" where only the third party is.
+    publisher : str
+        Who published them first, or "not stated".
+    republished_by : str or None
+        The third party from whom the files are; None where they are from the publisher.
+    licence : str
+        The terms, or "none stated".
+    interpolated_series : str or None
+        Series of which some values are interpolated, extrapolated or modelled, separated by blanks.
+    citation_en, citation_zh : str
+        How to cite the source.
+    """
+
+    provenance_class: str
+    publisher: str
+    republished_by: str | None
+    licence: str
+    interpolated_series: str | None
+    citation_en: str
+    citation_zh: str
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The columns that it has in raw.deliveries."""
+        return asdict(self)
+
+
+NOT_DECLARED: dict[str, str | None] = dict.fromkeys(Provenance.__dataclass_fields__)
+# What `ai-manufacturing synthetic` draws is the work of no provider.
+GENERATED = Provenance(
+    provenance_class="generated",
+    publisher="ai-manufacturing synthetic",
+    republished_by=None,
+    licence="MIT",
+    interpolated_series=None,
+    citation_en="Synthetic numbers, drawn by the command ai-manufacturing synthetic; not to be cited as data.",
+    citation_zh="合成数据，由命令 ai-manufacturing synthetic 生成，不可作为数据引用。",
+)
+
+
+def read() -> dict[tuple[str, str], Provenance]:
+    """Return the provenance of each declared source and register, by provider and name.
+
+    A table `[provenance]` is of all sources of its provider; a table `provenance` of a source replaces what it names.
+
+    Raises
+    ------
+    LandingError
+        With one line for each source whose provenance is missing or cannot be understood.
+    """
+    found: dict[tuple[str, str], Provenance] = {}
+    faults: list[str] = []
+    series = _series()
+    for path in declarations.paths():
+        provider = path.parent.name
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        of_provider = declared.get("provenance", {})
+        for entry in [*declared.get("sources", []), *declared.get("registers", [])]:
+            name = entry.get("name", "?")
+            told = {**of_provider, **entry.get("provenance", {})}
+            wrong = _fault(told, series)
+            if wrong:
+                faults.append(f"{provider}/{path.name}, source {name}: {wrong} {GUIDE}")
+            else:
+                found[provider, name] = Provenance(
+                    provenance_class=told["class"],
+                    republished_by=told.get("republished_by"),
+                    interpolated_series=" ".join(told["interpolated"]) or None,
+                    **{word: told[word] for word in WORDS},
+                )
+    if faults:
+        raise LandingError(faults)
+    return found
+
+
+def _fault(told: dict[str, Any], series: set[str]) -> str | None:
+    if not told:
+        return "no provenance. Add a table [provenance]."
+    missing = [name for name in REQUIRED if name not in told]
+    unknown = sorted(told.keys() - {*REQUIRED, *OPTIONAL})
+    if missing or unknown:
+        return f"provenance lacks {', '.join(missing) or 'nothing'}, unknown: {', '.join(unknown) or 'nothing'}."
+    if told["class"] not in CLASSES:
+        return f'the class of provenance is "{told["class"]}", not one of {", ".join(CLASSES)}.'
+    for name in (*WORDS, *OPTIONAL):
+        if name in told and not (isinstance(told[name], str) and told[name].strip()):
+            return f"{name} of provenance is {told[name]!r}, not a text."
+    if told["class"] == "republished" and "republished_by" not in told:
+        return "provenance is republished and does not say by whom. Write republished_by, or another class."
+    names = told["interpolated"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return f"interpolated of provenance is {names!r}, not a list of series; [] if none is."
+    unknown = sorted(set(names) - series)
+    if unknown:
+        return f"interpolated of provenance names {', '.join(unknown)}, no row of seeds/series.csv."
+    return None
+
+
+def _series() -> set[str]:
+    path = settings.project_root() / "seeds" / "series.csv"
+    if not path.is_file():
+        return set()
+    with path.open(encoding="utf-8", newline="") as rows:
+        return {row["series"] for row in csv.DictReader(rows)}

@@ -1,0 +1,153 @@
+"""Files of the shape of the public ones, invented and marked, so that a bare clone follows their paths too."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.python.conftest import Build, built_once
+
+EMPLOYMENT = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Prvcnm_en", "Eect01", "Eect05", "Eect09", "Eect11")
+GDP = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Gdpct01", "GDP_PerCapita", "GDP_PrimInd", "GDP_SecInd", "GDP_TerInd")
+AI = ("city_cn", "year", "robot_install", "robot_stock", "province_cn", "city", "company", "region")
+
+
+def quoted(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
+    """Write as the vendor does: a byte order mark, and all cells in quotation marks."""
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def plain(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    return text.getvalue().encode()
+
+
+@pytest.fixture(scope="session")
+def invented(shared: Any) -> Build:
+    """Return what the marts make of invented files, without gate or estimate."""
+    folder = shared / "invented"
+
+    def make(build: Build) -> Build:
+        files = {
+            "extract_set.yml": b"name: invented\nkind: synthetic\n",
+            "city_yearbook/CRE_Eplwagct.csv": quoted(
+                EMPLOYMENT,
+                (2015, "Shenzhen(city)", 440300, "Guangdong", "300.0000", "400.0000", "60.0000", "390"),
+                (2015, "Karamay(city) ", 650200, "Xinjiang", "30.0000", "10.0000", "", ""),
+                (2020, "Shenzhen(city)", 440300, "Guangdong", "310.0000", "410.0000", "", "395"),
+                (1978, "Shenzhen(city)", 440300, "Guangdong", "1.0000", "", "", ""),
+            ),
+            "city_yearbook/CRE_Gdpct.csv": quoted(
+                GDP,
+                (2015, "Shenzhen(city)", 440300, "1000.5", "80000", "500000", "4000000", "5505000"),
+                (2015, "Nowhere(city)", 999999, "1", "1", "1", "1", "1"),
+            ),
+            "ai_firms/ai.csv": plain(
+                AI,
+                ("深圳市", 2015, 1.5, 7.5, "广东省", 440300, 70, "east"),
+                ("深圳市", 2019, 2.5, 9.5, "广东省", 440300, 90, "east"),
+                ("北京市", 2015, "NA", "NA", "北京市", 110100, 80, "east"),
+                # a declared contradiction, and one that is not
+                ("合肥市", 2015, 1.25, 3.5, "安徽省", 340100, 40, "central"),
+                ("合肥市", 2015, 2.25, 4.5, "安徽省", 340100, 40, "central"),
+                ("长沙市", 2015, 1.25, 3.5, "湖南省", 430100, 50, "central"),
+                ("长沙市", 2015, 2.25, 4.5, "湖南省", 430100, 50, "central"),
+            ),
+            "ai_firms/全部企业_2015.csv": plain(("城市", "全部企业"), ("深圳市", 60)),
+        }
+        for name, content in files.items():
+            (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
+            (build.extracts / name).write_bytes(content)
+        return build.dbt(
+            "build", "--select", "+fct_deliveries", "+dim_series", "+fct_rows_set_aside", "+fct_corrections",
+            "+int_city_yearbook_checks",
+        )  # fmt: skip
+
+    return built_once(Build(folder / "extracts", folder / "invented.duckdb", folder, excluded="unit_test test"), make)
+
+
+def used(build: Build, provider: str, series: str) -> list[tuple[Any, ...]]:
+    return build.rows(
+        "select city_id, year, value from intermediate.int_series_corrected where provider = ? and series = ? "
+        "and value is not null order by 1, 2",
+        provider,
+        series,
+    )
+
+
+def test_english_names_do_not_matter_where_there_is_a_code(invented: Build) -> None:
+    assert used(invented, "csmar", "unit_employment_10k") == [
+        ("440300", 2015, 400.0),
+        ("440300", 2020, 410.0),
+        ("650200", 2015, 10.0),
+    ]
+    assert used(invented, "csmar", "secondary_employment_10k") == [("440300", 2015, pytest.approx(240.0))]
+    assert used(invented, "csmar", "secondary_value_added_100m_cny") == [("440300", 2015, 400.0)]
+    names = "select city_name, set_aside_reason from marts.fct_rows_set_aside where provider = 'csmar' order by 1"
+    assert invented.rows(names) == [("Nowhere(city)", "unknown city"), ("Shenzhen(city)", "out of period")]
+
+
+def test_a_correction_with_a_star_is_of_every_city(invented: Build) -> None:
+    assert used(invented, "csmar", "registered_population_10k") == [("440300", 2015, 300.0), ("650200", 2015, 30.0)]
+    assert ("440300", 2019, 9.5) not in used(invented, "ciciliujx", "robot_stock_density")
+    told = invented.rows(
+        "select year, delivered_value, value, reason_zh from marts.fct_corrections where series = 'robot_stock_density'"
+    )
+    assert told == [(2019, 9.5, None, "2019年起为外推：安装量合计每年等额下降")]
+
+
+def test_one_file_feeds_two_entities_and_conserves_its_records_in_each(invented: Build) -> None:
+    assert invented.rows(
+        "select entity, source_name, disposition, row_count from marts.fct_row_accounting "
+        "where file_path = 'ai_firms/ai.csv' order by all"
+    ) == [
+        ("city_yearbook", "robots", "contradicting records", 2),
+        ("city_yearbook", "robots", "used", 5),
+        ("firm_survival", "ai_firms", "duplicate row", 2),
+        ("firm_survival", "ai_firms", "used", 5),
+    ]
+    # the code of a municipality's districts is the municipality's here
+    assert used(invented, "ciciliujx", "ai_firm_count") == [
+        ("110000", 2015, 80.0),
+        ("340100", 2015, 40.0),
+        ("430100", 2015, 50.0),
+        ("440300", 2015, 70.0),
+        ("440300", 2019, 90.0),
+    ]
+
+
+def test_records_that_contradict_each_other_need_a_declaration(invented: Build) -> None:
+    of_hefei = "select city_id, value from intermediate.int_series_delivered where series = 'robot_stock_density' "
+    assert invented.rows(of_hefei + "and city_id in ('340100', '110000') order by 1") == [
+        ("110000", None),
+        ("340100", None),
+    ]
+    aside = invented.rows(
+        "select row_number, correction_id, correction_reason is not null from marts.fct_rows_set_aside "
+        "where set_aside_reason = 'contradicting records' order by 1"
+    )
+    assert [(row, said) for row, _, said in aside] == [(5, True), (6, True)]
+    assert len({correction for _, correction, _ in aside}) == 1
+    # what the gate refuses: 长沙, of which no row of corrections.csv says which record is right
+    assert invented.rows(
+        "select city_id, series, duplicate_record_count from intermediate.int_city_yearbook_checks "
+        "where duplicate_record_count > 0 order by 2"
+    ) == [("430100", "robot_installation_density", 1), ("430100", "robot_stock_density", 1)]
+
+
+def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(invented: Build) -> None:
+    found = invented.rows("select source_name, outcome, provenance_class from marts.fct_deliveries order by 1")
+    assert found == [
+        ("ai_firm_stock", "used", "generated"),
+        ("ai_firms", "outranked", "generated"),
+        ("employment", "used", "generated"),
+        ("gdp", "used", "generated"),
+        ("robots", "used", "generated"),
+    ]
+    remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
+    assert remedy.startswith("Other providers feed its series: ai_firm_count (lily_han_ui). To change that, ")

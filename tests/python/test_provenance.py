@@ -1,0 +1,109 @@
+"""Where sources come from: what a provider declares, what is wrong with a declaration, and where it is shown."""
+
+import textwrap
+
+import pytest
+
+from ai_manufacturing import landing
+from ai_manufacturing.landing import provenance
+from tests.python.conftest import Build
+from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, csv_text
+
+OF_THE_SOURCE = """
+    [sources.provenance]
+    class = "official"
+    publisher = "the statistical office"
+    licence = "open"
+"""
+
+
+def declare(project: Project, *change: str) -> None:
+    project.declare(FIRMS, provenance=textwrap.dedent(PROVENANCE).replace(*change, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("", ""), None),
+        (('class = "republished"', 'class = "reseller"'), 'the class of provenance is "reseller", not one of official'),
+        (('licence = "none stated"\n', ""), "provenance lacks licence, unknown: nothing."),
+        (("licence =", "license ="), "provenance lacks licence, unknown: license."),
+        (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
+        (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
+        (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
+        (("interpolated = []", 'interpolated = ["gdp"]'), "interpolated of provenance names gdp, no row of seeds/ser"),
+    ],
+)
+def test_a_wrong_provenance_is_one_message(project: Project, change: tuple[str, str], message: str | None) -> None:
+    declare(project, *change)
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    if message is None:
+        landing.deliveries()
+        return
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(f"vendor/vendor.toml, source firms: {message}")
+    assert line.endswith("docs/how_to/add_a_provider.md says what it holds.")
+
+
+def test_a_missing_provenance_is_one_message_for_each_source(project: Project) -> None:
+    project.declare(FIRMS, provenance="")
+    project.declare(FIRMS, provider="another", provenance="")
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    assert [line.split(". Add")[0] for line in str(raised.value).splitlines()] == [
+        "another/another.toml, source firms: no provenance",
+        "vendor/vendor.toml, source firms: no provenance",
+    ]
+
+
+def test_a_source_says_what_differs_from_its_provider(project: Project) -> None:
+    project.declare(FIRMS + OF_THE_SOURCE)
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    (delivery,) = landing.deliveries().to_pylist()
+    assert (delivery["provenance_class"], delivery["publisher"], delivery["licence"]) == (
+        "official",
+        "the statistical office",
+        "open",
+    )
+    assert delivery["republished_by"] == "a tester"
+    assert delivery["citation_en"] == "A tester: invented numbers."
+
+
+def test_another_provenance_lands_nothing_anew(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    (before,) = landing.deliveries().to_pylist()
+    declare(project, "none stated", "MIT")
+    (after,) = landing.deliveries().to_pylist()
+    assert (before["licence"], after["licence"]) == ("none stated", "MIT")
+    assert before["store_key"] == after["store_key"]
+
+
+def test_numbers_that_were_drawn_are_nobodys(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    project.deliver("extract_set.yml", "name: drawn\nkind: synthetic\n")
+    (delivery,) = landing.deliveries().to_pylist()
+    assert delivery["provenance_class"] == "generated"
+    assert delivery["republished_by"] is None
+
+
+def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DBT_PROJECT_DIR", raising=False)
+    found = provenance.read()
+    assert found["csmar", "gdp"].provenance_class == "commercial_vendor"
+    assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
+    assert found["biechouwo", "population_density"].interpolated_series == "resident_population_interpolated_10k"
+    assert found["biechouwo", "sector_structure"].interpolated_series is None
+    assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
+
+
+def test_the_sample_is_generated_in_every_table_that_says_where_a_series_is_from(sample_build: Build) -> None:
+    for table, where in (
+        ("raw.deliveries", "true"),
+        ("marts.fct_deliveries", "true"),
+        ("marts.dim_series", "is_delivered"),
+        ("marts.data_dictionary", "column_name = 'gdp_100m_cny' and table_name = 'fct_city_year_panel'"),
+    ):
+        classes = sample_build.rows(f"select distinct provenance_class from {table} where {where}")
+        assert classes == [("generated",)], table

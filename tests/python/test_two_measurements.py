@@ -1,0 +1,242 @@
+"""Two measurements of one regressor: against dummies and sandwiches by hand, known truths, and the delta method."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.estimation.in_memory import Tables
+from ai_manufacturing.estimation.specifications import SpecificationError
+from ai_manufacturing.estimators import fixed_effects, two_measurements
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from tests.python.conftest import PROJECT, Build
+from tests.python.test_estimates import estimated, read_tables, rows_of
+
+SLOPE = 0.4
+ANOTHER = "keywords of another vendor"
+
+
+def drawn(seed: int, cities: int = 150, years: int = 8, error: float = 0.5) -> pd.DataFrame:
+    """Draw a panel with two noisy measurements of what moves the outcome, some rows missing."""
+    rng = np.random.default_rng(seed)
+    city, year = (column.ravel() for column in np.meshgrid(np.arange(cities), np.arange(years), indexing="ij"))
+    count = len(city)
+    control = rng.normal(size=count)
+    truth = 0.5 * control + rng.normal(size=count) + rng.normal(size=cities)[city] + 0.2 * year
+    shock = rng.normal(size=cities)[city] * 0.3 * (year - years / 2) / years
+    outcome = SLOPE * truth - 0.3 * control + shock + 0.5 * rng.normal(size=count) + rng.normal(size=cities)[city]
+    measured = truth[:, None] + error * rng.normal(size=(count, 2))
+    sample = pd.DataFrame(
+        {
+            "city_id": city,
+            "year": year,
+            "y": outcome,
+            "x": measured[:, 0],
+            "z": measured[:, 1],
+            "control": control,
+            "province_id": city // 5,
+        }
+    )
+    return sample[rng.random(count) < 0.9]
+
+
+def by_dummies(sample: pd.DataFrame, cluster: str) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate 2SLS on all dummies, with the sandwich of the clustered scores and fixest's factor."""
+    dummies = [
+        pd.get_dummies(sample["city_id"], dtype=float),
+        pd.get_dummies(sample["year"], drop_first=True, dtype=float),
+    ]
+    rest = np.column_stack([sample["control"], *dummies])
+    x, z = (np.column_stack([sample[name], rest]) for name in ("x", "z"))
+    fitted = z @ np.linalg.lstsq(z, x, rcond=None)[0]
+    bread = np.linalg.inv(fitted.T @ fitted)
+    estimates = bread @ fitted.T @ sample["y"].to_numpy()
+    residuals = sample["y"].to_numpy() - x @ estimates
+    scores = pd.DataFrame(fitted * residuals[:, None]).groupby(sample[cluster].to_numpy()).sum().to_numpy()
+    groups, count, parameters = len(scores), len(sample), 2 + sample["year"].nunique()
+    factor = groups / (groups - 1) * (count - 1) / (count - parameters)
+    covariance = factor * bread @ scores.T @ scores @ bread
+    return estimates[:2], np.sqrt(np.diag(covariance))[:2]
+
+
+@pytest.mark.parametrize("cluster", ["city_id", "province_id"])
+def test_two_stages_are_those_of_all_dummies_by_hand(cluster: str) -> None:
+    sample = drawn(1)
+    fit = two_measurements.instrumented(sample, "y", "x", "z", ["control"], cluster=cluster)
+    estimates, errors = by_dummies(sample, cluster)
+    assert fit.terms == ("x", "control")
+    np.testing.assert_allclose(fit.estimates, estimates, rtol=1e-9)
+    np.testing.assert_allclose(fit.std_errors, errors, rtol=1e-9)
+    assert fit.degrees_of_freedom == sample[cluster].nunique() - 1
+
+
+def test_two_stages_are_those_of_pyfixest() -> None:
+    """pyfixest 0.60.0: feols("n ~ w + C(year) | firm | k ~ ys", abdata, vcov={"CRV1": "firm"}), and its first stage."""
+    sample = pd.read_csv(PROJECT / "tests/python/golden/abdata.csv").rename(columns={"firm": "city_id"})
+    fit = two_measurements.instrumented(sample, "n", "k", "ys", ["w"])
+    np.testing.assert_allclose(fit.estimates, [0.8343182139201489, -0.2950910157711725], rtol=1e-9)
+    np.testing.assert_allclose(fit.std_errors, [0.17246924618525852, 0.1331533035367535], rtol=1e-9)
+    assert fit.first_stage_f == pytest.approx(13.591003987840896, rel=1e-9)
+
+
+def test_one_instrument_is_the_reduced_form_over_the_first_stage() -> None:
+    sample = drawn(2)
+    for controls in ([], ["control"]):
+        fit = two_measurements.instrumented(sample, "y", "x", "z", controls)
+        reduced = fixed_effects.fit(sample, "y", ["z", *controls])
+        first = fixed_effects.fit(sample, "x", ["z", *controls])
+        assert fit.estimates[0] == pytest.approx(reduced.estimates[0] / first.estimates[0], rel=1e-10)
+        assert fit.first_stage_estimate == pytest.approx(first.estimates[0])
+        assert fit.first_stage_f == pytest.approx(first.statistics[0] ** 2)
+
+
+def test_units_of_the_measurements_change_nothing_but_the_units() -> None:
+    sample = drawn(3)
+    fit = two_measurements.instrumented(sample, "y", "x", "z", ["control"])
+    corrected = two_measurements.corrected(sample, "y", "x", "z", ["control"])
+    scaled = sample.assign(x=1e6 * sample["x"], z=1e-3 * sample["z"] + 7)
+    again = two_measurements.instrumented(scaled, "y", "x", "z", ["control"])
+    np.testing.assert_allclose(again.estimates * [1e6, 1], fit.estimates, rtol=1e-8)
+    np.testing.assert_allclose(again.std_errors * [1e6, 1], fit.std_errors, rtol=1e-8)
+    again = two_measurements.corrected(scaled, "y", "x", "z", ["control"])
+    assert again.estimates[0] * 1e6 == pytest.approx(corrected.estimates[0], rel=1e-8)
+    assert again.std_errors[0] * 1e6 == pytest.approx(corrected.std_errors[0], rel=1e-8)
+
+
+def test_both_find_the_slope_that_errors_hide() -> None:
+    """With errors of variance 1/4 against 1 of the truth within, reliability is 4/5: the plain slope is .32."""
+    plain, instrumented, corrected, ratios = [], [], [], []
+    for seed in range(40):
+        sample = drawn(seed)
+        plain.append(fixed_effects.fit(sample, "y", ["x", "control"]).estimates[0])
+        instrumented.append(two_measurements.instrumented(sample, "y", "x", "z", ["control"]).estimates[0])
+        fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
+        corrected.append(fit.estimates[0])
+        ratios.append(float(fit.reliability_ratio or 0))
+    assert np.mean(plain) == pytest.approx(0.8 * SLOPE, abs=0.01)
+    assert np.mean(instrumented) == pytest.approx(SLOPE, abs=0.01)
+    assert np.mean(corrected) == pytest.approx(SLOPE, abs=0.01)
+    assert np.mean(ratios) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_corrected_slope_is_the_plain_one_over_the_partial_correlation() -> None:
+    sample = drawn(4)
+    fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
+    slopes = [fixed_effects.fit(sample, *names) for names in (("x", ["z", "control"]), ("z", ["x", "control"]))]
+    ratio = np.sqrt(slopes[0].estimates[0] * slopes[1].estimates[0])
+    plain = fixed_effects.fit(sample, "y", ["x", "control"])
+    assert fit.reliability_ratio == pytest.approx(ratio, rel=1e-10)
+    assert fit.estimates[0] == pytest.approx(plain.estimates[0] / ratio, rel=1e-10)
+    # With the covariance over its own variance as the ratio, the other measurement is instrumented by this one.
+    other = two_measurements.instrumented(sample, "y", "z", "x", ["control"])
+    assert plain.estimates[0] / slopes[1].estimates[0] == pytest.approx(other.estimates[0], rel=1e-10)
+
+
+def test_the_error_of_the_corrected_slope_is_that_of_the_jackknife_over_cities() -> None:
+    sample = drawn(5, cities=120)
+    fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
+    cities = sample["city_id"].unique()
+    left_out = [
+        two_measurements.corrected(sample[sample["city_id"] != city], "y", "x", "z", ["control"]).estimates[0]
+        for city in cities
+    ]
+    jackknife = np.sqrt((len(cities) - 1) / len(cities) * np.sum(np.square(left_out - np.mean(left_out))))
+    assert fit.std_errors[0] == pytest.approx(jackknife, rel=0.05)
+
+
+def test_what_two_measurements_cannot_tell_is_a_reason() -> None:
+    sample = drawn(6)
+    with pytest.raises(NotEstimable, match="linear combination"):
+        two_measurements.instrumented(sample.assign(z=sample["x"]), "y", "x", "z", ["control"])
+    with pytest.raises(NotEstimable, match="do not correlate"):
+        two_measurements.corrected(sample.assign(z=-sample["z"]), "y", "x", "z", ["control"])
+
+
+@pytest.fixture(scope="module")
+def two_vendors(sample_build: Build) -> Tables:
+    """The sample's tables, with AI firms of a second vendor: those of the first, some years late."""
+    tables = read_tables(sample_build)
+    first = tables.measures[tables.measures["measure"] == "ai_firms"]
+    counts = np.ceil(first["measure_count"] * (0.7 + 0.1 * (first["year"] % 4)))
+    second = first.assign(
+        measure="ai_firms@ciciliujx", measure_count=counts, ln1p_measure=np.log1p(counts), ln_measure=np.log(counts + 1)
+    )
+    series = tables.series
+    rows = series[(series["series"] == "ai_firm_count") & (series["scope"] == "industry")]
+    named = rows.assign(series="ai_firm_count@ciciliujx", provider="ciciliujx", substitution=ANOTHER)
+    return replace(
+        tables, measures=pd.concat([tables.measures, second]), series=pd.concat([series, named], ignore_index=True)
+    )
+
+
+def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_series(two_vendors: Tables) -> None:
+    rows = rows_of("table_1_col_1_observed")
+    plain, default, second = (
+        estimated(rows.assign(providers=providers), two_vendors).set_index("term").loc["ai_firms"]
+        for providers in (None, "ai_firm_count=vendor", "ai_firm_count=ciciliujx")
+    )
+    assert default["estimate"] == plain["estimate"]
+    assert second["estimate"] != plain["estimate"]
+    assert (second["outcome"], second["regressor"]) == (plain["outcome"], plain["regressor"])
+    assert ANOTHER in second["substitutions"]
+    assert ANOTHER not in plain["substitutions"]
+    # By hand: the same panel with the counts of the second vendor in place of the first's.
+    measures = two_vendors.measures
+    kept = measures[measures["measure"] != "ai_firms"].replace({"measure": {"ai_firms@ciciliujx": "ai_firms"}})
+    swapped = estimated(rows, replace(two_vendors, measures=kept)).set_index("term").loc["ai_firms"]
+    assert second["estimate"] == swapped["estimate"]
+
+
+def test_two_vendors_are_instruments_for_each_other_and_correct_the_attenuation(two_vendors: Tables) -> None:
+    rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
+    by_second = estimated(rows.assign(options="instrument=ai_firms@ciciliujx"), two_vendors)
+    by_first = estimated(
+        rows.assign(options="instrument=ai_firms@vendor", providers="ai_firm_count=ciciliujx"), two_vendors
+    )
+    corrected = estimated(
+        rows.assign(estimator="errors_in_variables", options="second=ai_firms@ciciliujx"), two_vendors
+    )
+    found = pd.concat([by_second, by_first, corrected]).query("term == 'ai_firms'")
+    assert set(found["status"]) == {"estimated"}
+    assert (found["first_stage_f"].dropna() > 10).all()
+    assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
+    # The ratio's square is the product of the two first stages, on one sample.
+    ratio = corrected["reliability_ratio"].iloc[0]
+    stages = found["first_stage_estimate"].dropna()
+    assert ratio**2 == pytest.approx(stages.prod(), rel=1e-9)
+
+
+def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors: Tables, sample_build: Build) -> None:
+    rows = rows_of("table_1_col_1", providers="gdp_100m_cny=koishi0425")
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "Not delivered: gdp_100m_cny@koishi0425."
+    rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects", options="instrument=ai_firms@lily_han_ui")
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "Not delivered: ai_firm_count@lily_han_ui (industry)."
+    rows = rows.assign(options="instrument=ai_firms@vendor")
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "The second measurement of ai_firms is the measure itself."
+    # The rows of the seed, on a sample of one vendor.
+    named = sample_build.rows("select reason from reports.rpt_specifications where providers like '%ciciliujx%'")
+    assert named
+    assert all("ai_firm_count@ciciliujx (industry)" in reason for (reason,) in named)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"providers": "gdp_100m_cny"}, "column providers: 'gdp_100m_cny' is not series=provider"),
+        ({"providers": "fdi_1m_usd=vendor"}, "does not use 'fdi_1m_usd'. It uses gdp_100m_cny"),
+        ({"estimator": "iv_fixed_effects", "options": "instrument=ai_firms"}, "'instrument=ai_firms' is not an option"),
+        ({"estimator": "iv_fixed_effects", "options": ""}, "iv_fixed_effects needs instrument=measure@provider"),
+        (
+            {"estimator": "errors_in_variables", "options": "second=ai_firms@ciciliujx", "covariance": "robust"},
+            "column covariance: 'robust' is not supported",
+        ),
+    ],
+)
+def test_a_source_that_cannot_be_read_names_its_row(changed: dict[str, str], message: str, two_vendors: Tables) -> None:
+    with pytest.raises(SpecificationError, match=message) as raised:
+        estimated(rows_of("table_1_col_1_no_controls", **changed), two_vendors)
+    assert "table_1_col_1_no_controls" in str(raised.value)
