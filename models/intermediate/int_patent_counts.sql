@@ -46,11 +46,13 @@ delivered as (
         industry_scopes.scope
 ),
 
--- Counts made of a register, here or on Spark, are one more provider of counts.
+-- Counts made of a register, here or on Spark, or by another concordance, are one more provider of counts.
 final as (
     select * from delivered
     union all by name
     select * from {{ ref('int_patent_register_counts') }}
+    union all by name
+    select * from {{ ref('int_patent_weighted_counts') }}
     {%- for provider in var('register_providers')['patent_counts'] %}
     union all by name
     select

@@ -26,17 +26,8 @@ mergers as (
 ),
 
 changed_cities as (
-    select
-        to_city_id as city_id,
-        first_year
-    from city_changes
+    select * from {{ ref('int_city_boundary_changes') }}
     where kind in ('split', 'transfer')
-    union all
-    select
-        from_city_id as city_id,
-        first_year
-    from city_changes
-    where kind = 'transfer'
 ),
 
 -- A city that took or gave a part which city data cannot allocate has no value on its 2020 boundaries before.

@@ -95,10 +95,34 @@ split_by_region as (
     where groupings.variable = 'region'
 ),
 
+-- A change of the first year lies before the period: all of its years are on the new boundary.
+changed_cities as (
+    select distinct city_id
+    from {{ ref('int_city_boundary_changes') }}
+    where
+        first_year > {{ var('first_year') }}
+        and first_year <= {{ var('last_year') }}
+),
+
+split_by_boundary as (
+    select
+        groupings.grouping,
+        groupings.reference_group,
+        cities.city_id,
+        cast(null as double) as value,
+        case when changed_cities.city_id is null then 'unchanged' else 'changed' end as group_name
+    from groupings
+    cross join cities
+    left join changed_cities on cities.city_id = changed_cities.city_id
+    where groupings.variable = 'boundary'
+),
+
 grouped as (
     select * from split_by_value
     union all
     select * from split_by_region
+    union all
+    select * from split_by_boundary
 ),
 
 final as (

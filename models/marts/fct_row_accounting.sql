@@ -115,7 +115,7 @@ records as (
     union all
     select * from {{ entity }}
     {%- endfor %}
-    {%- for entity in ['firm_counts', 'patent_counts'] %}
+    {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance'] %}
     {%- for provider in var('register_providers')[entity] %}
     union all
     select
@@ -125,7 +125,7 @@ records as (
             when successors.delivery_number is null then 'withdrawn'
             else 'superseded'
         end as disposition
-    from (select origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}) as counts
+    from (select distinct origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}) as counts
     left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
     {%- endfor %}
     {%- endfor %}

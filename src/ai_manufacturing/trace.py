@@ -307,16 +307,22 @@ class _Reader:
 
     def _without_rows(self, series: str, provider: str, value: float | None) -> str:
         """Return where a value comes from that has no row in marts.fct_delivered_values."""
-        if provider in ("register", "spark"):
-            what = "firm" if "firm" in series else "patent"
+        what = "firm" if "firm" in series else "patent"
+        counted_from = {
+            "register": [f"{what}_register"],
+            "spark": [f"{what}_counts"],
+            "fraunhofer": ["patent_register", "industry_concordance"],
+        }
+        if provider in counted_from:
             files = self.rows(
                 "select file_path, delivery_id from raw.deliveries where valid_until_delivery is null "
-                "and copy_of_delivery is null and entity = ? order by file_path",
-                f"{what}_{'counts' if provider == 'spark' else 'register'}",
+                "and copy_of_delivery is null and list_contains(?, entity) order by file_path",
+                counted_from[provider],
             )
             named = ", ".join(f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS])
             why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
-            return f"counted from {len(files)} files of the {provider}{why}: {named}"
+            of = "register and the concordance" if provider == "fraunhofer" else provider
+            return f"counted from {len(files)} files of the {of}{why}: {named}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"

@@ -31,7 +31,8 @@ classes as (
 sectioned as (
     select
         firms.*,
-        industries.section
+        industries.section,
+        cast(null as {{ dbt.type_string() }}) as ipc_class
     from {{ ref('int_register_delivered') }} as firms
     left join industries on {{ division_of('firms.industry_code') }} = industries.industry_code
     where firms.entity = 'firm_register'
@@ -42,7 +43,8 @@ sectioned as (
         case
             when patents.industry_code is not null then industries.section
             else coalesce(subclasses.section, classes.section)
-        end as section
+        end as section,
+        substring(patents.ipc, 1, 3) as ipc_class
     from {{ ref('int_register_delivered') }} as patents
     left join industries on {{ division_of('patents.industry_code') }} = industries.industry_code
     left join classes as subclasses on substring(patents.ipc, 1, 4) = subclasses.ipc
@@ -61,6 +63,7 @@ placed as (
         record_id,
         city_code,
         section,
+        ipc_class,
         kind,
         text,
         case

@@ -24,7 +24,7 @@ class Source:
 
     `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
     delivery replaces an earlier one's records of a period if it repeats one of them. `sheets` are patterns of the names
-    of the sheets to read, all of them where it is empty.
+    of the sheets to read, all of them where it is empty. `column_sum` is what each column of numbers of a file adds to.
     """
 
     provider: str
@@ -36,11 +36,13 @@ class Source:
     columns: dict[str, str]
     period: str | None = None
     sheets: tuple[str, ...] = ()
+    column_sum: float | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All that the declaration says, in its order."""
-        return asdict(self)
+        # what a declaration does not say leaves the keys of its files in the store as they are
+        return {name: value for name, value in asdict(self).items() if name != "column_sum" or value is not None}
 
     @property
     def file_name_columns(self) -> list[str]:
@@ -110,6 +112,7 @@ def read() -> list[Source]:
                         columns=entry["columns"],
                         period=entry.get("period"),
                         sheets=tuple(entry.get("sheets", ())),
+                        column_sum=entry.get("column_sum"),
                     )
                 )
     faults.extend(_conflicts(sources))
@@ -205,7 +208,7 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
 
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance"})
+    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum"})
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():
@@ -214,6 +217,9 @@ def _fault(entry: dict[str, Any]) -> str | None:
     sheets = entry.get("sheets", ["*"])
     if not isinstance(sheets, list) or not sheets or not all(isinstance(name, str) and name for name in sheets):
         return f"sheets is {sheets!r}, not a list of names"
+    column_sum = entry.get("column_sum", 1)
+    if isinstance(column_sum, bool) or not isinstance(column_sum, int | float):
+        return f"column_sum is {column_sum!r}, not a number"
     if not entry["files"] or entry["files"].startswith("/"):
         return f'files is "{entry["files"]}"; it must be a pattern below the extracts folder'
     try:

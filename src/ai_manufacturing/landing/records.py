@@ -36,6 +36,7 @@ _LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str
 _EXACT = 2**53
 _NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
 _NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
+_SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
 _POWER = re.compile(r"[+-]?10")
 
 
@@ -71,8 +72,8 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
     Raises
     ------
     FileFault
-        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, or the
-        file's name holds no number where one is declared.
+        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, the
+        file's name holds no number where one is declared, or a column does not add to what is declared.
     """
     wanted = source.read_columns
     sheets, not_declared = _declared_sheets(sheets, source)
@@ -99,6 +100,7 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
     rejected.extend(_whole_sheet(not_declared, "sheet not declared"))
     rows = pa.concat_tables(landed).combine_chunks()
+    _check_sums(rows, source)
     return Landed(
         rows=rows,
         rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
@@ -282,6 +284,21 @@ def _columns_not_read(sheet: Sheet, source: Source) -> list[str]:
         elif not name and pc.any(pc.not_equal(pc.utf8_trim_whitespace(_text(sheet, position)), "")).as_py():
             names.append(f"column {position + 1} without a name")
     return names
+
+
+def _check_sums(rows: pa.Table, source: Source) -> None:
+    if source.column_sum is None:
+        return
+    for column, declared in source.columns.items():
+        if declared != "number":
+            continue
+        total = pc.sum(rows[column]).as_py() or 0.0
+        if not np.isclose(total, source.column_sum, rtol=_SUM_TOLERANCE):
+            raise FileFault(
+                f"its {rows.num_rows} numbers add to {total:.10g}, not to {source.column_sum:g}, which column_sum in "
+                f"{source.provider}.toml declares. Ask the provider for the file again.",
+                column=column,
+            )
 
 
 def _is_synthetic(rows: pa.Table, source: Source) -> bool:

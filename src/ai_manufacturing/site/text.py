@@ -18,7 +18,7 @@ MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
 JOINTS = {":": " × ", "=": ": "}
 # A name of the data within a sentence, such as ln_gdp, L.ln_gdp or ai_firms:above, and the scope of a series.
-NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
+NAME = re.compile(r"((?:L\.)?[a-z0-9]+_\w+(?:@[\w/]+)?(?::\w+)?)(?: \((\w+)\))?", re.ASCII)
 
 
 def pair(en: object, zh: object) -> Markup:

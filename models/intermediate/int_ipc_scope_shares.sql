@@ -1,0 +1,39 @@
+with
+
+concordance as (
+    select * from {{ ref('stg_fraunhofer__industry_concordance') }}
+    where origin.valid_until_delivery is null
+),
+
+nace_sections as (
+    select * from {{ ref('nace_sections') }}
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
+scopes as (
+    select distinct scope from industry_scopes
+),
+
+-- Ordered, as doubles are. A class without a division of the scope has a share of zero.
+final as (
+    select
+        concordance.ipc_class,
+        scopes.scope,
+        sum(
+            case when industry_scopes.section is null then 0 else concordance.probability end
+            order by concordance.nace_division
+        ) as share
+    from concordance
+    inner join nace_sections on concordance.nace_division = nace_sections.nace_division
+    cross join scopes
+    left join industry_scopes
+        on
+            scopes.scope = industry_scopes.scope
+            and nace_sections.section = industry_scopes.section
+    group by concordance.ipc_class, scopes.scope
+)
+
+select * from final

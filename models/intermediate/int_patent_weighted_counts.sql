@@ -1,0 +1,124 @@
+-- DuckDB only: the concordance lands as cells of a workbook, which Spark does not read.
+with
+
+shares as (
+    select * from {{ ref('int_ipc_scope_shares') }}
+),
+
+classes as (
+    select distinct ipc_class
+    from shares
+),
+
+industry_scopes as (
+    select * from {{ ref('industry_scopes') }}
+),
+
+ai_rows as (
+    select distinct
+        store_key,
+        row_number
+    from {{ ref('int_register_ai_tags') }}
+    where entity = 'patent_register'
+),
+
+dropped_rows as (
+    select * from {{ ref('int_register_dropped_rows') }}
+    where entity = 'patent_register'
+),
+
+-- Where a city code lies is decided in the cells.
+places as (
+    select distinct
+        city_code,
+        city_id
+    from {{ ref('int_register_cells') }}
+    where
+        entity = 'patent_register'
+        and set_aside_reason is null
+),
+
+-- The patents that the division of their class counts too, by class. Without a concordance nothing is read.
+cohorts as (
+    select
+        patents.city_code,
+        patents.ipc_class,
+        patents.section,
+        patents.start_year,
+        patents.end_year,
+        count(*) as patent_count,
+        count(ai_rows.row_number) as ai_patent_count
+    from {{ ref('int_register_conformed') }} as patents
+    left join ai_rows
+        on
+            patents.store_key = ai_rows.store_key
+            and patents.row_number = ai_rows.row_number
+    left join dropped_rows
+        on
+            patents.store_key = dropped_rows.store_key
+            and patents.row_number = dropped_rows.row_number
+    where
+        patents.entity = 'patent_register'
+        and patents.kind = 'invention'
+        and patents.set_aside_reason is null
+        and dropped_rows.row_number is null
+        and exists (select 1 from classes)
+    group by patents.city_code, patents.ipc_class, patents.section, patents.start_year, patents.end_year
+),
+
+years as (
+    {{ year_spine() }}
+),
+
+by_class as (
+    select
+        places.city_id,
+        years.year,
+        cohorts.ipc_class,
+        cohorts.section,
+        sum(case when cohorts.start_year = years.year then cohorts.patent_count else 0 end) as application_count,
+        sum(case when cohorts.end_year = years.year then cohorts.patent_count else 0 end) as grant_count,
+        sum(case when cohorts.start_year = years.year then cohorts.ai_patent_count else 0 end) as ai_application_count,
+        sum(case when cohorts.end_year = years.year then cohorts.ai_patent_count else 0 end) as ai_grant_count
+    from cohorts
+    inner join places on cohorts.city_code = places.city_code
+    cross join years
+    group by places.city_id, years.year, cohorts.ipc_class, cohorts.section
+),
+
+-- A class that the concordance lacks, a new one above all, keeps the division of the other reading.
+allocated as (
+    select
+        by_class.*,
+        shares.scope,
+        shares.share
+    from by_class
+    inner join shares on by_class.ipc_class = shares.ipc_class
+    union all
+    select
+        by_class.*,
+        industry_scopes.scope,
+        1 as share
+    from by_class
+    left join classes on by_class.ipc_class = classes.ipc_class
+    inner join industry_scopes on by_class.section = industry_scopes.section
+    where classes.ipc_class is null
+),
+
+-- Ordered, as doubles are.
+final as (
+    select
+        'fraunhofer' as provider,
+        'industry_concordance' as source_name,
+        city_id,
+        year,
+        scope,
+        sum(application_count * share order by ipc_class, section) as invention_application_count,
+        sum(grant_count * share order by ipc_class, section) as invention_grant_count,
+        sum(ai_application_count * share order by ipc_class, section) as ai_invention_application_count,
+        sum(ai_grant_count * share order by ipc_class, section) as ai_invention_grant_count
+    from allocated
+    group by city_id, year, scope
+)
+
+select * from final

@@ -1,0 +1,310 @@
+"""City names, mergers, splits and transfers against a list that others made: every difference has an answer.
+
+The list is FIERsity/china-prefecture-crosswalk (CC BY 4.0): names of prefecture-level units with the years in which
+each was valid, acts of the State Council, and whether a whole city's boundary broke in a year. The answers are
+seeds/boundary_differences.csv.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.python.conftest import PROJECT, PUBLIC_EXTRACTS, Build
+
+BOUNDARIES = PUBLIC_EXTRACTS.parent / "boundaries"
+NAMES = "entity_name_match_ranges_1987_2026.csv"
+EVENTS = "unified_events_1987_2026.csv"
+FLAGS = "fixed_boundary_event_flags_1999_2020.csv"
+LINKS = "fixed_boundary_legacy_links.csv"
+
+YEARS = range(2010, 2023)
+ENDED = ("merge", "split", "abolish")
+SUFFIXES = ("市", "州", "地区", "盟")
+
+Differences = dict[tuple[str, str, str], tuple[str, str]]
+
+
+@dataclass
+class Ours:
+    """What this project says: the tables of a build."""
+
+    names: dict[str, dict[str, set[int]]]  # name, city, years in which the name means it
+    current: dict[str, str]  # name of a prefecture-level unit of 2020, city
+    former: dict[str, str]  # name of a unit that is gone, city
+    changes: dict[str, dict[str, int]]  # unit that is gone, heir, first year
+    breaks: dict[str, set[int]]  # city, first years on a new boundary
+    aliases: dict[str, str] = field(default_factory=dict)  # another name of a prefecture-level unit, city
+
+
+def ours(build: Build) -> Ours:
+    """Read the tables that resolve names and apply boundary changes."""
+    names: dict[str, dict[str, set[int]]] = defaultdict(dict)
+    for name, city, first, last in build.rows(
+        "select identifier, city_id, first_year, last_year from intermediate.int_city_identifiers "
+        "where identifier_kind = 'name'"
+    ):
+        names[name].setdefault(city, set()).update(year for year in YEARS if first <= year <= last)
+    changes: dict[str, dict[str, int]] = defaultdict(dict)
+    for gone, heir, year in build.rows(
+        "select from_city_id, to_city_id, first_year from seeds.city_changes "
+        "where from_city_id not in (select city_id from seeds.cities)"
+    ):
+        changes[gone][heir] = year
+    breaks: dict[str, set[int]] = defaultdict(set)
+    for city, year in build.rows("select city_id, first_year from intermediate.int_city_boundary_changes"):
+        breaks[city].add(year)
+    of_prefectures = "where unit_kind <> 'county_level'"
+    return Ours(
+        names=names,
+        current=dict(build.rows(f"select name_zh, city_id from seeds.cities {of_prefectures}")),
+        former=dict(
+            build.rows(
+                "select distinct from_name_zh, from_city_id from seeds.city_changes "
+                "where from_city_id not in (select city_id from seeds.cities)"
+            )
+        ),
+        changes=changes,
+        breaks=breaks,
+        aliases=dict(
+            build.rows(
+                "select identifier, city_id from seeds.city_aliases where identifier_kind = 'name' "
+                f"and city_id in (select city_id from seeds.cities {of_prefectures})"
+            )
+        ),
+    )
+
+
+def read(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def in_words(years: Iterable[int]) -> str:
+    """Return years as 2010-2012, 2015."""
+    spans: list[list[int]] = []
+    for year in sorted(years):
+        if spans and spans[-1][-1] == year - 1:
+            spans[-1][1:] = [year]
+        else:
+            spans.append([year])
+    return ", ".join("-".join(map(str, span)) for span in spans) or "none"
+
+
+def cities_of(names: list[dict[str, str]], here: Ours) -> dict[str, str]:
+    """Return the city of each unit of the list that exists today, or that existed in these years."""
+    known = here.current | here.former
+    return {
+        row["entity_id"]: known[row["name_zh"]]
+        for row in names
+        if int(row["end_year"]) >= YEARS[0] and row["name_zh"] in known
+    }
+
+
+def differences(folder: Path, here: Ours) -> Differences:
+    """Return where the list and this project differ: by what is compared, its id and name, what each says."""
+    names = read(folder, NAMES)
+    cities = cities_of(names, here)
+    latest = {row["entity_id"]: row["name_zh"] for row in sorted(names, key=lambda row: int(row["end_year"]))}
+    found: Differences = {}
+    heirs: dict[str, set[str]] = defaultdict(set)
+
+    def compare(comparison: str, outside_id: str, name: str, outside: str, own: str) -> None:
+        if outside != own:
+            found[comparison, outside_id, name] = (outside, own)
+
+    newest = max(row["end_year"] for row in names)
+    units = {row["name_zh"] for row in names if row["end_year"] == newest}
+    for name in units ^ here.current.keys():
+        compare("units", "", name, str(name in units), str(name in here.current))
+
+    for row in names:
+        city = cities.get(row["entity_id"], "")
+        of_list = {year for year in YEARS if int(row["start_year"]) <= year <= int(row["end_year"])}
+        meant = here.names.get(row["name_zh"], {})
+        own = in_words(meant.get(city, ()))
+        others = [f"{other} in {in_words(years)}" for other, years in meant.items() if other != city and years]
+        compare("names", row["entity_id"], row["name_zh"], in_words(of_list), ", ".join([own, *others]))
+
+    broken: dict[str, set[int]] = defaultdict(set)
+    entered: dict[str, set[int]] = defaultdict(set)
+    flags = read(folder, FLAGS)
+    for row in flags:
+        for flag, of_unit in (("whole_city_break_flag", broken), ("sample_entry_flag", entered)):
+            if int(row["year"]) in YEARS and row[flag] == "1":
+                of_unit[row["prefecture_entity_id"]].add(int(row["year"]))
+    of_flags = {int(row["year"]) for row in flags} & {*YEARS}
+    for entity in {row["prefecture_entity_id"] for row in flags}:
+        own_breaks = here.breaks.get(cities[entity], set()) & of_flags
+        compare("breaks", entity, latest[entity], in_words(broken[entity]), in_words(own_breaks))
+        # a city of 2020 is one in all years
+        compare("entries", entity, latest[entity], in_words(entered[entity]), in_words([]))
+
+    for row in read(folder, LINKS):
+        if row["to_entity_id"] and row["relation_type"] in ENDED:
+            heirs[row["from_entity_id"]].add(row["to_entity_id"])
+    in_list = set()
+    for row in read(folder, EVENTS):
+        if int(row["year"]) not in YEARS:
+            continue
+        city, event = cities[row["entity_id"]], (row["event_id"], row["old_prefecture_name"])
+        if row["event_type"] in ENDED:
+            in_list.add(city)
+            their_changes = {cities[heir]: int(row["year"]) for heir in heirs[row["entity_id"]]}
+            own_changes = here.changes.get(city, {})
+            for heir in sorted(their_changes.keys() | own_changes.keys()):
+                said = [in_words([says[heir]] if heir in says else []) for says in (their_changes, own_changes)]
+                compare("events", event[0], f"{event[1]} {heir}", *said)
+        elif row["event_type"] == "establish":
+            compare("events", *event, row["year"], in_words([]))
+        else:
+            # upgraded or renamed: the same land under both names
+            old = row["old_prefecture_name"] or row["new_prefecture_name"]
+            continues = city not in here.changes and int(row["year"]) in here.names.get(old, {}).get(city, set())
+            compare("events", *event, "continues", "continues" if continues else "ends")
+    for gone in here.changes.keys() - in_list:
+        compare("events", "", gone, "none", in_words(here.changes[gone].values()))
+    return found
+
+
+def answers(rows: list[dict[str, str]]) -> Differences:
+    return {
+        (row["comparison"], row["outside_id"], row["name_zh"]): (row["outside_says"], row["we_say"]) for row in rows
+    }
+
+
+@pytest.fixture
+def boundaries() -> Path:
+    if not BOUNDARIES.is_dir():
+        pytest.skip("the outside list of boundaries is not here, beside PUBLIC_EXTRACTS")
+    return BOUNDARIES
+
+
+def test_every_difference_from_the_outside_list_has_its_answer_and_no_answer_is_left_over(
+    boundaries: Path, sample_build: Build
+) -> None:
+    rows = [dict(row) for row in read(PROJECT / "seeds", "boundary_differences.csv")]
+    assert differences(boundaries, ours(sample_build)) == answers(rows)
+    assert all(row["reason"] for row in rows)
+    assert len({tuple(list(row.values())[:3]) for row in rows}) == len(rows)
+
+
+def test_the_outside_list_covers_the_prefectures_of_2020_in_every_year_and_knows_each_other_name(
+    boundaries: Path, sample_build: Build
+) -> None:
+    here, names, flags = ours(sample_build), read(boundaries, NAMES), read(boundaries, FLAGS)
+    cities = cities_of(names, here)
+    assert len({(row["prefecture_entity_id"], row["year"]) for row in flags}) == len(flags) == 337 * 22
+    assert {cities[row["prefecture_entity_id"]] for row in flags} == {*here.current.values()}
+    assert len(here.current) == 337
+
+    of_list: dict[str, set[str]] = defaultdict(set)
+    for row in names:
+        of_list[cities.get(row["entity_id"], "")].add(row["name_zh"])
+    for alias, city in here.aliases.items():
+        stem = next((alias.removesuffix(suffix) for suffix in SUFFIXES if alias.endswith(suffix)), alias)
+        assert any(name.startswith(stem) for name in of_list[city]), f"{alias} is no name of {city}, {of_list[city]}"
+
+
+def test_the_years_of_old_names_in_the_notes_are_those_of_the_outside_list(
+    boundaries: Path, sample_build: Build
+) -> None:
+    here, names = ours(sample_build), read(boundaries, NAMES)
+    cities = cities_of(names, here)
+    starts = {cities[row["entity_id"]]: row["start_year"] for row in names if row["end_year"] == "2026"}
+    noted = sample_build.rows(
+        "select identifier, city_id, regexp_extract(note, 'before ([0-9]{4})', 1) as year from seeds.city_aliases "
+        "where regexp_matches(note, 'before [0-9]{4}') and city_id in "
+        "(select city_id from seeds.cities where unit_kind <> 'county_level')"
+    )
+    assert len(noted) == 24
+    assert [(name, year) for name, city, year in noted if starts[city] != year] == []
+
+
+INVENTED = {
+    NAMES: """entity_id,name_zh,start_year,end_year
+        U1,甲市,1987,2026
+        U2,乙地区,1987,2014
+        U2,乙市,2014,2026
+        U3,丙市,1987,2018
+        U4,丁市,1987,2026""",
+    EVENTS: """event_id,year,event_type,entity_id,old_prefecture_name,new_prefecture_name
+        E1,2014,upgrade,U2,乙地区,乙市
+        E2,2019,merge,U3,丙市,甲市""",
+    LINKS: """from_entity_id,to_entity_id,relation_type
+        U3,U1,merge""",
+    FLAGS: """prefecture_entity_id,year,whole_city_break_flag,sample_entry_flag
+        U1,2019,1,0
+        U2,2019,0,0
+        U4,2016,1,0""",
+}
+
+
+@pytest.fixture
+def invented(tmp_path: Path) -> Path:
+    for name, text in INVENTED.items():
+        (tmp_path / name).write_text(text.replace(" ", ""), encoding="utf-8")
+    return tmp_path
+
+
+def invented_ours(**changed: dict[str, object]) -> Ours:
+    every, years = {*YEARS}, {2010, 2011, 2012, 2013, 2014}
+    tables: dict[str, object] = {
+        "names": {
+            "甲市": {"1": every},
+            "乙地区": {"2": years},
+            "乙市": {"2": every - years | {2014}},
+            "丙市": {"3": {*range(2010, 2019)}},
+            "丁市": {"4": every},
+        },
+        "current": {"甲市": "1", "乙市": "2", "丁市": "4"},
+        "former": {"丙市": "3"},
+        "changes": {"3": {"1": 2019}},
+        "breaks": {"1": {2019}, "4": {2016}},
+    }
+    return Ours(**tables | changed)  # type: ignore[arg-type]
+
+
+def test_lists_that_agree_have_no_difference(invented: Path) -> None:
+    assert differences(invented, invented_ours()) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (
+            {"breaks": {"1": {2019}, "2": {2019}}},
+            {("breaks", "U2", "乙市"): ("none", "2019"), ("breaks", "U4", "丁市"): ("2016", "none")},
+        ),
+        ({"changes": {"3": {"1": 2018}}}, {("events", "E2", "丙市 1"): ("2019", "2018")}),
+        (
+            {"changes": {"3": {"1": 2019, "4": 2019}}},
+            {("events", "E2", "丙市 4"): ("none", "2019")},
+        ),
+        (
+            {"changes": {"3": {"1": 2019}, "2": {"1": 2020}}},
+            {("events", "E1", "乙地区"): ("continues", "ends"), ("events", "", "2"): ("none", "2020")},
+        ),
+        (
+            {"current": {"甲市": "1", "乙市": "2", "丁市": "4", "戊市": "5"}},
+            {("units", "", "戊市"): ("False", "True")},
+        ),
+    ],
+)
+def test_a_difference_is_found_with_what_each_side_says(
+    changed: dict[str, dict[str, object]], expected: Differences, invented: Path
+) -> None:
+    assert differences(invented, invented_ours(**changed)) == expected
+
+
+def test_a_name_that_means_another_city_or_other_years_is_a_difference(invented: Path) -> None:
+    here = invented_ours()
+    here.names["乙地区"] = {"2": {*YEARS}}
+    here.names["丁市"] = {"1": {2012, 2013, 2015}}
+    assert differences(invented, here) == {
+        ("names", "U2", "乙地区"): ("2010-2014", "2010-2022"),
+        ("names", "U4", "丁市"): ("2010-2022", "none, 1 in 2012-2013, 2015"),
+    }

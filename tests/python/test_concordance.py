@@ -1,0 +1,203 @@
+"""Patents to industries by the probabilities of another concordance: its table, and the counts that follow from it."""
+
+import os
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from ai_manufacturing import landing
+from ai_manufacturing.landing import LandingError
+from tests.python import test_registers
+from tests.python.conftest import PROJECT, PUBLIC_EXTRACTS, Build
+from tests.python.landing_project import Project
+from tests.python.test_registers import read, seed, tagged
+
+register_build = test_registers.register_build
+REAL = PROJECT / os.environ.get("CONCORDANCE", str(PUBLIC_EXTRACTS.parent / "concordance/nace_ipc.xlsx"))
+DECLARATION = PROJECT / "models/staging/fraunhofer/fraunhofer.toml"
+DELIVERED = "concordance/nace_ipc.xlsx"
+# Sections B to E of GB/T 4754 as divisions of NACE Rev. 2: mining to sewerage, and construction.
+SCOPES = {"industry": {*range(5, 38), 41, 42, 43}, "manufacturing": {*range(10, 34)}}
+NEEDED = (
+    "raw_deliveries raw_rejected_rows raw_industry_concordance stg_fraunhofer__industry_concordance nace_sections "
+    "int_ipc_scope_shares int_patent_weighted_counts int_patent_counts int_series_delivered fct_row_accounting"
+)
+
+
+def classes() -> list[str]:
+    (declared,) = tomllib.loads(DECLARATION.read_text(encoding="utf-8"))["sources"]
+    return [column for column in declared["columns"] if column != "NACE"]
+
+
+def invented(path: Path) -> None:
+    """Write a table of the real one's shape; its probabilities are drawn, and its sheet says so."""
+    divisions = [int(row["nace_division"]) for row in seed("nace_sections")]
+    drawn = np.random.default_rng(5).dirichlet(np.full(len(divisions), 0.1), len(classes()))
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(drawn.T, columns=classes()).assign(NACE=divisions)[["NACE", *classes()]].to_excel(
+        path, sheet_name="invented", index=False
+    )
+
+
+def real(path: Path) -> None:
+    if not REAL.is_file():
+        pytest.skip("the table of the concordance is not here; set CONCORDANCE to its file")
+    path.parent.mkdir(parents=True)
+    shutil.copy(REAL, path)
+
+
+def shares(path: Path) -> dict[str, dict[str, float]]:
+    """Return the share of each scope in each class, by a second reader."""
+    header, *rows = openpyxl.load_workbook(path, read_only=True).active.iter_rows(values_only=True)
+    return {
+        scope: {
+            name: sum(row[at] for row in rows if int(row[0]) in divisions)
+            for at, name in enumerate(header)
+            if name != "NACE"
+        }
+        for scope, divisions in SCOPES.items()
+    }
+
+
+def weighted(patents: pd.DataFrame, of_class: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """Count the inventions of a register with the probabilities of their classes, with pandas."""
+    divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
+    ipc = patents["IPC主分类号"].fillna("")
+    known = ipc.str[:4].isin([*divisions]) | ipc.str[:3].isin([*divisions])
+    applied, granted = patents["申请日"], patents["授权日"]
+    usable = applied.notna() & (applied <= "2020-12-31") & ~(granted < applied) & known
+    patents = patents[usable].drop_duplicates("申请号")
+    patents = patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
+    patents = patents[patents["专利类型"] == "发明"]
+    is_ai = tagged(patents["专利名称"])
+    counts = []
+    for scope, share in of_class.items():
+        weight = patents["IPC主分类号"].str[:3].map(share)
+        for year in range(2010, 2021):
+            flags = {
+                "invention_application_count": patents["申请日"].dt.year == year,
+                "invention_grant_count": patents["授权日"].dt.year == year,
+            }
+            flags |= {f"ai_{name}": flag & is_ai for name, flag in flags.items()}
+            parts = pd.DataFrame({name: flag * weight for name, flag in flags.items()})
+            counts.append(parts.groupby(patents["城市代码"]).sum().assign(scope=scope, year=year))
+    return pd.concat(counts).rename_axis("city_id").set_index(["scope", "year"], append=True).sort_index()
+
+
+@pytest.mark.parametrize("deliver", [invented, pytest.param(real, marks=pytest.mark.soak)])
+def test_weighted_counts_of_a_register_equal_those_of_another_route(
+    deliver: Callable[[Path], None], register_build: Build, fresh: Build, tmp_path: Path
+) -> None:
+    fresh.extracts = Path(shutil.copytree(register_build.extracts, tmp_path / "registers"))
+    deliver(fresh.extracts / DELIVERED)
+    fresh.landing = Path(shutil.copytree(register_build.scratch / "landing", tmp_path / "landing"))
+    shutil.copy(register_build.warehouse, fresh.warehouse)
+    expected = weighted(read(register_build.extracts, "patent_register/*.parquet"), shares(fresh.extracts / DELIVERED))
+
+    fresh.dbt("build", "--select", *NEEDED.split(), "--indirect-selection", "cautious")
+
+    assert fresh.exit_code == 0, fresh.output
+    found = fresh.frame("from intermediate.int_patent_weighted_counts").set_index(["city_id", "scope", "year"])
+    found = found.drop(columns=["provider", "source_name"]).sort_index()
+    pd.testing.assert_frame_equal(
+        found[found.sum(axis=1) > 0],
+        expected[expected.sum(axis=1) > 0],
+        check_index_type=False,
+        check_like=True,
+        check_dtype=False,
+        rtol=1e-9,
+    )
+    assert found["ai_invention_application_count"].sum() > 1
+    # the same patents, allocated otherwise: never more than there are
+    assert (found.loc[(slice(None), "industry"), :].sum() <= total(fresh)).all()
+    delivered = fresh.rows(
+        "select provider, scope, series from intermediate.int_series_delivered "
+        "where provider <> 'register' group by all"
+    )
+    assert len(delivered) == 2 * 4
+    assert {provider for provider, _, _ in delivered} == {"fraunhofer"}
+    accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
+    assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
+
+
+def total(build: Build) -> pd.Series:
+    """Return all inventions of the register by what they are counted by, of whatever industry."""
+    return build.frame(
+        """
+        select
+            sum(row_count) filter (start_year between 2010 and 2020) as invention_application_count,
+            sum(row_count) filter (end_year between 2010 and 2020) as invention_grant_count,
+            sum(ai_row_count) filter (start_year between 2010 and 2020) as ai_invention_application_count,
+            sum(ai_row_count) filter (end_year between 2010 and 2020) as ai_invention_grant_count
+        from intermediate.int_register_cells
+        where entity = 'patent_register' and kind = 'invention' and set_aside_reason is null
+        """
+    ).iloc[0]
+
+
+def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_today_do_not(tmp_path: Path) -> None:
+    path = tmp_path / DELIVERED
+    real(path)
+    of_class = shares(path)
+    assert len(of_class["industry"]) == len(classes()) == 124
+    assert of_class["manufacturing"]["G06"] == pytest.approx(0.747, abs=0.0005)
+    divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
+    sections = {row["industry_code"]: row["section"] for row in seed("industries")}
+    assert {sections[divisions[ipc]] for ipc in ("G06N", "G06Q", "G06T", "G06V")} == {"I"}
+
+
+def test_without_a_concordance_no_patent_is_weighted(sample_build: Build) -> None:
+    assert sample_build.rows("from intermediate.int_patent_weighted_counts") == []
+    assert sample_build.rows("from intermediate.int_ipc_scope_shares") == []
+
+
+def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:
+    rows = {int(row["nace_division"]): row["section"] for row in seed("nace_sections")}
+    # NACE Rev. 2 has 88 divisions; 4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89 are not used
+    assert [*rows] == [n for n in range(1, 100) if n not in {4, 34, 40, 44, 48, 54, 57, 67, 76, 83, 89}]
+    of_scope = {
+        scope: {n for n, section in rows.items() if {"scope": scope, "section": section} in seed("industry_scopes")}
+        for scope in SCOPES
+    }
+    assert of_scope == {scope: divisions & rows.keys() for scope, divisions in SCOPES.items()}
+
+
+SHARES = """
+    [[sources]]
+    name = "shares"
+    entity = "shares"
+    files = "shares/*"
+    key = ["NACE"]
+    column_sum = 1
+    [sources.columns]
+    NACE = "integer"
+    A01 = "number"
+    G06 = "number"
+"""
+
+
+def test_a_column_that_does_not_add_to_one_is_refused_with_its_file_name_and_sum(project: Project) -> None:
+    project.declare(SHARES, "fraunhofer")
+    good = [("NACE", "A01", "G06"), (1, 0.25, 0.1), (26, 0.25, 0.7), (62, 0.5, 0.2)]
+    project.deliver_workbook("shares/good.xlsx", invented=good)
+    assert landing.deliveries()["record_count"].to_pylist() == [3]
+
+    project.deliver_workbook("shares/bad.xlsx", invented=[*good[:3], (62, 0.5, 0.3)])
+    with pytest.raises(LandingError) as refused:
+        landing.deliveries()
+    assert str(refused.value) == (
+        "shares/bad.xlsx, column G06: its 3 numbers add to 1.1, not to 1, which column_sum in fraunhofer.toml "
+        "declares. Ask the provider for the file again."
+    )
+
+
+def test_a_sum_that_is_no_number_is_a_wrong_declaration(project: Project) -> None:
+    project.declare(SHARES.replace("column_sum = 1", 'column_sum = "one"'), "fraunhofer")
+    with pytest.raises(LandingError, match=r"fraunhofer.toml, source shares: column_sum is 'one', not a number"):
+        landing.deliveries()
