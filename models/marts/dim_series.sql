@@ -29,6 +29,13 @@ coverage as (
     group by series, scope, provider
 ),
 
+-- Whoever is gone is in no register of survivors, so that it has no stock of any year.
+survivors as (
+    select string_agg(distinct provider, ', ' order by provider) as providers
+    from {{ ref('int_firm_register_counts') }}
+    where firm_count is null
+),
+
 scopes as (
     select distinct
         series,
@@ -47,11 +54,19 @@ final as (
         coverage.provider is not null as is_delivered,
         coverage.provider,
         sources.substitution,
+        case
+            when
+                coverage.provider is null
+                and scopes.series in ('firm_count', 'firm_exit_count', 'ai_firm_count', 'ai_firm_exit_count')
+                and survivors.providers is not null
+                then 'the register of ' || survivors.providers || ' has no exits: it gives entries of survivors, and no stock'
+        end as absence_reason,
         coverage.first_year,
         coverage.last_year,
         coalesce(coverage.city_year_count, 0) as city_year_count
     from scopes
     inner join series on scopes.series = series.series
+    cross join survivors
     left join coverage
         on
             scopes.series = coverage.series

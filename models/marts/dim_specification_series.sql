@@ -183,6 +183,7 @@ final as (
         case when scoped.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
         series.provider,
         series.substitution,
+        series.absence_reason,
         current_extract_set() as extract_set
     from scoped
     inner join specifications on scoped.specification_id = specifications.specification_id

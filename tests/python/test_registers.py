@@ -423,8 +423,8 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
     (staging / "stg_gazette__firm_register.sql").write_text(of_vendor, encoding="utf-8")
     configuration = fresh.project / "dbt_project.yml"
     listed = configuration.read_text(encoding="utf-8")
-    assert "firm_register: [vendor]" in listed
-    configuration.write_text(listed.replace("firm_register: [vendor]", "firm_register: [vendor, gazette]"), "utf-8")
+    assert "firm_register: [vendor, kinginsun]" in listed
+    configuration.write_text(listed.replace("firm_register: [vendor, ", "firm_register: [vendor, gazette, "), "utf-8")
     deliver_firms(
         fresh.extracts / "firm_register/a.parquet",
         ("A", "440300", "2015-01-01", None),

@@ -116,7 +116,11 @@ class Inputs:
             if row.role != "shared" and row.series is not None and not row.is_delivered
         ]
         if absent:
-            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(absent))}.")
+            reasons = dict.fromkeys(
+                row.absence_reason for row in drawn if row.role != "shared" and row.absence_reason is not None
+            )
+            because = "".join(f" {reason[0].upper()}{reason[1:]}." for reason in reasons)
+            raise NotEstimable(f"Not delivered: {', '.join(dict.fromkeys(absent))}.{because}")
         named = [specification.outcome, *specification.terms]
         repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
         if repeated:

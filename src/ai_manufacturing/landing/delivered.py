@@ -109,6 +109,7 @@ def _deliveries(sources: list[Source], described: ExtractSet, folder: Path, as_o
         with _writing("the tables of deliveries"):
             store.replace(tables / "deliveries.parquet", table, folder)
             store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
+            store.replace(tables / "register_declarations.parquet", registers.declarations_table(), folder)
     return table
 
 
