@@ -599,14 +599,14 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build
 
     fresh.extracts = register_build.extracts
     shutil.copy(register_build.warehouse, fresh.warehouse)
-    chain = "stg_vendor__firm_register+ stg_vendor__patent_register+ int_register_cities"
+    chain = "stg_vendor__firm_register+ stg_kinginsun__firm_register stg_vendor__patent_register+ int_register_cities"
     compiled = fresh.scratch / "target/compiled/ai_manufacturing/models"
     shutil.rmtree(compiled, ignore_errors=True)
     fresh.dbt("compile", "--full-refresh", "--select", *chain.split())
     assert fresh.exit_code == 0, fresh.output
-    models = [*compiled.glob("staging/vendor/stg_vendor__*_register.sql")]
+    models = [*compiled.glob("staging/*/stg_*__*_register.sql")]
     models += [*compiled.glob("intermediate/registers/int_*.sql")]
-    assert len(models) == 2 + 11
+    assert len(models) == 3 + 13
     for path in models:
         sql = path.read_text(encoding="utf-8")
         (tree,) = sqlglot.parse(sql, read="duckdb")
