@@ -37,7 +37,7 @@ PATENT_COLUMNS = (
     "grant_date",
 )
 COUNT_MODELS = {
-    register: ["int_register_cohorts", "int_register_cells", f"int_{register}_counts"]
+    register: ["int_register_cohorts", "int_register_places", "int_register_cells", f"int_{register}_counts"]
     for register in ("firm_register", "patent_register")
 }
 

@@ -12,7 +12,9 @@
                     try_cast(
                         regexp_replace(cast({{ value }} as varchar), {{ literal(other_date_forms()) }}, '\1\4\7-\2\5\8-\3\6\9')
                         as date
-                    )
+                    ),
+                    date '1899-12-30'
+                    + try_cast(regexp_extract(cast({{ value }} as varchar), {{ literal(serial_date_form()) }}, 1) as integer)
                 )
             else try_cast({{ value }} as date)
         end
@@ -27,6 +29,11 @@
         year ~ '([0-9]{2})([0-9]{2})'
     ] -%}
     {{ return('^\\s*(?:' ~ forms | join('|') ~ ')\\s*$') }}
+{%- endmacro %}
+
+{# The days since 30 December 1899 that a spreadsheet leaves of a date, of 1954 to 2091; the time of day behind a point. #}
+{% macro serial_date_form() -%}
+    {{ return('^\\s*([2-6][0-9]{4})([.][0-9]+)?\\s*$') }}
 {%- endmacro %}
 
 {#

@@ -61,6 +61,30 @@ worst_years as (
     group by delivery_number
 ),
 
+-- What a declaration says a register is placed by; one without [registers.place] has a code.
+{%- set by_code, by_name = ["''"], ["''"] %}
+{%- for provider in var('register_providers')['firm_register'] %}
+{%- set place = register_declaration(provider, 'firm_register').place %}
+{%- if not place or 'code' in place or 'credit_code' in place %}{% do by_code.append(literal(provider)) %}{% endif %}
+{%- if 'name' in place %}{% do by_name.append(literal(provider)) %}{% endif %}
+{%- endfor %}
+placement as (
+    select
+        provider,
+        source_name,
+        case
+            when provider in ({{ by_code | join(', ') }})
+                then cast(sum(known_by_code_count) as double) / nullif(sum(row_count), 0)
+        end as placed_by_code_share,
+        case
+            when provider in ({{ by_name | join(', ') }})
+                then cast(sum(known_by_name_count) as double) / nullif(sum(row_count), 0)
+        end as placed_by_name_share
+    from {{ ref('fct_register_placement') }}
+    where entity = 'firm_register'
+    group by provider, source_name
+),
+
 final as (
     select
         deliveries.provider,
@@ -75,6 +99,9 @@ final as (
         case
             when list_contains({{ var('counted_entities') }}, deliveries.entity)
                 then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
+            -- Without exits it is a part of all firms anyway, and the share that is placed is judged.
+            when deliveries.provider in {{ providers_lacking('exit') }} and deliveries.entity = 'firm_register'
+                then cast(0 as bigint)
             -- Of a register's millions of records some are faulty, and the share is judged.
             when deliveries.entity in ('firm_register', 'patent_register')
                 then cast(coalesce(accounting.no_city_count, 0) as bigint)
@@ -86,10 +113,16 @@ final as (
         coalesce(
             worst_years.no_city_share, accounting.no_city_count / nullif(deliveries.record_count, 0), 0
         ) as unknown_city_share,
-        coalesce(accounting.duplicate_count, 0) / nullif(deliveries.record_count, 0) as duplicate_share
+        coalesce(accounting.duplicate_count, 0) / nullif(deliveries.record_count, 0) as duplicate_share,
+        placement.placed_by_code_share,
+        placement.placed_by_name_share
     from deliveries
     left join accounting on deliveries.delivery_number = accounting.delivery_number
     left join worst_years on deliveries.delivery_number = worst_years.delivery_number
+    left join placement
+        on
+            deliveries.provider = placement.provider
+            and deliveries.source_name = placement.source_name
     window source_files as (partition by deliveries.provider, deliveries.source_name)
 )
 

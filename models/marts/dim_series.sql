@@ -34,6 +34,19 @@ coverage as (
     group by series, quantity, scope, provider
 ),
 
+-- Whoever is gone is in no register of survivors, so that it has no stock of any year, and no exit.
+absences as (
+    select
+        unnest(['firm_count', 'firm_exit_count', 'ai_firm_count', 'ai_firm_exit_count']) as series,
+        'The register of ' || string_agg(distinct provider, ', ' order by provider)
+        || ' has no exits: it gives entries of survivors, and no stock.' as absence_reason,
+        string_agg(distinct provider, '、' order by provider)
+        || ' 的名录没有注销记录：只给出存续企业的设立数，不给出存量。' as absence_reason_zh
+    from {{ ref('int_firm_register_counts') }}
+    where firm_count is null
+    having count(*) > 0
+),
+
 -- What the seeds name, delivered or not, and what a provider beside the default one delivers.
 scopes as (
     select distinct
@@ -115,6 +128,8 @@ final as (
         provenance.is_interpolated,
         provenance.citation_en,
         provenance.citation_zh,
+        absences.absence_reason,
+        absences.absence_reason_zh,
         coverage.first_year,
         coverage.last_year,
         coalesce(coverage.city_year_count, 0) as city_year_count
@@ -124,6 +139,10 @@ final as (
         on
             scopes.series = coverage.series
             and scopes.scope = coverage.scope
+    left join absences
+        on
+            scopes.quantity = absences.series
+            and coverage.provider is null
     left join sources
         on
             coverage.quantity = sources.series

@@ -273,6 +273,8 @@ final as (
         case when resolved.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
         series.provider,
         series.substitution,
+        series.absence_reason,
+        series.absence_reason_zh,
         current_extract_set() as extract_set
     from resolved
     inner join specifications on resolved.specification_id = specifications.specification_id

@@ -14,9 +14,7 @@ judged as (
         conformed.city_code,
         case
             when dropped.row_number is not null then dropped.set_aside_reason
-            when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            when cities.city_code is null then 'unknown city'
-            else cities.set_aside_reason
+            else coalesce(conformed.set_aside_reason, places.set_aside_reason)
         end as set_aside_reason
     from {{ ref('int_register_conformed') }} as conformed
     inner join {{ ref('raw_register_files') }} as files on conformed.store_key = files.store_key
@@ -24,8 +22,7 @@ judged as (
         on
             conformed.store_key = dropped.store_key
             and conformed.row_number = dropped.row_number
-    left join {{ ref('int_register_cities') }} as cities
-        on coalesce({{ city_code_of('conformed.city_code') }}, '') = cities.city_code
+    left join {{ ref('int_register_places') }} as places on coalesce(conformed.city_code, '') = places.city_code
 ),
 
 final as (

@@ -26,6 +26,8 @@ industries_in_scope as (
 sections_in_scope as (
     select distinct section
     from {{ ref('industry_scopes') }}
+    union
+    select 'all' as section
 ),
 
 city_yearbook as (
@@ -59,12 +61,29 @@ patents as (
     left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
 ),
 
+covered as (
+    select distinct
+        provider,
+        province_id,
+        entry_year
+    from {{ ref('int_register_coverage') }}
+    where is_covered
+),
+
 -- A register is counted by cells: its rows are too many to list.
 registers as (
     select
         files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
+            when files.provider in {{ providers_lacking('exit') }} and cells.entity = 'firm_register'
+                then case
+                    when
+                        covered.province_id is not null
+                        and cells.start_year between {{ var('first_year') }} and {{ var('last_year') }}
+                        then 'used'
+                    else 'in no series'
+                end
             when sections_in_scope.section is null then 'in no series'
             when cells.entity = 'firm_register' and cells.end_year >= {{ period('first_year') }} then 'used'
             when
@@ -77,6 +96,12 @@ registers as (
     from {{ ref('int_register_cells') }} as cells
     inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
     left join sections_in_scope on cells.section = sections_in_scope.section
+    left join {{ ref('cities') }} as cities on cells.city_id = cities.city_id
+    left join covered
+        on
+            files.provider = covered.provider
+            and cities.province_id = covered.province_id
+            and cells.start_year = covered.entry_year
 ),
 
 -- Two kinds of rows are read by nobody: of a register that is no longer in force, and of a provider that no list of

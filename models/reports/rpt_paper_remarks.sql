@@ -180,6 +180,29 @@ misses as (
     from scorecard
 ),
 
+-- The register with the most firms; years before the period are no one year.
+vintages as (
+    select
+        *,
+        sum(firm_count) over (partition by provider, source_name) as register_firm_count
+    from {{ ref('rpt_scope_vintage') }}
+),
+
+largest as (
+    select * from vintages
+    where register_firm_count = (select max(others.register_firm_count) from vintages as others)
+),
+
+vintage as (
+    select
+        10000 * arg_min(common_city_ai_share, entry_year) filter (where not is_before_period) as vintage_first_share,
+        10000 * arg_max(common_city_ai_share, entry_year) filter (where not is_before_period) as vintage_last_share,
+        arg_min(common_city_ai_share, entry_year) filter (where not is_before_period)
+        / nullif(arg_max(common_city_ai_share, entry_year) filter (where not is_before_period), 0) as vintage_ratio,
+        sum(ai_firm_count - ai_firm_bound_count) / nullif(sum(ai_firm_count), 0) as vintage_early_share
+    from largest
+),
+
 computed_values as (
     {%- for relation, names in [
         ('identity', ['identity_difference']),
@@ -190,7 +213,8 @@ computed_values as (
         ('correlation_with_size', ['treatment_and_size']),
         ('misses', ['printed_count', 'estimated_count', 'inside_count', 'reproduced_count', 'cannot_tell_count',
             'explained_count', 'chance_count', 'unexplained_count', 'expected_count', 'least_likely_p_value',
-            'path_count', 'outside_path_count'])
+            'path_count', 'outside_path_count']),
+        ('vintage', ['vintage_first_share', 'vintage_last_share', 'vintage_ratio', 'vintage_early_share'])
     ] %}
     {%- set last_relation = loop.last %}
     {%- for name in names %}
@@ -221,8 +245,15 @@ final as (
         resolved.figure_zh,
         coalesce(read_values.value, computed_values.value) as value,
         resolved.resolved_specification_id as specification_id,
-        read_values.reason,
-        read_values.reason_zh,
+        case
+            when resolved.computed like 'vintage%' and computed_values.value is null
+                then 'No register of firms was delivered.'
+            else read_values.reason
+        end as reason,
+        case
+            when resolved.computed like 'vintage%' and computed_values.value is null then '未交付企业名录。'
+            else read_values.reason_zh
+        end as reason_zh,
         coalesce(read_values.warnings, computed_values.warnings) as warnings,
         coalesce(read_values.warnings_zh, computed_values.warnings_zh) as warnings_zh
     from resolved

@@ -46,6 +46,7 @@ class Plugin(BasePlugin):
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
         conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
+        conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 

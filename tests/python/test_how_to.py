@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,18 @@ def deliver(sample_build: Build, extracts: Path) -> None:
             writer.writerows([*row, electricity(row[code], int(row[year]))] for row in rows)
 
 
+def deliver_register(extracts: Path) -> None:
+    """Add a register of two firms in Shenzhen, one by its name and one by its credit code."""
+    header = "信用代码,行业,设立日期,吊销日期,业务范围,省,市,法定代表人\n"
+    rows = (
+        "1,C39 计算机、通信和其他电子设备制造业,2015年3月2日,2018/3/2,五金,广东,深圳,甲某某\n"
+        "914403001922038216,3921,42065,长期,五金,广东,自贸区,甲某某\n"
+    )
+    (extracts / "registry").mkdir()
+    with zipfile.ZipFile(extracts / "registry/2015.zip", "w") as archive:
+        archive.writestr("广东.csv", header + rows)
+
+
 def electricity(city_id: str, year: int) -> int:
     """Return the made-up delivery of a city and year, in 10 thousand kWh."""
     return 200_000 + int(city_id[:4]) * year * 7919 % 600_000
@@ -105,6 +118,7 @@ def followed(sample_build: Build, shared: Path) -> Build:
         for page in sorted(PAGES.glob("*.md")):
             follow(page.name, build.project)
         deliver(sample_build, Path(shutil.copytree(sample_build.extracts, build.extracts)))
+        deliver_register(build.extracts)
         ran = run(build, str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "build")
         build.exit_code, build.output = ran.returncode, ran.stdout
         return build
@@ -128,6 +142,18 @@ def test_a_new_provider_feeds_its_series(followed: Build, sample_build: Build) -
     assert followed.value(shenzhen) == pytest.approx(sample_build.value(shenzhen) + 0.0007, abs=1e-9)
     traced = followed.command("trace", "--specification", "table_1_col_1", "--city", "440300", "--year", "2020")
     assert "gazette/population.csv, row " in traced.stdout
+
+
+def test_a_new_register_is_counted_and_says_how_it_was_placed(followed: Build) -> None:
+    counts = "select firm_count, firm_entry_count, firm_exit_count from intermediate.int_firm_register_counts where "
+    of_shenzhen = "provider = 'register' and city_id = '440300' and scope = 'manufacturing' and year"
+    assert followed.rows(f"{counts}{of_shenzhen} = 2015") == [(2, 2, 0)]
+    assert followed.rows(f"{counts}{of_shenzhen} = 2018") == [(1, 0, 1)]
+    placed = (
+        "select row_count, placed_by_code_count, placed_by_name_count from marts.fct_register_placement "
+        "where provider = 'registry'"
+    )
+    assert followed.rows(placed) == [(2, 1, 1)]
 
 
 def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_build: Build) -> None:

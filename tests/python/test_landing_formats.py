@@ -171,8 +171,8 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (gzip.compress(b"x"), "a register is not read from an archive or a workbook"),
-        (workbook(), "a register is not read from an archive or a workbook"),
+        (gzip.compress(b"x"), "a register is not read from gzip, a workbook or a zip inside another"),
+        (workbook(), "a register is not read from gzip, a workbook or a zip inside another"),
         ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
         ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
     ],

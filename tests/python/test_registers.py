@@ -431,8 +431,8 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
     (staging / "stg_gazette__firm_register.sql").write_text(of_vendor, encoding="utf-8")
     configuration = fresh.project / "dbt_project.yml"
     listed = configuration.read_text(encoding="utf-8")
-    assert "firm_register: [vendor]" in listed
-    configuration.write_text(listed.replace("firm_register: [vendor]", "firm_register: [vendor, gazette]"), "utf-8")
+    assert "firm_register: [vendor, kinginsun]" in listed
+    configuration.write_text(listed.replace("firm_register: [vendor, ", "firm_register: [vendor, gazette, "), "utf-8")
     deliver_firms(
         fresh.extracts / "firm_register/a.parquet",
         ("A", "440300", "2015-01-01", None),
@@ -607,14 +607,14 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build
 
     fresh.extracts = register_build.extracts
     shutil.copy(register_build.warehouse, fresh.warehouse)
-    chain = "stg_vendor__firm_register+ stg_vendor__patent_register+ int_register_cities"
+    chain = "stg_vendor__firm_register+ stg_kinginsun__firm_register stg_vendor__patent_register+ int_register_cities"
     compiled = fresh.scratch / "target/compiled/ai_manufacturing/models"
     shutil.rmtree(compiled, ignore_errors=True)
     fresh.dbt("compile", "--full-refresh", "--select", *chain.split())
     assert fresh.exit_code == 0, fresh.output
-    models = [*compiled.glob("staging/vendor/stg_vendor__*_register.sql")]
+    models = [*compiled.glob("staging/*/stg_*__*_register.sql")]
     models += [*compiled.glob("intermediate/registers/int_*.sql")]
-    assert len(models) == 2 + 11
+    assert len(models) == 3 + 13
     for path in models:
         sql = path.read_text(encoding="utf-8")
         (tree,) = sqlglot.parse(sql, read="duckdb")

@@ -616,7 +616,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     expect(note).to_contain_text("Table 1 (1)", use_inner_text=True)
     for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):
         expect(note).to_contain_text(words)
-    expect(page.locator("details.remark[open]")).to_have_count(11)  # a printed page has them too
+    expect(page.locator("details.remark[open]")).to_have_count(12)  # a printed page has them too
     page = reader.open(public_site, "tables")
     expect(page.locator("#table_1 tbody tr").first).to_contain_text(
         "AI firms of all industries, by keyword (M_AI) †", use_inner_text=True

@@ -18,9 +18,10 @@ from ai_manufacturing import counts
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build
 from tests.python.test_how_to import copy_of_the_project
+from tests.python.test_vendor_register import deliver_crawl
 from tests.python.waiting import wait_for
 
-COMPARED = [f"int_register_{step}" for step in ("cells", "cohorts", "ai_tags", "dropped_rows")]
+COMPARED = [f"int_register_{step}" for step in ("places", "cells", "coverage", "cohorts", "ai_tags", "dropped_rows")]
 COMPARED += [f"int_{register}_register_counts" for register in ("firm", "patent")]
 
 
@@ -87,9 +88,10 @@ def project(tmp_path: Path) -> Path:
 
 
 def draw(project: Path, firms: int, patents: int) -> SparkBuild:
-    """Draw registers, and build them on DuckDB."""
+    """Draw registers, and a crawl in zips beside them, and build them on DuckDB."""
     folder = project.parent
     awkward_registers.write(folder / "registers", firms, patents)
+    deliver_crawl(folder / "registers")
     build = SparkBuild(folder / "registers", folder / "warehouse.duckdb", folder, project=project)
     build.dbt("run", "--select", "raw_deliveries")
     assert build.exit_code == 0, build.output

@@ -76,5 +76,7 @@ their first one, take a fifth of the time.
             then try_cast(regexp_replace({{ rewritten }}, '^0*([0-9]{4}-)', '$1') as date)
         when {{ value }} rlike {{ literal(other_date_forms()) }}
             then try_cast(regexp_replace({{ value }}, {{ literal(other_date_forms()) }}, '$1$4$7-$2$5$8-$3$6$9') as date)
+        when {{ value }} rlike {{ literal(serial_date_form()) }}
+            then date_add(date '1899-12-30', cast(regexp_extract({{ value }}, {{ literal(serial_date_form()) }}, 1) as int))
     end
 {%- endmacro %}

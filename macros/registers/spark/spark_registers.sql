@@ -84,3 +84,10 @@ inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.
         {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition ({{ column }} = '{{ row[0] }}'){{ ',' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
+
+{# As landing wrote it down. #}
+{% macro spark__register_declaration(provider, entity) -%}
+    {%- set query = 'select declaration from parquet.`' ~ landed_tables() ~ '/register_declarations.parquet`'
+        ~ " where provider = '" ~ provider ~ "' and entity = '" ~ entity ~ "'" -%}
+    {{ return(fromjson(run_query(query).rows[0][0])) }}
+{%- endmacro %}

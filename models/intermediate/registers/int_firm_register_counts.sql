@@ -9,21 +9,54 @@ cells as (
         and set_aside_reason is null
 ),
 
+files as (
+    select
+        store_key,
+        provider,
+        source_name,
+        provider in {{ providers_lacking('exit') }} as lacks_exit,
+        provider in {{ providers_lacking('industry') }} as lacks_industry
+    from {{ ref('raw_register_files') }}
+),
+
+-- A register that does not say its firms' industry counts them all, and no section of it.
 industry_scopes as (
-    select * from {{ ref('industry_scopes') }}
+    select
+        scope,
+        section
+    from {{ ref('industry_scopes') }}
+    union all
+    select
+        'all_industries' as scope,
+        'all' as section
+),
+
+-- What is less than a register stands under its provider's name, so that it does not pass for one.
+named as (
+    select
+        cells.*,
+        case when files.lacks_exit or files.lacks_industry then files.provider else 'register' end as provider,
+        case when files.lacks_exit or files.lacks_industry then files.source_name else 'firm_register' end as source_name,
+        files.provider as register_provider,
+        coalesce(files.lacks_exit, false) as lacks_exit
+    from cells
+    left join files on cells.store_key = files.store_key
 ),
 
 cohorts as (
     select
+        cells.provider,
+        cells.source_name,
         cells.city_id,
         industry_scopes.scope,
         cells.start_year,
         cells.end_year,
         sum(cells.row_count) as firm_count,
         sum(cells.ai_row_count) as ai_firm_count
-    from cells
+    from named as cells
     inner join industry_scopes on cells.section = industry_scopes.section
-    group by cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
+    where not cells.lacks_exit
+    group by cells.provider, cells.source_name, cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
 ),
 
 years as (
@@ -31,10 +64,10 @@ years as (
 ),
 
 -- Alive at the end of the year: entered by then, and not yet gone.
-counted as (
+registered as (
     select
-        'register' as provider,
-        'firm_register' as source_name,
+        cohorts.provider,
+        cohorts.source_name,
         cohorts.city_id,
         years.year,
         cohorts.scope,
@@ -60,7 +93,50 @@ counted as (
             as ai_firm_exit_count
     from cohorts
     cross join years
-    group by cohorts.city_id, years.year, cohorts.scope
+    group by cohorts.provider, cohorts.source_name, cohorts.city_id, years.year, cohorts.scope
+),
+
+covered as (
+    select distinct
+        provider,
+        province_id,
+        entry_year
+    from {{ ref('int_register_coverage') }}
+    where is_covered
+),
+
+-- Without exits, survivors: entries in the years and provinces that were delivered, and no stock. What is absent is no zero.
+survived as (
+    select
+        cells.provider,
+        cells.source_name,
+        cells.city_id,
+        cast(cells.start_year as integer) as year,
+        industry_scopes.scope,
+        cast(null as bigint) as firm_count,
+        cast(sum(cells.row_count) as bigint) as firm_entry_count,
+        cast(null as bigint) as firm_exit_count,
+        cast(null as bigint) as ai_firm_count,
+        cast(sum(cells.ai_row_count) as bigint) as ai_firm_entry_count,
+        cast(null as bigint) as ai_firm_exit_count
+    from named as cells
+    inner join industry_scopes on cells.section = industry_scopes.section
+    inner join {{ ref('cities') }} as cities on cells.city_id = cities.city_id
+    inner join covered
+        on
+            cells.register_provider = covered.provider
+            and cities.province_id = covered.province_id
+            and cells.start_year = covered.entry_year
+    where
+        cells.lacks_exit
+        and cells.start_year between {{ var('first_year') }} and {{ var('last_year') }}
+    group by cells.provider, cells.source_name, cells.city_id, cells.start_year, industry_scopes.scope
+),
+
+counted as (
+    select * from registered
+    union all
+    select * from survived
 ),
 
 final as (

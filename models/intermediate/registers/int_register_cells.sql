@@ -87,22 +87,17 @@ final as (
     select
         summed.entity,
         summed.store_key,
-        cities.city_id,
+        places.city_id,
         summed.city_code,
         summed.section,
         summed.kind,
         summed.start_year,
         summed.end_year,
-        case
-            when summed.set_aside_reason is not null then summed.set_aside_reason
-            when cities.city_code is null then 'unknown city'
-            else cities.set_aside_reason
-        end as set_aside_reason,
+        coalesce(summed.set_aside_reason, places.set_aside_reason) as set_aside_reason,
         summed.row_count,
         summed.ai_row_count
     from summed
-    left join {{ ref('int_register_cities') }} as cities
-        on coalesce({{ city_code_of('summed.city_code') }}, '') = cities.city_code
+    left join {{ ref('int_register_places') }} as places on coalesce(summed.city_code, '') = places.city_code
     where summed.row_count <> 0 or summed.ai_row_count <> 0
 )
 

@@ -31,7 +31,7 @@ classes as (
 sectioned as (
     select
         firms.*,
-        industries.section,
+        case when firms.lacks_industry then 'all' else industries.section end as section,
         cast(null as {{ dbt.type_string() }}) as ipc_class
     from {{ ref('int_register_delivered') }} as firms
     left join industries on {{ division_of('firms.industry_code') }} = industries.industry_code
@@ -67,7 +67,8 @@ placed as (
         kind,
         text,
         case
-            when start_date < {{ period_start }} then {{ before_period }}
+            -- Without exits there are few cells, and they keep their years.
+            when start_date < {{ period_start }} then case when lacks_exit then year(start_date) else {{ before_period }} end
             when start_date is not null then year(start_date)
             when has_start_date then 0  -- a date that cannot be read
         end as start_year,

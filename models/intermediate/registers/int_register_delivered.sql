@@ -1,6 +1,14 @@
 {{ config(materialized='view') }}
 
-{%- set firms, patents = var('register_providers')['firm_register'], var('register_providers')['patent_register'] %}
+-- depends_on: {{ ref('raw_register_files') }}
+{%- for entity in ['firm_register', 'patent_register'] %}
+{%- for provider in var('register_providers')[entity] %}
+-- depends_on: {{ ref('stg_' ~ provider ~ '__' ~ entity) }}
+{%- endfor %}
+{%- endfor %}
+
+{#- A provider without files is left out: its view would read those of the others. #}
+{%- set firms, patents = register_providers_at_hand('firm_register'), register_providers_at_hand('patent_register') %}
 
 with
 
@@ -20,7 +28,10 @@ final as (
         has_established_date as has_start_date,
         exit_date as end_date,
         has_exit_date as has_end_date,
-        business_scope as text
+        business_scope as text,
+        {%- set lacks = register_declaration(provider, 'firm_register').lacks %}
+        {{ 'true' if 'industry' in lacks else 'false' }} as lacks_industry,
+        {{ 'true' if 'exit' in lacks else 'false' }} as lacks_exit
     from {{ ref('stg_' ~ provider ~ '__firm_register') }}
     {%- if not loop.last or patents %}
     union all
@@ -41,7 +52,9 @@ final as (
         has_application_date as has_start_date,
         grant_date as end_date,
         has_grant_date as has_end_date,
-        patent_text as text
+        patent_text as text,
+        false as lacks_industry,
+        false as lacks_exit
     from {{ ref('stg_' ~ provider ~ '__patent_register') }}
     {%- if not loop.last %}
     union all

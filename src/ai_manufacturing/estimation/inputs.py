@@ -122,7 +122,15 @@ class Inputs:
             if row.role != "shared" and row.series is not None and not row.is_delivered
         ]
         if absent:
-            raise NotEstimable("not_delivered", series=[*dict.fromkeys(absent)])
+            because = dict.fromkeys(
+                Sentence(row.absence_reason, row.absence_reason_zh)
+                for row in drawn
+                if row.role != "shared" and row.absence_reason is not None
+            )
+            series = [*dict.fromkeys(absent)]
+            if because:
+                raise NotEstimable("not_delivered_because", series=series, because=joined(because))
+            raise NotEstimable("not_delivered", series=series)
         named = [specification.outcome, *specification.terms]
         repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
         if repeated:

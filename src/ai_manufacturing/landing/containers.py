@@ -10,6 +10,7 @@ import re
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -103,7 +104,12 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
 
 
 def read_member(archive: Archive, info: zipfile.ZipInfo) -> bytes:
-    """Return what a member holds.
+    """Return what a member holds; its faults are those of `stream_member`."""
+    return b"".join(stream_member(archive, info))
+
+
+def stream_member(archive: Archive, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield what a member holds, a piece at a time, so that it is never whole in memory.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def read_member(archive: Archive, info: zipfile.ZipInfo) -> bytes:
     """
     name = _member_name(info)
     try:
-        return _expand(archive, info, f'the member "{name}"')
+        yield from _pieces(archive, info, f'the member "{name}"')
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise FileFault(f'the member "{name}" cannot be unpacked ({error}). {UNPACKED}') from error
 
@@ -134,14 +140,21 @@ def check_expansion(size: int, compressed_size: int, what: str, instead: str = "
 
 
 def _expand(archive: Archive, info: zipfile.ZipInfo, what: str) -> bytes:
+    return b"".join(_pieces(archive, info, what))
+
+
+def _pieces(archive: Archive, info: zipfile.ZipInfo, what: str) -> Iterator[bytes]:
     unlimited = copy.copy(info)
     # zipfile stops at the declared size; reading to the end of the stream finds what was declared too small
     unlimited.file_size = EXPANDED_LIMIT + CHUNK
+    size = 0
     with archive.opened.open(unlimited) as stream:
-        content = _read_bounded(stream, archive.size, what)
-    if len(content) != info.file_size:
-        raise zipfile.BadZipFile(f"it declares {info.file_size} bytes and holds {len(content)}")
-    return content
+        while chunk := stream.read(CHUNK):
+            size += len(chunk)
+            check_expansion(size, archive.size, what)
+            yield chunk
+    if size != info.file_size:
+        raise zipfile.BadZipFile(f"it declares {info.file_size} bytes and holds {size}")
 
 
 def _opened(file: Path | BinaryIO) -> zipfile.ZipFile | None:

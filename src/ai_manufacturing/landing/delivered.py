@@ -124,6 +124,7 @@ def _deliveries(
             store.replace(tables / "deliveries.parquet", table, folder)
             store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
             store.replace(tables / "period.parquet", _declared_years(described), folder)
+            store.replace(tables / "register_declarations.parquet", registers.declarations_table(), folder)
     return table
 
 

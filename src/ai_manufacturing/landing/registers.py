@@ -13,7 +13,8 @@ import shutil
 import tomllib
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,17 +39,36 @@ LANDED_COLUMNS_SCHEMA = pa.schema(
         ("landed_type", pa.string()),
     ]
 )
+DECLARATIONS_SCHEMA = pa.schema([("provider", pa.string()), ("entity", pa.string()), ("declaration", pa.string())])
 DOUBTFUL_SCHEMA = pa.schema(
     [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
 )
 REQUIRED = {"name", "entity", "files", "columns"}
+OPTIONAL = {"optional", "personal", "lacks", "place", "provenance"}
+PLACE_RULES = ("code", "credit_code", "name")
+LACKS = {"firm_register": ("industry", "exit"), "patent_register": ()}
 
 
 @dataclass(frozen=True)
 class Register(Source):
-    """One kind of register file; `optional` names the columns that a file may lack."""
+    """One kind of register file.
+
+    `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
+    dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
+    does not say of a firm at all, industry or exit. `place` gives the columns that say where a firm is, by rule; the
+    first rule that knows the city decides.
+    """
 
     optional: tuple[str, ...] = ()
+    personal: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    place: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that the declaration says, in its order; without what it does not say, so that older stores stay good."""
+        added = ("personal", "lacks", "place")
+        return {name: value for name, value in asdict(self).items() if value or name not in added}
 
 
 def declared() -> list[Register]:
@@ -73,11 +93,48 @@ def declared() -> list[Register]:
                 faults.append(f"{path.parent.name}/{path.name}, register {entry.get('name', '?')}: {wrong}.")
                 continue
             named = {name: entry[name] for name in REQUIRED}
-            optional = tuple(entry.get("optional", ()))
-            found.append(Register(provider=path.parent.name, file_name=None, key=(), optional=optional, **named))
+            named |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
+            place = tuple(entry.get("place", {}).items())
+            found.append(Register(provider=path.parent.name, file_name=None, key=(), place=place, **named))
+    first: dict[tuple[str, str], Register] = {}
+    for register in found:
+        other = first.setdefault((register.provider, register.entity), register)
+        if (other.lacks, other.place) != (register.lacks, register.place):
+            faults.append(
+                f"{register.provider}/{register.provider}.toml, registers {other.name} and {register.name}: they have "
+                "one staging model, and differ in lacks or place. Declare the same, or make two providers of them."
+            )
     if faults:
         raise LandingError(faults)
     return found
+
+
+def declarations_table() -> pa.Table:
+    """Return what SQL must know of each provider's register, as JSON: `lacks`, and the columns of `place` by rule."""
+    rows = {
+        (register.provider, register.entity): json.dumps(
+            {"lacks": register.lacks, "place": dict(register.place)}, ensure_ascii=False
+        )
+        for register in declared()
+    }
+    return pa.Table.from_pylist(
+        [{"provider": of[0], "entity": of[1], "declaration": text} for of, text in rows.items()],
+        schema=DECLARATIONS_SCHEMA,
+    )
+
+
+def declaration(provider: str, entity: str) -> str:
+    """Return a row of `declarations_table`, for SQL that compiles.
+
+    Raises
+    ------
+    LandingError
+        If the provider declares no such register.
+    """
+    for row in declarations_table().to_pylist():
+        if (row["provider"], row["entity"]) == (provider, entity):
+            return str(row["declaration"])
+    raise LandingError([f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it."])
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -97,16 +154,17 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     dict or str
         Its path, SHA-256, size and place in the store, or the line that says what is wrong with it.
     """
-    if file.member is not None:
-        return f"{file.file_path}: a register is not read from an archive. Unpack the file."
     try:
         before = _version(file.path)
-        with file.path.open("rb") as content:
-            delivery_id = hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        size = 0
+        for chunk in _chunks(file):
+            digest.update(chunk)
+            size += len(chunk)
+        delivery_id = digest.hexdigest()
         store_key = store.key(delivery_id, register, {})
         if not store.holds(folder, store_key):
             _store(file, register, folder / store_key, before)
-        size = file.path.stat().st_size
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
@@ -115,6 +173,16 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
             "its permissions."
         )
     return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
+
+
+def _chunks(file: DeliveredFile) -> Iterator[bytes]:
+    """Yield what a file holds, or a member of an archive, a megabyte at a time."""
+    if file.member is not None:
+        yield from containers.stream_member(*file.member)
+        return
+    with file.path.open("rb") as content:
+        while chunk := content.read(containers.CHUNK):
+            yield chunk
 
 
 def _version(path: Path) -> tuple[int, int, int]:
@@ -181,24 +249,58 @@ def landed_path(store_key: str) -> str:
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
-    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - {"optional", "provenance"})
+    missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - OPTIONAL)
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
-    wrong = sorted(set(entry["columns"].values()) - TYPES.keys())
+    columns = entry["columns"]
+    wrong = sorted(set(columns.values()) - TYPES.keys())
     if wrong:
         return f"columns of type {', '.join(wrong)}, not one of {', '.join(TYPES)}"
-    undeclared = sorted(set(entry.get("optional", ())) - entry["columns"].keys())
-    return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names" if undeclared else None
+    for name in ("optional", "personal", "lacks"):
+        if not isinstance(entry.get(name, []), list):
+            return f"{name} is {entry[name]!r}, not a list"
+    undeclared = sorted(set(entry.get("optional", ())) - columns.keys())
+    if undeclared:
+        return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names"
+    both = sorted(set(entry.get("personal", ())) & columns.keys())
+    if both:
+        return f"{', '.join(both)} is personal and stands in [registers.columns] too. A personal column never lands"
+    allowed = LACKS.get(entry["entity"], ())
+    others = sorted(set(entry.get("lacks", ())) - set(allowed))
+    if others:
+        return f"lacks names {', '.join(others)}; a {entry['entity']} may lack {', '.join(allowed) or 'nothing'}"
+    return _place_fault(entry.get("place", {}), columns)
+
+
+def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:
+    """Return what is wrong with the rules by which a register is placed."""
+    if not isinstance(place, dict):
+        return f"place is {place!r}, not a table [registers.place]"
+    known = (*PLACE_RULES, "province")
+    unknown = sorted(place.keys() - set(known))
+    if unknown:
+        return f"[registers.place] has {', '.join(unknown)}, not one of {', '.join(known)}"
+    for role, column in place.items():
+        if not isinstance(column, str):
+            return f"[registers.place] gives two columns for {role}: {column!r}. Name the one that decides"
+        if column not in columns:
+            return f"[registers.columns] lacks {column}, which place names for {role}"
+    shared = sorted(column for column in {*place.values()} if [*place.values()].count(column) > 1)
+    if shared:
+        roles = " and ".join(role for role, column in place.items() if column == shared[0])
+        return f"[registers.place] gives {shared[0]} for {roles}. A column has one role there"
+    if ("name" in place) != ("province" in place):
+        return "[registers.place] needs name and province together: without its province a name may be of two places"
+    return None
 
 
 def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[int, int, int]) -> None:
     """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
-    with file.path.open("rb") as content:
-        head = content.read(2**10)
+    head = next(_chunks(file), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
     if containers.is_gzip(head) or containers.is_zip(head):
-        raise FileFault("a register is not read from an archive or a workbook. Deliver CSV or Parquet, unpacked.")
+        raise FileFault("a register is not read from gzip, a workbook or a zip inside another. Deliver CSV or Parquet.")
     file_format = formats.detect(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
@@ -207,17 +309,23 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     try:
         rows = folder / "rows.parquet"
         encoding = delimiter = None
-        if file_format == "parquet":
-            # a copy, not a link: what is written to the delivered file later must not reach the store
-            shutil.copyfile(file.path, rows)
+        left_out: list[str] = []
+        path = _unpacked(file, folder / "member") if file.member is not None else file.path
+        if file_format == "csv":
+            encoding, delimiter, left_out = _convert(path, rows, register)
+        elif register.personal:
+            left_out = _copy_declared(path, rows, register)
         else:
-            encoding, delimiter = _convert(file.path, rows, register)
+            # a copy, not a link: what is written to the delivered file later must not reach the store
+            shutil.copyfile(path, rows)
+        if file.member is not None:
+            path.unlink()
         record = {
             "file_format": file_format,
-            "compression": None,
+            "compression": None if file.member is None else "zip",
             "encoding": encoding,
             "delimiter": delimiter,
-        } | _describe(rows, register)
+        } | _describe(rows, register, left_out)
         (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
         _refuse_another(file.path, version)
         store.keep(folder, final)
@@ -227,11 +335,40 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
             raise
 
 
-def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
-    """Turn CSV into Parquet with all columns as text, empty cells as null; return its encoding and delimiter.
+def _unpacked(file: DeliveredFile, target: Path) -> Path:
+    """Write a member of an archive to the disk, where DuckDB reads it."""
+    with target.open("wb") as unpacked:
+        for chunk in _chunks(file):
+            unpacked.write(chunk)
+    return target
+
+
+def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
+    """Copy the declared columns of a Parquet file; return the names of the others."""
+    try:
+        with pq.ParquetFile(path) as delivered:
+            names = delivered.schema_arrow.names
+            kept = [name for name in names if name in register.columns]
+            schema = pa.schema([delivered.schema_arrow.field(name) for name in kept])
+            with pq.ParquetWriter(target, schema, compression="zstd") as copied:
+                for batch in delivered.iter_batches(columns=kept):
+                    copied.write_batch(batch)
+    except pa.ArrowInvalid as error:
+        raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
+    return [name for name in names if name not in kept]
+
+
+def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
+    """Turn CSV into Parquet with all columns as text, empty cells as null.
 
     Records of another number of fields, and those that a stray quotation mark makes of many, are written beside it, as
-    rejected.parquet, if there are any.
+    rejected.parquet, if there are any. Where the declaration has personal columns, only declared ones are kept, and no
+    text of a rejected record: in a record of another number of fields a person's name may stand anywhere.
+
+    Returns
+    -------
+    tuple of (str, str, list of str)
+        Its encoding and delimiter, and the columns that were left out.
     """
     with path.open("rb") as content:
         encoding = formats.encoding_of(content)
@@ -253,6 +390,10 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
         f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
     )
     cells = ", ".join(map(identifier, names))
+    kept = [name for name in names if not register.personal or name in register.columns]
+    texts = ", ".join(
+        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in kept
+    )
     doubted = 0
 
     def is_doubtful(cells: list[str | None]) -> bool:
@@ -267,7 +408,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
             connection.execute(
                 f"""
                 copy (
-                    select nullif(trim(columns(*), {literal(formats.BLANKS)}), '')
+                    select {texts or "null"}
                     from read_csv(
                         {literal(one_file(path))}, auto_detect = false, columns = {{{columns}}}, header = true,
                         delim = {literal(mark)}, quote = '"', escape = '"', compression = 'none', store_rejects = true
@@ -276,7 +417,8 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
                 ) to {literal(target)} (format parquet, compression zstd)
                 """
             )
-            _set_aside(connection, path, mark, len(names), doubted, target.with_name("rejected.parquet"))
+            rejected = target.with_name("rejected.parquet")
+            _set_aside(connection, path, mark, len(names), doubted, rejected, keeps_text=not register.personal)
         except duckdb.IOException as error:
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
@@ -285,7 +427,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str]:
     has_others = target.with_name("rejected.parquet").is_file()
     quotation.check_header(names, mark, pq.read_metadata(target).num_rows > 0, has_others)
     beside.unlink(missing_ok=True)
-    return encoding, formats.DELIMITERS[mark]
+    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in kept]
 
 
 def _names(top: str, mark: str, register: Register) -> list[str]:
@@ -304,7 +446,14 @@ def _names(top: str, mark: str, register: Register) -> list[str]:
 
 
 def _set_aside(
-    connection: duckdb.DuckDBPyConnection, path: Path, mark: str, width: int, doubted: int, target: Path
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    mark: str,
+    width: int,
+    doubted: int,
+    target: Path,
+    *,
+    keeps_text: bool,
 ) -> None:
     """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
@@ -359,7 +508,7 @@ def _set_aside(
                 cast(null as varchar) as sheet_name,
                 cast(row_number as bigint) as row_number,
                 cast(null as varchar) as column_name,
-                value,
+                {"value" if keeps_text else "cast(null as varchar) as value"},
                 reason
             from numbered
             order by row_number
@@ -389,7 +538,7 @@ def _doubtful_lines(path: Path, mark: str, width: int) -> Iterator[tuple[int, in
             lines.clear()
 
 
-def _describe(rows: Path, register: Register) -> dict[str, Any]:
+def _describe(rows: Path, register: Register, left_out: list[str]) -> dict[str, Any]:
     """Return what is recorded of a stored file; its columns are the declared ones, but for the optional."""
     stored = f"read_parquet({literal(one_file(rows))})"
     with store.connection(settings.landing_dir(), threads=1) as connection:
@@ -409,7 +558,7 @@ def _describe(rows: Path, register: Register) -> dict[str, Any]:
         "record_count": count + set_aside,
         "landed_row_count": count,
         "rejected_row_count": set_aside,
-        "columns_not_read": ", ".join(name for name in names if name not in register.columns) or None,
+        "columns_not_read": ", ".join([*(name for name in names if name not in register.columns), *left_out]) or None,
         "synthetic": bool(marks),
     }
 

@@ -1,0 +1,47 @@
+{#
+Where a record of a register says that it is, as one text: `rule=value` for each rule of [registers.place] that says
+something, in its order, as in credit_code=530102/name=云南|昆明. Rows are grouped by this one column, and
+int_register_places takes it apart, once for each that there is.
+#}
+{% macro place_of(place) -%}
+    concat_ws(
+            '/'
+            {%- for rule, column in place.items() if rule != 'province' %}
+            {%- set quoted = adapter.quote(column) %},
+            {%- if rule == 'credit_code' %}
+            case when {{ is_a_credit_code(quoted) }} then concat('credit_code=', substring({{ quoted }}, 3, 6)) end
+            {%- elif rule == 'code' %}
+            case when {{ is_said(quoted) }} then concat('code=', translate({{ quoted }}, '/|=', '')) end
+            {%- else %}
+            {%- set province = adapter.quote(place['province']) %}
+            case
+                when {{ is_said(quoted) }} and {{ is_said(province) }}
+                    then concat('name=', translate({{ province }}, '/|=', ''), '|', translate({{ quoted }}, '/|=', ''))
+            end
+            {%- endif %}
+            {%- endfor %}
+        )
+{%- endmacro %}
+
+{% macro is_said(value) -%}
+upper(trim({{ value }})) not in ('', 'N/A', 'NA', '-', '--')
+{%- endmacro %}
+
+{#
+Whether a text is a unified social credit code of GB 32100-2015: 18 of its 31 characters, the last of which checks the
+others. Its characters 3 to 8 are the code of the county, or of the city, whose office registered the firm.
+#}
+{% macro is_a_credit_code(value) -%}
+    {%- set characters = '0123456789ABCDEFGHJKLMNPQRTUWXY' -%}
+    case
+                    when {{ matches(value, '^[0-9A-HJ-NPQRTUWXY]{18}$') }} then (
+                        {%- set weight = namespace(of=1) %}
+                        {%- for position in range(1, 18) %}
+                        {{ weight.of }} * (instr('{{ characters }}', substring({{ value }}, {{ position }}, 1)) - 1) +
+                        {%- set weight.of = weight.of * 3 % 31 %}
+                        {%- endfor %}
+                        instr('{{ characters }}', substring({{ value }}, 18, 1)) - 1
+                    ) % 31 = 0
+                    else false
+                end
+{%- endmacro %}

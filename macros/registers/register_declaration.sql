@@ -1,0 +1,39 @@
+{#
+What a provider's TOML file says of its register: what it `lacks`, and the columns of `place` by rule, in order. It is
+looked up when a model compiles, so that the declaration is its one home.
+#}
+{% macro register_declaration(provider, entity) -%}
+    {%- if execute -%}
+        {{ return(adapter.dispatch('register_declaration')(provider, entity)) }}
+    {%- endif -%}
+    {{ return({'lacks': [], 'place': {}}) }}
+{%- endmacro %}
+
+{% macro default__register_declaration(provider, entity) -%}
+    {%- set query = "select declared_register('" ~ provider ~ "', '" ~ entity ~ "')" -%}
+    {{ return(fromjson(run_query(query).rows[0][0])) }}
+{%- endmacro %}
+
+{# Those of a register's providers that have files in force; the first where none has, for the columns. #}
+{% macro register_providers_at_hand(entity) -%}
+    {%- set listed = var('register_providers')[entity] -%}
+    {%- set files = ref('raw_register_files') -%}
+    {%- set relation = load_relation(files) if execute -%}
+    {%- if not relation -%}
+        {{ return(listed) }}
+    {%- endif -%}
+    {%- set query = "select distinct provider from " ~ relation ~ " where entity = '" ~ entity ~ "'" -%}
+    {%- set at_hand = run_query(query).columns[0].values() | list -%}
+    {{ return(listed | select('in', at_hand) | list or listed[:1]) }}
+{%- endmacro %}
+
+{# The providers whose firms have no exit: they are survivors, and never a stock. As a list for `in`. #}
+{% macro providers_lacking(what) -%}
+    {%- set names = ["''"] -%}
+    {%- for provider in var('register_providers')['firm_register'] -%}
+        {%- if what in register_declaration(provider, 'firm_register').lacks -%}
+            {%- do names.append(literal(provider)) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return('(' ~ names | join(', ') ~ ')') }}
+{%- endmacro %}

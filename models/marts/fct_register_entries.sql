@@ -1,0 +1,26 @@
+with
+
+cells as (
+    select * from {{ ref('int_register_cells') }}
+    where
+        entity = 'firm_register'
+        and set_aside_reason is null
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        files.provider,
+        files.source_name,
+        cells.city_id,
+        cast(cells.start_year as integer) as entry_year,
+        cells.start_year < {{ var('first_year') }} and files.provider not in {{ providers_lacking('exit') }}
+            as is_before_period,
+        cast(sum(cells.row_count) as bigint) as firm_count,
+        cast(sum(cells.ai_row_count) as bigint) as ai_firm_count
+    from cells
+    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
+    group by files.provider, files.source_name, cells.city_id, cells.start_year
+)
+
+select * from final

@@ -1,0 +1,57 @@
+with
+
+cells as (
+    select * from {{ ref('int_register_cells') }}
+),
+
+-- A year may be complete for one province of a file and not for another, but its months are the file's.
+months as (
+    select distinct
+        store_key,
+        entry_year,
+        month_count
+    from {{ ref('int_register_coverage') }}
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        files.provider,
+        files.source_name,
+        files.entity,
+        files.delivery_number,
+        files.file_path,
+        cast(cells.start_year as integer) as entry_year,
+        cast(sum(cells.row_count) as bigint) as row_count,
+        cast(sum(case when places.set_aside_reason is null then cells.row_count else 0 end) as bigint) as placed_count,
+        cast(
+            sum(
+                case when places.set_aside_reason is null and places.rule <> 'name' then cells.row_count else 0 end
+            ) as bigint
+        ) as placed_by_code_count,
+        cast(
+            sum(
+                case when places.set_aside_reason is null and places.rule = 'name' then cells.row_count else 0 end
+            ) as bigint
+        ) as placed_by_name_count,
+        cast(sum(case when places.code_city_id is not null then cells.row_count else 0 end) as bigint)
+            as known_by_code_count,
+        cast(sum(case when places.name_city_id is not null then cells.row_count else 0 end) as bigint)
+            as known_by_name_count,
+        cast(sum(case when places.code_city_id = places.name_city_id then cells.row_count else 0 end) as bigint)
+            as agreeing_count,
+        cast(sum(case when places.code_city_id <> places.name_city_id then cells.row_count else 0 end) as bigint)
+            as contradicting_count,
+        cast(max(months.month_count) as integer) as month_count
+    from cells
+    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
+    left join {{ ref('int_register_places') }} as places on coalesce(cells.city_code, '') = places.city_code
+    left join months
+        on
+            cells.store_key = months.store_key
+            and cells.start_year = months.entry_year
+    group by
+        files.provider, files.source_name, files.entity, files.delivery_number, files.file_path, cells.start_year
+)
+
+select * from final
