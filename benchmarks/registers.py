@@ -291,11 +291,11 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
         seed = [row for row in csv.DictReader(file) if row["kind"] == "include"]
     rows = []
     for size, target in ((200, "3.5"), (3000, "6")):
-        terms = [(r["term"], r["language"], "include", r["element"], r["segment"]) for r in seed[:size]]
+        terms = [(*r.values(),) for r in seed[:size]]
         terms += invented_terms(size - len(terms), {term[0] for term in terms})
         with duckdb.connect(str(warehouse.path)) as connection:
             connection.execute("delete from seeds.ai_keywords where kind = 'include'")
-            connection.executemany("insert into seeds.ai_keywords values (?, ?, ?, ?, ?)", terms)
+            connection.executemany("insert into seeds.ai_keywords values (?, ?, ?, ?, ?, ?, ?, ?)", terms)
         warehouse.dbt("compile", "--full-refresh", "--select", "int_register_ai_candidates int_register_ai_tags")
         models = ["int_register_ai_candidates", "int_register_ai_tags"]
         base, seconds, peak = against(repeats, scan, {**scan, "statements": warehouse.tables(models)})
@@ -314,7 +314,7 @@ def invented_terms(count: int, known: set[str]) -> list[tuple[str, ...]]:
     while len(found) < count:
         found.add("".join(draw.choices(letters, k=draw.randint(3, 6))))
         found -= known
-    place = ("deep learning", "basic theory and core technology")
+    place = ("deep learning", "basic theory and core technology", "any", "own", "")
     return [(term, "zh", "include", *place) for term in sorted(found)]
 
 

@@ -133,3 +133,31 @@ The rarest in a few texts is taken; which one decides what is passed on to the w
 {% macro default__joined_terms(term) -%}
     string_agg(distinct {{ term }}, '、' order by {{ term }})
 {%- endmacro %}
+
+{#
+A text as the terms are written, and without what an exclude term covers. Letters are folded here and not with lower(),
+by which engines differ outside ASCII.
+#}
+{% macro searched_text(text) -%}
+    {%- set wide = 'ABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ０１２３４５６７８９－　' -%}
+    {%- set narrow = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789- ' -%}
+    {%- set folded -%}
+        case
+            when {{ matches(text, '[A-ZＡ-Ｚａ-ｚ０-９－　]') }} then translate({{ text }}, '{{ wide }}', '{{ narrow }}')
+            else {{ text }}
+        end
+    {%- endset -%}
+    {%- set struck = namespace(text=folded) -%}
+    {%- for pattern in ai_patterns('exclude', minimal=false) -%}
+        {%- set struck.text = replace_all(struck.text, pattern, '#') -%}
+    {%- endfor -%}
+    {{ struck.text }}
+{%- endmacro %}
+
+{# The terms of a kind that such a text holds, as a list. The longest terms match first. #}
+{% macro ai_terms_in(searched_text, kind='include') -%}
+    {%- for pattern in ai_patterns(kind, minimal=false) -%}
+        regexp_extract_all({{ searched_text }}, {{ literal(pattern) }}, 0)
+        {%- if not loop.last %} || {% endif -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -154,6 +154,17 @@ records as (
     left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
     {%- endfor %}
     {%- endfor %}
+    union all
+    select
+        titles.delivery_number,
+        case
+            -- They feed no series, and measure the dictionary.
+            when titles.valid_until_delivery is null then 'used'
+            when successors.delivery_number is null then 'withdrawn'
+            else 'superseded'
+        end as disposition
+    from (select origin.* from {{ ref('stg_lxingy3__patent_titles') }}) as titles
+    left join deliveries as successors on titles.valid_until_delivery = successors.delivery_number
 ),
 
 counted as (

@@ -2,10 +2,11 @@
 {{ config(schema='marts') }}
 
 {%- set released = [
-    'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable', 'fct_ai_measure',
-    'fct_ai_tags', 'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries',
-    'fct_delivered_values', 'fct_register_entries', 'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting',
-    'fct_rows_set_aside', 'fct_source_pairs', 'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
+    'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable',
+    'fct_ai_dictionary_evaluation', 'fct_ai_measure', 'fct_ai_tags', 'fct_ai_term_evaluation', 'fct_city_year_panel',
+    'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_entries',
+    'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
+    'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_landed_sources', 'gate_deliveries', 'gate_firm_survival', 'gate_patents', 'gate_city_yearbook',
     'gate_series_years', 'gate_city_year_panel', 'gate_panel_consistency', 'gate_headline_samples',
     'est_fixed_effects', 'est_event_study', 'est_dynamic_panel', 'est_two_measurements', 'est_placebo', 'est_second_route',

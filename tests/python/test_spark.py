@@ -83,7 +83,8 @@ def project(tmp_path: Path) -> Path:
     project = copy_of_the_project(tmp_path / "project")
     with (project / "seeds/ai_keywords.csv").open("a", encoding="utf-8", newline="") as seed:
         writer = csv.writer(seed, lineterminator="\n")
-        writer.writerows([*term, "include", "deep learning", "infrastructure"] for term in awkward_registers.KEYWORDS)
+        placed = ["include", "deep learning", "infrastructure", "any", "own", ""]
+        writer.writerows([*term, *placed] for term in awkward_registers.KEYWORDS)
     return project
 
 

@@ -8,6 +8,7 @@ import vl_convert
 
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.site import (
+    ai_terms,
     changes,
     cities,
     concentration,
@@ -37,6 +38,7 @@ PAGES = {
     "cities": cities,
     "sources": sources,
     "quality": quality,
+    "ai_terms": ai_terms,
     "changes": changes,
     "dictionary": dictionary,
 }

@@ -1,0 +1,41 @@
+with
+
+titles as (
+    select * from {{ ref('stg_lxingy3__patent_titles') }}
+    where origin.valid_until_delivery is null
+),
+
+subclasses as (
+    select
+        publication_number,
+        unnest(ipc_subclasses) as ipc_subclass
+    from titles
+),
+
+classes as (
+    select * from {{ ref('ai_ipc_classes') }}
+),
+
+in_sets as (
+    select
+        subclasses.publication_number,
+        bool_or(classes.class_set = 'core') as is_core,
+        bool_or(classes.class_set = 'narrow') as is_narrow,
+        bool_or(classes.class_set = 'wide') as is_wide
+    from subclasses
+    inner join classes on starts_with(subclasses.ipc_subclass, classes.ipc)
+    group by subclasses.publication_number
+),
+
+final as (
+    select
+        titles.publication_number,
+        titles.title,
+        coalesce(in_sets.is_core, false) as is_core,
+        coalesce(in_sets.is_narrow, false) as is_narrow,
+        coalesce(in_sets.is_wide, false) as is_wide
+    from titles
+    left join in_sets on titles.publication_number = in_sets.publication_number
+)
+
+select * from final

@@ -1,0 +1,6 @@
+from ai_manufacturing import landing
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return landing.rows("patent_titles", dbt.ref("raw_deliveries").to_arrow_table())

@@ -1,0 +1,135 @@
+"""The AI dictionary: invented texts, real ones labelled by hand, and how it agrees with the IPC classes of patents."""
+
+import csv
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import dictionary
+from benchmarks.dictionary import Text
+from tests.python.conftest import PROJECT, Build, built_once
+
+REAL_TEXTS = Path(os.environ.get("PUBLIC_EXTRACTS", PROJECT.parent / "shared/extracts/public")).parent
+CORPORA = {"business_scope": "firm_register", "patent_title": "patent_register"}
+
+
+def invented() -> list[dict[str, str]]:
+    """Return the invented texts with their labels, each under a name."""
+    with (PROJECT / "tests/fixtures/ai_texts.csv").open(encoding="utf-8", newline="") as file:
+        return [{**row, "name": f"invented {number}"} for number, row in enumerate(csv.DictReader(file))]
+
+
+@pytest.fixture(scope="session")
+def labelled_build(shared: Path) -> Build:
+    """Deliver all labelled texts as registers, and the titles with their classes, where they are here."""
+    folder = shared / "labelled"
+    known = {row["id"] for row in dictionary.labels()}
+
+    def make(build: Build) -> Build:
+        texts = {
+            kind: [Text(row["name"], row["text"], "", "") for row in invented() if row["kind"] == kind]
+            for kind in CORPORA
+        }
+        if (REAL_TEXTS / dictionary.REGISTER).is_dir():
+            texts["business_scope"] += [text for text in dictionary.scopes(REAL_TEXTS) if text.name in known]
+        if (REAL_TEXTS / dictionary.TITLES).is_file():
+            texts["patent_title"] += [text for text in dictionary.titles(REAL_TEXTS) if text.name in known]
+            (build.extracts / "patents").mkdir(parents=True)
+            shutil.copyfile(REAL_TEXTS / dictionary.TITLES, build.extracts / dictionary.TITLES)
+        dictionary.deliver(build.extracts, *texts.values())
+        models = ["+fct_ai_tags", "+fct_ai_term_evaluation", "+fct_ai_dictionary_evaluation", "+fct_deliveries"]
+        return build.dbt("build", "--select", *models, "--exclude", "resource_type:test", "resource_type:unit_test")
+
+    return built_once(Build(folder / "texts", folder / "warehouse.duckdb", folder), make)
+
+
+@pytest.fixture(scope="session")
+def real_texts(labelled_build: Build) -> Build:
+    """Return the build if the real texts are in it; they are not in every clone."""
+    if not all((REAL_TEXTS / path).exists() for path in (dictionary.REGISTER, dictionary.TITLES)):
+        pytest.skip(f"the real scopes and titles are not beside {REAL_TEXTS / 'public'}; set PUBLIC_EXTRACTS")
+    return labelled_build
+
+
+def tagged(build: Build) -> set[str]:
+    return {name for (name,) in build.rows("select id from marts.fct_ai_tags")}
+
+
+def test_the_dictionary_finds_the_ai_texts_and_no_others(
+    labelled_build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tagged(labelled_build)
+    rows = [(row["is_ai"] == "true", row["name"] in found, row["text"]) for row in invented()]
+    hits = sum(is_ai and is_found for is_ai, is_found, _ in rows)
+    precision = hits / sum(is_found for _, is_found, _ in rows)
+    recall = hits / sum(is_ai for is_ai, _, _ in rows)
+    wrong = [text for is_ai, is_found, text in rows if is_ai != is_found]
+    with capsys.disabled():
+        print(f"\nAI dictionary on {len(rows)} texts: precision {precision:.3f}, recall {recall:.3f}; wrong: {wrong}")
+    assert precision >= 0.95
+    assert recall >= 0.95
+
+
+def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
+    real_texts: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = dictionary.rates(dictionary.labels(), tagged(real_texts))
+    with capsys.disabled():
+        for (corpus, half), (precision, recall) in rates.items():
+            print(f"\n{corpus}, {half}: precision {precision}; recall {recall}", end="")
+    precision, recall = rates["scope", "held out"]
+    assert precision.share >= 0.85
+    assert precision.label_count >= 30
+    assert recall.label_count >= 30
+
+
+def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(real_texts: Build) -> None:
+    """Count by Python's regular expressions, all terms at once."""
+    with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8", newline="") as file:
+        keywords = [row for row in csv.DictReader(file) if row["language"] == "zh"]
+    exclude, include = (
+        re.compile("|".join(sorted((r["term"] for r in keywords if r["kind"] == kind), key=len, reverse=True)))
+        for kind in ("exclude", "include")
+    )
+    wide = re.compile(r"(^|\|)(G06|G10L|G05B|G05D|B25J|G16H)")
+    texts = [*dictionary.titles(REAL_TEXTS)]
+    of_robots = [text for text in texts if "机器人" in include.findall(exclude.sub("#", text.words))]
+
+    evaluated = "select matched_text_count, wide_share from marts.fct_ai_term_evaluation "
+    ((count, share),) = real_texts.rows(f"{evaluated} where corpus = 'patent_titles' and term = '机器人'")
+    assert count == len(of_robots)
+    assert share == pytest.approx(sum(bool(wide.search(text.extra)) for text in of_robots) / len(of_robots))
+
+    sets = "select class_set, class_text_count from marts.fct_ai_dictionary_evaluation where corpus = 'patent_titles'"
+    assert dict(real_texts.rows(sets)) == {
+        "core": sum("G06N" in text.extra for text in texts),
+        "narrow": sum(bool(re.search("G06N|G06V|G10L", text.extra)) for text in texts),
+        "wide": sum(bool(wide.search(text.extra)) for text in texts),
+    }
+    # the word that fits any machine is measured, and not used
+    noise = f"{evaluated} where term = '智能制造' and not is_used and wide_share < 0.2 and matched_text_count > 30"
+    assert len(real_texts.rows(noise)) == 1
+
+
+def test_titles_are_used_and_feed_no_series(real_texts: Build) -> None:
+    used = "select outcome, used_count, record_count, remedy from marts.fct_deliveries where entity = 'patent_titles'"
+    ((outcome, used_count, record_count, remedy),) = real_texts.rows(used)
+    assert (outcome, used_count, remedy) == ("used", record_count, None)
+    assert real_texts.value("select count(*) from intermediate.int_patent_titles") == record_count
+
+
+def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (hits, size), (low, high) in published.items():
+        rate = dictionary.rate([(number < hits, 3.0) for number in range(size)])
+        assert (rate.low, rate.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+        assert (rate.hit_count, rate.label_count) == (hits, size)
