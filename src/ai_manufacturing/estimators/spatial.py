@@ -26,6 +26,18 @@ EARTH_RADIUS_KM = 6371.0
 TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
 QUADRANTS = {1: "HH", 2: "LH", 3: "LL", 4: "HL"}  # esda's codes
 
+_DESIGN_AND_WORDS = [
+    ("p_value", pa.float64()),
+    ("permutation_count", pa.int32()),
+    ("city_count", pa.int32()),
+    ("neighbour_count", pa.int32()),
+    ("substitutions", pa.string()),
+    ("substitutions_zh", pa.string()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("reason_zh", pa.string()),
+    ("extract_set", pa.string()),
+]
 GLOBAL = pa.schema(
     [
         ("measure", pa.string()),
@@ -33,16 +45,7 @@ GLOBAL = pa.schema(
         ("statistic", pa.float64()),
         ("expected", pa.float64()),
         ("z_score", pa.float64()),
-        ("p_value", pa.float64()),
-        ("permutation_count", pa.int32()),
-        ("city_count", pa.int32()),
-        ("neighbour_count", pa.int32()),
-        ("substitutions", pa.string()),
-        ("substitutions_zh", pa.string()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("reason_zh", pa.string()),
-        ("extract_set", pa.string()),
+        *_DESIGN_AND_WORDS,
     ]
 )
 LOCAL = pa.schema(
@@ -52,16 +55,7 @@ LOCAL = pa.schema(
         ("city_id", pa.string()),
         ("statistic", pa.float64()),
         ("quadrant", pa.string()),
-        ("p_value", pa.float64()),
-        ("permutation_count", pa.int32()),
-        ("city_count", pa.int32()),
-        ("neighbour_count", pa.int32()),
-        ("substitutions", pa.string()),
-        ("substitutions_zh", pa.string()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("reason_zh", pa.string()),
-        ("extract_set", pa.string()),
+        *_DESIGN_AND_WORDS,
     ]
 )
 
