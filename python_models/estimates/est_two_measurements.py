@@ -11,6 +11,7 @@ def model(dbt, session):
         samples=dbt.ref("int_specification_samples"),
         losses=dbt.ref("int_specification_losses"),
         gate_results=dbt.ref("gate_results"),
+        substitution_labels=dbt.ref("substitutions"),
         published=dbt.ref("published_estimates"),
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
