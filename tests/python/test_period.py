@@ -1,5 +1,6 @@
 """The period belongs to the extract set: what it may say, who reads it, and which of its years the gate judges."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,16 @@ def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> 
     assert compiled() == (False, True, True, False)
     described.write_text("period: {first_year: 2008, last_year: 2022}\n", encoding="utf-8")
     assert compiled("--vars", "{last_year: 2020}") == (True, False, True, False)
+
+
+def test_sql_asks_for_the_period_and_not_for_the_variables_of_the_project() -> None:
+    asked = re.compile(r"""var\(\s*['"](first_year|last_year|base_year)['"]""")
+    paths = [
+        path for folder in ("models", "python_models", "macros", "tests") for path in (PROJECT / folder).rglob("*")
+    ]
+    texts = {path: path.read_text(encoding="utf-8") for path in paths if path.suffix in (".sql", ".yml")}
+    assert len(texts) > 100
+    assert [str(path) for path, text in texts.items() if asked.search(text)] == []
 
 
 def test_a_wrong_period_stops_a_build_with_one_message(fresh: Build) -> None:
