@@ -29,8 +29,6 @@ RESULTS = pa.schema(
         ("series", pa.string()),
     ]
 )
-
-
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 """Before the words of a critical expectation, in English and Chinese, where it only warns."""
 
@@ -77,8 +75,7 @@ def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Coll
     -------
     Table
         One row per expectation, and one more where it is critical and some years are not judged, in the columns of
-        RESULTS. `failing_rows` holds them as JSON. An
-        expectation that cannot be evaluated has failed.
+        RESULTS. `failing_rows` holds them as JSON. An expectation that cannot be evaluated has failed.
 
     Raises
     ------
