@@ -150,4 +150,5 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
         ("robots", "used", "generated"),
     ]
     remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
-    assert remedy.startswith("Other providers feed its series: ai_firm_count (lily_han_ui). To change that, ")
+    fed = "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are series@ciciliujx."
+    assert remedy.startswith(fed)

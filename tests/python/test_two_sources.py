@@ -138,6 +138,8 @@ def test_the_second_vendor_is_a_reading_an_instrument_and_a_correction(public_bu
     assert by_first["estimate"] == pytest.approx(plain["estimate"] / by_first["first_stage_estimate"], rel=1e-9)
     assert corrected["estimate"] == pytest.approx(plain["estimate"] / corrected["reliability_ratio"], rel=1e-9)
     assert by_second["first_stage_f"] > 100
+    assert "Not judged by the gate: ai_firm_count@ciciliujx." in by_second["warnings"]
+    assert "Not judged" not in plain["warnings"]
     assert "ai_firm_count@ciciliujx" in {
         series
         for (series,) in public_build.rows(

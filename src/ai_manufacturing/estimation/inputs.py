@@ -256,8 +256,9 @@ class Inputs:
         Returns
         -------
         list of Sentence
-            One per series and failed expectation about years; one per failed expectation about cities and
-            years, with how many of these the estimate rests on. A break between two years is that of the later one.
+            One sentence on series that the gate does not judge; one per series and failed expectation about years; one
+            per failed expectation about cities and years, with how many of these the estimate rests on. A break between
+            two years is that of the later one.
 
         Notes
         -----
@@ -265,8 +266,14 @@ class Inputs:
         its own year, of the same cities. A dynamic panel rests on the rows that lend its outcome and measure lags and
         instruments too.
         """
+        unjudged = dict.fromkeys(
+            row.series
+            for row in self.series_of(specification)
+            if row.role != "shared" and row.series != row.quantity and (row.series, row.scope) not in self._of_headlines
+        )
+        found = [said("not_judged", series=[*unjudged])] if unjudged else []
         if not self._findings:
-            return []
+            return found
         estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
         cities = set(estimated["city_id"])
         pairs = set(zip(estimated["city_id"], estimated["year"], strict=True))
@@ -283,9 +290,8 @@ class Inputs:
                 pairs_of[key] = pairs if row.role == "control" else lending
             if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
-        years_of = {key: {year for _, year in found} for key, found in pairs_of.items()}
+        years_of = {key: {year for _, year in cells} for key, cells in pairs_of.items()}
 
-        found = []
         for finding in self._findings:
             broken: dict[str, set[int]] = {}
             for series, scope, year in finding.years:
@@ -327,6 +333,12 @@ class Inputs:
     def _substitutions(self) -> dict[str, Sentence]:
         labels = self.substitution_labels.itertuples()
         return {row.substitution: Sentence(row.substitution, row.substitution_zh) for row in labels}
+
+    @cached_property
+    def _of_headlines(self) -> set[Key]:
+        """The series that headline specifications use, which the gate judges whoever delivers them."""
+        used = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
+        return set(used.itertuples(index=False, name=None))
 
     @cached_property
     def _groups(self) -> dict[str, pd.DataFrame]:
