@@ -215,8 +215,9 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
         "printf('%.3f', recall_share) from marts.fct_ai_dictionary_evaluation where corpus = 'patent_titles' order by 1"
     ).fetchall()
     years = connection.execute(
-        "select entry_year, text_count, tagged_text_count, printf('%.5f', tagged_share) "
-        "from marts.fct_ai_dictionary_evaluation where corpus = 'firm_register' order by 1"
+        "select case when entry_year = min(entry_year) over () then 'to ' else '' end || entry_year, text_count, "
+        "tagged_text_count, printf('%.5f', tagged_share) "
+        "from marts.fct_ai_dictionary_evaluation where corpus = 'firm_register' order by entry_year"
     ).fetchall()
     terms = connection.execute(
         """
@@ -243,7 +244,7 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
     parts = (
         ("Against the labels", ("corpus", "half", "precision (95 %)", "recall (95 %)"), against_labels),
         (
-            "Texts without a term of the day of the draw",
+            "The strata of the labels, by the dictionary of the day of the draw",
             ("corpus", "stratum", "texts", "labelled", "AI", "upper 95 %"),
             strata,
         ),
@@ -264,10 +265,7 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
 
 def table(names: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
     """Return rows as a table in Markdown."""
-    cells = [
-        ["" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row]
-        for row in rows
-    ]
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
     lines = ["| " + " | ".join(line) + " |" for line in ([*names], ["---"] * len(names), *cells)]
     return "\n".join(lines)
 

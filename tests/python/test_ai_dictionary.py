@@ -35,10 +35,15 @@ def labelled_build(shared: Path) -> Build:
         }
         if (REAL_TEXTS / dictionary.REGISTER).is_dir():
             texts["business_scope"] += [text for text in dictionary.scopes(REAL_TEXTS) if text.name in known]
+        delivered = build.extracts / dictionary.TITLES
+        delivered.parent.mkdir(parents=True)
         if (REAL_TEXTS / dictionary.TITLES).is_file():
             texts["patent_title"] += [text for text in dictionary.titles(REAL_TEXTS) if text.name in known]
-            (build.extracts / "patents").mkdir(parents=True)
-            shutil.copyfile(REAL_TEXTS / dictionary.TITLES, build.extracts / dictionary.TITLES)
+            shutil.copyfile(REAL_TEXTS / dictionary.TITLES, delivered)
+        else:
+            rows = [f"CN{number}A,{text.words},G06N|G06V" for number, text in enumerate(texts["patent_title"])]
+            header = "publication_numbers,patent_title,true_subclasses_all"
+            delivered.write_text("\n".join([header, *rows]), encoding="utf-8-sig")
         dictionary.deliver(build.extracts, *texts.values())
         models = ["+fct_ai_tags", "+fct_ai_term_evaluation", "+fct_ai_dictionary_evaluation", "+fct_deliveries"]
         return build.dbt("build", "--select", *models, "--exclude", "resource_type:test", "resource_type:unit_test")
@@ -114,11 +119,11 @@ def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(real
     assert len(real_texts.rows(noise)) == 1
 
 
-def test_titles_are_used_and_feed_no_series(real_texts: Build) -> None:
+def test_titles_are_used_and_feed_no_series(labelled_build: Build) -> None:
     used = "select outcome, used_count, record_count, remedy from marts.fct_deliveries where entity = 'patent_titles'"
-    ((outcome, used_count, record_count, remedy),) = real_texts.rows(used)
+    ((outcome, used_count, record_count, remedy),) = labelled_build.rows(used)
     assert (outcome, used_count, remedy) == ("used", record_count, None)
-    assert real_texts.value("select count(*) from intermediate.int_patent_titles") == record_count
+    assert labelled_build.value("select count(*) from intermediate.int_patent_titles") == record_count
 
 
 def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:

@@ -1,4 +1,4 @@
-"""The AI dictionary: how its terms fare in patents by IPC class, and how many firms of each entry year they tag."""
+"""The AI dictionary: how each term fares in patents by their IPC classes, and how many firms it tags by entry year."""
 
 from typing import Any
 
