@@ -100,8 +100,8 @@ changed_cities as (
     select distinct city_id
     from {{ ref('int_city_boundary_changes') }}
     where
-        first_year > {{ var('first_year') }}
-        and first_year <= {{ var('last_year') }}
+        first_year > {{ period('first_year') }}
+        and first_year <= {{ period('last_year') }}
 ),
 
 split_by_boundary as (

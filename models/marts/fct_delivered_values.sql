@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 
 {%- set keys = 'origin, city_id, year, industry_code' %}
-{%- set others = 'provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason, correction_id' %}
+{%- set others = 'provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason, '
+    ~ 'correction_id' %}
 {#- What was used, or was until a later delivery. #}
 {%- set used -%}
 (

@@ -80,7 +80,7 @@ registers as (
                 then case
                     when
                         covered.province_id is not null
-                        and cells.start_year between {{ var('first_year') }} and {{ var('last_year') }}
+                        and cells.start_year between {{ period('first_year') }} and {{ period('last_year') }}
                         then 'used'
                     else 'in no series'
                 end

@@ -36,7 +36,8 @@ named as (
     select
         cells.*,
         case when files.lacks_exit or files.lacks_industry then files.provider else 'register' end as provider,
-        case when files.lacks_exit or files.lacks_industry then files.source_name else 'firm_register' end as source_name,
+        case when files.lacks_exit or files.lacks_industry then files.source_name else 'firm_register' end
+            as source_name,
         files.provider as register_provider,
         coalesce(files.lacks_exit, false) as lacks_exit
     from cells
@@ -105,7 +106,7 @@ covered as (
     where is_covered
 ),
 
--- Without exits, survivors: entries in the years and provinces that were delivered, and no stock. What is absent is no zero.
+-- Without exits, survivors: entries in the years and provinces delivered, and no stock. What is absent is no zero.
 survived as (
     select
         cells.provider,
@@ -129,7 +130,7 @@ survived as (
             and cells.start_year = covered.entry_year
     where
         cells.lacks_exit
-        and cells.start_year between {{ var('first_year') }} and {{ var('last_year') }}
+        and cells.start_year between {{ period('first_year') }} and {{ period('last_year') }}
     group by cells.provider, cells.source_name, cells.city_id, cells.start_year, industry_scopes.scope
 ),
 
