@@ -59,7 +59,9 @@ final as (
                 coverage.provider is null
                 and scopes.series in ('firm_count', 'firm_exit_count', 'ai_firm_count', 'ai_firm_exit_count')
                 and survivors.providers is not null
-                then 'the register of ' || survivors.providers || ' has no exits: it gives entries of survivors, and no stock'
+                then concat(
+                    'the register of ', survivors.providers, ' has no exits: it gives entries of survivors, and no stock'
+                )
         end as absence_reason,
         coverage.first_year,
         coverage.last_year,

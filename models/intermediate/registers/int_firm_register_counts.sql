@@ -36,7 +36,10 @@ named as (
     select
         cells.*,
         case when files.lacks_exit or files.lacks_industry then files.provider else 'register' end as provider,
-        case when files.lacks_exit or files.lacks_industry then files.source_name else 'firm_register' end as source_name,
+        case
+            when files.lacks_exit or files.lacks_industry then files.source_name
+            else 'firm_register'
+        end as source_name,
         files.provider as register_provider,
         coalesce(files.lacks_exit, false) as lacks_exit
     from cells
@@ -105,7 +108,8 @@ covered as (
     where is_covered
 ),
 
--- Without exits, survivors: entries in the years and provinces that were delivered, and no stock. What is absent is no zero.
+-- Without exits, survivors: entries in the years and provinces that were delivered, and no stock. What is absent is no
+-- zero.
 survived as (
     select
         cells.provider,
