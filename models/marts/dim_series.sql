@@ -60,7 +60,7 @@ final as (
                 and scopes.series in ('firm_count', 'firm_exit_count', 'ai_firm_count', 'ai_firm_exit_count')
                 and survivors.providers is not null
                 then concat(
-                    'the register of ', survivors.providers, ' has no exits: it gives entries of survivors, and no stock'
+                    'the register of ', survivors.providers, ' has no exits: it gives entries of survivors, no stock'
                 )
         end as absence_reason,
         coverage.first_year,

@@ -261,7 +261,7 @@ def test_a_crawl_gives_entries_of_survivors_and_no_stock(fresh: Build) -> None:
     assert fresh.rows(placed) == [(38, 36, 32, 4, 30, 1, 12)]
 
 
-NO_STOCK = "the register of kinginsun has no exits: it gives entries of survivors, and no stock"
+NO_STOCK = "the register of kinginsun has no exits: it gives entries of survivors, no stock"
 
 
 @pytest.mark.soak
