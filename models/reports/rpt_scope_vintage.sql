@@ -36,7 +36,8 @@ counted as (
         sum(entries.firm_count) as firm_count,
         sum(entries.ai_firm_count) as ai_firm_count,
         sum(case when common_cities.city_id is not null then entries.firm_count else 0 end) as common_city_firm_count,
-        sum(case when common_cities.city_id is not null then entries.ai_firm_count else 0 end) as common_city_ai_firm_count
+        sum(case when common_cities.city_id is not null then entries.ai_firm_count else 0 end)
+            as common_city_ai_firm_count
     from entries
     left join common_cities
         on

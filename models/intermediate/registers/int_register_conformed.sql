@@ -68,8 +68,8 @@ placed as (
         text,
         case
             -- Without exits there are few cells, and they keep their years.
-            when start_date < {{ period_start }}
-                then case when lacks_exit then year(start_date) else {{ before_period }} end
+            when start_date < {{ period_start }} and lacks_exit then year(start_date)
+            when start_date < {{ period_start }} then {{ before_period }}
             when start_date is not null then year(start_date)
             when has_start_date then 0  -- a date that cannot be read
         end as start_year,

@@ -36,8 +36,8 @@ rules as (
         'name' as rule,
         null as code,
         regexp_extract(city_code, '(^|/)name=([^|]*)[|]([^/]*)', 2) as province,
-        {{ replace_all("regexp_extract(city_code, '(^|/)name=([^|]*)[|]([^/]*)', 3)", '[ \u3000\u00a0\t]', '') }}
-            as name,
+        {%- set name = "regexp_extract(city_code, '(^|/)name=([^|]*)[|]([^/]*)', 3)" %}
+        {{ replace_all(name, '[ \u3000\u00a0\t]', '') }} as name,
         instr(concat('/', city_code), '/name=') as place
     from delivered
     where instr(concat('/', city_code), '/name=') > 0
