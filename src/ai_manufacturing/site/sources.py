@@ -9,7 +9,7 @@ ORDER = "grouping <> 'all', grouping, group_name, year"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return how far each pair of providers agrees, in all years, by group and by year, and how reliable measures are."""
+    """Return how far each pair of providers agrees, and how reliable each measure is."""
     agreement = release.rows(
         f"select * from reports.rpt_source_agreement order by series, scope, first_provider, second_provider, {ORDER}"
     )
