@@ -487,7 +487,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0].startswith("column_name,unit,")
+    assert lines[0].startswith("series,provider,")
     assert [url for url in reader.requests if not url.startswith((served_site, "data:", "blob:"))] == []
 
 

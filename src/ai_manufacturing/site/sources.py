@@ -9,12 +9,13 @@ ORDER = "grouping <> 'all', grouping, group_name, year"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the agreement of each pair of providers over all years, then by year, and the reliability of measures."""
+    """Return how far each pair of providers agrees, and how reliable each measure is."""
     agreement = release.rows(
         f"select * from reports.rpt_source_agreement order by series, scope, first_provider, second_provider, {ORDER}"
     )
     return {
-        "agreement": [row for row in agreement if row["year"] is None],
+        "agreement": [row for row in agreement if row["year"] is None and row["grouping"] == "all"],
+        "by_group": [row for row in agreement if row["year"] is None and row["grouping"] != "all"],
         "by_year": [row for row in agreement if row["year"] is not None and row["grouping"] == "all"],
         "reliability": release.rows(
             "select * from reports.rpt_measure_reliability where year is null "
