@@ -75,7 +75,7 @@ def weighted(patents: pd.DataFrame, of_class: dict[str, dict[str, float]]) -> pd
     patents = patents[usable].drop_duplicates("申请号")
     patents = patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
     patents = patents[patents["专利类型"] == "发明"]
-    is_ai = tagged(patents["专利名称"])
+    is_ai = tagged(patents["专利名称"], "patent_register")
     counts = []
     for scope, share in of_class.items():
         weight = patents["IPC主分类号"].str[:3].map(share)
@@ -90,7 +90,8 @@ def weighted(patents: pd.DataFrame, of_class: dict[str, dict[str, float]]) -> pd
     return pd.concat(counts).rename_axis("city_id").set_index(["scope", "year"], append=True).sort_index()
 
 
-@pytest.mark.parametrize("deliver", [invented, pytest.param(real, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("deliver", [invented, real])
 def test_weighted_counts_of_a_register_equal_those_of_another_route(
     deliver: Callable[[Path], None], register_build: Build, fresh: Build, tmp_path: Path
 ) -> None:
