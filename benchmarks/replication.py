@@ -142,7 +142,12 @@ def inputs(drawn: CityYears) -> Inputs:
             measures=measures,
             groups=groups,
             series=pd.concat([counts, totals.assign(scope="total")]).assign(
-                quantity=lambda rows: rows["series"], is_delivered=True, provider="vendor", substitution=None
+                quantity=lambda rows: rows["series"],
+                is_delivered=True,
+                provider="vendor",
+                substitution=None,
+                absence_reason=None,
+                absence_reason_zh=None,
             ),
             gate_results=pd.DataFrame({"success": []}),
             published=seed_table("published_estimates"),

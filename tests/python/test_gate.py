@@ -333,7 +333,7 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
         (
             "singular/every_correction_is_used.sql",
             "insert into seeds.corrections (correction_id, provider, source_name, city_id, year, series, action) "
-            "values ('unused', 'vendor', 'no_such_source', '440300', 2019, '*', 'set_missing')",
+            "values ('unused', 'vendor', 'firm_survival', '440300', '2019', 'no_such_series', 'set_missing')",
         ),
         (
             "singular/every_delivered_record_is_accounted_for.sql",

@@ -127,8 +127,8 @@ def test_a_wrong_period_stops_a_build_with_one_message(fresh: Build) -> None:
     assert not fresh.rows("select 1 from information_schema.tables where table_schema = 'raw'")
 
 
-def test_a_specification_beyond_the_period_says_so(sample_build: Build) -> None:
-    ((status, reason),) = sample_build.rows(
+def test_a_specification_beyond_the_period_says_so(public_build: Build) -> None:
+    ((status, reason),) = public_build.rows(
         "select status, reason from reports.rpt_coefficients where specification_id = 'table_1_col_1_to_2022'"
     )
     assert (status, reason.split(";")[0]) == (

@@ -14,7 +14,7 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import estimated, read_tables, rows_of
 
 SLOPE = 0.4
-ANOTHER = "keywords of another vendor"
+ANOTHER = "AI firms of all industries by a second vendor substitute for sections B-E"
 
 
 def drawn(seed: int, cities: int = 150, years: int = 8, error: float = 0.5) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import in_columns
 
 KEY = ["series", "scope", "first_provider", "second_provider"]
 GROUPINGS = ("region", "large_gdp")  # of city_groupings.csv: where, and how large
@@ -26,6 +27,7 @@ AGREEMENT = pa.schema(
         ("first_reliability", pa.float64()),
         ("second_reliability", pa.float64()),
         ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
@@ -71,7 +73,7 @@ def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     try:
         fit = fixed_effects.fit(sample, first, [second])
     except NotEstimable as finding:
-        return {"reason": finding.reason}
+        return in_columns({"reason": finding.reason})
     slope = float(fit.estimates[0])
     return {
         "observation_count": fit.observation_count,
