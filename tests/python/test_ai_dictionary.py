@@ -78,6 +78,7 @@ def test_the_dictionary_finds_the_ai_texts_and_no_others(
     assert recall >= 0.95
 
 
+@pytest.mark.soak
 def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     real_texts: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def test_of_the_real_scopes_held_out_that_it_tags_at_least_85_in_100_are_ai(
     assert recall.label_count >= 30
 
 
+@pytest.mark.soak
 def test_terms_and_dictionary_agree_with_the_classes_as_a_second_count_says(real_texts: Build) -> None:
     """Count by Python's regular expressions, all terms at once."""
     with (PROJECT / "seeds/ai_keywords.csv").open(encoding="utf-8", newline="") as file:
