@@ -320,11 +320,9 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
         "where median_value * slip between median_min and median_max"
     )
     assert found == []
-    # of these, a zero at the end of every number tells
-    assert set(build.rows("select distinct unit from seeds.series where median_min is null")) == {
-        ("firms",),
-        ("patents",),
-    }
+    # of these, a zero at the end of every number tells; of those whose unit nobody states, nothing can
+    without = "select distinct unit from seeds.series where median_min is null and unit not like '%not stated'"
+    assert set(build.rows(without)) == {("firms",), ("patents",)}
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,8 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     shown = page.locator("p.not-estimable").evaluate_all("all => all.map(one => [one.parentElement.id, one.innerText])")
     assert len(shown) == len(missing)
     for specification_id, reason in missing:
-        words = re.sub(r"\w+", lambda word: series.get(word[0], word[0]), reason)
+        # A series of a named provider has the provider in brackets.
+        words = re.sub(r"\w+", lambda word: series.get(word[0], word[0]), re.sub(r"@(\w+)", r" (\1)", reason))
         assert [specification_id, f"Not estimable {words}"] in shown
 
 
