@@ -221,10 +221,8 @@ computed_values as (
     select
         '{{ name }}' as computed,
         {{ name }} as value,
-        {%- for column in ['warnings', 'warnings_zh'] %}
-        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        {{ 'warnings' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings,
+        {{ 'warnings_zh' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings_zh
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
