@@ -259,6 +259,7 @@ def test_clients_of_other_versions_read_the_warehouse(version: str, sample_build
     assert run.returncode == 0, run.stderr
     on_registers = {
         "raw_firm_register", "raw_patent_register", "stg_vendor__firm_register", "stg_vendor__patent_register",
+            "stg_kinginsun__firm_register",
         "int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside",
     }  # fmt: skip
     everything = {name for (name,) in sample_build.rows("select table_name from information_schema.tables")}
