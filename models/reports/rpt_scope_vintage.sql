@@ -3,6 +3,7 @@
 
 with
 
+-- depends_on: {{ ref('gate_results') }}
 entries as (
     select * from {{ ref('fct_register_entries') }}
 ),

@@ -386,3 +386,21 @@ def test_an_expectation_without_its_series_or_its_chinese_description_is_refused
     (tmp_path / "expectations/odd.json").write_text(json.dumps({"expectations": [declared]}), encoding="utf-8")
     with pytest.raises(gates.SuiteError, match=r"odd\.json, expectation 1: `meta\.zh`, the description in Chinese"):
         gates.read_suite("odd")
+
+
+def test_every_estimate_and_report_comes_after_the_gate(sample_build: Build) -> None:
+    """The gate drops them all; `gate_results+` rebuilds them when a held release is published by hand."""
+    manifest = json.loads((sample_build.scratch / "target/manifest.json").read_text(encoding="utf-8"))
+    after = {"model.ai_manufacturing.gate_results"}
+    reached = [*after]
+    for name in reached:
+        found = [child for child in manifest["child_map"][name] if child not in after]
+        after.update(found)
+        reached.extend(found)
+    gated = {
+        name
+        for name, node in manifest["nodes"].items()
+        if node["resource_type"] == "model" and node["fqn"][1] in ("estimates", "reports")
+    }
+    assert len(gated) > 25
+    assert gated - after == set()
