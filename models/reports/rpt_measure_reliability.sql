@@ -10,25 +10,16 @@ measures as (
         and minus_series is null
 ),
 
-pairs as (
+grouped as (
     select
         measures.measure,
         source_pairs.*
-    from {{ ref('fct_source_pairs') }} as source_pairs
+    from {{ ref('int_source_pairs_grouped') }} as source_pairs
     inner join measures on source_pairs.series = measures.series
-),
-
-city_groups as (
-    select * from {{ ref('dim_city_groups') }}
 ),
 
 within as (
     select * from {{ ref('est_source_agreement') }}
-),
-
-groupings as (
-    select distinct grouping
-    from within
 ),
 
 transformed as (
@@ -37,30 +28,14 @@ transformed as (
         'ln' as transform,
         first_ln as first_log,
         second_ln as second_log
-    from pairs
+    from grouped
     union all
     select
         *,
         'ln1p' as transform,
         first_ln1p as first_log,
         second_ln1p as second_log
-    from pairs
-),
-
-grouped as (
-    select
-        transformed.*,
-        'all' as grouping,
-        'all' as group_name
-    from transformed
-    union all
-    select
-        transformed.*,
-        city_groups.grouping,
-        city_groups.group_name
-    from transformed
-    inner join city_groups on transformed.city_id = city_groups.city_id
-    inner join groupings on city_groups.grouping = groupings.grouping
+    from grouped
 ),
 
 -- Each row counts in its year, and in all years together.
@@ -68,7 +43,7 @@ periods as (
     select
         * exclude (year),
         unnest([year, null]) as year
-    from grouped
+    from transformed
     where
         first_log is not null
         and second_log is not null

@@ -1,4 +1,4 @@
-{#- Twice the standard normal quantile of .975, as the interval of Wilson has it. -#}
+{#- The standard normal quantile of .975, for the interval of Wilson. -#}
 {%- set z = 1.959964 -%}
 
 with

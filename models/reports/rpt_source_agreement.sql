@@ -1,37 +1,12 @@
 with
 
-pairs as (
-    select * from {{ ref('fct_source_pairs') }}
-),
-
-city_groups as (
-    select * from {{ ref('dim_city_groups') }}
+grouped as (
+    select * from {{ ref('int_source_pairs_grouped') }}
 ),
 
 within as (
     select * from {{ ref('est_source_agreement') }}
     where transform = 'ln'
-),
-
-groupings as (
-    select distinct grouping
-    from within
-),
-
-grouped as (
-    select
-        pairs.*,
-        'all' as grouping,
-        'all' as group_name
-    from pairs
-    union all
-    select
-        pairs.*,
-        city_groups.grouping,
-        city_groups.group_name
-    from pairs
-    inner join city_groups on pairs.city_id = city_groups.city_id
-    inner join groupings on city_groups.grouping = groupings.grouping
 ),
 
 -- Each row counts in its year, and in all years together.

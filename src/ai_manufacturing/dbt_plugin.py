@@ -12,7 +12,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import duckdb_client, landing, settings
-from ai_manufacturing.landing import registers
+from ai_manufacturing.landing import provenance, registers
 
 UNESCAPED = "'\";"
 
@@ -44,6 +44,7 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the functions to a new connection."""
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
+        conn.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
         conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
@@ -62,6 +63,11 @@ def nodes_to_retry() -> list[str]:
 def current_extract_set() -> str:
     """Return the name of the extract set that EXTRACTS_DIR holds."""
     return landing.extract_set(settings.extracts_dir()).name
+
+
+def declared_sources() -> list[str]:
+    """Return the sources and registers that providers declare, each as provider.source."""
+    return [".".join(key) for key in provenance.read()]
 
 
 def declared_year(name: str) -> list[int]:

@@ -334,6 +334,11 @@ def test_a_slip_of_units_leaves_the_bounds_of_a_series_in_every_year(
             "values ('unused', 'vendor', 'firm_survival', '440300', '2019', 'no_such_series', 'set_missing')",
         ),
         (
+            "singular/every_correction_is_used.sql",
+            "insert into seeds.corrections (correction_id, provider, source_name, city_id, year, series, action) "
+            "values ('unused', 'vendor', 'no_such_source', '440300', '2019', '*', 'set_missing')",
+        ),
+        (
             "singular/every_delivered_record_is_accounted_for.sql",
             "update marts.fct_row_accounting set row_count = row_count - 1 where delivery_number = 1",
         ),

@@ -188,8 +188,10 @@ def test_two_sources_without_anything_in_common_have_a_reason() -> None:
             "second_ln1p": [0.0, 2.0, 0.0, 4.0, 10.0, 6.0],
         }
     )
-    groups = pd.DataFrame({"grouping": ["region"], "group_name": ["east"], "city_id": ["1"]})
-    found = agreement.within_city_and_year(pairs, groups).to_pandas().set_index(["transform", "group_name"])
+    everywhere = pairs.assign(grouping="all", group_name="all")
+    east = pairs[pairs["city_id"] == "1"].assign(grouping="region", group_name="east")
+    found = agreement.within_city_and_year(pd.concat([everywhere, east])).to_pandas()
+    found = found.set_index(["transform", "group_name"])
     assert "does not vary" in found.loc[("ln", "all"), "reason"]
     assert np.isnan(found.loc[("ln", "all"), "within_correlation"])
     exact = found.loc[("ln1p", "all")]

@@ -1,4 +1,6 @@
--- A correction of a source that delivered here, for a year of the period, must change a value or judge a record.
+-- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of a
+-- source that nobody declares can do neither.
+{%- set declared = run_query('select unnest(declared_sources())').columns[0].values() if execute else [] %}
 select corrections.*
 from {{ ref('corrections') }} as corrections
 where
@@ -6,7 +8,11 @@ where
         select 1 from {{ ref('raw_deliveries') }} as d
         where
             corrections.provider = d.provider
-            and corrections.source_name in (d.source_name, '*')
+            and (
+                corrections.source_name in (d.source_name, '*')
+                or corrections.provider || '.' || corrections.source_name
+                not in ('{{ declared | join("', '") }}')
+            )
     )
     and (
         corrections.year = '*'

@@ -10,8 +10,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import in_columns
 
-KEY = ["series", "scope", "first_provider", "second_provider"]
-GROUPINGS = ("region", "large_gdp")  # of city_groupings.csv: where, and how large
+KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
 AGREEMENT = pa.schema(
     [
         ("series", pa.string()),
@@ -33,15 +32,13 @@ AGREEMENT = pa.schema(
 )
 
 
-def within_city_and_year(pairs: pd.DataFrame, groups: pd.DataFrame) -> pa.Table:
+def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
     """Correlate two sources of a series once the effects of city and year are removed from both.
 
     Parameters
     ----------
-    pairs : DataFrame
-        marts.fct_source_pairs.
-    groups : DataFrame
-        marts.dim_city_groups.
+    grouped : DataFrame
+        intermediate.int_source_pairs_grouped.
 
     Returns
     -------
@@ -55,12 +52,9 @@ def within_city_and_year(pairs: pd.DataFrame, groups: pd.DataFrame) -> pa.Table:
     error, if the errors of the two sources are classical and unrelated. If they also have one variance, the correlation
     is the share for both.
     """
-    chosen = groups.loc[groups["grouping"].isin(GROUPINGS), ["grouping", "group_name", "city_id"]]
-    everywhere = pairs[["city_id"]].drop_duplicates().assign(grouping="all", group_name="all")
-    grouped = pairs.merge(pd.concat([everywhere, chosen]), on="city_id")
     rows: list[dict[str, Any]] = []
-    for names, cells in grouped.groupby([*KEY, "grouping", "group_name"], sort=True):
-        common = dict(zip([*KEY, "grouping", "group_name"], names, strict=True))
+    for names, cells in grouped.groupby(KEY, sort=True):
+        common = dict(zip(KEY, names, strict=True))
         common["extract_set"] = cells["extract_set"].iloc[0]
         for transform in ("ln", "ln1p"):
             first, second = f"first_{transform}", f"second_{transform}"

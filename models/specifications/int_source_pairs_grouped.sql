@@ -1,0 +1,34 @@
+{{ config(materialized='view') }}
+
+with
+
+pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
+-- Where sources are compared: by region and by size.
+city_groups as (
+    select
+        city_id,
+        grouping,
+        group_name
+    from {{ ref('dim_city_groups') }}
+    where grouping in ('region', 'large_gdp')
+),
+
+final as (
+    select
+        pairs.*,
+        'all' as grouping,
+        'all' as group_name
+    from pairs
+    union all
+    select
+        pairs.*,
+        city_groups.grouping,
+        city_groups.group_name
+    from pairs
+    inner join city_groups on pairs.city_id = city_groups.city_id
+)
+
+select * from final
