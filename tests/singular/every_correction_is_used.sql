@@ -1,5 +1,5 @@
--- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of a
--- source that nobody declares can do neither.
+-- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of
+-- a source that nobody declares can do neither.
 {%- set declared = run_query('select unnest(declared_sources())').columns[0].values() if execute else [] %}
 select corrections.*
 from {{ ref('corrections') }} as corrections
