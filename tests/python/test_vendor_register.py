@@ -215,7 +215,7 @@ ACCOUNTED = "select file_path, sum(row_count)::bigint from marts.fct_row_account
 
 def test_a_crawl_gives_entries_of_survivors_and_no_stock(fresh: Build) -> None:
     expected = Counter(city for _, city in deliver_crawl(fresh.extracts))
-    fresh.dbt("seed")
+    assert fresh.dbt("seed").exit_code == 0, fresh.output
     fresh.dbt("run", "--select", *SELECTED.split(), "fct_register_rows_set_aside")
     assert fresh.exit_code == 0, fresh.output
 
@@ -268,7 +268,7 @@ NO_STOCK = "The register of kinginsun has no exits: it gives entries of survivor
 def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
     rows = [firm(number, "330102", "浙江", f"街道 {number}") for number in range(12)]
     zipped(fresh.extracts / "crawl_2019/2010.zip", 浙江=csv_text(HEADER, *rows))
-    fresh.dbt("seed")
+    assert fresh.dbt("seed").exit_code == 0, fresh.output
     fresh.dbt("run", "--select", "+gate_landed_sources")
     assert fresh.exit_code == 0, fresh.output
     failed = (
@@ -293,7 +293,7 @@ def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(
     fresh: Build, real_register: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fresh.extracts = real_register
-    fresh.dbt("seed")
+    assert fresh.dbt("seed").exit_code == 0, fresh.output
     fresh.dbt("run", "--select", *SELECTED.split())
     assert fresh.exit_code == 0, fresh.output
 
