@@ -216,11 +216,25 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
     return [{**row, **of_sample} for row in rows]
 
 
-def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+def fit_fixed_effects(
+    specification: Specification, used: Sample, inputs: Inputs
+) -> tuple[fixed_effects.FixedEffectsFit, tuple[str, ...]]:
+    """Fit a specification of estimator fixed_effects.
+
+    Returns
+    -------
+    fit : FixedEffectsFit
+    interactions : tuple of str
+        The terms that tell its groups apart; none without a grouping.
+
+    Raises
+    ------
+    NotEstimable
+        If no city is in the reference group, or for any reason of fixed_effects.fit.
+    """
     covariance, cluster = COVARIANCES[specification.covariance]
     rows = used.rows
     interactions: tuple[str, ...] = ()
-    reference: str | None = None
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)
         if reference is None:
@@ -230,16 +244,50 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     fit = fixed_effects.fit(
         rows, specification.outcome, terms, time=specification.period, cluster=cluster, covariance=covariance
     )
+    return fit, interactions
+
+
+def fit_event_study(
+    specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs
+) -> event_study.EventStudyFit:
+    """Fit a specification of estimator event_study.
+
+    Raises
+    ------
+    NotEstimable
+        If the treatment has more than two groups, or for any reason of event_study.fit.
+    """
+    groups = used.rows[specification.regressor].unique()
+    if len(groups) > 2:
+        raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
+    reference = inputs.reference_group(specification.regressor)
+    covariance, cluster = COVARIANCES[specification.covariance]
+    return event_study.fit(
+        used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float)),
+        specification.outcome,
+        "treated",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        controls=specification.controls,
+        endpoints=options.endpoints,
+        window=inputs.event_window,
+        cluster=cluster,
+        covariance=covariance,
+    )
+
+
+def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+    fit, interactions = fit_fixed_effects(specification, used, inputs)
     joint: Row = {}
     replaced: dict[str, Row] = {}
-    if specification.grouping is not None and reference is not None:
-        replaced = _few_cities(specification, specification.grouping, used.rows, interactions, reference)
+    if specification.grouping is not None:
+        replaced = _few_cities(specification, specification.grouping, used.rows, interactions, inputs)
         if not replaced:
             joint = _joint(said("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
         drawn = wild_bootstrap.fit(
-            rows, specification.outcome, terms, specification.regressor, time=specification.period, cluster=cluster
+            used.rows, specification.outcome, specification.terms, specification.regressor, cluster="province_id"
         )
         bootstrap = {
             "bootstrap_p_value": drawn.p_value,
@@ -259,7 +307,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
 
 
 def _few_cities(
-    specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], reference: str
+    specification: Specification, grouping: str, rows: pd.DataFrame, interactions: tuple[str, ...], inputs: Inputs
 ) -> dict[str, Row]:
     """Return what replaces the errors of the differences where a group is a handful of cities."""
     few = _handfuls(rows, grouping)
@@ -271,7 +319,7 @@ def _few_cities(
         specification.regressor,
         specification.controls,
         grouping,
-        reference,
+        str(inputs.reference_group(grouping)),
         time=specification.period,
     )
     warning = said("few_cities_permuted", groups=few, grouping=grouping)
@@ -286,31 +334,13 @@ def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
 
 
 def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
-    reference = inputs.reference_group(specification.regressor)
-    groups = used.rows[specification.regressor].unique()
-    if len(groups) > 2:
-        raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
-    rows = used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
-    covariance, cluster = COVARIANCES[specification.covariance]
-
-    fit = event_study.fit(
-        rows,
-        specification.outcome,
-        "treated",
-        event_year=inputs.event_year,
-        omitted_year=inputs.event_year - 1,
-        controls=specification.controls,
-        endpoints=options.endpoints,
-        window=inputs.event_window,
-        cluster=cluster,
-        covariance=covariance,
-    )
+    fit = fit_event_study(specification, options, used, inputs)
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
         joint = _joint(said("no_early_effect"), fit.pre_trend)
     path = _printed_path(fit, inputs.printed(specification))
     undefined: Row = {}
-    if few := _handfuls(rows, specification.regressor):
+    if few := _handfuls(used.rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))

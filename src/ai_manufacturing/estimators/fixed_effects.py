@@ -52,6 +52,8 @@ class FixedEffectsFit:
         Of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
     cluster_count : int or None
         Clusters of the errors; None for iid and robust ones.
+    regression : PartialledOut
+        What the estimates were computed from, for the checks that follow.
     """
 
     terms: tuple[str, ...]
@@ -70,6 +72,7 @@ class FixedEffectsFit:
     r2_within: float
     degrees_of_freedom: int
     cluster_count: int | None
+    regression: "PartialledOut"
 
 
 def cluster_factor(observations: int, clusters: int, slopes: int, years: int) -> float:
@@ -158,6 +161,8 @@ class PartialledOut:
         Outcome less its mean, with its effects.
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
+    index : Index, length n
+        Labels of the rows in the sample, which tell what else is known of each.
     singletons_dropped : int
         Rows of the sample that are not among the n.
     factor : float
@@ -173,6 +178,7 @@ class PartialledOut:
     entities: Codes
     times: Codes
     clusters: Codes
+    index: pd.Index
     singletons_dropped: int
     factor: float
     degrees_of_freedom: int
@@ -300,6 +306,7 @@ def fit(
         r2_within=float(1 - unexplained / (regression.outcome @ regression.outcome)),
         degrees_of_freedom=regression.degrees_of_freedom,
         cluster_count=regression.cluster_count if covariance == "clustered" else None,
+        regression=regression,
     )
 
 
@@ -423,6 +430,7 @@ def partialled_out(
         entities=entities,
         times=times,
         clusters=clusters,
+        index=sample.index[kept],
         singletons_dropped=len(sample) - n,
         factor=factor,
         degrees_of_freedom=degrees_of_freedom,
