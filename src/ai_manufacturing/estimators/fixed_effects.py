@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import sparse, special
 
 from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -145,6 +145,48 @@ def unclustered_degrees_of_freedom(observations: int, cities: int, slopes: int, 
     return observations - parameters
 
 
+class Effects:
+    """The effects of one sample, factored once for all columns that they are removed from.
+
+    Parameters
+    ----------
+    entities, times : ndarray of int, shape (n,)
+        Groups of each row, 0, 1, ... without gaps; any two factors, so times may be province-years.
+
+    Attributes
+    ----------
+    rank : int
+        Of the dummies: entities + periods - connected pieces of the panel.
+    """
+
+    def __init__(self, entities: Codes, times: Codes) -> None:
+        self._entities, self._times = entities, times
+        self._of_entity, self._of_time = (_indicators(codes) for codes in (entities, times))
+        counts = (self._of_entity @ self._of_time.T).toarray()
+        self._sizes = counts.sum(axis=1)
+        self._shares = counts / self._sizes[:, None]
+        # The normal equations of the period dummies, once the entity dummies are projected off them.
+        gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
+        strengths, directions = np.linalg.eigh(gram)
+        kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
+        self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
+        self.rank = len(self._sizes) + int(kept.sum())
+
+    def removed_from(self, columns: Floats) -> Floats:
+        """Project columns, shape (n, m), off the dummies: exactly, in unbalanced panels too."""
+        residuals: Floats = columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        of_periods = self._inverse @ (self._of_time @ residuals)
+        residuals -= of_periods[self._times]
+        residuals += (self._shares @ of_periods)[self._entities]
+        return residuals
+
+
+def _indicators(codes: Codes) -> sparse.csr_array:
+    """Return the dummies of a factor, a row per group: their product with columns sums these by group."""
+    rows = np.arange(len(codes))
+    return sparse.csr_array((np.ones(len(codes)), (codes, rows)), shape=(int(codes.max()) + 1, len(codes)))
+
+
 @dataclass(frozen=True, eq=False)
 class PartialledOut:
     """A regression with the effects removed: what the coefficients and their covariance are computed from.
@@ -161,6 +203,8 @@ class PartialledOut:
         Outcome less its mean, with its effects.
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
+    effects : Effects
+        Of these entities and times.
     index : Index, length n
         Labels of the rows in the sample, which tell what else is known of each.
     singletons_dropped : int
@@ -178,6 +222,7 @@ class PartialledOut:
     entities: Codes
     times: Codes
     clusters: Codes
+    effects: Effects
     index: pd.Index
     singletons_dropped: int
     factor: float
@@ -200,7 +245,7 @@ class PartialledOut:
 
     def without_effects(self, columns: Floats) -> Floats:
         """Project columns, shape (n, m), off the effects of the estimation sample."""
-        return _without_effects(columns, self.entities, self.times)[0]
+        return self.effects.removed_from(columns)
 
 
 def fit(
@@ -413,9 +458,10 @@ def partialled_out(
     scale[scale == 0] = 1.0
     values = values / scale
     values -= values.mean(axis=0)
-    within, effects_rank = _without_effects(values, entities, times)
-    if n <= k + effects_rank:
-        raise NotEstimable("saturated", observations=n, slopes=k, effects=effects_rank, entity=entity, time=time)
+    effects = Effects(entities, times)
+    if n <= k + effects.rank:
+        raise NotEstimable("saturated", observations=n, slopes=k, effects=effects.rank, entity=entity, time=time)
+    within = effects.removed_from(values)
     if _absorbed(within[:, 0], values[:, 0]):
         raise NotEstimable(
             "constant_outcome", name=outcome, removed=said("effects_removed", effects=both([entity, time]))
@@ -430,6 +476,7 @@ def partialled_out(
         entities=entities,
         times=times,
         clusters=clusters,
+        effects=effects,
         index=sample.index[kept],
         singletons_dropped=len(sample) - n,
         factor=factor,
@@ -523,39 +570,6 @@ def rows_without_singletons(entities: Codes, times: Codes) -> Codes:
         if not alone.any():
             return kept
         kept = kept[~alone]
-
-
-def _without_effects(columns: Floats, entities: Codes, times: Codes) -> tuple[Floats, int]:
-    """Project columns off the entity and period dummies, exactly, in unbalanced panels too.
-
-    Parameters
-    ----------
-    columns : ndarray, shape (n, m)
-    entities, times : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    residuals : ndarray, shape (n, m)
-    rank : int
-        Rank of the dummies: entities + periods - connected pieces of the panel.
-    """
-    counts = np.zeros((int(entities.max()) + 1, int(times.max()) + 1))
-    np.add.at(counts, (entities, times), 1.0)
-    sizes = counts.sum(axis=1)
-
-    def summed(block: Floats, codes: Codes) -> Floats:
-        return np.column_stack([np.bincount(codes, weights=column) for column in block.T])
-
-    # The normal equations of the period dummies, once the entity dummies are projected off them.
-    gram = np.diag(counts.sum(axis=0)) - counts.T @ (counts / sizes[:, None])
-    strengths, directions = np.linalg.eigh(gram)
-    kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
-    inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
-
-    residuals = columns - (summed(columns, entities) / sizes[:, None])[entities]
-    of_periods = inverse @ summed(residuals, times)
-    of_entities = counts @ of_periods / sizes[:, None]
-    return residuals - of_periods[times] + of_entities[entities], len(sizes) + int(kept.sum())
 
 
 def _absorbed(within: Floats, centred: Floats) -> bool:
