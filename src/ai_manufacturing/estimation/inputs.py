@@ -58,6 +58,24 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class _RestsOn:
+    """The cities and years of each series that an estimate rests on, and the years whose values it holds fixed."""
+
+    cities: set[str]
+    pairs_of: dict[Key, set[tuple[str, int]]]
+    fixed: dict[Key, set[int]]
+
+    def inside(self, finding: Finding) -> set[tuple[str, int]]:
+        return {
+            (city_id, year)
+            for key, failing in finding.city_years.items()
+            for city_id, year in failing
+            if (city_id, year) in self.pairs_of.get(key, ())
+            or (city_id in self.cities and year in self.fixed.get(key, ()))
+        }
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The tables that specifications draw on.
 
@@ -162,11 +180,11 @@ class Inputs:
             raise NotEstimable("no_city_year", names=named, first=first, last=last)
         columns = {name: self.panel[name] for name in ("city_id", "year", "province_id")}
         columns |= {row.variable: self.panel[row.variable_used] for row in drawn if row.role in PANEL_ROLES}
-        measured = self._measured(measure)
+        measured = self.measured(measure)
         columns |= {name: measured[name] for name in ("weight", "scaling_value")}
         columns[specification.measure] = measured[TRANSFORMS[specification.transform]]
         if second[0] is not None:
-            columns[SECOND] = self._measured(second)[TRANSFORMS[specification.transform]]
+            columns[SECOND] = self.measured(second)[TRANSFORMS[specification.transform]]
         columns |= {name: self._group_of_row(name) for name in specification.groupings}
         rows = pd.DataFrame({name: column.array.take(positions) for name, column in columns.items()})
         if specification.fixed_effects == "city group-year" and specification.grouping is not None:
@@ -274,6 +292,43 @@ class Inputs:
         found = [said("not_judged", series=[*unjudged])] if unjudged else []
         if not self._findings:
             return found
+        rests = self._rests_on(specification, used)
+        years_of = {key: {year for _, year in cells} for key, cells in rests.pairs_of.items()}
+        for finding in self._findings:
+            broken: dict[str, set[int]] = {}
+            for series, scope, year in finding.years:
+                key = (series, scope)
+                if year in years_of.get(key, ()) or year in rests.fixed.get(key, ()):
+                    broken.setdefault(series, set()).add(year)
+            found += [
+                said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
+                for series, years in sorted(broken.items())
+            ]
+            if inside := rests.inside(finding):
+                everywhere = set().union(*finding.city_years.values())
+                found.append(
+                    said(
+                        "city_years_break",
+                        count=len(inside),
+                        all=len(everywhere),
+                        cities=len({city_id for city_id, _ in inside}),
+                        expectation=finding.expectation,
+                    )
+                )
+        return found
+
+    def flagged(self, specification: Specification, used: Sample) -> dict[Sentence, set[str]]:
+        """Return the cities of a sample that fail an expectation in a year that the estimate rests on, by expectation.
+
+        Notes
+        -----
+        What a specification rests on is told in warnings.
+        """
+        rests = self._rests_on(specification, used)
+        found = {finding.expectation: {city_id for city_id, _ in rests.inside(finding)} for finding in self._findings}
+        return {expectation: cities for expectation, cities in found.items() if cities}
+
+    def _rests_on(self, specification: Specification, used: Sample) -> "_RestsOn":
         estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
         cities = set(estimated["city_id"])
         pairs = set(zip(estimated["city_id"], estimated["year"], strict=True))
@@ -290,36 +345,7 @@ class Inputs:
                 pairs_of[key] = pairs if row.role == "control" else lending
             if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
-        years_of = {key: {year for _, year in cells} for key, cells in pairs_of.items()}
-
-        for finding in self._findings:
-            broken: dict[str, set[int]] = {}
-            for series, scope, year in finding.years:
-                key = (series, scope)
-                if year in years_of.get(key, ()) or year in fixed.get(key, ()):
-                    broken.setdefault(series, set()).add(year)
-            found += [
-                said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
-                for series, years in sorted(broken.items())
-            ]
-            inside = {
-                (city_id, year)
-                for key, failing in finding.city_years.items()
-                for city_id, year in failing
-                if (city_id, year) in pairs_of.get(key, ()) or (city_id in cities and year in fixed.get(key, ()))
-            }
-            if inside:
-                everywhere = set().union(*finding.city_years.values())
-                found.append(
-                    said(
-                        "city_years_break",
-                        count=len(inside),
-                        all=len(everywhere),
-                        cities=len({city_id for city_id, _ in inside}),
-                        expectation=finding.expectation,
-                    )
-                )
-        return found
+        return _RestsOn(cities, pairs_of, fixed)
 
     @cached_property
     def _series(self) -> dict[str, list[Any]]:
@@ -380,10 +406,10 @@ class Inputs:
         """What was taken from measures and groups already, in the rows of the panel."""
         return {}
 
-    def _measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
-        """Return the values of a measure, in the rows of the panel."""
+    def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
+        """Return a measure by measure, weighting and scope, in the rows of the panel; missing if nobody has it."""
         if key not in self._aligned:
-            rows = self.measures.iloc[self._measure_rows[key]]
+            rows = self.measures.iloc[self._measure_rows.get(key, [])]
             self._aligned[key] = rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
         return self._aligned[key]
 
@@ -392,11 +418,15 @@ class Inputs:
         named = (row.variable_used for row in self._series.get(specification.specification_id, []) if row.role == role)
         return next(named, None), specification.weighting, specification.scope
 
+    def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
+        """Return the group of each city; missing where it is in none."""
+        groups = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
+        return cities.map(groups)
+
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""
         if grouping not in self._aligned:
-            groups = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
-            self._aligned[grouping] = self.panel["city_id"].map(groups)
+            self._aligned[grouping] = self.group_of(grouping, self.panel["city_id"])
         return self._aligned[grouping]
 
     @cached_property

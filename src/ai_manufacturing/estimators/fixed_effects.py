@@ -172,6 +172,11 @@ class Effects:
         self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
         self.rank = len(self._sizes) + int(kept.sum())
 
+    def summed(self, columns: Floats) -> Floats:
+        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
+        sums: Floats = self._of_entity @ columns
+        return sums
+
     def removed_from(self, columns: Floats) -> Floats:
         """Project columns, shape (n, m), off the dummies: exactly, in unbalanced panels too."""
         residuals: Floats = columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]

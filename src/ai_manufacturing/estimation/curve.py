@@ -1,0 +1,318 @@
+"""The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
+from ai_manufacturing.estimators import randomisation, specification_curve
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.fixed_effects import Effects, rows_without_singletons
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, in_columns
+from ai_manufacturing.estimators.specification_curve import Slopes
+
+AXES = [
+    "transform",
+    "weighting",
+    "scope",
+    "provider",
+    "controls",
+    "population",
+    "fixed_effects",
+    "period",
+    "city_sample",
+]
+CLUSTERS = {"city": "city_id", "province": "province_id"}
+CURVE = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("curve_id", pa.string()),
+        *((axis, pa.string()) for axis in AXES),
+        ("errors", pa.string()),
+        ("estimate", pa.float64()),
+        ("std_error", pa.float64()),
+        ("standardised_estimate", pa.float64()),
+        ("p_value", pa.float64()),
+        ("degrees_of_freedom", pa.int64()),
+        ("observation_count", pa.int64()),
+        ("city_count", pa.int64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("reason_zh", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+JOINT = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("errors", pa.string()),
+        ("statistic", pa.string()),
+        ("observed", pa.float64()),
+        ("permuted_mean", pa.float64()),
+        ("permuted_low", pa.float64()),
+        ("permuted_high", pa.float64()),
+        ("p_value", pa.float64()),
+        ("draws", pa.int64()),
+        ("specification_count", pa.int64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("reason_zh", pa.string()),
+        ("extract_set", pa.string()),
+    ]
+)
+STRATA = ("region", "large_gdp")  # a city's weight is given to one of its region and size
+
+Choice = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """One combination of choices: its slopes, or why there are none."""
+
+    choice: Choice
+    slopes: Slopes | None = None
+    observation_count: int | None = None
+    city_count: int | None = None
+    reason: Sentence | None = None
+
+
+def curve(specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
+    """Estimate every combination of choices.
+
+    Parameters
+    ----------
+    specification : Specification
+        Whose outcome and measure the curve is of.
+    choices : DataFrame
+        intermediate.int_specification_curve.
+    inputs : Inputs
+
+    Returns
+    -------
+    Table
+        One row per combination and kind of error, in the columns of CURVE.
+    """
+    rows = []
+    for fitted in _fitted(specification, choices, inputs, draws=0):
+        for cluster in CLUSTERS:
+            row = {name: fitted.choice[name] for name in ("curve_id", *AXES)}
+            row |= {
+                "specification_id": specification.specification_id,
+                "errors": cluster,
+                "observation_count": fitted.observation_count,
+                "city_count": fitted.city_count,
+                "status": "not_estimable" if fitted.slopes is None else "estimated",
+                "reason": fitted.reason,
+                "extract_set": inputs.extract_set,
+            }
+            if fitted.slopes is not None:
+                row |= {
+                    "estimate": fitted.slopes.estimates[0],
+                    "std_error": fitted.slopes.std_errors[cluster][0],
+                    "standardised_estimate": fitted.slopes.standardised[0],
+                    "p_value": fitted.slopes.p_values(cluster)[0],
+                    "degrees_of_freedom": fitted.slopes.degrees_of_freedom[cluster],
+                }
+            rows.append(in_columns(row))
+    return pa.Table.from_pylist(rows, schema=CURVE)
+
+
+def joint(specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int) -> pa.Table:
+    """Test the combinations together, against the same permutations of the weights in all of them.
+
+    Returns
+    -------
+    Table
+        One row per kind of error and statistic, in the columns of JOINT; not_estimable with the reason where there is
+        no permutation.
+    """
+    fitted = [found.slopes for found in _fitted(specification, choices, inputs, draws) if found.slopes is not None]
+    rows: list[dict[str, Any]] = []
+    for cluster in CLUSTERS:
+        common = {
+            "specification_id": specification.specification_id,
+            "errors": cluster,
+            "extract_set": inputs.extract_set,
+        }
+        try:
+            tests = specification_curve.joint_tests(
+                np.array([slopes.standardised for slopes in fitted]).reshape(len(fitted), 1 + draws),
+                np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
+            )
+        except NotEstimable as finding:
+            rows.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
+            continue
+        rows += [{**common, **vars(test), "status": "estimated"} for test in tests]
+    return pa.Table.from_pylist(rows, schema=JOINT)
+
+
+@dataclass(eq=False)
+class _Rows:
+    """The city-years that have the same sample and effects, of whatever combinations."""
+
+    positions: Codes
+    period_effects: Codes
+    members: list[Choice] = field(default_factory=list)
+
+
+def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int) -> list[Fitted]:
+    """Fit all combinations; those of one sample share its effects and its permuted measures."""
+    panel = _Panel(specification, inputs)
+    samples: dict[tuple[str, bytes], _Rows] = {}
+    fitted: list[Fitted] = []
+    for choice in choices.to_dict("records"):
+        try:
+            positions = panel.sample(choice)
+        except NotEstimable as finding:
+            fitted.append(Fitted(choice, reason=finding.reason))
+            continue
+        key = (choice["period_effects"], positions.tobytes())
+        if key not in samples:
+            samples[key] = _Rows(positions, panel.period_effects(choice)[positions])
+        samples[key].members.append(choice)
+    permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for found in threads.map(lambda rows: [*panel.fits(rows, permuted)], samples.values()):
+            fitted += found
+    return fitted
+
+
+class _Panel:
+    """The panel's columns as arrays, in order of city and year."""
+
+    def __init__(self, specification: Specification, inputs: Inputs) -> None:
+        self._specification, self._inputs = specification, inputs
+        panel = inputs.panel.sort_values(["city_id", "year"])
+        self._order = panel.index.to_numpy()
+        self._panel = panel.reset_index(drop=True)
+        self.cities = [*self._panel["city_id"].unique()]
+        self._city = pd.factorize(self._panel["city_id"])[0]
+        self._years = self._panel["year"].to_numpy()
+        first = self._panel.drop_duplicates("city_id")
+        self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
+        labels = [inputs.group_of(name, first["city_id"]).fillna("none") for name in STRATA]
+        self.strata = pd.factorize(pd.Series(zip(*labels, strict=True)), sort=True)[0]
+        used = inputs.sample(specification)
+        flagged = set().union(*inputs.flagged(specification, used).values())
+        self._left_out = {
+            "all": np.zeros(len(first), dtype=bool),
+            "without_flagged": first["city_id"].isin(flagged).to_numpy(),
+            "without_municipalities": first.groupby("province_id")["city_id"].transform("size").eq(1).to_numpy(),
+            "without_five_largest": inputs.group_of("five_largest", first["city_id"]).eq("largest").to_numpy(),
+        }
+
+    def sample(self, choice: Choice) -> Codes:
+        """Return the positions of the city-years that have all that a combination asks for, singletons dropped."""
+        # Both weightings on the city-years whose counts can be scaled, so that weights can be permuted in both.
+        complete = np.isfinite(self._measure(choice)) & np.isfinite(self._scaling(choice))
+        complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
+        complete &= ~self._left_out[choice["city_sample"]][self._city]
+        for variable in (self._specification.outcome, *choice["control_variables"].split()):
+            complete &= np.isfinite(self._values(variable))
+        positions = np.flatnonzero(complete)
+        kept = rows_without_singletons(self._city[positions], self.period_effects(choice)[positions])
+        if len(kept) == 0:
+            names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
+            raise NotEstimable(
+                "no_city_year", names=names, first=int(choice["first_year"]), last=int(choice["last_year"])
+            )
+        return positions[kept]
+
+    def period_effects(self, choice: Choice) -> Codes:
+        """Return the codes of the second effect of every row: years, or years of each province."""
+        years: Codes = self._years - self._years.min()
+        if choice["period_effects"] == "year":
+            return years
+        of_province: Codes = self._province_of_city[self._city] * (int(years.max()) + 1) + years
+        return of_province
+
+    def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
+        """Fit the combinations of one sample."""
+        at = rows.positions
+        cities, entities = np.unique(self._city[at], return_inverse=True)
+        periods = np.unique(rows.period_effects, return_inverse=True)[1]
+        effects = Effects(entities, periods)
+        clusters = {"city": np.arange(len(cities)), "province": self._province_of_city[cities]}
+        clusters["province"] = np.unique(clusters["province"], return_inverse=True)[1]
+        names = dict.fromkeys(name for choice in rows.members for name in choice["control_variables"].split())
+        columns = np.column_stack([self._values(name)[at] for name in (self._specification.outcome, *names)])
+        within = effects.removed_from(columns - columns.mean(axis=0))
+        of_name = dict(zip(names, within[:, 1:].T, strict=True))
+        among = permuted.among([self.cities[city] for city in cities]) if permuted else None
+        by_measure: dict[tuple[str, ...], list[Choice]] = {}
+        for choice in rows.members:
+            measure = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
+            by_measure.setdefault(measure, []).append(choice)
+        for members in by_measure.values():
+            measures = effects.removed_from(self._measures(members[0], at, cities, entities, among))
+            for choice in members:
+                controls = [of_name[name] for name in choice["control_variables"].split()]
+                try:
+                    slopes = specification_curve.slopes(
+                        effects,
+                        within[:, 0],
+                        np.column_stack([np.empty((len(at), 0)), *controls]),
+                        measures,
+                        clusters,
+                        int(periods.max()) + 1,
+                    )
+                except NotEstimable as finding:
+                    yield Fitted(choice, reason=finding.reason)
+                else:
+                    yield Fitted(choice, slopes, len(at), len(cities))
+
+    def _measures(
+        self, choice: Choice, at: Codes, cities: Codes, entities: Codes, among: randomisation.Permutations | None
+    ) -> Floats:
+        """Return the measure, then the same with the weights of each permutation, shape (n, 1 + draws)."""
+        own = self._measure(choice)[at]
+        if among is None:
+            return own[:, None]
+        scaling, weights = self._weights(choice)
+        years = self._years[at] - self._years.min()
+        of_donors = randomisation.TRANSFORMS[choice["transform"]](scaling[at][:, None] * weights[cities][:, years].T)
+        drawn = np.take_along_axis(of_donors, among.donors.T[entities], axis=1)
+        return np.column_stack([own, drawn])
+
+    def _key(self, choice: Choice, measure: str, weighting: str) -> tuple[str, str, str]:
+        qualified = f"{measure}@{choice['second_provider']}" if isinstance(choice["second_provider"], str) else measure
+        return qualified, weighting, choice["scope"]
+
+    def _measure(self, choice: Choice) -> Floats:
+        measured = self._inputs.measured(self._key(choice, self._specification.measure, choice["weighting"]))
+        return self._ordered(measured[TRANSFORMS[choice["transform"]]])
+
+    def _scaling(self, choice: Choice) -> Floats:
+        key = self._key(choice, self._specification.measure, "fixed_ratio")
+        return self._ordered(self._inputs.measured(key)["scaling_value"])
+
+    def _weights(self, choice: Choice) -> tuple[Floats, Floats]:
+        """Return what is scaled, shape (rows,), and each city's weight in each year, shape (cities, years)."""
+        scaling = self._scaling(choice)
+        fixed = self._inputs.measured(self._key(choice, self._specification.measure, "fixed_ratio"))
+        weight = self._ordered(fixed["weight"])
+        if choice["weighting"] == "observed":
+            count = self._ordered(
+                self._inputs.measured(self._key(choice, self._specification.measure, "observed"))["measure_10k"]
+            )
+            share = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
+            weight = np.where(np.isfinite(share), share, 0.0)
+        table = np.zeros((len(self.cities), int(self._years.max() - self._years.min()) + 1))
+        table[self._city, self._years - self._years.min()] = weight
+        return scaling, table
+
+    def _values(self, variable: str) -> Floats:
+        values: Floats = self._panel[variable].to_numpy(dtype=float, na_value=np.nan)
+        return values
+
+    def _ordered(self, column: pd.Series) -> Floats:
+        values: Floats = column.to_numpy(dtype=float, na_value=np.nan)[self._order]
+        return values

@@ -1,0 +1,187 @@
+"""All defensible readings of one coefficient at once, and whether they say more than chance would."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, Effects, cluster_factor
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+SIGNIFICANT = 0.05
+TIE = 1e-9  # statistics closer than this share are equal
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """The slope of one regressor, and of its permutations, in one specification; arrays have shape (1 + draws,).
+
+    Attributes
+    ----------
+    estimates : ndarray
+        In units of the outcome per unit of the regressor; the first is that of the regressor itself.
+    standardised : ndarray
+        The same in standard deviations, of what the effects leave of outcome and regressor: comparable over transforms.
+    std_errors : dict of str to ndarray
+        By kind of cluster.
+    degrees_of_freedom : dict of str to int
+        Of t, by kind of cluster.
+    """
+
+    estimates: Floats
+    standardised: Floats
+    std_errors: dict[str, Floats]
+    degrees_of_freedom: dict[str, int]
+
+    def p_values(self, cluster: str) -> Floats:
+        """Return two-sided p-values from t(G-1), shape (1 + draws,)."""
+        statistics = np.abs(self.estimates / self.std_errors[cluster])
+        return np.asarray(2 * special.stdtr(self.degrees_of_freedom[cluster], -statistics))
+
+
+def slopes(
+    effects: Effects,
+    outcome: Floats,
+    controls: Floats,
+    regressors: Floats,
+    clusters: Mapping[str, Codes],
+    periods: int,
+) -> Slopes:
+    """Fit one specification for a regressor and its permutations together.
+
+    Parameters
+    ----------
+    effects : Effects
+        Of the sample.
+    outcome : ndarray, shape (n,)
+    controls : ndarray, shape (n, k)
+    regressors : ndarray, shape (n, 1 + draws)
+        All three with the effects removed.
+    clusters : mapping of str to ndarray of int, shape (entities,)
+        Cluster of each entity, by kind of cluster.
+    periods : int
+        Levels of the second effect, which count as parameters.
+
+    Returns
+    -------
+    Slopes
+
+    Raises
+    ------
+    NotEstimable
+        If the regressor or a permutation of it does not vary once effects and controls are removed, or for any reason
+        of cluster_factor.
+
+    References
+    ----------
+    Frisch-Waugh-Lovell; the errors are those of fixed_effects.fit.
+    """
+    n, slope_count = len(outcome), controls.shape[1] + 1
+    basis = np.linalg.qr(controls)[0]
+    left = regressors - basis @ (basis.T @ regressors)
+    outcome_left = outcome - basis @ (basis.T @ outcome)
+    variation = np.einsum("ij,ij->j", left, left)
+    whole = np.einsum("ij,ij->j", regressors, regressors)
+    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
+        raise NotEstimable("constant_permutation")
+    estimates = left.T @ outcome_left / variation
+    scores = left * (outcome_left[:, None] - left * estimates)
+    std_errors, degrees = {}, {}
+    by_entity = effects.summed(scores)
+    for name, codes in clusters.items():
+        groups = int(codes.max()) + 1
+        sums = np.zeros((groups, scores.shape[1]))
+        np.add.at(sums, codes, by_entity)
+        factor = cluster_factor(n, groups, slope_count, periods)
+        std_errors[name] = np.sqrt(factor * np.einsum("ij,ij->j", sums, sums)) / variation
+        degrees[name] = groups - 1
+    return Slopes(
+        estimates=estimates,
+        standardised=estimates * np.sqrt(whole / (outcome @ outcome)),
+        std_errors=std_errors,
+        degrees_of_freedom=degrees,
+    )
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """What all specifications say together, against the same with the weights permuted.
+
+    Attributes
+    ----------
+    statistic : str
+        median_estimate, of the standardised estimates; share_of_sign, of specifications with the sign of the median;
+        share_significant, of those that have this sign and p < 0.05.
+    observed : float
+    permuted_mean, permuted_low, permuted_high : float
+        Mean, 2.5 and 97.5 % quantiles over the permutations.
+    p_value : float
+        (1 + r)/(1 + draws), r permutations with a statistic at least as large; of the median in absolute value, of
+        shares with the sign of the permutation's own median.
+    draws : int
+    specification_count : int
+    """
+
+    statistic: str
+    observed: float
+    permuted_mean: float
+    permuted_low: float
+    permuted_high: float
+    p_value: float
+    draws: int
+    specification_count: int
+
+
+def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
+    """Test whether specifications say more together than permuted weights would.
+
+    Parameters
+    ----------
+    standardised, p_values : ndarray, shape (specifications, 1 + draws)
+        Column 0 is the sample, each other one the same permutation in all specifications.
+
+    Returns
+    -------
+    list of JointTest
+        One per statistic.
+
+    Raises
+    ------
+    NotEstimable
+        If there is no specification or no permutation.
+
+    References
+    ----------
+    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4: the three test
+    statistics of their section on joint inference, each against its distribution under the null.
+    """
+    count, draws = standardised.shape[0], standardised.shape[1] - 1
+    if count == 0 or draws < 1:
+        raise NotEstimable("no_joint_test", specifications=count, draws=max(draws, 0))
+    medians = np.median(standardised, axis=0)
+    of_sign = np.sign(standardised) == np.sign(medians)
+    statistics = {
+        "median_estimate": medians,
+        "share_of_sign": of_sign.mean(axis=0),
+        "share_significant": (of_sign & (p_values < SIGNIFICANT)).mean(axis=0),
+    }
+    tests = []
+    for name, values in statistics.items():
+        sizes = np.abs(values)
+        drawn = values[1:]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        tests.append(
+            JointTest(
+                statistic=name,
+                observed=float(values[0]),
+                permuted_mean=float(drawn.mean()),
+                permuted_low=float(low),
+                permuted_high=float(high),
+                p_value=float(1 + (sizes[1:] >= sizes[0] * (1 - TIE)).sum()) / (1 + draws),
+                draws=draws,
+                specification_count=count,
+            )
+        )
+    return tests
