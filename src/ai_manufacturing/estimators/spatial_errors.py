@@ -1,0 +1,468 @@
+"""Errors that let near cities be alike: Conley's kernel, and the spatial principal components of Müller and Watson."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, log
+from typing import Literal
+
+import numpy as np
+from scipy import linalg, special
+
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+Kernel = Literal["bartlett", "uniform"]
+
+RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
+LEVEL = 0.05  # of the test that an interval inverts
+KERNELS: Mapping[Kernel, Callable[[Floats], Floats]] = {  # weight of two cities, of their distance in cutoffs
+    "bartlett": lambda distances: np.maximum(1 - distances, 0.0),
+    "uniform": lambda distances: (distances <= 1).astype(float),
+}
+
+# The constants of Müller and Watson's programs: another grid or stopping rule gives other third digits.
+AVERAGE_CORRELATIONS = (0.01, 0.03, 0.05, 0.10)
+FEWEST_LOCATIONS = 5
+LEAST_AVERAGE_CORRELATION = 1e-5  # size is controlled from the given average correlation down to this one ...
+DECAY_STEP = 1.2  # ... on a grid of decays, each this multiple of the one before
+DECAY_TOLERANCE = 1e-3
+STEEPEST_DECAY = 5000.0  # e-folding within 8 km
+CRITICAL_VALUE_TOLERANCE = 1e-3
+MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))  # tried first, by least average correlation
+NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
+ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
+
+
+def conley(
+    regression: PartialledOut,
+    position: int,
+    coordinates: Floats,
+    cutoff_km: float,
+    kernel: Kernel = "bartlett",
+) -> Inference:
+    """Infer with Conley's error: cities closer than a cutoff may be dependent, in all years.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+    position : int
+        Of the term among the regressors.
+    coordinates : ndarray, shape (m, 2)
+        Longitude and latitude in degrees, one row per entity code of the regression.
+    cutoff_km : float
+        Great-circle distance from which on two cities are independent.
+    kernel : {"bartlett", "uniform"}
+        Weight of two cities: falls linearly from one to zero at the cutoff, or is one up to the cutoff.
+
+    Returns
+    -------
+    Inference
+        t(m-1); cluster_count is m.
+
+    Raises
+    ------
+    NotEstimable
+        If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the variance is not
+        positive, which neither kernel excludes on a map.
+    ValueError
+        If the cutoff is not positive, or there is not one row of coordinates per entity.
+
+    Notes
+    -----
+    The variance is psi' K psi: psi is the influence of each city on the slope, summed over its years, K the kernel of
+    the distances. All pairs of years of two cities have the weight of the two cities, and those of one city the
+    weight one, so that a city's own years may be dependent however far apart. No small-sample factor. As the cutoff
+    goes to zero the error becomes the one clustered by city without its factor; hence the same t(m-1).
+
+    With a cutoff that is long for the map, the error rests on few independent regions and the test rejects too often;
+    as the cutoff comes to cover the map, the error falls to zero, because all scores sum to zero. scpc allows for both.
+
+    References
+    ----------
+    Conley (1999), "GMM estimation with cross sectional dependence", Journal of Econometrics 92(1); golden numbers in
+    tests/python/golden.
+    """
+    found = conley_by_cutoff(regression, position, coordinates, [cutoff_km], kernel)[0]
+    if isinstance(found, NotEstimable):
+        raise found
+    return found
+
+
+def conley_by_cutoff(
+    regression: PartialledOut,
+    position: int,
+    coordinates: Floats,
+    cutoffs_km: Sequence[float],
+    kernel: Kernel = "bartlett",
+) -> list[Inference | NotEstimable]:
+    """Infer as conley does with several cutoffs, at the price of one matrix of distances.
+
+    Parameters, and what is raised, are those of conley.
+
+    Returns
+    -------
+    list of Inference or NotEstimable
+        In the order of the cutoffs. A variance that is not positive at one cutoff leaves the others as they are, so
+        its NotEstimable stands in the list.
+    """
+    if min(cutoffs_km) <= 0:
+        raise ValueError(f"A cutoff is a distance in km above zero: {min(cutoffs_km)}.")
+    distances = RADIUS_KM * _angles(_checked(coordinates, regression))
+    estimate, influence, scale = _influence(regression, position)
+    rounding = (CANCELLED * scale) ** 2
+    found: list[Inference | NotEstimable] = []
+    for cutoff in cutoffs_km:
+        variance = float(influence @ KERNELS[kernel](distances / cutoff) @ influence)
+        if variance <= rounding:
+            variance = variance if variance < -rounding else 0.0
+            found.append(NotEstimable("conley_not_positive", kernel=kernel, cutoff=cutoff, variance=variance))
+            continue
+        std_error, degrees = np.sqrt(variance), len(influence) - 1
+        half_width = special.stdtrit(degrees, 1 - LEVEL / 2) * std_error
+        found.append(
+            Inference(
+                estimate=estimate,
+                std_error=float(std_error),
+                statistic=float(estimate / std_error),
+                degrees_of_freedom=float(degrees),
+                p_value=float(2 * special.stdtr(degrees, -abs(estimate / std_error))),
+                conf_low=float(estimate - half_width),
+                conf_high=float(estimate + half_width),
+                cluster_count=len(influence),
+            )
+        )
+    return found
+
+
+def scpc(
+    regression: PartialledOut,
+    position: int,
+    coordinates: Floats,
+    average_correlations: Sequence[float] = AVERAGE_CORRELATIONS,
+    *,
+    conditional: bool = False,
+) -> list[Inference]:
+    """Infer with spatial-correlation principal components: valid whatever the range of the correlation is.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+    position : int
+        Of the term among the regressors.
+    coordinates : ndarray, shape (m, 2)
+        Longitude and latitude in degrees, one row per entity code of the regression.
+    average_correlations : sequence of float
+        Largest correlation of two cities, on average over all pairs, for which the size of the test is controlled.
+    conditional : bool
+        Control size given the regressor too, which matters where its variation is itself spatial (2023). Never less
+        cautious than without.
+
+    Returns
+    -------
+    list of Inference
+        One per average correlation. The error is the one that the statistic divides by; p-value and interval are from
+        its worst-case distribution, not from t. degrees_of_freedom is the number of components q: t(q) is the
+        distribution if no two cities are correlated. cluster_count is m.
+
+    Raises
+    ------
+    NotEstimable
+        If the outcome is fitted exactly, a coordinate is missing or no place on earth, there are fewer than five
+        cities, so many cities share a place that no decay gives the average correlation, or the components have no
+        variance.
+    ValueError
+        If an average correlation is not within .001 to .99, or there is not one row of coordinates per entity.
+
+    Notes
+    -----
+    The influences of a city's rows are summed over its years: one value per location. Their mean is compared with
+    their q leading principal components under the covariance exp(-c d), c such that its average is as given. The
+    critical value bounds the rejection rate for every c from there upwards, and q gives the shortest expected
+    interval under independence.
+
+    Conditional: the worst case is run through the regression. Errors proportional to a spatial process are projected
+    off both effects and all regressors, as residuals are. Programs handed the within-transformed regression project
+    off its regressors only, and their p-values are a little smaller (.252 for .266 on the public headline at .03).
+
+    References
+    ----------
+    Müller and Watson (2022), "Spatial correlation robust inference", Econometrica 90(6); (2023), "Spatial correlation
+    robust inference in linear regression and panel models", Journal of Business & Economic Statistics 41(4). The grids
+    and stopping rules are those of their Stata program scpc and of scpcR, whose numbers are in tests/python/golden.
+    """
+    places = _checked(coordinates, regression)
+    estimate, influence, scale = _influence(regression, position)
+    count = len(influence)
+    found = []
+    for average_correlation in average_correlations:
+        components = _components(places, average_correlation)
+        std_error = np.sqrt(count / components.count) * np.linalg.norm(components.vectors.T @ influence)
+        if std_error <= CANCELLED * scale:
+            raise NotEstimable("scpc_no_variance", count=components.count)
+        roots, critical = [components.roots], [components.critical_value]
+        if conditional:
+            given = _roots(_angles(places), components.decays, _through(regression, position, components.vectors))
+            roots.append(given)
+            critical.append(critical_value(given))
+        statistic = estimate / std_error
+        half_width = max(critical) * std_error
+        found.append(
+            Inference(
+                estimate=estimate,
+                std_error=float(std_error),
+                statistic=float(statistic),
+                degrees_of_freedom=float(components.count),
+                p_value=max(float(rejection_rates(each, abs(statistic)).max()) for each in roots),
+                conf_low=float(estimate - half_width),
+                conf_high=float(estimate + half_width),
+                cluster_count=count,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialComponents:
+    """What SCPC takes from the locations alone, so that all terms and specifications of the same cities share it.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (m, q)
+        Principal components, of unit length and mean zero.
+    decays : ndarray, shape (g,)
+        c of the covariances exp(-c d) that size is controlled for, d in circumferences of the earth; the first has the
+        average correlation asked for.
+    roots : ndarray, shape (g, q + 1, q + 1)
+        Lower roots of the covariance of mean and components, for each decay.
+    critical_value : float
+        At 5 %, for the statistic.
+    """
+
+    vectors: Floats
+    decays: Floats
+    roots: Floats
+    critical_value: float
+
+    @property
+    def count(self) -> int:
+        """Components, q."""
+        return int(self.vectors.shape[1])
+
+
+def spatial_components(coordinates: Floats, average_correlation: float) -> SpatialComponents:
+    """Return the components of locations; what is raised, and the source, are as in scpc.
+
+    Parameters
+    ----------
+    coordinates : ndarray, shape (m, 2)
+        Longitude and latitude in degrees.
+    average_correlation : float
+
+    Returns
+    -------
+    SpatialComponents
+    """
+    return _components(_places(coordinates), average_correlation)
+
+
+def rejection_rates(roots: Floats, critical: Floats | float) -> Floats:
+    """Return how often |statistic| exceeds a critical value if mean and components are normal.
+
+    Parameters
+    ----------
+    roots : ndarray, shape (..., q + 1, q + 1)
+        Roots of the covariance of the mean (first) and the components.
+    critical : float
+        For the statistic, which divides by the root mean square of the components.
+
+    Returns
+    -------
+    ndarray, shape (...)
+
+    Notes
+    -----
+    The event is that a quadratic form in normals of one positive and q negative eigenvalues is positive: a
+    one-dimensional integral, by Gauss and Legendre's rule with 40 nodes (Müller and Watson 2022, appendix).
+    """
+    ratio = critical**2 / (roots.shape[-2] - 1)
+    means = roots[..., 0, :]
+    forms = (1 + ratio) * means[..., :, None] * means[..., None, :] - ratio * np.swapaxes(roots, -1, -2) @ roots
+    eigenvalues = np.linalg.eigvalsh(forms)
+    odds = np.maximum(-eigenvalues[..., :-1], 0.0) / eigenvalues[..., -1:]
+    logs = np.log1p(odds[..., None, :] / ONE_LESS_SQUARES[:, None]).sum(axis=-1)
+    rates: Floats = 2 / np.pi * np.exp(-logs / 2) @ (NODE_WEIGHTS / np.sqrt(ONE_LESS_SQUARES))
+    return rates
+
+
+def critical_value(roots: Floats, level: float = LEVEL) -> float:
+    """Return the smallest critical value that keeps the rejection rate below the level for every covariance.
+
+    Parameters
+    ----------
+    roots : ndarray, shape (g, q + 1, q + 1)
+        As in rejection_rates, the most correlated covariance first.
+    level : float
+
+    Returns
+    -------
+    float
+        For the statistic, to .001.
+    """
+    worst, step = 0, 1.0
+    low = float(special.stdtrit(roots.shape[-1] - 1, 1 - level / 2))
+    while True:
+        high = low
+        while rejection_rates(roots[worst], high) > level:
+            low, high = high, high + step
+        while high - low > CRITICAL_VALUE_TOLERANCE:
+            middle = (low + high) / 2
+            if rejection_rates(roots[worst], middle) > level:
+                low = middle
+            else:
+                high = middle
+        rates = rejection_rates(roots, high)
+        if rates.argmax() == worst or rates.max() <= level:
+            return high
+        worst, low = int(rates.argmax()), high
+
+
+def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats, float]:
+    """Return the estimate, the influence on it of each entity, shape (m,), and the length of that of the rows."""
+    fitted = least_squares(regression)
+    if not fitted.residuals.any():
+        raise NotEstimable("no_spatial_error")
+    unit = float(regression.units[position])
+    rows = unit * (regression.design @ fitted.bread[:, position]) * fitted.residuals
+    of_entities = _summed(regression, rows[:, None])[:, 0]
+    return unit * float(fitted.slopes[position]), of_entities, float(np.linalg.norm(rows))
+
+
+def _summed(regression: PartialledOut, columns: Floats) -> Floats:
+    """Return the sums over each entity's rows, shape (m, k), of columns of shape (n, k)."""
+    return np.column_stack([np.bincount(regression.entities, weights=column) for column in columns.T])
+
+
+def _through(regression: PartialledOut, position: int, vectors: Floats) -> Floats:
+    """Return what the mean and the components become when errors of the shape of the regressor are regressed.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (m, q)
+
+    Returns
+    -------
+    ndarray, shape (m, q + 1)
+    """
+    fitted = least_squares(regression)
+    design, entities = regression.design, regression.entities
+    regressor = design @ fitted.bread[:, position]
+    sizes = np.sqrt(_summed(regression, regressor[:, None] ** 2)[:, 0])
+    shape = np.divide(regressor, sizes[entities], out=np.zeros_like(regressor), where=sizes[entities] > 0)
+    errors = regression.without_effects(vectors[entities] * shape[:, None])
+    errors -= design @ (fitted.bread @ (design.T @ errors))
+    return np.column_stack([sizes / np.sqrt(len(sizes)), _summed(regression, errors * regressor[:, None])])
+
+
+def _checked(coordinates: Floats, regression: PartialledOut) -> bytes:
+    """Return the coordinates as a key of the caches, after checking that there is one row per entity."""
+    if coordinates.shape != (regression.entity_count, 2):
+        raise ValueError(
+            f"Coordinates have the shape {coordinates.shape}; one row of longitude and latitude is needed for each of "
+            f"the {regression.entity_count} entities of the estimation sample, in the order of their codes."
+        )
+    return _places(coordinates)
+
+
+def _places(coordinates: Floats) -> bytes:
+    missing = int((~np.isfinite(coordinates)).any(axis=1).sum())
+    if missing:
+        raise NotEstimable("no_coordinates", count=missing)
+    outside = int((np.abs(coordinates) > np.array([180.0, 90.0])).any(axis=1).sum())
+    if outside:
+        raise NotEstimable("no_place_on_earth", count=outside)
+    return np.ascontiguousarray(coordinates, dtype=float).tobytes()
+
+
+@lru_cache(maxsize=32)
+def _angles(places: bytes) -> Floats:
+    """Return the angles between all places at the centre of the earth in radians, by the haversine, shape (m, m)."""
+    longitudes, latitudes = np.radians(np.frombuffer(places).reshape(-1, 2)).T
+    haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2
+    haversines += np.cos(latitudes)[:, None] * np.cos(latitudes) * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
+    angles: Floats = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
+    angles.setflags(write=False)
+    return angles
+
+
+@lru_cache(maxsize=128)
+def _components(places: bytes, average_correlation: float) -> SpatialComponents:
+    least, most = min(floor for floor, _ in MOST_COMPONENTS), 0.99
+    if not least <= average_correlation <= most:
+        raise ValueError(f"An average correlation lies within {least} and {most}: {average_correlation}.")
+    angles = _angles(places)
+    locations = len(angles)
+    if locations < FEWEST_LOCATIONS:
+        raise NotEstimable("too_few_locations", count=locations, least=FEWEST_LOCATIONS)
+    pairs = angles[np.tril_indices(locations, -1)] / (2 * np.pi)
+    mildest, steepest = (_decay(pairs, average) for average in (average_correlation, LEAST_AVERAGE_CORRELATION))
+    if mildest > STEEPEST_DECAY:
+        raise NotEstimable("locations_coincide", correlation=average_correlation)
+    steps = max(2, ceil(log(steepest / mildest) / log(DECAY_STEP)))
+    decays: Floats = mildest * DECAY_STEP ** np.arange(steps, dtype=np.float64)
+
+    covariance = np.exp(-mildest / (2 * np.pi) * angles)
+    covariance -= covariance.mean(axis=0)
+    covariance -= covariance.mean(axis=1, keepdims=True)
+    tried = next(count for floor, count in MOST_COMPONENTS if average_correlation >= floor)
+    while True:
+        tried = min(tried, locations - 1)
+        vectors = linalg.eigh(covariance, subset_by_index=(locations - tried, locations - 1))[1][:, ::-1]
+        weights = np.column_stack([np.full(locations, locations**-0.5), vectors])
+        roots = _roots(angles, decays, weights)
+        critical, count = min(
+            ((critical_value(roots[:, : q + 1, : q + 1]), q) for q in range(1, tried + 1)), key=_expected_length
+        )
+        if count < tried or tried == locations - 1:
+            return SpatialComponents(vectors[:, :count], decays, roots[:, : count + 1, : count + 1], critical)
+        tried = round(1.5 * tried)
+
+
+def _expected_length(candidate: tuple[float, int]) -> float:
+    """Return the expected length of the interval under independence, for a critical value and q."""
+    critical, q = candidate
+    return float(critical / np.sqrt(q) * np.exp(special.gammaln((q + 1) / 2) - special.gammaln(q / 2)))
+
+
+def _decay(pairs: Floats, average_correlation: float) -> float:
+    """Return the c at which exp(-c d) has the average over the pairs, by bisection to DECAY_TOLERANCE."""
+
+    def above(decay: float) -> bool:
+        return bool(np.exp(-decay * pairs).mean() > average_correlation)
+
+    low = high = 10.0
+    while not above(low):
+        low, high = low / 2, low
+    while above(high) and high < STEEPEST_DECAY:
+        low, high = high, 2 * high
+    while True:
+        middle = float(np.sqrt(low * high))
+        if above(middle):
+            low = middle
+        else:
+            high = middle
+        if high - low < DECAY_TOLERANCE:
+            return middle
+
+
+def _roots(angles: Floats, decays: Floats, weights: Floats) -> Floats:
+    """Return lower roots of the covariance of weighted sums over locations, shape (g, k, k), for each decay.
+
+    The leading block of a root is the root of the leading block, and a singular covariance has one too.
+    """
+    covariances = np.stack([weights.T @ np.exp(-decay / (2 * np.pi) * angles) @ weights for decay in decays])
+    values, vectors = np.linalg.eigh(covariances)
+    halves = np.sqrt(np.maximum(values, 0.0))[..., None] * np.swapaxes(vectors, -1, -2)
+    return np.swapaxes(np.linalg.qr(halves).R, -1, -2)

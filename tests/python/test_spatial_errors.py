@@ -1,0 +1,354 @@
+"""Conley and SCPC errors against printed numbers, literal computations from the papers, and simulated rejections."""
+
+import json
+from collections.abc import Callable
+from math import acos, cos, radians, sin
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, linalg, optimize, special, stats
+
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.spatial_errors import (
+    Kernel,
+    conley,
+    conley_by_cutoff,
+    critical_value,
+    rejection_rates,
+    scpc,
+    spatial_components,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+CONLEY: dict[str, Any] = json.loads((GOLDEN / "conley.json").read_text(encoding="utf-8"))
+SCPC: dict[str, Any] = json.loads((GOLDEN / "scpc.json").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def panel(seed: int, cities: int = 40, years: int = 4) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return an unbalanced panel whose regressor and errors are alike in near cities, and the cities' coordinates."""
+    rng = np.random.default_rng(seed)
+    coordinates = np.column_stack([rng.uniform(100, 125, cities), rng.uniform(22, 45, cities)])
+    distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=-1)
+    field = np.linalg.cholesky(np.exp(-distances / 6))
+    grid = pd.MultiIndex.from_product([range(cities), range(years)], names=["city_id", "year"])
+    data = grid.to_frame(index=False)
+    for name in ("x", "z", "e"):
+        data[name] = (field @ rng.normal(size=(cities, years))).ravel() + 0.5 * rng.normal(size=len(data))
+    data["y"] = 0.2 * data["x"] + 0.3 * data["z"] + data["e"] + data["city_id"] + data["year"] ** 2
+    kept = (rng.random(len(data)) < 0.95) | (data["year"] < 2)
+    return data[kept], coordinates
+
+
+def regression_of(data: pd.DataFrame) -> PartialledOut:
+    return fixed_effects.partialled_out(data, "y", ["x", "z"])
+
+
+class Literal:
+    """The regression on all dummies, row by row: its slope, scores and residual maker."""
+
+    def __init__(self, data: pd.DataFrame) -> None:
+        rows = data.sort_values(["city_id", "year"])
+        self.cities = rows["city_id"].to_numpy()
+        dummies = [self.cities == c for c in np.unique(self.cities)]
+        dummies += [rows["year"] == t for t in sorted(rows["year"].unique())[1:]]
+        self.design = np.column_stack([rows["x"], rows["z"], *dummies]).astype(float)
+        self.bread = np.linalg.inv(self.design.T @ self.design)
+        slopes = self.bread @ (self.design.T @ rows["y"].to_numpy())
+        self.slope = float(slopes[0])
+        self.direction = self.design @ self.bread[:, 0]
+        self.scores = self.direction * (rows["y"].to_numpy() - self.design @ slopes)
+
+
+def angles_of(coordinates: np.ndarray) -> np.ndarray:
+    """Return distances in circumferences of the earth, from unit vectors."""
+    lon, lat = np.radians(coordinates).T
+    points = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    chords = np.linalg.norm(points[:, None] - points, axis=-1)
+    return 2 * np.arcsin(chords / 2) / (2 * np.pi)
+
+
+# ---------------------------------------------------------------- Conley
+
+
+@pytest.mark.parametrize("cutoff", [100, 500])
+def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
+    data = pd.read_csv(GOLDEN / CONLEY["data"])
+    terms = list(CONLEY["se"][str(cutoff)])
+    regression = fixed_effects.partialled_out(data, "ln_gdp", terms, entity="city", time="year")
+    coordinates = data.groupby("city")[["lon", "lat"]].first().to_numpy()
+    errors = [conley(regression, position, coordinates, cutoff).std_error for position in range(len(terms))]
+    np.testing.assert_allclose(errors, list(CONLEY["se"][str(cutoff)].values()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["bartlett", "uniform"])
+def test_conley_is_the_double_sum_over_all_pairs_of_rows(kernel: Kernel) -> None:
+    data, coordinates = panel(1, cities=20)
+    literal = Literal(data)
+
+    def kilometres(i: int, j: int) -> float:
+        (lon_i, lat_i), (lon_j, lat_j) = (map(radians, coordinates[city]) for city in (i, j))
+        cosine = sin(lat_i) * sin(lat_j) + cos(lat_i) * cos(lat_j) * cos(lon_i - lon_j)
+        return 6371.01 * acos(min(cosine, 1.0))
+
+    cutoffs = (200.0, 900.0)
+    found = conley_by_cutoff(regression_of(data), 0, coordinates, cutoffs, kernel)
+    for cutoff, inference in zip(cutoffs, found, strict=True):
+        variance = 0.0
+        for i, first in zip(literal.cities, literal.scores, strict=True):
+            for j, second in zip(literal.cities, literal.scores, strict=True):
+                share = kilometres(i, j) / cutoff
+                variance += first * second * (max(1 - share, 0) if kernel == "bartlett" else share <= 1)
+        assert isinstance(inference, Inference)
+        assert inference.std_error == pytest.approx(np.sqrt(variance), rel=1e-7)  # acos loses half the digits
+        assert inference.estimate == pytest.approx(literal.slope, rel=1e-10)
+        reference = stats.t(19)
+        assert inference.p_value == pytest.approx(2 * reference.sf(abs(literal.slope) / np.sqrt(variance)), rel=1e-6)
+        ends = literal.slope + np.array([-1, 1]) * reference.ppf(0.975) * np.sqrt(variance)
+        np.testing.assert_allclose([inference.conf_low, inference.conf_high], ends, rtol=1e-6)
+
+
+def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> None:
+    data, coordinates = panel(2)
+    regression = regression_of(data)
+    clustered = fixed_effects.fit(data, "y", ["x", "z"])
+    for position in (0, 1):
+        inference = conley(regression, position, coordinates, 1.0)
+        assert inference.std_error == pytest.approx(clustered.std_errors[position] / np.sqrt(regression.factor))
+        assert (inference.degrees_of_freedom, inference.cluster_count) == (39, 40)
+
+
+def test_a_negative_variance_at_one_cutoff_is_said_and_leaves_the_others() -> None:
+    """The uniform kernel is no covariance on a map: for some data and cutoffs the double sum is below zero."""
+    data, coordinates = panel(4, cities=12)
+    regression, literal = regression_of(data), Literal(data)
+    cutoffs = [1.0, 800.0, 2200.0, 20_000.0]
+    kilometres = 2 * np.pi * 6371.01 * angles_of(coordinates)[np.ix_(literal.cities, literal.cities)]
+    variances = [literal.scores @ (kilometres <= cutoff) @ literal.scores for cutoff in cutoffs]
+    found = conley_by_cutoff(regression, 0, coordinates, cutoffs, "uniform")
+    assert [variance < -1e-6 for variance in variances] == [False, False, True, False]
+    assert [isinstance(each, NotEstimable) for each in found] == [False, False, True, True]
+    said = f"No Conley error with the uniform kernel at 2,200 km: the variance, {variances[2]:.2g}, is not positive."
+    assert str(found[2]) == said
+    with pytest.raises(NotEstimable) as raised:
+        conley(regression, 0, coordinates, 2200, "uniform")
+    assert str(raised.value) == said
+    # Where the cutoff covers the map, the variance is the square of the sum of all scores, which is zero.
+    assert "20,000 km: the variance, 0, is not positive" in str(found[3])
+
+
+# ---------------------------------------------------------------- SCPC: printed numbers
+
+
+def cross_section() -> tuple[PartialledOut, np.ndarray, list[str]]:
+    """Return the regression of the golden record as a panel of two years, the first of them zero everywhere.
+
+    Its changes are the cross-section and the second year's effect is the constant, so slopes and scores are the same.
+    """
+    data = pd.read_csv(GOLDEN / "chetty_subset.csv").dropna().rename(columns={"cz": "city_id"})
+    terms = ["gini", "fracblack"]
+    first = data.assign(**dict.fromkeys(["am", *terms], 0.0), year=0)
+    regression = fixed_effects.partialled_out(pd.concat([first, data.assign(year=1)]), "am", terms)
+    return regression, data.sort_values("city_id")[["lon", "lat"]].to_numpy(), terms
+
+
+@pytest.mark.parametrize("name", list(SCPC))
+def test_scpc_is_that_of_scpcr(name: str) -> None:
+    record = SCPC[name]
+    regression, coordinates, terms = cross_section()
+    components = spatial_components(coordinates, record["avc"])
+    assert components.count == record["q"]
+    assert components.decays[0] == pytest.approx(record["c0"], rel=1e-12)
+    printed = {row["_row"]: row for row in record["stats"]}
+    for position, term in enumerate(terms):
+        row = printed[term]
+        (ours,) = scpc(regression, position, coordinates, [record["avc"]], conditional="uncond" not in name)
+        assert ours.estimate == pytest.approx(row["Coef"], rel=1e-10)
+        assert ours.std_error == pytest.approx(row["Std_Err"], rel=1e-10)
+        assert ours.statistic == pytest.approx(row["t"], rel=1e-10)
+        assert ours.p_value == pytest.approx(row["P>|t|"], rel=1e-9)
+        assert [ours.conf_low, ours.conf_high] == pytest.approx([row["2.5 %"], row["97.5 %"]], rel=1e-9)
+
+
+def test_critical_values_at_other_levels_are_those_of_scpcr() -> None:
+    record = SCPC["chetty lm uncond"]
+    components = spatial_components(cross_section()[1], record["avc"])
+    ours = [critical_value(components.roots, level) for level in (0.32, 0.10, 0.05, 0.01)]
+    np.testing.assert_allclose(ours, record["cvs"][0], rtol=1e-10)
+    assert components.critical_value == ours[2]
+
+
+# ---------------------------------------------------------------- SCPC: literal computations
+
+
+def literal_rate(covariance: np.ndarray, critical: float) -> float:
+    """The rejection rate by adaptive quadrature, eigenvalues from the matrix that is not symmetric."""
+    q = len(covariance) - 1
+    eigenvalues = linalg.eigvals(np.diag([1.0] + [-(critical**2) / q] * q) @ covariance).real
+    odds = -eigenvalues[eigenvalues < 0] / eigenvalues.max()
+
+    def integrand(angle: float) -> float:  # u = sin(angle)
+        return float(np.prod(1 + odds / np.cos(angle) ** 2) ** -0.5)
+
+    return 2 / np.pi * float(integrate.quad(integrand, 0, np.pi / 2, epsabs=1e-12)[0])
+
+
+@pytest.mark.parametrize("average_correlation", [0.03, 0.10])
+def test_scpc_is_the_literal_computation_of_the_papers(average_correlation: float) -> None:
+    data, coordinates = panel(3)
+    regression, literal, count = regression_of(data), Literal(data), len(coordinates)
+    distances = angles_of(coordinates)
+    pairs = distances[np.triu_indices(count, 1)]
+    components = spatial_components(coordinates, average_correlation)
+    decay = optimize.brentq(lambda c: np.exp(-c * pairs).mean() - average_correlation, 1, 5000)
+    assert components.decays[0] == pytest.approx(decay, abs=1e-3)  # they bisect to .001
+    assert np.exp(-components.decays[-1] * 1.2 * pairs).mean() < 1.1e-5
+
+    centre = np.eye(count) - 1 / count
+    vectors = np.linalg.eigh(centre @ np.exp(-components.decays[0] * distances) @ centre)[1][:, ::-1]
+    q = components.count
+
+    def worst(weights: np.ndarray) -> Callable[[float], float]:
+        covariances = [weights.T @ np.exp(-c * distances) @ weights for c in components.decays]
+        return lambda critical: max(literal_rate(covariance, critical) for covariance in covariances)
+
+    def critical_of(rate: Callable[[float], float]) -> float:
+        return float(optimize.brentq(lambda critical: rate(critical) - 0.05, 1.5, 60, xtol=1e-5))
+
+    mean = np.full(count, count**-0.5)
+    rates = {k: worst(np.column_stack([mean, vectors[:, :k]])) for k in (q - 1, q, q + 1)}
+    lengths = {
+        k: critical_of(rate) / np.sqrt(k) * special.gamma((k + 1) / 2) / special.gamma(k / 2)
+        for k, rate in rates.items()
+    }
+    assert min(lengths, key=lambda k: lengths[k]) == q
+
+    # Conditional: errors of the regressor's shape, through the regression on all dummies.
+    member = (literal.cities[:, None] == np.arange(count)).astype(float)
+    shape = literal.direction / np.sqrt(member.T @ literal.direction**2)[literal.cities]
+    errors = vectors[literal.cities, :q] * shape[:, None]
+    errors -= literal.design @ (literal.bread @ (literal.design.T @ errors))
+    given = np.column_stack(
+        [mean * np.sqrt(member.T @ literal.direction**2), member.T @ (errors * literal.direction[:, None])]
+    )
+
+    scores = member.T @ literal.scores
+    error = np.sqrt(count / q * ((vectors[:, :q].T @ scores) ** 2).sum())
+    for conditional, functions in ((False, [rates[q]]), (True, [rates[q], worst(given)])):
+        (ours,) = scpc(regression, 0, coordinates, [average_correlation], conditional=conditional)
+        assert ours.std_error == pytest.approx(error, rel=1e-8)
+        p_value = max(rate(abs(literal.slope) / error) for rate in functions)
+        assert ours.p_value == pytest.approx(p_value, abs=1e-5)
+        half_width = max(critical_of(rate) for rate in functions) * error
+        assert ours.conf_high == pytest.approx(literal.slope + half_width, abs=1.1e-3 * error)
+        assert ours.conf_low == pytest.approx(literal.slope - half_width, abs=1.1e-3 * error)
+
+
+# ---------------------------------------------------------------- SCPC: known truth
+
+
+@pytest.mark.parametrize("q", [3, 7, 13])
+def test_without_correlation_the_statistic_is_students(q: int) -> None:
+    for critical in (1.0, 2.0, 3.5):
+        assert rejection_rates(np.eye(q + 1), critical) == pytest.approx(2 * stats.t(q).sf(critical), abs=1e-7)
+
+
+def test_simulated_fields_are_rejected_as_often_as_computed_and_never_above_five_per_cent() -> None:
+    """Draws of the whole field over the cities, the statistic of each, for every decay of the grid."""
+    rng = np.random.default_rng(5)
+    coordinates = panel(6)[1]
+    components = spatial_components(coordinates, 0.05)
+    distances, count, draws = angles_of(coordinates), len(coordinates), 20_000
+    computed = rejection_rates(components.roots, components.critical_value)
+    assert computed.max() == pytest.approx(0.05, abs=2e-4)
+    noise = rng.normal(size=(count, draws))
+    for decay, rate in zip(components.decays, computed, strict=True):
+        fields = np.linalg.cholesky(np.exp(-decay * distances)) @ noise
+        spread = np.sqrt(count / components.count) * np.linalg.norm(components.vectors.T @ fields, axis=0) / count
+        share = np.mean(np.abs(fields.mean(axis=0)) > components.critical_value * spread)
+        assert share == pytest.approx(rate, abs=4 * np.sqrt(0.05 * 0.95 / draws))
+
+
+def test_the_order_of_the_cities_does_not_matter() -> None:
+    data, coordinates = panel(7)
+    turned = data.assign(city_id=39 - data["city_id"])
+    for conditional in (False, True):
+        (ours,) = scpc(regression_of(data), 0, coordinates, [0.03], conditional=conditional)
+        (other,) = scpc(regression_of(turned), 0, coordinates[::-1], [0.03], conditional=conditional)
+        assert (ours.p_value, ours.conf_low) == pytest.approx((other.p_value, other.conf_low), rel=1e-9)
+
+
+# ---------------------------------------------------------------- what cannot be estimated
+
+
+def both(regression: PartialledOut, coordinates: np.ndarray) -> list[Callable[[], object]]:
+    return [
+        lambda: conley(regression, 0, coordinates, 300),
+        lambda: scpc(regression, 0, coordinates, conditional=True),
+    ]
+
+
+def test_an_outcome_fitted_exactly_has_no_error() -> None:
+    data, coordinates = panel(8)
+    for infer in both(regression_of(data.assign(y=2 * data["x"] + data["year"])), coordinates):
+        with pytest.raises(NotEstimable, match="fit the outcome exactly"):
+            infer()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [([np.nan, 30.0], "1 cities have no coordinates"), ([30.0, 110.0], "1 cities have a longitude beyond 180 or")],
+)
+def test_a_coordinate_that_is_missing_or_no_place_is_said(value: list[float], message: str) -> None:
+    data, coordinates = panel(8)
+    coordinates[3] = value
+    for infer in both(regression_of(data), coordinates):
+        with pytest.raises(NotEstimable, match=message):
+            infer()
+
+
+def test_coordinates_of_other_cities_are_refused() -> None:
+    data, coordinates = panel(8)
+    for infer in both(regression_of(data), coordinates[:-1]):
+        with pytest.raises(ValueError, match=r"the shape \(39, 2\).* each of the 40 entities"):
+            infer()
+
+
+def test_options_out_of_range_are_refused() -> None:
+    data, coordinates = panel(8)
+    regression = regression_of(data)
+    with pytest.raises(ValueError, match="above zero: -5"):
+        conley(regression, 0, coordinates, -5)
+    with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):
+        scpc(regression, 0, coordinates, [1.0])
+
+
+def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
+    """Regressor and residuals are uncorrelated over the years of each city, so that no city has a score."""
+    signs, others = np.tile([1, -1], 4), np.repeat([1, -1], 4)
+    grid = [(city, year) for city in range(8) for year in range(4)]
+    data = pd.DataFrame(grid, columns=["city_id", "year"])
+    data["x"] = [signs[city] * [1.0, -1, 1, -1][year] for city, year in grid]
+    data["y"] = data["x"] + [others[city] * [1.0, 1, -1, -1][year] for city, year in grid]
+    regression = fixed_effects.partialled_out(data, "y", ["x"])
+    coordinates = panel(8)[1][:8]
+    with pytest.raises(NotEstimable, match="is not positive"):
+        conley(regression, 0, coordinates, 300)
+    with pytest.raises(NotEstimable, match="spatial components of the scores are zero"):
+        scpc(regression, 0, coordinates)
+
+
+def test_components_need_places_enough_and_apart() -> None:
+    coordinates = panel(8)[1]
+    with pytest.raises(NotEstimable, match="at least 5 cities, and the sample has 4"):
+        spatial_components(coordinates[:4], 0.03)
+    coordinates[:20] = coordinates[0]
+    with pytest.raises(NotEstimable, match=r"cannot be as low as 0.03"):
+        spatial_components(coordinates, 0.03)
