@@ -459,7 +459,7 @@ def test_a_control_that_only_one_group_identifies_goes_with_it() -> None:
     assert left.std_error == pytest.approx(other.std_errors[0], rel=1e-2)  # one parameter more is counted
     rows = codes(data, "city_id") == 7
     with pytest.raises(
-        NotEstimable, match=f"Without these {rows.sum()} observations not every coefficient is identified"
+        NotEstimable, match=f"Without these {rows.sum()} observations the outcome or a regressor does not"
     ):
         without(regression, rows)
 

@@ -106,12 +106,7 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     (2023), "Leverage, influence, and the jackknife in clustered regression models", Stata Journal 23(4).
     """
     clusters = _nested(regression, clusters)
-    term = _term(regression, position)
-    count = int(clusters.max()) + 1
-    n, k = regression.design.shape
-    factor = cluster_factor(n, count, k, regression.time_count)
-    scores = np.bincount(clusters, weights=term.x * term.residuals)
-    return _inference(term, factor * float(scores @ scores) / term.xx**2, count - 1, clusters)
+    return _clustered(regression, _term(regression, position), clusters)
 
 
 def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
@@ -300,8 +295,12 @@ def leave_out(
 
     slopes = np.full(len(labels), np.nan)
     np.divide(deleted.xy, deleted.xx, out=slopes, where=identified)
-    x = term.x[order, None] + basis[order] @ deleted.shift_x
-    scores = x * (term.y[order, None] + basis[order] @ deleted.shift_y - slopes * x)
+    # In place: these arrays have a column for each group.
+    x, scores = basis[order] @ deleted.shift_x, basis[order] @ deleted.shift_y
+    x += term.x[order, None]
+    scores += term.y[order, None]
+    scores -= slopes * x
+    scores *= x
     scores[np.arange(len(order)), groups[order]] = 0.0
     errors = np.full(len(labels), np.nan)
     np.divide(np.linalg.norm(np.add.reduceat(scores, firsts, axis=0), axis=0), deleted.xx, out=errors, where=identified)
@@ -415,14 +414,14 @@ def fewest_to_change(
     labels = np.unique(regression.entities if groups is None else groups)
     groups = regression.entities if groups is None else _nested(regression, groups)
     clusters = regression.entities if clusters is None else _nested(regression, clusters)
-    whole = crv1(regression, position, clusters)
+    term = _term(regression, position)
+    whole = _clustered(regression, term, clusters)
     direction = np.sign(whole.estimate)
     significance = 0 if whole.p_value is not None and whole.p_value > LEVEL else None
     sign = None
     removed: list[int] = []
     rest, kept = regression, np.arange(len(groups))
     while (significance is None or sign is None) and len(removed) < int(MOST * len(labels)):
-        term = _term(rest, position)
         others = term.xx - np.bincount(groups[kept], weights=term.x**2, minlength=len(labels))
         pulls = direction * np.bincount(groups[kept], weights=term.x * term.residuals, minlength=len(labels))
         np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * term.xx)
@@ -430,7 +429,8 @@ def fewest_to_change(
         removed.append(int(pulls.argmax()))
         try:
             rest, kept = without(regression, np.isin(groups, removed))
-            now = crv1(rest, position, clusters[kept])
+            term = _term(rest, position)
+            now = _clustered(rest, term, np.unique(clusters[kept], return_inverse=True)[1])
         except NotEstimable:
             removed.pop()
             break
@@ -499,6 +499,15 @@ def _inference(
         largest_partial_leverage=float(leverages.max()),
         warnings=warnings,
     )
+
+
+def _clustered(regression: PartialledOut, term: _Term, clusters: Codes) -> Inference:
+    """Return crv1 of a term, for clusters 0, 1, ... in which the entities are nested."""
+    count = int(clusters.max()) + 1
+    n, k = regression.design.shape
+    factor = cluster_factor(n, count, k, regression.time_count)
+    scores = np.bincount(clusters, weights=term.x * term.residuals)
+    return _inference(term, factor * float(scores @ scores) / term.xx**2, count - 1, clusters)
 
 
 def _jackknife(regression: PartialledOut, position: int, clusters: Codes, *, about_mean: bool) -> Inference:
