@@ -257,15 +257,16 @@ def test_more_columns_than_rows_in_a_group_changes_nothing() -> None:
 
 
 def test_without_some_rows_is_the_regression_of_the_others() -> None:
-    """Two cities have 2019: without one the other's row falls too."""
+    """Two cities have 2019: without one the other's row falls too, as city 99's only one has before."""
     data = panel(2)
     pair = data.loc[data["year"] == 2019, "city_id"].iloc[:2]
     data = without_singletons(data[(data["year"] < 2019) | data["city_id"].isin(pair)], "year")
     rows = data["city_id"].isin([pair.iloc[0], 9]).to_numpy()
-    regression = partialled_out(data, "y", REGRESSORS)
+    more = pd.concat([data, data.iloc[:1].assign(city_id=99)], ignore_index=True)
+    regression = partialled_out(more, "y", REGRESSORS)
     rest, kept = without(regression, rows)
-    theirs = partialled_out(data[~rows], "y", REGRESSORS)
-    assert rest.singletons_dropped == theirs.singletons_dropped == 1
+    theirs = partialled_out(more[~np.append(rows, False)], "y", REGRESSORS)
+    assert rest.singletons_dropped == theirs.singletons_dropped == 2
     assert (rest.factor, rest.degrees_of_freedom) == (theirs.factor, theirs.degrees_of_freedom)
     provinces = codes(data, "province")[kept]
     np.testing.assert_array_equal(rest.entities, theirs.entities)
