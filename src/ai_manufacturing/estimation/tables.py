@@ -190,7 +190,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         for order, term in enumerate(found, start=1):
             told = [*warnings, *term.get("warnings", ())]
             row = {**common, "term_order": order, **term, "warnings": joined(told) if told else None}
-            rows.append({name: _finite(value) for name, value in in_columns(row).items()})
+            rows.append({name: finite(value) for name, value in in_columns(row).items()})
     return pa.Table.from_pylist(rows, schema=COEFFICIENTS)
 
 
@@ -481,7 +481,7 @@ def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return None for a number that is undefined or infinite."""
     return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
 

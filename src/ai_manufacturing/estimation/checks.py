@@ -1,0 +1,459 @@
+"""What would break an estimate: the checks of inference_checks.csv, as rows of three tables."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.specifications import (
+    DynamicPanelOptions,
+    EventStudyOptions,
+    FixedEffectsOptions,
+    Specification,
+    SpecificationError,
+)
+from ai_manufacturing.estimators import (
+    cluster_errors,
+    randomisation,
+    sensitivity,
+    spatial_errors,
+    wild_bootstrap,
+)
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined
+
+IDENTIFIERS = [
+    ("specification_id", pa.string()),
+    ("term", pa.string()),
+    ("method", pa.string()),
+    ("setting", pa.string()),
+]
+OUTCOME = [
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("reason_zh", pa.string()),
+    ("warnings", pa.string()),
+    ("warnings_zh", pa.string()),
+    ("extract_set", pa.string()),
+]
+INFERENCE = pa.schema(
+    [
+        *IDENTIFIERS,
+        ("estimate", pa.float64()),
+        ("std_error", pa.float64()),
+        ("statistic", pa.float64()),
+        ("degrees_of_freedom", pa.float64()),
+        ("p_value", pa.float64()),
+        ("conf_low", pa.float64()),
+        ("conf_high", pa.float64()),
+        ("cluster", pa.string()),
+        ("cluster_count", pa.int64()),
+        ("effective_cluster_count", pa.float64()),
+        ("largest_partial_leverage", pa.float64()),
+        ("draws", pa.int64()),
+        ("is_enumerated", pa.bool_()),
+        ("monte_carlo_error", pa.float64()),
+        *OUTCOME,
+    ]
+)
+INFLUENCE = pa.schema(
+    [
+        *IDENTIFIERS,
+        ("unit_kind", pa.string()),
+        ("unit_id", pa.string()),
+        ("city_count", pa.int64()),
+        ("estimate", pa.float64()),
+        ("estimate_without", pa.float64()),
+        ("std_error_without", pa.float64()),
+        ("p_value_without", pa.float64()),
+        ("rank", pa.int64()),
+        *OUTCOME,
+    ]
+)
+SENSITIVITY = pa.schema(
+    [
+        *IDENTIFIERS,
+        ("bound", pa.float64()),
+        ("conf_low", pa.float64()),
+        ("conf_high", pa.float64()),
+        ("is_unbounded", pa.bool_()),
+        ("value", pa.float64()),
+        *OUTCOME,
+    ]
+)
+STRATA = {"none": (), "region_size": ("region", "large_gdp")}
+
+Row = dict[str, Any]
+Check = Callable[..., Iterable[Row]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One specification and what its checks share.
+
+    Attributes
+    ----------
+    specification : Specification
+    used : Sample
+        Its city-years.
+    inputs : Inputs
+    cities : DataFrame
+        marts.dim_city.
+    """
+
+    specification: Specification
+    used: Sample
+    inputs: Inputs
+    cities: pd.DataFrame
+
+    @cached_property
+    def fit(self) -> FixedEffectsFit:
+        """The fit whose regression the checks take apart."""
+        match self.specification.options:
+            case FixedEffectsOptions():
+                return tables.fit_fixed_effects(self.specification, self.used, self.inputs)[0]
+            case EventStudyOptions() as options:
+                return tables.fit_event_study(self.specification, options, self.used, self.inputs)
+        raise NotEstimable("no_static_regression", estimator=self.specification.estimator)
+
+    @property
+    def regression(self) -> PartialledOut:
+        """The regression with its effects removed."""
+        return self.fit.regression
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The sample in the order of the regression."""
+        return self.used.rows.loc[self.regression.index]
+
+    @property
+    def terms(self) -> dict[str, int]:
+        """The terms that are checked, with their positions: the measure and its interactions, or the event's years."""
+        controls = len(self.specification.controls)
+        return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
+
+    def codes(self, unit: str) -> Codes:
+        """Return the city, province or year of each row as 0, 1, ..."""
+        if unit == "city":
+            return self.regression.entities
+        column = {"province": "province_id", "year": "year"}[unit]
+        return pd.factorize(self.rows[column], sort=True)[0]
+
+    @cached_property
+    def city_ids(self) -> list[str]:
+        """The cities of the regression, by their codes."""
+        return [*self.rows["city_id"].drop_duplicates()]
+
+    @cached_property
+    def coordinates(self) -> Floats:
+        """Longitude and latitude of each city, shape (cities, 2)."""
+        located = self.cities.set_index("city_id").loc[self.city_ids, ["longitude", "latitude"]]
+        return located.to_numpy(dtype=float, na_value=np.nan)
+
+    @cached_property
+    def _measures(self) -> dict[str, randomisation.PermutedMeasure]:
+        return {}
+
+    def permuted(self, strata: str) -> randomisation.PermutedMeasure:
+        """Return the measure with its weights permuted over cities, within strata."""
+        if strata not in self._measures:
+            cities = pd.Series(self.city_ids)
+            labels = [self.inputs.group_of(name, cities).fillna("none") for name in STRATA[strata]]
+            codes = pd.factorize(pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True)[0]
+            scaling, weight = (
+                self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
+            )
+            of_city = np.full(len(cities), np.nan)
+            of_city[self.regression.entities] = weight
+            self._measures[strata] = randomisation.permuted_measure(
+                self.regression,
+                of_city,
+                scaling,
+                self.specification.transform,
+                randomisation.permutations(self.city_ids, codes),
+            )
+        return self._measures[strata]
+
+
+def _answered(term: str, answer: Callable[[], Inference]) -> Row:
+    """Return what a method says of a term, or why it says nothing."""
+    try:
+        found = answer()
+    except NotEstimable as finding:
+        return {"term": term, "reason": finding.reason}
+    return {"term": term, **vars(found)}
+
+
+def _of_each_term(method: Callable[..., Inference]) -> Check:
+    """Make a check of a method that takes a case and the position of a term."""
+
+    def check(case: Case, **options: str) -> Iterator[Row]:
+        for term, position in case.terms.items():
+            yield _answered(term, lambda position=position: method(case, position, **options))  # type: ignore[misc]
+
+    check.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return check
+
+
+def _crv1(case: Case, position: int, cluster: str) -> Inference:
+    return cluster_errors.crv1(case.regression, position, case.codes(cluster))
+
+
+def _crv3(case: Case, position: int, cluster: str) -> Inference:
+    return cluster_errors.crv3(case.regression, position, case.codes(cluster))
+
+
+def _two_way(case: Case, position: int, first: str, second: str) -> Inference:
+    return cluster_errors.two_way(case.regression, position, case.codes(first), case.codes(second))
+
+
+def _driscoll_kraay(case: Case, position: int, bandwidth: str) -> Inference:
+    return cluster_errors.driscoll_kraay(case.regression, position, int(bandwidth), periods=case.codes("year"))
+
+
+def _wild_restricted(case: Case, position: int, cluster: str, weights: wild_bootstrap.Weights) -> Inference:
+    return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster), weights=weights)
+
+
+def _wild_unrestricted(case: Case, position: int, cluster: str, weights: wild_bootstrap.Weights) -> Inference:
+    return wild_bootstrap.test(
+        case.regression, position, clusters=case.codes(cluster), weights=weights, null_imposed=False
+    )
+
+
+def _conley(case: Case, position: int, cutoff_km: str, kernel: spatial_errors.Kernel) -> Inference:
+    return spatial_errors.conley(case.regression, position, case.coordinates, float(cutoff_km), kernel)
+
+
+def _scpc(case: Case, position: int, average_correlation: str, conditional: str) -> Inference:
+    (found,) = spatial_errors.scpc(
+        case.regression,
+        position,
+        case.coordinates,
+        [float(average_correlation)],
+        conditional={"yes": True, "no": False}[conditional],
+    )
+    return found
+
+
+def _of_measure(method: Callable[[PartialledOut, int, randomisation.PermutedMeasure], Any]) -> Check:
+    """Make a check of a method that permutes the weights of the measure, which is the first term."""
+
+    def check(case: Case, strata: str) -> Iterator[Row]:
+        term = case.specification.regressor
+        yield _answered(term, lambda: method(case.regression, 0, case.permuted(strata)).by_t())
+
+    return check
+
+
+def _leave_out(case: Case, unit: str) -> Iterator[Row]:
+    codes = case.codes(unit)
+    names = case.rows[{"city": "city_id", "province": "province_id"}[unit]].to_numpy()
+    labels = dict(zip(codes, names, strict=True))
+    for term, position in case.terms.items():
+        try:
+            found = cluster_errors.leave_out(case.regression, position, codes)
+        except NotEstimable as finding:
+            yield {"term": term, "unit_kind": unit, "reason": finding.reason}
+            continue
+        moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
+        ranks = pd.Series(moves).rank(ascending=False, method="first")
+        for left, rank in zip(found, ranks, strict=True):
+            members = np.unique(case.regression.entities[codes == left.group])
+            yield {
+                "term": term,
+                "unit_kind": unit,
+                "unit_id": labels[left.group],
+                "city_count": len(members),
+                "estimate": case.fit.estimates[position],
+                "estimate_without": left.estimate,
+                "std_error_without": left.std_error,
+                "p_value_without": left.p_value,
+                "rank": None if np.isnan(rank) else int(rank),
+            }
+
+
+def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
+    flagged = case.inputs.flagged(case.specification, case.used)
+    entities = case.rows["city_id"]
+    for expectation, cities in flagged.items():
+        inside = entities.isin(cities).to_numpy()
+        common = {
+            "unit_kind": "flagged cities",
+            "unit_id": expectation.en,
+            "city_count": int(entities[inside].nunique()),
+        }
+        try:
+            rest, kept = cluster_errors.without(case.regression, inside)
+        except NotEstimable as finding:
+            yield from ({"term": term, **common, "reason": finding.reason} for term in case.terms)
+            continue
+        codes = case.codes(cluster)[kept]
+        for term, position in case.terms.items():
+            try:
+                left = cluster_errors.crv1(rest, position, codes)
+            except NotEstimable as finding:
+                yield {"term": term, **common, "reason": finding.reason}
+                continue
+            yield {
+                "term": term,
+                **common,
+                "estimate": case.fit.estimates[position],
+                "estimate_without": left.estimate,
+                "std_error_without": left.std_error,
+                "p_value_without": left.p_value,
+            }
+
+
+def _valued(method: Callable[..., float | None]) -> Check:
+    """Make a check of a method that gives one figure of the first term."""
+
+    def check(case: Case, **options: str) -> Iterator[Row]:
+        term, position = next(iter(case.terms.items()))
+        try:
+            yield {"term": term, "value": method(case, position, **options)}
+        except NotEstimable as finding:
+            yield {"term": term, "reason": finding.reason}
+
+    check.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return check
+
+
+def _fewest_cities(case: Case, position: int, change: str) -> float | None:
+    found = cluster_errors.fewest_to_change(case.regression, position)
+    count: int | None = {"significance": found.significance, "sign": found.sign}[change]
+    return count
+
+
+def _minimum_detectable_effect(case: Case, position: int, cluster: str) -> float:
+    error = _crv1(case, position, cluster)
+    if error.std_error is None or error.degrees_of_freedom is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return sensitivity.minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
+
+
+def _robustness_value(case: Case, position: int, change: str) -> float:
+    found = sensitivity.robustness_value(case.regression, position)
+    value: float = {"sign": found.rv_q, "significance": found.rv_qa}[change]
+    return value
+
+
+def _oster(case: Case, position: int) -> float:
+    return sensitivity.oster(case.regression, position).delta
+
+
+CHECKS: dict[str, dict[str, Check]] = {
+    "inference": {
+        "crv1": _of_each_term(_crv1),
+        "crv3": _of_each_term(_crv3),
+        "two_way": _of_each_term(_two_way),
+        "driscoll_kraay": _of_each_term(_driscoll_kraay),
+        "wild_restricted": _of_each_term(_wild_restricted),
+        "wild_unrestricted": _of_each_term(_wild_unrestricted),
+        "conley": _of_each_term(_conley),
+        "scpc": _of_each_term(_scpc),
+        "randomisation": _of_measure(randomisation.of_measure),
+        "expected_control": _of_measure(randomisation.given_expected),
+        "recentred": _of_measure(randomisation.recentred),
+    },
+    "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},
+    "sensitivity": {
+        "fewest_cities": _valued(_fewest_cities),
+        "minimum_detectable_effect": _valued(_minimum_detectable_effect),
+        "robustness_value": _valued(_robustness_value),
+        "oster": _valued(_oster),
+    },
+}
+SCHEMAS = {"inference": INFERENCE, "influence": INFLUENCE, "sensitivity": SENSITIVITY}
+
+
+def checked(
+    table: str, specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+) -> pa.Table:
+    """Make the checks of one table.
+
+    Parameters
+    ----------
+    table : {"inference", "influence", "sensitivity"}
+    specifications : iterable of Specification
+    asked : DataFrame
+        intermediate.int_specification_checks: specification_id, method and setting.
+    inputs : Inputs
+    cities : DataFrame
+        marts.dim_city.
+
+    Returns
+    -------
+    Table
+        One row per specification, term, method and setting, and per unit left out or bound. A check that cannot be made
+        is a row with status not_estimable and the reason.
+
+    Raises
+    ------
+    SpecificationError
+        If inference_checks.csv names a method or an option that there is not.
+    """
+    known = {method: name for name, methods in CHECKS.items() for method in methods}
+    by_specification: dict[str, list[Any]] = {}
+    for row in asked.itertuples():
+        if row.method not in known:
+            raise SpecificationError(
+                f"inference_checks.csv, column method: {row.method!r} is not one of {', '.join(known)}."
+            )
+        if known[row.method] == table:
+            by_specification.setdefault(str(row.specification_id), []).append(row)
+
+    rows: list[Row] = []
+    for specification in specifications:
+        wanted = by_specification.get(specification.specification_id, [])
+        if not wanted:
+            continue
+        reason: Sentence | None = None
+        try:
+            case = Case(specification, inputs.sample(specification), inputs, cities)
+            if not isinstance(specification.options, DynamicPanelOptions):
+                case.fit  # noqa: B018 - whether it can be estimated at all
+        except NotEstimable as finding:
+            reason = finding.reason
+        for row in wanted:
+            options = dict(pair.split("=", 1) for pair in row.setting.split())
+            check = CHECKS[table][row.method]
+            _check_options(row.method, row.setting, check, options)
+            found = [{"term": specification.regressor, "reason": reason}] if reason else check(case, **options)
+            for answer in found:
+                rows.append(_row(answer, row, options, inputs))
+    return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+
+
+def _row(answer: Row, asked: Any, options: dict[str, str], inputs: Inputs) -> Row:
+    warnings = answer.get("warnings") or ()
+    row = {
+        "specification_id": asked.specification_id,
+        "method": asked.method,
+        "setting": asked.setting,
+        "cluster": options.get("cluster"),
+        "status": "not_estimable" if answer.get("reason") else "estimated",
+        "extract_set": inputs.extract_set,
+        **answer,
+        "warnings": joined(warnings) if warnings else None,
+    }
+    return {name: tables.finite(value) for name, value in in_columns(row).items()}
+
+
+def _check_options(method: str, setting: str, check: Check, options: dict[str, str]) -> None:
+    parameters = [name for name in inspect.signature(check).parameters if name not in ("case", "position")]
+    if sorted(parameters) != sorted(options):
+        raise SpecificationError(
+            f"inference_checks.csv, method {method}, column setting: {setting!r}; it takes "
+            f"{' '.join(f'{name}=…' for name in parameters) or 'nothing'}."
+        )
