@@ -267,7 +267,7 @@ def fit(
         sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )
     n, k = regression.design.shape
-    fitted = _least_squares(regression)
+    fitted = least_squares(regression)
     variance = _covariance(regression, fitted, covariance)
     if fitted.residuals.any():
         if covariance == "clustered":
@@ -339,7 +339,7 @@ def unclustered_errors(
         In the order of the regressors.
     """
     regression = partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
-    fitted = _least_squares(regression)
+    fitted = least_squares(regression)
     errors, p_values = [], []
     kinds: tuple[Covariance, ...] = ("iid", "robust")
     for covariance in kinds:
@@ -437,7 +437,7 @@ class _Slopes(NamedTuple):
     bread: Floats
 
 
-def _least_squares(regression: PartialledOut) -> _Slopes:
+def least_squares(regression: PartialledOut) -> _Slopes:
     """Fit what the effects leave: the slopes of the whole regression by Frisch-Waugh-Lovell."""
     design = regression.design
     bread = np.linalg.inv(design.T @ design).astype(np.float64, copy=False)
