@@ -237,7 +237,7 @@ class Resampled:
         sums = np.bincount(clusters, weights=scores, minlength=count)
         self._variance = float(sums @ sums)
         if self._variance <= fixed_effects.CANCELLED**2 * (scores @ scores):
-            raise NotEstimable("cluster_scores_cancel", count=count)
+            raise NotEstimable("no_cluster_variance", count=count)
         self.slope = float(fitted.slopes[position])
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
