@@ -1,15 +1,23 @@
-"""The restricted wild cluster bootstrap against a textbook loop, enumeration, and its nominal size."""
+"""The wild cluster bootstrap against golden numbers, a textbook loop, enumeration, and its size under a true null."""
 
-import time
+import json
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from benchmarks import size_of_tests
+
+GOLDEN = Path(__file__).parent / "golden"
+RECORDS: list[dict[str, Any]] = json.loads((GOLDEN / "wild.json").read_text(encoding="utf-8"))["records"]
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -25,170 +33,262 @@ def panel(seed: int, provinces: int = 8, cities: int = 3, years: int = 5, slope:
     for name in ("x", "z", "e"):
         data[name] = rng.normal(size=provinces * years)[cell] + rng.normal(size=len(data))
     data["y"] = slope * data["x"] + 0.3 * data["z"] + scale * data["e"] + data["city_id"] + data["year"] ** 2
-    return data[rng.random(len(data)) < 0.95]
-
-
-def textbook(data: pd.DataFrame, draws: np.ndarray, null: float = 0.0) -> tuple[float, np.ndarray]:
-    """One regression on all dummies per draw, as the papers describe it: t of the sample, t of each draw."""
-    frame = fixed_effects_rows(data)
-    design = np.column_stack(
-        [frame[["x", "z"]]]
-        + [frame["city_id"] == c for c in frame["city_id"].unique()]
-        + [frame["year"] == t for t in sorted(frame["year"].unique())[1:]]
-    ).astype(float)
-    provinces = np.unique(frame["province"], return_inverse=True)[1]
-    bread = np.linalg.inv(design.T @ design)
-
-    def t(y: np.ndarray, truth: float) -> float:
-        b = bread @ (design.T @ y)
-        e = y - design @ b
-        meat = sum(
-            np.outer(score, score)
-            for score in (design[provinces == g].T @ e[provinces == g] for g in range(provinces.max() + 1))
-        )
-        return float((b[0] - truth) / np.sqrt((bread @ meat @ bread)[0, 0]))
-
-    y = frame["y"].to_numpy()
-    shifted, others = y - null * design[:, 0], design[:, 1:]
-    fitted = others @ np.linalg.lstsq(others, shifted, rcond=None)[0]
-    left = shifted - fitted
-    restricted = fitted + null * design[:, 0]
-    return t(y, null), np.array([t(restricted + left * draw[provinces], null) for draw in draws])
-
-
-def fixed_effects_rows(data: pd.DataFrame) -> pd.DataFrame:
+    data = data[rng.random(len(data)) < 0.95]
     kept = fixed_effects.rows_without_singletons(*(pd.factorize(data[name])[0] for name in ("city_id", "year")))
     return data.iloc[kept]
 
 
-def inner(data: pd.DataFrame, vectors: np.ndarray, delta: float) -> tuple[np.ndarray, float]:
-    """Return the |t| of our draws and of the sample for the null estimate + delta (in units of the design)."""
-    regression = fixed_effects.partialled_out(data, "y", ["x", "z"], cluster="province")
-    null = wild_bootstrap._Null(regression, 0, vectors, counted=0)
-    shifts = null._shift_e - delta * null._shift_x
-    variances = null._ee - 2 * delta * null._ex + delta**2 * null._xx
-    return np.abs(shifts) / np.sqrt(variances), abs(delta) / np.sqrt(null._variance)
+def textbook(
+    data: pd.DataFrame, draws: Floats, null: float = 0.0, *, null_imposed: bool = True, clusters: str = "province"
+) -> tuple[float, Floats]:
+    """One regression on all dummies per draw, as the papers describe it: t of the sample, t of each draw."""
+    design = np.column_stack(
+        [data[["x", "z"]]]
+        + [data["city_id"] == c for c in data["city_id"].unique()]
+        + [data["year"] == t for t in sorted(data["year"].unique())[1:]]
+    ).astype(float)
+    provinces = np.unique(data[clusters], return_inverse=True)[1]
+    bread = np.linalg.inv(design.T @ design)
+
+    def fitted(y: Floats) -> tuple[Floats, Floats]:
+        b = bread @ (design.T @ y)
+        return b, y - design @ b
+
+    def t(y: Floats, truth: float) -> float:
+        b, e = fitted(y)
+        scores = [design[provinces == g].T @ e[provinces == g] for g in range(provinces.max() + 1)]
+        meat = sum(np.outer(score, score) for score in scores)
+        return float((b[0] - truth) / np.sqrt((bread @ meat @ bread)[0, 0]))
+
+    y = data["y"].to_numpy()
+    if null_imposed:
+        others = design[:, 1:]
+        left = y - null * design[:, 0]
+        left = left - others @ np.linalg.lstsq(others, left, rcond=None)[0]
+        centre = null
+    else:
+        b, left = fitted(y)
+        centre = float(b[0])
+    return t(y, null), np.array([t(y - left + left * draw[provinces], centre) for draw in draws])
 
 
+def regression_of(data: pd.DataFrame) -> fixed_effects.PartialledOut:
+    return fixed_effects.partialled_out(data, "y", ["x", "z"], cluster="province")
+
+
+def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
+    regression = regression_of(data)
+    return wild_bootstrap.test(regression, 0, clusters=regression.clusters, **options)
+
+
+# ---------------------------------------------------------------- golden numbers
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["param"])
+@pytest.mark.parametrize("null_imposed", [True, False], ids=["wcr", "wcu"])
+def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any], null_imposed: bool) -> None:
+    """Ties count: the sample is one of the 512 vectors where the null is imposed."""
+    data = pd.read_csv(GOLDEN / "grunfeld.csv")
+    regression = fixed_effects.partialled_out(data, "inv", ["value", "capital"], entity="firm")
+    position = ["value", "capital"].index(record["param"])
+    golden = record["wcr" if null_imposed else "wcu"]
+    ours = wild_bootstrap.test(regression, position, clusters=regression.clusters, null_imposed=null_imposed)
+    assert ours.p_value == golden["rademacher_p_ge"]
+    assert (ours.draws, ours.is_enumerated, ours.monte_carlo_error) == (golden["draws"], True, 0)
+    assert ours.cluster_count == record["G"]
+
+    webb = wild_bootstrap.test(
+        regression, position, clusters=regression.clusters, null_imposed=null_imposed, weights="webb", draws=49_999
+    )
+    assert (webb.draws, webb.is_enumerated) == (49_999, False)
+    spread = np.sqrt(golden["webb_p_ge"] * (1 / 49_999 + 1 / golden["webb_draws"]))
+    assert webb.p_value == pytest.approx(golden["webb_p_ge"], abs=4 * spread + 1 / 50_000)
+
+
+# ---------------------------------------------------------------- a textbook loop
+
+
+@pytest.mark.parametrize("null_imposed", [True, False])
 @pytest.mark.parametrize("weights", ["rademacher", "webb"])
 @pytest.mark.parametrize("null", [0.0, 0.4])
-def test_every_t_is_that_of_a_textbook_loop(weights: Any, null: float) -> None:
-    data = panel(1)
-    vectors, _ = wild_bootstrap._weights(8, weights, 60, 1)
-    estimated = fixed_effects.fit(data, "y", ["x", "z"], cluster="province")
-    regression = fixed_effects.partialled_out(data, "y", ["x", "z"], cluster="province")
-    ours, our_t = inner(data, vectors, (null - estimated.estimates[0]) / regression.units[0])
-    t, theirs = textbook(data, vectors, null)
-    assert our_t == pytest.approx(abs(t), rel=1e-10)
-    np.testing.assert_allclose(ours, np.abs(theirs), rtol=1e-10, atol=1e-10)
-    assert t == pytest.approx(
-        (estimated.estimates[0] - null) / estimated.std_errors[0] * np.sqrt(regression.factor),
-        rel=1e-9,
-    )
+def test_every_t_is_that_of_a_textbook_loop(null_imposed: bool, weights: Any, null: float) -> None:
+    data = panel(1, provinces=13)
+    vectors = wild_bootstrap.weight_vectors(13, weights, 40, 1)[0]
+    regression = regression_of(data)
+    resampled = wild_bootstrap.Resampled(regression, 0, regression.clusters, vectors, null_imposed=null_imposed)
+    delta = null / regression.units[0] - resampled.slope
+    t, theirs = textbook(data, vectors, null, null_imposed=null_imposed)
+    assert -delta / resampled.std_error * np.sqrt(regression.factor) == pytest.approx(t, rel=1e-10)
+    np.testing.assert_allclose(np.sqrt(resampled.squares(delta)), np.abs(theirs), rtol=1e-9, atol=1e-9)
 
 
-def test_p_and_the_seed() -> None:
-    """999 draws of 12 clusters: the p-value is (1 + r)/1000 of the loop with the same weights."""
-    data = panel(2, provinces=12, slope=0.25)
-    ours = wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province", draws=199, seed=7)
-    vectors, enumerated = wild_bootstrap._weights(12, "rademacher", 199, 7)
-    t, theirs = textbook(data, vectors)
+@pytest.mark.parametrize("null_imposed", [True, False])
+def test_clusters_may_cut_across_cities(null_imposed: bool) -> None:
+    """The projection of each draw is exact whether or not the cities are nested in the clusters."""
+    data = panel(12, provinces=13)
+    data["block"] = (data["city_id"] + data["year"]) % 14
+    vectors = wild_bootstrap.weight_vectors(14, "rademacher", 40, 1)[0]
+    regression = regression_of(data)
+    blocks = data.sort_values(["city_id", "year"])["block"].to_numpy()
+    resampled = wild_bootstrap.Resampled(regression, 0, blocks, vectors, null_imposed=null_imposed)
+    theirs = textbook(data, vectors, null_imposed=null_imposed, clusters="block")[1]
+    ours = np.sqrt(resampled.squares(-resampled.slope))
+    np.testing.assert_allclose(ours, np.abs(theirs), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("null_imposed", [True, False])
+def test_p_and_the_seed(null_imposed: bool) -> None:
+    """199 draws of 13 clusters: the p-value is (1 + r)/200 of the loop with the same weights."""
+    data = panel(2, provinces=13, slope=0.25)
+    ours = bootstrapped(data, null_imposed=null_imposed, draws=199, seed=7)
+    vectors, enumerated = wild_bootstrap.weight_vectors(13, "rademacher", 199, 7)
+    t, theirs = textbook(data, vectors, null_imposed=null_imposed)
     assert not enumerated
     assert ours.p_value == (1 + np.sum(np.abs(theirs) >= abs(t))) / 200
-    assert (ours.draws, ours.cluster_count, ours.enumerated) == (199, 12, False)
-    assert ours == wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province", draws=199, seed=7)
-    assert ours != wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province", draws=199, seed=8)
-    plain = fixed_effects.fit(data, "y", ["x", "z"], cluster="province")
-    assert (ours.estimate, ours.std_error, ours.statistic) == (
-        plain.estimates[0],
-        plain.std_errors[0],
-        plain.statistics[0],
-    )
+    assert ours.monte_carlo_error == np.sqrt(ours.p_value * (1 - ours.p_value) / 199)
+    assert (ours.draws, ours.cluster_count, ours.is_enumerated, ours.warnings) == (199, 13, False, ())
+    assert ours == bootstrapped(data, null_imposed=null_imposed, draws=199, seed=7)
+    assert ours != bootstrapped(data, null_imposed=null_imposed, draws=199, seed=8)
 
 
-def test_few_clusters_are_enumerated() -> None:
-    """All 2^6 vectors of signs, the sample's own among them."""
+@pytest.mark.parametrize("null_imposed", [True, False])
+def test_few_clusters_are_enumerated(null_imposed: bool) -> None:
+    """All 2^6 vectors of signs: with the null imposed the sample's own is among them."""
     data = panel(3, provinces=6, slope=0.3)
-    ours = wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province", weights="rademacher")
-    t, theirs = textbook(data, np.array(list(product((1.0, -1.0), repeat=6))))
-    assert (ours.draws, ours.enumerated) == (32, True)
+    ours = bootstrapped(data, null_imposed=null_imposed, draws=10)
+    t, theirs = textbook(data, np.array(list(product((1.0, -1.0), repeat=6))), null_imposed=null_imposed)
+    assert (ours.draws, ours.is_enumerated) == (32, True)
     assert ours.p_value == np.mean(np.abs(theirs) >= abs(t) * (1 - 1e-9))
-    assert ours.p_value >= 1 / 32
-    webb = wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
-    assert (webb.draws, webb.enumerated) == (999, False), "fewer than 12 clusters have Webb's weights"
+    webb = bootstrapped(data, null_imposed=null_imposed, weights="webb")
+    assert (webb.draws, webb.is_enumerated) == (9_999, False)
+
+
+@pytest.mark.parametrize(("provinces", "draws"), [(12, 2_048), (13, 9_999)])
+def test_twelve_clusters_are_the_last_to_be_enumerated(provinces: int, draws: int) -> None:
+    ours = bootstrapped(panel(11, provinces=provinces))
+    assert (ours.draws, ours.is_enumerated) == (draws, provinces == 12)
+
+
+@pytest.mark.parametrize("null_imposed", [True, False])
+def test_the_interval_holds_what_is_not_rejected(null_imposed: bool) -> None:
+    """Just inside an end the loop's p-value is above 5 %, just outside it is not."""
+    data = panel(4, provinces=14, slope=0.5)
+    ours = bootstrapped(data, null_imposed=null_imposed, draws=199)
+    vectors = wild_bootstrap.weight_vectors(14, "rademacher", 199, 2020)[0]
+    assert ours.p_value is not None
+    assert ours.conf_low is not None
+    assert ours.conf_high is not None
+    assert ours.conf_low < ours.estimate < ours.conf_high
+    for end, outwards in ((ours.conf_low, -1), (ours.conf_high, 1)):
+        for step, rejected in ((1e-6, True), (-1e-6, False)):
+            t, theirs = textbook(data, vectors, end + outwards * step, null_imposed=null_imposed)
+            assert ((1 + np.sum(np.abs(theirs) >= abs(t))) / 200 <= 0.05) == rejected
+    assert (ours.conf_low > 0) == (ours.p_value <= 0.05)
+
+
+# ---------------------------------------------------------------- what it says, and what it refuses
+
+
+def test_the_error_is_that_of_the_clusters_given() -> None:
+    """Whatever clusters the regression was made with."""
+    data = panel(7)
+    data["name"] = "province " + data["province"].astype(str)
+    regression = fixed_effects.partialled_out(data, "y", ["x", "z"])
+    names = data.sort_values(["city_id", "year"])["name"].to_numpy()
+    ours = wild_bootstrap.test(regression, 1, clusters=names)
+    plain = fixed_effects.fit(data, "y", ["x", "z"], cluster="province")
+    assert ours.estimate == pytest.approx(plain.estimates[1], rel=1e-12)
+    assert ours.std_error == pytest.approx(plain.std_errors[1], rel=1e-12)
+    assert ours.statistic == pytest.approx(plain.statistics[1], rel=1e-12)
+    assert ours == wild_bootstrap.fit(data, "y", ["x", "z"], "z", cluster="province")
 
 
 @pytest.mark.parametrize("weights", ["rademacher", "webb"])
 def test_weights_have_mean_zero_and_variance_one(weights: Any) -> None:
-    vectors, _ = wild_bootstrap._weights(20, weights, 20000, 1)
+    vectors, _ = wild_bootstrap.weight_vectors(20, weights, 20000, 1)
     assert vectors.mean() == pytest.approx(0, abs=0.01)
     assert vectors.var() == pytest.approx(1, abs=0.01)
     assert len(np.unique(vectors)) == (2 if weights == "rademacher" else 6)
 
 
-def test_the_interval_holds_what_is_not_rejected() -> None:
-    """Just inside an end the loop's p-value is above 5 %, just outside it is not."""
-    data = panel(4, provinces=14, slope=0.5)
-    ours = wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province", draws=199)
-    vectors, _ = wild_bootstrap._weights(14, "rademacher", 199, 2020)
-    assert ours.conf_low < ours.estimate < ours.conf_high
-    for end, outwards in ((ours.conf_low, -1), (ours.conf_high, 1)):
-        for step, rejected in ((1e-6, True), (-1e-6, False)):
-            t, theirs = textbook(data, vectors, end + outwards * step)
-            assert ((1 + np.sum(np.abs(theirs) >= abs(t))) / 200 <= 0.05) == rejected
-    assert (ours.conf_low > 0) == (ours.p_value <= 0.05)
-
-
-def test_too_few_clusters_to_reject_leave_no_end() -> None:
-    """Four clusters have 8 distinct vectors of signs, so that no p-value is below 1/8."""
-    ours = wild_bootstrap.fit(panel(5, provinces=4), "y", ["x", "z"], "x", cluster="province", weights="rademacher")
+def test_too_few_clusters_to_reject_leave_no_end_and_say_so() -> None:
+    """Four clusters have 8 vectors of signs with different t: no p-value of the restricted test is below 1/8."""
+    ours = bootstrapped(panel(5, provinces=4))
     assert (ours.conf_low, ours.conf_high) == (-np.inf, np.inf)
+    assert [warning.en for warning in ours.warnings] == [
+        "4 clusters have 8 vectors of signs with different t: p is a multiple of 0.125."
+    ]
+    assert not bootstrapped(panel(5, provinces=6)).warnings
+
+
+def test_fewer_draws_than_can_reject_leave_no_end() -> None:
+    for null_imposed in (True, False):
+        ours = bootstrapped(panel(5, provinces=13), null_imposed=null_imposed, draws=18)
+        assert (ours.conf_low, ours.conf_high) == (-np.inf, np.inf)
 
 
 def test_units_and_order_do_not_matter() -> None:
     data = panel(6, provinces=12)
-    plain = wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
+    plain = bootstrapped(data)
     data = data.sample(frac=1, random_state=1).assign(x=data["x"] * 1e-6 + 3, y=data["y"] * 1e3)
     scaled = wild_bootstrap.fit(data, "y", ["z", "x"], "x", cluster="province")
+    assert plain.conf_low is not None
+    assert plain.conf_high is not None
     assert scaled.p_value == plain.p_value
     assert scaled.conf_low == pytest.approx(plain.conf_low * 1e9, rel=1e-6)
     assert scaled.conf_high == pytest.approx(plain.conf_high * 1e9, rel=1e-6)
 
 
-def test_size_is_near_nominal_where_clusters_are_few() -> None:
-    """400 samples of 10 provinces under a true null, tested at 10 %; the steps of fit that p needs."""
-    draws, rejected = 400, 0
-    for seed in range(1000, 1000 + draws):
-        regression = fixed_effects.partialled_out(
-            panel(seed, provinces=10, cities=2), "y", ["x", "z"], cluster="province"
-        )
-        vectors, _ = wild_bootstrap._weights(10, "rademacher", 999, seed)
-        slope = np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0][0]
-        rejected += wild_bootstrap._Null(regression, 0, vectors, counted=0).p_value(-slope) <= 0.1
-    assert abs(rejected / draws - 0.1) < 3 * np.sqrt(0.09 / draws)
-
-
-def test_provinces_of_the_paper_take_no_time() -> None:
-    """260 cities, 11 years, 31 provinces, 999 draws and both ends of the interval."""
-    data = panel(8, provinces=31, cities=9, years=11)
-    wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
-    start = time.process_time()  # of this process: a loaded machine takes none of it
-    wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
-    assert time.process_time() - start < 2
-
-
 def test_a_fit_without_error_has_no_bootstrap() -> None:
     data = panel(9)
     data["y"] = 2 * data["x"] + data["city_id"]
-    with pytest.raises(NotEstimable, match="No bootstrap of x: the outcome is fitted exactly"):
+    with pytest.raises(NotEstimable, match="No bootstrap: the outcome is fitted exactly"):
         wild_bootstrap.fit(data, "y", ["x", "z"], "x", cluster="province")
 
 
-def test_what_fixed_effects_refuse_is_refused() -> None:
+def test_scores_that_cancel_in_every_cluster_have_no_bootstrap() -> None:
+    """Two cities in all years: their scores are opposite in each year, so they sum to zero in each city."""
+    data = panel(9, provinces=1, cities=2, years=8)
+    regression = fixed_effects.partialled_out(data, "y", ["x"])
+    with pytest.raises(NotEstimable, match="by these 2 clusters its variance is zero"):
+        wild_bootstrap.test(regression, 0, clusters=regression.clusters)
+
+
+def test_one_cluster_is_refused() -> None:
+    data = panel(9)
     with pytest.raises(NotEstimable, match="Clustered errors need at least two values of province"):
-        wild_bootstrap.fit(panel(9).assign(province=1), "y", ["x"], "x", cluster="province")
+        wild_bootstrap.fit(data.assign(province=1), "y", ["x"], "x", cluster="province")
+    with pytest.raises(NotEstimable, match="Clustered errors need at least two clusters, and the sample has 1"):
+        wild_bootstrap.test(regression_of(data), 0, clusters=np.zeros(len(data), dtype=int))
 
 
 def test_a_term_that_is_no_regressor_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="w is not among the regressors x, z"):
         wild_bootstrap.fit(panel(9), "y", ["x", "z"], "w")
+
+
+# ---------------------------------------------------------------- known truth
+
+
+def test_clusters_of_provinces_reject_a_true_null_near_5_percent_and_cities_do_not() -> None:
+    panels = 100
+    shares = size_of_tests.rejected(panels, draws=499)
+    for name in size_of_tests.TARGETED:
+        assert shares[name] <= size_of_tests.MOST + 2 * np.sqrt(0.05 * 0.95 / panels)
+    assert shares["CRV1, city"] > 0.15
+
+
+@pytest.mark.soak
+def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent() -> None:
+    shares = size_of_tests.rejected(500, draws=999)
+    for name in size_of_tests.TARGETED:
+        assert size_of_tests.LEAST <= shares[name] <= size_of_tests.MOST
+
+
+def test_crv3_of_the_benchmark_is_that_of_refits() -> None:
+    data = panel(10, provinces=9)
+    estimate = fixed_effects.fit(data, "y", ["x", "z"]).estimates[0]
+    without = np.array([fixed_effects.fit(data[data["province"] != g], "y", ["x", "z"]).estimates[0] for g in range(9)])
+    error = np.sqrt(8 / 9 * np.sum((without - estimate) ** 2))
+    expected = 2 * stats.t.sf(abs(estimate / error), 8)
+    assert size_of_tests.crv3_p_value(regression_of(data), 0) == pytest.approx(expected, rel=1e-9)

@@ -1,57 +1,117 @@
-"""Restricted wild cluster bootstrap of one coefficient: inference where clusters are few, as provinces are."""
+"""Wild cluster bootstrap of one coefficient: inference where clusters are few or unequal, as provinces are."""
+# ruff: noqa: PT028 - `test` is no test of pytest
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import said
 
 Weights = Literal["rademacher", "webb"]
 
-FEW_CLUSTERS = 12
+DRAWS = 9_999
+SEED = 2020
+ENUMERATED_BELOW = 2**12  # distinct vectors of signs: up to 12 clusters have fewer
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))  # with both signs, six points of mean 0 and variance 1
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the draws
 LEVEL = 0.05  # of the test that the interval inverts
 DOUBLINGS = 40  # an interval wider than 2**40 errors has no end
 
 
-@dataclass(frozen=True)
-class WildBootstrap:
-    """Bootstrap test of one coefficient against zero, and the interval of values that it does not reject.
+def test(
+    regression: fixed_effects.PartialledOut,
+    position: int,
+    *,
+    clusters: NDArray[Any],
+    null_imposed: bool = True,
+    weights: Weights = "rademacher",
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Inference:
+    """Test one coefficient by the wild cluster bootstrap, with the null imposed on the residuals (WCR) or not (WCU).
 
-    Attributes
+    Each draw keeps a fit and turns its residuals by one random weight per cluster; t is recomputed with clustered
+    errors, whose small-sample factor is the same in every draw and cancels.
+
+    Parameters
     ----------
-    term : str
-    estimate, std_error, statistic : float
-        As fixed_effects.fit gives them with the same clusters.
-    p_value : float
-        Two-sided, symmetric in |t|.
-    conf_low, conf_high : float
-        Ends of the 95 % interval; infinite where no value far from the estimate is rejected.
-    cluster_count : int
-        Clusters of the estimation sample.
+    regression : PartialledOut
+        The clusters that it was made with do not matter here.
+    position : int
+        Of the term among the regressors.
+    clusters : ndarray, shape (n,)
+        Label of the cluster of each row of the regression.
+    null_imposed : bool
+        Whether the fit is that under the null (WCR, the one to report) or the unrestricted one (WCU).
+    weights : {"rademacher", "webb"}
+        Signs, or Webb's six points.
     draws : int
-        Vectors of weights used: as many as asked for, or all distinct ones.
-    enumerated : bool
-        Whether the vectors are all there are, so that the p-value has no sampling error.
-    """
+        Draws of the weights. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
+        instead.
+    seed : int
+        Of the draws; the same seed gives the same p-value.
 
-    term: str
-    estimate: float
-    std_error: float
-    statistic: float
-    p_value: float
-    conf_low: float
-    conf_high: float
-    cluster_count: int
-    draws: int
-    enumerated: bool
+    Returns
+    -------
+    Inference
+        std_error and statistic are those of fixed_effects.fit with these clusters; p_value is two-sided, symmetric in
+        |t|; the interval holds the values that the test at 5 % does not reject, and is infinite where it rejects none
+        far from the estimate.
+
+    Raises
+    ------
+    NotEstimable
+        If there are fewer than two clusters, the outcome is fitted exactly, or the scores cancel in every cluster.
+
+    Notes
+    -----
+    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one counted beside them; it
+    decides as r/draws does where 0.05 (1 + draws) is whole, and is never zero. Enumerated, it is the share of all
+    vectors. With the null imposed the sample is one of those. Without, it is not, and p can be zero.
+
+    Where the regressor varies in few clusters only (few treated provinces), the restricted bootstrap rejects too
+    rarely and the unrestricted one too often, and no weight repairs it: far apart, they warn.
+
+    The weights enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a regression, and a
+    value of the null costs no more than a pass over the draws.
+
+    References
+    ----------
+    Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon and Webb (2017), Journal
+    of Applied Econometrics 32(2); Webb (2023), Canadian Journal of Economics 56(3); on the computation and on
+    inverting the test, Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
+    """
+    labels, codes = np.unique(clusters, return_inverse=True)
+    vectors, enumerated = weight_vectors(len(labels), weights, draws, seed)
+    counted = 0 if enumerated else 1
+    resampled = Resampled(regression, position, codes, vectors, null_imposed=null_imposed)
+    p_value = resampled.p_value(-resampled.slope, counted)
+    low, high = resampled.interval(counted)
+    unit = float(regression.units[position])
+    step = 1 / len(vectors)
+    return Inference(
+        estimate=unit * resampled.slope,
+        std_error=unit * resampled.std_error,
+        statistic=resampled.slope / resampled.std_error,
+        p_value=p_value,
+        conf_low=unit * low,
+        conf_high=unit * high,
+        cluster_count=len(labels),
+        draws=len(vectors),
+        is_enumerated=enumerated,
+        monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
+        warnings=(said("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
+    )
 
 
 def fit(
@@ -63,14 +123,11 @@ def fit(
     entity: str = "city_id",
     time: str = "year",
     cluster: str | None = None,
-    weights: Weights | None = None,
-    draws: int = 999,
-    seed: int = 2020,
-) -> WildBootstrap:
-    """Test one coefficient of a two-way fixed-effects regression by the restricted wild cluster bootstrap.
-
-    Each draw keeps the fit under the null and turns the residuals of each cluster by one random weight; t is
-    recomputed with clustered errors, whose small-sample factor is the same in every draw and cancels.
+    weights: Weights = "rademacher",
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Inference:
+    """Test one coefficient of a two-way fixed-effects regression of a sample, with the null imposed.
 
     Parameters
     ----------
@@ -78,143 +135,173 @@ def fit(
         As in fixed_effects.fit.
     term : str
         The regressor to test.
-    weights : {"rademacher", "webb"}
-        Signs, or six points. Below 12 clusters signs give few distinct draws (2**(G-1)), and Webb's six points a finer
-        p-value: what is taken unless given.
-    draws : int
-        Draws of the weights. If all 2**(G-1) distinct vectors of signs are no more than this, and signs are asked for,
-        each is used once.
-    seed : int
-        Of the draws; the same seed gives the same p-value.
+    weights, draws, seed
+        As in test.
 
     Returns
     -------
-    WildBootstrap
-        p-value and interval.
+    Inference
+        As of test.
 
     Raises
     ------
     NotEstimable
-        For any reason of fixed_effects.fit, or if the outcome is fitted exactly.
+        For any reason of fixed_effects.partialled_out, or of test.
     ValueError
         If the term is none of the regressors.
-
-    Notes
-    -----
-    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one counted beside them; it
-    decides as r/draws does where 0.05 (1 + draws) is whole, and is never zero. Enumerated, it is the share of all
-    vectors, the sample's own among them.
-
-    Where the regressor varies in few clusters only (few treated provinces), the restricted bootstrap rejects too
-    rarely, and no weight repairs it.
-
-    The weights enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a regression, and a
-    value of the null costs no more than a pass over the draws.
-
-    References
-    ----------
-    Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon and Webb (2017), Journal
-    of Applied Econometrics 32(2); Webb (2023), Canadian Journal of Economics 56(3); on the computation and on
-    inverting the test, Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
     """
     if term not in regressors:
         raise ValueError(f"{term} is not among the regressors {', '.join(regressors)}.")
-    estimated = fixed_effects.fit(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
-    position = list(regressors).index(term)
-    estimate, std_error = float(estimated.estimates[position]), float(estimated.std_errors[position])
-    if std_error == 0:
-        raise NotEstimable("no_bootstrap", term=term)
-
     regression = fixed_effects.partialled_out(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
-    few = regression.cluster_count < FEW_CLUSTERS
-    vectors, enumerated = _weights(regression.cluster_count, weights or ("webb" if few else "rademacher"), draws, seed)
-    null = _Null(regression, position, vectors, counted=0 if enumerated else 1)
-    unit = float(regression.units[position])
-    return WildBootstrap(
-        term=term,
-        estimate=estimate,
-        std_error=std_error,
-        statistic=float(estimated.statistics[position]),
-        p_value=null.p_value(-estimate / unit),
-        conf_low=estimate + unit * null.end(-1),
-        conf_high=estimate + unit * null.end(+1),
-        cluster_count=regression.cluster_count,
-        draws=len(vectors),
-        enumerated=enumerated,
-    )
+    position = list(regressors).index(term)
+    return test(regression, position, clusters=regression.clusters, weights=weights, draws=draws, seed=seed)
 
 
-def _weights(clusters: int, kind: Weights, draws: int, seed: int) -> tuple[Floats, bool]:
-    """Return the weights, shape (draws, clusters), and whether they are all distinct vectors of signs there are."""
-    if kind == "rademacher" and 2 ** (clusters - 1) <= draws:
+@lru_cache(maxsize=4)  # one matrix serves all tests with as many clusters
+def weight_vectors(clusters: int, weights: Weights, draws: int, seed: int) -> tuple[Floats, bool]:
+    """Return the weights, shape (draws, clusters), and whether they are all distinct vectors of signs there are.
+
+    Parameters
+    ----------
+    clusters : int
+    weights, draws, seed
+        As in test.
+
+    Returns
+    -------
+    vectors : ndarray, read-only
+    enumerated : bool
+    """
+    enumerated = weights == "rademacher" and 2 ** (clusters - 1) < ENUMERATED_BELOW
+    if enumerated:
         # A vector and its negative give the same |t|: the first sign is fixed.
-        return np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=clusters - 1)]), True
-    points = np.array([1.0]) if kind == "rademacher" else WEBB
-    return np.random.default_rng(seed).choice(np.concatenate([-points, points]), size=(draws, clusters)), False
+        vectors = np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=clusters - 1)])
+    else:
+        points = np.array([1.0]) if weights == "rademacher" else WEBB
+        vectors = np.random.default_rng(seed).choice(np.concatenate([-points, points]), size=(draws, clusters))
+    vectors.flags.writeable = False
+    return vectors, enumerated
 
 
-class _Null:
-    """p-values of the nulls that a slope differs from its estimate by delta, in units of the design.
+def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
+    """Return the standard error that a p-value owes to the draws: none if they are all there are."""
+    return 0.0 if enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
 
-    Under such a null the restricted residuals are e - delta x: e those of the full regression, x what the other
-    regressors and the effects leave of the regressor. Everything a draw needs is linear in them, so it is computed
-    once for e and once for x.
+
+class Resampled:
+    """t of one term in every draw, for the null that its slope differs from the estimate by delta.
+
+    In units of the design. Under such a null the restricted residuals are e - delta x: e those of the full
+    regression, x what the other regressors and the effects leave of the regressor. Everything a draw needs is linear
+    in them, so it is computed once for e and once for x; unrestricted, e is all.
+
+    Parameters
+    ----------
+    regression, position, null_imposed
+        As in test.
+    clusters : ndarray of int, shape (n,)
+        0, 1, ..., a column of the vectors each.
+    vectors : ndarray, shape (draws, clusters)
+
+    Attributes
+    ----------
+    slope, std_error : float
+        The estimate and its clustered error, small-sample factor included.
+    factor : float
+        That factor.
+
+    Raises
+    ------
+    NotEstimable
+        As in test.
     """
 
     def __init__(
-        self, regression: fixed_effects.PartialledOut, position: int, vectors: Floats, *, counted: int
+        self,
+        regression: fixed_effects.PartialledOut,
+        position: int,
+        clusters: Codes,
+        vectors: Floats,
+        *,
+        null_imposed: bool,
     ) -> None:
-        clusters, count = regression.clusters, regression.cluster_count
-        others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
-        everything = np.linalg.qr(regression.design)[0]
-        outcome, x = (
-            column - others @ (others.T @ column) for column in (regression.outcome, regression.design[:, position])
-        )
-        influence = x / (x @ x)  # slope = influence' outcome
-        e = outcome - x * (influence @ outcome)
+        n, k = regression.design.shape
+        count = vectors.shape[1]
+        self.factor = fixed_effects.cluster_factor(n, count, k, regression.time_count)
+        fitted = fixed_effects.least_squares(regression)
+        e = fitted.residuals
+        if not e.any():
+            raise NotEstimable("no_bootstrap")
+        influence = regression.design @ fitted.bread[:, position]  # slope = influence' outcome
+        scores = influence * e
+        sums = np.bincount(clusters, weights=scores, minlength=count)
+        self._variance = float(sums @ sums)
+        if self._variance <= fixed_effects.CANCELLED**2 * (scores @ scores):
+            raise NotEstimable("no_cluster_variance", count=count)
+        self.slope = float(fitted.slopes[position])
+        self.std_error = float(np.sqrt(self.factor * self._variance))
 
-        member = clusters[:, None] == np.arange(count)  # (n, G)
+        x = influence / (influence @ influence)
+        turned = (clusters[:, None] == np.arange(count)) * e[:, None]
+        if null_imposed:
+            turned = np.hstack([turned, (clusters[:, None] == np.arange(count)) * x[:, None]])
+        basis = np.linalg.qr(regression.design)[0]
+        left = regression.without_effects(turned)
+        left -= basis @ (basis.T @ left)
+        summed = sparse.csr_array((influence, (clusters, np.arange(n))), shape=(count, n))
+        of_residuals = summed @ left  # (G, G) or (G, 2G): score of each row's cluster if one column's is turned
 
-        def sums(columns: Floats) -> Floats:
-            summed: Floats = member.T.astype(float) @ (influence[:, None] * columns)  # (G, m)
-            return summed
+        self._shift_e = vectors @ sums
+        scores_e = vectors @ of_residuals[:, :count].T
+        self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
+        self._null_imposed = null_imposed
+        if null_imposed:
+            self._shift_x = vectors @ np.bincount(clusters, weights=influence * x, minlength=count)
+            scores_x = vectors @ of_residuals[:, count:].T
+            self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
+            self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
+            self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
 
-        def moments(residuals: Floats) -> tuple[Floats, Floats]:
-            """Return a draw's shift of the slope, (draws,), and its cluster scores, (draws, G)."""
-            turned = member * residuals[:, None]
-            left = regression.without_effects(turned)
-            left -= everything @ (everything.T @ left)
-            return vectors @ sums(turned).sum(axis=0), vectors @ sums(left).T
+    def squares(self, delta: float) -> Floats:
+        """Return t squared of each draw, shape (draws,), without the small-sample factor."""
+        shifts, variances = self._shift_e, self._ee
+        if self._null_imposed:
+            shifts = shifts - delta * self._shift_x
+            variances = variances - 2 * delta * self._ex + delta**2 * self._xx
+        squares = np.full(len(shifts), np.inf)
+        np.divide(shifts**2, variances, out=squares, where=variances > 0)
+        if self._null_imposed:
+            squares[self._same] = delta**2 / self._variance
+        return squares
 
-        self._variance = float(np.sum(sums(e[:, None]) ** 2))
-        self._shift_e, scores_e = moments(e)
-        self._shift_x, scores_x = moments(x)
-        self._ee, self._ex, self._xx = (
-            np.sum(first * second, axis=1)
-            for first, second in ((scores_e, scores_e), (scores_e, scores_x), (scores_x, scores_x))
-        )
-        self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
-        self._counted = counted
+    def p_value(self, delta: float, counted: int) -> float:
+        """Return the share of draws at least as extreme as the sample, which is `counted` beside them or is not."""
+        extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
+        return (counted + extreme) / (counted + len(self._shift_e))
 
-    def p_value(self, delta: float) -> float:
-        """Return the share of draws whose |t| is at least the sample's, |delta| over its error."""
-        shifts = self._shift_e - delta * self._shift_x
-        variances = np.maximum(self._ee - 2 * delta * self._ex + delta**2 * self._xx, 0.0)
-        extreme = self._same | (shifts**2 * self._variance >= delta**2 * variances * (1 - TIE))
-        return float((self._counted + extreme.sum()) / (self._counted + len(shifts)))
+    def interval(self, counted: int) -> tuple[float, float]:
+        """Return the ends of the interval of slopes that the test does not reject."""
+        if self._null_imposed:
+            return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
+        # The draws do not depend on the null: the end is the least t that fewer than 5 % of them reach.
+        draws = len(self._shift_e)
+        least = int(np.argmax((counted + np.arange(draws + 1)) / (counted + draws) > LEVEL))
+        largest = np.sort(self.squares(0.0))[::-1]
+        width = float(np.sqrt(largest[least - 1] * self._variance)) if least > 0 else np.inf
+        return self.slope - width, self.slope + width
 
-    def end(self, sign: int) -> float:
+    def _end(self, sign: int, counted: int) -> float:
         """Return the delta on one side of the estimate where the test begins to reject, by doubling and bisection."""
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
-            if self.p_value(outside) <= LEVEL:
+            if self.p_value(outside, counted) <= LEVEL:
                 break
             inside, outside = outside, 2 * outside
         else:
             return sign * np.inf
         while abs(outside - inside) > 1e-10 * abs(outside):
             middle = (inside + outside) / 2
-            if self.p_value(middle) <= LEVEL:
+            if self.p_value(middle, counted) <= LEVEL:
                 outside = middle
             else:
                 inside = middle
