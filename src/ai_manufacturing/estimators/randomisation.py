@@ -1,0 +1,470 @@
+"""Randomisation inference of equation 2: what a slope would be if other cities had the weights.
+
+Equation 2 multiplies a weight that is fixed per city by a yearly scaling value. Its slope says something of the weights
+only if it is unusual among the slopes with permuted weights, and only as far as the part of the measure that the
+scaling values alone predict is taken out of it.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse, special
+
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, PartialledOut, cluster_factor
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence, said
+
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
+    "level": lambda count: count / 10_000,
+    "ln": np.log,
+    "ln1p": np.log1p,
+    "asinh": np.arcsinh,
+}
+
+TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
+SAME = 1e-6  # two columns of unit length that differ by more are not one measure
+AT_ONCE = 128  # permutations whose columns fit a processor's cache
+
+
+@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
+class Permutations:
+    """Which city gives its weight to which.
+
+    Attributes
+    ----------
+    cities : tuple of str, length C
+        In sorted order.
+    strata : ndarray of int, shape (C,)
+        A city gets a weight from its own stratum.
+    donors : ndarray of int, shape (draws, C)
+        Position of the city whose weight each city gets.
+    is_enumerated : bool
+        Whether the draws are all permutations there are, the sample's own among them.
+    """
+
+    cities: tuple[str, ...]
+    strata: Codes
+    donors: Codes
+    is_enumerated: bool
+
+    @property
+    def warnings(self) -> tuple[Sentence, ...]:
+        """How many cities keep their weight in every draw."""
+        alone = int((np.bincount(self.strata) == 1).sum())
+        return (said("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
+
+    def among(self, cities: Iterable[str]) -> "Permutations":
+        """Return the same permutations of some of the cities.
+
+        A donor that is not among them is passed over: its own donor gives, and so on. What is left of a cycle is a
+        cycle, so each draw is a permutation of these cities; if all permutations of the union are equally likely, all
+        of these are. Two samples see the same donor wherever both have it.
+
+        Raises
+        ------
+        ValueError
+            If a city is none of those permuted.
+        NotEstimable
+            If each city is alone in its stratum.
+        """
+        named = sorted(set(cities))
+        unknown = sorted(set(named) - set(self.cities))
+        if unknown:
+            raise ValueError(
+                f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted: permute the union of "
+                "the cities of all samples."
+            )
+        kept = np.isin(self.cities, named)
+        donors = self.donors[:, kept]
+        while not (inside := kept[donors]).all():
+            donors = np.where(inside, donors, np.take_along_axis(self.donors, donors, axis=1))
+        return _checked(
+            Permutations(tuple(named), _numbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
+        )
+
+
+def permutations(
+    cities: Sequence[str], strata: Codes | None = None, *, draws: int = 999, seed: int = 2020
+) -> Permutations:
+    """Draw permutations of cities, or list all if they are no more than the draws.
+
+    To use the same permutations in several specifications, draw them for the union of their cities and take those of
+    each sample by `among`. The same set of cities, strata, draws and seed give the same permutations.
+
+    Parameters
+    ----------
+    cities : sequence of str, length C
+        In any order; each once.
+    strata : ndarray of int, shape (C,), optional
+        Stratum of each city, in the order of the cities; one stratum unless given. A city alone in its stratum keeps
+        its weight, and is counted in a warning.
+    draws, seed : int
+        Number of permutations, and the seed of their draw.
+
+    Returns
+    -------
+    Permutations
+
+    Raises
+    ------
+    NotEstimable
+        If each city is alone in its stratum.
+    ValueError
+        If a city is named twice.
+    """
+    if len(set(cities)) < len(cities):
+        raise ValueError("A city is named twice: give each city of the union once.")
+    order = sorted(range(len(cities)), key=cities.__getitem__)
+    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else _numbered(np.asarray(strata)[order])
+    members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
+    is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
+    if is_enumerated:
+        choices = itertools.product(*(itertools.permutations(member) for member in members))
+        drawn = np.array([list(itertools.chain(*choice)) for choice in choices])
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
+    donors = np.empty_like(drawn)
+    donors[:, np.concatenate(members)] = drawn
+    return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
+
+
+def _numbered(codes: Codes) -> Codes:
+    numbered: Codes = np.unique(codes, return_inverse=True)[1]
+    return numbered
+
+
+def _checked(drawn: Permutations) -> Permutations:
+    if np.bincount(drawn.strata).max() == 1:
+        raise NotEstimable("all_alone", count=len(drawn.cities))
+    return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class PermutedMeasure:
+    """A measure with its weights permuted; effects of the estimation sample removed.
+
+    It depends on the rows of a regression and not on its outcome or controls, so that regressions of the same rows
+    share one.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (n, 1 + draws)
+        The measure itself, then with the weights of each draw.
+    expected : ndarray, shape (n,)
+        Mean of the measure over all permutations, of which the draws are some.
+    permutations : Permutations
+    """
+
+    columns: Floats
+    expected: Floats
+    permutations: Permutations
+
+
+def permuted_measure(
+    regression: PartialledOut, weights: Floats, scaling: Floats, transform: str, permuted: Permutations
+) -> PermutedMeasure:
+    """Make a measure anew for each permutation of its weights over cities.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+        Any of those that have the rows of the sample.
+    weights : ndarray, shape (C,)
+        Weight of each entity of the regression, fixed over the years.
+    scaling : ndarray, shape (n,)
+        Scaling value of each row of the regression.
+    transform : {"level", "ln", "ln1p", "asinh"}
+        Of weight times scaling value.
+    permuted : Permutations
+        Of the entities of the regression, in their order.
+
+    Returns
+    -------
+    PermutedMeasure
+
+    Raises
+    ------
+    NotEstimable
+        If a weight or scaling value is missing (the measure is observed yearly), all cities have one weight, or a
+        permuted measure does not vary within cities.
+    ValueError
+        If the permutations are not of as many cities as the regression has.
+    """
+    if len(permuted.cities) != regression.entity_count:
+        raise ValueError(
+            f"Permutations of {len(permuted.cities)} cities, and the regression has {regression.entity_count}: take "
+            "those of its cities by `among`."
+        )
+    if not (np.isfinite(weights).all() and np.isfinite(scaling).all()):
+        raise NotEstimable("no_weight")
+    if np.ptp(weights) == 0:
+        raise NotEstimable("same_weights")
+    # One measure per row and donor; a permutation picks from these.
+    of_donors = TRANSFORMS[transform](scaling[:, None] * weights)
+    own = np.arange(len(weights))
+    picked = np.vstack([own, permuted.donors]).T[regression.entities]
+    measures = np.take_along_axis(of_donors, picked, axis=1)
+    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
+    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
+    expected = np.take_along_axis(means, permuted.strata[regression.entities][:, None], axis=1)
+
+    columns = regression.without_effects(measures)
+    spread = np.sqrt(len(measures)) * measures.std(axis=0)
+    if not (_lengths(columns) > ABSORBED * spread).all():
+        raise NotEstimable("constant_permutation")
+    return PermutedMeasure(columns, regression.without_effects(expected)[:, 0], permuted)
+
+
+@dataclass(frozen=True, eq=False)
+class PermutedSlopes:
+    """The slope of a measure, and those of the measures with permuted weights.
+
+    Attributes
+    ----------
+    estimate, std_error, statistic : float
+        Of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero if
+        the outcome is fitted exactly.
+    slopes, statistics : ndarray, shape (draws,)
+        Slope and clustered t of each permutation.
+    cluster_count : int
+        Clusters of the error.
+    permutations : Permutations
+    """
+
+    estimate: float
+    std_error: float
+    statistic: float
+    slopes: Floats
+    statistics: Floats
+    cluster_count: int
+    permutations: Permutations
+
+    @property
+    def p_value_of_slope(self) -> float:
+        """Share of the slopes at least as far from their mean as the estimate, the sample's own counted."""
+        centre = self.slopes.mean()
+        # Equal but for rounding, as all draws in logs are, is as far.
+        own = abs(self.estimate - centre) * (1 - TIE) - 1e-12
+        return self._share(np.abs(self.slopes - centre) >= own)
+
+    @property
+    def p_value_of_t(self) -> float:
+        """Share of the clustered t at least as large in absolute value, the sample's own counted."""
+        return self._share(np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE))
+
+    def by_slope(self) -> Inference:
+        """Test by the slope; statistic is its distance from the mean of the permuted ones, with its sign."""
+        return self._tested(
+            Inference(estimate=self.estimate, statistic=float(self.estimate - self.slopes.mean())),
+            self.p_value_of_slope,
+        )
+
+    def by_t(self) -> Inference:
+        """Test by the clustered t, in absolute value.
+
+        Permutations give slopes of unlike precision, where cities are unlike, and t compares.
+        """
+        self._check_error()
+        return self._tested(
+            Inference(
+                estimate=self.estimate,
+                std_error=self.std_error,
+                statistic=self.statistic,
+                cluster_count=self.cluster_count,
+            ),
+            self.p_value_of_t,
+        )
+
+    def clustered(self) -> Inference:
+        """Test by the clustered t against t(G-1), as without permutations."""
+        self._check_error()
+        degrees_of_freedom = self.cluster_count - 1
+        half_width = float(special.stdtrit(degrees_of_freedom, 0.975)) * self.std_error
+        return Inference(
+            estimate=self.estimate,
+            std_error=self.std_error,
+            statistic=self.statistic,
+            degrees_of_freedom=degrees_of_freedom,
+            p_value=float(2 * special.stdtr(degrees_of_freedom, -abs(self.statistic))),
+            conf_low=self.estimate - half_width,
+            conf_high=self.estimate + half_width,
+            cluster_count=self.cluster_count,
+        )
+
+    def _check_error(self) -> None:
+        if self.std_error == 0:
+            raise NotEstimable("no_permutation_of_t")
+
+    def _share(self, extreme: NDArray[np.bool_]) -> float:
+        counted = 0 if self.permutations.is_enumerated else 1  # enumerated, the sample is one of the draws
+        return float((counted + extreme.sum()) / (counted + len(extreme)))
+
+    def _tested(self, found: Inference, p_value: float) -> Inference:
+        draws, is_enumerated = len(self.slopes), self.permutations.is_enumerated
+        return replace(
+            found,
+            p_value=p_value,
+            draws=draws,
+            is_enumerated=is_enumerated,
+            monte_carlo_error=0.0 if is_enumerated else math.sqrt(p_value * (1 - p_value) / draws),
+            warnings=self.permutations.warnings,
+        )
+
+
+def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
+    """Regress the outcome on the measure as it is, with each permutation of its weights.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+        Its clusters are those of the errors.
+    position : int
+        Of the measure among the regressors.
+    measure : PermutedMeasure
+        Made for the rows of the regression.
+
+    Returns
+    -------
+    PermutedSlopes
+        How unlikely the slope is if it does not matter which city has which weight.
+
+    Raises
+    ------
+    NotEstimable
+        If a permuted measure is a linear combination of the other regressors, or the regressor at the position is not
+        the measure.
+    ValueError
+        If the measure has other rows than the regression.
+
+    Notes
+    -----
+    p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, ties included; enumerated, it is the
+    share of all permutations, the sample's own among them.
+
+    In logs the city effect absorbs the weight, and every permutation gives the estimate itself: p is one.
+
+    References
+    ----------
+    Fisher (1935), The Design of Experiments; on placebo shares in shift-share designs, Adao, Kolesar and Morales
+    (2019), Quarterly Journal of Economics 134(4); on t as the statistic, MacKinnon and Webb (2020), Journal of
+    Econometrics 218(2).
+    """
+    return _slopes(regression, position, measure, measure.columns, _others(regression, position))
+
+
+def given_expected(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
+    """Regress as of_measure does, with the expected measure as a further control.
+
+    Returns
+    -------
+    PermutedSlopes
+
+    Raises
+    ------
+    NotEstimable
+        If the measure and its expectation are collinear, as in logs, or for any reason of of_measure.
+
+    Notes
+    -----
+    The expected measure is the mean over all permutations, in a closed form: the mean, over the cities of the stratum,
+    of the measure with their weight. It is what the scaling values alone predict, and it confounds the measure.
+
+    References
+    ----------
+    Borusyak and Hull (2023), "Nonrandom exposure to exogenous shocks", Econometrica 91(6).
+    """
+    others = _others(regression, position)
+    expected = measure.expected - others @ (others.T @ measure.expected)
+    length = np.linalg.norm(expected)
+    # Controls that span the expected measure leave nothing of it to control for.
+    if length > COLLINEAR * np.linalg.norm(measure.expected):
+        others = np.column_stack([others, expected / length])
+    return _slopes(regression, position, measure, measure.columns, others)
+
+
+def recentred(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
+    """Regress as of_measure does, on the measure less its expectation, alone.
+
+    Returns
+    -------
+    PermutedSlopes
+        Of the part of the measure that is due to which city has which weight.
+
+    Raises
+    ------
+    NotEstimable
+        If the measure and its expectation are collinear, as in logs, or for any reason of of_measure.
+
+    References
+    ----------
+    As of given_expected.
+    """
+    columns = measure.columns - measure.expected[:, None]
+    return _slopes(regression, position, measure, columns, _others(regression, position))
+
+
+def _others(regression: PartialledOut, position: int) -> Floats:
+    """Return an orthonormal basis of the other regressors, shape (n, k - 1)."""
+    basis: Floats = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
+    return basis
+
+
+def _slopes(
+    regression: PartialledOut, position: int, measure: PermutedMeasure, columns: Floats, others: Floats
+) -> PermutedSlopes:
+    """Regress the outcome on each column, shape (n, 1 + draws), beside the others; the first is the sample's own."""
+    own = measure.columns[:, 0]
+    length = np.linalg.norm(own)
+    if len(own) != len(regression.outcome):
+        raise ValueError(
+            f"The measure has {len(own)} rows, and the regression {len(regression.outcome)}: make it for these rows."
+        )
+    if np.linalg.norm(own / length - regression.design[:, position]) > SAME:
+        raise NotEstimable("not_weight_times_scaling")
+    unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
+    n, clusters = len(own), regression.cluster_count
+    factor = cluster_factor(n, clusters, others.shape[1] + 1, regression.time_count)
+    member = sparse.csr_array((np.ones(n), (regression.clusters, np.arange(n))))
+    outcome = regression.outcome - others @ (others.T @ regression.outcome)
+    least = EXACT * np.linalg.norm(regression.outcome)
+
+    slopes, errors = np.empty(columns.shape[1]), np.empty(columns.shape[1])
+    for start in range(0, columns.shape[1], AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        left = columns[:, part] - others @ (others.T @ columns[:, part])
+        lengths = _lengths(left)
+        varies = lengths > COLLINEAR * _lengths(measure.columns[:, part])
+        if start == 0 and not varies[0]:
+            raise NotEstimable("nothing_but_expected")
+        if not varies.all():
+            raise NotEstimable("constant_permutation")
+        left /= lengths
+        slopes[part] = outcome @ left
+        residuals = outcome[:, None] - left * slopes[part]
+        exact = _lengths(residuals) <= least
+        scores = member @ (left * residuals)
+        errors[part] = np.where(exact, 0.0, np.sqrt(factor) * _lengths(scores)) / lengths
+        slopes[part] /= lengths
+    statistics = np.full(len(slopes), np.inf)
+    np.divide(slopes, errors, out=statistics, where=errors > 0)
+    return PermutedSlopes(
+        estimate=unit * float(slopes[0]),
+        std_error=unit * float(errors[0]),
+        statistic=float(statistics[0]),
+        slopes=unit * slopes[1:],
+        statistics=statistics[1:],
+        cluster_count=clusters,
+        permutations=measure.permutations,
+    )
+
+
+def _lengths(columns: Floats) -> Floats:
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    return lengths
