@@ -1,21 +1,14 @@
 """Placebo of equation 2: if the slope hardly moves when cities swap weights, their AI content carries nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Floats, groups_in, numbers_in
+from ai_manufacturing.estimators import fixed_effects, randomisation
+from ai_manufacturing.estimators.columns import numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-
-TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
-    "level": lambda count: count / 10_000,
-    "ln": np.log,
-    "ln1p": np.log1p,
-    "asinh": np.arcsinh,
-}
 
 
 @dataclass(frozen=True)
@@ -25,14 +18,14 @@ class Placebo:
     Attributes
     ----------
     draws : int
-        Permutations.
+        Permutations: as many as asked for, or all there are.
     estimate : float
         The slope with each city's own weight.
     placebo_mean, placebo_sd, placebo_low, placebo_high : float
         Mean, standard deviation, 2.5 and 97.5 % quantiles of the slopes with permuted weights.
     p_value : float
-        (1 + r)/(1 + draws) with r permutations whose slope is at least as far from their mean as the estimate: how
-        unlikely the estimate is if it does not matter which city has which weight.
+        How unlikely the estimate is, by its distance from the mean of the permuted slopes, if it does not matter which
+        city has which weight: as randomisation.of_measure says.
     """
 
     draws: int
@@ -81,18 +74,8 @@ def fit(
     Raises
     ------
     NotEstimable
-        If the measure has no weight (it is observed yearly), all cities have one weight, a permuted measure does not
-        vary within, or for any reason of fixed_effects.fit.
-
-    Notes
-    -----
-    In logs the weight is absorbed by the city effect and every permutation gives the estimate itself (remark 1 of the
-    paper's digest): the placebo then has no spread.
-
-    References
-    ----------
-    Fisher (1935), The Design of Experiments; on placebo shares in shift-share designs, Adao, Kolesar and Morales
-    (2019), Quarterly Journal of Economics 134(4).
+        If the sample has singletons, or for any reason of fixed_effects.fit, randomisation.permuted_measure or
+        randomisation.of_measure.
     """
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
         raise NotEstimable("no_weight")
@@ -101,32 +84,22 @@ def fit(
     regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls], entity=entity, time=time)
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
-    cities = groups_in(rows, entity)
-    weights = rows.groupby(entity, sort=True)["weight"].first().to_numpy(dtype=float)
-    if np.ptp(weights) == 0:
-        raise NotEstimable("same_weights")
-    rng = np.random.default_rng(seed)
-    permuted = np.column_stack([weights, *(rng.permutation(weights) for _ in range(draws))])
-    measures = TRANSFORMS[transform](permuted[cities] * numbers_in(rows, "scaling_value")[:, None])
-    within = regression.without_effects(measures)
-    others = regression.design[:, 1:]
-    left = within - others @ np.linalg.lstsq(others, within, rcond=None)[0]
-    variation = np.einsum("ij,ij->j", left, left)
-    if not (variation > 0).all():
-        raise NotEstimable("constant_permutation")
-    unit = np.abs(rows[outcome]).max()  # partialled_out divides the outcome by it
-    estimate, *slopes = unit * (left.T @ regression.outcome) / variation
-    drawn = np.array(slopes)
-    # Equal but for rounding, as all draws in logs are, is as far.
-    distance = np.abs(drawn - drawn.mean())
-    farther = int((distance >= abs(estimate - drawn.mean()) * (1 - 1e-9) - 1e-12).sum())
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    weights = rows.groupby(entity, sort=True)["weight"].first()
+    permuted = randomisation.permuted_measure(
+        regression,
+        weights.to_numpy(dtype=float),
+        numbers_in(rows, "scaling_value"),
+        transform,
+        randomisation.permutations(list(weights.index), draws=draws, seed=seed),
+    )
+    found = randomisation.of_measure(regression, 0, permuted)
+    low, high = np.quantile(found.slopes, [0.025, 0.975])
     return Placebo(
-        draws=draws,
-        estimate=float(estimate),
-        placebo_mean=float(drawn.mean()),
-        placebo_sd=float(drawn.std(ddof=1)),
+        draws=len(found.slopes),
+        estimate=found.estimate,
+        placebo_mean=float(found.slopes.mean()),
+        placebo_sd=float(found.slopes.std(ddof=1)),
         placebo_low=float(low),
         placebo_high=float(high),
-        p_value=(1 + farther) / (1 + draws),
+        p_value=found.p_value_of_slope,
     )

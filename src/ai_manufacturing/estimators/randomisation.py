@@ -126,19 +126,18 @@ def permutations(
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
     if is_enumerated:
         choices = itertools.product(*(itertools.permutations(member) for member in members))
-        drawn = np.array([[donor for part in choice for donor in part] for choice in choices], dtype=np.intp)
+        drawn = np.array([list(itertools.chain(*choice)) for choice in choices])
     else:
         rng = np.random.default_rng(seed)
-        drawn = np.array(
-            [np.concatenate([rng.permutation(member) for member in members]) for _ in range(draws)], dtype=np.intp
-        )
+        drawn = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
     donors = np.empty_like(drawn)
     donors[:, np.concatenate(members)] = drawn
     return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
 
 
-def _numbered(codes: NDArray[np.generic]) -> Codes:
-    return np.unique(codes, return_inverse=True)[1].astype(np.intp)
+def _numbered(codes: Codes) -> Codes:
+    numbered: Codes = np.unique(codes, return_inverse=True)[1]
+    return numbered
 
 
 def _checked(drawn: Permutations) -> Permutations:
@@ -467,4 +466,5 @@ def _slopes(
 
 
 def _lengths(columns: Floats) -> Floats:
-    return np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    return lengths

@@ -1,0 +1,384 @@
+"""Weights permuted over cities: every permutation of a small panel, refits, and panels whose truth is known."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ai_manufacturing.estimators import fixed_effects, randomisation
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.randomisation import (
+    PermutedMeasure,
+    given_expected,
+    of_measure,
+    permutations,
+    permuted_measure,
+    recentred,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def panel(cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, share: float = 1.0) -> pd.DataFrame:
+    """Return a panel whose outcome follows the scaling value and, times effect, the measure; rows in disorder."""
+    rng = np.random.default_rng(seed)
+    names = [f"c{number:03}" for number in range(cities)]
+    data = pd.MultiIndex.from_product([names, range(2010, 2010 + years)], names=["city_id", "year"]).to_frame(
+        index=False
+    )
+    city, t = data["city_id"].str[1:].astype(int).to_numpy(), data["year"].to_numpy() - 2010
+    data["scaling_value"] = np.exp(
+        5 + rng.normal(size=cities)[city] + rng.uniform(0, 0.3, cities)[city] * t + 0.1 * rng.normal(size=len(data))
+    )
+    data["weight"] = (rng.pareto(1.5, cities) / 50 + 1e-3)[city]
+    data["m"] = np.log1p(data["weight"] * data["scaling_value"])
+    data["x"] = rng.normal(size=len(data))
+    data["y"] = (
+        0.1 * np.log(data["scaling_value"])
+        + effect * data["m"]
+        + 0.2 * data["x"]
+        + 0.05 * rng.normal(size=cities)[city] * t
+        + 0.05 * rng.normal(size=len(data))
+    )
+    return data.sample(frac=share, random_state=1)
+
+
+def made(
+    data: pd.DataFrame, strata: Codes | None = None, *, draws: int = 999, transform: str = "ln1p"
+) -> tuple[fixed_effects.PartialledOut, PermutedMeasure]:
+    """Return the regression of y on m and x, and its measure with permuted weights."""
+    rows = data.sort_values(["city_id", "year"])
+    regression = fixed_effects.partialled_out(rows, "y", ["m", "x"])
+    weights = rows.groupby("city_id")["weight"].first()
+    drawn = permutations(list(weights.index), strata, draws=draws)
+    scaling = rows["scaling_value"].to_numpy()
+    return regression, permuted_measure(regression, weights.to_numpy(), scaling, transform, drawn)
+
+
+def refitted(data: pd.DataFrame, weights: Floats, expected: Floats | None = None) -> tuple[float, float, float]:
+    """Fit with other weights, in the order of the cities: slope, clustered error, t."""
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    frame = data.assign(m=np.log1p(weights[city] * data["scaling_value"]))
+    regressors = ["m", "x"]
+    if expected is not None:
+        frame, regressors = frame.assign(expected=expected), [*regressors, "expected"]
+    fit = fixed_effects.fit(frame, "y", regressors)
+    return float(fit.estimates[0]), float(fit.std_errors[0]), float(fit.statistics[0])
+
+
+def by_dummies(data: pd.DataFrame, measures: Floats) -> tuple[Floats, Floats]:
+    """Slopes and clustered t of each measure, (m, n), by least squares on dummies: shares no step with the engine."""
+    city, year = (pd.factorize(data[name], sort=True)[0] for name in ("city_id", "year"))
+    fixed = np.column_stack([data["x"], np.eye(city.max() + 1)[city], np.eye(year.max() + 1)[year][:, 1:]])
+    x = np.concatenate([measures[:, :, None], np.broadcast_to(fixed, (len(measures), *fixed.shape))], axis=2)
+    bread = np.linalg.inv(x.transpose(0, 2, 1) @ x)
+    y = data["y"].to_numpy()
+    slopes = bread @ (x.transpose(0, 2, 1) @ y)[:, :, None]
+    residuals = y - (x @ slopes)[:, :, 0]
+    influence = np.einsum("mnk,mk->mn", x, bread[:, 0]) * residuals
+    scores = influence @ np.eye(city.max() + 1)[city]
+    factor = fixed_effects.cluster_factor(len(y), int(city.max()) + 1, 2, int(year.max()) + 1)
+    return slopes[:, 0, 0], slopes[:, 0, 0] / np.sqrt(factor * np.square(scores).sum(axis=1))
+
+
+# ---------------------------------------------------------------- every permutation of seven cities
+
+
+def test_all_permutations_of_seven_cities_are_used_and_counted_as_refits_count_them() -> None:
+    data = panel(7, effect=0.4).sort_values(["city_id", "year"])
+    regression, measure = made(data, draws=5040)
+    found = of_measure(regression, 0, measure)
+
+    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    everyone = np.array(list(itertools.permutations(weights)))
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    measures = np.log1p(everyone[:, city] * data["scaling_value"].to_numpy())
+    slopes, statistics = by_dummies(data, measures)
+    np.testing.assert_allclose(found.slopes, slopes, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(found.statistics, statistics, rtol=1e-6, atol=1e-8)
+    for draw in range(0, 5040, 84):
+        refit = refitted(data, everyone[draw])
+        assert (found.slopes[draw], found.statistics[draw]) == pytest.approx((refit[0], refit[2]), rel=1e-8)
+
+    own = refitted(data, weights)
+    assert (found.estimate, found.std_error, found.statistic) == pytest.approx(own, rel=1e-10)
+    by_slope, by_t = found.by_slope(), found.by_t()
+    farther = np.abs(slopes - slopes.mean()) >= abs(slopes[0] - slopes.mean()) - 1e-9
+    assert by_slope.p_value == farther.sum() / 5040
+    assert by_t.p_value == (np.abs(statistics) >= abs(statistics[0]) * (1 - 1e-8)).sum() / 5040
+    for row in (by_slope, by_t):
+        assert (row.draws, row.is_enumerated, row.monte_carlo_error, row.warnings) == (5040, True, 0.0, ())
+    assert by_slope.statistic == pytest.approx(slopes[0] - slopes.mean(), rel=1e-7)
+    assert (by_t.std_error, by_t.statistic, by_t.cluster_count) == (found.std_error, found.statistic, 7)
+
+
+def test_the_expected_measure_is_the_mean_over_all_permutations() -> None:
+    data = panel(7).sort_values(["city_id", "year"])
+    for strata in (None, np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0, 1, 1, 2, 1, 0, 0])):
+        _, measure = made(data, strata, draws=5040)
+        assert measure.permutations.is_enumerated
+        np.testing.assert_allclose(measure.expected, measure.columns[:, 1:].mean(axis=1), atol=1e-12)
+
+
+def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_own() -> None:
+    data = panel(7, effect=0.4).sort_values(["city_id", "year"])
+    strata = np.array([5, 5, 9, 5, 2, 9, 9])
+    regression, measure = made(data, strata)
+    drawn = measure.permutations
+    assert (len(drawn.donors), drawn.is_enumerated) == (math.factorial(3) ** 2, True)
+    assert len(np.unique(drawn.donors, axis=0)) == 36
+    assert (np.sort(drawn.donors, axis=1) == np.arange(7)).all()
+    assert (strata[drawn.donors] == strata).all()
+    assert (drawn.donors[:, 4] == 4).all()
+
+    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    found = of_measure(regression, 0, measure)
+    refits = [refitted(data, weights[donors]) for donors in drawn.donors]
+    np.testing.assert_allclose(found.slopes, [slope for slope, _, _ in refits], rtol=1e-9)
+    np.testing.assert_allclose(found.statistics, [t for _, _, t in refits], rtol=1e-9)
+    (warning,) = found.by_t().warnings
+    assert warning.en == "1 of the 7 cities are alone in their stratum and keep their weights."
+    assert warning.zh == "7个城市中有1个独占一层，保留其权重。"
+
+
+# ---------------------------------------------------------------- many cities
+
+
+def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters() -> None:
+    data = panel(40, effect=0.3, share=0.85).sort_values(["city_id", "year"])
+    data["province_id"] = data["city_id"].str[1:].astype(int) % 11
+    weights = data.groupby("city_id")["weight"].first()
+    drawn = permutations(list(weights.index), draws=300)
+    regression = fixed_effects.partialled_out(data, "y", ["x", "m"], cluster="province_id")
+    assert regression.singletons_dropped == 0
+    measure = permuted_measure(regression, weights.to_numpy(), data["scaling_value"].to_numpy(), "ln1p", drawn)
+    found = of_measure(regression, 1, measure)
+    # Draws beyond the first block of columns too.
+    for draw in (0, 1, 126, 127, 128, 299):
+        own = data["city_id"].map(dict(zip(weights.index, weights.to_numpy()[drawn.donors[draw]], strict=True)))
+        frame = data.assign(m=np.log1p(own * data["scaling_value"]))
+        fit = fixed_effects.fit(frame, "y", ["x", "m"], cluster="province_id")
+        assert found.slopes[draw] == pytest.approx(fit.estimates[1], rel=1e-10)
+        assert found.statistics[draw] == pytest.approx(fit.statistics[1], rel=1e-10)
+
+    own_fit = fixed_effects.fit(data, "y", ["x", "m"], cluster="province_id")
+    clustered = found.clustered()
+    assert (clustered.cluster_count, clustered.degrees_of_freedom) == (11, 10)
+    assert (clustered.estimate, clustered.std_error, clustered.p_value, clustered.conf_low, clustered.conf_high) == (
+        pytest.approx(
+            tuple(
+                float(values[1])
+                for values in (
+                    own_fit.estimates,
+                    own_fit.std_errors,
+                    own_fit.p_values,
+                    own_fit.conf_low,
+                    own_fit.conf_high,
+                )
+            )
+        )
+    )
+    by_t = found.by_t()
+    extreme = int((np.abs(found.statistics) >= abs(found.statistic)).sum())
+    assert (by_t.p_value, by_t.draws, by_t.is_enumerated) == ((1 + extreme) / 301, 300, False)
+    assert by_t.p_value is not None
+    assert by_t.monte_carlo_error == pytest.approx(stats.binom(300, by_t.p_value).std() / 300)
+
+
+def test_recentred_and_controlled_measures_are_refits() -> None:
+    data = panel(30, effect=0.3, share=0.9).sort_values(["city_id", "year"])
+    strata = np.arange(30) % 2
+    regression, measure = made(data, strata, draws=50)
+    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    stratum = strata[pd.factorize(data["city_id"], sort=True)[0]]
+    expected = np.array(
+        [
+            np.log1p(weights[strata == code] * scaling).mean()
+            for code, scaling in zip(stratum, data["scaling_value"], strict=True)
+        ]
+    )
+    controlled, alone = given_expected(regression, 0, measure), recentred(regression, 0, measure)
+    assert (controlled.estimate, controlled.std_error, controlled.statistic) == pytest.approx(
+        refitted(data, weights, expected), rel=1e-8
+    )
+    fit = fixed_effects.fit(data.assign(m=data["m"] - expected), "y", ["m", "x"])
+    assert (alone.estimate, alone.std_error, alone.statistic) == pytest.approx(
+        (fit.estimates[0], fit.std_errors[0], fit.statistics[0]), rel=1e-8
+    )
+    assert alone.clustered().p_value == pytest.approx(fit.p_values[0], rel=1e-8)
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    for draw in (0, 49):
+        other = weights[measure.permutations.donors[draw]]
+        slope, _, t = refitted(data, other, expected)
+        assert (controlled.slopes[draw], controlled.statistics[draw]) == pytest.approx((slope, t), rel=1e-8)
+        drawn = np.log1p(other[city] * data["scaling_value"]) - expected
+        fit = fixed_effects.fit(data.assign(m=drawn), "y", ["m", "x"])
+        assert (alone.slopes[draw], alone.statistics[draw]) == pytest.approx(
+            (fit.estimates[0], fit.statistics[0]), rel=1e-8
+        )
+
+
+def test_a_measure_is_made_once_for_all_outcomes_and_controls_of_the_same_rows() -> None:
+    data = panel(25, effect=0.3).sort_values(["city_id", "year"])
+    _, measure = made(data, draws=40)
+    other = fixed_effects.partialled_out(data.assign(z=data["y"] * 100 + data["x"] ** 2), "z", ["m"])
+    found = of_measure(other, 0, measure)
+    weights = data.groupby("city_id")["weight"].first().to_numpy()[measure.permutations.donors[7]]
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    frame = data.assign(z=data["y"] * 100 + data["x"] ** 2, m=np.log1p(weights[city] * data["scaling_value"]))
+    fit = fixed_effects.fit(frame, "z", ["m"])
+    assert (found.slopes[7], found.statistics[7]) == pytest.approx((fit.estimates[0], fit.statistics[0]), rel=1e-9)
+
+
+# ---------------------------------------------------------------- one permutation for several samples
+
+
+def test_samples_share_a_permutation_wherever_both_have_the_donor() -> None:
+    cities = [f"c{number:02}" for number in range(40)]
+    strata = np.arange(40) % 3
+    union = permutations(cities, strata, draws=200, seed=8)
+    first, second = cities[:30], cities[4:]
+    for part in (first, second):
+        drawn = union.among(part)
+        assert drawn.cities == tuple(part)
+        assert (np.sort(drawn.donors, axis=1) == np.arange(len(part))).all()
+        for draw in range(200):
+            for city, donor in zip(part, drawn.donors[draw], strict=True):
+                passed = cities.index(city)
+                while cities[passed := union.donors[draw, passed]] not in part:
+                    pass
+                assert part[donor] == cities[passed]
+    named = [np.array(drawn.cities)[drawn.donors] for drawn in (union.among(first), union.among(second))]
+    shared = named[0][:, 4:] == named[1][:, :26]
+    assert 0.6 < shared.mean() < 1
+
+
+def test_the_permutations_of_a_part_are_all_equally_likely() -> None:
+    union = permutations(list("abcdefg"), draws=5040)
+    part = union.among("bdeg")
+    listed, counts = np.unique(part.donors, axis=0, return_counts=True)
+    assert (len(listed), set(counts)) == (24, {210})
+    assert part.is_enumerated
+    # So the p-value is that of the permutations of the part itself.
+    data = panel(7, effect=0.3)
+    data = data[data["city_id"].isin(["c001", "c003", "c004", "c006"])].sort_values(["city_id", "year"])
+    regression, measure = made(data, draws=24)
+    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    again = permuted_measure(regression, weights, data["scaling_value"].to_numpy(), "ln1p", part)
+    for p_value in ("p_value_of_slope", "p_value_of_t"):
+        assert getattr(of_measure(regression, 0, again), p_value) == pytest.approx(
+            getattr(of_measure(regression, 0, measure), p_value)
+        )
+
+
+def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
+    cities, strata = [f"c{number:02}" for number in range(20)], np.arange(20) // 5
+    forward = permutations(cities, strata, draws=50)
+    backward = permutations(cities[::-1], strata[::-1], draws=50)
+    assert forward.cities == backward.cities
+    np.testing.assert_array_equal(forward.donors, backward.donors)
+    assert (permutations(cities, strata, draws=50, seed=1).donors != forward.donors).any()
+
+
+# ---------------------------------------------------------------- known truth
+
+
+def p_values(effect_of_weight: float, seed: int) -> tuple[Inference, Inference, Inference]:
+    data = panel(30, 5, seed=seed)
+    left = data["m"] - data.groupby("year")["m"].transform("mean")
+    data["y"] += effect_of_weight * left
+    regression, measure = made(data, draws=99)
+    alone = recentred(regression, 0, measure)
+    return of_measure(regression, 0, measure).by_t(), alone.by_slope(), alone.by_t()
+
+
+def test_weights_without_effect_are_rejected_as_often_as_the_level_says() -> None:
+    found = np.array([[row.p_value for row in p_values(0.0, seed)] for seed in range(80)], dtype=float)
+    # The test has its level exactly, as 0.1 (1 + draws) is whole; 80 panels are to lie within 2.5 errors of it.
+    assert (np.abs((found <= 0.1).mean(axis=0) - 0.1) < 2.5 * math.sqrt(0.09 / 80)).all()
+
+
+def test_weights_with_an_effect_are_found_by_the_recentred_measure() -> None:
+    assert [row.p_value for row in p_values(1.0, 0)[1:]] == [0.01, 0.01]
+
+
+def test_in_logs_a_permutation_changes_nothing_and_nothing_is_left_to_recentre() -> None:
+    data = panel(20, effect=0.3)
+    data["m"] = np.log(data["weight"] * data["scaling_value"])
+    regression, measure = made(data, draws=99, transform="ln")
+    found = of_measure(regression, 0, measure)
+    assert np.ptp(found.slopes) < 1e-12
+    assert (found.p_value_of_slope, found.p_value_of_t) == (1, 1)
+    for method in (recentred, given_expected):
+        with pytest.raises(NotEstimable, match="the weights carry nothing of their own"):
+            method(regression, 0, measure)
+
+
+# ---------------------------------------------------------------- what cannot be permuted
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"weight": np.nan}, "no weight that could be permuted"),
+        ({"weight": 0.01}, "All cities have the same weight"),
+        ({"scaling_value": np.nan}, "no weight that could be permuted"),
+        ({"scaling_value": 30.0}, "A permuted measure does not vary within cities"),
+    ],
+)
+def test_what_has_no_permutations_says_so(broken: dict[str, float], reason: str) -> None:
+    with pytest.raises(NotEstimable, match=reason):
+        made(panel(12).assign(**broken))
+
+
+def test_a_regressor_that_is_not_weight_times_scaling_value_says_so() -> None:
+    regression, measure = made(panel(12), transform="asinh")
+    with pytest.raises(NotEstimable, match="not its weight times its scaling value"):
+        of_measure(regression, 0, measure)
+
+
+def test_an_identity_has_slopes_and_no_t() -> None:
+    data = panel(12)
+    regression, measure = made(data.assign(y=2 * data["m"] - data["x"]), draws=99)
+    found = of_measure(regression, 0, measure)
+    assert found.by_slope().estimate == pytest.approx(2)
+    for method in (found.by_t, found.clustered):
+        with pytest.raises(NotEstimable, match="fitted exactly"):
+            method()
+
+
+def test_cities_that_are_each_alone_cannot_be_permuted() -> None:
+    with pytest.raises(NotEstimable, match="Each of the 3 cities is alone in its stratum"):
+        permutations(["a", "b", "c"], np.array([1, 2, 3]))
+    union = permutations(["a", "b", "c"], np.array([1, 1, 2]))
+    with pytest.raises(NotEstimable, match="Each of the 2 cities is alone"):
+        union.among(["a", "c"])
+
+
+def test_a_wrong_list_of_cities_is_an_error_of_the_program() -> None:
+    with pytest.raises(ValueError, match="named twice"):
+        permutations(["a", "a", "b"])
+    union = permutations(["a", "b", "c"])
+    with pytest.raises(ValueError, match="Cities d are not among the 3 permuted"):
+        union.among(["a", "d"])
+    regression, measure = made(panel(12))
+    with pytest.raises(ValueError, match="Permutations of 3 cities, and the regression has 12"):
+        permuted_measure(regression, np.ones(12), np.ones(72), "ln1p", union)
+    fewer = fixed_effects.partialled_out(panel(12).query("year < 2015"), "y", ["m", "x"])
+    with pytest.raises(ValueError, match="has 72 rows, and the regression 60"):
+        of_measure(fewer, 0, measure)
+
+
+def test_the_transforms_are_those_of_the_measures() -> None:
+    count = np.array([1.0, 20_000.0])
+    assert {name: tuple(transform(count)) for name, transform in randomisation.TRANSFORMS.items()} == {
+        "level": (1e-4, 2.0),
+        "ln": pytest.approx((0.0, math.log(20_000))),
+        "ln1p": pytest.approx((math.log(2), math.log(20_001))),
+        "asinh": pytest.approx((math.asinh(1), math.asinh(20_000))),
+    }
