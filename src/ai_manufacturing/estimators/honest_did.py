@@ -1,0 +1,483 @@
+"""Effects of an event study whose trends may differ: the robust intervals of Rambachan and Roth (2023)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.event_study import SINGULAR, EventStudyFit, term
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+Target = Literal["first", "average"]
+Restriction = Literal["parallel_trends", "relative_magnitude", "smoothness"]
+
+OMITTED = -1  # year since the event
+MAGNITUDES = (0.5, 1.0, 2.0)
+CURVATURES_IN_ERRORS = (0.0, 0.5, 1.0)  # M in standard errors of the first effect
+LEVEL = 0.05
+FIRST_STAGE = LEVEL / 10  # share of the level that the least favourable test spends; HonestDiD's default
+SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
+NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
+SAME = 1e-9  # vertices whose slopes on one another differ from one by less are the same
+ANGLES = 720  # over which the first stage's probability is a mean
+NEWTON_STEPS = 10  # all that the two quantiles need to the last digit
+GRID = 257  # values tested between those that the first stage rejects
+ZOOM = 33  # values tested between the last accepted one and its neighbour
+ZOOMS = 4
+KNOTS = 1000  # a path cut short still gives intervals that cover
+DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the first excludes it at any
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An interval that covers the effect in 95 % of samples while trends differ by no more than a bound.
+
+    Attributes
+    ----------
+    target : {"first", "average"}
+        The effect in the first period after the omitted one, or the average of all after it.
+    restriction : {"parallel_trends", "relative_magnitude", "smoothness"}
+        Trends do not differ (the usual interval); or from one period to the next their difference changes by no more
+        than `bound` times the largest such change before the event; or its slope changes by no more than `bound`.
+    bound : float
+        Mbar, without unit, or M, in units of the outcome per period; zero for parallel trends.
+    conf_low, conf_high : float
+        Ends of the 95 % interval, in units of the outcome.
+    is_empty_or_unbounded : bool
+        Whether no interval could be given.
+    """
+
+    target: Target
+    restriction: Restriction
+    bound: float
+    conf_low: float
+    conf_high: float
+    is_empty_or_unbounded: bool
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The largest bound at which the robust interval leaves out zero.
+
+    Attributes
+    ----------
+    target, restriction
+        As in Bound.
+    value : float or None
+        Infinite if no bound brings zero in; None if zero is in at a bound of zero.
+    """
+
+    target: Target
+    restriction: Restriction
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """All that is said of one event study.
+
+    Attributes
+    ----------
+    bounds : tuple of Bound
+        By target, and in it the usual interval, the magnitudes and the curvatures in the order asked for.
+    breakdowns : tuple of Breakdown
+        By target, relative magnitudes and then smoothness.
+    """
+
+    bounds: tuple[Bound, ...]
+    breakdowns: tuple[Breakdown, ...]
+
+
+def of_event_study(
+    study: EventStudyFit,
+    *,
+    window: tuple[int, int],
+    magnitudes: Sequence[float] = MAGNITUDES,
+    curvatures: Sequence[float] | None = None,
+) -> Sensitivity:
+    """Return the robust intervals of an event study that omits the year before the event.
+
+    Parameters
+    ----------
+    study : EventStudyFit
+    window : tuple of int
+        First and last year since the event that the path has; of terms outside nothing is assumed. A pooled endpoint
+        is taken for the one year that its term names.
+    magnitudes, curvatures
+        As in of_path.
+
+    Returns
+    -------
+    Sensitivity
+        As of_path gives it.
+
+    Raises
+    ------
+    NotEstimable
+        If a year of the path has no term, or for any reason of of_path.
+    ValueError
+        If the year before the event has a term.
+    """
+    if OMITTED in study.event_times:
+        raise ValueError("A robust interval needs an event study that omits the year before the event.")
+    within = [j for j, event_time in enumerate(study.event_times) if window[0] <= event_time <= window[1]]
+    event_times = {OMITTED, *(study.event_times[j] for j in within)}
+    absent = set(range(min(event_times), max(event_times))) - event_times
+    if absent:
+        raise NotEstimable("broken_path", terms=[term(event_time) for event_time in sorted(absent)])
+    return of_path(
+        study.estimates[within],
+        study.covariance_matrix[np.ix_(within, within)],
+        sum(study.event_times[j] < OMITTED for j in within),
+        magnitudes=magnitudes,
+        curvatures=curvatures,
+    )
+
+
+def of_path(
+    estimates: Floats,
+    covariance: Floats,
+    pre_count: int,
+    *,
+    magnitudes: Sequence[float] = MAGNITUDES,
+    curvatures: Sequence[float] | None = None,
+) -> Sensitivity:
+    """Return intervals for the first effect and for the average one that hold if trends differ by a bounded amount.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (k,)
+        Path of an event study, one period after the other; the omitted period, whose zero is no estimate, is left out.
+    covariance : ndarray, shape (k, k)
+        Of the estimates.
+    pre_count : int
+        Periods before the omitted one.
+    magnitudes : sequence of float
+        Mbar, each at least zero: from one period to the next the difference in trends changes by at most Mbar times
+        the largest such change before the event.
+    curvatures : sequence of float, optional
+        M, each at least zero, in units of the outcome: the slope of the difference in trends changes by at most M from
+        one period to the next; M of zero is a linear difference. The default is multiples of the error of the first
+        effect.
+
+    Returns
+    -------
+    Sensitivity
+        Bounds and breakdown values of both targets.
+
+    Raises
+    ------
+    NotEstimable
+        If there is no period before or after the omitted one, or the covariance is singular.
+    ValueError
+        If a bound is negative, or the shapes do not fit.
+
+    Notes
+    -----
+    Relative magnitudes: the conditional test with a least favourable first stage (C-LF) of Andrews, Roth and Pakes,
+    one for each period before the event and each sign in which the change may be largest, the intervals united; R's
+    HonestDiD does the same. The test maximises over the vertices of a linear program's dual. They are known in closed
+    form here: with increments D_t, the change m that bounds them, q_t the sum of the target's weights from t on, and
+    s+_t, s-_t the errors of D_t - Mbar m and -D_t - Mbar m, a vertex either weights the increments by q_t
+    (up, down), or takes both signs of one increment. All are linear in the target's estimate and in m, so that the
+    least favourable critical value is an integral over the plane and no draw is needed (HonestDiD takes 1,000).
+
+    Values accepted between rejected ones are inside: an interval runs from the first accepted value to the last, as
+    HonestDiD prints it. With one period after the event HonestDiD does not let the second stage know that the first
+    accepted, and its intervals are a little wider.
+
+    Smoothness: the shortest interval of fixed length around a linear estimator (FLCI). The weights that trade variance
+    for bias best are a lasso path, which is exact; the folded normal quantile is solved for, where HonestDiD draws it.
+
+    All errors are taken as known and estimates as normal, as HonestDiD does: with few clusters the intervals are
+    too short.
+
+    References
+    ----------
+    Rambachan and Roth (2023), Review of Economic Studies 90(5); Andrews, Roth and Pakes (2023), Review of Economic
+    Studies 90(6); on the FLCI, Armstrong and Kolesar (2018), Econometrica 86(2).
+    """
+    count = len(estimates)
+    if covariance.shape != (count, count):
+        raise ValueError(
+            f"A path of {count} estimates needs a covariance of {count} x {count}, not {covariance.shape}."
+        )
+    if min([0.0, *magnitudes, *(curvatures or ())]) < 0:
+        raise ValueError("A bound on trends cannot be negative.")
+    if pre_count < 1:
+        raise NotEstimable("no_pre_period")
+    if pre_count >= count:
+        raise NotEstimable("no_post_period")
+    _check_covariance(covariance)
+
+    post_count = count - pre_count
+    first_error = float(np.sqrt(covariance[pre_count, pre_count]))
+    if curvatures is None:
+        curvatures = [share * first_error for share in CURVATURES_IN_ERRORS]
+    targets: dict[Target, Floats] = {
+        "first": np.eye(post_count)[0],
+        "average": np.full(post_count, 1 / post_count),
+    }
+    bounds, breakdowns = [], []
+    for target, weights in targets.items():
+        estimate = float(weights @ estimates[pre_count:])
+        half = NORMAL_95 * float(np.sqrt(weights @ covariance[pre_count:, pre_count:] @ weights))
+        bounds.append(_bound(target, "parallel_trends", 0.0, (estimate - half, estimate + half)))
+        relative = _RelativeMagnitudes(estimates, covariance, pre_count, weights)
+        smooth = _Smoothness(estimates, covariance, pre_count, weights)
+        families: list[tuple[Restriction, Sequence[float], float, Callable[[float], tuple[float, float]]]] = [
+            ("relative_magnitude", magnitudes, 1.0, relative.interval),
+            ("smoothness", curvatures, first_error, smooth.interval),
+        ]
+        for restriction, asked, unit, interval in families:
+            bounds += [_bound(target, restriction, float(bound), interval(bound)) for bound in asked]
+            breakdowns.append(Breakdown(target, restriction, _breakdown(interval, unit)))
+    return Sensitivity(tuple(bounds), tuple(breakdowns))
+
+
+def _bound(target: Target, restriction: Restriction, bound: float, interval: tuple[float, float]) -> Bound:
+    low, high = interval
+    return Bound(target, restriction, bound, low, high, not -np.inf < low <= high < np.inf)
+
+
+def _breakdown(interval: Callable[[float], tuple[float, float]], unit: float) -> float | None:
+    """Return the bound at which the end of the interval that is nearest to zero reaches it."""
+
+    def distance(bound: float) -> float:
+        low, high = interval(bound)
+        return max(low, -high)
+
+    if distance(0.0) <= 0:
+        return None
+    inside, outside = 0.0, unit
+    for _ in range(DOUBLINGS):
+        if distance(outside) <= 0:
+            return float(optimize.brentq(distance, inside, outside, xtol=1e-6 * unit))
+        inside, outside = outside, 2 * outside
+    return np.inf
+
+
+def _check_covariance(covariance: Floats) -> None:
+    errors = np.sqrt(np.diag(covariance))
+    if (errors == 0).any():
+        raise NotEstimable("exact_path")
+    strengths = np.linalg.eigvalsh(covariance / np.outer(errors, errors))
+    rank = int((strengths > SINGULAR * strengths[-1]).sum())
+    if rank < len(errors):
+        raise NotEstimable("singular_path", rank=rank, count=len(errors))
+
+
+class _RelativeMagnitudes:
+    """C-LF tests of one target, one for each of the s changes (with sign) that may be the largest before the event."""
+
+    def __init__(self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats) -> None:
+        changes = np.diff(np.insert(np.eye(estimates.size), pre_count, 0.0, axis=0), axis=0)  # of the path, by period
+        largest, after = np.vstack([changes[:pre_count], -changes[:pre_count]]), changes[pre_count:]
+        self._sums = np.cumsum(weights[::-1])[::-1]
+        target = self._sums @ after
+        self._estimate, self._largest = float(target @ estimates), largest @ estimates
+        self._largest_variance = np.einsum("sk,kl,sl->s", largest, covariance, largest)[:, None]
+        self._after_variance = np.einsum("tk,kl,tl->t", after, covariance, after)
+        self._covariance = largest @ covariance @ after.T  # (s, t)
+        joint = np.empty((len(largest), 2, 2))
+        joint[:, 0, 0] = target @ covariance @ target
+        joint[:, 0, 1] = joint[:, 1, 0] = largest @ covariance @ target
+        joint[:, 1, 1] = self._largest_variance[:, 0]
+        # Of the covariance of the target's estimate and the largest change.
+        self._root = np.linalg.cholesky(joint).astype(float)
+
+    def interval(self, magnitude: float) -> tuple[float, float]:
+        """Return the least and the greatest value of the target that some test accepts."""
+        common = self._after_variance + magnitude**2 * self._largest_variance
+        crossed = 2 * magnitude * self._covariance
+        up, down = np.sqrt(common - crossed), np.sqrt(common + crossed)  # errors of the moments, (s, t)
+        both = up + down
+        slack = magnitude * self._sums.sum()
+        vertices = np.zeros((len(up), 4, 2))
+        vertices[:, 0] = np.array([1, -slack]) / (up @ self._sums)[:, None]
+        vertices[:, 1] = np.array([-1, -slack]) / (down @ self._sums)[:, None]
+        vertices[:, 2, 1] = -2 * magnitude / both.min(axis=1)
+        vertices[:, 3, 1] = -2 * magnitude / both.max(axis=1)  # the periods between are never the maximum
+        least, most = _Tests(vertices, self._root, self._largest).accepted_range()
+        return self._estimate - most, self._estimate - least
+
+
+class _Tests:
+    """s tests that the target's estimate exceeds its true value, by u, no more than trends explain.
+
+    Parameters
+    ----------
+    vertices : ndarray, shape (s, 4, 2)
+        What the vertices of the dual make of u and of the largest change m: the statistic is the greatest of the four.
+        The first grows with u, the second falls, the others depend on m alone.
+    root : ndarray, shape (s, 2, 2)
+        Of the covariance of u and m.
+    largest : ndarray, shape (s,)
+        Estimates of m.
+    """
+
+    def __init__(self, vertices: Floats, root: Floats, largest: Floats) -> None:
+        rows = vertices @ root
+        self._by_excess = vertices[:, :, 0]
+        self._at_zero = vertices[:, :, 1] * largest[:, None]
+        self._covariance = rows @ rows.transpose(0, 2, 1)
+        self._critical = _least_favourable(rows)
+
+    def accepted_range(self) -> tuple[float, float]:
+        """Return the least and the greatest u that some test accepts."""
+        # Beyond these the first stage rejects.
+        most, least = ((self._critical - self._at_zero[:, j]) / self._by_excess[:, j] for j in (0, 1))
+        first, last = self._first_accepted(least, most), self._first_accepted(most, least)
+        return float(np.fmin.reduce(first, initial=np.inf)), float(np.fmax.reduce(last, initial=-np.inf))
+
+    def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
+        """Return, for each test, the accepted u nearest to the outer end; NaN if there is none."""
+        tests = np.arange(len(outer))
+        found: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
+        for size in (GRID, *[ZOOM] * ZOOMS):
+            excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
+            accepted = self._accepted(excess)
+            accepted[:, -1] |= found  # it was, before it was rounded
+            found = np.logical_or.reduce(accepted, axis=1)
+            place = accepted.argmax(axis=1)
+            inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
+        return np.where(found, inner, np.nan)
+
+    def _accepted(self, excess: Floats) -> NDArray[np.bool_]:
+        """Return which values of u, shape (s, n), the tests accept."""
+        values = self._by_excess[:, None] * excess[:, :, None] + self._at_zero[:, None]  # (s, n, 4)
+        tests, greatest = np.arange(len(excess))[:, None], values.argmax(axis=2)
+        statistic = values.max(axis=2)
+        covariances = self._covariance[tests, greatest]
+        variance = np.take_along_axis(covariances, greatest[:, :, None], axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = covariances / variance
+            # A vertex is the greatest while the statistic, all that is unrelated to it held fixed, is in this range.
+            limits = (values - slopes * statistic[:, :, None]) / (1 - slopes)
+            low = np.max(limits, axis=2, where=slopes < 1 - SAME, initial=-np.inf)
+            high = np.min(limits, axis=2, where=slopes > 1 + SAME, initial=np.inf)
+            error = np.sqrt(variance[:, :, 0])
+            tails = [special.log_ndtr(-z / error) for z in (low, statistic, np.minimum(high, self._critical[:, None]))]
+            p_value = np.exp(tails[1] - tails[0]) * np.expm1(tails[2] - tails[1]) / np.expm1(tails[2] - tails[0])
+        # A statistic of zero or less is no evidence, and has no p-value where its vertex has no variance.
+        rejected: NDArray[np.bool_] = (statistic > self._critical[:, None]) | (
+            (statistic > 0) & (p_value < SECOND_STAGE)
+        )
+        return ~rejected
+
+
+def _least_favourable(rows: Floats) -> Floats:
+    """Return what the greatest of four normal variables of mean zero exceeds in the first stage's share, shape (s,).
+
+    They are linear in two independent standard normal ones, by rows of shape (s, 4, 2). In polar coordinates the
+    greatest is the radius times reach(angle), and exceeds x with probability exp(-(x / reach)^2 / 2).
+    """
+    angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
+    reach = np.maximum((rows @ np.array([np.cos(angles), np.sin(angles)])).max(axis=1), 0.0)
+    farthest = reach.max(axis=1)
+    with np.errstate(divide="ignore"):
+        rates = (farthest[:, None] / reach) ** 2
+    # The logarithm of the mean is convex and falls: from the value of one variable Newton's steps do not overshoot.
+    half_square = np.full(len(rows), special.ndtri(FIRST_STAGE) ** 2 / 2)
+    for _ in range(NEWTON_STEPS):
+        exceeding = np.exp(-half_square[:, None] * rates)
+        share = exceeding.mean(axis=1)
+        falling = np.mean(exceeding * np.where(exceeding > 0, rates, 0.0), axis=1)
+        half_square += share / falling * np.log(share / FIRST_STAGE)
+    critical: Floats = farthest * np.sqrt(2 * half_square)
+    return critical
+
+
+class _Smoothness:
+    """Linear estimators of one target that a linear difference in trends does not bias, and the best of them.
+
+    The weights before the event are second differences of x_0, x_1, ...: x_0 is fixed, by the slope that the target
+    must be cleared of, and the largest bias is M times a constant plus M times the sum of the other |x_j|.
+    """
+
+    def __init__(self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats) -> None:
+        ahead = np.arange(1, len(weights) + 1)
+        slope = weights @ ahead
+        self._constant_bias = float(sum(weights[j:] @ ahead[: len(weights) - j] for j in range(len(weights))))
+        differences = np.diff(np.eye(pre_count + 2), n=2, axis=1).T  # of x_0 to x_(pre_count + 1), nearest period first
+        before = np.vstack([differences[::-1, :pre_count], np.zeros((len(weights), pre_count))])
+        fixed = slope * before[:, 0]
+        fixed[pre_count:] = weights
+        free = before[:, 1:]
+        self._estimate, self._moves = float(fixed @ estimates), free.T @ estimates
+        self._variance = float(fixed @ covariance @ fixed)
+        self._linear, self._quadratic = free.T @ covariance @ fixed, free.T @ covariance @ free
+        self._knots = _lasso_path(self._quadratic, self._linear)
+
+    def interval(self, curvature: float) -> tuple[float, float]:
+        """Return the shortest interval of fixed length whose coverage holds while the slope changes by no more."""
+        last = len(self._knots) - 1
+        place = 0.0
+        if last:
+            place = optimize.minimize_scalar(
+                lambda place: self._half_length(self._at(place), curvature), bounds=(0, last), options={"xatol": 1e-10}
+            ).x
+        x = self._at(place)
+        half = self._half_length(x, curvature)
+        return self._estimate + float(self._moves @ x) - half, self._estimate + float(self._moves @ x) + half
+
+    def _at(self, place: float) -> Floats:
+        """Return x on the path: at a knot where the place is whole, on the line between two elsewhere."""
+        before = min(int(place), max(len(self._knots) - 2, 0))
+        after = min(before + 1, len(self._knots) - 1)
+        x: Floats = self._knots[before] + (place - before) * (self._knots[after] - self._knots[before])
+        return x
+
+    def _half_length(self, x: Floats, curvature: float) -> float:
+        error = float(np.sqrt(self._variance + 2 * self._linear @ x + x @ self._quadratic @ x))
+        bias = curvature * (self._constant_bias + float(np.abs(x).sum()))
+        return error * _folded_quantile(bias / error)
+
+
+def _folded_quantile(mean: float) -> float:
+    """Return what |z + mean| exceeds in 5 % of samples, z standard normal."""
+    quantile = mean - float(special.ndtri(LEVEL))  # a little less than the root: Newton's steps do not overshoot
+    for _ in range(NEWTON_STEPS):
+        covered = special.ndtr(quantile - mean) - special.ndtr(-quantile - mean)
+        density = np.exp(-((quantile - mean) ** 2) / 2) + np.exp(-((quantile + mean) ** 2) / 2)
+        quantile += (1 - LEVEL - covered) * np.sqrt(2 * np.pi) / density
+    return float(quantile)
+
+
+def _lasso_path(quadratic: Floats, linear: Floats) -> Floats:
+    """Return the knots, shape (n, k), of what minimises x'Qx/2 + c'x + penalty |x| as the penalty falls to zero.
+
+    The first knot is zero; between two the minimiser moves on a straight line (Osborne, Presnell and Turlach 2000).
+    """
+    count = len(linear)
+    x, signs, penalty = np.zeros(count), np.zeros(count), float(np.abs(linear).max(initial=0.0))
+    knots = [x]
+    # A term enters where its gradient meets the penalty, or minus the penalty, and leaves where it is zero itself.
+    above, below, zero = 0, 1, 2
+    event = (above, int(np.abs(linear).argmax())) if penalty else None
+    while event is not None and len(knots) < KNOTS:
+        kind, j = event
+        gradient = linear + quadratic @ x
+        came_from = zero if kind != zero else below if signs[j] > 0 else above
+        signs[j] = 0.0 if kind == zero else -np.sign(gradient[j])
+        active = signs != 0
+        moves = np.zeros(count)  # of x, as the penalty falls by one
+        moves[active] = np.linalg.solve(quadratic[np.ix_(active, active)], signs[active])
+        turns = quadratic @ moves  # of the gradient
+        with np.errstate(divide="ignore", invalid="ignore"):
+            falls = np.stack([(penalty - gradient) / (1 + turns), (penalty + gradient) / (1 - turns), -x / moves])
+        falls[:zero, active], falls[zero, ~active], falls[came_from, j] = np.inf, np.inf, np.inf
+        falls[~(falls >= 0)] = np.inf
+        nearest = divmod(int(falls.argmin()), count)
+        fall = min(float(falls[nearest]), penalty)
+        event = nearest if fall < penalty else None
+        penalty -= fall
+        x = x + fall * moves
+        if event is not None and event[0] == zero:
+            x[event[1]] = 0.0
+        knots.append(x)
+    return np.array(knots)
