@@ -202,23 +202,15 @@ def fit(
     (2023), Journal of Applied Econometrics 38(5); on pre-trend tests, Roth (2022), AER: Insights 4(3); on few treated
     clusters, MacKinnon and Webb (2017), Journal of Applied Econometrics 32(2).
     """
-    first, last = window
+    event_times, outside = event_times_in(
+        sample, time, event_year=event_year, omitted_year=omitted_year, window=window, endpoints=endpoints
+    )
     omitted = omitted_year - event_year
-    if not first <= omitted <= last:
-        raise ValueError(
-            f"The omitted year {omitted_year} is outside the window {event_year + first}-{event_year + last}."
-        )
-    if len(sample) == 0:
-        raise NotEstimable("no_observations")
     grouped = entity if cluster is None else cluster
-    for name in dict.fromkeys((entity, time, grouped)):
+    for name in dict.fromkeys((entity, grouped)):
         groups_in(sample, name)  # raises where a label is missing
     treated = _treated(sample, treatment, entity)
-    event_times = _years(sample, time) - event_year
-    outside = (event_times < first) | (event_times > last)
-    if endpoints == "binned":
-        event_times = np.clip(event_times, first, last)
-    elif endpoints == "dropped":
+    if endpoints == "dropped":
         sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
 
     cells = [groups_in(sample, name) for name in (entity, time)]
@@ -238,7 +230,7 @@ def fit(
     estimated = fixed_effects.fit(
         sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )
-    pre_trend, reason = _pre_trend(estimated, [term(event_time) for event_time in times if event_time < 0])
+    pre_trend, reason = pre_trend_test(estimated, [term(event_time) for event_time in times if event_time < 0])
     return EventStudyFit(
         **vars(estimated),
         event_times=tuple(times),
@@ -251,7 +243,33 @@ def fit(
     )
 
 
-def _pre_trend(estimated: FixedEffectsFit, terms: list[str]) -> tuple[WaldTest | None, Sentence | None]:
+def event_times_in(
+    sample: pd.DataFrame,
+    time: str,
+    *,
+    event_year: int,
+    omitted_year: int,
+    window: tuple[int, int],
+    endpoints: Endpoints,
+) -> tuple[Codes, NDArray[np.bool_]]:
+    """Return years since the event of each row, pooled where endpoints says so, and which rows the window leaves out.
+
+    Parameters, and reasons for NotEstimable and ValueError, are those of fit.
+    """
+    first, last = window
+    if not first <= omitted_year - event_year <= last:
+        raise ValueError(
+            f"The omitted year {omitted_year} is outside the window {event_year + first}-{event_year + last}."
+        )
+    if len(sample) == 0:
+        raise NotEstimable("no_observations")
+    groups_in(sample, time)  # raises where a year is missing
+    event_times = _years(sample, time) - event_year
+    outside = (event_times < first) | (event_times > last)
+    return (np.clip(event_times, first, last) if endpoints == "binned" else event_times), outside
+
+
+def pre_trend_test(estimated: FixedEffectsFit, terms: Sequence[str]) -> tuple[WaldTest | None, Sentence | None]:
     """Return the joint test of the terms before the event, or the reason why there is none."""
     if not terms:
         return None, said("no_pre_trend")

@@ -1,0 +1,461 @@
+"""Reading the path of an event study: a band for all its years at once, and the trends that its pre-test can miss."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from scipy import optimize, special
+from scipy.interpolate import CubicSpline
+from scipy.stats import qmc
+
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.event_study import SINGULAR
+from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+PreTestKind = Literal["any term", "joint"]
+
+LEVEL = 0.95  # of bands; and of the pre-test, whose size is one less it
+POWERS = (0.5, 0.8)  # those of Roth (2022)
+KINDS: tuple[PreTestKind, ...] = ("any term", "joint")
+COARSE, MIDDLE, FINE = 12, 14, 17  # binary logarithms of the points of an integral: to 1e-4, 1e-5 and 1e-6
+BLOCK = 2**14  # points that fit the cache of a core
+SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
+
+
+@dataclass(frozen=True, eq=False)
+class SimultaneousBand:
+    """Intervals that hold all coefficients of a path together in 95 % of samples.
+
+    Attributes
+    ----------
+    terms : tuple of str, length k
+    critical_value : float
+        What the errors are multiplied by, where an interval of one coefficient has a quantile of t.
+    conf_low, conf_high : ndarray, shape (k,)
+    """
+
+    terms: tuple[str, ...]
+    critical_value: float
+    conf_low: Floats
+    conf_high: Floats
+
+
+@dataclass(frozen=True)
+class PreTest:
+    """How often a linear trend would be found before the event, and what it would leave after it.
+
+    Attributes
+    ----------
+    kind : {"any term", "joint"}
+        The trend is found if any term before the event is significant at 5 %, or if all are in one Wald test.
+    slope : float
+        Of the trend: outcome of treated cities less that of the others, per year.
+    power : float
+        Probability that the test finds it.
+    event_times : tuple of int
+        Years from the event on that have a term.
+    trend : tuple of float
+        What the trend puts on their coefficients.
+    expected : tuple of float
+        Means of their estimates, were there no effect, over the samples in which the test does not find the trend.
+    """
+
+    kind: PreTestKind
+    slope: float
+    power: float
+    event_times: tuple[int, ...]
+    trend: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int | None = None) -> float:
+    """Return the critical value of a simultaneous band: the quantile of the largest |t| among estimates.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (k, k)
+        Of the estimates.
+    level : float
+        Of the band.
+    degrees_of_freedom : int, optional
+        Of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
+
+    Returns
+    -------
+    float
+        To 1e-5; the same in every run.
+
+    Raises
+    ------
+    NotEstimable
+        If an error is zero, or the covariance singular (fewer clusters than terms).
+
+    References
+    ----------
+    Montiel Olea and Plagborg-Møller (2019), "Simultaneous confidence bands: theory, implementation, and an
+    application to SVARs", Journal of Applied Econometrics 34(1).
+    """
+    correlations = _correlations(covariance)
+    count = len(correlations)
+
+    def excess(critical_value: float, fineness: int) -> float:
+        bounds = np.full(count, critical_value)
+        return (
+            rectangle(-bounds, bounds, correlations, degrees_of_freedom=degrees_of_freedom, fineness=fineness) - level
+        )
+
+    # Between the value for one term and Bonferroni's, with a margin for the error of a coarse integral.
+    one, all_ = (_two_sided((1 - level) / terms, degrees_of_freedom) for terms in (1, count))
+    return _root(excess, 0.99 * one, 1.01 * all_, FINE)
+
+
+def simultaneous_band(fit: FixedEffectsFit, terms: Sequence[str]) -> SimultaneousBand:
+    """Return the 95 % band of some coefficients of a fit, which holds all of them together.
+
+    t has the fit's degrees of freedom, so that the band of one term is its interval in the fit, and no band is
+    narrower than the intervals.
+
+    Parameters
+    ----------
+    fit : FixedEffectsFit
+    terms : sequence of str
+        Some of fit.terms.
+
+    Raises
+    ------
+    NotEstimable
+        For any reason of sup_t, or if there are no terms.
+    """
+    positions = [fit.terms.index(name) for name in terms]
+    if not positions:
+        raise NotEstimable("nothing_to_test")
+    critical_value = sup_t(
+        fit.covariance_matrix[np.ix_(positions, positions)], degrees_of_freedom=fit.degrees_of_freedom
+    )
+    half_width = critical_value * fit.std_errors[positions]
+    return SimultaneousBand(
+        terms=tuple(terms),
+        critical_value=critical_value,
+        conf_low=fit.estimates[positions] - half_width,
+        conf_high=fit.estimates[positions] + half_width,
+    )
+
+
+def pre_tests(fit: FixedEffectsFit, event_times: Sequence[int], *, omitted_time: int) -> list[PreTest]:
+    """Return the trends that each kind of pre-test of a fit finds with powers of 50 and 80 %.
+
+    Parameters
+    ----------
+    fit : FixedEffectsFit
+        An event study, whose leading terms are those of the event times.
+    event_times : sequence of int
+        Years since the event of the leading terms.
+    omitted_time : int
+        Years since the event of the year that the others are measured against.
+
+    Returns
+    -------
+    list of PreTest
+        By kind, then power; the thresholds are those of t and F with the fit's degrees of freedom.
+
+    Raises
+    ------
+    NotEstimable
+        For any reason of trend_found.
+    """
+    count = len(event_times)
+    covariance = fit.covariance_matrix[:count, :count]
+    return [
+        trend_found(
+            covariance,
+            event_times,
+            power,
+            omitted_time=omitted_time,
+            kind=kind,
+            degrees_of_freedom=fit.degrees_of_freedom,
+        )
+        for kind in KINDS
+        for power in POWERS
+    ]
+
+
+def trend_found(
+    covariance: Floats,
+    event_times: Sequence[int],
+    power: float,
+    *,
+    omitted_time: int,
+    kind: PreTestKind = "any term",
+    degrees_of_freedom: int | None = None,
+) -> PreTest:
+    """Return the linear trend that the test of the terms before the event finds with a given probability.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (k, k)
+        Of the estimates, in the order of event_times.
+    event_times : sequence of int
+        Years since the event; those below zero are tested.
+    power : float
+        Probability that the test finds the trend.
+    omitted_time : int
+        Years since the event of the year that the others are measured against.
+    kind : {"any term", "joint"}
+        As in PreTest.
+    degrees_of_freedom : int, optional
+        Of the t or F that gives the threshold; the default is the normal distribution, or chi-squared.
+
+    Returns
+    -------
+    PreTest
+        With a slope above zero; its negative is found as often.
+
+    Raises
+    ------
+    NotEstimable
+        If no term is before the event; an error is zero; the covariance of those terms is singular; or the test rejects
+        with that probability where there is no trend.
+
+    Notes
+    -----
+    The covariance is taken as known and the estimates as normal, whatever the threshold. A pooled endpoint has the
+    trend of the year it is named after, which understates what the trend puts on it.
+
+    References
+    ----------
+    Roth (2022), "Pretest with caution: event-study estimates after testing for parallel trends", AER: Insights 4(3);
+    its R package pretrends has the kind "any term" with a threshold of 1.96.
+    """
+    before = _before(event_times)
+    correlations = _correlations(covariance[np.ix_(before, before)])
+    errors = np.sqrt(np.diag(covariance)[before])
+    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / errors
+    size = _power(correlations, np.zeros(len(before)), kind, degrees_of_freedom, MIDDLE)
+    if size >= power:
+        raise NotEstimable("found_without_trend", size=size, power=power)
+    if kind == "joint":
+        threshold = _joint_threshold(len(before), degrees_of_freedom)
+        distance = float(special.chndtrinc(threshold, len(before), 1 - power))
+        slope = float(np.sqrt(distance / (drift @ np.linalg.solve(correlations, drift))))
+    else:
+        # Any term is found at least as often as the one that the trend moves most.
+        enough = (_two_sided(1 - LEVEL, degrees_of_freedom) + special.ndtri(power)) / np.abs(drift).max()
+
+        def excess(slope: float, fineness: int) -> float:
+            return _power(correlations, slope * drift, kind, degrees_of_freedom, fineness) - power
+
+        slope = _root(excess, 0.0, 1.01 * float(enough), MIDDLE)
+    return after_the_pre_test(
+        covariance,
+        event_times,
+        slope,
+        omitted_time=omitted_time,
+        kind=kind,
+        degrees_of_freedom=degrees_of_freedom,
+    )
+
+
+def after_the_pre_test(
+    covariance: Floats,
+    event_times: Sequence[int],
+    slope: float,
+    *,
+    omitted_time: int,
+    kind: PreTestKind = "any term",
+    degrees_of_freedom: int | None = None,
+) -> PreTest:
+    """Return how often a given trend is found, and the mean of the later estimates where it is not.
+
+    Parameters, reasons for NotEstimable and references are those of trend_found, with a slope in place of a power.
+
+    Notes
+    -----
+    The mean of normal estimates inside a rectangle is that of Tallis (1961), Journal of the Royal Statistical Society
+    B 23(1). Inside an ellipsoid around zero it is the mean without a test times the ratio of two noncentral
+    chi-squared probabilities, with q + 2 and with q degrees of freedom.
+    """
+    before = _before(event_times)
+    after = [position for position in range(len(event_times)) if position not in before]
+    correlations = _correlations(covariance[np.ix_(before, before)])
+    errors = np.sqrt(np.diag(covariance)[before])
+    trend = slope * (np.asarray(event_times, dtype=float) - omitted_time)
+    means = trend[before] / errors  # in units of the errors, as all below
+    passing = 1 - _power(correlations, means, kind, degrees_of_freedom, MIDDLE)
+    if kind == "joint":
+        threshold, count = _joint_threshold(len(before), degrees_of_freedom), len(before)
+        distance = float(means @ np.linalg.solve(correlations, means))
+        moved = means * (special.chndtr(threshold, count + 2, distance) / passing - 1)
+    else:
+        moved = _truncated_means(means, correlations, _two_sided(1 - LEVEL, degrees_of_freedom), passing) - means
+    of_after = covariance[np.ix_(after, before)] / errors
+    return PreTest(
+        kind=kind,
+        slope=slope,
+        power=1 - passing,
+        event_times=tuple(event_times[position] for position in after),
+        trend=tuple(trend[after].tolist()),
+        expected=tuple((trend[after] + of_after @ np.linalg.solve(correlations, moved)).tolist()),
+    )
+
+
+def rectangle(
+    low: Floats,
+    high: Floats,
+    correlations: Floats,
+    *,
+    degrees_of_freedom: int | None = None,
+    fineness: int = FINE,
+) -> float:
+    """Return the probability that correlated normal variables of mean zero and variance one lie between bounds.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (k,)
+        Bounds.
+    correlations : ndarray, shape (k, k)
+        Of full rank.
+    degrees_of_freedom : int, optional
+        Of a multivariate t in place of the normal distribution.
+    fineness : int
+        Binary logarithm of the number of points.
+
+    Returns
+    -------
+    float
+        To 1e-6 with the default.
+
+    References
+    ----------
+    Genz (1992), "Numerical computation of multivariate normal probabilities", Journal of Computational and Graphical
+    Statistics 1(2), with scrambled Sobol points.
+    """
+    order, factor = _ordered_cholesky(correlations)
+    low, high, count = low[order], high[order], len(order)
+    points = _points(count - 1, fineness, degrees_of_freedom)
+    total = 0.0
+    for start in range(0, points.shape[1], BLOCK):
+        block = points[:, start : start + BLOCK]
+        scale = block[-1]
+        weights = np.ones(block.shape[1])
+        drawn = np.empty((count, block.shape[1]))
+        for j in range(count):
+            given = factor[j, :j] @ drawn[:j]
+            below = special.ndtr((low[j] * scale - given) / factor[j, j])
+            between = special.ndtr((high[j] * scale - given) / factor[j, j]) - below
+            weights *= between
+            if j < count - 1:
+                # Kept off 0 and 1, where the weight is zero and the value would be infinite.
+                drawn[j] = special.ndtri(np.clip(below + block[j] * between, 1e-300, 1 - 1e-16))
+        total += float(weights.sum())
+    return total / int(points.shape[1])
+
+
+def _root(excess: Callable[[float, int], float], low: float, high: float, fineness: int) -> float:
+    """Return where an integral less its target is zero: found with few points, then one Newton step with many."""
+    coarse = float(optimize.brentq(excess, low, high, args=(COARSE,), xtol=1e-6 * high))
+    step = 0.01 * coarse
+    slope = (excess(coarse + step, COARSE) - excess(coarse - step, COARSE)) / (2 * step)
+    return float(coarse - excess(coarse, fineness) / slope)
+
+
+def _power(correlations: Floats, means: Floats, kind: PreTestKind, degrees: int | None, fineness: int) -> float:
+    """Return the probability that a pre-test rejects if the t statistics have these means."""
+    if kind == "joint":
+        distance = float(means @ np.linalg.solve(correlations, means))
+        return 1 - float(special.chndtr(_joint_threshold(len(means), degrees), len(means), distance))
+    threshold = _two_sided(1 - LEVEL, degrees)
+    return 1 - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
+
+
+def _truncated_means(means: Floats, correlations: Floats, threshold: float, passing: float) -> Floats:
+    """Return the means of t statistics of which none is beyond the threshold, shape (k,)."""
+    densities = np.zeros(len(means))
+    for j in range(len(means)):
+        others = np.delete(np.arange(len(means)), j)
+        loadings = correlations[others, j]
+        left = correlations[np.ix_(others, others)] - np.outer(loadings, loadings)
+        scales = np.sqrt(np.diag(left))
+        for sign in (-1, 1):
+            end = -sign * threshold - means[j]
+            inside = 1.0
+            if len(others):
+                centres = means[others] + loadings * end
+                inside = rectangle(
+                    (-threshold - centres) / scales,
+                    (threshold - centres) / scales,
+                    left / np.outer(scales, scales),
+                    fineness=MIDDLE,
+                )
+            densities[j] += sign * np.exp(-(end**2) / 2) / np.sqrt(2 * np.pi) * inside
+    return means + correlations @ densities / passing
+
+
+def _before(event_times: Sequence[int]) -> list[int]:
+    """Return the positions of the terms before the event; NotEstimable if there is none."""
+    before = [position for position, event_time in enumerate(event_times) if event_time < 0]
+    if not before:
+        raise NotEstimable("no_pre_trend")
+    return before
+
+
+def _correlations(covariance: Floats) -> Floats:
+    """Return correlations of full rank, or raise NotEstimable."""
+    errors = np.sqrt(np.diag(covariance))
+    if (errors == 0).any():
+        raise NotEstimable("exact_path")
+    correlations: Floats = covariance / np.outer(errors, errors)
+    strengths = np.linalg.eigvalsh(correlations)
+    rank = int((strengths > SINGULAR * strengths[-1]).sum())
+    if rank < len(errors):
+        raise NotEstimable("singular_path", rank=rank, count=len(errors))
+    return correlations
+
+
+def _two_sided(size: float, degrees_of_freedom: int | None) -> float:
+    """Return the threshold of |t| or |z| in a test of a size."""
+    if degrees_of_freedom is None:
+        return float(-special.ndtri(size / 2))
+    return float(-special.stdtrit(degrees_of_freedom, size / 2))
+
+
+def _joint_threshold(count: int, degrees_of_freedom: int | None) -> float:
+    """Return the threshold of a Wald statistic at 5 %: that of chi-squared, or as many times that of F."""
+    if degrees_of_freedom is None:
+        return float(special.chdtri(count, 1 - LEVEL))
+    return count * float(special.fdtri(count, degrees_of_freedom, LEVEL))
+
+
+def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
+    """Return an order of the variables, the one that explains most of the rest next, and its lower factor.
+
+    The order does not change the integral, but a good one makes it several times more exact.
+    """
+    left = correlations.copy()
+    order: list[int] = []
+    rest = list(range(len(left)))
+    while rest:
+        explained = [float(np.sum(left[rest, j] ** 2) / left[j, j]) for j in rest]
+        pivot = rest.pop(int(np.argmax(explained)))
+        order.append(pivot)
+        left = left - np.outer(left[:, pivot], left[pivot]) / left[pivot, pivot]
+    factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(np.float64, copy=False)
+    return order, factor
+
+
+@lru_cache(maxsize=8)
+def _points(dimension: int, fineness: int, degrees_of_freedom: int | None) -> Floats:
+    """Return points of the unit cube, and as the last row what t multiplies the bounds by, shape (dimension+1, n)."""
+    scaled = degrees_of_freedom is not None
+    if dimension + scaled == 0:
+        return np.ones((1, 1))
+    points = qmc.Sobol(dimension + scaled, scramble=True, rng=SEED).random_base2(fineness).T
+    scale = np.ones((1, points.shape[1]))
+    if degrees_of_freedom is not None:
+        # The inverse of chi-squared is slow: a spline through 513 of its values is exact to 1e-8.
+        knots = np.linspace(-8, 8, 513)
+        values = np.sqrt(2 * special.gammaincinv(degrees_of_freedom / 2, special.ndtr(knots)) / degrees_of_freedom)
+        scale = CubicSpline(knots, values)(special.ndtri(points[-1:].clip(special.ndtr(-8), special.ndtr(8))))
+    return np.ascontiguousarray(np.vstack([points[:dimension], scale]))
