@@ -147,7 +147,8 @@ class Case:
         if unit == "city":
             return self.regression.entities
         column = {"province": "province_id", "year": "year"}[unit]
-        return pd.factorize(self.rows[column], sort=True)[0]
+        codes: Codes = pd.factorize(self.rows[column], sort=True)[0]
+        return codes
 
     @cached_property
     def city_ids(self) -> list[str]:
@@ -158,7 +159,8 @@ class Case:
     def coordinates(self) -> Floats:
         """Longitude and latitude of each city, shape (cities, 2)."""
         located = self.cities.set_index("city_id").loc[self.city_ids, ["longitude", "latitude"]]
-        return located.to_numpy(dtype=float, na_value=np.nan)
+        coordinates: Floats = located.to_numpy(dtype=float, na_value=np.nan)
+        return coordinates
 
     @cached_property
     def _measures(self) -> dict[str, randomisation.PermutedMeasure]:

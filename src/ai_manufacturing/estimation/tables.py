@@ -286,9 +286,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
             joint = _joint(said("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
-        drawn = wild_bootstrap.fit(
-            used.rows, specification.outcome, specification.terms, specification.regressor, cluster="province_id"
-        )
+        drawn = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
         bootstrap = {
             "bootstrap_p_value": drawn.p_value,
             "bootstrap_conf_low": drawn.conf_low,
