@@ -21,6 +21,10 @@ from ai_manufacturing.estimation.specifications import (
 )
 from ai_manufacturing.estimators import (
     cluster_errors,
+    dose_event_study,
+    event_paths,
+    event_study,
+    honest_did,
     randomisation,
     sensitivity,
     spatial_errors,
@@ -344,14 +348,131 @@ def _minimum_detectable_effect(case: Case, position: int, cluster: str) -> float
     return sensitivity.minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
-def _robustness_value(case: Case, position: int, change: str) -> float:
-    found = sensitivity.robustness_value(case.regression, position)
+def _robustness_value(case: Case, position: int, change: str, error: str) -> float:
+    options: dict[str, float | None] = {}
+    if error != "iid":
+        clustered = _crv1(case, position, error)
+        options = {"std_error": clustered.std_error, "degrees_of_freedom": clustered.degrees_of_freedom}
+    found = sensitivity.robustness_value(case.regression, position, **options)
     value: float = {"sign": found.rv_q, "significance": found.rv_qa}[change]
     return value
 
 
 def _oster(case: Case, position: int) -> float:
     return sensitivity.oster(case.regression, position).delta
+
+
+def _event_study(case: Case) -> event_study.EventStudyFit:
+    if not isinstance(case.fit, event_study.EventStudyFit):
+        raise NotEstimable("no_static_regression", estimator=case.specification.estimator)
+    return case.fit
+
+
+def _sup_t(case: Case, cluster: str) -> Iterator[Row]:
+    study = _event_study(case)
+    terms = [*case.terms]
+    try:
+        band = event_paths.simultaneous_band(study, terms)
+    except NotEstimable as finding:
+        yield {"term": terms[0], "reason": finding.reason}
+        return
+    for j, term in enumerate(terms):
+        yield {
+            "term": term,
+            "estimate": study.estimates[j],
+            "std_error": study.std_errors[j],
+            "statistic": band.critical_value,
+            "conf_low": band.conf_low[j],
+            "conf_high": band.conf_high[j],
+            "cluster_count": study.cluster_count,
+        }
+
+
+def _years_before_hold(case: Case, study: event_study.EventStudyFit) -> None:
+    """Raise NotEstimable if the gate voids a year before the event: trends read from it are trends of the register."""
+    first = case.inputs.event_year + min(study.event_times)
+    voided = sorted(
+        year
+        for year in case.inputs.broken_years(case.specification, case.used)
+        if first <= year < case.inputs.event_year
+    )
+    if voided:
+        raise NotEstimable("voided_years", years=[*map(str, voided)])
+
+
+def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
+    try:
+        study = _event_study(case)
+        _years_before_hold(case, study)
+        found = honest_did.of_event_study(study, window=case.inputs.event_window)
+    except NotEstimable as finding:
+        yield {"term": "average", "reason": finding.reason}
+        return
+    for bound in found.bounds:
+        if bound.restriction == restriction:
+            yield {
+                "term": bound.target,
+                "bound": bound.bound,
+                "conf_low": bound.conf_low,
+                "conf_high": bound.conf_high,
+                "is_unbounded": bound.is_empty_or_unbounded,
+            }
+    for breakdown in found.breakdowns:
+        if breakdown.restriction == restriction:
+            unbounded = breakdown.value is not None and np.isinf(breakdown.value)
+            yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+
+
+def _pre_test_power(case: Case, kind: str, power: str) -> Iterator[Row]:
+    try:
+        study = _event_study(case)
+        _years_before_hold(case, study)
+        count = len(study.event_times)
+        found = event_paths.trend_found(
+            study.covariance_matrix[:count, :count],
+            study.event_times,
+            float(power),
+            omitted_time=-1,
+            kind={"any_term": event_paths.KINDS[0], "joint": event_paths.KINDS[1]}[kind],
+            degrees_of_freedom=study.degrees_of_freedom,
+        )
+    except NotEstimable as finding:
+        yield {"term": "path", "reason": finding.reason}
+        return
+    yield {"term": "path", "value": found.slope}
+
+
+def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
+    specification, inputs = case.specification, case.inputs
+    try:
+        doses = inputs.value_of(specification.regressor, case.used.rows["city_id"])
+        sample = case.used.rows.assign(dose=doses)
+        fit = dose_event_study.fit(
+            sample.dropna(subset="dose"),
+            specification.outcome,
+            "dose",
+            event_year=inputs.event_year,
+            omitted_year=inputs.event_year - 1,
+            window=inputs.event_window,
+            split=split,
+            controls=specification.controls,
+        )
+    except NotEstimable as finding:
+        yield {"term": "dose", "reason": finding.reason}
+        return
+    for j in range(len(fit.event_times)):
+        yield {
+            "term": fit.terms[j],
+            "estimate": fit.estimates[j],
+            "std_error": fit.std_errors[j],
+            "statistic": fit.statistics[j],
+            "degrees_of_freedom": fit.degrees_of_freedom,
+            "p_value": fit.p_values[j],
+            "conf_low": fit.conf_low[j],
+            "conf_high": fit.conf_high[j],
+            "cluster_count": fit.cluster_count,
+            "warnings": fit.warnings,
+        }
 
 
 CHECKS: dict[str, dict[str, Check]] = {
@@ -367,6 +488,8 @@ CHECKS: dict[str, dict[str, Check]] = {
         "randomisation": _of_measure(randomisation.of_measure),
         "expected_control": _of_measure(randomisation.given_expected),
         "recentred": _of_measure(randomisation.recentred),
+        "sup_t": _sup_t,
+        "dose": _dose,
     },
     "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},
     "sensitivity": {
@@ -374,6 +497,8 @@ CHECKS: dict[str, dict[str, Check]] = {
         "minimum_detectable_effect": _valued(_minimum_detectable_effect),
         "robustness_value": _valued(_robustness_value),
         "oster": _valued(_oster),
+        "honest_did": _honest_did,
+        "pre_test_power": _pre_test_power,
     },
 }
 SCHEMAS = {"inference": INFERENCE, "influence": INFLUENCE, "sensitivity": SENSITIVITY}

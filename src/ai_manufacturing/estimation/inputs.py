@@ -65,6 +65,15 @@ class _RestsOn:
     pairs_of: dict[Key, set[tuple[str, int]]]
     fixed: dict[Key, set[int]]
 
+    def broken_years(self, finding: Finding) -> dict[str, set[int]]:
+        broken: dict[str, set[int]] = {}
+        for series, scope, year in finding.years:
+            key = (series, scope)
+            of_sample = any(year == other for _, other in self.pairs_of.get(key, ()))
+            if of_sample or year in self.fixed.get(key, ()):
+                broken.setdefault(series, set()).add(year)
+        return broken
+
     def inside(self, finding: Finding) -> set[tuple[str, int]]:
         return {
             (city_id, year)
@@ -293,16 +302,10 @@ class Inputs:
         if not self._findings:
             return found
         rests = self._rests_on(specification, used)
-        years_of = {key: {year for _, year in cells} for key, cells in rests.pairs_of.items()}
         for finding in self._findings:
-            broken: dict[str, set[int]] = {}
-            for series, scope, year in finding.years:
-                key = (series, scope)
-                if year in years_of.get(key, ()) or year in rests.fixed.get(key, ()):
-                    broken.setdefault(series, set()).add(year)
             found += [
                 said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
-                for series, years in sorted(broken.items())
+                for series, years in sorted(rests.broken_years(finding).items())
             ]
             if inside := rests.inside(finding):
                 everywhere = set().union(*finding.city_years.values())
@@ -327,6 +330,11 @@ class Inputs:
         rests = self._rests_on(specification, used)
         found = {finding.expectation: {city_id for city_id, _ in rests.inside(finding)} for finding in self._findings}
         return {expectation: cities for expectation, cities in found.items() if cities}
+
+    def broken_years(self, specification: Specification, used: Sample) -> set[int]:
+        """Return the years of a sample in which a series that the estimate rests on fails an expectation as a whole."""
+        rests = self._rests_on(specification, used)
+        return {year for finding in self._findings for years in rests.broken_years(finding).values() for year in years}
 
     def _rests_on(self, specification: Specification, used: Sample) -> "_RestsOn":
         estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
@@ -420,8 +428,14 @@ class Inputs:
 
     def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
         """Return the group of each city; missing where it is in none."""
-        groups = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")["group_name"]
-        return cities.map(groups)
+        return cities.map(self._of_grouping(grouping)["group_name"])
+
+    def value_of(self, grouping: str, cities: pd.Series) -> pd.Series:
+        """Return the value by which each city is grouped; missing where it is in no group."""
+        return cities.map(self._of_grouping(grouping)["value"])
+
+    def _of_grouping(self, grouping: str) -> pd.DataFrame:
+        return self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")
 
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""

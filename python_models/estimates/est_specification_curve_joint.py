@@ -1,0 +1,22 @@
+from ai_manufacturing.estimation import curve, inputs, specifications
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    drawn = inputs.read(
+        panel=dbt.ref("int_city_year_variables"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        published=dbt.ref("published_estimates"),
+        substitution_labels=dbt.ref("substitutions"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
+    )
+    rows = dbt.ref("regression_specifications").df()
+    (specification,) = specifications.read(rows[rows["specification_id"] == dbt.config.meta_get("specification_id")])
+    draws = int(dbt.config.meta_get("permutations"))
+    return curve.joint(specification, dbt.ref("int_specification_curve").df(), drawn, draws)
