@@ -36,7 +36,11 @@ class Build:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of the README, and a target folder that no other run writes to."""
+        """The variables of the README, and a target folder that no other run writes to.
+
+        A copy of the project parses into itself: what dbt keeps of a parse names the folder of its seeds.
+        """
+        target = self.scratch if self.project == PROJECT else self.project
         return {
             **os.environ,
             "DBT_PROJECT_DIR": str(self.project),
@@ -44,7 +48,7 @@ class Build:
             "EXTRACTS_DIR": str(self.extracts),
             "WAREHOUSE_PATH": str(self.warehouse),
             "LANDING_DIR": str(self.landing or self.scratch / "landing"),
-            "DBT_TARGET_PATH": str(self.scratch / "target"),
+            "DBT_TARGET_PATH": str(target / "target"),
             "DBT_LOG_PATH": str(self.scratch / "logs"),
             "DBT_EXCLUDE_RESOURCE_TYPES": self.excluded,
             "OPENBLAS_NUM_THREADS": "1",
