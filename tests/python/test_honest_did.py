@@ -200,6 +200,19 @@ def test_no_change_before_the_event_leaves_sampling_error_only() -> None:
     assert widths[2] == pytest.approx(2 * 1.96, abs=0.01)
 
 
+def test_without_sampling_error_the_interval_is_the_identified_set() -> None:
+    """Largest change before the event: .3, so the first effect moves by Mbar .3, the average of three by Mbar .6."""
+    path = np.array([0.2, -0.1, 0.1, 1.0, 1.2, 1.7])
+    roots = np.random.default_rng(2).normal(size=(6, 9))
+    found = of_path(path, 1e-12 * roots @ roots.T, 3, magnitudes=[0.5, 2.0], curvatures=[0.2])
+    expected = {"first": [[0.85, 1.15], [0.4, 1.6]], "average": [[1.0, 1.6], [0.1, 2.5]]}
+    for target in TARGETS:
+        np.testing.assert_allclose(ends(found, "relative_magnitude", target), expected[target], atol=1e-4)
+    # The last slope, -.1, goes on, but for .2 in the first year, .2 + .4 in the second and .2 + .4 + .6 in the third.
+    np.testing.assert_allclose(ends(found, "smoothness", "first"), [[0.9, 1.3]], atol=1e-4)
+    np.testing.assert_allclose(ends(found, "smoothness", "average"), [[1.5 - 2 / 3, 1.5 + 2 / 3]], atol=1e-4)
+
+
 # ---------------------------------------------------------------- smoothness
 
 
