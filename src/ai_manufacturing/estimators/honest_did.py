@@ -354,7 +354,7 @@ class _Tests:
         statistic = values.max(axis=2)
         covariances = self._covariance[tests, greatest]
         variance = np.take_along_axis(covariances, greatest[:, :, None], axis=2)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slopes = covariances / variance
             # A vertex is the greatest while the statistic, all that is unrelated to it held fixed, is in this range.
             limits = (values - slopes * statistic[:, :, None]) / (1 - slopes)
