@@ -10,7 +10,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import linalg, stats
 
-from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators import event_study, fixed_effects
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.poisson import fit, inference_of, unit_sweep
 
@@ -138,6 +138,15 @@ def test_an_exact_fit_has_no_error() -> None:
     assert inference_of(ours, 0).p_value is None
 
 
+def test_an_event_study_of_counts_takes_the_terms_of_the_linear_one() -> None:
+    data = panel(8).assign(treated=lambda rows: (rows["city_id"].astype(int) % 2).astype(float))
+    terms = event_study.interacted(data, "treated", event_year=2014, omitted_year=2013, window=(-4, 3))
+    assert terms.terms == ("before4", "before3", "before2", "current", "after1", "after2", "after3")
+    assert_agrees(terms.sample, terms.sample, "count", [*terms.terms, "x"])
+    ours = fit(terms.sample, "count", [*terms.terms, "x"])
+    assert event_study.wald(ours, terms.terms[:3]).df2 == 29
+
+
 # ---------------------------------------------------------------- separation
 
 
@@ -175,10 +184,13 @@ def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> N
 def test_a_regressor_that_only_zeros_identify_is_named() -> None:
     data = panel(6)
     data["only"] = ((data["count"] == 0) & (data["year"] > 2013)).astype(float)
-    with pytest.raises(
-        NotEstimable, match="Regressor only does not vary once the city_id and year effects are removed"
-    ):
+    zeros = int(data["only"].sum())
+    with pytest.raises(NotEstimable) as caught:
         fit(data, "count", ["x", "only"])
+    assert caught.value.reason.en == (
+        f"A slope without end fits {zeros} rows of count, all zero, and they tell nothing of the others. Without them: "
+        "Regressor only does not vary once the city_id and year effects are removed."
+    )
 
 
 # ---------------------------------------------------------------- what cannot be estimated

@@ -93,22 +93,29 @@ def fit(
     if len(counts) and not counts.any():
         raise NotEstimable("no_count", column=outcome)
     rows = sample.sort_values([entity, time], kind="stable")  # the order of partialled_out
-    singletons, separated = 0, 0
+    singletons, separated, by_program = 0, 0, 0
     while True:
         kept, alone = _rows_that_tell(rows, outcome, entity, time)
         singletons, separated = singletons + alone, separated + len(rows) - len(kept) - alone
         if len(rows) and not len(kept):
             raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
         rows = rows.iloc[kept]
-        regression = fixed_effects.partialled_out(rows, outcome, regressors, entity=entity, time=time, cluster=cluster)
         counts = numbers_in(rows, outcome)
         try:
-            return _fitted(regression, counts, tuple(regressors), cluster or entity, singletons, separated)
+            regression = fixed_effects.partialled_out(
+                rows, outcome, regressors, entity=entity, time=time, cluster=cluster
+            )
+        except NotEstimable as finding:
+            if not by_program:
+                raise
+            raise NotEstimable("separated", outcome=outcome, count=by_program, finding=finding.reason) from None
+        try:
+            return _fitted(regression, counts, tuple(regressors), cluster or entity, singletons, separated + by_program)
         except (_NotConvergedError, np.linalg.LinAlgError):
             telling = ~_separated(regression, counts)
             if telling.all():
                 raise NotEstimable("not_converged", outcome=outcome, steps=STEPS) from None
-            separated += int((~telling).sum())
+            by_program += int((~telling).sum())
             rows = rows[telling]
 
 
