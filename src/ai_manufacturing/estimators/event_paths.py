@@ -334,11 +334,12 @@ def rectangle(
     """
     order, factor = _ordered_cholesky(correlations)
     low, high, count = low[order], high[order], len(order)
-    points = _points(count - 1, fineness, degrees_of_freedom)
+    points = _points(count - 1 if degrees_of_freedom is None else count, fineness)
+    scales = np.ones(points.shape[1]) if degrees_of_freedom is None else _scales(points[-1], degrees_of_freedom)
     total = 0.0
     for start in range(0, points.shape[1], BLOCK):
         block = points[:, start : start + BLOCK]
-        scale = block[-1]
+        scale = scales[start : start + BLOCK]
         weights = np.ones(block.shape[1])
         drawn = np.empty((count, block.shape[1]))
         for j in range(count):
@@ -446,16 +447,17 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
 
 
 @lru_cache(maxsize=8)
-def _points(dimension: int, fineness: int, degrees_of_freedom: int | None) -> Floats:
-    """Return points of the unit cube, and as the last row what t multiplies the bounds by, shape (dimension+1, n)."""
-    scaled = degrees_of_freedom is not None
-    if dimension + scaled == 0:
-        return np.ones((1, 1))
-    points = qmc.Sobol(dimension + scaled, scramble=True, rng=SEED).random_base2(fineness).T
-    scale = np.ones((1, points.shape[1]))
-    if degrees_of_freedom is not None:
-        # The inverse of chi-squared is slow: a spline through 513 of its values is exact to 1e-8.
-        knots = np.linspace(-8, 8, 513)
-        values = np.sqrt(2 * special.gammaincinv(degrees_of_freedom / 2, special.ndtr(knots)) / degrees_of_freedom)
-        scale = CubicSpline(knots, values)(special.ndtri(points[-1:].clip(special.ndtr(-8), special.ndtr(8))))
-    return np.ascontiguousarray(np.vstack([points[:dimension], scale]))
+def _points(dimension: int, fineness: int) -> Floats:
+    """Return points of the unit cube, shape (dimension, n); a single one of no dimension."""
+    if dimension == 0:
+        return np.empty((0, 1))
+    return np.ascontiguousarray(qmc.Sobol(dimension, scramble=True, rng=SEED).random_base2(fineness).T)
+
+
+def _scales(points: Floats, degrees_of_freedom: int) -> Floats:
+    """Return what a multivariate t multiplies the bounds by at points of the unit interval, shape (n,)."""
+    # The inverse of chi-squared is slow: a spline through 513 of its values is exact to 1e-8.
+    knots = np.linspace(-8, 8, 513)
+    values = np.sqrt(2 * special.gammaincinv(degrees_of_freedom / 2, special.ndtr(knots)) / degrees_of_freedom)
+    scales: Floats = CubicSpline(knots, values)(special.ndtri(points.clip(special.ndtr(-8), special.ndtr(8))))
+    return scales

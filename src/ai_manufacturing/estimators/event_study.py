@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -202,6 +202,75 @@ def fit(
     (2023), Journal of Applied Econometrics 38(5); on pre-trend tests, Roth (2022), AER: Insights 4(3); on few treated
     clusters, MacKinnon and Webb (2017), Journal of Applied Econometrics 32(2).
     """
+    data = interacted(
+        sample,
+        treatment,
+        event_year=event_year,
+        omitted_year=omitted_year,
+        window=window,
+        endpoints=endpoints,
+        entity=entity,
+        time=time,
+        cluster=cluster,
+    )
+    taken = [name for name in data.terms if name in (outcome, *controls)]
+    if taken:
+        raise ValueError(f"Column {taken[0]} has the name of a term of the event study.")
+    regressors = [*data.terms, *controls]
+    estimated = fixed_effects.fit(
+        data.sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
+    )
+    pre_trend, reason = pre_trend_test(
+        estimated, [term(event_time) for event_time in data.event_times if event_time < 0]
+    )
+    return EventStudyFit(
+        **vars(estimated),
+        event_times=data.event_times,
+        pre_trend=pre_trend,
+        pre_trend_reason=reason,
+        treated_count=data.treated_count,
+        control_count=data.control_count,
+        unclustered=fixed_effects.unclustered_errors(data.sample, outcome, regressors, entity=entity, time=time),
+        outside_window_count=data.outside_window_count,
+    )
+
+
+class Interacted(NamedTuple):
+    """A sample with the terms of an event study, for whatever estimator (Poisson takes them as regressors).
+
+    Attributes
+    ----------
+    sample : DataFrame
+        Rows of the window, with a column per term.
+    terms : tuple of str
+    event_times, treated_count, control_count, outside_window_count
+        As in EventStudyFit.
+    """
+
+    sample: pd.DataFrame
+    terms: tuple[str, ...]
+    event_times: tuple[int, ...]
+    treated_count: int
+    control_count: int
+    outside_window_count: int
+
+
+def interacted(
+    sample: pd.DataFrame,
+    treatment: str,
+    *,
+    event_year: int,
+    omitted_year: int,
+    window: tuple[int, int],
+    endpoints: Endpoints = "kept",
+    entity: str = "city_id",
+    time: str = "year",
+    cluster: str | None = None,
+) -> Interacted:
+    """Add treatment times each year to a sample, checked as fit does.
+
+    Parameters, and reasons for NotEstimable and ValueError, are those of fit.
+    """
     event_times, outside = event_times_in(
         sample, time, event_year=event_year, omitted_year=omitted_year, window=window, endpoints=endpoints
     )
@@ -222,23 +291,12 @@ def fit(
     if not times:
         raise NotEstimable("only_omitted_year", year=omitted_year)
     terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
-    taken = [name for name in terms if name in (outcome, *controls)]
-    if taken:
-        raise ValueError(f"Column {taken[0]} has the name of a term of the event study.")
-    regressors = [*terms, *controls]
-    sample = sample.assign(**terms)
-    estimated = fixed_effects.fit(
-        sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
-    )
-    pre_trend, reason = pre_trend_test(estimated, [term(event_time) for event_time in times if event_time < 0])
-    return EventStudyFit(
-        **vars(estimated),
+    return Interacted(
+        sample=sample.assign(**terms),
+        terms=tuple(terms),
         event_times=tuple(times),
-        pre_trend=pre_trend,
-        pre_trend_reason=reason,
         treated_count=int(cities[treated[kept]].nunique()),
         control_count=int(cities[~treated[kept]].nunique()),
-        unclustered=fixed_effects.unclustered_errors(sample, outcome, regressors, entity=entity, time=time),
         outside_window_count=int(outside.sum()),
     )
 

@@ -1,0 +1,380 @@
+"""Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes depend on that of x."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, sparse, special
+
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, FixedEffectsFit, PartialledOut
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+CONVERGED = 1e-10  # largest change of a linear predictor in the last step
+STEPS = 60  # more than that, and a predictor is on its way to minus infinity
+SEPARATED = 1e-6  # share of a separating combination that is not rounding error
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonFit(FixedEffectsFit):
+    """Estimates of a Poisson regression; a slope is the change in the log of the expected count.
+
+    The attributes are those of FixedEffectsFit, but for these. statistics, p_values and the intervals are those of the
+    normal distribution, as fixest and ppmlhdfe print them; degrees_of_freedom is G-1, for a joint test. r2_inclusive is
+    the share of the deviance that slopes and effects explain, r2_within that of the deviance the effects alone leave.
+
+    Attributes
+    ----------
+    separated_dropped : int
+        Rows that are fitted by an expected count of zero and tell nothing of the slopes: of a city or a period without
+        any count, or separated by a combination of regressors and effects.
+    """
+
+    separated_dropped: int
+
+
+class UnitEstimate(NamedTuple):
+    """An estimate with log(1 + x/unit) in place of log(1 + x)."""
+
+    unit: float
+    inference: Inference
+
+
+def fit(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    *,
+    entity: str = "city_id",
+    time: str = "year",
+    cluster: str | None = None,
+) -> PoissonFit:
+    """Regress a count on regressors with entity and period effects by Poisson quasi-maximum likelihood.
+
+    Only the mean must be right, exp(regressors and effects): the variance may be any, and the counts need not be whole.
+
+    Parameters
+    ----------
+    sample, regressors, entity, time, cluster
+        As in fixed_effects.fit.
+    outcome : str
+        Column of the counts, none below zero.
+
+    Returns
+    -------
+    PoissonFit
+        Estimates, clustered errors with the factor of fixed_effects.fit, and counts.
+
+    Raises
+    ------
+    NotEstimable
+        With a sentence, if a count is below zero; no count is above zero; or for any reason of fixed_effects.fit, of
+        the rows that are not separated.
+
+    Notes
+    -----
+    Cities and periods without any count, and singletons, are dropped until none is left. What else is separated is
+    found by a linear program, which runs only if the iteration does not converge without it.
+
+    References
+    ----------
+    Santos Silva and Tenreyro (2006), "The log of gravity", Review of Economics and Statistics 88(4); on separation,
+    Correia, Guimarães and Zylkin (2021), arXiv:1903.01633; on log(1 + x), Chen and Roth (2024), "Logs with zeros?",
+    Quarterly Journal of Economics 139(2).
+    """
+    counts = numbers_in(sample, outcome)
+    if (counts < 0).any():
+        raise NotEstimable("negative_count", column=outcome, value=counts[counts < 0][0])
+    if len(counts) and not counts.any():
+        raise NotEstimable("no_count", column=outcome)
+    rows = sample.sort_values([entity, time], kind="stable")  # the order of partialled_out
+    singletons, separated, by_program = 0, 0, 0
+    while True:
+        kept, alone = _rows_that_tell(rows, outcome, entity, time)
+        singletons, separated = singletons + alone, separated + len(rows) - len(kept) - alone
+        if len(rows) and not len(kept):
+            raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
+        rows = rows.iloc[kept]
+        counts = numbers_in(rows, outcome)
+        try:
+            regression = fixed_effects.partialled_out(
+                rows, outcome, regressors, entity=entity, time=time, cluster=cluster
+            )
+        except NotEstimable as finding:
+            if not by_program:
+                raise
+            raise NotEstimable("separated", outcome=outcome, count=by_program, finding=finding.reason) from None
+        try:
+            return _fitted(regression, counts, tuple(regressors), cluster or entity, singletons, separated + by_program)
+        except (_NotConvergedError, np.linalg.LinAlgError):
+            telling = ~_separated(regression, counts)
+            if telling.all():
+                raise NotEstimable("not_converged", outcome=outcome, steps=STEPS) from None
+            by_program += int((~telling).sum())
+            rows = rows[telling]
+
+
+def unit_sweep(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    term: str,
+    *,
+    logged: str,
+    count: str,
+    units: Sequence[float],
+    entity: str = "city_id",
+    time: str = "year",
+    cluster: str | None = None,
+) -> list[UnitEstimate]:
+    """Estimate one coefficient with log(1 + x/unit) in place of one column, for each unit.
+
+    Log(1 + x) is close to log x where x is large and to x where it is small, so a coefficient depends on the unit
+    that x is counted in, which is arbitrary.
+
+    Parameters
+    ----------
+    sample, outcome, regressors, entity, time, cluster
+        As in fixed_effects.fit.
+    term : str
+        The regressor whose coefficient is returned.
+    logged : str
+        The outcome or the regressor that is replaced.
+    count : str
+        Column of x, none below zero.
+    units : sequence of float
+        Units of x, each above zero.
+
+    Returns
+    -------
+    list of UnitEstimate
+        In the order of the units.
+
+    Raises
+    ------
+    NotEstimable
+        If a count is below zero, or for any reason of fixed_effects.fit.
+    ValueError
+        If the term is none of the regressors, the column to replace is not in the regression, or a unit is not above
+        zero.
+
+    References
+    ----------
+    Chen and Roth (2024), "Logs with zeros? Some problems and solutions", Quarterly Journal of Economics 139(2).
+    """
+    if term not in regressors:
+        raise ValueError(f"{term} is not among the regressors {', '.join(regressors)}.")
+    if logged not in (outcome, *regressors):
+        raise ValueError(f"{logged} is neither the outcome {outcome} nor among the regressors {', '.join(regressors)}.")
+    if not all(unit > 0 for unit in units):
+        raise ValueError(f"A unit must be above zero; the units are {', '.join(str(unit) for unit in units)}.")
+    counts = numbers_in(sample, count)
+    if (counts < 0).any():
+        raise NotEstimable("negative_count", column=count, value=counts[counts < 0][0])
+    position = list(regressors).index(term)
+    return [
+        UnitEstimate(
+            unit,
+            inference_of(
+                fixed_effects.fit(
+                    sample.assign(**{logged: np.log1p(counts / unit)}),
+                    outcome,
+                    regressors,
+                    entity=entity,
+                    time=time,
+                    cluster=cluster,
+                ),
+                position,
+            ),
+        )
+        for unit in units
+    ]
+
+
+def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
+    """Return a coefficient of a fit, by the position of its term, as a row of est_inference."""
+    has_error = fitted.std_errors[position] > 0
+    return Inference(
+        estimate=float(fitted.estimates[position]),
+        std_error=float(fitted.std_errors[position]),
+        statistic=float(fitted.statistics[position]) if has_error else None,
+        degrees_of_freedom=None if isinstance(fitted, PoissonFit) else fitted.degrees_of_freedom,
+        p_value=float(fitted.p_values[position]) if has_error else None,
+        conf_low=float(fitted.conf_low[position]),
+        conf_high=float(fitted.conf_high[position]),
+        cluster_count=fitted.cluster_count,
+    )
+
+
+class _NotConvergedError(Exception):
+    """The iteration does not converge: some predictor may be on its way to minus infinity."""
+
+
+def _fitted(
+    regression: PartialledOut,
+    counts: Floats,
+    terms: tuple[str, ...],
+    cluster: str,
+    singletons: int,
+    separated: int,
+) -> PoissonFit:
+    """Return the estimates, once the rows are those that tell something."""
+    effects = _Effects(regression.entities, regression.times)
+    n, k = regression.design.shape
+    alone = _solved(counts, np.empty((n, 0)), effects, np.log((counts + counts.mean()) / 2))
+    whole = _solved(counts, regression.design, effects, np.log(alone.means))
+    residuals = counts - whole.means
+    if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(counts):
+        residuals = np.zeros(n)
+    influence = whole.design @ whole.bread * residuals[:, None]
+    summed = np.column_stack([np.bincount(regression.clusters, weights=column) for column in influence.T])
+    for name, error, scale in zip(
+        terms, np.linalg.norm(summed, axis=0), np.linalg.norm(influence, axis=0), strict=True
+    ):
+        if error <= CANCELLED * scale and residuals.any():
+            raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
+    # Slopes on the design, whose columns have no unit; the units of a regression are those of the outcome as well.
+    units = regression.units / np.abs(counts).max()
+    covariance = regression.factor * summed.T @ summed * np.outer(units, units)
+    estimates, std_errors = whole.slopes * units, np.sqrt(np.diag(covariance))
+    statistics = np.full(k, np.nan)
+    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
+    half_width = -special.ndtri(0.025) * std_errors
+    total, of_effects, left = (
+        _deviance(counts, means) for means in (np.full(n, counts.mean()), alone.means, whole.means)
+    )
+    return PoissonFit(
+        terms=terms,
+        estimates=estimates,
+        std_errors=std_errors,
+        statistics=statistics,
+        p_values=2 * special.ndtr(-np.abs(statistics)),
+        conf_low=estimates - half_width,
+        conf_high=estimates + half_width,
+        covariance_matrix=covariance,
+        observation_count=n,
+        city_count=regression.entity_count,
+        year_count=regression.time_count,
+        singletons_dropped=singletons,
+        r2_inclusive=1 - left / total,
+        r2_within=1 - left / of_effects,
+        degrees_of_freedom=regression.degrees_of_freedom,
+        cluster_count=regression.cluster_count,
+        separated_dropped=separated,
+    )
+
+
+class _Solution(NamedTuple):
+    """Slopes, their bread, the design less its weighted effects, and the expected counts."""
+
+    slopes: Floats
+    bread: Floats
+    design: Floats
+    means: Floats
+
+
+def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floats) -> _Solution:
+    """Iterate weighted least squares from a linear predictor, shape (n,), until it no longer changes."""
+    for _ in range(STEPS):
+        means = np.exp(predictor)
+        working = predictor + (counts - means) / means
+        within = effects.removed(np.column_stack([working, design]), means)
+        left, design_left = within[:, 0], within[:, 1:]
+        bread: Floats = np.linalg.pinv(design_left.T @ (design_left * means[:, None]), hermitian=True).astype(float)
+        slopes = bread @ (design_left.T @ (means * left))
+        change = working - left + design_left @ slopes - predictor
+        if not np.isfinite(change).all():
+            break
+        predictor = predictor + np.clip(change, -5, 5)  # a first step too long would overflow
+        if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
+            return _Solution(slopes, bread, design_left, np.exp(predictor))
+    raise _NotConvergedError
+
+
+class _Effects:
+    """Projection of columns off entity and period effects, with weights that change from call to call."""
+
+    def __init__(self, entities: Codes, times: Codes) -> None:
+        self._entities, self._times = entities, times
+        self._shape = (int(entities.max()) + 1, int(times.max()) + 1)
+        self._cells = entities * self._shape[1] + times
+        # In each connected piece of the panel one period is the base of the others.
+        links = sparse.coo_array(
+            (np.ones(len(times)), (entities, self._shape[0] + times)), shape=(sum(self._shape),) * 2
+        )
+        pieces = sparse.csgraph.connected_components(links, directed=False)[1][self._shape[0] :]
+        self._free = np.setdiff1d(np.arange(self._shape[1]), np.unique(pieces, return_index=True)[1])
+
+    def removed(self, columns: Floats, weights: Floats) -> Floats:
+        """Return what the effects leave of columns, shape (n, m), in least squares with weights, shape (n,)."""
+        cells = np.bincount(self._cells, weights=weights, minlength=self._shape[0] * self._shape[1])
+        cells = cells.reshape(self._shape)
+        sizes = cells.sum(axis=1)
+        free = cells[:, self._free]
+        gram = np.diag(free.sum(axis=0)) - free.T @ (free / sizes[:, None])
+        demeaned = columns - (self._summed(columns, weights, 0) / sizes[:, None])[self._entities]
+        of_times = np.zeros((self._shape[1], columns.shape[1]))
+        of_times[self._free] = np.linalg.solve(gram, self._summed(demeaned, weights, 1)[self._free])
+        of_entities = cells @ of_times / sizes[:, None]
+        left: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
+        return left
+
+    def _summed(self, columns: Floats, weights: Floats, axis: int) -> Floats:
+        codes = (self._entities, self._times)[axis]
+        return np.column_stack(
+            [np.bincount(codes, weights=weights * column, minlength=self._shape[axis]) for column in columns.T]
+        )
+
+
+def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) -> tuple[Codes, int]:
+    """Return the positions left without singletons and cities or periods without a count, and how many were alone."""
+    counts = numbers_in(rows, outcome)
+    codes = [groups_in(rows, name) for name in (entity, time)]
+    kept, singletons = np.arange(len(rows)), 0
+    while True:
+        left = kept
+        for groups in codes:
+            left = left[np.bincount(groups[left], weights=counts[left])[groups[left]] > 0]
+        together = fixed_effects.rows_without_singletons(*(groups[left] for groups in codes))
+        singletons += len(left) - len(together)
+        if len(together) == len(kept):
+            return kept, singletons
+        kept = left[together]
+
+
+def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
+    """Return which rows a combination of regressors and effects separates, shape (n,).
+
+    Such a combination is zero wherever there is a count and nowhere below zero: less and less of it raises the
+    likelihood without end where it is above zero. A linear program looks for it.
+    """
+    n = len(counts)
+    rows = np.arange(n)
+    columns = sparse.hstack(
+        [
+            sparse.csr_array(regression.design * np.sqrt(n)),
+            *(sparse.csr_array((np.ones(n), (rows, codes))) for codes in (regression.entities, regression.times)),
+        ],
+        format="csr",
+    )
+    zero = counts == 0
+    found = optimize.linprog(
+        -columns[zero].sum(axis=0),
+        A_ub=sparse.vstack([columns[zero], -columns[zero]]),
+        b_ub=np.repeat([1.0, 0.0], zero.sum()),
+        A_eq=columns[~zero],
+        b_eq=np.zeros(n - zero.sum()),
+        bounds=(None, None),
+        method="highs",
+    )
+    return np.zeros(n, dtype=bool) if found.x is None else zero & (columns @ found.x > SEPARATED)
+
+
+def _deviance(counts: Floats, means: Floats) -> float:
+    """Return twice the log likelihood that the means fall short of a perfect fit by."""
+    return float(2 * np.sum(special.xlogy(counts, counts / means) - (counts - means)))
