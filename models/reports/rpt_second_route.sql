@@ -22,7 +22,19 @@ first_route as (
     where estimate is not null
 ),
 
+estimated_first as (
+    select first_route.*
+    from first_route
+    semi join second_route on first_route.specification_id = second_route.specification_id
+),
+
 -- What the first route cannot estimate has nothing to be compared.
+estimated_second as (
+    select second_route.*
+    from second_route
+    semi join first_route on second_route.specification_id = first_route.specification_id
+),
+
 compared as (
     select
         coalesce(first_route.specification_id, second_route.specification_id) as specification_id,
@@ -31,14 +43,8 @@ compared as (
         second_route.estimate as panel_ols_estimate,
         first_route.std_error,
         second_route.std_error as panel_ols_std_error
-    from (
-        select * from first_route
-        where specification_id in (select specification_id from second_route)
-    ) as first_route
-    full outer join (
-        select * from second_route
-        where specification_id in (select specification_id from first_route)
-    ) as second_route
+    from estimated_first as first_route
+    full outer join estimated_second as second_route
         on
             first_route.specification_id = second_route.specification_id
             and first_route.term = second_route.term

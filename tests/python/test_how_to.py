@@ -211,8 +211,8 @@ def test_a_new_expectation_is_judged_and_has_its_words_in_chinese(followed: Buil
 
 def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(followed: Build) -> None:
     name = "table_1_col_1_robots"
-    told = "select substitutions, substitutions_zh from reports.rpt_coefficients where specification_id = ? and term = ?"
-    assert followed.rows(told, name, "ln_loans") == [
+    told = "select substitutions, substitutions_zh from reports.rpt_coefficients where specification_id = ? and term = "
+    assert followed.rows(told + "'ln_loans'", name) == [
         ("loans outstanding substitute for robots in use", "以年末贷款余额替代机器人存量")
     ]
     controls = followed.value("select controls from reports.rpt_specifications where specification_id = ?", name)

@@ -43,8 +43,7 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
     # Of column 1 of Table 1, whose controls are not those of the sample.
     assert rows[7][0][:2] == ["1", "outcome missing"]
     covered = public_build.value(
-        "select count(distinct city_id) from estimates.estimation_samples "
-        "where specification_id = 'table_1_col_1'"
+        "select count(distinct city_id) from estimates.estimation_samples where specification_id = 'table_1_col_1'"
     )
     assert sum(int(cities) for _, _, cities, _ in rows[8]) == 367 - covered
     assert covered == 282
