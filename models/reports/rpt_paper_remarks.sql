@@ -2,6 +2,8 @@
     'estimate', 'std_error', 'conf_low', 'conf_high', 'p_value', 'bootstrap_p_value', 'r2_inclusive', 'r2_within',
     'joint_statistic', 'joint_p_value', 'hansen_p_value', 'ar2_p_value'
 ] -%}
+{#- What a reader must know about the estimates that a figure is read or computed from. -#}
+{%- set told = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
 with
 
 remarks as (
@@ -56,8 +58,10 @@ read_values as (
         end as value,
         coefficients.reason,
         coefficients.reason_zh,
-        coefficients.warnings,
-        coefficients.warnings_zh
+        {%- for column in told %}
+        case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end
+            as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from figures
     inner join coefficients
         on
@@ -70,6 +74,8 @@ identity as (
         abs(
             max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
         ) as identity_difference,
+        string_agg(distinct substitutions, '; ' order by substitutions) as substitutions,
+        string_agg(distinct substitutions_zh, '；' order by substitutions_zh) as substitutions_zh,
         string_agg(distinct warnings, '; ' order by warnings) as warnings,
         string_agg(distinct warnings_zh, '' order by warnings_zh) as warnings_zh
     from read_values
@@ -86,8 +92,9 @@ placebo as (
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
         cast(max(placebos.draws) as double) as placebo_draws,
-        max(coefficients.warnings) as warnings,
-        max(coefficients.warnings_zh) as warnings_zh
+        {%- for column in told %}
+        max(nullif(coefficients.{{ column }}, '')) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from placebos
     inner join headline on placebos.specification_id = headline.specification_id
     left join coefficients
@@ -196,8 +203,9 @@ computed_values as (
     select
         '{{ name }}' as computed,
         {{ name }} as value,
-        {{ 'warnings' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings,
-        {{ 'warnings_zh' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings_zh
+        {%- for column in told %}
+        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
@@ -227,8 +235,9 @@ final as (
             when figures.computed like 'vintage%' and computed_values.value is null then '未交付企业名录。'
             else read_values.reason_zh
         end as reason_zh,
-        coalesce(read_values.warnings, computed_values.warnings) as warnings,
-        coalesce(read_values.warnings_zh, computed_values.warnings_zh) as warnings_zh
+        {%- for column in told %}
+        coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from figures
     inner join remarks on figures.remark_number = remarks.remark_number
     left join read_values

@@ -178,7 +178,7 @@ def all_results(connection: duckdb.DuckDBPyConnection) -> str:
     found = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'gates' "
         "and list_contains(?, table_name) order by table_name",
-        [RESULT_TABLES],
+        [list(RESULT_TABLES)],
     ).fetchall()
     names = [name for (name,) in found] or RESULT_TABLES[:1]
     return f"({' union all '.join(f'from gates.{name}' for name in names)})"
