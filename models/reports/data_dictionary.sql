@@ -10,12 +10,12 @@
     'gate_results', 'gate_landed_sources', 'gate_deliveries', 'gate_firm_survival', 'gate_patents', 'gate_city_yearbook',
     'gate_series_years', 'gate_city_year_panel', 'gate_panel_consistency', 'gate_headline_samples', 'gate_second_route',
     'est_fixed_effects', 'est_event_study', 'est_dynamic_panel', 'est_two_measurements', 'est_placebo', 'est_second_route',
-    'est_source_agreement', 'est_spatial_autocorrelation',
+    'est_route_differences', 'est_source_agreement', 'est_spatial_autocorrelation',
     'est_local_spatial_autocorrelation', 'estimation_samples', 'observation_losses',
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
     'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
     'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_scope_vintage', 'rpt_spatial_classes', 'rpt_specifications',
-    'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_second_route'
+    'rpt_source_agreement', 'rpt_measure_reliability'
 ] %}
 
 with

@@ -3,4 +3,4 @@ from ai_manufacturing import gates
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return gates.validate(dbt.ref("rpt_second_route").df(), "second_route", key=["specification_id", "term"])
+    return gates.validate(dbt.ref("est_route_differences").df(), "second_route", key=["specification_id", "term"])

@@ -28,11 +28,11 @@ def test_every_printed_column_with_two_way_effects_is_estimated_twice(
         "inner join seeds.published_estimates as p on c.table_id = p.table_id and c.column_number = p.column_number "
         "where c.reading = 'default' and c.estimator <> 'dynamic_panel' and c.status <> 'not_estimable'"
     )
-    compared = build.rows("select distinct specification_id from reports.rpt_second_route")
+    compared = build.rows("select distinct specification_id from estimates.est_route_differences")
     assert set(compared) == {*printed, (BY_PROVINCE,)}
     assert {"table_1_col_1", "table_4_col_3", "table_5_col_1"} <= {name for (name,) in compared}
     terms = "select count(*) from reports.rpt_coefficients where specification_id in "
-    terms += "(select specification_id from reports.rpt_second_route)"
+    terms += "(select specification_id from estimates.est_route_differences)"
     found = build.rows("select success, checked_count, severity from gates.gate_second_route")
     assert found == [(True, build.value(terms), "critical")] * 3
 
@@ -47,7 +47,7 @@ def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
         for name, table in (("est_fixed_effects", first), ("est_second_route", second)):
             connection.register(name, table)
         connection.execute("create table est_event_study as from est_fixed_effects limit 0")
-        sql = (PROJECT / "models/reports/rpt_second_route.sql").read_text(encoding="utf-8")
+        sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
     found = gates.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
@@ -107,20 +107,3 @@ def test_a_column_that_neither_route_can_estimate_fails_nothing(
     assert judged(absorbed, sample_build) == dict.fromkeys(
         ("is_in_both", "estimate_difference", "std_error_difference"), True
     )
-
-
-def test_two_routes_that_differ_leave_no_estimate(delivery: Build) -> None:
-    with duckdb.connect(str(delivery.warehouse)) as connection:
-        connection.execute(
-            "update estimates.est_second_route set std_error = std_error * (1 + 1e-7) "
-            "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
-        )
-    delivery.dbt("build", "--select", "rpt_second_route+")
-    assert delivery.exit_code == 1
-    assert "gate critical: second_route: Clustered errors of the printed columns" in delivery.output
-    assert delivery.tables("estimates") | delivery.tables("reports") == set()
-    assert "gate_second_route" in delivery.tables("gates")
-
-    delivery.dbt("retry")
-    assert delivery.exit_code == 2
-    assert "The gate holds these estimates back" in delivery.output
