@@ -31,11 +31,14 @@ died is settled by the next one. What it does to each habit is in docs/decisions
 {% macro default__settle_what_was_left() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {%- do settle_gates(nodes_in(['gates', 'estimates', 'reports']) | reject('in', selected_nodes()) | list) -%}
-        {%- if not relation_of(all_gates()) or critical_failures("expectation <> 'judged'") -%}
-            {%- set dropped = drop_nodes(nodes_in(['estimates', 'reports'])) -%}
-            {%- if dropped -%}
-                {%- do exceptions.warn('The gate holds back ' ~ dropped | length ~ ' estimates and reports; they were dropped.') -%}
-            {%- endif -%}
+        {%- set kept = [] -%}
+        {%- if relation_of(all_gates()) and not critical_failures("expectation <> 'judged'") -%}
+            {#- What judges the estimates stays, to say why they are gone. -#}
+            {%- do kept.extend([gate_of_estimates()] if critical_failures(gate=gate_of_estimates()) else nodes_in(['estimates', 'reports'])) -%}
+        {%- endif -%}
+        {%- set dropped = drop_nodes(nodes_in(['estimates', 'reports']) | reject('in', kept) | list) -%}
+        {%- if dropped -%}
+            {%- do exceptions.warn('The gate holds back ' ~ dropped | length ~ ' estimates and reports; they were dropped.') -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -44,18 +47,24 @@ died is settled by the next one. What it does to each habit is in docs/decisions
     {{ return('model.ai_manufacturing.gate_results') }}
 {%- endmacro %}
 
+{# It judges estimates, so it is built and dropped with them. #}
+{% macro gate_of_estimates() -%}
+    {{ return('model.ai_manufacturing.gate_second_route') }}
+{%- endmacro %}
+
 {# What was judged, and has been built since: node and fingerprint as judged. It exists only while that is in question. #}
 {% macro noted_fingerprints() -%}
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='noted_fingerprints')) }}
 {%- endmacro %}
 
-{# The critical failures that hold estimates back, as lines. #}
-{% macro critical_failures(condition='true') -%}
+{# The critical failures of a gate that hold estimates back, as lines; none of a gate that is not built. #}
+{% macro critical_failures(condition='true', gate=none) -%}
     {%- set accepted = 'false' if env_var('ACCEPTED_GATE_FAILURES', '') else 'true' -%}
+    {%- set results = relation_of(gate or all_gates()) -%}
     {{ return(run_query(
-        "select suite || ': ' || description from " ~ relation_of(all_gates())
+        "select suite || ': ' || description from " ~ results
         ~ " where severity = 'critical' and not success and " ~ accepted ~ ' and ' ~ condition ~ ' order by all'
-    ).columns[0].values()) }}
+    ).columns[0].values() if results else []) }}
 {%- endmacro %}
 
 {# Refuse, before anything is changed, what would stand beside tables that no gate has judged. #}
@@ -95,10 +104,13 @@ died is settled by the next one. What it does to each habit is in docs/decisions
                 ~ 'changed. Run dbt build, or dbt build --select +gate_results+.'
             ) }}
         {%- else -%}
-            {%- set failures = critical_failures() -%}
+            {%- set failures = critical_failures() | list -%}
+            {%- if gate_of_estimates() not in selected -%}
+                {%- do failures.extend(critical_failures(gate=gate_of_estimates())) -%}
+            {%- endif -%}
             {%- if failures -%}
                 {{ exceptions.raise_compiler_error(
-                    'The gate holds these estimates back; see gates.gate_results. Nothing was changed. Run dbt build, '
+                    'The gate holds these estimates back; see the schema gates. Nothing was changed. Run dbt build, '
                     ~ 'which lands corrected files; dbt retry and partial selections do not.\n' ~ failures | join('\n')
                 ) }}
             {%- endif -%}

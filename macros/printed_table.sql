@@ -25,7 +25,7 @@ labels as (
 ),
 
 specifications as (
-    select * from {{ ref('regression_specifications') }}
+    select * from {{ ref('int_specifications_resolved') }}
 ),
 
 coefficients as (
@@ -80,7 +80,7 @@ cells as (
         'outcome': 'outcome',
         'estimator': 'estimator',
         'specification': 'specification_id',
-        'substitutions': "nullif(substitutions, '')",
+        'substitutions': "case when is_estimated then nullif(substitutions, '') end",
         'mechanical': "case when status = 'mechanical' then 'yes' end",
         'warnings': 'warnings',
         'not_estimable': 'reason'

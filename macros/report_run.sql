@@ -19,19 +19,19 @@ value at fault first and then what identifies the row.
 {# At the end of a run: which expectations failed and on which rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set gate_results = adapter.get_relation(target.database, 'gates', 'gate_results') -%}
-        {%- if gate_results -%}
+        {%- for table in ('gate_results', 'gate_second_route') -%}
+            {%- set results = adapter.get_relation(target.database, 'gates', table) -%}
             {%- set failed = run_query(
-                'select severity, suite, description, observed_value, failing_rows from ' ~ gate_results
+                'select severity, suite, description, observed_value, failing_rows from ' ~ results
                 ~ ' where not success order by severity, suite, description'
-            ) -%}
-            {%- for row in failed.rows -%}
+            ).rows if results else [] -%}
+            {%- for row in failed -%}
                 {%- do log(
                     ('gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' '
                     ~ (failing_rows_in_words(row[4]) or ('Observed: ' ~ row[3] if row[3] else ''))).strip(' .') ~ '.', info=True
                 ) -%}
             {%- endfor -%}
-        {%- endif -%}
+        {%- endfor -%}
         {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
         {%- if deliveries -%}
             {%- set sets = run_query('select distinct extract_set, extract_set_kind from ' ~ deliveries) -%}

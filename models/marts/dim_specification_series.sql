@@ -11,7 +11,7 @@ specifications as (
         regexp_extract(options, '(?:instrument|second)=[^@ ]+@(\S+)', 1) as second_provider,
         string_split(regexp_extract(options, 'complete=(\S+)', 1), ',') as complete,
         string_split(regexp_extract(options, 'shared=(\S+)', 1), ',') as shared
-    from {{ ref('regression_specifications') }}
+    from {{ ref('int_specifications_resolved') }}
 ),
 
 -- The providers that a row names for its series; for all others the one used by default.

@@ -1,5 +1,6 @@
 with
 
+-- depends_on: {{ ref('gate_second_route') }}
 fixed_effects as (
     select * from {{ ref('est_fixed_effects') }}
 ),

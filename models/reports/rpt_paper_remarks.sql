@@ -2,6 +2,8 @@
     'estimate', 'std_error', 'conf_low', 'conf_high', 'p_value', 'bootstrap_p_value', 'r2_inclusive', 'r2_within',
     'joint_statistic', 'joint_p_value', 'hansen_p_value', 'ar2_p_value'
 ] -%}
+{#- What a reader must know about the estimates that a figure is read or computed from. -#}
+{%- set told = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
 with
 
 remarks as (
@@ -10,10 +12,6 @@ remarks as (
 
 figures as (
     select * from {{ ref('remark_figures') }}
-),
-
-columns_shown as (
-    select * from {{ ref('rpt_column_specifications') }}
 ),
 
 coefficients as (
@@ -42,52 +40,33 @@ groups as (
 ),
 
 headline as (
-    select
-        columns_shown.specification_id,
-        specifications.reading = 'substitute' as is_substitute
-    from columns_shown
-    inner join {{ ref('regression_specifications') }} as specifications
-        on columns_shown.specification_id = specifications.specification_id
+    select specification_id
+    from {{ ref('rpt_column_specifications') }}
     where
-        columns_shown.table_id = 'table_1'
-        and columns_shown.column_number = 1
-),
-
--- A column of the paper is what stands for it; another reading is itself, or its twin where the headline is a
--- substitute.
-resolved as (
-    select
-        figures.*,
-        case
-            when columns_shown.specification_id is not null then columns_shown.specification_id
-            when headline.is_substitute and figures.twin_specification_id is not null
-                then figures.twin_specification_id
-            else figures.specification_id
-        end as resolved_specification_id
-    from figures
-    cross join headline
-    left join columns_shown
-        on figures.specification_id = columns_shown.table_id || '_col_' || columns_shown.column_number
+        table_id = 'table_1'
+        and column_number = 1
 ),
 
 read_values as (
     select
-        resolved.remark_number,
-        resolved.figure_number,
-        case resolved.column_name
+        figures.remark_number,
+        figures.figure_number,
+        case figures.column_name
             {%- for column in columns %}
             when '{{ column }}' then coefficients.{{ column }}
             {%- endfor %}
         end as value,
         coefficients.reason,
         coefficients.reason_zh,
-        coefficients.warnings,
-        coefficients.warnings_zh
-    from resolved
+        {%- for column in told %}
+        case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end
+            as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from figures
     inner join coefficients
         on
-            resolved.resolved_specification_id = coefficients.specification_id
-            and (resolved.term = coefficients.term or coefficients.status = 'not_estimable')
+            figures.specification_id = coefficients.specification_id
+            and (figures.term = coefficients.term or coefficients.status = 'not_estimable')
 ),
 
 identity as (
@@ -95,6 +74,8 @@ identity as (
         abs(
             max(case when figure_number = 1 then value end) - max(case when figure_number = 2 then value end)
         ) as identity_difference,
+        string_agg(distinct substitutions, '; ' order by substitutions) as substitutions,
+        string_agg(distinct substitutions_zh, '；' order by substitutions_zh) as substitutions_zh,
         string_agg(distinct warnings, '; ' order by warnings) as warnings,
         string_agg(distinct warnings_zh, '' order by warnings_zh) as warnings_zh
     from read_values
@@ -111,8 +92,9 @@ placebo as (
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
         cast(max(placebos.draws) as double) as placebo_draws,
-        max(coefficients.warnings) as warnings,
-        max(coefficients.warnings_zh) as warnings_zh
+        {%- for column in told %}
+        max(nullif(coefficients.{{ column }}, '')) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from placebos
     inner join headline on placebos.specification_id = headline.specification_id
     left join coefficients
@@ -221,8 +203,9 @@ computed_values as (
     select
         '{{ name }}' as computed,
         {{ name }} as value,
-        {{ 'warnings' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings,
-        {{ 'warnings_zh' if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as warnings_zh
+        {%- for column in told %}
+        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
@@ -234,33 +217,34 @@ computed_values as (
 final as (
     select
         current_extract_set() as extract_set,
-        resolved.remark_number,
+        figures.remark_number,
         remarks.remark,
         remarks.question_en,
         remarks.question_zh,
-        resolved.figure_number,
-        resolved.figure_en,
-        resolved.figure_zh,
+        figures.figure_number,
+        figures.figure_en,
+        figures.figure_zh,
         coalesce(read_values.value, computed_values.value) as value,
-        resolved.resolved_specification_id as specification_id,
+        figures.specification_id,
         case
-            when resolved.computed like 'vintage%' and computed_values.value is null
+            when figures.computed like 'vintage%' and computed_values.value is null
                 then 'No register of firms was delivered.'
             else read_values.reason
         end as reason,
         case
-            when resolved.computed like 'vintage%' and computed_values.value is null then '未交付企业名录。'
+            when figures.computed like 'vintage%' and computed_values.value is null then '未交付企业名录。'
             else read_values.reason_zh
         end as reason_zh,
-        coalesce(read_values.warnings, computed_values.warnings) as warnings,
-        coalesce(read_values.warnings_zh, computed_values.warnings_zh) as warnings_zh
-    from resolved
-    inner join remarks on resolved.remark_number = remarks.remark_number
+        {%- for column in told %}
+        coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from figures
+    inner join remarks on figures.remark_number = remarks.remark_number
     left join read_values
         on
-            resolved.remark_number = read_values.remark_number
-            and resolved.figure_number = read_values.figure_number
-    left join computed_values on resolved.computed = computed_values.computed
+            figures.remark_number = read_values.remark_number
+            and figures.figure_number = read_values.figure_number
+    left join computed_values on figures.computed = computed_values.computed
 )
 
 select * from final

@@ -1,10 +1,7 @@
 with
 
 specifications as (
-    select
-        *,
-        row_number() over () as seed_order
-    from {{ ref('regression_specifications') }}
+    select * from {{ ref('int_specifications_resolved') }}
 ),
 
 panel_outcomes as (
@@ -46,7 +43,7 @@ final as (
     select
         current_extract_set() as extract_set,
         specifications.specification_id,
-        specifications.seed_order as specification_order,
+        specifications.specification_order,
         specifications.table_id,
         specifications.column_number,
         specifications.reading,

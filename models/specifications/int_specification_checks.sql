@@ -1,7 +1,7 @@
 with
 
 specifications as (
-    select * from {{ ref('regression_specifications') }}
+    select * from {{ ref('int_specifications_resolved') }}
 ),
 
 checks as (
@@ -22,7 +22,7 @@ final as (
         on
             specifications.estimator = checks.estimator
             and case checks.specifications
-                when 'shown' then specifications.reading in ('default', 'substitute')
+                when 'shown' then specifications.reading = 'default'
                 when 'headline' then specifications.is_headline
                 else specifications.specification_id = checks.specifications
             end

@@ -6,7 +6,7 @@ specifications as (
         estimator = 'dynamic_panel' as is_dynamic,
         string_split(subsample, '=')[1] as subsample_grouping,
         string_split(subsample, '=')[2] as subsample_group
-    from {{ ref('regression_specifications') }}
+    from {{ ref('int_specifications_resolved') }}
 ),
 
 specification_series as (

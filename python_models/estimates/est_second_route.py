@@ -4,6 +4,7 @@ from ai_manufacturing.estimation import inputs, specifications, tables
 def model(dbt, session):
     dbt.config(materialized="table")
     drawn = inputs.read(
+        specifications=dbt.ref("int_specifications_resolved"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
         groups=dbt.ref("dim_city_groups"),
@@ -16,5 +17,6 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    rows = dbt.ref("regression_specifications").df()
-    return tables.second_route(specifications.read(rows, "fixed_effects"), drawn)
+    rows = drawn.specifications
+    named = [*specifications.read(rows, "fixed_effects"), *specifications.read(rows, "event_study")]
+    return tables.second_route(named, drawn)

@@ -4,6 +4,7 @@ from ai_manufacturing.estimation import curve, inputs, specifications
 def model(dbt, session):
     dbt.config(materialized="table")
     drawn = inputs.read(
+        specifications=dbt.ref("int_specifications_resolved"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
         groups=dbt.ref("dim_city_groups"),
@@ -16,6 +17,6 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    rows = dbt.ref("regression_specifications").df()
-    (specification,) = specifications.read(rows[rows["specification_id"] == dbt.config.meta_get("specification_id")])
+    named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
+    (specification,) = specifications.read(drawn.specifications[named])
     return curve.curve(specification, dbt.ref("int_specification_curve").df(), drawn)

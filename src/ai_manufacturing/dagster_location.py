@@ -92,10 +92,11 @@ def _made(manifest: Manifest, release: Path) -> Iterator[dg.MaterializeResult | 
 
 
 def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
-    """Read gates.gate_results of a release or a held build."""
+    """Read what the gates of a release or a held build found."""
     with reading(database) as connection:
         rows = connection.execute(
-            "select suite, description, severity, success, observed_value, failing_rows from gates.gate_results"
+            "select suite, description, severity, success, observed_value, failing_rows "
+            f"from {gates.all_results(connection)}"
         ).fetchall()
     for suite, description, severity, success, observed, failing in rows:
         spec = checks[suite, description]

@@ -75,7 +75,7 @@ class _Reader:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def specification(self, specification_id: str) -> dict[str, Any]:
-        found = self.rows("from seeds.regression_specifications where specification_id = ?", specification_id)
+        found = self.rows("from intermediate.int_specifications_resolved where specification_id = ?", specification_id)
         if not found:
             known = self.rows("select specification_id from seeds.regression_specifications")
             close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)

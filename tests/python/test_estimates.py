@@ -46,7 +46,8 @@ def rows_of(*names: str, **changed: object) -> pd.DataFrame:
 
 
 def estimated(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    return coefficients(specifications.read(rows), in_memory.inputs(rows, tables)).to_pandas()
+    inputs = in_memory.inputs(rows, tables)
+    return coefficients(specifications.read(inputs.specifications), inputs).to_pandas()
 
 
 def demeaned(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
@@ -91,7 +92,7 @@ def agree_by_plain_numpy(build: Build) -> int:
     found = build.frame("from reports.rpt_coefficients where status <> 'not_estimable'").set_index("specification_id")
     published = pd.read_csv(PROJECT / "seeds/published_estimates.csv")
     compared = 0
-    for specification in specifications.read(seed):
+    for specification in specifications.read(inputs.specifications):
         name = specification.specification_id
         if name not in found.index or specification.covariance not in ("city", "province"):
             continue

@@ -209,6 +209,16 @@ def test_a_new_expectation_is_judged_and_has_its_words_in_chinese(followed: Buil
     assert judged == [("city_year_panel", "warning", True, "各城市R&D人员不超过一百万。")]
 
 
+def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(followed: Build) -> None:
+    name = "table_1_col_1_robots"
+    told = "select substitutions, substitutions_zh from reports.rpt_coefficients where specification_id = ? and term = "
+    assert followed.rows(told + "'ln_loans'", name) == [
+        ("loans outstanding substitute for robots in use", "以年末贷款余额替代机器人存量")
+    ]
+    controls = followed.value("select controls from reports.rpt_specifications where specification_id = ?", name)
+    assert controls == "ln_registered_population ln_unit_employment ln_rd_personnel ln_loans"
+
+
 def test_a_correction_is_in_the_panel_and_says_why(followed: Build, sample_build: Build) -> None:
     loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
     assert followed.value(loans) == pytest.approx(1.01 * sample_build.value(loans))

@@ -14,7 +14,7 @@ import pytest
 from ai_manufacturing.estimators import dynamic_panel
 from tests.python.conftest import Build
 
-HEADLINE = "table_1_col_1_science_spending"
+HEADLINE = "table_1_col_1"
 SECTORS = "city_yearbook/2000-2023地级市产业结构 .xlsx"
 AI_FIRMS = "ai_firms/ai.csv"
 
@@ -111,12 +111,33 @@ def test_the_headline_rests_on_registered_population_and_names_its_substitutes(p
     assert public_build.value(f"select {of_series} from reports.rpt_heterogeneity")
     years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
     assert public_build.rows(years, HEADLINE) == [(2012, 2019)]
-    assert public_build.rows(years, "table_1_col_1_resident_population") == [(2012, 2020)]
+    assert public_build.rows(years, "table_1_col_1_resident") == [(2012, 2020)]
     required = {"440300", "110000", "120000", "310000", "500000"}
     sampled = public_build.rows(
         "select distinct city_id from estimates.estimation_samples where specification_id = ?", HEADLINE
     )
     assert required <= {city_id for (city_id,) in sampled}
+
+
+def test_a_substitute_stands_under_the_id_of_the_control_that_it_replaces(public_build: Build) -> None:
+    terms = "select term, estimate, std_error from reports.rpt_coefficients where specification_id = ? order by term"
+    replaced = public_build.rows(terms, HEADLINE)
+    assert "ln_science_spending" in {term for term, *_ in replaced}
+    # The row that names science spending itself is the same regression.
+    assert replaced == public_build.rows(terms, "table_1_col_1_science_spending")
+    told = "select distinct substitutions, substitutions_zh from reports.rpt_coefficients where specification_id = ?"
+    ((english, chinese),) = public_build.rows(told, "table_4_col_2")
+    assert english.startswith("science spending substitutes for R&D personnel; above-scale firms are left out; ")
+    assert chinese.startswith("以科学支出替代研发人员；略去规模以上工业企业数；")
+    controls = "select controls from reports.rpt_specifications where specification_id = ?"
+    assert public_build.value(controls, "table_4_col_2").split() == [
+        "ln_registered_population", "ln_unit_employment", "ln_loans", "ln_fdi", "ln_education_spending",
+        "ln_science_spending",
+    ]  # fmt: skip
+    judged = public_build.rows("select distinct series from intermediate.int_series_years where is_headline")
+    assert ("science_spending_100m_cny",) in judged
+    lines = public_build.command("trace", "--specification", HEADLINE).stdout.splitlines()
+    assert "ln_unit_employment ln_science_spending;" in lines[2]
 
 
 def test_the_interpolated_population_is_no_variable_of_any_specification(public_build: Build) -> None:
@@ -131,7 +152,9 @@ def test_what_was_not_delivered_is_named(public_build: Build) -> None:
             "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
         )
     )
-    assert reasons["table_1_col_1"] == "Not delivered: rd_personnel_count."
+    # A regression of the control itself has no substitute, and where one substitutes, R&D personnel is no reason.
+    assert reasons["controls_as_outcomes_2"] == "Not delivered: rd_personnel_count."
+    assert [name for name, reason in reasons.items() if "rd_personnel" in reason] == ["controls_as_outcomes_2"]
     assert "ai_invention_application_count (industry)" in reasons["table_1_col_2"]
     assert "ai_invention_grant_count (industry)" in reasons["table_1_col_3"]
 
@@ -151,14 +174,14 @@ def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
 
 
 def test_the_trace_of_what_was_not_delivered_names_a_reading_that_was(public_build: Build) -> None:
-    traced = public_build.command("trace", "--specification", "table_1_col_1")
+    traced = public_build.command("trace", "--specification", "table_1_col_1_manufacturing")
     assert traced.returncode == 0, traced.stderr
     lines = traced.stdout.splitlines()
     assert lines[0] == f"public (delivered), warehouse, {public_build.warehouse}"
     assert lines[-2].startswith("not_estimable: Not delivered: ")
     readings = lines[-1].removeprefix("can be estimated: ").split(", ")
-    assert "table_1_col_1_science_spending" in readings
-    assert "table_1_col_1_firms_ln_science" not in readings, "another regressor"
+    assert {"table_1_col_1", "table_1_col_1_science_spending"} <= {*readings}
+    assert "table_1_col_1_firms_ln" not in readings, "another regressor"
     estimated = public_build.rows("select distinct specification_id from reports.rpt_coefficients where estimate <> 0")
     assert {*readings} <= {name for (name,) in estimated}
 
@@ -454,12 +477,12 @@ def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(publ
 def test_table_3_column_1_is_estimated_on_the_years_that_have_employment_by_sector(public_build: Build) -> None:
     ((status, cities, substitutions),) = public_build.rows(
         "select status, city_count, substitutions from reports.rpt_coefficients "
-        "where specification_id = 'table_3_col_1_science_spending' and term = 'ai_firms'"
+        "where specification_id = 'table_3_col_1' and term = 'ai_firms'"
     )
     assert (status, 270 <= cities <= 300) == ("estimated", True)
     assert substitutions.startswith("science spending substitutes for R&D personnel; ")
     years = "select min(year), max(year) from estimates.estimation_samples where specification_id = ?"
-    assert public_build.rows(years, "table_3_col_1_science_spending") == [(2012, 2019)]
+    assert public_build.rows(years, "table_3_col_1") == [(2012, 2019)]
 
 
 def test_a_reader_sees_whose_numbers_a_series_holds(public_build: Build) -> None:
@@ -495,14 +518,14 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
         )
     )
     exits = "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a thousand"
-    assert warned["table_5_col_2_science_spending"].startswith(exits)
-    assert warned["table_5_col_3_science_spending"].startswith(exits)  # net entries hold them
-    assert "ai_firm_exit_count" not in warned["table_5_col_1_science_spending"]
+    assert warned["table_5_col_2"].startswith(exits)
+    assert warned["table_5_col_3"].startswith(exits)  # net entries hold them
+    assert "ai_firm_exit_count" not in warned["table_5_col_1"]
     # A remark that quotes the estimate carries its warnings.
     remarks = dict(
         public_build.rows("select figure_en, warnings from reports.rpt_paper_remarks where remark_number in (6, 9)")
     )
-    assert remarks["exits: joint p of the years before"] == warned["table_5_col_2_science_spending"]
+    assert remarks["exits: joint p of the years before"] == warned["table_5_col_2"]
     assert remarks["exits 2019, treated by size"].startswith(exits)
     assert "ai_firm_exit_count" not in remarks["entries: joint p of the years before"]
 
@@ -564,7 +587,7 @@ def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(publ
             "where estimator = 'dynamic_panel' and term = 'ai_firms' and not is_sound"
         )
     )
-    plain, lag = warned["table_4_col_4_science_spending"], warned["table_4_col_4_lag_of_measure_science"]
+    plain, lag = warned["table_4_col_4"], warned["table_4_col_4_lag_of_measure"]
     assert "Hansen rejects at 5 % (p = 0.008)" in plain
     assert "Difference-in-Hansen rejects at 5 % (p = 0.006)" in plain
     assert "AR(1) does not reject at 5 % (p = 0.451)" in lag
@@ -692,13 +715,13 @@ def test_the_gmm_of_the_public_set_keeps_every_lag_that_was_delivered(public_bui
     fit = dynamic_panel.fit(rows, "ln_gdp", ["L.ln_gdp", "ai_firms", *controls], {"ln_gdp": (2, 4), "ai_firms": (2, 4)})
     estimated = public_build.rows(
         "select estimate, std_error, observation_count from reports.rpt_coefficients "
-        "where specification_id = 'table_4_col_4_science_spending' order by term_order"
+        "where specification_id = 'table_4_col_4' order by term_order"
     )
     assert [row[0] for row in estimated] == pytest.approx(list(fit.estimates[:5]), rel=1e-8)
     assert [row[1] for row in estimated] == pytest.approx(list(fit.std_errors[:5]), rel=1e-8)
     # 2012, the measure's first year, is there: its lag of GDP is.
     assert {row[2] for row in estimated} == {fit.observation_count}
     first = public_build.value(
-        "select min(year) from estimates.estimation_samples where specification_id = 'table_4_col_4_science_spending'"
+        "select min(year) from estimates.estimation_samples where specification_id = 'table_4_col_4'"
     )
     assert first == 2012

@@ -40,11 +40,10 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
         number: [line.strip("| ").split(" | ") for line in entry.answer.splitlines()[2:]]
         for number, entry in enumerate(answers, start=1)
     }
-    # Of the estimate that column 1 of Table 1 shows here, which is not the one of the sample.
+    # Of column 1 of Table 1, whose controls are not those of the sample.
     assert rows[7][0][:2] == ["1", "outcome missing"]
     covered = public_build.value(
-        "select count(distinct city_id) from estimates.estimation_samples "
-        "where specification_id = 'table_1_col_1_science_spending'"
+        "select count(distinct city_id) from estimates.estimation_samples where specification_id = 'table_1_col_1'"
     )
     assert sum(int(cities) for _, _, cities, _ in rows[8]) == 367 - covered
     assert covered == 282

@@ -116,7 +116,7 @@ def test_the_vendors_agree_in_2020_in_the_files_themselves(public_build: Build, 
 
 
 def test_the_second_vendor_is_a_reading_an_instrument_and_a_correction(public_build: Build) -> None:
-    name = "table_1_col_1_observed_{}science"
+    name = "table_1_col_1_observed{}"
     found = public_build.frame(
         "select * from reports.rpt_coefficients where term = 'ai_firms' and table_id = 'table_1' and column_number = 1"
     ).set_index("specification_id")
@@ -124,10 +124,10 @@ def test_the_second_vendor_is_a_reading_an_instrument_and_a_correction(public_bu
         found.loc[name.format(part)]
         for part in (
             "",
-            "second_vendor_",
-            "instrumented_",
-            "second_vendor_instrumented_",
-            "corrected_",
+            "_second_vendor",
+            "_instrumented",
+            "_second_vendor_instrumented",
+            "_corrected",
         )
     )
     # One sample, so that each estimate follows from others: by the reduced form of the other vendor's plain estimate.
@@ -144,13 +144,13 @@ def test_the_second_vendor_is_a_reading_an_instrument_and_a_correction(public_bu
         series
         for (series,) in public_build.rows(
             "select series from marts.dim_specification_series "
-            "where specification_id = 'table_1_col_1_observed_instrumented_science' and role = 'second_measure'"
+            "where specification_id = 'table_1_col_1_observed_instrumented' and role = 'second_measure'"
         )
     }
     # The default provider named by its name is the plain series.
     assert public_build.rows(
         "select variable, variable_used, series from marts.dim_specification_series where role = 'second_measure' "
-        "and specification_id = 'table_1_col_1_observed_second_vendor_instrumented_science'"
+        "and specification_id = 'table_1_col_1_observed_second_vendor_instrumented'"
     ) == [("ai_firms", "ai_firms", "ai_firm_count")]
 
 
@@ -160,11 +160,11 @@ def test_the_gate_does_not_judge_what_no_headline_names(public_build: Build) -> 
 
 
 def test_a_trace_of_a_named_provider_ends_at_its_file(public_build: Build) -> None:
-    name = "table_1_col_1_gdp_koishi0425_science"
+    name = "table_1_col_1_gdp_koishi0425"
     traced = public_build.command("trace", "--specification", name, "--city", "深圳", "--year", "2012")
     assert "from gdp_100m_cny@koishi0425" in traced.stdout
     assert "city_yearbook/job_data.csv, row" in traced.stdout
-    name = "table_1_col_1_observed_instrumented_science"
+    name = "table_1_col_1_observed_instrumented"
     assert "first-stage F " in public_build.command("trace", "--specification", name).stdout
     traced = public_build.command("trace", "--specification", name, "--city", "深圳", "--year", "2012")
     _, second = traced.stdout.split("second measurement:")

@@ -25,6 +25,7 @@ from ai_manufacturing.estimators import (
     event_paths,
     event_study,
     honest_did,
+    poisson,
     randomisation,
     sensitivity,
     spatial_errors,
@@ -442,6 +443,51 @@ def _pre_test_power(case: Case, kind: str, power: str) -> Iterator[Row]:
     yield {"term": "path", "value": found.slope}
 
 
+def _poisson(case: Case, cluster: str) -> Iterator[Row]:
+    terms = case.terms
+    try:
+        study, inputs, specification = _event_study(case), case.inputs, case.specification
+        if specification.transform != "ln1p":
+            raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+        rows = tables.with_treatment(specification, case.used, inputs)
+        data = event_study.interacted(
+            rows.assign(counted=np.expm1(rows[specification.outcome])),
+            "treated",
+            event_year=inputs.event_year,
+            omitted_year=inputs.event_year - 1,
+            window=inputs.event_window,
+        )
+        column = {"city": "city_id", "province": "province_id"}[cluster]
+        fit = poisson.fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=column)
+    except NotEstimable as finding:
+        yield {"term": next(iter(terms)), "reason": finding.reason}
+        return
+    for j, term in enumerate(study.terms[: len(study.event_times)]):
+        yield {"term": term, **vars(poisson.inference_of(fit, j))}
+
+
+def _unit_sweep(case: Case, unit: str) -> Iterator[Row]:
+    specification = case.specification
+
+    def swept() -> Inference:
+        counts = case.rows["weight"] * case.rows["scaling_value"]
+        if specification.transform != "ln1p":
+            raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+        (found,) = poisson.unit_sweep(
+            case.rows.assign(counted=counts),
+            specification.outcome,
+            specification.terms,
+            specification.regressor,
+            logged=specification.regressor,
+            count="counted",
+            units=[float(unit)],
+            time=specification.period,
+        )
+        return found.inference
+
+    yield _answered(specification.regressor, swept)
+
+
 def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
     specification, inputs = case.specification, case.inputs
     try:
@@ -489,6 +535,8 @@ CHECKS: dict[str, dict[str, Check]] = {
         "expected_control": _of_measure(randomisation.given_expected),
         "recentred": _of_measure(randomisation.recentred),
         "sup_t": _sup_t,
+        "poisson": _poisson,
+        "unit_sweep": _unit_sweep,
         "dose": _dose,
     },
     "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},

@@ -13,7 +13,15 @@ from ai_manufacturing import duckdb_client, settings, sql_text
 from ai_manufacturing.estimation import samples
 from ai_manufacturing.estimation.inputs import Inputs
 
-SEEDS = ("series", "series_sources", "derived_variables", "measure_weightings", "city_groupings", "substitutions")
+SEEDS = (
+    "series",
+    "series_sources",
+    "derived_variables",
+    "measure_weightings",
+    "city_groupings",
+    "substitutes",
+    "substitutions",
+)
 
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]  # of int_city_year_variables
 
@@ -71,6 +79,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         for model in (
             "intermediate/int_series_sources",
             "marts/dim_variable",
+            "specifications/int_specifications_resolved",
             "marts/dim_specification_series",
             "specifications/int_specification_city_years",
         ):
@@ -80,6 +89,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         _run(connection, "specifications/int_specification_losses")
         first, last = _variables()["event_window"]
         return Inputs(
+            specifications=connection.table("int_specifications_resolved").df(),
             panel=tables.panel,
             measures=tables.measures,
             groups=tables.groups,

@@ -90,6 +90,8 @@ class Inputs:
 
     Attributes
     ----------
+    specifications : DataFrame
+        intermediate.int_specifications_resolved.
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
@@ -114,6 +116,7 @@ class Inputs:
         First and last year of their paths, from the year of the event.
     """
 
+    specifications: pd.DataFrame
     panel: pd.DataFrame
     measures: pd.DataFrame
     groups: pd.DataFrame

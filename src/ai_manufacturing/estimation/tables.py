@@ -257,13 +257,9 @@ def fit_event_study(
     NotEstimable
         If the treatment has more than two groups, or for any reason of event_study.fit.
     """
-    groups = used.rows[specification.regressor].unique()
-    if len(groups) > 2:
-        raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
-    reference = inputs.reference_group(specification.regressor)
     covariance, cluster = COVARIANCES[specification.covariance]
     return event_study.fit(
-        used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float)),
+        with_treatment(specification, used, inputs),
         specification.outcome,
         "treated",
         event_year=inputs.event_year,
@@ -274,6 +270,15 @@ def fit_event_study(
         cluster=cluster,
         covariance=covariance,
     )
+
+
+def with_treatment(specification: Specification, used: Sample, inputs: Inputs) -> pd.DataFrame:
+    """Return the sample of an event study with column treated: 1 for cities outside the reference group, 0 in it."""
+    groups = used.rows[specification.regressor].unique()
+    if len(groups) > 2:
+        raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
+    reference = inputs.reference_group(specification.regressor)
+    return used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
 
 
 def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
@@ -516,32 +521,55 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate by PanelOLS the paper's columns of fixed effects, as it reads and with substitutes.
+    """Estimate by PanelOLS the paper's columns with two-way effects: as it reads, and clustered by province.
+
+    Parameters
+    ----------
+    specifications : iterable of Specification
+        Those of estimators fixed_effects and event_study.
+    inputs : Inputs
+        The tables they draw on.
 
     Returns
     -------
     Table
-        One row per specification and term, in the columns of SECOND_ROUTE, of those that can be estimated.
+        One row per specification and term, in the columns of SECOND_ROUTE; one row without numbers where there is no
+        sample, or PanelOLS refuses it.
     """
     rows: list[Row] = []
     for specification in specifications:
         cluster = COVARIANCES[specification.covariance][1]
-        is_shown = specification.reading in ("default", "substitute") and inputs.printed(specification)
-        if cluster is None or not is_shown:
+        is_read = specification.reading == "default" or cluster == "province_id"
+        if cluster is None or not is_read or not inputs.printed(specification):
             continue
+        common = {"specification_id": specification.specification_id, "extract_set": inputs.extract_set}
         try:
-            used = inputs.sample(specification)
-        except NotEstimable:
-            continue
-        found = fixed_effects.by_panel_ols(used.rows, specification.outcome, specification.terms, cluster=cluster)
-        for term, estimate, std_error in zip(specification.terms, *found, strict=True):
-            rows.append(
-                {
-                    "specification_id": specification.specification_id,
-                    "term": term,
-                    "estimate": float(estimate),
-                    "std_error": float(std_error),
-                    "extract_set": inputs.extract_set,
-                }
+            sample, terms = _with_dummies(specification, inputs)
+            found = fixed_effects.by_panel_ols(
+                sample, specification.outcome, terms, time=specification.period, cluster=cluster
             )
+        # What PanelOLS refuses, the first route must refuse too: the gate looks for the numbers of both.
+        except (NotEstimable, ValueError, ArithmeticError, np.linalg.LinAlgError):
+            rows.append({**common, "term": specification.regressor})
+            continue
+        for term, estimate, std_error in zip(terms, *found, strict=True):
+            numbers = {"estimate": float(estimate), "std_error": float(std_error)}
+            rows.append({**common, "term": term} | {name: _finite(value) for name, value in numbers.items()})
     return pa.Table.from_pylist(rows, schema=SECOND_ROUTE)
+
+
+def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
+    """Return the raw sample and the regressors, the years of an event study made without the first route."""
+    rows = inputs.sample(specification).rows
+    if not isinstance(specification.options, EventStudyOptions):
+        return rows, [*specification.terms]
+    is_treated = rows[specification.regressor] != inputs.reference_group(specification.regressor)
+    event_times = rows["year"] - inputs.event_year
+    if specification.options.endpoints == "binned":
+        event_times = event_times.clip(*inputs.event_window)
+    dummies = {
+        event_study.term(event_time): (is_treated & (event_times == event_time)).astype(float)
+        for event_time in sorted(event_times.unique())
+        if event_time != -1
+    }
+    return rows.assign(**dummies), [*dummies, *specification.controls]

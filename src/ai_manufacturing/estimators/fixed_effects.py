@@ -266,7 +266,7 @@ def fit(
     """Regress an outcome on regressors with entity and period effects.
 
     The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the same slopes, and after
-    the factor below the same errors, by a second route (tests and est_second_route).
+    the factor below the same errors, by a second route (by_panel_ols, which est_second_route runs in every build).
 
     Parameters
     ----------
@@ -534,19 +534,27 @@ def by_panel_ols(
     Returns
     -------
     estimates, std_errors : ndarray, shape (k,)
-        Coefficients; clustered errors with the factor of cluster_factor in place of PanelOLS's own corrections.
+        Coefficients; clustered errors with fixest's factor in place of PanelOLS's own corrections.
+
+    Raises
+    ------
+    ValueError
+        If PanelOLS finds a regressor absorbed by the effects.
     """
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
+    from linearmodels.panel.utility import AbsorbingEffectError
 
     rows = sample.assign(**{time: pd.factorize(sample[time], sort=True)[0]}).set_index(["city_id", time])
     clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
-    result = PanelOLS(
-        rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False
-    ).fit(
-        cov_type="clustered", clusters=clusters, debiased=False, group_debias=False, auto_df=False, count_effects=False
-    )
-    periods, groups = sample[time].nunique(), sample[cluster].nunique()
-    factor = cluster_factor(len(sample), groups, len(regressors), periods)
+    model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
+    options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}
+    try:
+        result = model.fit(cov_type="clustered", clusters=clusters, **options)
+    except AbsorbingEffectError as error:
+        raise ValueError(str(error)) from error
+    # Written out, as cluster_factor would hide its own fault from the comparison.
+    observations, groups = len(sample), sample[cluster].nunique()
+    factor = groups / (groups - 1) * (observations - 1) / (observations - len(regressors) - sample[time].nunique())
     return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)
 
 

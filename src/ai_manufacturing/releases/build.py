@@ -8,14 +8,14 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import databases, dbt_process, landing
+from ai_manufacturing import databases, dbt_process, gates, landing
 from ai_manufacturing.dbt_process import PRINTED_LINES
 from ai_manufacturing.releases.store import reading
 
 OUTPUT = "dbt.txt"
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
-GATE_TEST = "no_critical_failure_gate_results"
+GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gates.RESULT_TABLES)
 
 
 def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
@@ -32,7 +32,9 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> boo
 
 def failed_at_the_gate(work: Path) -> bool:
     """Whether it was the gate that stopped a run."""
-    return any(GATE_TEST in result["unique_id"] and result["status"] == "fail" for result in _results(work))
+    return any(
+        test in result["unique_id"] and result["status"] == "fail" for result in _results(work) for test in GATE_TESTS
+    )
 
 
 def why_failed(work: Path) -> str:
@@ -66,7 +68,7 @@ def content(warehouse: Path) -> dict[str, Any]:
             counts = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
                 "count(case when not success and severity = 'warning' then 1 end), "
-                "count(case when success and checked_count = 0 then 1 end) from gates.gate_results"
+                f"count(case when success and checked_count = 0 then 1 end) from {gates.all_results(connection)}"
             ).fetchall()[0]
             names = ("expectations", "critical", "warnings", "nothing_to_check")
             found["gate_summary"] = dict(zip(names, counts, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import databases
+from ai_manufacturing import databases, gates
 from ai_manufacturing.releases.store import Manifest, Store, reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
@@ -73,8 +73,8 @@ def failed(database: Path, severity: str) -> list[Finding]:
     with reading(database) as connection:
         try:
             results = connection.execute(
-                "select suite, description, severity, observed_value, failing_rows from gates.gate_results "
-                "where not success and severity = ? order by all",
+                "select suite, description, severity, observed_value, failing_rows "
+                f"from {gates.all_results(connection)} where not success and severity = ? order by all",
                 [severity],
             ).fetchall()
         except duckdb.CatalogException:

@@ -43,7 +43,8 @@ def gate_counts(release: Release) -> dict[str, int]:
         "select count(case when success and checked_count > 0 then 1 end) as passed, "
         "count(case when success and checked_count = 0 then 1 end) as nothing_to_check, "
         "count(case when not success and severity = 'critical' then 1 end) as critical, "
-        "count(case when not success and severity = 'warning' then 1 end) as warnings from gates.gate_results"
+        "count(case when not success and severity = 'warning' then 1 end) as warnings "
+        f"from {release.gate_results()}"
     )[0]
 
 

@@ -20,7 +20,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the gate found and what was delivered."""
     expectations = release.rows(
         "select suite, description, description_zh, severity, success, checked_count, failing_row_count, failing_rows "
-        "from gates.gate_results order by success, severity, suite, description"
+        f"from {release.gate_results()} order by success, severity, suite, description"
     )
     names = {row["city_id"]: row["name_zh"] for row in release.rows("select city_id, name_zh from marts.dim_city")}
     return {

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue
+from ai_manufacturing.site.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
@@ -36,7 +36,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select specification_id, grouping, reading, group_name, "
         "max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
         "difference as estimate, difference_conf_low as conf_low, "
-        "difference_conf_high as conf_high, city_count, status, reason, reason_zh, "
+        "difference_conf_high as conf_high, city_count, status, reason, reason_zh, substitutions, substitutions_zh, "
         "joint_p_value from reports.rpt_heterogeneity "
         "qualify not is_reference or status = 'not_estimable' order by grouping, group_name, specification_id"
     )
@@ -100,6 +100,7 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
     # Two rows may have a reading of the same name.
     repeated = data["reading"].duplicated(keep=False)
     suffix = (" · " + data["specification_id"]).where(repeated, "")
+    suffix += pd.Series(f" {MARK}", data.index).where(estimated["substitutions"].fillna("") != "", "")
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
     data["link"] = "specifications.html#" + data["specification_id"]
@@ -143,5 +144,16 @@ def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | N
             high=f"{data['estimate'].max():.3f}",
         )
 
-    note = text.both("printed_line", value=f"{printed:g}") if printed is not None else ""
-    return figure(id_, title, data, draw, describe, note)
+    notes = [text.both("printed_line", value=f"{printed:g}")] if printed is not None else []
+    if said := _substitutions(estimated):
+        notes.append(said)
+    return figure(id_, title, data, draw, describe, Markup(" ").join(notes))
+
+
+def _substitutions(estimated: pd.DataFrame) -> Markup:
+    """Return what substitutes for what in any of the estimates, each sentence once; nothing if nothing does."""
+    english, chinese = (
+        dict.fromkeys(sentence for text in estimated[column].dropna() for sentence in text.split(separator) if sentence)
+        for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
+    )
+    return pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。") if english else Markup()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing import duckdb_client, gates
 from ai_manufacturing.releases.store import read_manifest
 
 
@@ -46,6 +46,10 @@ class Release:
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""
         return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")
+
+    def gate_results(self) -> str:
+        """Return SQL of what the gates found."""
+        return gates.all_results(self._connection)
 
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of what was built."""

@@ -1,0 +1,72 @@
+with
+
+second_route as (
+    select * from {{ ref('est_second_route') }}
+),
+
+first_route as (
+    select
+        specification_id,
+        term,
+        estimate,
+        std_error
+    from {{ ref('est_fixed_effects') }}
+    where estimate is not null
+    union all
+    select
+        specification_id,
+        term,
+        estimate,
+        std_error
+    from {{ ref('est_event_study') }}
+    where estimate is not null
+),
+
+estimated_first as (
+    select first_route.*
+    from first_route
+    semi join second_route on first_route.specification_id = second_route.specification_id
+),
+
+-- What the first route cannot estimate has nothing to be compared.
+estimated_second as (
+    select second_route.*
+    from second_route
+    semi join first_route on second_route.specification_id = first_route.specification_id
+),
+
+compared as (
+    select
+        coalesce(first_route.specification_id, second_route.specification_id) as specification_id,
+        coalesce(first_route.term, second_route.term) as term,
+        first_route.estimate,
+        second_route.estimate as panel_ols_estimate,
+        first_route.std_error,
+        second_route.std_error as panel_ols_std_error
+    from estimated_first as first_route
+    full outer join estimated_second as second_route
+        on
+            first_route.specification_id = second_route.specification_id
+            and first_route.term = second_route.term
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        specification_id,
+        term,
+        estimate,
+        panel_ols_estimate,
+        std_error,
+        panel_ols_std_error,
+        -- An error that the first route does not claim, for a handful of cities, is not compared.
+        estimate is not null
+        and panel_ols_estimate is not null
+        and (std_error is null or panel_ols_std_error is not null) as is_in_both,
+        abs(panel_ols_estimate - estimate) / nullif(greatest(abs(estimate), coalesce(std_error, 0)), 0)
+            as estimate_difference,
+        abs(panel_ols_std_error - std_error) / nullif(std_error, 0) as std_error_difference
+    from compared
+)
+
+select * from final

@@ -1,0 +1,114 @@
+with
+
+specifications as (
+    select
+        *,
+        row_number() over () as specification_order
+    from {{ ref('regression_specifications') }}
+),
+
+substitutes as (
+    select * from {{ ref('substitutes') }}
+),
+
+variables as (
+    select
+        variable,
+        scope,
+        unnest(string_split(series, ' ')) as series
+    from {{ ref('dim_variable') }}
+    where variable = base_variable
+),
+
+-- A variable is there if each of its series is.
+delivered as (
+    select variables.variable
+    from variables
+    left join {{ ref('dim_series') }} as series
+        on
+            variables.series = series.series
+            and variables.scope = series.scope
+    group by variables.variable
+    having bool_and(coalesce(series.is_delivered, false))
+),
+
+controls as (
+    select
+        specification_id,
+        generate_subscripts(string_split(controls, ' '), 1) as place,
+        unnest(string_split(controls, ' ')) as control
+    from specifications
+),
+
+-- A control whose provider the row names is that provider's, or none.
+of_named_providers as (
+    select distinct
+        choices.specification_id,
+        variables.variable as control
+    from (
+        select
+            specification_id,
+            split_part(unnest(string_split(providers, ' ')), '=', 1) as series
+        from specifications
+    ) as choices
+    inner join variables on choices.series = variables.series
+),
+
+-- The outcome is never put on the right-hand side.
+replaced as (
+    select
+        controls.specification_id,
+        controls.place,
+        substitutes.substitute,
+        substitutes.substitution
+    from controls
+    inner join substitutes on controls.control = substitutes.variable
+    inner join specifications on controls.specification_id = specifications.specification_id
+    anti join delivered as asked on controls.control = asked.variable
+    anti join of_named_providers as named
+        on
+            controls.specification_id = named.specification_id
+            and controls.control = named.control
+    where
+        substitutes.substitute is null
+        or (
+            substitutes.substitute <> specifications.outcome
+            and substitutes.substitute in (select instead.variable from delivered as instead)
+        )
+),
+
+-- A substitute that the row names anyway stands once, in the row's own place.
+used as (
+    select
+        controls.specification_id,
+        string_agg(
+            case
+                when replaced.place is null then controls.control
+                when not list_contains(string_split(specifications.controls, ' '), replaced.substitute)
+                    then replaced.substitute
+            end,
+            ' '
+            order by controls.place
+        ) as controls,
+        string_agg(replaced.substitution, '; ' order by controls.place) as substitutions
+    from controls
+    inner join specifications on controls.specification_id = specifications.specification_id
+    left join replaced
+        on
+            controls.specification_id = replaced.specification_id
+            and controls.place = replaced.place
+    group by controls.specification_id
+),
+
+final as (
+    select
+        specifications.* replace (
+            used.controls as controls,
+            nullif(concat_ws('; ', used.substitutions, specifications.substitutions), '') as substitutions
+        )
+    from specifications
+    left join used on specifications.specification_id = used.specification_id
+)
+
+select * from final
+order by specification_order

@@ -1,0 +1,109 @@
+"""Two routes to the printed estimates: which columns have both, and that the gate finds a fault in one of them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import jinja2
+import pandas as pd
+import pytest
+
+from ai_manufacturing import gates
+from ai_manufacturing.estimation import in_memory, specifications, tables
+from ai_manufacturing.estimators import fixed_effects
+from tests.python.conftest import PROJECT, Build
+from tests.python.test_estimates import read_tables, rows_of
+
+BY_PROVINCE = "table_1_col_1_province"
+
+
+@pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
+def test_every_printed_column_with_two_way_effects_is_estimated_twice(
+    extracts: str, request: pytest.FixtureRequest
+) -> None:
+    build: Build = request.getfixturevalue(extracts)
+    printed = build.rows(
+        "select distinct c.specification_id from reports.rpt_coefficients as c "
+        "inner join seeds.published_estimates as p on c.table_id = p.table_id and c.column_number = p.column_number "
+        "where c.reading = 'default' and c.estimator <> 'dynamic_panel' and c.status <> 'not_estimable'"
+    )
+    compared = build.rows("select distinct specification_id from estimates.est_route_differences")
+    assert set(compared) == {*printed, (BY_PROVINCE,)}
+    assert {"table_1_col_1", "table_4_col_3", "table_5_col_1"} <= {name for (name,) in compared}
+    terms = "select count(*) from reports.rpt_coefficients where specification_id in "
+    terms += "(select specification_id from estimates.est_route_differences)"
+    found = build.rows("select success, checked_count, severity from gates.gate_second_route")
+    assert found == [(True, build.value(terms), "critical")] * 3
+
+
+def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
+    """Estimate rows of the seed by both routes, and return by column whether the gate's expectation of it holds."""
+    inputs = in_memory.inputs(rows, read_tables(build))
+    read = specifications.read(inputs.specifications)
+    first, second = tables.coefficients(read, inputs), tables.second_route(read, inputs)
+    with duckdb.connect() as connection:
+        connection.execute("create macro current_extract_set() as 'in memory'")
+        for name, table in (("est_fixed_effects", first), ("est_second_route", second)):
+            connection.register(name, table)
+        connection.execute("create table est_event_study as from est_fixed_effects limit 0")
+        sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
+        compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
+    found = gates.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
+    return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
+
+
+def a_larger_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = fixed_effects.cluster_factor
+    monkeypatch.setattr(fixed_effects, "cluster_factor", lambda *counts: (1 + 1e-7) * right(*counts))
+
+
+def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = fixed_effects._least_squares
+
+    def wrong(regression: fixed_effects.PartialledOut) -> fixed_effects._Slopes:
+        fitted = right(regression)
+        return fitted._replace(slopes=fitted.slopes * (1 + 1e-7))
+
+    monkeypatch.setattr(fixed_effects, "_least_squares", wrong)
+
+
+def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("absorbed")
+
+    monkeypatch.setattr(fixed_effects, "by_panel_ols", refuse)
+
+
+@pytest.mark.parametrize(
+    ("harm", "failing"),
+    [
+        (lambda _: None, set()),
+        (a_larger_factor, {"std_error_difference"}),
+        (another_slope, {"estimate_difference"}),
+        (a_refusal, {"is_in_both"}),
+    ],
+)
+def test_the_gate_finds_a_route_that_gives_other_numbers(
+    harm: Callable[[pytest.MonkeyPatch], None],
+    failing: set[str],
+    sample_build: Build,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
+    harm(monkeypatch)
+    found = judged(rows_of("table_1_col_1", BY_PROVINCE, "table_5_col_2"), sample_build)
+    assert {column for column, success in found.items() if not success} == failing
+
+
+def test_a_column_that_neither_route_can_estimate_fails_nothing(
+    sample_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
+    absorbed = rows_of("table_1_col_1").assign(controls="ln_unit_employment ln_unit_employment")
+    assert judged(absorbed, sample_build) == dict.fromkeys(
+        ("is_in_both", "estimate_difference", "std_error_difference"), True
+    )
