@@ -554,7 +554,7 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
             continue
         for term, estimate, std_error in zip(terms, *found, strict=True):
             numbers = {"estimate": float(estimate), "std_error": float(std_error)}
-            rows.append({**common, "term": term} | {name: _finite(value) for name, value in numbers.items()})
+            rows.append({**common, "term": term} | {name: finite(value) for name, value in numbers.items()})
     return pa.Table.from_pylist(rows, schema=SECOND_ROUTE)
 
 
