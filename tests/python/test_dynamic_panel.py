@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ai_manufacturing.estimators.dynamic_panel import DynamicPanelFit, fit
+from ai_manufacturing.estimators.dynamic_panel import DynamicPanelFit, estimate, fit, gmm_step, moments
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -97,14 +97,40 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
     assert [round(ours.sargan_statistic * n / (n - g), 1), ours.sargan_df] == record["sargan"]
 
 
-@pytest.mark.parametrize("name", ["xtabond-onestep", "xtabond-twostep"])
-def test_xtabond_is_matched_to_the_printed_digits(name: str) -> None:
-    """The manual's time effects are a trend and dummies from 1980. Its homoskedastic errors have no counterpart."""
-    record = RECORDS[name]
-    ours = golden_fit(record, single_precision())
+def manual_rows(record: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The manual's terms: its time effects are a trend and dummies from 1980."""
     slopes = {term: {term: 1.0} for term in record["regressors"]}
     years = {f"yr{t}": {f"year {t}": 1.0, "year 1979": 1978.0 - t} for t in range(1980, 1985)}
-    estimates, errors = reparametrized(ours, slopes | years | {"year": {"year 1979": 1.0}})
+    return slopes | years | {"year": {"year 1979": 1.0}}
+
+
+def test_the_moments_give_the_homoskedastic_errors_that_xtabond_prints() -> None:
+    """No fit has these errors; they follow from the weights and the design that all fits and checks share."""
+    record = RECORDS["xtabond-onestep"]
+    limits = {name: tuple(limits) for name, limits in record["lag_limits"].items()}
+    plain = moments(
+        single_precision(),
+        record["outcome"],
+        record["regressors"],
+        limits,
+        equation="difference",
+        collapse=record["collapse"],
+        entity="firm",
+    )
+    step = gmm_step(plain.zx, plain.zy, plain.independent, plain.terms, "instruments")
+    residuals = plain.y - plain.x @ step.estimates
+    n, k = record["N"], len(plain.terms)
+    covariance = step.bread * np.outer(plain.units, plain.units) * np.sum(residuals**2) / (n - k) / 2
+    matrix = np.array([[row.get(term, 0.0) for term in plain.terms] for row in manual_rows(record).values()])
+    errors = np.sqrt(np.diag(matrix @ covariance @ matrix.T))
+    np.testing.assert_allclose(errors, list(record["se_homoskedastic"].values()), rtol=0, atol=LAST_DIGIT)
+
+
+@pytest.mark.parametrize("name", ["xtabond-onestep", "xtabond-twostep"])
+def test_xtabond_is_matched_to_the_printed_digits(name: str) -> None:
+    record = RECORDS[name]
+    ours = golden_fit(record, single_precision())
+    estimates, errors = reparametrized(ours, manual_rows(record))
     np.testing.assert_allclose(estimates, list(record["coef"].values()), rtol=0, atol=LAST_DIGIT)
     np.testing.assert_allclose(errors, list(record["se"].values()), rtol=0, atol=LAST_DIGIT)
     counts = (ours.observation_count, ours.city_count, ours.instrument_count)
@@ -518,6 +544,46 @@ def test_residuals_too_close_for_the_second_test_are_said() -> None:
     assert ours.ar1_p > 0.05
     assert said(ours)[0].startswith("AR(1) does not reject at 5 %")
     assert said(ours)[1:] == ("AR(2) cannot be tested: no differenced residuals lie two periods apart.",)
+
+
+def test_a_rejected_level_equation_is_said() -> None:
+    """Cities start below their mean by their effect, the mean of x: changes then know it, and the levels hold it."""
+    data = random_panel(1, cities=600, gaps=0)
+    below = data.groupby("city_id")["x"].transform("mean") * 0.5 ** (data["year"] - 2010)
+    ours = fit(data.assign(y=data["y"] - 2 * below), "y", REGRESSORS, LIMITS)
+    assert ours.level_hansen_p < 0.05
+    assert f"Difference-in-Hansen rejects at 5 % (p = {ours.level_hansen_p:.3f})" in "; ".join(said(ours))
+
+
+def test_regressors_that_the_instruments_cannot_tell_apart_are_said() -> None:
+    """m and its twin: the slopes are large, of opposite sign, and sum to the slope of m alone."""
+    data = random_panel(1, cities=300)
+    data["twin"] = data["m"] + 0.05 * np.random.default_rng(0).normal(size=len(data))
+    limits = {**LIMITS, "twin": (2, 4)}
+    ours = fit(data, "y", ["L.y", "m", "twin", "x", "w"], limits)
+    [warning] = [text for text in said(ours) if "hardly tell" in text]
+    assert warning.startswith("The instruments hardly tell m and twin apart: the others inflate")
+    # Second route: the R2 of the weighted moments of m on those of the others.
+    layout = moments(data, "y", ["L.y", "m", "twin", "x", "w"], limits)
+    one_step = gmm_step(layout.zx, layout.zy, layout.independent, layout.terms, "instruments")
+    values, vectors = np.linalg.eigh(one_step.scores.T @ one_step.scores)
+    seen = (vectors / np.sqrt(values)).T @ layout.zx.sum(axis=0)
+
+    def left(j: int, others: list[int]) -> float:
+        column = seen[:, j]
+        return float(np.sum((column - seen[:, others] @ np.linalg.lstsq(seen[:, others], column)[0]) ** 2))
+
+    effects = list(range(5, len(layout.terms)))
+    inflation = max(left(j, effects) / left(j, [i for i in range(len(layout.terms)) if i != j]) for j in range(5))
+    assert f" {inflation:.0f}-fold," in warning
+    assert inflation > 10
+    assert estimate(layout).warnings == ours.warnings
+
+
+def test_it_is_told_what_lags_instrument_and_what_stands_for_itself() -> None:
+    ours = fit(random_panel(1), "y", ["L.y", "x", "m", "L.w"], LIMITS)
+    assert ours.instrumented == ("L.y", "m")
+    assert ours.not_instrumented == ("x", "L.w")
 
 
 # ---------------------------------------------------------------- what cannot be estimated

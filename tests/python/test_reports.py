@@ -212,6 +212,7 @@ def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
         }
         assert {words: words in f"; {text}" for words in failed} == failed, name
         assert is_sound == (not any(failed.values())), name
+        assert "Not instrumented, so taken as unrelated to the errors of all years: ln_registered_population" in text
     unsound = {name for name, _, is_sound, *_ in rows if not is_sound}
     assert "table_4_col_4_lag_of_measure" in unsound
     assert "table_4_col_4" not in unsound

@@ -21,6 +21,7 @@ from ai_manufacturing.estimation.specifications import (
 )
 from ai_manufacturing.estimators import (
     dynamic_panel,
+    dynamic_panel_checks,
     event_study,
     fixed_effects,
     heterogeneity,
@@ -31,6 +32,7 @@ from ai_manufacturing.estimators import (
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined, said
+from ai_manufacturing.estimators.weak_instruments import WEAK
 
 COEFFICIENTS = pa.schema(
     [
@@ -140,7 +142,6 @@ SECOND_ROUTE = pa.schema(
 
 Row = dict[str, Any]
 
-WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
 
@@ -391,20 +392,28 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     outcome, measure = specification.outcome, specification.regressor
     lag = f"L.{outcome if options.lagged == 'outcome' else measure}"
     instrumented = (outcome, measure) if options.lagged == "outcome" else (measure,)
+    regressors = [lag, measure, *specification.controls]
     fit = dynamic_panel.fit(
         used.rows,
         outcome,
-        [lag, measure, *specification.controls],
+        regressors,
         dict.fromkeys(instrumented, options.lags),
         equation=options.equation,
         steps=options.steps,
         collapse=options.collapse,
     )
+    failed = list(fit.warnings)
+    told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    if options.lagged == "outcome":
+        try:
+            failed += dynamic_panel_checks.bounds(used.rows, outcome, regressors).warnings(fit)
+        except NotEstimable as finding:
+            told.append(finding.reason)
     tests = {
         "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
-        "is_sound": not fit.warnings,
-        "warnings": fit.warnings,
+        "is_sound": not failed,
+        "warnings": [*failed, *told],
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
             for test in ("hansen", "level_hansen", "sargan")
@@ -416,8 +425,8 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
             for name, suffix in (("statistic", ""), ("p", "_value"))
         },
     }
-    regressors = 2 + len(specification.controls)  # the period effects and the constant that follow are not reported
-    return [{**row, **tests} for row in _estimates(fit)[:regressors]]
+    # The period effects and the constant that follow are not reported.
+    return [{**row, **tests} for row in _estimates(fit)[: len(regressors)]]
 
 
 def _instrumented(specification: Specification, used: Sample) -> list[Row]:

@@ -1,5 +1,6 @@
 """Difference and system GMM for dynamic panels: Table 4's last column, as Stata's xtabond2 would print it."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ EXACT = 1e-9  # differenced residuals below this share of the differenced outcom
 LONGEST_GRID = 400  # periods from first to last: beyond it the column holds dates or a slip, and the grid no memory
 ALL_PASS = 0.995  # a Hansen p-value that prints as 1.00
 REJECTED = 0.05
+INFLATED = 10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -62,6 +64,9 @@ class DynamicPanelFit:
     ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
         Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity has residuals
         that far apart. The first is expected to reject; the second must not.
+    instrumented, not_instrumented : tuple of str
+        The regressors that lags of their column instrument, and those that stand for themselves: taken as unrelated to
+        the errors of all periods.
     warnings : tuple of Sentence
         What a reader must be told beside the estimates.
     """
@@ -90,7 +95,63 @@ class DynamicPanelFit:
     ar1_p: float
     ar2_statistic: float
     ar2_p: float
+    instrumented: tuple[str, ...]
+    not_instrumented: tuple[str, ...]
     warnings: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What a dynamic panel is estimated from: difference rows above level rows, zeros where a row is not used.
+
+    Attributes
+    ----------
+    terms : tuple of str, length k
+        As in DynamicPanelFit.
+    instrumented, not_instrumented : tuple of str
+        As in DynamicPanelFit; together the regressors, which come first among the terms.
+    outcome, time, entity : str
+        Columns of the sample.
+    y : ndarray, shape (n, 2t)
+        Outcome of n entities over the t periods of the grid.
+    x : ndarray, shape (n, 2t, k)
+        Terms.
+    z : ndarray, shape (n, 2t, l)
+        Instruments that are not all zero.
+    differenced, levels : ndarray of bool, shape (n, t)
+        The rows used in either equation.
+    of_lags, of_levels : ndarray of bool, shape (l,)
+        The instruments that lags make, and those of them in the level equation.
+    independent : ndarray, shape (l, l)
+        Covariance of the moments under independent errors of one variance.
+    zx, zy : ndarray, shapes (n, l, k) and (n, l)
+        Z_i'X_i and Z_i'y_i.
+    units : ndarray, shape (k,)
+        An estimate times these is in the units of the sample.
+    """
+
+    terms: tuple[str, ...]
+    instrumented: tuple[str, ...]
+    not_instrumented: tuple[str, ...]
+    outcome: str
+    time: str
+    entity: str
+    y: Floats
+    x: Floats
+    z: Floats
+    differenced: Flags
+    levels: Flags
+    of_lags: Flags
+    of_levels: Flags
+    independent: Floats
+    zx: Floats
+    zy: Floats
+    units: Floats
+
+    @property
+    def regressors(self) -> tuple[str, ...]:
+        """The terms that are no period effect and no constant, in their order."""
+        return self.terms[: len(self.instrumented) + len(self.not_instrumented)]
 
 
 def fit(
@@ -174,12 +235,52 @@ def fit(
     87(1); Windmeijer (2005), "A finite sample correction for the variance of linear efficient two-step GMM
     estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do xtabond2", Stata Journal 9(1).
     """
-    if equation not in ("system", "difference") or steps not in (1, 2) or own_instruments not in ("difference", "both"):
+    return estimate(
+        moments(
+            sample,
+            outcome,
+            regressors,
+            lag_limits,
+            equation=equation,
+            collapse=collapse,
+            own_instruments=own_instruments,
+            time_dummies=time_dummies,
+            entity=entity,
+            time=time,
+        ),
+        steps=steps,
+        windmeijer=windmeijer,
+    )
+
+
+def moments(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    lag_limits: Mapping[str, tuple[int, int | None]],
+    *,
+    equation: Literal["system", "difference"] = "system",
+    collapse: bool = True,
+    own_instruments: Literal["difference", "both"] = "difference",
+    time_dummies: bool = True,
+    entity: str = "city_id",
+    time: str = "year",
+) -> Moments:
+    """Lay out what fit estimates from, so that an estimate and its checks share one layout.
+
+    Parameters, and reasons for NotEstimable that concern the sample and its columns, are those of fit.
+
+    Returns
+    -------
+    Moments
+        Outcome, terms and instruments of both equations.
+    """
+    if equation not in ("system", "difference") or own_instruments not in ("difference", "both"):
         raise ValueError(
-            f"Unknown estimator: {equation=}, {steps=}, {own_instruments=}. Valid are equation 'system' or "
-            "'difference', steps 1 or 2, own_instruments 'difference' or 'both'."
+            f"Unknown estimator: {equation=}, {own_instruments=}. Valid are equation 'system' or 'difference', "
+            "own_instruments 'difference' or 'both'."
         )
-    lagged = [_parsed(regressor) for regressor in regressors]
+    lagged = [parsed(regressor) for regressor in regressors]
     _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
     grids, periods = _on_grid(sample, list(columns), entity, time)
@@ -207,22 +308,56 @@ def fit(
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
     yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
     yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels, yx)], axis=1)
-    y, x, y_changes, x_changes = yx[..., 0], yx[..., 1:], yx[:, :t, 0], yx[:, :t, 1:]
-    if not y_changes.any():
+    y, x = yx[..., 0], yx[..., 1:]
+    if not y[:, :t].any():
         raise NotEstimable("unchanged_outcome", name=outcome, time=time)
     _check_regressors(x.reshape(-1, len(terms)), regressors, time, system, time_dummies)
-    z, half, of_levels = _instruments(
+    z, independent, of_lags, of_levels = _instruments(
         grids, x, differenced, levels, lagged, lag_limits, collapse, own_in_levels=own_instruments == "both"
     )
-    zx = z.transpose(0, 2, 1) @ x
-    zy = (z.transpose(0, 2, 1) @ y[..., None])[..., 0]
+    transposed = z.transpose(0, 2, 1)
+    by_lags = [name in lag_limits for name, _ in lagged]
+    return Moments(
+        terms=terms,
+        instrumented=tuple(itertools.compress(regressors, by_lags)),
+        not_instrumented=tuple(name for name, is_by_lags in zip(regressors, by_lags, strict=True) if not is_by_lags),
+        outcome=outcome,
+        time=time,
+        entity=entity,
+        y=y,
+        x=x,
+        z=z,
+        differenced=differenced,
+        levels=levels,
+        of_lags=of_lags,
+        of_levels=of_levels,
+        independent=independent,
+        zx=transposed @ x,
+        zy=(transposed @ y[..., None])[..., 0],
+        units=scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
+    )
 
-    first = _step(zx, zy, half.T @ half, terms, "instruments")
+
+def estimate(moments: Moments, *, steps: Literal[1, 2] = 2, windmeijer: bool = True) -> DynamicPanelFit:
+    """Estimate from moments, as fit does.
+
+    Parameters, and reasons for NotEstimable that concern the estimates, are those of fit.
+
+    Returns
+    -------
+    DynamicPanelFit
+        Estimates, errors, specification tests, counts and warnings.
+    """
+    if steps not in (1, 2):
+        raise ValueError(f"Unknown estimator: {steps=}. Valid are 1 and 2.")
+    terms, zx, zy, (n, t) = moments.terms, moments.zx, moments.zy, moments.differenced.shape
+    y_changes, x_changes = moments.y[:, :t], moments.x[:, :t]
+    first = gmm_step(zx, zy, moments.independent, terms, "instruments")
     first_errors = y_changes - x_changes @ first.estimates
     if np.linalg.norm(first_errors) <= EXACT * np.linalg.norm(y_changes):
-        raise NotEstimable("exact_fit", name=outcome)
+        raise NotEstimable("exact_fit", name=moments.outcome)
     clustered = first.scores.T @ first.scores
-    second = _step(zx, zy, clustered, terms, "moments of the one-step residuals")
+    second = gmm_step(zx, zy, clustered, terms, "moments of the one-step residuals")
 
     first_covariance = first.projection @ clustered @ first.projection.T
     final, covariance = first, first_covariance
@@ -234,14 +369,13 @@ def fit(
         raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
-    sargan = first.distance * 2 * int(differenced.sum()) / float(np.sum(first_errors**2))
-    level_hansen, level_df = _level_hansen(zx, zy, half, clustered, of_levels, terms, second, df)
+    sargan = first.distance * 2 * int(moments.differenced.sum()) / float(np.sum(first_errors**2))
+    level_hansen, level_df = _level_hansen(moments, clustered, second, df)
     errors = y_changes - x_changes @ final.estimates
     ar1, ar2 = (_serial_correlation(errors, x_changes, final, covariance, order) for order in (1, 2))
     hansen_p, level_hansen_p = _chi2_p(second.distance, df), _chi2_p(level_hansen, level_df)
     ar1_p, ar2_p = _normal_p(ar1), _normal_p(ar2)
-    units = scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]])
-    estimates, std_errors = final.estimates * units, np.sqrt(variances) * units
+    estimates, std_errors = final.estimates * moments.units, np.sqrt(variances) * moments.units
     half_width = special.ndtri(0.975) * std_errors
     return DynamicPanelFit(
         terms=terms,
@@ -251,10 +385,10 @@ def fit(
         p_values=2 * special.ndtr(-np.abs(estimates / std_errors)),
         conf_low=estimates - half_width,
         conf_high=estimates + half_width,
-        covariance_matrix=covariance * np.outer(units, units),
-        observation_count=int(used.sum()),
+        covariance_matrix=covariance * np.outer(moments.units, moments.units),
+        observation_count=int((moments.levels if moments.levels.any() else moments.differenced).sum()),
         city_count=n,
-        instrument_count=z.shape[2],
+        instrument_count=moments.z.shape[2],
         hansen_statistic=second.distance,
         hansen_df=df,
         hansen_p=hansen_p,
@@ -268,12 +402,38 @@ def fit(
         ar1_p=ar1_p,
         ar2_statistic=ar2,
         ar2_p=ar2_p,
-        warnings=_warnings(z.shape[2], n, entity, hansen_p, level_hansen_p, ar1_p, ar2_p),
+        instrumented=moments.instrumented,
+        not_instrumented=moments.not_instrumented,
+        warnings=(
+            *_warnings(moments.z.shape[2], n, moments.entity, hansen_p, level_hansen_p, ar1_p, ar2_p),
+            *_near_collinear(moments, second),
+        ),
     )
 
 
+def level_rows(
+    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, entity: str = "city_id", time: str = "year"
+) -> pd.DataFrame:
+    """Return the rows of the level equation, with lags as columns: what least squares would be given.
+
+    Parameters, and reasons for NotEstimable that concern the columns, are those of fit.
+
+    Returns
+    -------
+    DataFrame
+        entity, as 0, 1, ..., time, the outcome and the regressors by the names asked for; nothing is missing.
+    """
+    lagged = [parsed(regressor) for regressor in regressors]
+    grids, periods = _on_grid(sample, list(dict.fromkeys((outcome, *(name for name, _ in lagged)))), entity, time)
+    columns = {outcome: grids[outcome]}
+    columns |= {name: _lag(grids[of], lag) for name, (of, lag) in zip(regressors, lagged, strict=True)}
+    entities, times = np.nonzero(np.all([np.isfinite(grid) for grid in columns.values()], axis=0))
+    cells = {entity: entities, time: periods[times]}
+    return pd.DataFrame(cells | {name: grid[entities, times] for name, grid in columns.items()})
+
+
 @dataclass(frozen=True)
-class _Step:
+class GmmStep:
     """One GMM estimate, with A the pseudo-inverse of a covariance of the moments."""
 
     estimates: Floats  # (k,) bread X'ZA Z'y
@@ -285,7 +445,7 @@ class _Step:
     rank: int  # of A
 
 
-def _parsed(regressor: str) -> tuple[str, int]:
+def parsed(regressor: str) -> tuple[str, int]:
     """Return column and lag of a regressor: "gdp" is ("gdp", 0), "L.gdp" ("gdp", 1), "L2.gdp" ("gdp", 2)."""
     lag = re.fullmatch(r"L(\d*)\.(.+)", regressor)
     return (lag[2], int(lag[1] or 1)) if lag else (regressor, 0)
@@ -403,17 +563,17 @@ def _instruments(
     lag_limits: Mapping[str, tuple[int, int | None]],
     collapse: bool,
     own_in_levels: bool,
-) -> tuple[Floats, Floats, Flags]:
+) -> tuple[Floats, Floats, Flags, Flags]:
     """Build the instruments, scaled to unit length of B'Z, so that no tolerance depends on units.
 
     Returns
     -------
     z : ndarray, shape (n, 2t, l)
         Difference rows above level rows, as in the design x; columns of zeros are dropped.
-    half : ndarray, shape (n * t, l)
-        B'Z_i of all entities; half'half is the covariance of the moments under independent errors.
-    of_levels : ndarray of bool, shape (l,)
-        The GMM-style instruments of the level equation.
+    independent : ndarray, shape (l, l)
+        Covariance of the moments under independent errors.
+    of_lags, of_levels : ndarray of bool, shape (l,)
+        The GMM-style instruments, and those of the level equation.
     """
     t = differenced.shape[1]
     in_changes, in_levels = ((0, 0), (0, t), (0, 0)), ((0, 0), (t, 0), (0, 0))
@@ -424,6 +584,7 @@ def _instruments(
     if levels.any():
         effects[:, :t] = 0.0
     blocks = [own, effects]
+    themselves = own.shape[2] + effects.shape[2]
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
         blocks.append(np.pad(_gmm_style(grids[name], lags, differenced, collapse), in_changes))
@@ -433,16 +594,18 @@ def _instruments(
         blocks.append(np.pad(_gmm_style(change, range(nearest - 1, nearest), levels, collapse), in_levels))
     z = np.concatenate(blocks, axis=2)
     present = z.any(axis=(0, 1))
-    z, of_levels = z[..., present], np.flatnonzero(present) >= others
+    z, positions = z[..., present], np.flatnonzero(present)
 
+    # B'Z_i of all entities: half'half is Z'HZ.
     half = z[:, t:] + z[:, :t]  # a level row holds e_t, a difference row e_t
     half[:, :-1] -= z[:, 1:t]  # ... less e_(t-1)
     norms = np.linalg.norm(half, axis=(0, 1))
     norms[norms == 0] = 1.0
-    return z / norms, (half / norms).reshape(-1, len(norms)), of_levels
+    half = (half / norms).reshape(-1, len(norms))
+    return z / norms, half.T @ half, positions >= themselves, positions >= others
 
 
-def _root_of_inverse(covariance: Floats) -> Floats:
+def root_of_inverse(covariance: Floats) -> Floats:
     """Return F, shape (l, r), such that FF' is the pseudo-inverse of a covariance of rank r, shape (l, l)."""
     values, vectors = np.linalg.eigh(covariance)
     regular = values > SINGULAR * max(float(values[-1]), 0.0)
@@ -450,13 +613,13 @@ def _root_of_inverse(covariance: Floats) -> Floats:
     return root
 
 
-def _step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> _Step:
+def gmm_step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: str) -> GmmStep:
     """Estimate k terms with the weights that a covariance of the moments, shape (l, l), implies.
 
     Takes Z_i'X_i, shape (n, l, k), and Z_i'y_i, shape (n, l). Raises NotEstimable, naming what the weights are of, if
     they do not identify every term.
     """
-    root = _root_of_inverse(covariance)
+    root = root_of_inverse(covariance)
     if root.shape[1] < len(terms):
         raise NotEstimable("too_few_instruments", count=root.shape[1], weights=of, terms=len(terms))
     seen = (root.T @ zx.sum(axis=0))[:, ::-1]  # the effects first, so that the reason names a regressor
@@ -470,7 +633,7 @@ def _step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: 
     estimates = projection @ zy.sum(axis=0)
     scores = zy - zx @ estimates
     weighted = root.T @ scores.sum(axis=0)
-    return _Step(
+    return GmmStep(
         estimates=estimates,
         scores=scores,
         bread=inverse @ inverse.T,
@@ -481,7 +644,7 @@ def _step(zx: Floats, zy: Floats, covariance: Floats, terms: Sequence[str], of: 
     )
 
 
-def _windmeijer(zx: Floats, first: _Step, second: _Step, first_covariance: Floats) -> Floats:
+def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: Floats) -> Floats:
     """Correct the two-step covariance for the variance of its weights, shape (k, k).
 
     D is the derivative of the two-step estimates with respect to the one-step ones (Windmeijer 2005, equation 3.2).
@@ -492,32 +655,24 @@ def _windmeijer(zx: Floats, first: _Step, second: _Step, first_covariance: Float
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
 
 
-def _level_hansen(
-    zx: Floats,
-    zy: Floats,
-    half: Floats,
-    clustered: Floats,
-    of_levels: Flags,
-    terms: Sequence[str],
-    full: _Step,
-    df: int,
-) -> tuple[float, int]:
+def _level_hansen(moments: Moments, clustered: Floats, full: GmmStep, df: int) -> tuple[float, int]:
     """Return statistic and degrees of freedom of the difference-in-Hansen test of the level instruments.
 
     The restricted fit keeps the full fit's covariance of the moments, so that the difference is not negative.
     """
-    rest = np.flatnonzero(~of_levels)
-    if len(rest) == len(of_levels):
+    rest = np.flatnonzero(~moments.of_levels)
+    if len(rest) == len(moments.of_levels):
         return np.nan, 0
+    square = np.ix_(rest, rest)
     try:
-        without = _step(zx[:, rest], zy[:, rest], clustered[np.ix_(rest, rest)], terms, "rest")
+        without = gmm_step(moments.zx[:, rest], moments.zy[:, rest], clustered[square], moments.terms, "rest")
     except NotEstimable:
         return np.nan, 0
-    rest_df = _root_of_inverse(half[:, rest].T @ half[:, rest]).shape[1] - len(terms)
+    rest_df = root_of_inverse(moments.independent[square]).shape[1] - len(moments.terms)
     return full.distance - without.distance, df - rest_df
 
 
-def _serial_correlation(errors: Floats, x: Floats, final: _Step, covariance: Floats, order: int) -> float:
+def _serial_correlation(errors: Floats, x: Floats, final: GmmStep, covariance: Floats, order: int) -> float:
     """Return the Arellano-Bond z statistic of an order; NaN if no entity has residuals that far apart.
 
     Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the term of the residuals,
@@ -530,6 +685,21 @@ def _serial_correlation(errors: Floats, x: Floats, final: _Step, covariance: Flo
         products @ products - 2 * slope @ final.projection @ (final.scores.T @ products) + slope @ covariance @ slope
     )
     return float(products.sum() / np.sqrt(variance)) if variance > 0 else np.nan
+
+
+def _near_collinear(moments: Moments, second: GmmStep) -> tuple[Sentence, ...]:
+    """Return a warning if the moments hardly tell regressors apart: their slopes are then large and of opposite sign.
+
+    The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the other regressors, once
+    those of the period effects and the constant are removed: the diagonal of the inverse of the correlation of the
+    two-step slopes.
+    """
+    slopes = second.bread[: len(moments.regressors), : len(moments.regressors)]
+    lengths = np.sqrt(np.diag(slopes))
+    values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
+    inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
+    inflated = [name for name, factor in zip(moments.regressors, inflation, strict=True) if factor > INFLATED]
+    return (said("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
 
 
 def _normal_p(z: float) -> float:

@@ -1,0 +1,103 @@
+"""Bounds for the lagged outcome, and windows of lags, against printed numbers, a second route, and truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from ai_manufacturing.estimators import dynamic_panel, fixed_effects
+from ai_manufacturing.estimators.dynamic_panel_checks import WINDOWS, bounds, lag_windows
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from tests.python.test_dynamic_panel import LIMITS, REGRESSORS, random_panel
+
+GOLDEN = Path(__file__).parent / "golden"
+EMPLOYMENT = ["L.n", "L2.n", "w", "L.w", "k", "L.k", "L2.k", "ys", "L.ys", "L2.ys"]
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_the_bounds_of_the_employment_data_are_those_that_roodman_prints() -> None:
+    """Roodman (2009), section 2: 1.045 by OLS, .733 by least squares with firm dummies."""
+    found = bounds(pd.read_csv(GOLDEN / "abdata.csv"), "n", EMPLOYMENT, entity="firm")
+    assert found.term == "L.n"
+    assert round(found.pooled_ols.estimate, 3) == 1.045
+    assert round(found.within.estimate, 3) == 0.733
+
+
+def test_both_estimates_and_their_errors_agree_with_a_second_route() -> None:
+    data = random_panel(2).assign(y=lambda d: 1e3 * d["y"])
+    ours = bounds(data, "y", REGRESSORS)
+    rows = data.merge(
+        data.assign(year=data["year"] + 1)[["city_id", "year", "y"]].rename(columns={"y": "L.y"}),
+        on=["city_id", "year"],
+    ).sort_values(["city_id", "year"])
+    years = pd.get_dummies(rows["year"], dtype=float)
+    least_squares = sm.OLS(rows["y"], pd.concat([rows[REGRESSORS], years], axis=1)).fit(
+        cov_type="cluster", cov_kwds={"groups": rows["city_id"]}
+    )
+    low, high = least_squares.conf_int().loc["L.y"]
+    assert ours.pooled_ols.estimate == pytest.approx(least_squares.params["L.y"], rel=1e-9)
+    assert ours.pooled_ols.std_error == pytest.approx(least_squares.bse["L.y"], rel=1e-9)
+    assert ours.pooled_ols.degrees_of_freedom == rows["city_id"].nunique() - 1 == 59
+    # statsmodels takes the interval from the normal distribution.
+    assert low > (ours.pooled_ols.conf_low or np.inf) > low - 0.1 * ours.pooled_ols.std_error
+    assert high < (ours.pooled_ols.conf_high or -np.inf) < high + 0.1 * ours.pooled_ols.std_error
+    codes = [pd.factorize(rows[name])[0] for name in ("city_id", "year")]
+    within = fixed_effects.by_panel_ols(rows.iloc[fixed_effects.rows_without_singletons(*codes)], "y", REGRESSORS)
+    assert ours.within.estimate == pytest.approx(within[0][0], rel=1e-9)
+    assert ours.within.std_error == pytest.approx(within[1][0], rel=1e-9)
+
+
+def test_the_truth_lies_between_the_bounds_and_a_sound_estimate_is_not_warned_of() -> None:
+    data = random_panel(1, cities=300)
+    found = bounds(data, "y", REGRESSORS)
+    assert found.within.conf_high is not None
+    assert found.pooled_ols.conf_low is not None
+    assert found.within.conf_high < 0.5 < found.pooled_ols.conf_low
+    assert found.warnings(dynamic_panel.fit(data, "y", REGRESSORS, LIMITS)) == ()
+
+
+def test_an_estimate_outside_the_bounds_is_told_with_its_bounds() -> None:
+    """m is made from y itself and instruments itself: it takes the slope from the lag."""
+    data = random_panel(1, cities=300).assign(m=lambda d: d["m"] + 0.9 * d["y"])
+    found = bounds(data, "y", ["L.y", "m"])
+    biased = dynamic_panel.fit(data, "y", ["L.y", "m"], {"y": (2, 4)})
+    estimate = biased.estimates[0]
+    assert estimate < found.within.estimate
+    assert [warning.en for warning in found.warnings(biased)] == [
+        f"L.y is {estimate:.3f}, outside {found.within.estimate:.3f} (within) to {found.pooled_ols.estimate:.3f} "
+        "(pooled OLS), where a consistent estimate lies, up to chance."
+    ]
+
+
+def test_a_panel_without_the_lag_has_no_bounds() -> None:
+    with pytest.raises(NotEstimable, match="No lag of the outcome y is a regressor"):
+        bounds(random_panel(1), "y", ["L2.y", "m"])
+    with pytest.raises(NotEstimable, match="linear combination"):
+        bounds(random_panel(1).assign(w=lambda d: 2 * d["m"]), "y", REGRESSORS)
+
+
+def test_windows_are_the_fits_that_they_name() -> None:
+    data = random_panel(5, cities=100)
+    found = lag_windows(data, "y", REGRESSORS, ["y", "m"])
+    assert [(window.first, window.last) for window in found] == list(WINDOWS)
+    assert [window.reason for window in found] == [None] * len(WINDOWS)
+    for window in found:
+        limits = {"y": (window.first, window.last), "m": (window.first, window.last)}
+        theirs = dynamic_panel.fit(data, "y", REGRESSORS, limits)
+        assert window.fit is not None
+        np.testing.assert_array_equal(window.fit.estimates, theirs.estimates)
+        assert (window.fit.hansen_p, window.fit.ar2_p) == (theirs.hansen_p, theirs.ar2_p)
+    counts = [window.fit.instrument_count for window in found if window.fit]
+    assert counts[:4] == [counts[0] + 2 * more for more in range(4)]
+
+
+def test_a_window_beyond_the_sample_is_a_reason_and_stops_none_of_the_others() -> None:
+    data = random_panel(5, cities=100)
+    near, far = lag_windows(data, "y", ["L.y", "x"], ["y"], windows=[(2, 3), (9, 12)], equation="difference")
+    assert near.fit is not None
+    assert far.fit is None
+    assert far.reason is not None
+    assert far.reason.en == "There are 7 independent instruments for 8 terms."
