@@ -22,6 +22,8 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators import (
     cluster_errors,
     dose_event_study,
+    dynamic_panel,
+    dynamic_panel_checks,
     event_paths,
     event_study,
     honest_did,
@@ -29,13 +31,14 @@ from ai_manufacturing.estimators import (
     randomisation,
     sensitivity,
     spatial_errors,
+    weak_instruments,
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined
+from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined, said
 
 IDENTIFIERS = [
     ("specification_id", pa.string()),
@@ -443,12 +446,16 @@ def _pre_test_power(case: Case, kind: str, power: str) -> Iterator[Row]:
     yield {"term": "path", "value": found.slope}
 
 
+def _require_log_of_one_plus(specification: Specification) -> None:
+    if specification.transform != "ln1p":
+        raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+
+
 def _poisson(case: Case, cluster: str) -> Iterator[Row]:
     terms = case.terms
     try:
         study, inputs, specification = _event_study(case), case.inputs, case.specification
-        if specification.transform != "ln1p":
-            raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+        _require_log_of_one_plus(specification)
         rows = tables.with_treatment(specification, case.used, inputs)
         data = event_study.interacted(
             rows.assign(counted=np.expm1(rows[specification.outcome])),
@@ -471,8 +478,7 @@ def _unit_sweep(case: Case, unit: str) -> Iterator[Row]:
 
     def swept() -> Inference:
         counts = case.rows["weight"] * case.rows["scaling_value"]
-        if specification.transform != "ln1p":
-            raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+        _require_log_of_one_plus(specification)
         (found,) = poisson.unit_sweep(
             case.rows.assign(counted=counts),
             specification.outcome,
@@ -521,6 +527,94 @@ def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
         }
 
 
+def _dynamic(case: Case) -> tuple[DynamicPanelOptions, list[str], tuple[str, ...]]:
+    options = case.specification.options
+    if not isinstance(options, DynamicPanelOptions):
+        raise NotEstimable("no_dynamic_panel", estimator=case.specification.estimator)
+    return options, *tables.lagged(case.specification, options)
+
+
+def _moments(case: Case) -> dynamic_panel.Moments:
+    options, regressors, instrumented = _dynamic(case)
+    return dynamic_panel.moments(
+        case.used.rows,
+        case.specification.outcome,
+        regressors,
+        dict.fromkeys(instrumented, options.lags),
+        equation=options.equation,
+        collapse=options.collapse,
+    )
+
+
+def _lag_bounds(case: Case, estimate: str) -> Iterator[Row]:
+    _, regressors, _ = _dynamic(case)
+
+    def bounds() -> Inference:
+        found = dynamic_panel_checks.bounds(case.used.rows, case.specification.outcome, regressors)
+        return {"within": found.within, "pooled_ols": found.pooled_ols}[estimate]
+
+    yield _answered(regressors[0], bounds)
+
+
+def _lag_window(case: Case, lags: str) -> Iterator[Row]:
+    options, regressors, instrumented = _dynamic(case)
+    first, _, last = lags.partition("-")
+    (found,) = dynamic_panel_checks.lag_windows(
+        case.used.rows,
+        case.specification.outcome,
+        regressors,
+        instrumented,
+        windows=[(int(first), int(last) if last else None)],
+        equation=options.equation,
+        steps=options.steps,
+        collapse=options.collapse,
+    )
+    if found.fit is None:
+        yield {"term": regressors[0], "reason": found.reason}
+        return
+    fit = found.fit
+    tests = said("window_tests", hansen=fit.hansen_p, ar2=fit.ar2_p)
+    for j, term in enumerate(regressors[:2]):
+        yield {
+            "term": term,
+            "estimate": fit.estimates[j],
+            "std_error": fit.std_errors[j],
+            "statistic": fit.statistics[j],
+            "p_value": fit.p_values[j],
+            "conf_low": fit.conf_low[j],
+            "conf_high": fit.conf_high[j],
+            "cluster_count": fit.city_count,
+            "warnings": (*fit.warnings, tests),
+        }
+
+
+def _anderson_rubin(case: Case) -> Iterator[Row]:
+    _, regressors, _ = _dynamic(case)
+    for position, term in enumerate(regressors[:2]):
+        yield _answered(
+            term,
+            lambda position=position: weak_instruments.anderson_rubin(_moments(case), position),  # type: ignore[misc]
+        )
+
+
+def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
+    term = _dynamic(case)[1][0]
+    try:
+        found = weak_instruments.conditional_f(_moments(case))
+    except NotEstimable as finding:
+        yield {"term": term, "reason": finding.reason}
+        return
+    for strength in found:
+        if strength.equation == equation:
+            yield {
+                "term": strength.term,
+                "statistic": strength.statistic,
+                "degrees_of_freedom": strength.df1,
+                "p_value": strength.p_value,
+                "warnings": strength.warnings,
+            }
+
+
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv1": _of_each_term(_crv1),
@@ -538,6 +632,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "poisson": _poisson,
         "unit_sweep": _unit_sweep,
         "dose": _dose,
+        "lag_bounds": _lag_bounds,
+        "lag_window": _lag_window,
+        "anderson_rubin": _anderson_rubin,
+        "conditional_f": _conditional_f,
     },
     "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},
     "sensitivity": {

@@ -388,14 +388,19 @@ def _printed_path(fit: event_study.EventStudyFit, printed: dict[str, float]) -> 
     }
 
 
-def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
+def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[list[str], tuple[str, ...]]:
+    """Return the regressors of a dynamic panel, a lag first, and the columns whose lags are instruments."""
     outcome, measure = specification.outcome, specification.regressor
-    lag = f"L.{outcome if options.lagged == 'outcome' else measure}"
-    instrumented = (outcome, measure) if options.lagged == "outcome" else (measure,)
-    regressors = [lag, measure, *specification.controls]
+    of_outcome = options.lagged == "outcome"
+    regressors = [f"L.{outcome if of_outcome else measure}", measure, *specification.controls]
+    return regressors, (outcome, measure) if of_outcome else (measure,)
+
+
+def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
+    regressors, instrumented = lagged(specification, options)
     fit = dynamic_panel.fit(
         used.rows,
-        outcome,
+        specification.outcome,
         regressors,
         dict.fromkeys(instrumented, options.lags),
         equation=options.equation,
@@ -406,7 +411,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
         try:
-            failed += dynamic_panel_checks.bounds(used.rows, outcome, regressors).warnings(fit)
+            failed += dynamic_panel_checks.bounds(used.rows, specification.outcome, regressors).warnings(fit)
         except NotEstimable as finding:
             told.append(finding.reason)
     tests = {

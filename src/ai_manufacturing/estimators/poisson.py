@@ -265,6 +265,7 @@ def _fitted(
         r2_within=1 - left / of_effects,
         degrees_of_freedom=regression.degrees_of_freedom,
         cluster_count=regression.cluster_count,
+        regression=regression,
         separated_dropped=separated,
     )
 
