@@ -1,6 +1,6 @@
 {#
-A table of the paper, wide, as printed: estimates with stars, errors in brackets, N and R2, one column a regression;
-below them what the errors are clustered by, the years of the sample, and what a reader must know.
+A table of the paper, wide, as printed: estimates with stars, errors in ( ), errors by province in [ ], N and R2, one column
+a regression; below them what the errors are clustered by, the years of the sample, and what a reader must know.
 Which specification a column shows is in rpt_column_specifications.
 #}
 {% macro printed_table(table_id, column_count) -%}
@@ -58,8 +58,9 @@ regressions as (
 
 cells as (
     {%- for line_kind, expression in {
-        'estimate': "printf('%.3f', estimate) || coalesce(" ~ stars('terms') ~ ", '')",
+        'estimate': "printf('%.3f', estimate) || coalesce(" ~ stars('terms') ~ ", '') || " ~ taken_away('terms'),
         'std_error': "printf('(%.3f)', std_error)",
+        'province_error': "case when covariance <> 'province' then printf('[%.3f]', std_error_province) end",
         'controls': "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end",
         'city_effects': "case when is_estimated then 'yes' end",
         'year_effects': "case when is_estimated then 'yes' end",
@@ -69,6 +70,7 @@ cells as (
         'cities': 'cast(city_count as varchar)',
         'first_year': 'cast(sample_first_year as varchar)',
         'last_year': 'cast(sample_last_year as varchar)',
+        'outcome_mean': "printf('%.3f', outcome_mean)",
         'covariance': "case when cluster_count is not null then covariance end",
         'clusters': 'cast(cluster_count as varchar)',
         'pre_trend': "case when estimator = 'event_study' then printf('%.3f', joint_p_value) end",
@@ -92,7 +94,7 @@ cells as (
         {{ 'label_en' if line_kind == 'estimate' else 'null' }} as label_en,
         {{ 'label_zh' if line_kind == 'estimate' else 'null' }} as label_zh,
         {{ expression }} as cell
-    from {{ 'terms' if line_kind in ('estimate', 'std_error') else 'regressions' }}
+    from {{ 'terms' if line_kind in ('estimate', 'std_error', 'province_error') else 'regressions' }}
     {%- if not loop.last %}
     union all
     {%- endif %}

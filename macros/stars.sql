@@ -11,3 +11,15 @@ case
     else ''
 end
 {%- endmacro %}
+
+{# A mark after stars that errors clustered by province take away: there p is a tenth or more. #}
+{% macro taken_away(coefficient) -%}
+case
+    when
+        {{ coefficient }}.status = 'estimated'
+        and {{ coefficient }}.p_value < 0.1
+        and {{ coefficient }}.p_value_province >= 0.1
+        then '‡'
+    else ''
+end
+{%- endmacro %}

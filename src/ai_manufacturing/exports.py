@@ -52,6 +52,7 @@ PAPER_TABLES = {
 # Kinds of lines of a printed table (printed_lines.csv) that are notes below it.
 LINES_OF_PROSE = ("substitutions", "mechanical", "warnings", "not_estimable")
 SUBSTITUTED = "†"
+TAKEN_AWAY = "‡"  # macros/stars.sql
 # Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.
 LINES_OF_NAMES = ("outcome", "specification")
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
@@ -63,6 +64,7 @@ LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     SUBSTITUTED: r"$^{\dagger}$",
+    TAKEN_AWAY: r"$^{\ddagger}$",
     "<": "$<$",
     ">": "$>$",
 }
@@ -406,7 +408,7 @@ def _latex_table(source: Source, number: int, title: str) -> str:
     specifications = frame.loc["specification"].iloc[1:]
     cells = frame[~is_note & ~frame.index.isin(LINES_OF_NAMES)]
     # A hyphen before a number is a minus sign, and the name of an estimator is words.
-    cells = cells.replace(r"^(\(?)-(?=\d)", r"\1$-$", regex=True)
+    cells = cells.replace(r"^([(\[]?)-(?=\d)", r"\1$-$", regex=True)
     is_estimator = cells.index == "estimator"
     cells.loc[is_estimator] = cells.loc[is_estimator].replace("_", " ", regex=True)
     cells = cells.reset_index(drop=True).rename(
@@ -421,7 +423,8 @@ def _latex_table(source: Source, number: int, title: str) -> str:
     ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith(above) else [line])]
     notes = [
         source.mark,
-        f"Errors in brackets, {source.errors.get(number, 'none estimated')}. *** p < 0.01, ** p < 0.05, * p < 0.1.",
+        f"Errors in ( ), {source.errors.get(number, 'none estimated')}; in [ ], clustered by province. *** p < 0.01, "
+        f"** p < 0.05, * p < 0.1 by the first; {TAKEN_AWAY} where the second take the stars away (p >= 0.1).",
         *(
             f"{SUBSTITUTED + ' ' if kind == 'substitutions' else ''}{line.iloc[0]}, {heading}: {text}"
             for kind, line in frame[is_note].iterrows()

@@ -295,6 +295,9 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
     flagged = case.inputs.flagged(case.specification, case.used)
+    if not flagged:
+        nobody = {"unit_kind": "flagged cities", "city_count": 0, "reason": said("nobody_flagged")}
+        yield from ({"term": term, **nobody} for term in case.terms)
     entities = case.rows["city_id"]
     for expectation, cities in flagged.items():
         inside = entities.isin(cities).to_numpy()

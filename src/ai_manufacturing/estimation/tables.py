@@ -20,6 +20,7 @@ from ai_manufacturing.estimation.specifications import (
     Specification,
 )
 from ai_manufacturing.estimators import (
+    cluster_errors,
     dynamic_panel,
     dynamic_panel_checks,
     event_study,
@@ -56,6 +57,8 @@ COEFFICIENTS = pa.schema(
         ("conf_low", pa.float64()),
         ("conf_high", pa.float64()),
         ("covariance", pa.string()),
+        ("std_error_province", pa.float64()),
+        ("p_value_province", pa.float64()),
         ("std_error_iid", pa.float64()),
         ("p_value_iid", pa.float64()),
         ("std_error_robust", pa.float64()),
@@ -71,6 +74,7 @@ COEFFICIENTS = pa.schema(
         ("treated_city_count", pa.int64()),
         ("sample_first_year", pa.int32()),
         ("sample_last_year", pa.int32()),
+        ("outcome_mean", pa.float64()),
         ("singletons_dropped", pa.int64()),
         ("r2_inclusive", pa.float64()),
         ("r2_within", pa.float64()),
@@ -212,6 +216,7 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
     of_sample = {
         "sample_first_year": int(years.min()),
         "sample_last_year": int(years.max()),
+        "outcome_mean": float(used.rows.loc[used.is_estimated, specification.outcome].mean()),
         "singletons_dropped": used.singletons_dropped,
     }
     return [{**row, **of_sample} for row in rows]
@@ -302,12 +307,23 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     return [
         {
             **row,
+            **_by_province(fit, j, used),
             **joint,
             **(bootstrap if row["term"] == specification.regressor else {}),
             **replaced.get(row["term"], {}),
         }
-        for row in _estimates(fit)
+        for j, row in enumerate(_estimates(fit))
     ]
+
+
+def _by_province(fit: fixed_effects.FixedEffectsFit, position: int, used: Sample) -> Row:
+    """Return the error clustered by province beside that of the specification; nothing where there is none."""
+    provinces = pd.factorize(used.rows.loc[fit.regression.index, "province_id"], sort=True)[0]
+    try:
+        found = cluster_errors.crv1(fit.regression, position, provinces)
+    except NotEstimable:
+        return {}
+    return {"std_error_province": found.std_error, "p_value_province": found.p_value}
 
 
 def _few_cities(
@@ -327,7 +343,8 @@ def _few_cities(
         time=specification.period,
     )
     warning = said("few_cities_permuted", groups=few, grouping=grouping)
-    undefined = dict.fromkeys(("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom"))
+    errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
+    undefined = dict.fromkeys((*errors, "std_error_province", "p_value_province"))
     return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
 
 
@@ -346,7 +363,8 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     undefined: Row = {}
     if few := _handfuls(used.rows, specification.regressor):
         errors = ("std_error", "p_value")
-        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
+        kinds = ("", "_province", "_iid", "_robust")
+        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in kinds)
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
         warning = said("few_cities", groups=few)
         undefined["warnings"] = [warning]
@@ -354,6 +372,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     return [
         {
             **row,
+            **_by_province(fit, j, used),
             **joint,
             **path,
             "event_time": fit.event_times[j] if j < len(fit.event_times) else None,

@@ -12,7 +12,8 @@ from ai_manufacturing.site.text import MARK, Catalogue, pair
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Kinds of lines of rpt_table_N that become the heading of a column, or a note below the table.
 HEADINGS = ("outcome", "specification")
-ESTIMATED = ("estimate", "std_error")
+ERRORS = ("std_error", "province_error")
+ESTIMATED = ("estimate", *ERRORS)
 # ... and the column of rpt_coefficients that has the words, in both languages.
 NOTES = {"substitutions": "substitutions", "warnings": "warnings", "not_estimable": "reason"}
 
@@ -100,7 +101,7 @@ def _printed(
     for row in body:
         kind = row["line_kind"]
         term = row["label_en"] if kind == "estimate" else term
-        is_error = kind == "std_error"
+        is_error = kind in ERRORS
         cells["row"].append("" if is_error else str(text.named(row["label_en"], row["label_zh"])))
         for column in columns:
             number = int(column.removeprefix("column_"))
