@@ -271,7 +271,7 @@ def test_a_term_that_is_no_regressor_is_a_mistake() -> None:
 
 
 def test_clusters_of_provinces_reject_a_true_null_near_5_percent_and_cities_do_not() -> None:
-    panels = 100
+    panels = 60
     shares = size_of_tests.rejected(panels, draws=499)
     for name in size_of_tests.TARGETED:
         assert shares[name] <= size_of_tests.MOST + 2 * np.sqrt(0.05 * 0.95 / panels)

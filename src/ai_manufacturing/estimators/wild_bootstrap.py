@@ -242,14 +242,13 @@ class Resampled:
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
         x = influence / (influence @ influence)
-        turned = (clusters[:, None] == np.arange(count)) * e[:, None]
-        if null_imposed:
-            turned = np.hstack([turned, (clusters[:, None] == np.arange(count)) * x[:, None]])
+        member = clusters[:, None] == np.arange(count)  # (n, G)
+        turned = np.hstack([member * column[:, None] for column in ((e, x) if null_imposed else (e,))])
         basis = np.linalg.qr(regression.design)[0]
         left = regression.without_effects(turned)
         left -= basis @ (basis.T @ left)
         summed = sparse.csr_array((influence, (clusters, np.arange(n))), shape=(count, n))
-        of_residuals = summed @ left  # (G, G) or (G, 2G): score of each row's cluster if one column's is turned
+        of_residuals = summed @ left  # (G, G or 2G): a row's cluster is that of the score, a column's the one turned
 
         self._shift_e = vectors @ sums
         scores_e = vectors @ of_residuals[:, :count].T
