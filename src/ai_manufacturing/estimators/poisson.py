@@ -14,6 +14,7 @@ from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, number
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import said
 
 CONVERGED = 1e-10  # largest change of a linear predictor in the last step
 STEPS = 60  # more than that, and a predictor is on its way to minus infinity
@@ -199,6 +200,7 @@ def unit_sweep(
 def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
     """Return a coefficient of a fit, by the position of its term, as a row of est_inference."""
     has_error = fitted.std_errors[position] > 0
+    dropped = fitted.separated_dropped if isinstance(fitted, PoissonFit) else 0
     return Inference(
         estimate=float(fitted.estimates[position]),
         std_error=float(fitted.std_errors[position]),
@@ -208,6 +210,7 @@ def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
         conf_low=float(fitted.conf_low[position]),
         conf_high=float(fitted.conf_high[position]),
         cluster_count=fitted.cluster_count,
+        warnings=(said("separated_dropped", count=dropped),) if dropped else (),
     )
 
 
