@@ -164,6 +164,7 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
     assert_agrees(data, used, "count", ["x", "z"])
     assert ours.singletons_dropped == 1  # 0004 in 2010, alone once 2017 is gone
     assert ours.separated_dropped == lost - 1
+    assert inference_of(ours, 0).warnings[0].en.startswith(f"{lost - 1} rows are dropped: Poisson fits them by a count")
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
@@ -276,6 +277,7 @@ def test_poisson_beside_it_is_read_as_normal() -> None:
     row = inference_of(fitted, 1)
     assert (row.estimate, row.std_error, row.p_value) == (fitted.estimates[1], fitted.std_errors[1], fitted.p_values[1])
     assert row.degrees_of_freedom is None
+    assert row.warnings == ()
     assert row.cluster_count == 30
 
 

@@ -11,12 +11,14 @@ from scipy import optimize, sparse, special
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
-from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, FixedEffectsFit, PartialledOut
+from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, ROUNDING, FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import said
 
 CONVERGED = 1e-10  # largest change of a linear predictor in the last step
 STEPS = 60  # more than that, and a predictor is on its way to minus infinity
+SHORTEST = 1e-6  # share of a step
 SEPARATED = 1e-6  # share of a separating combination that is not rounding error
 
 
@@ -199,6 +201,7 @@ def unit_sweep(
 def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
     """Return a coefficient of a fit, by the position of its term, as a row of est_inference."""
     has_error = fitted.std_errors[position] > 0
+    dropped = fitted.separated_dropped if isinstance(fitted, PoissonFit) else 0
     return Inference(
         estimate=float(fitted.estimates[position]),
         std_error=float(fitted.std_errors[position]),
@@ -208,6 +211,7 @@ def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
         conf_low=float(fitted.conf_low[position]),
         conf_high=float(fitted.conf_high[position]),
         cluster_count=fitted.cluster_count,
+        warnings=(said("separated_dropped", count=dropped),) if dropped else (),
     )
 
 
@@ -226,8 +230,9 @@ def _fitted(
     """Return the estimates, once the rows are those that tell something."""
     effects = _Effects(regression.entities, regression.times)
     n, k = regression.design.shape
-    alone = _solved(counts, np.empty((n, 0)), effects, np.log((counts + counts.mean()) / 2))
-    whole = _solved(counts, regression.design, effects, np.log(alone.means))
+    alone = _solved(counts, np.empty((n, 0)), effects, np.log((counts + counts.mean()) / 2), np.inf)
+    of_effects = _deviance(counts, alone.means)
+    whole = _solved(counts, regression.design, effects, np.log(alone.means), of_effects)
     residuals = counts - whole.means
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(counts):
         residuals = np.zeros(n)
@@ -245,9 +250,7 @@ def _fitted(
     statistics = np.full(k, np.nan)
     np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
     half_width = -special.ndtri(0.025) * std_errors
-    total, of_effects, left = (
-        _deviance(counts, means) for means in (np.full(n, counts.mean()), alone.means, whole.means)
-    )
+    total, left = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
     return PoissonFit(
         terms=terms,
         estimates=estimates,
@@ -279,22 +282,48 @@ class _Solution(NamedTuple):
     means: Floats
 
 
-def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floats) -> _Solution:
-    """Iterate weighted least squares from a linear predictor, shape (n,), until it no longer changes."""
-    for _ in range(STEPS):
-        means = np.exp(predictor)
-        working = predictor + (counts - means) / means
-        within = effects.removed(np.column_stack([working, design]), means)
-        left, design_left = within[:, 0], within[:, 1:]
-        bread: Floats = np.linalg.pinv(design_left.T @ (design_left * means[:, None]), hermitian=True).astype(float)
-        slopes = bread @ (design_left.T @ (means * left))
-        change = working - left + design_left @ slopes - predictor
-        if not np.isfinite(change).all():
-            break
-        predictor = predictor + np.clip(change, -5, 5)  # a first step too long would overflow
-        if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
-            return _Solution(slopes, bread, design_left, np.exp(predictor))
+def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floats, reached: float) -> _Solution:
+    """Iterate weighted least squares until the linear predictor no longer changes.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n,)
+    design : ndarray, shape (n, k)
+    effects : _Effects
+    predictor : ndarray, shape (n,)
+        Where to begin.
+    reached : float
+        Its deviance if it is a combination of design and effects; else infinity, and the first step is taken whole.
+    """
+    with np.errstate(all="ignore"):  # a step that overflows is halved
+        for _ in range(STEPS):
+            means = np.exp(predictor)
+            within = effects.removed(np.column_stack([predictor + (counts - means) / means, design]), means)
+            left, design_left = within[:, 0], within[:, 1:]
+            bread = _inverse(design_left.T @ (design_left * means[:, None]))
+            slopes = bread @ (design_left.T @ (means * left))
+            change = (counts - means) / means - left + design_left @ slopes
+            if not np.isfinite(change).all():
+                break
+            if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
+                return _Solution(slopes, bread, design_left, means)
+            step = 1.0
+            while not (deviance := _deviance(counts, np.exp(predictor + step * change))) <= reached * (1 + ROUNDING):
+                step /= 2
+                if step < SHORTEST:
+                    raise _NotConvergedError
+            predictor, reached = predictor + step * change, deviance
     raise _NotConvergedError
+
+
+def _inverse(gram: Floats) -> Floats:
+    """Return the inverse of a weighted Gram matrix; _NotConvergedError if the weights left it none."""
+    lengths = np.sqrt(np.diag(gram))
+    strengths, directions = np.linalg.eigh(gram / np.outer(lengths, lengths))
+    if not (strengths > ROUNDING).all():
+        raise _NotConvergedError
+    inverse: Floats = (directions / strengths) @ directions.T / np.outer(lengths, lengths)
+    return inverse
 
 
 class _Effects:
