@@ -514,7 +514,9 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
             used = inputs.sample(specification)
         except NotEstimable:
             continue
-        found = fixed_effects.by_panel_ols(used.rows, specification.outcome, specification.terms, cluster=cluster)
+        found = fixed_effects.by_panel_ols(
+            used.rows, specification.outcome, specification.terms, time=specification.period, cluster=cluster
+        )
         for term, estimate, std_error in zip(specification.terms, *found, strict=True):
             rows.append(
                 {
