@@ -131,8 +131,10 @@ judged as (
             when 'ln1p' then seconds.ln1p_measure
             when 'asinh' then seconds.asinh_measure
         end as second_transformed,
-        case when delivered.fixed_effects = 'city group-year' then placed.group_of[delivered.grouping] end
-            as period_group,
+        case delivered.fixed_effects
+            when 'city group-year' then placed.group_of[delivered.grouping]
+            when 'city province-year' then panel.province_id
+        end as period_group,
         case
             -- Without some of its years it would be another regression under the same name.
             when

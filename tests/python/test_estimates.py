@@ -364,6 +364,24 @@ def test_splits_with_all_slopes_free_are_the_pooled_regression(tables: Tables) -
         assert pooled["ai_firms"] + pooled[f"ai_firms:{group}"] == pytest.approx(split, rel=1e-8)
 
 
+def test_year_effects_by_province_are_those_of_explicit_groups(tables: Tables) -> None:
+    """Second route: means of each city and of each province and year swept out in turn; no singleton is left."""
+    rows = rows_of("table_1_col_1_province_years")
+    inputs = in_memory.inputs(rows, tables)
+    [specification] = specifications.read(rows)
+    sample = inputs.sample(specification).rows
+    cities, cells = (sample.groupby(names).ngroup().to_numpy() for names in (["city_id"], ["province_id", "year"]))
+    assert min(np.bincount(cities).min(), np.bincount(cells).min()) > 1
+    names = [specification.outcome, *specification.terms]
+    within = demeaned(sample[names].to_numpy(dtype=float), [cities, cells])
+    slopes = np.linalg.lstsq(within[:, 1:], within[:, 0])[0]
+    found = coefficients([specification], inputs).to_pandas()
+    np.testing.assert_allclose(found["estimate"], slopes, rtol=1e-8)
+    assert list(found["observation_count"].unique()) == [len(sample)]
+    common = estimated(rows_of("table_1_col_1"), tables)
+    assert (found["singletons_dropped"] > common["singletons_dropped"]).all()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -385,6 +403,11 @@ def test_splits_with_all_slopes_free_are_the_pooled_regression(tables: Tables) -
             {"estimator": "event_study", "options": "", "fixed_effects": "city group-year", "grouping": "region"},
             "column fixed_effects: 'city group-year' is not supported",
         ),
+        (
+            {"estimator": "dynamic_panel", "options": "", "fixed_effects": "city province-year"},
+            "column fixed_effects: 'city province-year' is not supported",
+        ),
+        ({"fixed_effects": "city province-year"}, "column options: 'placebo=999' is not supported"),
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself(changed: dict[str, str], message: str) -> None:

@@ -352,6 +352,15 @@ def test_the_headline_estimate_is_the_same_from_the_files_by_another_route(
     assert estimated[:2] == pytest.approx((beta[0], errors[0]), rel=1e-8)
 
 
+def test_within_provinces_the_headline_is_what_an_independent_route_gave(public_build: Build) -> None:
+    """A referee's figures, from the raw files: city and province-year effects, errors by city."""
+    [(estimate, std_error, count)] = public_build.rows(
+        "select estimate, std_error, observation_count from reports.rpt_coefficients "
+        "where specification_id = 'table_1_col_1_province_years' and term = 'ai_firms'"
+    )
+    assert (round(estimate, 3), round(std_error, 3), count) == (0.152, 0.041, 2182)
+
+
 def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(public_build: Build) -> None:
     columns = dict(
         public_build.rows(

@@ -201,6 +201,8 @@ class Inputs:
         rows = pd.DataFrame({name: column.array.take(positions) for name, column in columns.items()})
         if specification.fixed_effects == "city group-year" and specification.grouping is not None:
             rows = rows.assign(period=group_year(rows, specification.grouping))
+        elif specification.fixed_effects == "city province-year":
+            rows = rows.assign(period=group_year(rows, "province_id"))
         return Sample(rows, is_observation, singletons)
 
     def series_of(self, specification: Specification) -> list[Any]:

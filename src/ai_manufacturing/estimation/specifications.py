@@ -19,7 +19,7 @@ COVARIANCES: dict[str, tuple[Covariance, str | None]] = {
     "iid": ("iid", None),
     "robust": ("robust", None),
 }
-FIXED_EFFECTS = ("city year", "city group-year")
+FIXED_EFFECTS = ("city year", "city group-year", "city province-year")
 
 
 class SpecificationError(Exception):
@@ -175,7 +175,7 @@ class Specification:
     @property
     def period(self) -> str:
         """The column of the period effects."""
-        return "period" if self.fixed_effects == "city group-year" else "year"
+        return "year" if self.fixed_effects == "city year" else "period"
 
 
 def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specification]:
@@ -217,7 +217,12 @@ def _specification(row: dict[str, Any]) -> Specification:
             row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year",
         ),
         ("grouping", "delete it", row["estimator"] != "fixed_effects" and text["grouping"]),
-        ("options", "delete it", "placebo" in text["options"] and (text["grouping"] or row["covariance"] != "city")),
+        (
+            "options",
+            "delete it",
+            "placebo" in text["options"]
+            and (text["grouping"] or row["covariance"] != "city" or row["fixed_effects"] != "city year"),
+        ),
     ):
         if ignored:
             raise SpecificationError(

@@ -187,8 +187,10 @@ def anderson_rubin(moments: Moments, position: int) -> Inference:
     a covariance that allows any dependence within an entity, at the hypothesis, minimised over the other terms.
     Degrees of freedom are the independent moments less the terms that stand for themselves. The other instrumented
     regressors are minimised out without being counted (projection): valid however weak their instruments are, and with
-    a handful of collapsed instruments at the price of one degree of freedom. Kleibergen's K has fewer, but needs
-    the others to be strongly identified, and the lagged outcome is what lags identify worst.
+    a handful of collapsed instruments at the price of one degree of freedom. To count them is known to be right only
+    where the covariance is that of homoskedastic errors (Guggenberger, Kleibergen, Mavroeidis and Chen 2012).
+    Kleibergen's K has one degree of freedom, but needs the others to be strongly identified, and the lagged outcome is
+    what lags identify worst.
 
     The test is joint: it also rejects where the moments are not valid at any value. So a narrow set is no sign of
     precision where Hansen nearly rejects.
@@ -196,7 +198,8 @@ def anderson_rubin(moments: Moments, position: int) -> Inference:
     References
     ----------
     Anderson and Rubin (1949), Annals of Mathematical Statistics 20(1); Stock and Wright (2000), "GMM with weak
-    identification", Econometrica 68(5); Kleibergen (2005), Econometrica 73(4); Dufour (1997), Econometrica 65(6).
+    identification", Econometrica 68(5); Kleibergen (2005), Econometrica 73(4); Dufour (1997), Econometrica 65(6);
+    Guggenberger, Kleibergen, Mavroeidis and Chen (2012), Econometrica 80(6).
     """
     entities, name = len(moments.zy), moments.terms[position]
     root = root_of_inverse(moments.independent)
@@ -256,7 +259,7 @@ class _Profile:
         # With weak instruments there are several minima, one of them perhaps infinitely far: each angle is tried again
         # from where its neighbours found theirs, once around the circle either way.
         self.angles = sorted(self.found)
-        around = [*self.angles, *self.angles[1:]]
+        around = [*self.angles, *self.angles]
         for path in (around, around[::-1]):
             for angle, neighbour in itertools.pairwise(path):
                 slopes = self.found[angle][1]
