@@ -1,6 +1,7 @@
 """The dbt run of a refresh, and what it left behind."""
 
 import json
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from ai_manufacturing.dbt_process import PRINTED_LINES
 from ai_manufacturing.releases.store import reading
 
 OUTPUT = "dbt.txt"
+CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gates.RESULT_TABLES)
@@ -25,6 +27,7 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> boo
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
         "ACCEPTED_GATE_FAILURES": accepted,
+        "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
     }
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
         return dbt_process.started(arguments, environment, output).wait() != 0
