@@ -13,10 +13,8 @@ import time
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
-from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.estimators import cluster_errors, fixed_effects, wild_bootstrap
 
 # Cities of each province in the headline sample of the public extracts: 282 cities, 31 provinces.
 CITIES = (1, 1, 1, 1, 1, 1, 2, 2, 4, 5, 6, 8, 9, 9, 10, 11, 11, 11, 11, 12, 12, 12, 13, 13, 14, 14, 15, 16, 17, 18, 21)
@@ -69,25 +67,6 @@ def _shocks(rng: np.random.Generator, count: int) -> Floats:
     return shocks
 
 
-def crv3_p_value(regression: PartialledOut, position: int) -> float:
-    """Return the two-sided p-value of CRV3 from t(G-1), by the normal equations without each cluster."""
-    entities, clusters = regression.entities, regression.clusters
-    # Years less city means: each fit without a cluster has its own year effects.
-    years = (regression.times[:, None] == np.arange(regression.time_count)).astype(float)
-    means = np.column_stack([np.bincount(entities, weights=column) for column in years.T])
-    years -= (means / np.bincount(entities)[:, None])[entities]
-    columns = np.column_stack([regression.design, years])
-    members = [clusters == cluster for cluster in range(regression.cluster_count)]
-    grams = np.array([columns[rows].T @ columns[rows] for rows in members])
-    moments = np.array([columns[rows].T @ regression.outcome[rows] for rows in members])
-    inverses = np.linalg.pinv(grams.sum(axis=0) - grams, hermitian=True)
-    without = np.einsum("gj,gj->g", inverses[:, position], moments.sum(axis=0) - moments)
-    slope = fixed_effects.least_squares(regression).slopes[position]
-    count = regression.cluster_count
-    error = np.sqrt((count - 1) / count * np.sum((without - slope) ** 2))
-    return float(2 * stats.t.sf(abs(slope / error), count - 1))
-
-
 def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
     """Return the p-value of x by each test."""
     by_city = fixed_effects.fit(data, "y", ["x", "z"])
@@ -102,7 +81,7 @@ def p_values(data: pd.DataFrame, draws: int) -> dict[str, float]:
     return {
         "CRV1, city": float(by_city.p_values[0]),
         "CRV1, province": float(by_province.p_values[0]),
-        "CRV3, province": crv3_p_value(regression, 0),
+        "CRV3, province": cluster_errors.crv3(regression, 0, regression.clusters).p_value or 0.0,
         "WCR, province": wild["WCR"] or 0.0,
         "WCU, province": wild["WCU"] or 0.0,
     }

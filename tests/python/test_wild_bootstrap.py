@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
@@ -283,12 +282,3 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent() -> None:
     shares = size_of_tests.rejected(500, draws=999)
     for name in size_of_tests.TARGETED:
         assert size_of_tests.LEAST <= shares[name] <= size_of_tests.MOST
-
-
-def test_crv3_of_the_benchmark_is_that_of_refits() -> None:
-    data = panel(10, provinces=9)
-    estimate = fixed_effects.fit(data, "y", ["x", "z"]).estimates[0]
-    without = np.array([fixed_effects.fit(data[data["province"] != g], "y", ["x", "z"]).estimates[0] for g in range(9)])
-    error = np.sqrt(8 / 9 * np.sum((without - estimate) ** 2))
-    expected = 2 * stats.t.sf(abs(estimate / error), 8)
-    assert size_of_tests.crv3_p_value(regression_of(data), 0) == pytest.approx(expected, rel=1e-9)

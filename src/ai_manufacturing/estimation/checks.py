@@ -29,6 +29,7 @@ from ai_manufacturing.estimators import (
     honest_did,
     poisson,
     randomisation,
+    romano_wolf,
     sensitivity,
     spatial_errors,
     weak_instruments,
@@ -618,6 +619,39 @@ def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
             }
 
 
+def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]:
+    """Adjust the p-values of a family of columns: the same sign for a province in all of them."""
+    members = []
+    for asked, case in cases:
+        _, _, tables_named = asked.setting.partition("=")
+        first, _, last = tables_named.partition("-")
+        if not first <= case.specification.table_id.removeprefix("table_") <= last:
+            continue
+        study = case.fit if isinstance(case.fit, event_study.EventStudyFit) else None
+        within = range(case.inputs.event_window[1] + 1)
+        for term, position in case.terms.items():
+            if study is None or study.event_times[position] in within:
+                members.append((asked, case, term, position))
+    tested = []
+    for asked, case, term, position in members:
+        try:
+            wild_bootstrap.test(case.regression, position, clusters=case.rows["province_id"].to_numpy(), draws=99)
+        except NotEstimable as finding:
+            yield asked, {"term": term, "cluster": "province", "reason": finding.reason}
+        else:
+            tested.append((asked, case, term, position))
+    if not tested:
+        return
+    adjusted = romano_wolf.adjusted(
+        [case.regression for _, case, _, _ in tested],
+        [position for *_, position in tested],
+        clusters=[case.rows["province_id"].to_numpy() for _, case, _, _ in tested],
+    )
+    for (asked, _, term, _), found in zip(tested, adjusted, strict=True):
+        yield asked, {"term": term, "cluster": "province", **vars(found)}
+
+
+FAMILIES = {"inference": {"romano_wolf": _romano_wolf}, "influence": {}, "sensitivity": {}}
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
         "crv1": _of_each_term(_crv1),
@@ -679,7 +713,7 @@ def checked(
     SpecificationError
         If inference_checks.csv names a method or an option that there is not.
     """
-    known = {method: name for name, methods in CHECKS.items() for method in methods}
+    known = {method: name for name in CHECKS for method in (*CHECKS[name], *FAMILIES[name])}
     by_specification: dict[str, list[Any]] = {}
     for row in asked.itertuples():
         if row.method not in known:
@@ -690,6 +724,7 @@ def checked(
             by_specification.setdefault(str(row.specification_id), []).append(row)
 
     rows: list[Row] = []
+    families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
     for specification in specifications:
         wanted = by_specification.get(specification.specification_id, [])
         if not wanted:
@@ -702,12 +737,18 @@ def checked(
         except NotEstimable as finding:
             reason = finding.reason
         for row in wanted:
+            if row.method in FAMILIES[table]:
+                if reason is None:
+                    families.setdefault((row.method, row.setting), []).append((row, case))
+                continue
             options = dict(pair.split("=", 1) for pair in row.setting.split())
             check = CHECKS[table][row.method]
             _check_options(row.method, row.setting, check, options)
             found = [{"term": specification.regressor, "reason": reason}] if reason else check(case, **options)
             for answer in found:
                 rows.append(_row(answer, row, options, inputs))
+    for (method, _), cases in families.items():
+        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](cases)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 

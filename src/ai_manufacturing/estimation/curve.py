@@ -134,8 +134,9 @@ def joint(specification: Specification, choices: pd.DataFrame, inputs: Inputs, d
         One row per kind of error and statistic, in the columns of JOINT; not_estimable with the reason where there is
         no permutation.
     """
-    fitted = [found.slopes for found in _fitted(specification, choices, inputs, draws) if found.slopes is not None]
     rows: list[dict[str, Any]] = []
+    found = _fitted(specification, choices, inputs, draws) if draws else []
+    fitted = [fit.slopes for fit in found if fit.slopes is not None]
     for cluster in CLUSTERS:
         common = {
             "specification_id": specification.specification_id,
