@@ -221,7 +221,7 @@ def _specification(row: dict[str, Any]) -> Specification:
             "options",
             "delete it",
             "placebo" in text["options"]
-            and (text["grouping"] or row["covariance"] != "city" or row["fixed_effects"] != "city year"),
+            and (text["grouping"] or row["covariance"] != "city" or row["fixed_effects"] == "city province-year"),
         ),
     ):
         if ignored:
