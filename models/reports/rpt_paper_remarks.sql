@@ -56,12 +56,11 @@ read_values as (
             when '{{ column }}' then coefficients.{{ column }}
             {%- endfor %}
         end as value,
-        coefficients.reason,
-        coefficients.reason_zh,
         {%- for column in told %}
-        case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end
-            as {{ column }}{{ ',' if not loop.last }}
+        case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end as {{ column }},
         {%- endfor %}
+        coefficients.reason,
+        coefficients.reason_zh
     from figures
     inner join coefficients
         on
@@ -91,10 +90,10 @@ placebo as (
         max(placebos.placebo_low) as placebo_low,
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
-        cast(max(placebos.draws) as double) as placebo_draws,
         {%- for column in told %}
-        max(nullif(coefficients.{{ column }}, '')) as {{ column }}{{ ',' if not loop.last }}
+        max(nullif(coefficients.{{ column }}, '')) as {{ column }},
         {%- endfor %}
+        cast(max(placebos.draws) as double) as placebo_draws
     from placebos
     inner join headline on placebos.specification_id = headline.specification_id
     left join coefficients
@@ -202,10 +201,10 @@ computed_values as (
     {%- for name in names %}
     select
         '{{ name }}' as computed,
-        {{ name }} as value,
         {%- for column in told %}
-        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }}{{ ',' if not loop.last }}
+        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }},
         {%- endfor %}
+        {{ name }} as value
     from {{ relation }}
     {%- if not (last_relation and loop.last) %}
     union all
@@ -225,6 +224,9 @@ final as (
         figures.figure_en,
         figures.figure_zh,
         coalesce(read_values.value, computed_values.value) as value,
+        {%- for column in told %}
+        coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }},
+        {%- endfor %}
         figures.specification_id,
         case
             when figures.computed like 'vintage%' and computed_values.value is null
@@ -234,10 +236,7 @@ final as (
         case
             when figures.computed like 'vintage%' and computed_values.value is null then '未交付企业名录。'
             else read_values.reason_zh
-        end as reason_zh,
-        {%- for column in told %}
-        coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        end as reason_zh
     from figures
     inner join remarks on figures.remark_number = remarks.remark_number
     left join read_values

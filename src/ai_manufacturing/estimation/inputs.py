@@ -235,6 +235,12 @@ class Inputs:
                     f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in column series or "
                     "log_variable, nor has derived_variables.csv."
                 )
+        used_controls = {row.variable for row in drawn if row.role == "control"}
+        if used_controls != set(specification.controls):
+            raise SpecificationError(
+                f"{where}: read as the seed has it, with controls {' '.join(specification.controls)}; here they are "
+                f"{' '.join(sorted(used_controls))}. Read it from int_specifications_resolved (Inputs.specifications)."
+            )
         known = {row.variable for row in drawn if row.role == "grouping"}
         for grouping in specification.groupings:
             if grouping not in known:
