@@ -497,7 +497,7 @@ def _moments(regression: PartialledOut, position: int, measure: PermutedMeasure)
     clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
     order = np.argsort(clusters, kind="stable")
     sums = np.add.reduceat(of_entities[:, :, order], np.flatnonzero(np.diff(clusters[order], prepend=-1)), axis=2)
-    uu, uy = (np.bincount(regression.clusters, weights=u * v) for v in (u, y))
+    uu, uy = (np.bincount(regression.clusters, weights=u * v).astype(np.float64) for v in (u, y))
     xx, xy, xu = sums
     return _Moments(xx, xy, xu, uu, uy, lengths, y, u, length, others.shape[1])
 
