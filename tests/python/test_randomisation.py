@@ -120,9 +120,10 @@ def test_all_permutations_of_seven_cities_are_used_and_counted_as_refits_count_t
 def test_the_expected_measure_is_the_mean_over_all_permutations() -> None:
     data = panel(7).sort_values(["city_id", "year"])
     for strata in (None, np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0, 1, 1, 2, 1, 0, 0])):
-        _, measure = made(data, strata, draws=5040)
+        regression, measure = made(data, strata, draws=5040)
         assert measure.permutations.is_enumerated
-        np.testing.assert_allclose(measure.expected, measure.columns[:, 1:].mean(axis=1), atol=1e-12)
+        mean = measure.in_rows(measure.drawn(measure.donors[1:])).mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(measure.expected, regression.without_effects(mean)[:, 0], atol=1e-12)
 
 
 def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_own() -> None:
@@ -333,8 +334,12 @@ def test_in_logs_a_permutation_changes_nothing_and_nothing_is_left_to_recentre()
     ],
 )
 def test_what_has_no_permutations_says_so(broken: dict[str, float], reason: str) -> None:
+    def tested() -> None:
+        regression, measure = made(panel(12).assign(**broken))
+        of_measure(regression, 0, measure)
+
     with pytest.raises(NotEstimable, match=reason):
-        made(panel(12).assign(**broken))
+        tested()
 
 
 def test_a_regressor_that_is_not_weight_times_scaling_value_says_so() -> None:

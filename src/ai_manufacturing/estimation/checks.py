@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Case:
         Its city-years.
     inputs : Inputs
     cities : DataFrame
-        marts.dim_city.
+        marts.dim_city, by city_id.
     """
 
     specification: Specification
@@ -151,13 +151,16 @@ class Case:
         controls = len(self.specification.controls)
         return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
 
+    @cached_property
+    def _codes(self) -> dict[str, Codes]:
+        return {"city": self.regression.entities}
+
     def codes(self, unit: str) -> Codes:
         """Return the city, province or year of each row as 0, 1, ..."""
-        if unit == "city":
-            return self.regression.entities
-        column = {"province": "province_id", "year": "year"}[unit]
-        codes: Codes = pd.factorize(self.rows[column], sort=True)[0]
-        return codes
+        if unit not in self._codes:
+            column = {"province": "province_id", "year": "year"}[unit]
+            self._codes[unit] = pd.factorize(self.rows[column], sort=True)[0]
+        return self._codes[unit]
 
     @cached_property
     def city_ids(self) -> list[str]:
@@ -167,9 +170,31 @@ class Case:
     @cached_property
     def coordinates(self) -> Floats:
         """Longitude and latitude of each city, shape (cities, 2)."""
-        located = self.cities.set_index("city_id").loc[self.city_ids, ["longitude", "latitude"]]
+        located = self.cities.loc[self.city_ids, ["longitude", "latitude"]]
         coordinates: Floats = located.to_numpy(dtype=float, na_value=np.nan)
         return coordinates
+
+    @cached_property
+    def flagged(self) -> dict[Sentence, set[str]]:
+        """The cities that the gate flags, by expectation."""
+        return self.inputs.flagged(self.specification, self.used)
+
+    @cached_property
+    def broken_years(self) -> set[int]:
+        """The years in which a series that the estimate rests on fails an expectation as a whole."""
+        return self.inputs.broken_years(self.specification, self.used)
+
+    @cached_property
+    def honest(self) -> honest_did.Sensitivity:
+        """The robust intervals of an event study, by all restrictions."""
+        study = _event_study(self)
+        _years_before_hold(self, study)
+        return honest_did.of_event_study(study, window=self.inputs.event_window)
+
+    @cached_property
+    def fewest_cities(self) -> cluster_errors.FewestToChange:
+        """How few cities carry the first term."""
+        return cluster_errors.fewest_to_change(self.regression, 0)
 
     @cached_property
     def _measures(self) -> dict[str, randomisation.PermutedMeasure]:
@@ -191,9 +216,14 @@ class Case:
                 of_city,
                 scaling,
                 self.specification.transform,
-                randomisation.permutations(self.city_ids, codes),
+                _permutations(tuple(self.city_ids), tuple(codes)),
             )
         return self._measures[strata]
+
+
+@lru_cache(maxsize=8)  # many specifications have the same cities
+def _permutations(city_ids: tuple[str, ...], strata: tuple[int, ...]) -> randomisation.Permutations:
+    return randomisation.permutations(city_ids, np.array(strata))
 
 
 def _answered(term: str, answer: Callable[[], Inference]) -> Row:
@@ -295,12 +325,11 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
 
 
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    flagged = case.inputs.flagged(case.specification, case.used)
-    if not flagged:
+    if not case.flagged:
         nobody = {"unit_kind": "flagged cities", "city_count": 0, "reason": said("nobody_flagged")}
         yield from ({"term": term, **nobody} for term in case.terms)
     entities = case.rows["city_id"]
-    for expectation, cities in flagged.items():
+    for expectation, cities in case.flagged.items():
         inside = entities.isin(cities).to_numpy()
         common = {
             "unit_kind": "flagged cities",
@@ -344,7 +373,7 @@ def _valued(method: Callable[..., float | None]) -> Check:
 
 
 def _fewest_cities(case: Case, position: int, change: str) -> float | None:
-    found = cluster_errors.fewest_to_change(case.regression, position)
+    found = case.fewest_cities
     count: int | None = {"significance": found.significance, "sign": found.sign}[change]
     return count
 
@@ -399,20 +428,14 @@ def _sup_t(case: Case, cluster: str) -> Iterator[Row]:
 def _years_before_hold(case: Case, study: event_study.EventStudyFit) -> None:
     """Raise NotEstimable if the gate voids a year before the event: trends read from it are trends of the register."""
     first = case.inputs.event_year + min(study.event_times)
-    voided = sorted(
-        year
-        for year in case.inputs.broken_years(case.specification, case.used)
-        if first <= year < case.inputs.event_year
-    )
+    voided = sorted(year for year in case.broken_years if first <= year < case.inputs.event_year)
     if voided:
         raise NotEstimable("voided_years", years=[*map(str, voided)])
 
 
 def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
     try:
-        study = _event_study(case)
-        _years_before_hold(case, study)
-        found = honest_did.of_event_study(study, window=case.inputs.event_window)
+        found = case.honest
     except NotEstimable as finding:
         yield {"term": "average", "reason": finding.reason}
         return
@@ -619,14 +642,16 @@ def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
             }
 
 
+def _in_family(setting: str, specification: Specification) -> bool:
+    """Tell whether a specification is of the tables that a setting names: tables=1-3."""
+    first, _, last = setting.removeprefix("tables=").partition("-")
+    return first <= specification.table_id.removeprefix("table_") <= last
+
+
 def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]:
     """Adjust the p-values of a family of columns: the same sign for a province in all of them."""
     members = []
     for asked, case in cases:
-        _, _, tables_named = asked.setting.partition("=")
-        first, _, last = tables_named.partition("-")
-        if not first <= case.specification.table_id.removeprefix("table_") <= last:
-            continue
         study = case.fit if isinstance(case.fit, event_study.EventStudyFit) else None
         within = range(case.inputs.event_window[1] + 1)
         for term, position in case.terms.items():
@@ -725,6 +750,7 @@ def checked(
 
     rows: list[Row] = []
     families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
+    cities = cities.set_index("city_id")
     for specification in specifications:
         wanted = by_specification.get(specification.specification_id, [])
         if not wanted:
@@ -737,16 +763,19 @@ def checked(
         except NotEstimable as finding:
             reason = finding.reason
         for row in wanted:
-            if row.method in FAMILIES[table]:
-                if reason is None:
-                    families.setdefault((row.method, row.setting), []).append((row, case))
-                continue
             options = dict(pair.split("=", 1) for pair in row.setting.split())
-            check = CHECKS[table][row.method]
-            _check_options(row.method, row.setting, check, options)
-            found = [{"term": specification.regressor, "reason": reason}] if reason else check(case, **options)
-            for answer in found:
-                rows.append(_row(answer, row, options, inputs))
+            if row.method in CHECKS[table]:
+                _check_options(row.method, row.setting, CHECKS[table][row.method], options)
+            elif not _in_family(row.setting, specification):
+                continue
+            if reason:
+                found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
+            elif row.method in CHECKS[table]:
+                found = CHECKS[table][row.method](case, **options)
+            else:
+                families.setdefault((row.method, row.setting), []).append((row, case))
+                continue
+            rows += [_row(answer, row, options, inputs) for answer in found]
     for (method, _), cases in families.items():
         rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](cases)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])

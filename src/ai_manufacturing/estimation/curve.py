@@ -203,6 +203,7 @@ class _Panel:
         self.strata = pd.factorize(pd.Series(zip(*labels, strict=True)), sort=True)[0]
         used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
+        self._columns: dict[tuple[str, ...], Floats] = {}
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
@@ -288,22 +289,19 @@ class _Panel:
         return qualified, weighting, choice["scope"]
 
     def _measure(self, choice: Choice) -> Floats:
-        measured = self._inputs.measured(self._key(choice, self._specification.measure, choice["weighting"]))
-        return self._ordered(measured[TRANSFORMS[choice["transform"]]])
+        key = self._key(choice, self._specification.measure, choice["weighting"])
+        return self._ordered(key, TRANSFORMS[choice["transform"]])
 
     def _scaling(self, choice: Choice) -> Floats:
         key = self._key(choice, self._specification.measure, "fixed_ratio")
-        return self._ordered(self._inputs.measured(key)["scaling_value"])
+        return self._ordered(key, "scaling_value")
 
     def _weights(self, choice: Choice) -> tuple[Floats, Floats]:
         """Return what is scaled, shape (rows,), and each city's weight in each year, shape (cities, years)."""
         scaling = self._scaling(choice)
-        fixed = self._inputs.measured(self._key(choice, self._specification.measure, "fixed_ratio"))
-        weight = self._ordered(fixed["weight"])
+        weight = self._ordered(self._key(choice, self._specification.measure, "fixed_ratio"), "weight")
         if choice["weighting"] == "observed":
-            count = self._ordered(
-                self._inputs.measured(self._key(choice, self._specification.measure, "observed"))["measure_10k"]
-            )
+            count = self._ordered(self._key(choice, self._specification.measure, "observed"), "measure_10k")
             share = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
             weight = np.where(np.isfinite(share), share, 0.0)
         table = np.zeros((len(self.cities), int(self._years.max() - self._years.min()) + 1))
@@ -311,9 +309,12 @@ class _Panel:
         return scaling, table
 
     def _values(self, variable: str) -> Floats:
-        values: Floats = self._panel[variable].to_numpy(dtype=float, na_value=np.nan)
-        return values
+        if (variable,) not in self._columns:
+            self._columns[variable,] = self._panel[variable].to_numpy(dtype=float, na_value=np.nan)
+        return self._columns[variable,]
 
-    def _ordered(self, column: pd.Series) -> Floats:
-        values: Floats = column.to_numpy(dtype=float, na_value=np.nan)[self._order]
-        return values
+    def _ordered(self, key: tuple[str, str, str], column: str) -> Floats:
+        if (*key, column) not in self._columns:
+            measured = self._inputs.measured(key)[column].to_numpy(dtype=float, na_value=np.nan)
+            self._columns[*key, column] = measured[self._order]
+        return self._columns[*key, column]

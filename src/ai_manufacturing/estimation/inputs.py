@@ -129,7 +129,7 @@ class Inputs:
     event_year: int
     event_window: tuple[int, int]
 
-    @property
+    @cached_property
     def extract_set(self) -> str | None:
         """Name of the extract set that the panel was built from; None for an empty panel."""
         return None if self.panel.empty else str(self.panel["extract_set"].iloc[0])
@@ -390,6 +390,10 @@ class Inputs:
         return dict(iter(self.groups.groupby("grouping")))
 
     @cached_property
+    def _by_city(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    @cached_property
     def _lost(self) -> dict[str, dict[str, int]]:
         return {
             str(name): dict(zip(rows["reason"], rows["observation_count"], strict=True))
@@ -446,7 +450,9 @@ class Inputs:
         return cities.map(self._of_grouping(grouping)["value"])
 
     def _of_grouping(self, grouping: str) -> pd.DataFrame:
-        return self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")
+        if grouping not in self._by_city:
+            self._by_city[grouping] = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")
+        return self._by_city[grouping]
 
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""

@@ -353,8 +353,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     if len(kept) == 0:
         raise NotEstimable("nothing_left_without", count=int(rows.sum()))
     entities, times, clusters = (
-        (np.cumsum(np.bincount(codes[kept]) > 0) - 1)[codes[kept]]  # 0, 1, ... again
-        for codes in (regression.entities, regression.times, regression.clusters)
+        _renumbered(codes[kept]) for codes in (regression.entities, regression.times, regression.clusters)
     )
     n, k = len(kept), regression.design.shape[1]
     count = int(clusters.max()) + 1
@@ -423,17 +422,18 @@ def fewest_to_change(
     significance = 0 if whole.p_value is not None and whole.p_value > LEVEL else None
     sign = None
     removed: list[int] = []
-    rest, kept = regression, np.arange(len(groups))
+    rest, kept, gone = regression, np.arange(len(groups)), np.zeros(len(labels), dtype=bool)
     while (significance is None or sign is None) and len(removed) < int(MOST * len(labels)):
         others = term.xx - np.bincount(groups[kept], weights=term.x**2, minlength=len(labels))
         pulls = direction * np.bincount(groups[kept], weights=term.x * term.residuals, minlength=len(labels))
         np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * term.xx)
         pulls[removed] = -np.inf
         removed.append(int(pulls.argmax()))
+        gone[removed[-1]] = True
         try:
-            rest, kept = without(regression, np.isin(groups, removed))
+            rest, kept = without(regression, gone[groups])
             term = _term(rest, position)
-            now = _clustered(rest, term, np.unique(clusters[kept], return_inverse=True)[1])
+            now = _clustered(rest, term, _renumbered(clusters[kept]))
         except NotEstimable:
             removed.pop()
             break
@@ -531,15 +531,8 @@ def _jackknife(regression: PartialledOut, position: int, clusters: Codes, *, abo
 
 def _basis(regression: PartialledOut, position: int) -> Floats:
     """Return an orthonormal basis of the periods and other regressors, less the entities' means, shape (n, r)."""
-    entities, times = regression.entities, regression.times
-    counts = np.zeros((regression.entity_count, regression.time_count))
-    np.add.at(counts, (entities, times), 1.0)
-    shares = counts / counts.sum(axis=1)[:, None]
-    strengths, directions = np.linalg.eigh(np.diag(counts.sum(axis=0)) - counts.T @ shares)
-    kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
-    weights = directions[:, kept] / np.sqrt(strengths[kept])
-    of_periods = weights[times] - (shares @ weights)[entities]
-    return np.column_stack([of_periods, np.linalg.qr(np.delete(regression.design, position, axis=1))[0]])
+    others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
+    return np.column_stack([regression.effects.period_basis, others])
 
 
 class _Deleted(NamedTuple):
@@ -609,6 +602,12 @@ def _counts_without(regression: PartialledOut, groups: Codes, clusters: Codes) -
         n[code], left_clusters[code] = len(rows), len(np.unique(clusters[rows]))
         left_times[code] = len(np.unique(times[rows]))
     return n, left_clusters, left_times
+
+
+def _renumbered(codes: Codes) -> Codes:
+    """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
+    numbered: Codes = (np.cumsum(np.bincount(codes) > 0) - 1)[codes]
+    return numbered
 
 
 def _is_nested(inner: Codes, outer: Codes) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -162,13 +163,16 @@ class Effects:
     def __init__(self, entities: Codes, times: Codes) -> None:
         self._entities, self._times = entities, times
         self._of_entity, self._of_time = (_indicators(codes) for codes in (entities, times))
-        counts = (self._of_entity @ self._of_time.T).toarray()
+        entity_count, time_count = self._of_entity.shape[0], self._of_time.shape[0]
+        cells = np.bincount(entities * time_count + times, minlength=entity_count * time_count)
+        counts = cells.reshape(entity_count, time_count).astype(float)
         self._sizes = counts.sum(axis=1)
         self._shares = counts / self._sizes[:, None]
         # The normal equations of the period dummies, once the entity dummies are projected off them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
         kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
+        self._weights = directions[:, kept] / np.sqrt(strengths[kept])
         self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
         self.rank = len(self._sizes) + int(kept.sum())
 
@@ -179,17 +183,29 @@ class Effects:
 
     def removed_from(self, columns: Floats) -> Floats:
         """Project columns, shape (n, m), off the dummies: exactly, in unbalanced panels too."""
-        residuals: Floats = columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        residuals = self.centred(columns)
         of_periods = self._inverse @ (self._of_time @ residuals)
         residuals -= of_periods[self._times]
         residuals += (self._shares @ of_periods)[self._entities]
         return residuals
 
+    def centred(self, columns: Floats) -> Floats:
+        """Take the mean over each entity's rows off columns, shape (n, m)."""
+        residuals: Floats = columns - (self._of_entity @ columns / self._sizes[:, None])[self._entities]
+        return residuals
+
+    @cached_property
+    def period_basis(self) -> Floats:
+        """An orthonormal basis of the period dummies less the entities' means, shape (n, rank - entities)."""
+        basis: Floats = self._weights[self._times] - (self._shares @ self._weights)[self._entities]
+        return basis
+
 
 def _indicators(codes: Codes) -> sparse.csr_array:
     """Return the dummies of a factor, a row per group: their product with columns sums these by group."""
-    rows = np.arange(len(codes))
-    return sparse.csr_array((np.ones(len(codes)), (codes, rows)), shape=(int(codes.max()) + 1, len(codes)))
+    ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    rows = np.argsort(codes, kind="stable")
+    return sparse.csr_array((np.ones(len(codes)), rows, ends), shape=(len(ends) - 1, len(codes)))
 
 
 @dataclass(frozen=True, eq=False)

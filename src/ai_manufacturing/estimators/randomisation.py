@@ -9,10 +9,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, special
+from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, PartialledOut, cluster_factor
@@ -29,7 +31,8 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
-AT_ONCE = 128  # permutations whose columns fit a processor's cache
+NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
+AT_ONCE = 32  # permutations whose measures fit a processor's cache
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -155,16 +158,43 @@ class PermutedMeasure:
 
     Attributes
     ----------
-    columns : ndarray, shape (n, 1 + draws)
-        The measure itself, then with the weights of each draw.
+    own : ndarray, shape (n,)
+        The measure itself.
     expected : ndarray, shape (n,)
         Mean of the measure over all permutations, of which the draws are some.
+    spreads : ndarray, shape (1 + draws,)
+        Length of the measure, and of that of each draw, less its mean and with the effects.
     permutations : Permutations
     """
 
-    columns: Floats
+    own: Floats
     expected: Floats
+    spreads: Floats
     permutations: Permutations
+    _of_donors: Floats  # (C * C, years): less the mean of the city, a row per city and donor, zero where it has no row
+    _places: Codes  # (n,): of the rows of the regression among those of a draw
+
+    @property
+    def donors(self) -> Codes:
+        """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
+        return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
+
+    def drawn(self, donors: Codes) -> Floats:
+        """Return the measure less the means of the cities, shape (draws, C * years), for donors of shape (draws, C)."""
+        count = donors.shape[1]
+        measures: Floats = self._of_donors[donors + count * np.arange(count)].reshape(len(donors), -1)
+        return measures
+
+    def laid_out(self, columns: Floats) -> Floats:
+        """Lay columns, shape (n, m), out as the draws are, shape (C * years, m)."""
+        count = len(self.permutations.cities)
+        cells = np.zeros((count * self._of_donors.shape[1], columns.shape[1]))
+        cells[self._places] = columns
+        return cells
+
+    def in_rows(self, drawn: Floats) -> Floats:
+        """Return draws, shape (draws, C * years), in the rows of the regression, shape (n, draws)."""
+        return drawn[:, self._places].T
 
 
 def permuted_measure(
@@ -192,8 +222,7 @@ def permuted_measure(
     Raises
     ------
     NotEstimable
-        If a weight or scaling value is missing (the measure is observed yearly), all cities have one weight, or a
-        permuted measure does not vary within cities.
+        If a weight or scaling value is missing (the measure is observed yearly), or all cities have one weight.
     ValueError
         If the permutations are not of as many cities as the regression has.
     """
@@ -208,18 +237,29 @@ def permuted_measure(
         raise NotEstimable("same_weights")
     # One measure per row and donor; a permutation picks from these.
     of_donors = TRANSFORMS[transform](scaling[:, None] * weights)
-    own = np.arange(len(weights))
-    picked = np.vstack([own, permuted.donors]).T[regression.entities]
-    measures = np.take_along_axis(of_donors, picked, axis=1)
+    entities, count = regression.entities, len(weights)
     in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
     means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
-    expected = np.take_along_axis(means, permuted.strata[regression.entities][:, None], axis=1)
+    expected = np.take_along_axis(means, permuted.strata[entities][:, None], axis=1)
 
-    columns = regression.without_effects(measures)
-    spread = np.sqrt(len(measures)) * measures.std(axis=0)
-    if not (_lengths(columns) > ABSORBED * spread).all():
-        raise NotEstimable("constant_permutation")
-    return PermutedMeasure(columns, regression.without_effects(expected)[:, 0], permuted)
+    # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
+    sizes = np.bincount(entities)
+    places = entities * int(sizes.max()) + np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
+    cells = np.zeros((count * int(sizes.max()), count))
+    cells[places] = regression.effects.centred(of_donors)
+    by_donor = np.ascontiguousarray(cells.reshape(count, -1, count).transpose(0, 2, 1)).reshape(count * count, -1)
+    about_mean = of_donors - of_donors.mean()
+    sums, squares = (regression.effects.summed(columns) for columns in (about_mean, about_mean**2))
+    donors = np.vstack([np.arange(count), permuted.donors])
+    of_draws = [table[np.arange(count), donors].sum(axis=1) for table in (sums, squares)]
+    return PermutedMeasure(
+        own=regression.without_effects(of_donors[np.arange(len(entities)), entities][:, None])[:, 0],
+        expected=regression.without_effects(expected)[:, 0],
+        spreads=np.sqrt(np.maximum(of_draws[1] - of_draws[0] ** 2 / len(entities), 0.0)),
+        permutations=permuted,
+        _of_donors=by_donor,
+        _places=places,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,8 +378,8 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     Raises
     ------
     NotEstimable
-        If a permuted measure is a linear combination of the other regressors, or the regressor at the position is not
-        the measure.
+        If a permuted measure does not vary within cities or is a linear combination of the other regressors, or the
+        regressor at the position is not the measure.
     ValueError
         If the measure has other rows than the regression.
 
@@ -356,7 +396,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     (2019), Quarterly Journal of Economics 134(4); on t as the statistic, MacKinnon and Webb (2020), Journal of
     Econometrics 218(2).
     """
-    return _slopes(regression, position, measure, measure.columns, _others(regression, position))
+    return _slopes(regression, position, measure)
 
 
 def given_expected(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
@@ -380,13 +420,7 @@ def given_expected(regression: PartialledOut, position: int, measure: PermutedMe
     ----------
     Borusyak and Hull (2023), "Nonrandom exposure to exogenous shocks", Econometrica 91(6).
     """
-    others = _others(regression, position)
-    expected = measure.expected - others @ (others.T @ measure.expected)
-    length = np.linalg.norm(expected)
-    # Controls that span the expected measure leave nothing of it to control for.
-    if length > COLLINEAR * np.linalg.norm(measure.expected):
-        others = np.column_stack([others, expected / length])
-    return _slopes(regression, position, measure, measure.columns, others)
+    return _slopes(regression, position, measure, expected="control")
 
 
 def recentred(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
@@ -406,8 +440,66 @@ def recentred(regression: PartialledOut, position: int, measure: PermutedMeasure
     ----------
     As of given_expected.
     """
-    columns = measure.columns - measure.expected[:, None]
-    return _slopes(regression, position, measure, columns, _others(regression, position))
+    return _slopes(regression, position, measure, expected="subtracted")
+
+
+class _Moments(NamedTuple):
+    """Sums over each cluster of products of x, y and u, less the effects and the other regressors.
+
+    x is the measure of a draw, y the outcome, u the expected measure, of unit length.
+    """
+
+    xx: Floats  # (1 + draws, clusters)
+    xy: Floats
+    xu: Floats
+    uu: Floats  # (clusters,)
+    uy: Floats
+    lengths: Floats  # (1 + draws,): of x with the other regressors
+    y: Floats  # (n,)
+    u: Floats
+    length_of_expected: float  # zero where the other regressors span it
+    controls: int
+
+
+@lru_cache(maxsize=2)  # three statistics of two kinds of strata follow each other
+def _moments(regression: PartialledOut, position: int, measure: PermutedMeasure) -> _Moments:
+    """Sum what all statistics need in one pass over the draws."""
+    if len(measure.own) != len(regression.outcome):
+        raise ValueError(
+            f"The measure has {len(measure.own)} rows, and the regression {len(regression.outcome)}: make it for these "
+            "rows."
+        )
+    others = _others(regression, position)
+    y, u = (v - others @ (others.T @ v) for v in (regression.outcome, measure.expected))
+    length = float(np.linalg.norm(u))
+    if length > COLLINEAR * np.linalg.norm(measure.expected):
+        u /= length
+    else:
+        u, length = np.zeros_like(u), 0.0
+    basis = measure.laid_out(np.column_stack([regression.effects.period_basis, others]))
+    factors = measure.laid_out(np.column_stack([y, u])).T.reshape(2, regression.entity_count, -1)
+    donors = measure.donors
+    of_entities = np.empty((3, *donors.shape))
+    lengths = np.empty(len(donors))
+    for start in range(0, len(donors), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        x = measure.drawn(donors[part])
+        loadings = x @ basis
+        x -= loadings @ basis.T
+        x = x.reshape(len(x), regression.entity_count, -1)
+        of_entities[0, part] = np.einsum("dct,dct->dc", x, x)
+        for product, factor in zip(of_entities[1:], factors, strict=True):
+            product[part] = np.einsum("dct,ct->dc", x, factor)
+        of_others = loadings[:, basis.shape[1] - others.shape[1] :]
+        lengths[part] = np.sqrt(of_entities[0, part].sum(axis=1) + np.einsum("dk,dk->d", of_others, of_others))
+    if not (lengths > ABSORBED * measure.spreads).all():
+        raise NotEstimable("constant_permutation")
+    clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
+    order = np.argsort(clusters, kind="stable")
+    sums = np.add.reduceat(of_entities[:, :, order], np.flatnonzero(np.diff(clusters[order], prepend=-1)), axis=2)
+    uu, uy = (np.bincount(regression.clusters, weights=u * v).astype(np.float64) for v in (u, y))
+    xx, xy, xu = sums
+    return _Moments(xx, xy, xu, uu, uy, lengths, y, u, length, others.shape[1])
 
 
 def _others(regression: PartialledOut, position: int) -> Floats:
@@ -417,41 +509,47 @@ def _others(regression: PartialledOut, position: int) -> Floats:
 
 
 def _slopes(
-    regression: PartialledOut, position: int, measure: PermutedMeasure, columns: Floats, others: Floats
+    regression: PartialledOut,
+    position: int,
+    measure: PermutedMeasure,
+    expected: Literal["control", "subtracted"] | None = None,
 ) -> PermutedSlopes:
-    """Regress the outcome on each column, shape (n, 1 + draws), beside the others; the first is the sample's own."""
-    own = measure.columns[:, 0]
-    length = np.linalg.norm(own)
-    if len(own) != len(regression.outcome):
-        raise ValueError(
-            f"The measure has {len(own)} rows, and the regression {len(regression.outcome)}: make it for these rows."
-        )
-    if np.linalg.norm(own / length - regression.design[:, position]) > SAME:
+    """Regress the outcome on the measure of each draw, with or without its expectation."""
+    moments = _moments(regression, position, measure)
+    length = float(np.linalg.norm(measure.own))
+    if np.linalg.norm(measure.own / length - regression.design[:, position]) > SAME:
         raise NotEstimable("not_weight_times_scaling")
     unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
-    n, clusters = len(own), regression.cluster_count
-    factor = cluster_factor(n, clusters, others.shape[1] + 1, regression.time_count)
-    member = sparse.csr_array((np.ones(n), (regression.clusters, np.arange(n))))
-    outcome = regression.outcome - others @ (others.T @ regression.outcome)
-    least = EXACT * np.linalg.norm(regression.outcome)
+    xx, xy, xu, uu, uy = moments.xx, moments.xy, moments.xu, moments.uu, moments.uy
+    y, slope_count, shares = moments.y, moments.controls + 1, np.zeros((len(xx), 1))
+    if expected is not None and moments.length_of_expected > 0:
+        # x becomes x - share u; as a control, u is taken off y too.
+        of_y = 0.0
+        shares[:] = moments.length_of_expected
+        if expected == "control":
+            of_y, shares, slope_count = float(uy.sum()), xu.sum(axis=1, keepdims=True), slope_count + 1
+        y = y - of_y * moments.u
+        xy = xy - of_y * xu - shares * (uy - of_y * uu)
+        xx = xx - 2 * shares * xu + shares**2 * uu
+    squares = np.maximum(xx.sum(axis=1), 0.0)
+    varies = np.sqrt(squares) > COLLINEAR * moments.lengths
+    if not varies[0]:
+        raise NotEstimable("nothing_but_expected")
+    if not varies.all():
+        raise NotEstimable("constant_permutation")
+    slopes = xy.sum(axis=1) / squares
+    scores = xy - slopes[:, None] * xx
+    factor = cluster_factor(len(y), xx.shape[1], slope_count, regression.time_count)
+    errors = np.sqrt(factor * np.einsum("dg,dg->d", scores, scores)) / squares
 
-    slopes, errors = np.empty(columns.shape[1]), np.empty(columns.shape[1])
-    for start in range(0, columns.shape[1], AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        left = columns[:, part] - others @ (others.T @ columns[:, part])
-        lengths = _lengths(left)
-        varies = lengths > COLLINEAR * _lengths(measure.columns[:, part])
-        if start == 0 and not varies[0]:
-            raise NotEstimable("nothing_but_expected")
-        if not varies.all():
-            raise NotEstimable("constant_permutation")
-        left /= lengths
-        slopes[part] = outcome @ left
-        residuals = outcome[:, None] - left * slopes[part]
-        exact = _lengths(residuals) <= least
-        scores = member @ (left * residuals)
-        errors[part] = np.where(exact, 0.0, np.sqrt(factor) * _lengths(scores)) / lengths
-        slopes[part] /= lengths
+    # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
+    outcome = float(regression.outcome @ regression.outcome)
+    basis = _others(regression, position)
+    for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
+        x = regression.without_effects(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
+        x -= basis @ (basis.T @ x) + shares[draw] * moments.u
+        if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
+            errors[draw] = 0.0
     statistics = np.full(len(slopes), np.inf)
     np.divide(slopes, errors, out=statistics, where=errors > 0)
     return PermutedSlopes(
@@ -460,11 +558,6 @@ def _slopes(
         statistic=float(statistics[0]),
         slopes=unit * slopes[1:],
         statistics=statistics[1:],
-        cluster_count=clusters,
+        cluster_count=xx.shape[1],
         permutations=measure.permutations,
     )
-
-
-def _lengths(columns: Floats) -> Floats:
-    lengths: Floats = np.sqrt(np.einsum("ij,ij->j", columns, columns))
-    return lengths
