@@ -32,7 +32,7 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-AT_ONCE = 32  # permutations whose measures fit a processor's cache
+AT_ONCE = 128  # permutations whose measures fit a processor's cache
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
