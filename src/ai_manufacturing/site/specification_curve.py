@@ -72,7 +72,12 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
             )
             .mark_point(size=14, opacity=0.8, strokeWidth=1)
             .encode(
-                x=alt.X("rank:Q", title=text.plain("curve_rank", language), scale=alt.Scale(nice=False)),
+                x=alt.X(
+                    "rank:Q",
+                    title=text.plain("curve_rank", language),
+                    scale=alt.Scale(nice=False),
+                    axis=alt.Axis(tickCount=6),
+                ),
                 y=alt.Y("standardised_estimate:Q", title=text.plain("standardised_estimate", language)),
                 color=alt.Color(
                     "significant_by:N",
