@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
+import duckdb
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from ai_manufacturing import query_book, site
+from ai_manufacturing import gates, query_book, site
 from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import query
@@ -207,7 +208,7 @@ def test_the_exposure_names_every_table_that_the_pages_read() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in Path(site.__file__).parent.glob("*.py"))
     # The tables of the paper are read by a name that is put together.
     read = set(re.findall(r"(?:from|join) (?:marts|reports|gates|estimates)\.(\w+)", source)) - {"rpt_"}
-    read |= {f"rpt_{name}" for name in site.paper_tables.TABLES}
+    read |= {f"rpt_{name}" for name in site.paper_tables.TABLES} | {*gates.RESULT_TABLES}
     assert {f"ref('{name}')" for name in read} == set(named)
 
 
@@ -570,6 +571,131 @@ def test_pages_run_no_script_and_reach_no_address_but_their_own(reader: Reader, 
     assert "Failed to fetch" in reached
     assert page.title() == "Overview – AI and manufacturing"
     assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
+
+
+def test_the_first_page_has_the_verdict_on_each_headline_and_leads_to_its_checks(
+    reader: Reader, public_site: Path, public_build: Build
+) -> None:
+    page = reader.open(public_site, "index")
+    first = page.locator("#headline tbody tr").first
+    expect(first.locator("td").last).to_have_text("not robust", use_inner_text=True)
+    shown = page.locator("#headline tbody tr").evaluate_all(
+        "rows => rows.map(row => [row.cells[0].innerText, row.cells[row.cells.length - 1].innerText])"
+    )
+    verdicts = dict(
+        public_build.rows(
+            "select 'Table ' || table_id[-1] || ' (' || column_number || ')', verdict_en from reports.rpt_verdicts"
+        )
+    )
+    assert len(shown) >= 16
+    assert [verdicts[column] for column, _ in shown] == [verdict for _, verdict in shown]
+    first.locator("td").last.get_by_role("link").click()
+    expect(page).to_have_url(re.compile(r"credibility\.html#table_1_col_1$"))
+    checks = page.locator("#table_1_col_1 tbody tr").evaluate_all(
+        "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
+    )
+    rows = public_build.rows(
+        "select case when passes then '✓ passes' else '✗ fails' end, sentence from reports.rpt_credibility "
+        "where specification_id = 'table_1_col_1' order by check_order"
+    )
+    assert [tuple(check) for check in checks] == rows
+    # A column without data says so once, and has no list of checks that could not be made.
+    expect(page.locator("#table_1_col_2 p.not-estimable")).to_contain_text("Not delivered", use_inner_text=True)
+    expect(page.locator("#table_1_col_2 tbody")).to_have_count(0)
+
+
+def test_another_rule_makes_another_verdict_on_the_page(
+    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "PAGES", {"index": site.overview, "credibility": site.credibility})
+    # Compiled SQL names the database, which is the name of the file.
+    broken = Build(sample_build.extracts, tmp_path / sample_build.warehouse.name, tmp_path)
+    shutil.copy(sample_build.warehouse, broken.warehouse)
+    assert sample_build.value("select verdict from reports.rpt_verdicts where specification_id = 'table_1_col_1'") == (
+        "holds"
+    )
+    compiled = sample_build.scratch / "target/compiled/ai_manufacturing/models/reports"
+    with duckdb.connect(str(broken.warehouse)) as connection:
+        (schema,) = connection.execute(
+            "select table_schema from information_schema.tables where table_name = 'verdict_rules'"
+        ).fetchall()[0]
+        connection.execute(f"update {schema}.verdict_rules set threshold = 0 where check_id = 'province_jackknife'")
+        connection.execute("create temp macro current_extract_set() as 'sample'")  # dbt makes it at the start of a run
+        for name in ("rpt_credibility", "rpt_verdicts"):
+            sql = (compiled / f"{name}.sql").read_text(encoding="utf-8")
+            connection.execute(f"create or replace table reports.{name} as {sql}")
+    site.build(release(broken, tmp_path, "synthetic"), tmp_path / "site")
+    index, checks = (
+        (tmp_path / "site" / f"{name}.html").read_text(encoding="utf-8") for name in ("index", "credibility")
+    )
+    verdict = '<a href="credibility.html#table_1_col_1"><span class="en" lang="en">not robust</span>'
+    assert index.count(verdict) == 1
+    section = checks.split('<section id="table_1_col_1">')[1].split("</section>")[0]
+    assert section.count("✗") == 1
+    assert "With jackknife errors by province it does not differ from zero" in section
+
+
+def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: Path, sample_build: Build) -> None:
+    page = reader.open(sample_site, "specification_curve")
+    estimated = sample_build.value(
+        "select count(distinct curve_id) from estimates.est_specification_curve where status = 'estimated'"
+    )
+    expect(page.locator("#figure-curve svg .mark-symbol.role-mark path")).to_have_count(estimated)
+    expect(page.locator("p.lead")).to_contain_text(f"{estimated:,} defensible ways")
+    cells = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+    axes, joint = (page.locator(f"#{name} + p + .scroll tbody tr").evaluate_all(cells) for name in ("axes", "joint"))
+    assert [row[2:7] for row in axes] == [
+        [f"{some} / {all_}", "–" if median is None else f"{median:.3f}", *shares]
+        for some, all_, median, *shares in sample_build.rows(
+            "select estimated_count, specification_count, median_estimate, coalesce(format('{:.1f} %', 100 * "
+            "columns(['same_sign_share', 'significant_by_city_share', 'significant_by_province_share'])), '–') "
+            "from reports.rpt_specification_axes order by value_order"
+        )
+    ]
+    assert ["Weighting", "fixed ratio (equation 2)"] in [row[:2] for row in axes]
+    observed = sample_build.rows(
+        "select errors, format('{:.3f}', observed), draws::varchar from estimates.est_specification_curve_joint "
+        "order by errors, statistic"
+    )
+    assert [(row[0], row[2], row[6]) for row in joint] == observed
+
+
+def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities(
+    reader: Reader, public_site: Path, public_build: Build
+) -> None:
+    page = reader.open(public_site, "specifications")
+    section = page.locator("#table_1_col_1")
+    section.locator("details.inference summary").click()
+    estimate, error, low, high = public_build.rows(
+        "select estimate, std_error, conf_low, conf_high from estimates.est_inference "
+        "where specification_id = 'table_1_col_1' and method = 'crv3' and setting = 'cluster=province'"
+    )[0]
+    row = section.locator("details.inference tbody tr", has_text="jackknife").filter(has_text="province")
+    assert row.evaluate("row => [...row.cells].map(cell => cell.innerText)") == [
+        "clustered jackknife errors (CRV3)",
+        "clusters: province",
+        f"{estimate:.3f}",
+        f"{error:.3f}",
+        "0.126",
+        f"[{low:.3f}, {high:.3f}]",
+    ]
+    section.locator("details.influence summary").click()
+    without = public_build.value(
+        "select estimate_without from estimates.est_influence "
+        "where specification_id = 'table_1_col_1' and unit_kind = 'province' and rank = 1"
+    )
+    row = section.locator("details.influence tbody tr", has_text="Most influential province")
+    expect(row).to_contain_text("辽宁省")
+    expect(row).to_contain_text(f"{without:.3f}")
+    # The cities whose GDP breaks: 37, without which .075 is left (p .30 by province).
+    flagged = section.locator("details.influence tbody tr", has_text="GDP of a city grows").filter(has_text="province")
+    assert flagged.last.evaluate("row => [...row.cells].slice(1).map(cell => cell.innerText)") == [
+        "37",
+        "province",
+        "0.075",
+        "0.071",
+        "0.300",
+    ]
 
 
 NOTHING_TO_CHECK = {

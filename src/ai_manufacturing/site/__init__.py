@@ -12,6 +12,7 @@ from ai_manufacturing.site import (
     changes,
     cities,
     concentration,
+    credibility,
     dictionary,
     event_studies,
     maps,
@@ -21,6 +22,7 @@ from ai_manufacturing.site import (
     query,
     readings,
     sources,
+    specification_curve,
     specifications,
 )
 from ai_manufacturing.site.release import Release
@@ -29,9 +31,11 @@ from ai_manufacturing.site.text import MARK, Catalogue, pair
 HERE = Path(__file__).parent
 PAGES = {
     "index": overview,
+    "credibility": credibility,
     "tables": paper_tables,
     "event_studies": event_studies,
     "readings": readings,
+    "specification_curve": specification_curve,
     "specifications": specifications,
     "maps": maps,
     "concentration": concentration,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ai_manufacturing.site.credibility import verdict_counts
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
@@ -11,9 +12,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     manifest = release.manifest
     headline = release.rows(
         "select s.*, coalesce(p.outcome_label_en, p.outcome) as outcome_en, "
-        "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh "
+        "coalesce(p.outcome_label_zh, p.outcome) as outcome_zh, v.verdict_en, v.verdict_zh "
         "from reports.rpt_replication_scorecard as s "
         "left join reports.rpt_specifications as p on s.specification_id = p.specification_id "
+        "left join reports.rpt_verdicts as v on s.table_id = v.table_id and s.column_number = v.column_number "
         "where s.item_kind = 'coefficient' and s.table_id in ('table_1', 'table_2', 'table_3', 'table_4') "
         "order by s.table_id, s.column_number, s.term"
     )
@@ -28,6 +30,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "count(case when verdict = 'outside' then 1 end) as outside "
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
+        "verdicts": verdict_counts(release),
         "gate": gate_counts(release),
         "deliveries": sorted(manifest.delivery_hashes.items()),
         "packages": sorted(manifest.package_versions.items()),

@@ -30,14 +30,55 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     losses = _by_specification(
         release.rows("select * from estimates.observation_losses order by specification_id, step")
     )
+    # In the order of inference_checks.csv, in which the estimation wrote them.
+    inference = _by_specification(
+        release.rows(
+            "select i.* from estimates.est_inference as i "
+            "left join reports.rpt_coefficients as c on i.specification_id = c.specification_id and i.term = c.term "
+            "where i.specification_id in "
+            "(select specification_id from estimates.est_inference where status <> 'not_estimable') "
+            "order by i.specification_id, c.term_order, i.term, i.rowid"
+        )
+    )
+    influence = _by_specification(_influence(release))
     specifications = release.rows("select * from reports.rpt_specifications order by specification_order")
     return {
         "choices": CHOICES,
         "specifications": [
-            {**row, "terms": terms[row["specification_id"]], "losses": losses.get(row["specification_id"], [])}
+            {
+                **row,
+                "terms": terms[row["specification_id"]],
+                "losses": losses.get(row["specification_id"], []),
+                "inference": inference.get(row["specification_id"], []),
+                "influence": influence.get(row["specification_id"], []),
+            }
             for row in specifications
         ],
     }
+
+
+def _influence(release: Release) -> list[dict[str, Any]]:
+    """Return the estimates without the flagged cities, and without the city and the province that move them most.
+
+    What is left out has its name in both languages: that of a place is Chinese.
+    """
+    return release.rows(
+        "with places as ("
+        "select 'city' as unit_kind, city_id as unit_id, name_zh from marts.dim_city union "
+        "select 'province', province_id, province_name_zh from marts.dim_city), "
+        "flags as (select description, min(description_zh) as description_zh "
+        f"from {release.gate_results()} group by description) "
+        "select e.*, coalesce(p.name_zh, e.unit_id) as left_out_en, "
+        "coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh, "
+        "case when e.method = 'leave_out_flagged' then split_part(e.setting, '=', 2) else 'city' end as errors "
+        "from estimates.est_influence as e "
+        "inner join reports.rpt_specifications as s on e.specification_id = s.specification_id "
+        "left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id "
+        "left join flags as f on e.unit_id = f.description "
+        "where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') "
+        "and (e.term = s.regressor or s.estimator <> 'fixed_effects') "
+        "order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors"
+    )
 
 
 def _by_specification(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

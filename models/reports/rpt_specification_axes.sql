@@ -1,0 +1,140 @@
+with
+
+axis_values as (
+    select
+        axis,
+        value,
+        row_number() over () as value_order
+    from {{ ref('curve_axes') }}
+),
+
+curve as (
+    select * from {{ ref('est_specification_curve') }}
+),
+
+-- The errors are no axis: they move no estimate, and have a share of their own each.
+specifications as (
+    select
+        specification_id,
+        curve_id,
+        transform,
+        weighting,
+        scope,
+        provider,
+        controls,
+        population,
+        fixed_effects,
+        period,
+        city_sample,
+        min(standardised_estimate) as standardised_estimate,
+        min(case when errors = 'city' then p_value end) as p_value_by_city,
+        min(case when errors = 'province' then p_value end) as p_value_by_province
+    from curve
+    group by
+        specification_id,
+        curve_id,
+        transform,
+        weighting,
+        scope,
+        provider,
+        controls,
+        population,
+        fixed_effects,
+        period,
+        city_sample
+),
+
+centred as (
+    select
+        *,
+        standardised_estimate - avg(standardised_estimate) over (partition by specification_id) as deviation,
+        sign(standardised_estimate)
+        = sign(median(standardised_estimate) over (partition by specification_id)) as is_of_sign
+    from specifications
+),
+
+-- One row per specification and axis.
+chosen as (
+    select
+        specification_id,
+        standardised_estimate,
+        deviation,
+        is_of_sign,
+        is_of_sign and p_value_by_city < 0.05 as is_significant_by_city,
+        is_of_sign and p_value_by_province < 0.05 as is_significant_by_province,
+        unnest([
+            'transform',
+            'weighting',
+            'scope',
+            'provider',
+            'controls',
+            'population',
+            'fixed_effects',
+            'period',
+            'city_sample'
+        ]) as axis,
+        unnest([
+            transform,
+            weighting,
+            scope,
+            provider,
+            controls,
+            population,
+            fixed_effects,
+            period,
+            city_sample
+        ]) as value
+    from centred
+),
+
+by_value as (
+    select
+        specification_id,
+        axis,
+        value,
+        count(*) as specification_count,
+        count(standardised_estimate) as estimated_count,
+        median(standardised_estimate) as median_estimate,
+        avg(cast(is_of_sign as integer)) as same_sign_share,
+        avg(cast(is_significant_by_city as integer)) as significant_by_city_share,
+        avg(cast(is_significant_by_province as integer)) as significant_by_province_share,
+        coalesce(count(deviation) * power(avg(deviation), 2), 0) as between_sum_of_squares,
+        sum(power(deviation, 2)) as sum_of_squares
+    from chosen
+    group by
+        specification_id,
+        axis,
+        value
+),
+
+shared as (
+    select
+        *,
+        sum(between_sum_of_squares) over (partition by specification_id, axis)
+        / nullif(sum(sum_of_squares) over (partition by specification_id, axis), 0) as variance_share
+    from by_value
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        shared.specification_id,
+        shared.axis,
+        shared.value,
+        axis_values.value_order,
+        shared.specification_count,
+        shared.estimated_count,
+        shared.median_estimate,
+        shared.same_sign_share,
+        shared.significant_by_city_share,
+        shared.significant_by_province_share,
+        shared.variance_share
+    from shared
+    inner join axis_values
+        on
+            shared.axis = axis_values.axis
+            and shared.value = axis_values.value
+)
+
+select * from final
+order by value_order

@@ -1,0 +1,45 @@
+"""Is it true? The verdict on every column that the paper prints, and the checks that it follows from."""
+
+from typing import Any
+
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the verdicts in the order of the paper, each with its checks."""
+    columns = release.rows(
+        "select v.*, coalesce(s.outcome_label_en, s.outcome) as outcome_en, "
+        "coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
+        "coalesce(s.regressor_label_en, s.regressor) as regressor_en, "
+        "coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, s.estimator "
+        "from reports.rpt_verdicts as v "
+        "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
+        "order by v.table_id, v.column_number"
+    )
+    checks: dict[str, list[dict[str, Any]]] = {}
+    for row in release.rows("select * from reports.rpt_credibility order by specification_id, check_order"):
+        checks.setdefault(row["specification_id"], []).append(row)
+    return {
+        "columns": [{**row, **_checks(checks[row["specification_id"]])} for row in columns],
+        "verdicts": verdict_counts(release),
+    }
+
+
+def verdict_counts(release: Release) -> list[dict[str, Any]]:
+    """Return each verdict that is given here, with its meaning and the number of columns."""
+    return release.rows(
+        "select verdict_en, verdict_zh, meaning, meaning_zh, count(*) as column_count from reports.rpt_verdicts "
+        "group by all order by column_count desc, verdict_en"
+    )
+
+
+def _checks(checks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the checks; where none can be made and all say why in one sentence, that sentence alone."""
+    sentences = {(row["sentence"], row["sentence_zh"]) for row in checks}
+    is_one = len(sentences) == 1 and all(row["figure"] is None for row in checks)
+    return {
+        "checks": [] if is_one else checks,
+        "reason": checks[0]["sentence"] if is_one else None,
+        "reason_zh": checks[0]["sentence_zh"] if is_one else None,
+    }

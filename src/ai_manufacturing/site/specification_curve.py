@@ -1,0 +1,114 @@
+"""All defensible readings of the headline at once: the specification curve, its joint tests, and what moves it."""
+
+import json
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
+
+# By which errors an estimate differs from zero, each with its own colour and shape.
+MARKS = {
+    "both": (BLUE, "circle"),
+    "city": (GREEN, "triangle-up"),
+    "province": (ORANGE, "square"),
+    "neither": (GREY, "cross"),
+}
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the curve, its joint tests and its axes."""
+    axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
+    names = list(dict.fromkeys(row["axis"] for row in axes))
+    curve = release.frame(
+        f"select row_number() over (order by min(standardised_estimate), curve_id) as rank, {', '.join(names)}, "
+        "min(standardised_estimate) as standardised_estimate, min(estimate) as estimate, "
+        "min(case when errors = 'city' then p_value end) as p_value_by_city, "
+        "min(case when errors = 'province' then p_value end) as p_value_by_province, "
+        "case when bool_and(p_value < 0.05) then 'both' "
+        "else coalesce(min(case when p_value < 0.05 then errors end), 'neither') end as significant_by "
+        "from estimates.est_specification_curve where status <> 'not_estimable' "
+        f"group by curve_id, {', '.join(names)} order by rank"
+    )
+    return {
+        "figure": _figure(curve, axes, text) if len(curve) else None,
+        "count": len(curve),
+        "axes": [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes],
+        "joint": release.rows("select * from estimates.est_specification_curve_joint order by errors, statistic"),
+        "missing": release.rows(
+            "select reason, reason_zh, count(distinct curve_id) as specification_count "
+            "from estimates.est_specification_curve where status = 'not_estimable' "
+            "group by all order by specification_count desc, reason"
+        ),
+    }
+
+
+def _choice(row: dict[str, Any], text: Catalogue, language: str) -> str:
+    """Return what a value of an axis is called: by both where its name alone has another meaning elsewhere."""
+    both = f"{row['axis']}={row['value']}"
+    return text.plain_label(both if both in text.labels else row["value"], language)
+
+
+def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
+    names = list(dict.fromkeys(row["axis"] for row in axes))
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        words = {
+            axis: {row["value"]: _choice(row, text, language) for row in axes if row["axis"] == axis} for axis in names
+        }
+        labels = " : ".join(
+            f"datum.label == '{name}' ? '{text.plain(f'significant_{name}', language)}'" for name in MARKS
+        )
+        legend = alt.Legend(title=None, labelExpr=f"{labels} : datum.label", columns=2, labelLimit=300)
+        domain = list(MARKS)
+        numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
+        points = (
+            alt.Chart(TABLE)
+            .transform_calculate(
+                **{f"{axis}_label": f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]" for axis in names}
+            )
+            .mark_point(size=14, opacity=0.8, strokeWidth=1)
+            .encode(
+                x=alt.X(
+                    "rank:Q",
+                    title=text.plain("curve_rank", language),
+                    scale=alt.Scale(nice=False),
+                    axis=alt.Axis(tickCount=6),
+                ),
+                y=alt.Y("standardised_estimate:Q", title=text.plain("standardised_estimate", language)),
+                color=alt.Color(
+                    "significant_by:N",
+                    scale=alt.Scale(domain=domain, range=[MARKS[name][0] for name in domain]),
+                    legend=legend,
+                ),
+                shape=alt.Shape(
+                    "significant_by:N",
+                    scale=alt.Scale(domain=domain, range=[MARKS[name][1] for name in domain]),
+                    legend=legend,
+                ),
+                tooltip=[
+                    *(alt.Tooltip(f"{name}:Q", title=text.plain(name, language), format=".3~g") for name in numbers),
+                    *(alt.Tooltip(f"{axis}_label:N", title=text.plain(f"axis_{axis}", language)) for axis in names),
+                ],
+            )
+        )
+        zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.datum(0))
+        return alt.layer(zero, points).properties(width="container", height=320)
+
+    def describe(language: str) -> str:
+        estimates = curve["standardised_estimate"].astype(float)
+        counts = curve["significant_by"].value_counts()
+        return text.plain(
+            "alt_curve",
+            language,
+            count=len(curve),
+            low=f"{estimates.min():.3f}",
+            median=f"{estimates.median():.3f}",
+            high=f"{estimates.max():.3f}",
+            **{name: counts.get(name, 0) for name in MARKS},
+        )
+
+    return figure("curve", text.both("curve_title"), curve, draw, describe, text.both("curve_note"))
