@@ -138,7 +138,7 @@ def agree_by_plain_numpy(build: Build) -> int:
 
 
 def test_plain_numpy_gives_the_estimates_of_the_sample(sample_build: Build) -> None:
-    assert agree_by_plain_numpy(sample_build) > 120
+    assert agree_by_plain_numpy(sample_build) >= 120
 
 
 def test_plain_numpy_gives_the_estimates_of_the_public_set(public_build: Build) -> None:

@@ -359,7 +359,7 @@ def test_high_income_differs_in_one_pooled_regression(sample_build: Build) -> No
         "select count(*) from reports.rpt_heterogeneity where specification_id like 'heterogeneity_region%' "
         "and joint_df1 = 3 and joint_p_value is not null"
     )
-    assert groups == 16  # four regions, two kinds of year effects, with R&D personnel and with science spending
+    assert groups == 8  # four regions, two kinds of year effects
 
 
 def test_a_group_of_five_cities_has_no_error_and_a_p_value_of_permutations(sample_build: Build) -> None:
