@@ -46,16 +46,19 @@ class Warehouse:
     """A scratch warehouse of one extract set, and its compiled models."""
 
     def __init__(self, folder: Path, extracts: Path, seeds: Path | None = None) -> None:
-        self.folder, self.path, self.target = folder, folder / "warehouse.duckdb", folder / "target"
+        self.folder, self.path = folder, folder / "warehouse.duckdb"
+        # dbt parses the project again for a warehouse at another path
+        self.at_work = folder.parent / "at_work"
         folder.mkdir(exist_ok=True)
+        self.at_work.mkdir(exist_ok=True)
         if seeds is not None:
             shutil.copy(seeds, self.path)
         self.environment = {
             **os.environ,
             "EXTRACTS_DIR": str(extracts),
-            "WAREHOUSE_PATH": str(self.path),
+            "WAREHOUSE_PATH": str(self.at_work / "warehouse.duckdb"),
             "LANDING_DIR": str(folder / "landing"),
-            "DBT_TARGET_PATH": str(self.target),
+            "DBT_TARGET_PATH": str(self.at_work / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
             "WAREHOUSE_MEMORY_LIMIT": LIMIT,
         }
@@ -63,14 +66,21 @@ class Warehouse:
     def dbt(self, *arguments: str) -> dict[str, float]:
         """Run dbt, and return the seconds of each node and, under "run", of all without start-up."""
         run = [str(BIN / "dbt"), "--quiet", "--no-use-colors", *arguments]
+        at_work = Path(self.environment["WAREHOUSE_PATH"])
+        if self.path.exists():
+            self.path.rename(at_work)
         subprocess.run(run, cwd=PROJECT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
-        results = json.loads((self.target / "run_results.json").read_text(encoding="utf-8"))
+        at_work.rename(self.path)
+        target = self.at_work / "target"
+        if (target / "compiled").exists():
+            shutil.copytree(target / "compiled", self.folder / "compiled", dirs_exist_ok=True)
+        results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))
         seconds = {node["unique_id"].split(".")[-1]: node["execution_time"] for node in results["results"]}
         return {**seconds, "run": results["elapsed_time"]}
 
     def compiled(self, model: str) -> str:
         """Return the SQL of a model."""
-        (path,) = (self.target / "compiled").rglob(f"{model}.sql")
+        (path,) = (self.folder / "compiled").rglob(f"{model}.sql")
         return path.read_text(encoding="utf-8")
 
     def tables(self, models: list[str]) -> list[str]:

@@ -94,10 +94,12 @@ class Build:
 
 def environment_of_its_own(folder: Path, *packages: str) -> Path:
     """Make a virtual environment with these packages and return its Python; skip where none can be installed."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
+    # compiled is what is imported, when it is: of a large environment the least
+    install = ("install", "--quiet", "--disable-pip-version-check", "--no-compile", *packages)
     installed = subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+        [sys.executable, "-m", "pip", "--python", str(python), *install],
         capture_output=True,
         text=True,
         check=False,
@@ -105,6 +107,27 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
     if installed.returncode:
         pytest.skip(f"cannot be installed here, perhaps for want of a network: {installed.stderr[-300:]}")
     return python
+
+
+LONGEST = (
+    "test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both",
+    "test_death_while_dbt_runs_takes_dbt_along",
+    "test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only",
+    "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",
+    "test_a_later_file_gives_what_a_full_build_gives",
+    "test_a_new_provider_feeds_its_series",
+    "test_real_deliveries_are_not_replaced_by_the_sample",
+    "test_from_delivery_to_reader_through_a_bad_delivery_and_back",
+    "test_years_that_landed_wrongly_are_mended_from_the_delivered_files",
+    "test_death_at_forty_points",
+    "test_a_set_of_other_years_builds_by_the_period_that_it_names",
+    "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
+    "test_four_hundred_thousand_firms_and_half_as_many_patents_give_no_differing_row",
+    "test_the_register_benchmark_runs_on_any_size",
+    "test_a_refresh_that_one_suite_holds_back_ends_as_documented",
+    "test_a_register_whose_dates_are_no_dates_ends_as_documented",
+)
+"""The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -128,6 +151,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 items.remove(item)
                 items.insert(0, item)
                 break
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +177,18 @@ def made_once(folder: Path, make: Callable[[], object]) -> Path:
             make()
             (folder / "made").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def client(shared: Path) -> Callable[[str], Path]:
+    """Return a function that gives a Python with this version of DuckDB."""
+
+    def of_version(version: str) -> Path:
+        folder = shared / f"duckdb_{version}"
+        made_once(folder, lambda: environment_of_its_own(folder / "venv", f"duckdb=={version}"))
+        return folder / "venv/bin/python"
+
+    return of_version
 
 
 def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
@@ -214,6 +251,16 @@ def fresh(scratch: Path, tmp_path: Path) -> Iterator[Build]:
     build.warehouse.unlink(missing_ok=True)
     build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def seeded(fresh: Build, sample_build: Build) -> None:
+    """Put the seeds into the fresh warehouse, as dbt loaded them into that of the sample."""
+    with duckdb.connect(str(fresh.warehouse)) as connection:
+        connection.execute(f"attach '{sample_build.warehouse}' as sample (read_only)")
+        connection.execute("create schema seeds")
+        for name in sorted(sample_build.tables("seeds")):
+            connection.execute(f'create table seeds."{name}" as from sample.seeds."{name}"')
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ IMPORTED = [
     "esda.moran",
     "libpysal.weights",
     "ai_manufacturing.landing",
+    "ai_manufacturing.releases.refresh",
     __name__,
 ]
 
@@ -77,7 +78,7 @@ def refuse_ports(event: str, arguments: tuple[Any, ...]) -> None:
 def _serve(asked: Connection, folder: Path, environment: dict[str, str], printed: str) -> None:
     from dbt.cli.main import dbtRunner
 
-    _settle_in(folder, environment, printed)
+    settle_in(folder, environment, printed)
     manifest = dbtRunner().invoke(["--quiet", "parse"]).result
     while True:
         try:
@@ -109,7 +110,8 @@ def _invoke(manifest: Any, arguments: tuple[str, ...], dies_at: str) -> int:
     return 2 if outcome.exception else int(not outcome.success)
 
 
-def _settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:
+def settle_in(folder: Path, environment: dict[str, str], printed: str) -> None:
+    """Give a forked process its folder, its environment and a file to print to, and no port to listen on."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -123,7 +125,7 @@ def _dbt(arguments: list[str], folder: Path, environment: dict[str, str], printe
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import cli
 
-    _settle_in(folder, environment, printed)
+    settle_in(folder, environment, printed)
     sys.argv = ["dbt", *arguments]
     try:
         cli(arguments)

@@ -1,16 +1,14 @@
 """A refresh that kills itself at one place of its own code, run by test_refresh.py in a process of its own.
 
-    python -m tests.python.killed_refresh <built warehouse> <place to die at, 0 for never>
-
 Places are the lines of the releases package in the order in which they are reached first, so that no loop has more than
-its share. Only the dbt run is replaced, by a copy of a warehouse that dbt built. Prints how many places there are, and
-how many of them lie before the release is moved to its place.
+its share. Only the dbt run is replaced, by a copy of a warehouse that dbt built.
 """
 
 import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,41 +16,54 @@ from typing import Any
 from ai_manufacturing import settings
 from ai_manufacturing.releases import build, fingerprint, refresh
 from ai_manufacturing.releases.store import Store
-from tests.python.dbt_process import refuse_ports
+from tests.python import dbt_process
 
 places: set[tuple[str, int]] = set()
 before_the_moves = 0
-warehouse, last = Path(sys.argv[1]), int(sys.argv[2])
 
 
-def trace(frame: FrameType, event: str, argument: Any) -> Any:
-    """Count the places, and die at one of them."""
-    global before_the_moves
-    code = frame.f_code
-    if "/releases/" not in code.co_filename:
-        return None
-    if event == "call" and code.co_name == "add":
-        before_the_moves = len(places)
-    if event == "line" and (code.co_filename, frame.f_lineno) not in places:
-        places.add((code.co_filename, frame.f_lineno))
-        if len(places) == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return trace
+def run(warehouse: Path, last: int, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Refresh, and die at a place, 0 for never; return the exit code and what was printed.
+
+    Printed are how many places there are, and how many of them lie before the release is moved to its place.
+    """
+    with tempfile.NamedTemporaryFile() as printed:
+        arguments = (warehouse, last, folder, environment, printed.name)
+        process = dbt_process.processes.Process(target=_refresh, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode, printed.read().decode("utf-8")
 
 
-def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
-    shutil.copyfile(warehouse, target)
-    return False
+def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, str], printed: str) -> None:
+    dbt_process.settle_in(folder, environment, printed)
 
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        """Count the places, and die at one of them."""
+        global before_the_moves
+        code = frame.f_code
+        if "/releases/" not in code.co_filename:
+            return None
+        if event == "call" and code.co_name == "add":
+            before_the_moves = len(places)
+        if event == "line" and (code.co_filename, frame.f_lineno) not in places:
+            places.add((code.co_filename, frame.f_lineno))
+            if len(places) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
 
-something_new = os.urandom(8).hex()
-build.dbt = copied
-fingerprint.of = lambda hashes: something_new
-store = Store(settings.release_dir(), settings.release_path(), kept=2)
-sys.addaudithook(refuse_ports)
-sys.settrace(trace)
-try:
-    refresh.refresh(store, refresh.Limits(), lambda event, facts: None)
-finally:
-    sys.settrace(None)
-    print(len(places), before_the_moves)
+    def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
+        shutil.copyfile(warehouse, target)
+        return False
+
+    something_new = os.urandom(8).hex()
+    build.dbt = copied
+    fingerprint.of = lambda hashes: something_new
+    store = Store(settings.release_dir(), settings.release_path(), kept=2)
+    sys.settrace(trace)
+    try:
+        refresh.refresh(store, refresh.Limits(), lambda event, facts: None)
+    finally:
+        sys.settrace(None)
+        print(len(places), before_the_moves, flush=True)

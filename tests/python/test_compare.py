@@ -9,6 +9,7 @@ import pytest
 
 from ai_manufacturing import databases
 from ai_manufacturing.compare import Section, compare
+from tests.python import release_store
 from tests.python.conftest import Build
 
 
@@ -86,12 +87,17 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.soak
-def test_the_command_ends_as_diff_does(sample_build: Build, changed: Callable[..., Path], tmp_path: Path) -> None:
-    same = sample_build.command("compare", str(sample_build.warehouse), str(changed()))
+def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> None:
+    def changed(*statements: str) -> Path:
+        return release_store.changed(
+            light_build.warehouse, tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb", *statements
+        )
+
+    same = light_build.command("compare", str(light_build.warehouse), str(changed()))
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "No difference.")
     assert same.stdout.startswith("sample (SYNTHETIC: its numbers are not real), warehouse, ")
     other = changed("update reports.rpt_coefficients set warnings = 'a | b' where specification_id = 'table_4_col_1'")
-    differs = sample_build.command("compare", "--markdown", str(sample_build.warehouse), str(other))
+    differs = light_build.command("compare", "--markdown", str(light_build.warehouse), str(other))
     assert differs.returncode == 1
     assert "|table|column|cells changed|largest relative change|at|before|after|\n|---|" in differs.stdout
     assert "a \\| b" in differs.stdout
@@ -100,10 +106,10 @@ def test_the_command_ends_as_diff_does(sample_build: Build, changed: Callable[..
         ("text.duckdb", "cannot be opened as a release"),
         ("absent.duckdb", "there is no such file"),
     ):
-        refused = sample_build.command("compare", str(sample_build.warehouse), str(tmp_path / bad))
+        refused = light_build.command("compare", str(light_build.warehouse), str(tmp_path / bad))
         assert refused.returncode == 2
         assert f"{bad}: {why}" in refused.stderr
     another = changed("update raw.deliveries set extract_set = 'another'")
-    refused = sample_build.command("compare", str(sample_build.warehouse), str(another))
+    refused = light_build.command("compare", str(light_build.warehouse), str(another))
     assert refused.returncode == 2
     assert "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set." in refused.stderr

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from ai_manufacturing.releases.store import check
-from tests.python.conftest import PROJECT, Build, environment_of_its_own
+from tests.python.conftest import PROJECT, Build, environment_of_its_own, made_once
 from tests.python.test_gate import unit_slip_of_a_year
 from tests.python.waiting import LAST_RESORT, wait_for
 
@@ -45,21 +47,30 @@ class Dagster:
         return self.releases / "ai_manufacturing.duckdb"
 
 
-@pytest.fixture(scope="module")
-def dagster(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Dagster:
-    folder = tmp_path_factory.mktemp("dagster")
-    python = environment_of_its_own(
-        folder / "venv", "--require-hashes", "-r", str(PROJECT / "requirements/dagster.txt")
-    )
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(PROJECT)], check=True
-    )
-    extracts = folder / "sample"
-    subprocess.run(["cp", "-r", str(sample_build.extracts), str(extracts)], check=True)
+@pytest.fixture(scope="session")
+def installed(shared: Path) -> Path:
+    """Install Dagster and the package, and return the folder of its commands."""
+    folder = shared / "dagster"
+
+    def install() -> None:
+        python = environment_of_its_own(
+            folder / "venv", "--require-hashes", "-r", str(PROJECT / "requirements/dagster.txt")
+        )
+        package = ("install", "--quiet", "--no-deps", "--no-build-isolation", "-e", str(PROJECT))
+        subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *package], check=True)
+
+    made_once(folder, install)
+    return folder / "venv/bin"
+
+
+@pytest.fixture
+def dagster(installed: Path, sample_build: Build, tmp_path: Path) -> Dagster:
+    folder = tmp_path / "dagster"
+    extracts = Path(shutil.copytree(sample_build.extracts, folder / "sample"))
     (folder / "home").mkdir()
     environment = {
         **os.environ,
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "PATH": f"{installed}:{os.environ['PATH']}",
         "DAGSTER_HOME": str(folder / "home"),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "DBT_PROJECT_DIR": str(PROJECT),
@@ -67,7 +78,7 @@ def dagster(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Da
         "LANDING_DIR": str(folder / "landing"),
         "RELEASE_DIR": str(folder / "releases"),
     }
-    return Dagster(python.parent, folder / "releases", environment)
+    return Dagster(installed, folder / "releases", environment)
 
 
 @dataclass

@@ -6,7 +6,7 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from ai_manufacturing import duckdb_client
 from tests.python import dbt_process
-from tests.python.conftest import Build, environment_of_its_own
+from tests.python.conftest import Build
 from tests.python.test_how_to import copy_of_the_project
 
 MARKED = "select suite from gates.gate_results where expectation = 'judged' order by suite"
@@ -262,9 +262,11 @@ def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_t
 
 @pytest.mark.soak
 @pytest.mark.parametrize("version", ["1.2.2", "1.5.*", "2.0.*"])
-def test_clients_of_other_versions_read_the_warehouse(version: str, sample_build: Build, tmp_path: Path) -> None:
+def test_clients_of_other_versions_read_the_warehouse(
+    version: str, client: Callable[[str], Path], sample_build: Build, tmp_path: Path
+) -> None:
     """All its tables and views; those on register files need a client that counts files, 1.5 or later."""
-    python = environment_of_its_own(tmp_path / "venv", f"duckdb=={version}")
+    python = client(version)
     read = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True)\n"
         "for s, t in c.execute('select table_schema, table_name from information_schema.tables').fetchall():\n"

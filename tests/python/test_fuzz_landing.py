@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ai_manufacturing import landing
+from tests.python import dbt_process
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, HEADER, Project
 
@@ -317,19 +318,20 @@ def tried_on_a_warehouse(delivery: Build, count: int) -> None:
     good = path.read_bytes()
     panel = "from marts.fct_city_year_panel order by all"
     before = delivery.rows(panel)
-    for seed in range(count):
-        chance = random.Random(seed)
-        path.write_bytes(harmed(good, chance.choice(["truncate", "flip", "insert", "random"]), chance))
-        delivery.dbt("run", "--select", "raw_deliveries+1")
-        if delivery.exit_code:
-            lines = {line.strip() for line in delivery.output.splitlines() if path.name in line}
-            assert len(lines) == 1, delivery.output
-        else:
-            unaccounted = (
-                "select count(*) from raw.deliveries where record_count <> landed_row_count + rejected_row_count"
-            )
-            assert delivery.value(unaccounted) == 0
-        assert delivery.rows(panel) == before
+    with dbt_process.shell(delivery.project, delivery.environment) as shell:
+        for seed in range(count):
+            chance = random.Random(seed)
+            path.write_bytes(harmed(good, chance.choice(["truncate", "flip", "insert", "random"]), chance))
+            exit_code, output = shell.dbt("run", "--select", "raw_deliveries+1")
+            if exit_code:
+                lines = {line.strip() for line in output.splitlines() if path.name in line}
+                assert len(lines) == 1, output
+            else:
+                unaccounted = (
+                    "select count(*) from raw.deliveries where record_count <> landed_row_count + rejected_row_count"
+                )
+                assert delivery.value(unaccounted) == 0
+            assert delivery.rows(panel) == before
 
 
 def test_the_warehouse_that_stood_before_still_opens(delivery: Build) -> None:

@@ -292,6 +292,7 @@ def deliver_firms(path: Path, *firms: tuple[str, str, str | None, str | None]) -
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_path: Path) -> None:
     """Expected counts are counted by hand from the rows below."""
     older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))
@@ -324,7 +325,6 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_pat
         assert build.exit_code == 0, build.output
         return build.rows(counts)
 
-    fresh.dbt("seed")
     both = [
         ("110000", 2017, 1, 0, 0, 0),
         ("110000", 2019, 1, 0, 0, 0),
@@ -367,6 +367,7 @@ def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_pat
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(fresh: Build, tmp_path: Path) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
     deliver_firms(fresh.extracts / "firm_register/firms.parquet", ("A", "440300", None, None))
@@ -376,7 +377,6 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
         assert fresh.exit_code == 0, fresh.output
         return fresh.rows("select set_aside_reason, row_count from intermediate.int_register_cohorts")
 
-    fresh.dbt("seed")
     assert cohorts() == [("no date", 1)]
     with duckdb.connect(str(fresh.warehouse)) as connection:
         connection.execute("update intermediate.int_register_cohorts set row_count = 7")
@@ -411,6 +411,7 @@ optional = ["撤销日"]
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Build, tmp_path: Path) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
     staging = fresh.project / "models/staging/gazette"
@@ -442,7 +443,6 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
     rows = "注册号,地区,设立日\nB,440300,2016年1月1日\nX,440300,2016年5月1日\nY,440300,2016年\n"
     (fresh.extracts / "gazette/b.csv").write_text(rows, encoding="utf-8")
 
-    fresh.dbt("seed")
     fresh.dbt("run", "--select", "+int_firm_register_counts", "fct_register_rows_set_aside")
 
     assert fresh.exit_code == 0, fresh.output

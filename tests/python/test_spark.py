@@ -43,6 +43,13 @@ SOON_WARM = {
     for role in ("driver", "executor")
 }
 """Java compiles quickly rather than well: for little data."""
+
+
+def local(folder: Path) -> dict[str, str]:
+    """Return the variables of Spark without a cluster, for little data."""
+    return {"SPARK_MASTER": "local[2]", "SPARK_CONF_DIR": str(spark_cluster.write_conf(folder, **SOON_WARM))}
+
+
 BOTH_FROM_THE_START = {
     "spark.cores.max": "2",
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
@@ -89,24 +96,21 @@ def project(tmp_path: Path) -> Path:
 
 
 def draw(project: Path, firms: int, patents: int) -> SparkBuild:
-    """Draw registers, and a crawl in zips beside them, and build them on DuckDB."""
+    """Draw registers, and a crawl in zips beside them."""
     folder = project.parent
     awkward_registers.write(folder / "registers", firms, patents)
     deliver_crawl(folder / "registers")
-    build = SparkBuild(folder / "registers", folder / "warehouse.duckdb", folder, project=project)
+    return SparkBuild(folder / "registers", folder / "warehouse.duckdb", folder, project=project)
+
+
+def count_on_duckdb(build: SparkBuild, *command: str) -> None:
+    """Land the registers and count them, with the seeds unless another command of dbt is given."""
     build.dbt("run", "--select", "raw_deliveries")
     assert build.exit_code == 0, build.output
-    build.dbt(
-        "build",
-        "--selector",
-        "register_counts",
-        "--exclude-resource-type",
-        "test",
-        "--exclude-resource-type",
-        "unit_test",
-    )
+    kinds = ("test", "unit_test")
+    command = command or ("build", *(f"--exclude-resource-type={kind}" for kind in kinds))
+    build.dbt(*command, "--selector", "register_counts")
     assert build.exit_code == 0, build.output
-    return build
 
 
 def differing_rows(build: SparkBuild) -> dict[str, int]:
@@ -152,10 +156,20 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 
 @needs_spark
 @pytest.mark.soak
-def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehouse_reads_it(
+def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only(
     project: Path, two_workers: spark_cluster.Cluster
 ) -> None:
-    build = draw(project, firms=50_000, patents=25_000)
+    """What a run left that died is written over; the warehouse reads the counts; a file that is gone leaves none."""
+    # enough that the earlier years hold every city: one that is new has zeros in all years
+    build = draw(project, firms=20_000, patents=200_000)
+    later = build.extracts / "patent_register/专利登记_2015.parquet"
+    kept = later.rename(build.scratch / later.name)
+    count_on_duckdb(build)
+    tables = build.scratch / "storage/tables/intermediate.db"
+    left = tables / "int_register_cells/part-0.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"PAR1 and no more")
+
     build.more = two_workers.environment
     with ThreadPoolExecutor(1) as pool:
         counting = pool.submit(build.count_on_spark)
@@ -169,8 +183,45 @@ def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_the_warehou
     assert command.returncode == 0, command.stdout[-3000:] + command.stderr
     events = [event["Event"] for event in two_workers.events()]
     assert "SparkListenerJobEnd" in events[events.index("SparkListenerExecutorRemoved") :], "none was lost at work"
+    two_workers.end()
+    assert not left.exists()
+    assert differing_rows(build) == {}
+    the_warehouse_reads_the_counts(build)
+
+    def written() -> dict[str, int]:
+        return {
+            f"{path.relative_to(tables).parts[0]}/{path.parent.name}": path.stat().st_mtime_ns
+            for path in tables.glob("int_*register_*/*/*=*/*.parquet")
+        }
+
+    build.more = local(build.scratch)
+    first = written()
+    shutil.move(kept, later)
+    command = build.count_on_spark()
+    assert command.returncode == 0, command.stdout[-3000:]
+    anew = {name for name, time in written().items() if first.get(name) != time}
+    years = {name for name in anew if name.startswith("int_patent_register_counts/")}
+    assert years, "the new file has counts"
+    assert years <= {f"int_patent_register_counts/year={year}" for year in range(2015, 2021)}
+    of_file = sorted(name.split("/")[0] for name in anew - years)
+    assert of_file == ["int_register_ai_candidates", "int_register_cohorts"], "one file is new"
+    count_on_duckdb(build, "run")
     assert differing_rows(build) == {}
 
+    later.unlink()
+    command = build.count_on_spark()
+    assert command.returncode == 0, command.stdout[-3000:]
+    count_on_duckdb(build, "run")
+    table, handed_over = (
+        "intermediate.int_patent_register_counts",
+        f"read_parquet('{build.scratch}/counted/register_counts/patent_counts/*.parquet')",
+    )
+    columns = ", ".join(row[0] for row in build.rows(f"describe {table}"))
+    expected = build.rows(f"select {columns} from {table} order by all")
+    assert build.rows(f"select {columns} from {handed_over} order by all") == expected
+
+
+def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
     warehouse = replace(build, extracts=build.scratch / "counted", warehouse=build.scratch / "counted.duckdb")
     only = ("--indirect-selection", "cautious")  # no test of a table that is not built
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
@@ -267,8 +318,9 @@ def test_missing_or_old_java_is_told_with_the_way_out(
 
 @needs_spark
 @pytest.mark.soak
-def test_two_million_firms_and_one_million_patents_give_no_differing_row(project: Path) -> None:
-    build = draw(project, firms=2_000_000, patents=1_000_000)
+def test_four_hundred_thousand_firms_and_half_as_many_patents_give_no_differing_row(project: Path) -> None:
+    build = draw(project, firms=400_000, patents=200_000)
+    count_on_duckdb(build)
     build.more = {"SPARK_MASTER": "local[2]"}
     command = build.count_on_spark()
     assert command.returncode == 0, command.stdout[-3000:] + command.stderr
@@ -277,60 +329,11 @@ def test_two_million_firms_and_one_million_patents_give_no_differing_row(project
 
 @needs_spark
 @pytest.mark.soak
-def test_a_new_year_writes_its_own_partitions_only_and_a_file_that_is_gone_leaves_none(project: Path) -> None:
-    """What a run left that died is written over."""
-    # enough that the earlier years hold every city: one that is new has zeros in all years
-    build = draw(project, firms=20_000, patents=200_000)
-    build.more = {"SPARK_MASTER": "local[2]"}
-    later = build.extracts / "patent_register/专利登记_2015.parquet"
-    kept = later.rename(build.scratch / later.name)
-    tables = build.scratch / "storage/tables/intermediate.db"
-    left = tables / "int_register_cells/part-0.parquet"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"PAR1 and no more")
-
-    def spark() -> dict[str, int]:
-        command = build.count_on_spark()
-        assert command.returncode == 0, command.stdout[-3000:] + command.stderr
-        return {
-            f"{path.relative_to(tables).parts[0]}/{path.parent.name}": path.stat().st_mtime_ns
-            for path in tables.glob("int_*register_*/*/*=*/*.parquet")
-        }
-
-    first = spark()
-    assert not left.exists()
-    shutil.move(kept, later)
-    second = spark()
-    written = {name for name, time in second.items() if first.get(name) != time}
-    years = {name for name in written if name.startswith("int_patent_register_counts/")}
-    assert years, "the new file has counts"
-    assert years <= {f"int_patent_register_counts/year={year}" for year in range(2015, 2021)}
-    of_file = sorted(name.split("/")[0] for name in written - years)
-    assert of_file == ["int_register_ai_candidates", "int_register_cohorts"], "one file is new"
-
-    build.dbt("run", "--select", "raw_deliveries")
-    build.dbt("run", "--selector", "register_counts")
-    assert build.exit_code == 0, build.output
-    assert differing_rows(build) == {}
-    later.unlink()
-    spark()
-    build.dbt("run", "--select", "raw_deliveries")
-    build.dbt("run", "--selector", "register_counts")
-    table, handed_over = (
-        "intermediate.int_patent_register_counts",
-        f"read_parquet('{build.scratch}/counted/register_counts/patent_counts/*.parquet')",
-    )
-    columns = ", ".join(row[0] for row in build.rows(f"describe {table}"))
-    expected = build.rows(f"select {columns} from {table} order by all")
-    assert build.rows(f"select {columns} from {handed_over} order by all") == expected
-
-
-@needs_spark
-@pytest.mark.soak
 def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=100, patents=100)
     # Spark says every second, not every fifteen, that it waits
-    with spark_cluster.running(tmp_path / "cluster", workers=0, **{"spark.starvation.timeout": "1s"}) as cluster:
+    waiting = {"spark.starvation.timeout": "1s"}
+    with spark_cluster.running(tmp_path / "cluster", workers=0, **waiting, **SOON_WARM) as cluster:
         build.more = cluster.environment
         command = build.count_on_spark()
     assert command.returncode == 1
@@ -349,7 +352,7 @@ def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(projec
     below = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{storage}" && exec "$@"', "sh")
     if subprocess.run([*below, "true"], check=False, capture_output=True).returncode:
         pytest.skip("mounts need more rights than there are here")
-    with spark_cluster.running(tmp_path / "cluster", 1, below) as cluster:
+    with spark_cluster.running(tmp_path / "cluster", 1, below, **SOON_WARM) as cluster:
         build.more = cluster.environment
         command = build.count_on_spark()
     assert command.returncode == 1

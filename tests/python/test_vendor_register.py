@@ -265,10 +265,10 @@ NO_STOCK = "The register of kinginsun has no exits: it gives entries of survivor
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
     rows = [firm(number, "330102", "浙江", f"街道 {number}") for number in range(12)]
     zipped(fresh.extracts / "crawl_2019/2010.zip", 浙江=csv_text(HEADER, *rows))
-    assert fresh.dbt("seed").exit_code == 0, fresh.output
     fresh.dbt("run", "--select", "+gate_landed_sources")
     assert fresh.exit_code == 0, fresh.output
     failed = (
@@ -289,11 +289,11 @@ def real_register() -> Path:
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_the_real_crawl_is_placed_and_every_record_is_accounted_for(
     fresh: Build, real_register: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fresh.extracts = real_register
-    assert fresh.dbt("seed").exit_code == 0, fresh.output
     fresh.dbt("run", "--select", *SELECTED.split())
     assert fresh.exit_code == 0, fresh.output
 
