@@ -227,7 +227,7 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
     )
     assert sentence == "With jackknife errors by province it does not differ from zero (p = 0.126)."
     delivered = public_build.rows(
-        "select distinct verdict = 'no_data' = (status = 'not_estimable') from reports.rpt_verdicts "
+        "select distinct (verdict = 'no_data') = (status = 'not_estimable') from reports.rpt_verdicts "
         "inner join reports.rpt_column_specifications using (table_id, column_number)"
     )
     assert delivered == [(True,)]

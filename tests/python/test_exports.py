@@ -299,7 +299,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
     assert "AI firms of all industries, by keyword (M\\_AI) & 0.160***" in table
     assert "AI firms in manufacturing (M" not in table
     assert r"\item $^{\dagger}$ Substitutions, (1) AI firms: science spending substitutes for R\&D" in table
-    assert r"\item Errors in brackets, clustered by city." in table
+    assert r"\item Errors in ( ), clustered by city; in [ ], clustered by province." in table
 
 
 def test_the_command_writes_the_published_release_or_says_what_is_wrong(sample_build: Build, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_observation_counts_are_the_printed_ones_where_a_sample_can_have_them(sa
 
 @pytest.mark.parametrize(
     ("table", "columns", "lines"),
-    [("1", 3, 6), ("2", 3, 6), ("3", 6, 6), ("4", 4, 4), ("5", 3, 20), ("6", 2, 20)],
+    [("1", 3, 9), ("2", 3, 9), ("3", 6, 9), ("4", 4, 5), ("5", 3, 30), ("6", 2, 30)],
 )
 def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, sample_build: Build) -> None:
     shown = ", ".join(f"column_{number}" for number in range(1, columns + 1))
@@ -145,7 +145,7 @@ def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, samp
         specification = f"table_{table}_col_{printed['column_number']}"
         value = estimate(sample_build, specification, printed["term"])
         cells = [row[1 + int(printed["column_number"])] for row in rows[:lines]]
-        assert any(cell and cell.rstrip("*") == f"{value:.3f}" for cell in cells), (specification, printed["term"])
+        assert any(cell and cell.rstrip("*‡") == f"{value:.3f}" for cell in cells), (specification, printed["term"])
     labels = [row[0] for row in rows]
     assert labels[lines] == "Controls"
     assert "Specification" in labels
