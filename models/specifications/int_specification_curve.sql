@@ -64,7 +64,20 @@ choices as (
 
 final as (
     select
-        choices.* exclude (chosen),
+        choices.transform,
+        choices.weighting,
+        choices.scope,
+        choices.provider,
+        choices.controls,
+        choices.population,
+        choices.fixed_effects,
+        choices.period,
+        choices.city_sample,
+        choices.second_provider,
+        choices.control_variables,
+        choices.period_effects,
+        choices.first_year,
+        choices.last_year,
         array_to_string(choices.chosen, '; ') as curve_id
     from choices
     anti join exclusions
