@@ -214,6 +214,7 @@ def test_a_fit_has_the_trends_of_both_tests_with_its_own_thresholds() -> None:
     assert normal.slope < found[0].slope  # t(59) asks for more than 1.96
 
 
+@pytest.mark.soak
 def test_a_planted_trend_is_found_as_often_as_said() -> None:
     """Truth: 60 panels with the trend that the test of one of them finds with power .5."""
     slope = pre_tests(fitted(panel()), (-6, -5, -4, -3, -2, 0, 1, 2, 3), omitted_time=-1)[0].slope

@@ -423,6 +423,7 @@ def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
     assert found == {"x:largest": (1 + larger) / 20}
 
 
+@pytest.mark.soak
 def test_a_handful_that_differs_in_nothing_is_rarely_found_to_differ_unlike_by_clustered_errors() -> None:
     samples = 60
     permuted = clustered = 0

@@ -256,7 +256,10 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+# One build of them with each test run, the others with the long ones.
+@pytest.mark.parametrize(
+    "name", [name if place == 0 else pytest.param(name, marks=pytest.mark.soak) for place, name in enumerate(BROKEN)]
+)
 def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build) -> None:
     assert {"est_fixed_effects", "estimation_samples"} <= delivery.tables("estimates")
     for breakage, _, _ in BROKEN[name]:

@@ -365,7 +365,7 @@ def test_no_period_before_or_after() -> None:
 def test_a_covariance_that_is_singular() -> None:
     """Fewer clusters than terms, and an outcome that is fitted exactly."""
     roots = np.random.default_rng(1).normal(size=(5, 3))
-    with pytest.raises(NotEstimable, match="rank 3 for 5 terms"):
+    with pytest.raises(NotEstimable, match="covariance of the 5 terms has rank 3"):
         of_path(np.ones(5), roots @ roots.T, 2)
     with pytest.raises(NotEstimable, match="fitted exactly"):
         of_path(np.ones(3), np.diag([1.0, 0.0, 1.0]), 1)

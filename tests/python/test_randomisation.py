@@ -298,6 +298,7 @@ def p_values(effect_of_weight: float, seed: int) -> tuple[Inference, Inference, 
     return of_measure(regression, 0, measure).by_t(), alone.by_slope(), alone.by_t()
 
 
+@pytest.mark.soak
 def test_weights_without_effect_are_rejected_as_often_as_the_level_says() -> None:
     found = np.array([[row.p_value for row in p_values(0.0, seed)] for seed in range(80)], dtype=float)
     # The test has its level exactly, as 0.1 (1 + draws) is whole; 80 panels are to lie within 2.5 errors of it.

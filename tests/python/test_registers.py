@@ -154,6 +154,7 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     return pd.concat(counts)
 
 
+@pytest.mark.soak
 def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(register_build: Build, fresh: Build) -> None:
     for name, counts in (
         ("firm_survival/企业存续_2020.csv", ready_made_firms(register_build.extracts)),

@@ -591,12 +591,13 @@ def test_the_first_page_has_the_verdict_on_each_headline_and_leads_to_its_checks
     assert [verdicts[column] for column, _ in shown] == [verdict for _, verdict in shown]
     first.locator("td").last.get_by_role("link").click()
     expect(page).to_have_url(re.compile(r"credibility\.html#table_1_col_1$"))
-    checks = page.locator("#table_1_col_1 tbody tr").evaluate_all(
-        "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
-    )
     rows = public_build.rows(
         "select case when passes then '✓ passes' else '✗ fails' end, sentence from reports.rpt_credibility "
         "where specification_id = 'table_1_col_1' order by check_order"
+    )
+    expect(page.locator("#table_1_col_1 tbody tr")).to_have_count(len(rows))
+    checks = page.locator("#table_1_col_1 tbody tr").evaluate_all(
+        "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
     )
     assert [tuple(check) for check in checks] == rows
     # A column without data says so once, and has no list of checks that could not be made.
