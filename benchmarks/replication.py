@@ -118,10 +118,13 @@ def inputs(drawn: CityYears) -> Inputs:
                 ln1p_measure=_log(1 + count),
                 asinh_measure=np.arcsinh(count.ravel()),
                 is_mechanical=weighting == "gdp",
+                weight=np.repeat(weight, len(drawn.years)),
+                scaling_value=scaling,
             )
             for (measure, weighting), count in counts.items()
+            for weight, scaling in [_parts(drawn, measure, weighting)]
         ]
-    ).assign(scope="industry", weight=np.nan, scaling_value=np.nan, missing_reason=None)
+    ).assign(scope="industry", missing_reason=None)
 
     share = (drawn.yearbook["secondary_100m_cny"] / gdp)[np.ix_(drawn.in_yearbook, drawn.years == 2015)].ravel()
     above = share > np.median(share)
@@ -158,6 +161,18 @@ def inputs(drawn: CityYears) -> Inputs:
 def _scaled(counts: Numbers, series: Numbers) -> Numbers:
     """Return equation 2: the count of 2020 over the series of 2020, times the series of each year."""
     return counts[:, -1:] / series[:, -1:] * series
+
+
+def _parts(drawn: CityYears, measure: str, weighting: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weight of each city and the scaling value of each row; not numbers where equation 2 does not apply."""
+    ai, of_all = {
+        "ai_firms": (drawn.ai_firms.stock, drawn.firms),
+        "ai_patent_applications": (drawn.applications.ai, drawn.applications.total),
+        "ai_patent_grants": (drawn.grants.ai, drawn.grants.total),
+    }.get(measure, (drawn.firms, drawn.firms))
+    if weighting != "fixed_ratio":
+        return np.full(len(ai), np.nan), np.full(of_all.size, np.nan)
+    return ai[:, -1] / of_all[:, -1], of_all.ravel().astype(float)
 
 
 def _log(values: Numbers) -> NDArray[np.float64]:

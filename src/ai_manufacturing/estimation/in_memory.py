@@ -75,7 +75,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             ("dim_city_groups", tables.groups),
             ("dim_series", tables.series),
         ):
-            _create(connection, name, frame)
+            create(connection, name, frame)
         for model in (
             "intermediate/int_series_sources",
             "marts/dim_variable",
@@ -83,10 +83,10 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             "marts/dim_specification_series",
             "specifications/int_specification_city_years",
         ):
-            _run(connection, model)
+            run(connection, model)
         used = samples.without_singletons(connection.table("int_specification_city_years").filter("is_used").df())
         connection.register("int_specification_samples", used)
-        _run(connection, "specifications/int_specification_losses")
+        run(connection, "specifications/int_specification_losses")
         first, last = _variables()["event_window"]
         return Inputs(
             specifications=connection.table("int_specifications_resolved").df(),
@@ -111,7 +111,7 @@ class _Relation(str):
         return str(self)
 
 
-def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
     """Store a frame; its columns without any value become texts, as the warehouse has them."""
     empty: dict[str, Any] = {
         name: "string"
@@ -122,7 +122,8 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFram
     connection.execute(f"create table {name} as from rows")
 
 
-def _run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
+def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
+    """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
     parts = ("macros/qualified_name.sql", f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
