@@ -44,19 +44,31 @@ specifications as (
         city_sample
 ),
 
+-- Ordered, as sums of doubles depend on their order.
+means as (
+    select
+        specification_id,
+        avg(standardised_estimate order by curve_id) as mean_estimate
+    from specifications
+    group by specification_id
+),
+
 centred as (
     select
-        *,
-        standardised_estimate - avg(standardised_estimate) over (partition by specification_id) as deviation,
-        sign(standardised_estimate)
-        = sign(median(standardised_estimate) over (partition by specification_id)) as is_of_sign
+        specifications.*,
+        specifications.standardised_estimate - means.mean_estimate as deviation,
+        sign(specifications.standardised_estimate)
+        = sign(median(specifications.standardised_estimate) over (partition by specifications.specification_id))
+            as is_of_sign
     from specifications
+    inner join means on specifications.specification_id = means.specification_id
 ),
 
 -- One row per specification and axis.
 chosen as (
     select
         specification_id,
+        curve_id,
         standardised_estimate,
         deviation,
         is_of_sign,
@@ -98,8 +110,8 @@ by_value as (
         avg(cast(is_of_sign as integer)) as same_sign_share,
         avg(cast(is_significant_by_city as integer)) as significant_by_city_share,
         avg(cast(is_significant_by_province as integer)) as significant_by_province_share,
-        coalesce(count(deviation) * power(avg(deviation), 2), 0) as between_sum_of_squares,
-        sum(power(deviation, 2)) as sum_of_squares
+        coalesce(count(deviation) * power(avg(deviation order by curve_id), 2), 0) as between_sum_of_squares,
+        sum(power(deviation, 2) order by curve_id) as sum_of_squares
     from chosen
     group by
         specification_id,
@@ -107,12 +119,24 @@ by_value as (
         value
 ),
 
+of_axis as (
+    select
+        specification_id,
+        axis,
+        sum(between_sum_of_squares order by value) / nullif(sum(sum_of_squares order by value), 0) as variance_share
+    from by_value
+    group by specification_id, axis
+),
+
 shared as (
     select
-        *,
-        sum(between_sum_of_squares) over (partition by specification_id, axis)
-        / nullif(sum(sum_of_squares) over (partition by specification_id, axis), 0) as variance_share
+        by_value.*,
+        of_axis.variance_share
     from by_value
+    inner join of_axis
+        on
+            by_value.specification_id = of_axis.specification_id
+            and by_value.axis = of_axis.axis
 ),
 
 final as (

@@ -18,5 +18,5 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    (specification,) = specifications.read(drawn.specifications[named])
-    return curve.curve(specification, dbt.ref("int_specification_curve").df(), drawn)
+    chosen = specifications.read(drawn.specifications[named])
+    return curve.curve(chosen, dbt.ref("int_specification_curve").df(), drawn)

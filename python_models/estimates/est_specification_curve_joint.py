@@ -18,6 +18,6 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    (specification,) = specifications.read(drawn.specifications[named])
+    chosen = specifications.read(drawn.specifications[named])
     draws = int(dbt.config.meta_get("permutations"))
-    return curve.joint(specification, dbt.ref("int_specification_curve").df(), drawn, draws)
+    return curve.joint(chosen, dbt.ref("int_specification_curve").df(), drawn, draws)

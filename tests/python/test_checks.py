@@ -175,7 +175,7 @@ def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build,
 def test_the_same_permutation_runs_through_all_specifications(sample_build: Build) -> None:
     """On the sample AI content has an effect: permuted weights give smaller slopes in nearly all draws."""
     tables = drawn(sample_build)
-    (headline,) = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
     choices = sample_build.frame(
         "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh') "
         "and scope = 'industry' and provider = 'default' and controls in ('none', 'research') "

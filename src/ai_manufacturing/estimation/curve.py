@@ -1,7 +1,7 @@
 """The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,13 +84,13 @@ class Fitted:
     reason: Sentence | None = None
 
 
-def curve(specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
+def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
     """Estimate every combination of choices.
 
     Parameters
     ----------
-    specification : Specification
-        Whose outcome and measure the curve is of.
+    chosen : iterable of Specification
+        Whose outcome and measure a curve is of; none in a build without rows.
     choices : DataFrame
         intermediate.int_specification_curve.
     inputs : Inputs
@@ -101,7 +101,8 @@ def curve(specification: Specification, choices: pd.DataFrame, inputs: Inputs) -
         One row per combination and kind of error, in the columns of CURVE.
     """
     rows = []
-    for fitted in _fitted(specification, choices, inputs, draws=0):
+    of_all = ((one, fitted) for one in chosen for fitted in _fitted(one, choices, inputs, draws=0))
+    for specification, fitted in of_all:
         for cluster in CLUSTERS:
             row = {name: fitted.choice[name] for name in ("curve_id", *AXES)}
             row |= {
@@ -125,7 +126,7 @@ def curve(specification: Specification, choices: pd.DataFrame, inputs: Inputs) -
     return pa.Table.from_pylist(rows, schema=CURVE)
 
 
-def joint(specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int) -> pa.Table:
+def joint(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs, draws: int) -> pa.Table:
     """Test the combinations together, against the same permutations of the weights in all of them.
 
     Returns
@@ -135,8 +136,13 @@ def joint(specification: Specification, choices: pd.DataFrame, inputs: Inputs, d
         no permutation.
     """
     rows: list[dict[str, Any]] = []
-    found = _fitted(specification, choices, inputs, draws) if draws else []
-    fitted = [fit.slopes for fit in found if fit.slopes is not None]
+    for specification in chosen:
+        found = _fitted(specification, choices, inputs, draws) if draws else []
+        rows += _joint(specification, [fit.slopes for fit in found if fit.slopes is not None], inputs, draws)
+    return pa.Table.from_pylist(rows, schema=JOINT)
+
+
+def _joint(specification: Specification, fitted: list[Slopes], inputs: Inputs, draws: int) -> Iterator[Choice]:
     for cluster in CLUSTERS:
         common = {
             "specification_id": specification.specification_id,
@@ -149,10 +155,9 @@ def joint(specification: Specification, choices: pd.DataFrame, inputs: Inputs, d
                 np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
             )
         except NotEstimable as finding:
-            rows.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
+            yield in_columns({**common, "status": "not_estimable", "reason": finding.reason})
             continue
-        rows += [{**common, **vars(test), "status": "estimated"} for test in tests]
-    return pa.Table.from_pylist(rows, schema=JOINT)
+        yield from ({**common, **vars(test), "status": "estimated"} for test in tests)
 
 
 @dataclass(eq=False)
