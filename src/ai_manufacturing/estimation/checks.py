@@ -100,7 +100,6 @@ SENSITIVITY = pa.schema(
         *OUTCOME,
     ]
 )
-STRATA = {"none": (), "region_size": ("region", "large_gdp")}
 
 Row = dict[str, Any]
 Check = Callable[..., Iterable[Row]]
@@ -203,13 +202,11 @@ class Case:
     def permuted(self, strata: str) -> randomisation.PermutedMeasure:
         """Return the measure with its weights permuted over cities, within strata."""
         if strata not in self._measures:
-            cities = pd.Series(self.city_ids)
-            labels = [self.inputs.group_of(name, cities).fillna("none") for name in STRATA[strata]]
-            codes = pd.factorize(pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True)[0]
+            codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
             scaling, weight = (
                 self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
             )
-            of_city = np.full(len(cities), np.nan)
+            of_city = np.full(len(codes), np.nan)
             of_city[self.regression.entities] = weight
             self._measures[strata] = randomisation.permuted_measure(
                 self.regression,
@@ -540,18 +537,7 @@ def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
         yield {"term": "dose", "reason": finding.reason}
         return
     for j in range(len(fit.event_times)):
-        yield {
-            "term": fit.terms[j],
-            "estimate": fit.estimates[j],
-            "std_error": fit.std_errors[j],
-            "statistic": fit.statistics[j],
-            "degrees_of_freedom": fit.degrees_of_freedom,
-            "p_value": fit.p_values[j],
-            "conf_low": fit.conf_low[j],
-            "conf_high": fit.conf_high[j],
-            "cluster_count": fit.cluster_count,
-            "warnings": fit.warnings,
-        }
+        yield {"term": fit.terms[j], **vars(poisson.inference_of(fit, j)), "warnings": fit.warnings}
 
 
 def _dynamic(case: Case) -> tuple[DynamicPanelOptions, list[str], tuple[str, ...]]:

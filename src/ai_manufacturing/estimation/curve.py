@@ -68,7 +68,7 @@ JOINT = pa.schema(
         ("extract_set", pa.string()),
     ]
 )
-STRATA = ("region", "large_gdp")  # a city's weight is given to one of its region and size
+STRATA = "region_size"  # a city's weight is given to one of its region and size
 
 Choice = dict[str, Any]
 
@@ -204,8 +204,7 @@ class _Panel:
         self._years = self._panel["year"].to_numpy()
         first = self._panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        labels = [inputs.group_of(name, first["city_id"]).fillna("none") for name in STRATA]
-        self.strata = pd.factorize(pd.Series(zip(*labels, strict=True)), sort=True)[0]
+        self.strata = inputs.strata_of(STRATA, first["city_id"])
         used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
         self._columns: dict[tuple[str, ...], Floats] = {}

@@ -16,6 +16,7 @@ from ai_manufacturing.estimation.specifications import (
     Specification,
     SpecificationError,
 )
+from ai_manufacturing.estimators.columns import Codes
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, said
@@ -24,6 +25,8 @@ Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
+# Groupings within which weights are permuted over cities.
+STRATA = {"none": (), "region_size": ("region", "large_gdp")}
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
 
 
@@ -448,6 +451,12 @@ class Inputs:
     def value_of(self, grouping: str, cities: pd.Series) -> pd.Series:
         """Return the value by which each city is grouped; missing where it is in no group."""
         return cities.map(self._of_grouping(grouping)["value"])
+
+    def strata_of(self, strata: str, cities: pd.Series) -> Codes:
+        """Return the stratum of each city, a row of STRATA, as 0, 1, ...; a city in no group is in a stratum too."""
+        labels = [self.group_of(name, cities).fillna("none") for name in STRATA[strata]]
+        codes: Codes = pd.factorize(pd.Series([*zip(*labels, strict=True)] or 0, index=cities.index), sort=True)[0]
+        return codes
 
     def _of_grouping(self, grouping: str) -> pd.DataFrame:
         if grouping not in self._by_city:
