@@ -126,6 +126,23 @@ def test_a_check_that_cannot_be_made_says_why(sample_build: Build, public_build:
     assert in_logs.startswith("The measure does not differ from its mean over all permutations")
 
 
+def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> None:
+    made = sample_build.rows(
+        " union ".join(
+            f"select distinct method, setting from estimates.{table}"
+            for table in ("est_inference", "est_influence", "est_sensitivity")
+        )
+    )
+    asked = sample_build.rows("select distinct method, coalesce(setting, '') from seeds.inference_checks")
+    assert set(made) == set(asked)
+    # Two groups of cities beside the lowest third, or one slope, in each year but the omitted one.
+    dose = sample_build.rows(
+        "select setting, count(*) from estimates.est_inference where specification_id = 'table_5_col_1' "
+        "and method = 'dose' and status = 'estimated' group by setting order by setting"
+    )
+    assert dose == [("split=continuous", 10), ("split=terciles", 20)]
+
+
 def drawn(build: Build) -> inputs.Inputs:
     """Return what the estimates of a build were drawn from."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:

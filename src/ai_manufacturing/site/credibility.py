@@ -11,8 +11,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     columns = release.rows(
         "select v.*, coalesce(s.outcome_label_en, s.outcome) as outcome_en, "
         "coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
-        "coalesce(s.regressor_label_en, s.regressor) as regressor_en, "
-        "coalesce(s.regressor_label_zh, s.regressor) as regressor_zh, s.estimator "
+        "s.regressor, s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh, s.estimator "
         "from reports.rpt_verdicts as v "
         "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
         "order by v.table_id, v.column_number"
