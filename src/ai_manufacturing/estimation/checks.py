@@ -298,6 +298,8 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
     codes = case.codes(unit)
     names = case.rows[{"city": "city_id", "province": "province_id"}[unit]].to_numpy()
     labels = dict(zip(codes, names, strict=True))
+    inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
+    city_counts = dict(zip(*np.unique(inside, return_counts=True), strict=True))
     for term, position in case.terms.items():
         try:
             found = cluster_errors.leave_out(case.regression, position, codes)
@@ -307,12 +309,11 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
         moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for left, rank in zip(found, ranks, strict=True):
-            members = np.unique(case.regression.entities[codes == left.group])
             yield {
                 "term": term,
                 "unit_kind": unit,
                 "unit_id": labels[left.group],
-                "city_count": len(members),
+                "city_count": int(city_counts[left.group]),
                 "estimate": case.fit.estimates[position],
                 "estimate_without": left.estimate,
                 "std_error_without": left.std_error,

@@ -1,6 +1,7 @@
 """The tables behind the estimates, and what one specification takes from them."""
 
 import json
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -494,15 +495,30 @@ class Inputs:
         return set(self.series.loc[self.series["scope"] == "total", "series"])
 
 
+_LAST_READ: dict[tuple[Any, ...], Inputs] = {}  # one at most: each estimate model of a run asks for the same tables
+_READING = threading.Lock()
+
+
 def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
-    """Read the tables of Inputs, by the names of its attributes.
+    """Read the tables of Inputs, by the names of its attributes; once, while their content is the same.
 
     Raises
     ------
     GateFailedError
         If the gate holds the panel back.
     """
-    frames = {name: relation.df() for name, relation in tables.items()}
-    gates.require(frames["gate_results"])
     first, last = event_window
-    return Inputs(event_year=event_year, event_window=(first, last), **frames)
+    with _READING:
+        content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))
+        if content not in _LAST_READ:
+            frames = {name: relation.df() for name, relation in tables.items()}
+            gates.require(frames["gate_results"])
+            _LAST_READ.clear()
+            _LAST_READ[content] = Inputs(event_year=event_year, event_window=(first, last), **frames)
+        return _LAST_READ[content]
+
+
+def _content(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
+    """Return what tells a table from another: its columns, how many rows it has, and the sum of their hashes."""
+    (counted,) = relation.set_alias("counted").aggregate("count(*), sum(hash(counted))").fetchall()
+    return (*relation.columns, *counted)

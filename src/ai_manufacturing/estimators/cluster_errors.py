@@ -314,13 +314,8 @@ def leave_out(
             answers.append(LeftOut(int(label), None, None, None))
             continue
         estimate = float(slopes[code] * term.unit)
-        estimable = errors[code] > CANCELLED * term.unclustered_error
-        if cluster_count < 2 or n <= regression.design.shape[1] + times or not estimable:
-            answers.append(LeftOut(int(label), estimate, None, None))
-            continue
-        factor = cluster_factor(n, cluster_count, regression.design.shape[1], times)
-        error = float(np.sqrt(factor) * errors[code] * term.unit)
-        p_value = 2 * float(special.stdtr(cluster_count - 1, -abs(estimate) / error))
+        tested = _tested(regression, term, slopes[code], errors[code], (n, cluster_count, times))
+        error, p_value = (None, None) if tested is None else (tested[0] * term.unit, tested[1])
         answers.append(LeftOut(int(label), estimate, error, p_value))
     return answers
 
@@ -405,9 +400,9 @@ def fewest_to_change(
 
     Notes
     -----
-    After each removal the regression is estimated anew on the rest, and the group is chosen which then pulls the
-    estimate most away from zero: by its score over the variation of the others, which takes effects and other slopes
-    as given. That approximation chooses the order only.
+    After each removal the slope and its error are those of the rest, as in leave_out, and the group is chosen which
+    then pulls the estimate most away from zero: by its score over the variation of the others, which takes effects and
+    other slopes as given. That approximation chooses the order only.
 
     References
     ----------
@@ -421,25 +416,37 @@ def fewest_to_change(
     direction = np.sign(whole.estimate)
     significance = 0 if whole.p_value is not None and whole.p_value > LEVEL else None
     sign = None
+    basis, columns = _basis(regression, position), np.column_stack([term.x, term.y])
+    gram, right = np.zeros((basis.shape[1], basis.shape[1])), np.zeros((basis.shape[1], 2))
     removed: list[int] = []
-    rest, kept, gone = regression, np.arange(len(groups)), np.zeros(len(labels), dtype=bool)
+    gone, left = np.zeros(len(labels), dtype=bool), np.ones(len(groups), dtype=bool)
+    x, xx, residuals = term.x, term.xx, term.residuals
     while (significance is None or sign is None) and len(removed) < int(MOST * len(labels)):
-        others = term.xx - np.bincount(groups[kept], weights=term.x**2, minlength=len(labels))
-        pulls = direction * np.bincount(groups[kept], weights=term.x * term.residuals, minlength=len(labels))
-        np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * term.xx)
-        pulls[removed] = -np.inf
-        removed.append(int(pulls.argmax()))
-        gone[removed[-1]] = True
-        try:
-            rest, kept = without(regression, gone[groups])
-            term = _term(rest, position)
-            now = _clustered(rest, term, _renumbered(clusters[kept]))
-        except NotEstimable:
-            removed.pop()
+        others = xx - np.bincount(groups, weights=x**2)
+        pulls = direction * np.bincount(groups, weights=x * residuals)
+        np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * xx)
+        pulls[gone] = -np.inf
+        code = int(pulls.argmax())
+        gone[code] = True
+        rows = np.flatnonzero(groups == code)
+        left[rows] = False
+        gram += basis[rows].T @ basis[rows]
+        right += basis[rows].T @ columns[rows]
+        x, y = ((columns + basis @ _solved(gram, right)[0]) * left[:, None]).T
+        xx = float(x @ x)
+        if xx <= UNIDENTIFIED * term.xx:
             break
-        if significance is None and now.p_value is not None and now.p_value > LEVEL:
+        slope = float(x @ y) / xx
+        residuals = y - slope * x
+        error = float(np.linalg.norm(np.bincount(clusters, weights=x * residuals))) / xx
+        tested = _tested(regression, term, slope, error, _counts_of(regression, left, clusters))
+        if tested is None:
+            break
+        p_value = tested[1]
+        removed.append(code)
+        if significance is None and p_value > LEVEL:
             significance = len(removed)
-        if sign is None and direction * now.estimate < 0:
+        if sign is None and direction * slope < 0:
             sign = len(removed)
     needed = max(significance or 0, sign or 0)
     return FewestToChange(significance, sign, len(labels), tuple(int(labels[code]) for code in removed[:needed]))
@@ -586,7 +593,6 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
 
 def _counts_without(regression: PartialledOut, groups: Codes, clusters: Codes) -> tuple[Codes, Codes, Codes]:
     """Return rows, clusters and periods that are left without each group, singletons dropped, each of shape (G,)."""
-    entities, times = regression.entities, regression.times
 
     def table(codes: Codes) -> Codes:
         width = int(codes.max()) + 1
@@ -594,14 +600,34 @@ def _counts_without(regression: PartialledOut, groups: Codes, clusters: Codes) -
         left: Codes = np.bincount(codes) - own
         return left
 
-    of_times, of_clusters = table(times), table(clusters)
+    of_times, of_clusters = table(regression.times), table(clusters)
     n, left_clusters, left_times = of_times.sum(axis=1), (of_clusters > 0).sum(axis=1), (of_times > 0).sum(axis=1)
     for code in np.flatnonzero((of_times == 1).any(axis=1)):
-        rows = np.flatnonzero(groups != code)
-        rows = rows[rows_without_singletons(entities[rows], times[rows])]
-        n[code], left_clusters[code] = len(rows), len(np.unique(clusters[rows]))
-        left_times[code] = len(np.unique(times[rows]))
+        n[code], left_clusters[code], left_times[code] = _counts_of(regression, groups != code, clusters)
     return n, left_clusters, left_times
+
+
+def _counts_of(regression: PartialledOut, left: NDArray[np.bool_], clusters: Codes) -> tuple[int, int, int]:
+    """Return how many rows, clusters and periods the rows that are left have, singletons dropped."""
+    rows = np.flatnonzero(left)
+    rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
+    of_clusters, of_times = (np.count_nonzero(np.bincount(codes[rows])) for codes in (clusters, regression.times))
+    return len(rows), of_clusters, of_times
+
+
+def _tested(
+    regression: PartialledOut, term: _Term, slope: float, error: float, counts: tuple[int, int, int]
+) -> tuple[float, float] | None:
+    """Return clustered error and p of a slope, both in units of the design, from the error without its factor.
+
+    None if fewer than two clusters or no degree of freedom are left, or if the rest leaves no variance. The counts are
+    of rows, clusters and periods.
+    """
+    (n, cluster_count, times), k = counts, regression.design.shape[1]
+    if cluster_count < 2 or n <= k + times or error <= CANCELLED * term.unclustered_error:
+        return None
+    error = float(np.sqrt(cluster_factor(n, cluster_count, k, times)) * error)
+    return error, 2 * float(special.stdtr(cluster_count - 1, -abs(slope) / error))
 
 
 def _renumbered(codes: Codes) -> Codes:
