@@ -78,10 +78,11 @@ answers as (
         inference.setting,
         'measure' as term,
         null as bound,
-        'p_value' as figure,
-        inference.p_value as value,
-        inference.reason,
-        inference.reason_zh
+        unnest(['p_value', 'excludes_zero']) as figure,
+        unnest([inference.p_value, cast(inference.conf_low * inference.conf_high > 0 as integer)]) as value,
+        -- An interval that is empty says why.
+        coalesce(inference.reason, inference.warnings) as reason,
+        coalesce(inference.reason_zh, inference.warnings_zh) as reason_zh
     from {{ ref('est_inference') }} as inference
     inner join {{ ref('int_specifications_resolved') }} as specifications
         on
@@ -113,9 +114,10 @@ answers as (
         sensitivity.setting,
         case when sensitivity.term in ('first', 'average', 'path') then sensitivity.term else 'measure' end as term,
         sensitivity.bound,
-        unnest(['value', 'excludes_zero', 'detectable_share', 'slope_share']) as figure,
+        unnest(['value', 'magnitude', 'excludes_zero', 'detectable_share', 'slope_share']) as figure,
         unnest([
             sensitivity.value,
+            abs(sensitivity.value),
             cast(sensitivity.conf_low * sensitivity.conf_high > 0 as integer),
             -- Of an interval: twice 1.96 errors wide, and 2.80 errors are found with a power of 80 %.
             coalesce(sensitivity.value, 2.80 * (sensitivity.conf_high - sensitivity.conf_low) / 3.92)

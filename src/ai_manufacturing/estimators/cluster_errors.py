@@ -20,14 +20,13 @@ from ai_manufacturing.estimators.fixed_effects import (
     rows_without_singletons,
     unclustered_degrees_of_freedom,
 )
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, said
 
 LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
 UNIDENTIFIED = 1e-9  # ... and so is the coefficient, at this share of its regressor's variation
 FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
-LEVEL = 0.05  # of significance
 MOST = 0.5  # share of the groups past which a result no longer rests on a few of them
 
 
@@ -611,7 +610,7 @@ def _counts_of(regression: PartialledOut, left: NDArray[np.bool_], clusters: Cod
     """Return how many rows, clusters and periods the rows that are left have, singletons dropped."""
     rows = np.flatnonzero(left)
     rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
-    of_clusters, of_times = (np.count_nonzero(np.bincount(codes[rows])) for codes in (clusters, regression.times))
+    of_clusters, of_times = (int((np.bincount(codes[rows]) > 0).sum()) for codes in (clusters, regression.times))
     return len(rows), of_clusters, of_times
 
 

@@ -10,6 +10,7 @@ from scipy import optimize, special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR, EventStudyFit, term
+from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Target = Literal["first", "average"]
@@ -18,7 +19,6 @@ Restriction = Literal["parallel_trends", "relative_magnitude", "smoothness"]
 OMITTED = -1  # year since the event
 MAGNITUDES = (0.5, 1.0, 2.0)
 CURVATURES_IN_ERRORS = (0.0, 0.5, 1.0)  # M in standard errors of the first effect
-LEVEL = 0.05
 FIRST_STAGE = LEVEL / 10  # share of the level that the least favourable test spends; HonestDiD's default
 SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))

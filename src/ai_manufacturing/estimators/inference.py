@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from ai_manufacturing.estimators.sentences import Sentence
 
+LEVEL = 0.05  # of tests, and of the intervals that invert them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:

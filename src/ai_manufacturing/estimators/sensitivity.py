@@ -13,10 +13,10 @@ from scipy import special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut, unclustered_degrees_of_freedom
+from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 R2_MAX_FACTOR = 1.3  # Oster's rule: nine in ten results of randomised trials survive it
-ALPHA = 0.05
 POWER = 0.8
 
 
@@ -191,7 +191,7 @@ def robustness_value(
     critical_dof = dof - 1 if degrees_of_freedom is None else degrees_of_freedom
     t_statistic = estimate / (classical if std_error is None else float(std_error))
     f = abs(t_statistic) / math.sqrt(dof)
-    critical = float(special.stdtrit(critical_dof, 1 - ALPHA / 2)) / math.sqrt(dof - 1)
+    critical = float(special.stdtrit(critical_dof, 1 - LEVEL / 2)) / math.sqrt(dof - 1)
     spare = f - critical
     if spare <= 0:
         rv_qa = 0.0
@@ -279,7 +279,7 @@ def confounder_bounds(
         bias = math.sqrt(r2yz * r2dz / (1 - r2dz)) * error * math.sqrt(dof)
         adjusted = math.copysign(1, estimate) * (abs(estimate) - bias)
         adjusted_se = math.sqrt((1 - r2yz) / (1 - r2dz) * dof / (dof - 1)) * error
-        half_width = float(special.stdtrit(dof, 1 - ALPHA / 2)) * adjusted_se
+        half_width = float(special.stdtrit(dof, 1 - LEVEL / 2)) * adjusted_se
         bounds.append(
             ConfounderBound(
                 multiple=multiple,
@@ -314,7 +314,7 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
     ----------
     Bloom (1995), "Minimum detectable effects", Evaluation Review 19(5).
     """
-    low, high = special.stdtrit(degrees_of_freedom, [POWER, 1 - ALPHA / 2])
+    low, high = special.stdtrit(degrees_of_freedom, [POWER, 1 - LEVEL / 2])
     return float(low + high) * std_error
 
 

@@ -11,13 +11,12 @@ from scipy import linalg, special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Kernel = Literal["bartlett", "uniform"]
 
 RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
-LEVEL = 0.05  # of the test that an interval inverts
 KERNELS: Mapping[Kernel, Callable[[Floats], Floats]] = {  # weight of two cities, of their distance in cutoffs
     "bartlett": lambda distances: np.maximum(1 - distances, 0.0),
     "uniform": lambda distances: (distances <= 1).astype(float),

@@ -8,9 +8,9 @@ from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, Effects, cluster_factor
+from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-SIGNIFICANT = 0.05
 TIE = 1e-9  # statistics closer than this share are equal
 
 
@@ -165,7 +165,7 @@ def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
     statistics = {
         "median_estimate": medians,
         "share_of_sign": of_sign.mean(axis=0),
-        "share_significant": (of_sign & (p_values < SIGNIFICANT)).mean(axis=0),
+        "share_significant": (of_sign & (p_values < LEVEL)).mean(axis=0),
     }
     tests = []
     for name, values in statistics.items():

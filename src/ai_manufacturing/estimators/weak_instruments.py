@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.dynamic_panel import Moments, gmm_step, root_of_inverse
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, said
 
@@ -20,7 +20,6 @@ Equation = Literal["difference", "level", "system"]
 EQUATIONS = {"difference": "difference equation", "level": "level equation", "system": "system"}
 
 WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
-LEVEL = 0.05
 DIRECTIONS = 16  # hypotheses tried on either side of the estimate before the ends of a set are searched
 PRECISION = 1e-7  # of those ends, in units of twice the error
 CONVERGED = 1e-9  # a step that lowers the objective by less than this share of it is the last

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import said
 
@@ -24,7 +24,6 @@ SEED = 2020
 ENUMERATED_BELOW = 2**12  # distinct vectors of signs: up to 12 clusters have fewer
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))  # with both signs, six points of mean 0 and variance 1
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the draws
-LEVEL = 0.05  # of the test that the interval inverts
 DOUBLINGS = 40  # an interval wider than 2**40 errors has no end
 
 
