@@ -84,6 +84,7 @@ class Sheet:
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
     unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
+    is_hidden: bool = False
 
     def missing(self, wanted: list[str]) -> list[str]:
         """Return the declared columns that the header lacks."""
@@ -382,6 +383,7 @@ def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[
             if rows:
                 sheet = _sheet(about.name, rows, wanted)
                 sheet.unsaved = cells.unsaved
+                sheet.is_hidden = about.visible != visibility.Visible
                 sheets.append(sheet)
     return sheets
 
