@@ -223,7 +223,9 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     assert (year, share) == ("2013", 1.0)
     critical = "select failing_rows from gates.gate_landed_sources where severity = 'critical' and not success"
     failing = [row for (rows,) in delivery.rows(critical) for row in json.loads(rows)]
-    found = {(row["file_path"], name): row[name] for row in failing for name in row if name.endswith(("share", "records"))}
+    found = {
+        (row["file_path"], name): row[name] for row in failing for name in row if name.endswith(("share", "records"))
+    }
     # the panel of all years has 200 of the 260 cities of 2011, which another file had
     assert found == {
         ("city_yearbook/城市统计年鉴_全.csv", "unknown_city_share"): 1.0,
