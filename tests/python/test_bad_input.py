@@ -176,14 +176,18 @@ def of_year(year: int) -> Callable[[list[Row]], list[Row]]:
     return lambda rows: [{**row, YEAR: str(year)} for row in rows]
 
 
+def slipped(rows: list[Row]) -> list[Row]:
+    """Give one city another year."""
+    return [{**row, YEAR: "2005"} if row[CITY] == CHANGSHA else row for row in rows]
+
+
 def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     delivery: Build, sample_build: Build
 ) -> None:
     """One build of: other spellings, cities that vanish, slipped years, a smaller file, a broken year."""
     edit(patents(delivery, 2017), spelt)
     edit(firm_survival(delivery, 2017), spelt)
-    slipped = lambda row: {**row, "年份": "2005"} if row[CITY] == CHANGSHA else row  # noqa: E731
-    edit(patents(delivery, 2015), lambda rows: [slipped(row) for row in rows])
+    edit(patents(delivery, 2015), slipped)
     edit(firm_survival(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
     for year in (2021, 2022):
         later = firm_survival(delivery, year)

@@ -1,6 +1,7 @@
 """Workbooks: hidden and contradicting sheets, note marks, formulas without a saved value."""
 
 import io
+import random
 import re
 import zipfile
 from collections.abc import Callable
@@ -13,8 +14,12 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from ai_manufacturing import landing
+from ai_manufacturing.landing import formats
+from ai_manufacturing.landing.errors import FileFault
+from tests.python.conftest import PROJECT
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
 
+MARKS = PROJECT / "tests/fixtures/marks.xls"
 OLD = ("110000", 2020, 11, 3.5)
 
 
@@ -195,6 +200,39 @@ def test_lowered_and_struck_out_characters_are_no_digits_of_a_number(project: Pr
     assert [(row[1], row[4]) for row in landed()] == [("1", 146.0)]
     assert [(row[1], row[3]) for row in rejected()] == [(3, "146_1"), (4, "~12~146"), (5, "~14~~6~"), (6, "CO2")]
     assert {row[4] for row in rejected()} == {"not a number"}
+
+
+def test_an_excel_97_workbook_has_marks_errors_and_formulas_too(project: Project) -> None:
+    """As xlwt wrote it, with texts that go on over several records."""
+    project.deliver("firms/a.xls", MARKS.read_bytes())
+    assert [(row[1], row[4]) for row in landed()] == [("1", 146.0), ("5", 1234.5), ("8", 1461.0)]
+    assert [row[1:4] for row in rejected()] == [
+        (3, "产值", "146_1"),
+        (4, "产值", "~12~146"),
+        (5, "产值", "~14~~6~"),
+        (7, "产值", "CO2"),
+        (8, "企业数", "="),
+        (10, "企业数", "#DIV/0!"),
+    ]
+    assert "a formula without a saved value" in rejected()[4][4]
+
+
+def test_a_damaged_excel_97_workbook_is_one_fault(project: Project) -> None:
+    content = MARKS.read_bytes()
+    for size in range(512, 30_000, 1024):
+        with pytest.raises(FileFault, match=r"not a complete xls file \("):
+            formats.read(content[:size], list(HEADER))
+    refused = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        changed = bytearray(content)
+        # the tables of the file, which calamine does not survive everywhere
+        changed[chance.choice([chance.randrange(8, 600), chance.randrange(37_000, 38_400)])] ^= 1 << chance.randrange(8)
+        try:
+            formats.read(bytes(changed), list(HEADER))
+        except FileFault:
+            refused += 1
+    assert refused > 0
 
 
 @pytest.mark.parametrize(

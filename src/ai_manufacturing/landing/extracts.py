@@ -172,7 +172,7 @@ def _description(path: Path) -> dict[str, Any]:
                 raise LandingError([f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."])
             return super().compose_node(parent, index)
 
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
             seen: set[str] = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:

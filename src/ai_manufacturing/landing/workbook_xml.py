@@ -1,10 +1,11 @@
 """What a workbook holds and calamine does not return: errors, formulas without a saved value, marks by format."""
 
+import enum
 import posixpath
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from xml.sax.saxutils import unescape
 
@@ -21,9 +22,6 @@ _VALUE = re.compile(rb"<(?:\w+:)?v(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
 _STRING = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*?)?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
 _RUN = re.compile(rb"<(?:\w+:)?r>(.*?)</(?:\w+:)?r>", re.DOTALL)
 _TEXT = re.compile(rb"<(?:\w+:)?t(?:\s[^>]*?)?>([^<]*)</")
-_RAISED = re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript")
-_LOWERED = re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript")
-_STRUCK = re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])""")
 _MARKED = re.compile(rb"superscript|subscript|<(?:\w+:)?strike[\s/>]")
 # a program that wrote formulas without calculating them asks the next one to do so
 _NOT_CALCULATED = re.compile(rb"""<(?:\w+:)?calcPr\s[^>]*fullCalcOnLoad=["'](?:1|true)["']""")
@@ -31,6 +29,21 @@ _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
 _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
 
 Place = tuple[int, int]
+
+
+class Mark(enum.Enum):
+    """How characters of a cell are set apart from the others."""
+
+    STRUCK = enum.auto()
+    LOWERED = enum.auto()
+    RAISED = enum.auto()
+
+
+_MARKS = {
+    Mark.STRUCK: re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
+    Mark.LOWERED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
+    Mark.RAISED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
+}
 
 
 @dataclass
@@ -112,29 +125,42 @@ def _marked_strings(book: zipfile.ZipFile) -> dict[int, str]:
 
 
 def _with_marks(xml: bytes) -> str | None:
+    return with_marks(_runs(xml)) if _MARKED.search(xml) else None
+
+
+def _runs(xml: bytes) -> Iterator[tuple[str, Mark | None]]:
+    """Yield the parts of a text that are formatted alike."""
+    for run in _RUN.finditer(xml):
+        text = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
+        yield text, next((mark for mark, pattern in _MARKS.items() if pattern.search(run[1])), None)
+
+
+def with_marks(runs: Iterable[tuple[str, Mark | None]]) -> str | None:
     """Return a number with what its format sets apart in characters that say so, else None.
 
     146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it is ~12~146. Text is
     left as it is: km² is written with a raised 2 too.
+
+    Parameters
+    ----------
+    runs : iterable of tuple of (str, Mark or None)
+        The parts of a text, and how each is formatted.
     """
-    if not _MARKED.search(xml):
-        return None
     text, base, characters = "", "", ""
-    for run in _RUN.finditer(xml):
-        of_run = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
-        characters += of_run
-        if not of_run.strip():
+    for run, mark in runs:
+        characters += run
+        if mark is None:
+            base += run
+            text += run
+        elif not run.strip():
             continue
-        if _STRUCK.search(run[1]):
-            text += f"~{of_run.strip()}~"
-        elif _LOWERED.search(run[1]):
-            text += f"_{of_run.strip()}"
-        elif _RAISED.search(run[1]):
-            raised = of_run.strip().translate(_SUPERSCRIPTS)
-            text += raised if not raised.isascii() else f"^{raised}"
+        elif mark is Mark.STRUCK:
+            text += f"~{run.strip()}~"
+        elif mark is Mark.LOWERED:
+            text += f"_{run.strip()}"
         else:
-            base += of_run
-            text += of_run
+            raised = run.strip().translate(_SUPERSCRIPTS)
+            text += raised if not raised.isascii() else f"^{raised}"
     return text if text != base and _NUMBER.fullmatch(base or characters) else None
 
 
