@@ -40,7 +40,7 @@ conformed as (
 
 current_records as (
     select
-        conformed.* exclude (set_aside_reason),
+        conformed.*,
         dispositions.kind
     from conformed
     left join {{ ref('dispositions') }} as dispositions on conformed.set_aside_reason = dispositions.disposition
@@ -126,6 +126,16 @@ city_years as (
     group by provider, source_name, year, city_id
 ),
 
+latest_deliveries as (
+    select
+        provider,
+        source_name,
+        year,
+        max(delivery_number) as delivery_number
+    from city_years
+    group by provider, source_name, year
+),
+
 -- A later delivery replaces all of a year, what it leaves out included: an older or incomplete file takes cities away.
 replaced_city_years as (
     select distinct
@@ -144,27 +154,19 @@ replaced_years as (
     select
         latest.delivery_number,
         replaced.year,
-        1 - count(city_years.city_id) / count(*) as dropped_city_share
+        1 - count(kept.city_id) / count(*) as dropped_city_share
     from replaced_city_years as replaced
-    inner join (
-        select
-            provider,
-            source_name,
-            year,
-            max(delivery_number) as delivery_number
-        from city_years
-        group by provider, source_name, year
-    ) as latest
+    inner join latest_deliveries as latest
         on
             replaced.provider = latest.provider
             and replaced.source_name = latest.source_name
             and replaced.year = latest.year
-    left join city_years
+    left join city_years as kept
         on
-            replaced.provider = city_years.provider
-            and replaced.source_name = city_years.source_name
-            and replaced.year = city_years.year
-            and replaced.city_id = city_years.city_id
+            replaced.provider = kept.provider
+            and replaced.source_name = kept.source_name
+            and replaced.year = kept.year
+            and replaced.city_id = kept.city_id
     group by latest.delivery_number, replaced.year
 ),
 
