@@ -26,6 +26,9 @@ conformed as (
     {%- for entity in var('providers') %}
     select
         origin.delivery_number,
+        provider,
+        source_name,
+        city_id,
         year,
         set_aside_reason
     from {{ ref('int_' ~ entity ~ '_conformed') }}
@@ -35,29 +38,144 @@ conformed as (
     {%- endfor %}
 ),
 
--- A year outside the period is used by nobody, with or without a city.
-file_years as (
+current_records as (
     select
-        conformed.delivery_number,
-        conformed.year,
-        count(*) as record_count,
-        sum(case when dispositions.kind = 'no_city' then 1 else 0 end) as no_city_count
+        conformed.*,
+        dispositions.kind
     from conformed
     left join {{ ref('dispositions') }} as dispositions on conformed.set_aside_reason = dispositions.disposition
-    where
-        conformed.year between {{ period('first_year') }} and {{ period('last_year') }}
-        and dispositions.kind is distinct from 'superseded'
-    group by conformed.delivery_number, conformed.year
+    where dispositions.kind is distinct from 'superseded'
 ),
 
--- A year is a small part of a file: all of it can be lost without a high share in the file.
+file_years as (
+    select
+        delivery_number,
+        year,
+        year between {{ period('first_year') }} and {{ period('last_year') }} as is_of_period,
+        count(*) as record_count,
+        sum(case when kind = 'no_city' then 1 else 0 end) as no_city_count,
+        sum(case when kind = 'out_of_period' then 1 else 0 end) as out_of_period_count
+    from current_records
+    where year between {{ var('plausible_years')[0] }} and {{ var('plausible_years')[1] }}
+    group by delivery_number, year
+),
+
+-- A year is a small part of a file: all of it can be lost without a high share in the file. One outside the period is
+-- used by nobody, with or without a city.
 worst_years as (
     select
         delivery_number,
         sum(no_city_count) as no_city_count,
         max(no_city_count / record_count) as no_city_share,
-        arg_max(year, no_city_count / record_count) filter (where no_city_count > 0) as year
+        arg_max(year, row(no_city_count / record_count, -year)) filter (where no_city_count > 0) as year
     from file_years
+    where is_of_period
+    group by delivery_number
+),
+
+-- A year outside the period that years without records part from the file's others is a slip: 2008 in a file of 2018.
+year_gaps as (
+    select
+        *,
+        year - lag(year) over (partition by delivery_number order by year) as gap,
+        min(case when is_of_period then year end) over (partition by delivery_number) as first_year,
+        max(case when is_of_period then year end) over (partition by delivery_number) as last_year
+    from file_years
+),
+
+year_distances as (
+    select
+        delivery_number,
+        out_of_period_count,
+        coalesce(
+            max(case when year > first_year and year <= last_year then gap end) over (partition by delivery_number), 1
+        ) as usual_gap,
+        case
+            when year < first_year
+                then max(case when year <= first_year then gap end) over (
+                    partition by delivery_number
+                    order by year rows between 1 following and unbounded following
+                )
+            when year > last_year
+                then max(case when year > last_year then gap end) over (
+                    partition by delivery_number
+                    order by year rows between unbounded preceding and current row
+                )
+        end as largest_gap
+    from year_gaps
+),
+
+slipped_years as (
+    select
+        delivery_number,
+        sum(out_of_period_count) as slipped_count
+    from year_distances
+    where largest_gap > usual_gap
+    group by delivery_number
+),
+
+city_years as (
+    select
+        provider,
+        source_name,
+        year,
+        city_id,
+        max(delivery_number) as delivery_number
+    from current_records
+    where city_id is not null
+    group by provider, source_name, year, city_id
+),
+
+latest_deliveries as (
+    select
+        provider,
+        source_name,
+        year,
+        max(delivery_number) as delivery_number
+    from city_years
+    group by provider, source_name, year
+),
+
+-- A later delivery replaces all of a year, what it leaves out included: an older or incomplete file takes cities away.
+replaced_city_years as (
+    select distinct
+        provider,
+        source_name,
+        year,
+        city_id
+    from conformed
+    where
+        set_aside_reason = 'superseded'
+        and city_id is not null
+        and year between {{ period('first_year') }} and {{ period('last_year') }}
+),
+
+replaced_years as (
+    select
+        latest.delivery_number,
+        replaced.year,
+        1 - count(kept.city_id) / count(*) as dropped_city_share
+    from replaced_city_years as replaced
+    inner join latest_deliveries as latest
+        on
+            replaced.provider = latest.provider
+            and replaced.source_name = latest.source_name
+            and replaced.year = latest.year
+    left join city_years as kept
+        on
+            replaced.provider = kept.provider
+            and replaced.source_name = kept.source_name
+            and replaced.year = kept.year
+            and replaced.city_id = kept.city_id
+    group by latest.delivery_number, replaced.year
+),
+
+dropped_cities as (
+    select
+        delivery_number,
+        max(dropped_city_share) as dropped_city_share,
+        arg_max(year, row(dropped_city_share, -year)) filter (where dropped_city_share > 0) as year
+    from replaced_years
     group by delivery_number
 ),
 
@@ -91,14 +209,18 @@ final as (
         deliveries.source_name,
         deliveries.delivery_number,
         deliveries.file_path,
-        cast(worst_years.year as varchar) as year,
+        cast(coalesce(worst_years.year, dropped_cities.year) as varchar) as year,
         deliveries.record_count,
         cast(sum(coalesce(accounting.used_count, 0)) over source_files as bigint) as source_used_count,
         cast(coalesce(accounting.fault_count, 0) as bigint) as faulty_count,
         -- Counts are sums of records, and one that is lost makes a sum too small without a trace.
         case
             when list_contains({{ var('counted_entities') }}, deliveries.entity)
-                then cast(coalesce(accounting.fault_count, 0) + coalesce(worst_years.no_city_count, 0) as bigint)
+                then cast(
+                    coalesce(accounting.fault_count, 0)
+                    + coalesce(worst_years.no_city_count, 0)
+                    + coalesce(slipped_years.slipped_count, 0) as bigint
+                )
             -- Without exits it is a part of all firms anyway, and the share that is placed is judged.
             when deliveries.provider in {{ providers_lacking('exit') }} and deliveries.entity = 'firm_register'
                 then cast(0 as bigint)
@@ -113,12 +235,15 @@ final as (
         coalesce(
             worst_years.no_city_share, accounting.no_city_count / nullif(deliveries.record_count, 0), 0
         ) as unknown_city_share,
+        dropped_cities.dropped_city_share,
         coalesce(accounting.duplicate_count, 0) / nullif(deliveries.record_count, 0) as duplicate_share,
         placement.placed_by_code_share,
         placement.placed_by_name_share
     from deliveries
     left join accounting on deliveries.delivery_number = accounting.delivery_number
     left join worst_years on deliveries.delivery_number = worst_years.delivery_number
+    left join slipped_years on deliveries.delivery_number = slipped_years.delivery_number
+    left join dropped_cities on deliveries.delivery_number = dropped_cities.delivery_number
     left join placement
         on
             deliveries.provider = placement.provider

@@ -1,5 +1,6 @@
 """Bad deliveries through a whole build: one clear message, or a record set aside with its reason."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,13 +176,18 @@ def of_year(year: int) -> Callable[[list[Row]], list[Row]]:
     return lambda rows: [{**row, YEAR: str(year)} for row in rows]
 
 
+def slipped(rows: list[Row]) -> list[Row]:
+    """Give one city another year."""
+    return [{**row, YEAR: "2005"} if row[CITY] == CHANGSHA else row for row in rows]
+
+
 def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     delivery: Build, sample_build: Build
 ) -> None:
-    """One build of: other spellings, cities that vanish, years after the period, a smaller file, a broken year."""
+    """One build of: other spellings, cities that vanish, slipped years, a smaller file, a broken year."""
     edit(patents(delivery, 2017), spelt)
     edit(firm_survival(delivery, 2017), spelt)
-    edit(patents(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
+    edit(patents(delivery, 2015), slipped)
     edit(firm_survival(delivery, 2015), lambda rows: [row for row in rows if row[CITY] != CHANGSHA])
     for year in (2021, 2022):
         later = firm_survival(delivery, year)
@@ -194,7 +200,7 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text("\n".join(whole), encoding="utf-8")
     (delivery.extracts / "city_yearbook/备份.csv").write_text("a,b\n1,2\n", encoding="utf-8")
 
-    delivery.dbt("run", "--select", "+gate_deliveries", "+int_series_years")
+    delivery.dbt("run", "--select", "+gate_deliveries", "gate_landed_sources", "+int_series_years")
 
     assert delivery.exit_code == 0, delivery.output
     assert delivery.rows("select * from marts.fct_rows_set_aside where year = 2017 and delivery_number > 33") == []
@@ -219,6 +225,17 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
         "select year, unknown_city_share from intermediate.int_source_checks where file_path like '%_全.csv'"
     )[0]
     assert (year, share) == ("2013", 1.0)
+    critical = "select failing_rows from gates.gate_landed_sources where severity = 'critical' and not success"
+    failing = [row for (rows,) in delivery.rows(critical) for row in json.loads(rows)]
+    found = {
+        (row["file_path"], name): row[name] for row in failing for name in row if name.endswith(("share", "records"))
+    }
+    # the panel of all years has 200 of the 260 cities of 2011, which another file had
+    assert found == {
+        ("city_yearbook/城市统计年鉴_全.csv", "unknown_city_share"): 1.0,
+        ("city_yearbook/城市统计年鉴_全.csv", "dropped_city_share"): pytest.approx(60 / 260),
+        ("patents/专利_2015.csv", "lost_count_records"): 48,
+    }
 
     told = "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count, lost_count_records "
     told += "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded', 'withdrawn')"

@@ -175,6 +175,10 @@ def aliases(levels: int) -> str:
         ("name: " + "秋" * 40, "extract_set.yml: the name is longer than 255 bytes"),
         ("kind: [a]", "extract_set.yml: kind is \"['a']\". Write one of delivered, synthetic."),
         ("kind:", 'extract_set.yml: kind is "None". Write one of delivered, synthetic.'),
+        ("name: 1" + ":1" * 5000, "extract_set.yml, row 1: a value of more than 1,000 characters. Shorten it."),
+        ("name: 0x" + "f" * 5000, "extract_set.yml, row 1: a value of more than 1,000 characters. Shorten it."),
+        ("name: a\nname: b", "extract_set.yml, row 2: name stands twice. Keep the right one."),
+        ("name: a\u200b", "extract_set.yml: name is 'a\\u200b'. Write"),
         ("autumn", "extract_set.yml: not a YAML mapping. Write lines such as name: autumn, or delete it."),
         ("- name: autumn", "extract_set.yml: not a YAML mapping. Write"),
         ("[" * 3000, "extract_set.yml: nested too deeply. Keep name and kind, or delete it."),
@@ -327,6 +331,12 @@ def test_a_store_that_cannot_be_made_is_one_line(project: Project, monkeypatch: 
         fault()
         == f"{taken / 'landing'}: Not a directory. Set LANDING_DIR to a folder that this user may read and write."
     )
+
+
+def test_a_store_whose_path_is_not_utf_8_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    monkeypatch.setenv("LANDING_DIR", str(project.root / os.fsdecode("库".encode("gbk"))))
+    assert fault() == (rf"{project.root}/\xbf\xe2: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

@@ -166,6 +166,18 @@ def test_rows_below_a_doubtful_record_of_a_register_keep_their_place(project: Pr
     ]
 
 
+@pytest.mark.parametrize(("entity", "folder"), [("firms", "firms"), ("firm_register", "register")])
+def test_two_lost_marks_swallow_no_row(project: Project, entity: str, folder: str) -> None:
+    """The mark that closes a cell and the one that opens the next are gone: both lines have a field too many."""
+    project.declare(DECLARED + REGISTER)
+    lines = [",".join(COLUMNS), *(f'{row:03},企业{row}号,2010,1,1.5,"研发,销售"' for row in range(1, 9))]
+    lines[3], lines[4] = lines[3].removesuffix('"'), lines[4].replace('"研', "研")
+    project.deliver(f"{folder}/a.csv", "\n".join(lines))
+    found, set_aside = landed(project, entity)
+    assert [*found] == ["001", "002", "005", "006", "007", "008"]
+    assert set_aside == 2
+
+
 def test_cells_of_several_lines_and_doubled_marks_are_legitimate(project: Project) -> None:
     project.declare(DECLARED + REGISTER)
     scopes = ["研发,\n销售,服务\n咨询", '他说""智能""', '""', "a\r\nb\nc", "1,2,3\n4,5", 'x""\n""y']

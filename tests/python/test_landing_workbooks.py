@@ -1,6 +1,7 @@
 """Workbooks: hidden and contradicting sheets, note marks, formulas without a saved value."""
 
 import io
+import random
 import re
 import zipfile
 from collections.abc import Callable
@@ -8,12 +9,17 @@ from typing import Any
 
 import openpyxl
 import pytest
+import xlsxwriter
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from ai_manufacturing import landing
+from ai_manufacturing.landing import formats
+from ai_manufacturing.landing.errors import FileFault
+from tests.python.conftest import PROJECT
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
 
+MARKS = PROJECT / "tests/fixtures/marks.xls"
 OLD = ("110000", 2020, 11, 3.5)
 
 
@@ -50,10 +56,24 @@ def test_a_hidden_sheet_never_wins_over_a_visible_one(project: Project, state: s
         '"11" here and "12" in sheet 新, row 2. Name the sheet to read in vendor.toml, source firms: sheets = ["…"]; '
         "or ask the provider which one is right."
     )
-    other = ("120000", 2020, 1, 1)
-    deliver(project, {"旧": state}, 旧=[HEADER, GOOD, other], 新=[HEADER, GOOD])
-    assert landed() == [("新", *GOOD), ("旧", *other)]
+    deliver(project, {"旧": state}, 旧=[HEADER, GOOD], 新=[HEADER, GOOD])
+    assert landed() == [("新", *GOOD)]
     assert rejected() == [("旧", 2, None, "110000|2020", "repeated sheet")]
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_records_that_only_a_hidden_sheet_has_are_a_question(project: Project, state: str) -> None:
+    other = ("120000", 2020, 1, 1)
+    for visible in ([HEADER, GOOD], [("说明",), ("见年鉴",)]):
+        deliver(project, {"旧": state}, 旧=[HEADER, GOOD, other], 新=visible)
+        row, count = (3, 1) if visible[0] == HEADER else (2, 2)
+        assert fault() == (
+            f"firms/a.xlsx, sheet 旧, row {row}: the sheet is hidden, and no visible one has this record ({count} in "
+            'all). Name the sheets to read in vendor.toml, source firms: sheets = ["…"]; or ask the provider which '
+            "ones count."
+        )
+    project.declare(FIRMS.replace("key =", 'sheets = ["旧"]\n    key ='))
+    assert landed() == [("旧", *GOOD), ("旧", *other)]
 
 
 def test_a_very_hidden_sheet_is_read_last(project: Project) -> None:
@@ -166,6 +186,55 @@ def test_raised_marks_are_notes_and_no_digits(project: Project, stored: Callable
     assert delivery["columns_not_read"] == "面积km2"
 
 
+def test_lowered_and_struck_out_characters_are_no_digits_of_a_number(project: Project) -> None:
+    path = project.deliver("firms/a.xlsx", b"")
+    with xlsxwriter.Workbook(str(path)) as book:
+        raised, lowered = book.add_format({"font_script": 1}), book.add_format({"font_script": 2})
+        struck = book.add_format({"font_strikeout": True})
+        sheet = book.add_worksheet("s")
+        sheet.write_row(0, 0, HEADER)
+        texts = [("146", raised, "1"), ("146", lowered, "1"), (struck, "12", "146"), (struck, "14", struck, "6")]
+        for row, text in enumerate([*texts, ("CO", lowered, "2")], 1):
+            sheet.write_row(row, 0, (str(row), 2020, 1))
+            sheet.write_rich_string(row, 3, *text)
+    assert [(row[1], row[4]) for row in landed()] == [("1", 146.0)]
+    assert [(row[1], row[3]) for row in rejected()] == [(3, "146_1"), (4, "~12~146"), (5, "~14~~6~"), (6, "CO2")]
+    assert {row[4] for row in rejected()} == {"not a number"}
+
+
+def test_an_excel_97_workbook_has_marks_errors_and_formulas_too(project: Project) -> None:
+    """As xlwt wrote it, with texts that go on over several records."""
+    project.deliver("firms/a.xls", MARKS.read_bytes())
+    assert [(row[1], row[4]) for row in landed()] == [("1", 146.0), ("5", 1234.5), ("8", 1461.0)]
+    assert [row[1:4] for row in rejected()] == [
+        (3, "产值", "146_1"),
+        (4, "产值", "~12~146"),
+        (5, "产值", "~14~~6~"),
+        (7, "产值", "CO2"),
+        (8, "企业数", "="),
+        (10, "企业数", "#DIV/0!"),
+    ]
+    assert "a formula without a saved value" in rejected()[4][4]
+
+
+def test_a_damaged_excel_97_workbook_is_one_fault(project: Project) -> None:
+    content = MARKS.read_bytes()
+    for size in range(512, 30_000, 1024):
+        with pytest.raises(FileFault, match=r"not a complete xls file \("):
+            formats.read(content[:size], list(HEADER))
+    refused = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        changed = bytearray(content)
+        # the tables of the file, which calamine does not survive everywhere
+        changed[chance.choice([chance.randrange(8, 600), chance.randrange(37_000, 38_400)])] ^= 1 << chance.randrange(8)
+        try:
+            formats.read(bytes(changed), list(HEADER))
+        except FileFault:
+            refused += 1
+    assert refused > 0
+
+
 @pytest.mark.parametrize(
     ("text", "number"), [("146¹", 146.0), ("1,234②", 1234.0), ("146⁽¹⁾", 146.0), ("１２¹", 12.0), ("—①", None)]
 )
@@ -202,7 +271,21 @@ def test_a_formula_without_a_saved_value_sets_its_row_aside(project: Project) ->
     assert (delivery["record_count"], delivery["landed_row_count"]) == (3, 1)
 
 
+def test_a_formula_that_its_writer_did_not_calculate_has_no_value(project: Project) -> None:
+    """XlsxWriter saves a zero with each formula, and asks Excel to calculate."""
+    path = project.deliver("firms/a.xlsx", b"")
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("s")
+        for row, cells in enumerate([HEADER, GOOD, ("120000", 2020), ("130000", 2020)]):
+            sheet.write_row(row, 0, cells)
+        sheet.write_formula("C3", "=C2*2")
+        sheet.write_array_formula("D4", "{=SUM(D2:D3)}")
+    assert landed() == [("s", *GOOD)]
+    assert [row[1:4] for row in rejected()] == [(3, "企业数", "=C2*2"), (4, "产值", "=SUM(D2:D3)")]
+
+
 def with_saved(content: bytes, formula: str, cell: str) -> bytes:
+    """Return a workbook as Excel saves it, with the value of a formula."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as book, zipfile.ZipFile(written, "w") as other:
         for name in book.namelist():
@@ -210,6 +293,8 @@ def with_saved(content: bytes, formula: str, cell: str) -> bytes:
             if name == "xl/worksheets/sheet1.xml":
                 assert part.count(formula) == 1
                 part = part.replace(formula, cell)
+            elif name == "xl/workbook.xml":
+                part = part.replace(' fullCalcOnLoad="1"', "")
             other.writestr(name, part)
     return written.getvalue()
 

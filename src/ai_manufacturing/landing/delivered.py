@@ -14,7 +14,7 @@ from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, formats, log, provenance, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, extract_set
+from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, escaped, extract_set, is_utf_8
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
@@ -71,12 +71,17 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     ------
     LandingError
         With one line for each file that cannot be landed; the others are in the store nevertheless, but not in the
-        log. Or if a source does not declare its provenance, or the log does not reach `as_of`.
+        log. Or if a source does not declare its provenance, the log does not reach `as_of`, or the path of the store
+        is not UTF-8, which Parquet's readers need.
     """
     sources = [*declarations.read(), *registers.declared()]
     origins = provenance.read()
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
+    if not is_utf_8(str(folder)):
+        raise LandingError(
+            [f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another."]
+        )
     with store.held(folder):
         return _deliveries(sources, origins, described, folder, as_of)
 

@@ -21,6 +21,8 @@ DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
 DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
+VALUE_LIMIT = 1000  # characters
+UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def extract_set(folder: Path) -> ExtractSet:
         )
     described = _description(folder / DESCRIPTION)
     name = described.get("name", escaped(folder.name))
-    if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) == "Cc" for mark in name):
+    if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
         given = "empty" if name is None or name == "" else repr(name)
         raise LandingError(
             [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
@@ -159,13 +161,25 @@ def _description(path: Path) -> dict[str, Any]:
     import yaml  # here, because most extract sets do not describe themselves
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-        """A few aliases of aliases would stand for any number of values."""
+        """A few aliases of aliases would stand for any number of values, and a long text for a number of any size."""
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-            if self.check_event(yaml.AliasEvent):
-                line = self.peek_event().start_mark.line + 1
-                raise LandingError([f"{DESCRIPTION}, row {line}: holds an alias (*). Write the value out."])
+            event = self.peek_event()
+            where = f"{DESCRIPTION}, row {event.start_mark.line + 1}"
+            if isinstance(event, yaml.AliasEvent):
+                raise LandingError([f"{where}: holds an alias (*). Write the value out."])
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > VALUE_LIMIT:
+                raise LandingError([f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."])
             return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise LandingError([f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one."])
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
 
     try:
         with path.open("rb") as file:

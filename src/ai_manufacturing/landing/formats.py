@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import containers, quotation, workbook_xml
+from ai_manufacturing.landing import containers, quotation, workbook_biff, workbook_xml
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.workbook_xml import Cells
 
@@ -84,6 +84,7 @@ class Sheet:
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
     unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
+    is_hidden: bool = False
 
     def missing(self, wanted: list[str]) -> list[str]:
         """Return the declared columns that the header lacks."""
@@ -138,7 +139,10 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
         return Detected(file_format, compression, of_table), [sheet]
     except FileFault:
         raise
-    except Exception as error:  # the readers raise whatever their libraries do; a person needs one line
+    except BaseException as error:  # the readers raise whatever their libraries do; a person needs one line
+        # a panic of one written in Rust is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
 
 
@@ -366,12 +370,14 @@ def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[
     """Return the sheets that hold something, visible ones before hidden ones."""
     import python_calamine
 
-    more: dict[str, Cells] = {}
+    more: dict[str, Cells]
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # reads every part, so that a damaged one is found here and not as missing rows
             containers.check_workbook(book, len(content))
             more = workbook_xml.sheets(book)
+    else:
+        more = workbook_biff.sheets(content)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
         visibility = python_calamine.SheetVisibleEnum
@@ -382,6 +388,7 @@ def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[
             if rows:
                 sheet = _sheet(about.name, rows, wanted)
                 sheet.unsaved = cells.unsaved
+                sheet.is_hidden = about.visible != visibility.Visible
                 sheets.append(sheet)
     return sheets
 

@@ -109,9 +109,9 @@ def check_header(header: Sequence[str], delimiter: str, has_records: bool, has_o
 def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool:
     """Whether the lines of a record may be records by themselves, bound together by marks that are characters.
 
-    In a record of as many fields as the header has, that is so if a line reads as a whole record, and a delimiter of it
-    stands in a cell of several lines. In another record a delimiter there is enough. In a table of one column no line
-    end is above doubt.
+    In a record of as many fields as the header has, that is so if a line reads as a whole record, or one after the
+    first as more than one, and a delimiter of it stands in a cell of several lines. In another record a delimiter there
+    is enough. In a table of one column no line end is above doubt.
 
     Parameters
     ----------
@@ -143,12 +143,14 @@ def is_doubtful(cells: Sequence[str | None], delimiter: str, width: int) -> bool
         return False
     if width == 1:
         return True
+    # the first line holds the cells before the one that goes on
+    first = lines[0]
     doubted = [line for line in lines if line.has_delimiter]
     if len(cells) != width:
         return bool(doubted) or any(_is_whole(line.text.split(delimiter), width, True) for line in lines)
     return any(
-        # where there are marks, fields beyond the header's may be pieces of one
-        _is_whole(fields, width, False) or (line.has_mark and len(fields) > width)
+        # fields beyond the header's may be pieces of one that has lost its marks
+        _is_whole(fields, width, False) or (len(fields) > width and (line is not first or line.has_mark))
         for line in doubted
         for fields in _readings(line.text, delimiter)
     )

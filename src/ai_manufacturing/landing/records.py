@@ -72,8 +72,9 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
     Raises
     ------
     FileFault
-        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, the
-        file's name holds no number where one is declared, or a column does not add to what is declared.
+        If no sheet has the declared header, a declared column stands twice, two sheets contradict each other, a hidden
+        sheet has records of its own, the file's name holds no number where one is declared, or a column does not add to
+        what is declared.
     """
     wanted = source.read_columns
     sheets, not_declared = _declared_sheets(sheets, source)
@@ -92,6 +93,8 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
             rejected.extend(_whole_sheet([sheet], "prose sheet"))
             continue
         rows, set_aside, of_sheet = _land_sheet(sheet, source, earlier)
+        if sheet.is_hidden and rows.num_rows and not source.sheets:
+            raise _only_hidden(sheet, rows, source)
         if len(with_header) > 1:
             earlier.add(sheet, rows)
         notes += of_sheet
@@ -174,6 +177,15 @@ def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], 
             f"Correct sheets in {source.provider}.toml, source {source.name}, or ask for the file again."
         )
     return found, [sheet for sheet in sheets if sheet not in found]
+
+
+def _only_hidden(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
+    return FileFault(
+        f"the sheet is hidden, and no visible one has this record ({rows.num_rows} in all). Name the sheets to read in "
+        f'{source.provider}.toml, source {source.name}: sheets = ["…"]; or ask the provider which ones count.',
+        sheet=sheet.name,
+        row=rows["row_number"][0].as_py(),
+    )
 
 
 def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:

@@ -1,10 +1,11 @@
-"""What a workbook holds and calamine does not return: errors, formulas without a saved value, raised note marks."""
+"""What a workbook holds and calamine does not return: errors, formulas without a saved value, marks by format."""
 
+import enum
 import posixpath
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from xml.sax.saxutils import unescape
 
@@ -21,11 +22,28 @@ _VALUE = re.compile(rb"<(?:\w+:)?v(?:\s[^>]*?)?(?:/>|>([^<]*)<)")
 _STRING = re.compile(rb"<(?:\w+:)?si(?:\s[^>]*?)?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
 _RUN = re.compile(rb"<(?:\w+:)?r>(.*?)</(?:\w+:)?r>", re.DOTALL)
 _TEXT = re.compile(rb"<(?:\w+:)?t(?:\s[^>]*?)?>([^<]*)</")
-_RAISED = re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript")
+_MARKED = re.compile(rb"superscript|subscript|<(?:\w+:)?strike[\s/>]")
+# a program that wrote formulas without calculating them asks the next one to do so
+_NOT_CALCULATED = re.compile(rb"""<(?:\w+:)?calcPr\s[^>]*fullCalcOnLoad=["'](?:1|true)["']""")
 _NUMBER = re.compile(r"[\d.,．，+\-＋－\s]*\d[\d.,．，+\-＋－\s]*")
 _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
 
 Place = tuple[int, int]
+
+
+class Mark(enum.Enum):
+    """How characters of a cell are set apart from the others."""
+
+    STRUCK = enum.auto()
+    LOWERED = enum.auto()
+    RAISED = enum.auto()
+
+
+_MARKS = {
+    Mark.STRUCK: re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
+    Mark.LOWERED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
+    Mark.RAISED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
+}
 
 
 @dataclass
@@ -45,17 +63,18 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
         If cells stand so far apart that calamine, which keeps all between, would take too much memory, or one of those
         returned has no reference.
     """
-    raised = _raised_strings(book)
+    marked = _marked_strings(book)
+    is_calculated = not _NOT_CALCULATED.search(book.read("xl/workbook.xml"))
     found = {}
     for name, xml in _parts(book):
         _check_span(name, xml)
-        found[name] = _cells(name, xml, raised)
+        found[name] = _cells(name, xml, marked, is_calculated)
     return found
 
 
-def _cells(name: str, xml: bytes, raised: dict[int, str]) -> Cells:
+def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -> Cells:
     found = Cells()
-    if not (raised or b'"e"' in xml or b"superscript" in xml or re.search(rb"<(?:\w+:)?f[\s/>]", xml)):
+    if not (marked or b'"e"' in xml or _MARKED.search(xml) or re.search(rb"<(?:\w+:)?f[\s/>]", xml)):
         return found
     for attributes, inside in ((cell[1] or b"", cell[2] or b"") for cell in _CELL.finditer(xml)):
         kind = _attribute(attributes, b"t")
@@ -64,12 +83,13 @@ def _cells(name: str, xml: bytes, raised: dict[int, str]) -> Cells:
         text = None
         if kind == b"e" and value:
             text = (value[1] or b"").decode()
-        elif kind == b"s" and value and raised:
-            text = raised.get(int(value[1] or -1))
+        elif kind == b"s" and value and marked:
+            text = marked.get(int(value[1] or -1))
         elif kind == b"inlineStr":
-            text = _with_raised(inside)
+            text = _with_marks(inside)
         # a formula may have given an empty text
-        is_unsaved = formula is not None and not (value and (value[1] or kind == b"str")) and kind != b"inlineStr"
+        is_saved = bool(value and is_calculated and (value[1] or kind == b"str")) or kind == b"inlineStr"
+        is_unsaved = formula is not None and not is_saved
         if is_unsaved:
             text = "=" + unescape((formula[1] or b"").decode()) if formula else "="
         if text is None:
@@ -91,36 +111,57 @@ def _attribute(attributes: bytes, name: bytes) -> bytes | None:
     return found[1] if found else None
 
 
-def _raised_strings(book: zipfile.ZipFile) -> dict[int, str]:
-    """Return the shared strings that are numbers with raised marks, by their index."""
+def _marked_strings(book: zipfile.ZipFile) -> dict[int, str]:
+    """Return the shared strings that are numbers with marked characters, by their index."""
     found = {}
     for part in book.namelist():
         xml = book.read(part) if part.lower().endswith("sharedstrings.xml") else b""
-        if b"superscript" in xml:
+        if _MARKED.search(xml):
             for index, string in enumerate(_STRING.finditer(xml)):
-                text = _with_raised(string[1] or b"")
+                text = _with_marks(string[1] or b"")
                 if text is not None:
                     found[index] = text
     return found
 
 
-def _with_raised(xml: bytes) -> str | None:
-    """Return a number with what is formatted as superscript in characters that are so by themselves, else None.
+def _with_marks(xml: bytes) -> str | None:
+    return with_marks(_runs(xml)) if _MARKED.search(xml) else None
 
-    146 with a raised 1 is 146¹, not 1461. Text is left as it is: km² is written with a raised 2 too.
-    """
-    if b"superscript" not in xml:
-        return None
-    text, base = "", ""
+
+def _runs(xml: bytes) -> Iterator[tuple[str, Mark | None]]:
+    """Yield the parts of a text that are formatted alike."""
     for run in _RUN.finditer(xml):
-        of_run = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
-        if not _RAISED.search(run[1]):
-            base += of_run
-            text += of_run
-        elif of_run.strip():
-            raised = of_run.strip().translate(_SUPERSCRIPTS)
+        text = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
+        yield text, next((mark for mark, pattern in _MARKS.items() if pattern.search(run[1])), None)
+
+
+def with_marks(runs: Iterable[tuple[str, Mark | None]]) -> str | None:
+    """Return a number with what its format sets apart in characters that say so, else None.
+
+    146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it is ~12~146. Text is
+    left as it is: km² is written with a raised 2 too.
+
+    Parameters
+    ----------
+    runs : iterable of tuple of (str, Mark or None)
+        The parts of a text, and how each is formatted.
+    """
+    text, base, characters = "", "", ""
+    for run, mark in runs:
+        characters += run
+        if mark is None:
+            base += run
+            text += run
+        elif not run.strip():
+            continue
+        elif mark is Mark.STRUCK:
+            text += f"~{run.strip()}~"
+        elif mark is Mark.LOWERED:
+            text += f"_{run.strip()}"
+        else:
+            raised = run.strip().translate(_SUPERSCRIPTS)
             text += raised if not raised.isascii() else f"^{raised}"
-    return text if text != base and _NUMBER.fullmatch(base) else None
+    return text if text != base and _NUMBER.fullmatch(base or characters) else None
 
 
 def _parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
