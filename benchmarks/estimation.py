@@ -140,7 +140,8 @@ timed("wild", "fwildclusterboot",
                                                            clustid = "province_id") },
       function(found) c(found$t_stat, found$p_val))
 timed("gmm", "plm",
-      function() { found <- plm::pgmm(n ~ lag(n, 1) + lag(w, 0:1) + lag(k, 0:1) | lag(n, 2:99) + lag(w, 2:99) + lag(k, 2:99),
+      function() { found <- plm::pgmm(n ~ lag(n, 1) + lag(w, 0:1) + lag(k, 0:1) |
+                                        lag(n, 2:99) + lag(w, 2:99) + lag(k, 2:99),
                                       plm::pdata.frame(firms, index = c("firm", "year")), effect = "twoways",
                                       model = "twosteps", transformation = "ld", collapse = TRUE)
                    coef(summary(found, robust = TRUE)) },
