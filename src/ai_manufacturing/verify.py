@@ -16,7 +16,7 @@ from ai_manufacturing.landing import declarations, delivered, landed, log, regis
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, lock
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.releases.store import Store, check, require_whole
 
 BUILD_AGAIN = "Run the build again, which writes it anew."
 SITE_AGAIN = "Run `ai-manufacturing report` again."
@@ -129,9 +129,8 @@ def _releases(releases: Store, found: Verified) -> None:
     found.mended += [f"{what}." for what in releases.prepare()]
     for path in map(releases.past, releases.release_ids()):
         with found.damage():
-            check(path)
-            if not checksums.beside(path).exists():
-                found.damaged.append(f"{checksums.beside(path)}: missing. Restore it from a backup.")
+            if not require_whole(path):
+                check(path)  # says why its hash could not be recorded
         found.count("releases")
     with found.damage():
         releases.current()

@@ -21,6 +21,18 @@ PREVIOUS, OWN = "previous_sha256", "sha256"
 WAY_OUT = "Restore it from a backup; if it is the last of the log, delete it, and run the build again."
 
 
+def first(folder: Path) -> Event | None:
+    """Return the first event of a folder in which all have hashes; None if there is none.
+
+    Raises
+    ------
+    LandingError
+        If it is not as it was written.
+    """
+    path = folder / "1.json"
+    return _checked(path, _Before(), {}) if path.is_file() else None
+
+
 def read(folder: Path, unsealed: Mapping[str, str] | None = None) -> list[Event]:
     """Return the events of a folder in order, without their hashes, which agree.
 
@@ -40,16 +52,7 @@ def read(folder: Path, unsealed: Mapping[str, str] | None = None) -> list[Event]
     events: list[Event] = []
     before = _Before()
     while (path := folder / f"{len(events) + 1}.json").is_file():
-        content = path.read_bytes()
-        try:
-            event = json.loads(content)
-        except ValueError as error:
-            raise LandingError([f"{path}: incomplete ({error}). {WAY_OUT}"]) from error
-        wrong = _fault(content, event, before, unsealed, path)
-        if wrong:
-            raise LandingError([f"{path}: {wrong}. {WAY_OUT}"])
-        before.add(content, is_sealed=OWN in event)
-        events.append({name: value for name, value in event.items() if name not in (PREVIOUS, OWN)})
+        events.append(_checked(path, before, unsealed))
     later = _numbers(folder)[len(events) :]
     if later:
         raise LandingError([f"{path}: missing, and {later[-1]}.json is there. Restore it from a backup."])
@@ -105,6 +108,20 @@ class _Before:
     @property
     def sha256(self) -> str | None:
         return hashlib.sha256(b"".join(self.contents)).hexdigest() if self.contents else None
+
+
+def _checked(path: Path, before: _Before, unsealed: Mapping[str, str] | None) -> Event:
+    """Return an event without its hashes, and count it among those that the next one covers."""
+    content = path.read_bytes()
+    try:
+        event = json.loads(content)
+    except ValueError as error:
+        raise LandingError([f"{path}: incomplete ({error}). {WAY_OUT}"]) from error
+    wrong = _fault(content, event, before, unsealed, path)
+    if wrong:
+        raise LandingError([f"{path}: {wrong}. {WAY_OUT}"])
+    before.add(content, is_sealed=OWN in event)
+    return {name: value for name, value in event.items() if name not in (PREVIOUS, OWN)}
 
 
 def _fault(content: bytes, event: Event, before: _Before, unsealed: Mapping[str, str] | None, path: Path) -> str | None:

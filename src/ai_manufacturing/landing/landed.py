@@ -43,7 +43,7 @@ def recorded(store: Path) -> dict[str, str]:
         If an event is missing or damaged.
     """
     files: dict[str, str] = {}
-    for event in chain.read(store / FOLDER):
+    for event in chain.read(store / FOLDER, unsealed={}):
         files |= event["files"]
     return files
 
@@ -58,10 +58,9 @@ def by_folder(files: dict[str, str]) -> dict[str, dict[str, str]]:
 
 def adopted(store: Path) -> dict[str, str] | None:
     """Return the SHA-256 of what an earlier version had written, by path; None where nothing is recorded yet."""
-    first = store / FOLDER / "1.json"
-    if not first.is_file():
+    event = chain.first(store / FOLDER)
+    if event is None:
         return None
-    event = next(iter(chain.read(store / FOLDER)))
     return dict(event["files"]) if event["event"] == "adopted" else {}
 
 
