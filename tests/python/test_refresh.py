@@ -1301,14 +1301,15 @@ def mounted(folder: Path, size: str) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount room for one release of the sample."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Mount room for one release file of the sample, or as much as a test asks for."""
     folder = tmp_path / "small"
-    mounted(folder, "40m")
+    mounted(folder, getattr(request, "param", "40m"))
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("small_disk", ["80m"], indirect=True)  # a release, and its copy that is published
 def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sample_build: Build) -> None:
     store = Store(small_disk, small_disk / "published.duckdb")
     store.prepare()
@@ -1342,10 +1343,21 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
         large.unlink()
         register.unlink()
         project.deliver("firms/small.csv", csv_text(GOOD))
-        with monkeypatch.context() as full:
-            full.setattr(os, "link", Mock(side_effect=OSError(28, "No space left on device")))
-            with pytest.raises(landing.LandingError, match="the log of deliveries cannot be written"):
-                landing.deliveries()
+        link = os.link
+        for log, said in (
+            ("landed", "cannot be stored in"),
+            ("log/extracts", "the log of deliveries cannot be written"),
+        ):
+            with monkeypatch.context() as full:
+
+                def refuse(source: Path, target: Path, log: str = log) -> None:
+                    if target.parent == small / log:
+                        raise OSError(28, "No space left on device")
+                    link(source, target)
+
+                full.setattr(os, "link", refuse)
+                with pytest.raises(landing.LandingError, match=f"{said} .*No space left on device"):
+                    landing.deliveries()
         assert landing.deliveries().num_rows == 1
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
