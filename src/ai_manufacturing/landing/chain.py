@@ -51,12 +51,17 @@ def read(folder: Path, unsealed: Mapping[str, str] | None = None) -> list[Event]
     """
     events: list[Event] = []
     before = _Before()
-    while (path := folder / f"{len(events) + 1}.json").is_file():
-        events.append(_checked(path, before, unsealed))
-    later = _numbers(folder)[len(events) :]
-    if later:
-        raise LandingError([f"{path}: missing, and {later[-1]}.json is there. Restore it from a backup."])
-    return events
+    while True:
+        path = folder / f"{len(events) + 1}.json"
+        if path.is_file():
+            events.append(_checked(path, before, unsealed))
+            continue
+        later = _numbers(folder)[len(events) :]
+        if not later:
+            return events
+        # another run may have written both since the first look
+        if not path.is_file():
+            raise LandingError([f"{path}: missing, and {later[-1]}.json is there. Restore it from a backup."])
 
 
 def append(folder: Path, event: Event, number: int, store: Path) -> bool:
