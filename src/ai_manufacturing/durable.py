@@ -66,7 +66,7 @@ def private_folder(target: Path) -> Iterator[Path]:
     own = target.with_name(f".{target.name}.{os.getpid()}")
     own.mkdir()
     try:
-        with _locked(own):
+        with locked(own):
             yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)
@@ -76,14 +76,14 @@ def remove_left(target: Path) -> list[Path]:
     """Remove the folders that dead processes left beside the one that they would have replaced, and return them."""
     removed = []
     for left in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), _locked(left):  # one that is locked is at work
+        with suppress(OSError), locked(left):  # one that is locked is at work
             shutil.rmtree(left)
             removed.append(left)
     return removed
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; BlockingIOError at once if another process holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -6,12 +6,12 @@ recorded of what an earlier version wrote without any.
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_manufacturing import catalogue, checksums, settings
-from ai_manufacturing.durable import remove_left
+from ai_manufacturing.durable import locked, remove_left
 from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, lock
@@ -113,7 +113,7 @@ def _landing(folder: Path, found: Verified) -> None:
 def _tables(folder: Path, found: Verified) -> None:
     """Look at what every build writes anew where it differs."""
     for tables in sorted(folder.glob("tables/*")):
-        with found.damage():
+        with found.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
             try:
                 found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in checksums.check_folder(tables)]
                 found.count("folders of tables for SQL")

@@ -284,7 +284,7 @@ class Store:
         incoming.chmod(0o444)
         sync(incoming)
         if not require_whole(incoming, source):
-            raise RefreshError(f"{checksums.beside(source)}: missing; nothing was published.")
+            raise RefreshError(f"{checksums.beside(source)}: missing; nothing was published. {RESTORE}")
         aside = self.move_log_aside()
         checksums.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
