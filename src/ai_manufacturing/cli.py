@@ -307,9 +307,13 @@ def releases() -> None:
 
     with _outcome(_say):
         store = configured.store()
-        current = store.current()
         if not store.release_ids():
             raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
+        damaged = current = None
+        try:
+            current = store.current()
+        except RefreshError as error:  # said once those are listed that can take its place
+            damaged = error
         for release_id in store.release_ids():
             manifest = read_manifest(store.past(release_id))
             mark = "*" if current and current.release_id == release_id else " "
@@ -317,6 +321,8 @@ def releases() -> None:
                 f"{mark} {release_id}  {manifest.published_at}  {manifest.origin}  {manifest.git_commit[:12]}  "
                 f"{manifest.reason}".rstrip()
             )
+        if damaged is not None:
+            raise damaged
 
 
 @main.command()
@@ -379,6 +385,25 @@ def status() -> None:
         click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
         if manifest is None:
             raise RefreshError(f"{store.published}: nothing is published yet. `ai-manufacturing refresh` does it.")
+
+
+@main.command()
+def verify() -> None:
+    """Compare landing store, logs, releases, held builds and site with their SHA-256.
+
+    Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs left.
+    Exit codes: 0 nothing differs, 1 damage, 2 bad configuration, 6 a refresh is at work.
+    """
+    from ai_manufacturing import verify as verifying
+    from ai_manufacturing.landing import LandingError
+
+    with _outcome(_say):
+        try:
+            found = verifying.verify()
+        except (LandingError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+    click.echo("\n".join([*found.mended, *found.damaged, found.summary]))
+    raise SystemExit(1 if found.damaged else 0)
 
 
 @contextmanager

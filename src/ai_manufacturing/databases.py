@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing import duckdb_client, landing, settings
+from ai_manufacturing import checksums, duckdb_client, landing, settings
 
 RELEASE, WAREHOUSE = "release", "warehouse"
 SYNTHETIC = "synthetic"
@@ -81,6 +81,7 @@ def read(path: Path) -> Database:
             f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
         )
     try:
+        is_compared = checksums.check(path)
         with duckdb_client.connect(str(path), read_only=True) as connection:
             origin = origin_of(connection)
             if origin is None:
@@ -90,7 +91,15 @@ def read(path: Path) -> Database:
             release_id = None
             if _is_release(connection):
                 ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
+                if not is_compared and path.resolve() == settings.release_path():
+                    # a publication died before its last step
+                    checksums.check(path, settings.release_dir() / "past" / f"{release_id}.duckdb")
             return Database(path, origin, release_id)
+    except checksums.DamagedError as error:
+        raise DatabaseError(
+            f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "
+            "readers look."
+        ) from error
     except duckdb.Error as error:
         raise DatabaseError(
             f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]}). Wait for the build "

@@ -7,9 +7,12 @@ import fcntl
 import glob
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+FICLONE = 0x40049409  # of Linux' ioctl: let a file share the blocks of another
 
 
 def sync(path: Path) -> None:
@@ -19,6 +22,33 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Give a file another content: whole and on the disk, or not at all."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(content)
+        draft.chmod(mode)
+        sync(draft)
+        draft.replace(path)
+        sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file into an inode of its own; where the file system can, blocks are shared until one is written to."""
+    try:
+        with source.open("rb") as read, target.open("xb") as written:
+            try:
+                fcntl.ioctl(written, FICLONE, read.fileno())
+            except OSError:  # a file system that shares no blocks
+                shutil.copyfileobj(read, written, 2**20)
+    except OSError as error:
+        if error.filename is None:  # while bytes are written, no name is given
+            error.filename = str(target)
+        raise
 
 
 @contextmanager
@@ -32,20 +62,28 @@ def private_folder(target: Path) -> Iterator[Path]:
     target : Path
         The folder to replace; it need not exist, but its parent must.
     """
-    for left in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), _locked(left):  # one that is locked is at work
-            shutil.rmtree(left)
+    remove_left(target)
     own = target.with_name(f".{target.name}.{os.getpid()}")
     own.mkdir()
     try:
-        with _locked(own):
+        with locked(own):
             yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
 
+def remove_left(target: Path) -> list[Path]:
+    """Remove the folders that dead processes left beside the one that they would have replaced, and return them."""
+    removed = []
+    for left in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
+        with suppress(OSError), locked(left):  # one that is locked is at work
+            shutil.rmtree(left)
+            removed.append(left)
+    return removed
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; BlockingIOError at once if another process holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

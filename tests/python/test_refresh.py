@@ -25,7 +25,7 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import cli, databases, landing, settings
+from ai_manufacturing import checksums, cli, databases, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.releases import (
@@ -1085,6 +1085,11 @@ def test_a_refresh_by_one_thread_gives_the_tables_of_a_build_by_two(
 # ---------------------------------------------------------------- death, and a hostile disk
 
 
+def hashed(store: Store) -> list[Path]:
+    """Return the releases beside which a SHA-256 stands."""
+    return [path.with_suffix("") for folder in (".", "past") for path in (store.folder / folder).glob("*.sha256")]
+
+
 def survives_death_at(store: Store, build: Build, points: int) -> None:
     """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
     environment = {**build.environment, "RELEASE_DIR": str(store.folder)}
@@ -1108,7 +1113,11 @@ def survives_death_at(store: Store, build: Build, points: int) -> None:
         refreshed(dies_at=place)
         after = check(store.published).release_id
         assert after >= before
+        assert store.current().release_id == after
+        # where a hash stands, it is that of its file, or of one that never came
+        assert all(checksums.check(path) for path in hashed(store) if path.exists())
         refreshed()
+        assert {*hashed(store)} == {store.published, *map(store.past, store.release_ids())}
         now = check(store.published).release_id
         assert now > after
         assert len(store.release_ids()) <= 3
@@ -1263,21 +1272,11 @@ def test_a_release_is_on_the_disk_before_each_of_its_moves(
     store.add(target, "000001")
     store.publish("000001")
     assert steps == [
-        "sync unpublished.duckdb", "move to past/000001.duckdb", "sync past",
-        "move to ai_manufacturing.duckdb", f"sync {store.folder.name}",
+        "sync unpublished.duckdb",
+        "sync None", "move to past/000001.duckdb.sha256", "sync past", "move to past/000001.duckdb", "sync past",
+        "sync None", "move to ai_manufacturing.duckdb", f"sync {store.folder.name}",
+        "sync None", "move to ai_manufacturing.duckdb.sha256", f"sync {store.folder.name}",
     ]  # fmt: skip
-
-
-def test_where_there_are_no_hard_links_the_published_file_is_a_copy(
-    store: Store, light_build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(18, "Invalid cross-device link")))
-    release(store, light_build.warehouse)
-    manifest = release(store, light_build.warehouse)
-    assert check(store.published) == manifest
-    assert store.published.stat().st_ino != store.past(manifest.release_id).stat().st_ino
-    assert not store.published.stat().st_mode & 0o222
-    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_no_clock_orders_the_releases(
@@ -1302,14 +1301,15 @@ def mounted(folder: Path, size: str) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount room for one release of the sample."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Mount room for one release file of the sample, or as much as a test asks for."""
     folder = tmp_path / "small"
-    mounted(folder, "40m")
+    mounted(folder, getattr(request, "param", "40m"))
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("small_disk", ["80m"], indirect=True)  # a release, and its copy that is published
 def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sample_build: Build) -> None:
     store = Store(small_disk, small_disk / "published.duckdb")
     store.prepare()
@@ -1343,10 +1343,21 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
         large.unlink()
         register.unlink()
         project.deliver("firms/small.csv", csv_text(GOOD))
-        with monkeypatch.context() as full:
-            full.setattr(os, "link", Mock(side_effect=OSError(28, "No space left on device")))
-            with pytest.raises(landing.LandingError, match="the log of deliveries cannot be written"):
-                landing.deliveries()
+        link = os.link
+        for log, said in (
+            ("landed", "cannot be stored in"),
+            ("log/extracts", "the log of deliveries cannot be written"),
+        ):
+            with monkeypatch.context() as full:
+
+                def refuse(source: Path, target: Path, log: str = log) -> None:
+                    if target.parent == small / log:
+                        raise OSError(28, "No space left on device")
+                    link(source, target)
+
+                full.setattr(os, "link", refuse)
+                with pytest.raises(landing.LandingError, match=f"{said} .*No space left on device"):
+                    landing.deliveries()
         assert landing.deliveries().num_rows == 1
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, log, provenance, registers, store, validity
+from ai_manufacturing.landing import declarations, formats, landed, log, provenance, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, escaped, extract_set, is_utf_8
@@ -83,6 +83,8 @@ def deliveries(as_of: int | None = None) -> pa.Table:
             [f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another."]
         )
     with store.held(folder):
+        with _writing("what an earlier version has landed"):
+            landed.adopt(folder)
         return _deliveries(sources, origins, described, folder, as_of)
 
 
@@ -95,8 +97,8 @@ def _deliveries(
 ) -> pa.Table:
     others: list[dict[str, Any]] = []
     if as_of is None:
-        landed, others = land_folder(sources, folder)
-        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in landed]
+        files, others = land_folder(sources, folder)
+        present = [file | {"is_named_by_folder": described.is_named_by_folder} for file in files]
         if described.is_named_by_folder:
             _refuse_renamed(described.name, present, folder)
         with _writing("the log of deliveries"):
@@ -108,10 +110,12 @@ def _deliveries(
     in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
-    found = [
-        _recorded(delivery, declared, delivery.number in in_folder_now, folder)
+    keys = {
+        delivery.number: store_key_of(delivery, declared, delivery.number in in_folder_now, folder)
         for delivery in state.deliveries.values()
-    ]
+    }
+    landed.require(folder, [store_key for store_key, _ in keys.values()])
+    found = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
     for record in found:
         is_drawn = record["synthetic"] or described.kind == "synthetic"
         origin = GENERATED if is_drawn else origins.get((record["provider"], record["source_name"]))
@@ -125,11 +129,14 @@ def _deliveries(
     )
     if as_of is None:
         tables = settings.landed_tables_dir()
+        written = {
+            "deliveries.parquet": table,
+            "register_columns.parquet": registers.landed_columns(table),
+            "period.parquet": _declared_years(described),
+            "register_declarations.parquet": registers.declarations_table(),
+        }
         with _writing("the tables of deliveries"):
-            store.replace(tables / "deliveries.parquet", table, folder)
-            store.replace(tables / "register_columns.parquet", registers.landed_columns(table), folder)
-            store.replace(tables / "period.parquet", _declared_years(described), folder)
-            store.replace(tables / "register_declarations.parquet", registers.declarations_table(), folder)
+            store.replace(tables, written, folder)
     return table
 
 
@@ -162,23 +169,29 @@ def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> N
         )
 
 
-def _recorded(
+def store_key_of(
     delivery: Delivery, declared: dict[tuple[str, str], Source], is_in_folder: bool, folder: Path
-) -> dict[str, Any]:
-    """Return a delivery of the log with what the store holds of it, under today's declaration where it can."""
+) -> tuple[str, bool]:
+    """Return where a delivery of the log lies, under today's declaration where it can, and whether it is an earlier."""
     event = delivery.event
     source = declared.get((event["provider"], event["source_name"]))
-    store_key = store.key(event["delivery_id"], source, event["file_name_values"]) if source else event["store_key"]
-    is_earlier = source is None or not store.holds(folder, store_key)
-    if is_earlier and is_in_folder and source:
-        raise LandingError(
-            [
-                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
-                "Run the build once without as_of_delivery."
-            ]
-        )
-    if is_earlier:
-        store_key = event["store_key"]
+    if source:
+        store_key = store.key(event["delivery_id"], source, event["file_name_values"])
+        if store.holds(folder, store_key):
+            return store_key, False
+        if is_in_folder:
+            raise LandingError(
+                [
+                    f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
+                    "Run the build once without as_of_delivery."
+                ]
+            )
+    return event["store_key"], True
+
+
+def _recorded(delivery: Delivery, store_key: str, is_earlier: bool, folder: Path) -> dict[str, Any]:
+    """Return a delivery of the log with what the store holds of it."""
+    event = delivery.event
     record = store.read_record(folder, store_key)
     contradiction = formats.contradiction(event["file_path"], record["file_format"])
     return (

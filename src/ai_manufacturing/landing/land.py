@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import containers, declarations, formats, records, registers, store
+from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, closing_archives, delivered_files
@@ -59,14 +60,20 @@ def land_again(years: range) -> list[str]:
     files, faults = delivered_files(settings.extracts_dir(), [*declarations.read(), *registers.declared()])
     again = []
     with store.held(folder), closing_archives(files):
+        landed_bytes.adopt(folder)
+        expected = landed_bytes.by_folder(landed_bytes.recorded(folder))
         for file in files:
             if file.source is None:
                 continue
             landed = _land(file, folder)
-            if isinstance(landed, dict) and _may_hold(years, file.source, store.rows_path(folder, landed["store_key"])):
-                store.remove(folder, landed["store_key"])
-                landed = _land(file, folder)
-                again.append(file.file_path)
+            if isinstance(landed, dict):
+                key = landed["store_key"]
+                # what a damaged file holds cannot be known
+                is_damaged = key in expected and landed_bytes.faults(folder, key, expected[key])
+                if is_damaged or _may_hold(years, file.source, store.rows_path(folder, key)):
+                    store.remove(folder, key)
+                    landed = _land(file, folder)
+                    again.append(file.file_path)
             if isinstance(landed, str):
                 faults.append(landed)
     if faults:

@@ -1,25 +1,21 @@
 """The log of an extract set: what was delivered and withdrawn, in order. Numbers decide, clocks do not.
 
-An event is one file `<store>/log/<extract set>/<number>.json`, written once. What is valid is computed from the events,
-never stored, so that the warehouse as it was after any of them is the same computation on fewer.
+An event is one file `<store>/log/<extract set>/<number>.json`, written once, with the hash of the one before
+(chain.py). What is valid is computed from the events, never stored, so that the warehouse as it was after any of them
+is the same computation on fewer.
 """
 
 import json
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-from ai_manufacturing.durable import sync
-from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.store import make_folder, share
+from ai_manufacturing.landing import chain, landed
+from ai_manufacturing.landing.chain import Event
 
-Event = dict[str, Any]
 Identity = tuple[str, ...]
 Place = tuple[str, str]
 
@@ -100,21 +96,11 @@ def read(store: Path, extract_set: str) -> list[Event]:
     Raises
     ------
     LandingError
-        If one cannot be read.
+        If one cannot be read, is missing or is not what was written.
     """
     folder = _folder(store, extract_set)
-    events: list[Event] = []
-    while (path := folder / f"{len(events) + 1}.json").is_file():
-        try:
-            events.append(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise LandingError(
-                [
-                    f"{path}: incomplete ({error}). Restore it from a backup; if it is the last of the log, delete it, "
-                    "and run the build again."
-                ]
-            ) from error
-    return events
+    adopted = landed.adopted(store)
+    return chain.read(folder, None if adopted is None else _below(adopted, folder.relative_to(store)))
 
 
 def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
@@ -144,7 +130,7 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
         landing = events[-1]["landing"] if was_cut_off else len(events) + 1
         for left, event in zip(reversed(range(len(changed))), changed, strict=True):
             numbered = {"number": len(events) + 1, "landing": landing, "left": left} | event
-            if not _write(store, extract_set, numbered):
+            if not chain.append(_folder(store, extract_set), numbered, numbered["number"], store):
                 break
             events.append(numbered)
         else:
@@ -219,19 +205,6 @@ def _folder(store: Path, extract_set: str) -> Path:
     return store / "log" / folder_name(extract_set)
 
 
-def _write(store: Path, extract_set: str, event: Event) -> bool:
-    """Write an event under its number, whole or not at all; False if the number is taken."""
-    folder = _folder(store, extract_set)
-    make_folder(folder, store)
-    draft = folder / f".{uuid.uuid4().hex}"
-    try:
-        draft.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
-        share(draft, store)
-        sync(draft)
-        os.link(draft, folder / f"{event['number']}.json")
-        sync(folder)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
+def _below(files: dict[str, str], folder: Path) -> dict[str, str]:
+    """Return the files of a folder by their names."""
+    return {Path(path).name: digest for path, digest in files.items() if Path(path).parent == folder}

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, records, store
+from ai_manufacturing.landing import declarations, landed, records, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 
@@ -51,8 +51,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     Raises
     ------
     LandingError
-        If no declaration names the entity, and from the reader, if a delivery is missing from the store or was landed
-        under another declaration.
+        If no declaration names the entity or the bytes of a delivery are not those that landed; and from the reader, if
+        a delivery is missing from the store or was landed under another declaration.
     """
     sources = declarations.read()
     columns = declarations.entity_columns(sources, entity)
@@ -72,6 +72,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     )
     declared = {(source.provider, source.name): source for source in sources}
     of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
+    _require_whole(of_entity)
     return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
 
 
@@ -91,10 +92,11 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     """
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
+    with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
+    _require_whole(with_rejected)
     batches = (
         pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
-        for delivery in _landed(deliveries)
-        if delivery["rejected_row_count"]
+        for delivery in with_rejected
         for batch in store.read_rows(folder, delivery["store_key"], "rejected")
     )
     return pa.RecordBatchReader.from_batches(schema, batches)
@@ -138,10 +140,15 @@ def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | 
     return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
 
 
+def _require_whole(deliveries: list[dict[str, Any]]) -> None:
+    """Let no row be read whose bytes are not those that landed."""
+    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in deliveries])
+
+
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
     """Return the deliveries that have rows of their own, by path and number: a database keeps no order."""
-    landed = [row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]]
-    return sorted(landed, key=by_path)
+    with_rows = [row for row in deliveries.to_pylist() if row["store_key"] and not row["copy_of_delivery"]]
+    return sorted(with_rows, key=by_path)
 
 
 def _of_delivery(delivery: dict[str, Any], count: int) -> dict[str, pa.Array]:

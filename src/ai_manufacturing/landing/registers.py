@@ -23,10 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import containers, formats, quotation, store
+from ai_manufacturing.landing import containers, formats, landed, quotation, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
+from ai_manufacturing.landing.permissions import make_folder
 from ai_manufacturing.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
@@ -199,18 +200,21 @@ def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
 def declared_path(entity: str) -> str:
     """Return, as DuckDB reads it, a Parquet file without rows that has all columns declared for an entity.
 
-    Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered.
+    Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered. It lies in
+    the store as if it had been delivered.
     """
     columns = {
         name: kind for register in declared() if register.entity == entity for name, kind in register.columns.items()
     }
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
-    digest = hashlib.sha256(json.dumps([*columns.items()], ensure_ascii=False).encode()).hexdigest()
-    path = settings.landing_dir() / f"{entity}_{digest[:16]}.parquet"
-    if not path.is_file():
-        with store.held(path.parent):
-            store.replace(path, schema.empty_table(), path.parent)
-    return one_file(path)
+    folder = settings.landing_dir()
+    store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
+    if not (folder / store_key).is_dir():
+        with store.held(folder):
+            landed.adopt(folder)
+            store.write_alone(folder, store_key, schema.empty_table())
+    landed.require(folder, [store_key])
+    return one_file(store.rows_path(folder, store_key))
 
 
 def landed_columns(deliveries: pa.Table) -> pa.Table:
@@ -244,7 +248,8 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 
 def landed_path(store_key: str) -> str:
-    """Return the Parquet file of a landed register file, as DuckDB reads it."""
+    """Return the Parquet file of a landed register file, as DuckDB reads it, once its bytes are those that landed."""
+    landed.require(settings.landing_dir(), [store_key])
     return one_file(settings.landing_dir() / store_key / "rows.parquet")
 
 
@@ -305,7 +310,7 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
     folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    store.make_folder(folder, final.parent)
+    make_folder(folder, final.parent)
     try:
         rows = folder / "rows.parquet"
         encoding = delimiter = None
@@ -350,7 +355,7 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
             names = delivered.schema_arrow.names
             kept = [name for name in names if name in register.columns]
             schema = pa.schema([delivered.schema_arrow.field(name) for name in kept])
-            with pq.ParquetWriter(target, schema, compression="zstd") as copied:
+            with pq.ParquetWriter(target, schema, compression="zstd", write_page_checksum=True) as copied:
                 for batch in delivered.iter_batches(columns=kept):
                     copied.write_batch(batch)
     except pa.ArrowInvalid as error:

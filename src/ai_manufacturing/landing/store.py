@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import duckdb_client
+from ai_manufacturing.checksums import SUMS, check_folder, record_folder
 from ai_manufacturing.durable import sync
+from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.permissions import make_folder, share
 from ai_manufacturing.landing.records import Landed
 
 LANDING_VERSION = 6  # raise it when the readers or the rules change what lands
@@ -29,10 +32,11 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes 
 
 
 @contextmanager
-def held(store: Path) -> Iterator[None]:
+def held(store: Path) -> Iterator[list[Path]]:
     """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
 
-    Any number of runs may hold it at once: a lock tells their drafts from those of the dead, as no clock can.
+    Yields what was removed. Any number of runs may hold it at once: a lock tells their drafts from those of the dead,
+    as no clock can.
 
     Raises
     ------
@@ -47,51 +51,30 @@ def held(store: Path) -> Iterator[None]:
             [f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."]
         ) from error
     try:
-        _sweep(store, descriptor)
-        yield
+        yield _sweep(store, descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sweep(store: Path, descriptor: int) -> None:
-    try:
+def _sweep(store: Path, descriptor: int) -> list[Path]:
+    removed = []
+    with suppress(OSError):  # a file system without locks, or another user's litter: it does no harm
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pass
         else:
-            for path in (*store.iterdir(), *store.glob("log/*/*"), *store.glob("tables/*/*")):
+            below = ("*", "log/*/*", "tables/*/*", f"{landed_bytes.FOLDER}/*")
+            for path in (path for pattern in below for path in [*store.glob(pattern)]):
                 if not DRAFT.fullmatch(path.name):
                     continue
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
+                removed.append(path)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError:
-        # a file system without locks, or another user's litter: it does no harm
-        return
-
-
-def make_folder(folder: Path, store: Path) -> None:
-    """Make a folder of the store, with the permissions of the store's own.
-
-    The folder of the store decides who reads and writes it; a new one is for its owner to write and for all to read,
-    whatever the umask. No folder of it is for all to write.
-    """
-    if not store.is_dir():
-        store.mkdir(parents=True, exist_ok=True)
-        store.chmod(0o755)
-    for path in reversed([folder, *folder.parents]):
-        if path != store and path.is_relative_to(store) and not path.is_dir():
-            path.mkdir(exist_ok=True)
-            share(path, store)
-
-
-def share(path: Path, store: Path) -> None:
-    """Give a file or a folder the permissions of the store."""
-    mode = store.stat().st_mode & 0o775 | 0o700
-    path.chmod(mode if path.is_dir() else mode & 0o666)
+    return removed
 
 
 def key(delivery_id: str, source: Source, file_name_values: dict[str, str]) -> str:
@@ -108,51 +91,87 @@ def holds(store: Path, store_key: str) -> bool:
 
 def read_record(store: Path, store_key: str) -> dict[str, Any]:
     """Return what is recorded of a landed file."""
-    path = _existing(store / store_key / "delivery.json")
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise LandingError(
-            [
-                f"{path}: incomplete ({error}). Restore its folder from a backup; or put the delivered file into the "
-                "extracts folder, delete this folder, and run the build again; the file then lands again."
-            ]
-        ) from error
+    return dict(json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8")))
 
 
 def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
     """Add a landed file; whoever comes second to the same key leaves what the first one wrote."""
+    with _draft(store, store_key) as folder:
+        write_parquet(landed.rows, folder / "rows.parquet")
+        write_parquet(landed.rejected, folder / "rejected.parquet")
+        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
+        keep(folder, store / store_key)
+
+
+def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
+    """Add rows that no file delivered."""
+    with _draft(store, store_key) as folder:
+        write_parquet(rows, folder / "rows.parquet")
+        keep(folder, store / store_key)
+
+
+@contextmanager
+def _draft(store: Path, store_key: str) -> Iterator[Path]:
+    """Make a folder to be kept, and remove it where that fails; it is no failure if another has kept the same."""
     folder = store / f".{store_key}.{uuid.uuid4().hex}"
     make_folder(folder, store)
     try:
-        pq.write_table(landed.rows, folder / "rows.parquet", compression="zstd")
-        pq.write_table(landed.rejected, folder / "rejected.parquet", compression="zstd")
-        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        keep(folder, store / store_key)
+        yield folder
     except OSError:
         shutil.rmtree(folder)
-        if not holds(store, store_key):
+        if not (store / store_key).is_dir():
             raise
 
 
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table whose pages carry checksums, which readers such as pyarrow compare on demand."""
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
 def keep(written: Path, final: Path) -> None:
-    """Give a written folder its name: whole and on the disk, or not at all."""
+    """Give a written folder its name: whole, on the disk and with its bytes recorded, or not at all."""
     for path in (*written.iterdir(), written):
         share(path, final.parent)
         sync(path)
+    landed_bytes.add(written, final.parent, final.name)
     written.rename(final)
     sync(final.parent)
 
 
-def replace(path: Path, table: pa.Table, store: Path) -> None:
-    """Write a table that has changed, for engines without Python; who reads the file meanwhile keeps the old one."""
-    if path.is_file() and pq.ParquetFile(path).read().equals(table):
-        return
-    make_folder(path.parent, store)
-    written = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    pq.write_table(table, written)
-    share(written, store)
-    written.replace(path)
+def replace(folder: Path, tables: dict[str, pa.Table], store: Path) -> None:
+    """Write the tables that have changed, for engines without Python; who reads a file meanwhile keeps the old one.
+
+    SHA256SUMS stands beside them but for the time in which they change.
+    """
+    written = {name: _as_parquet(table) for name, table in tables.items()}
+    make_folder(folder, store)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        changed = [name for name in written if _content(folder / name) != written[name]]
+        if not changed and (folder / SUMS).is_file() and not check_folder(folder):
+            return
+        (folder / SUMS).unlink(missing_ok=True)
+        for name in changed:
+            draft = folder / f".{name}.{uuid.uuid4().hex}"
+            draft.write_bytes(written[name])
+            share(draft, store)
+            draft.replace(folder / name)
+        record_folder(folder)
+        share(folder / SUMS, store)
+    finally:
+        os.close(descriptor)
+
+
+def _as_parquet(table: pa.Table) -> bytes:
+    written = pa.BufferOutputStream()
+    pq.write_table(table, written, write_page_checksum=True)
+    return bytes(written.getvalue())
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def remove(store: Path, store_key: str) -> None:

@@ -177,6 +177,7 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         if not (folder / "report.json").exists():
             known = ", ".join(store.held_ids()) or "none"
             raise BadConfigurationError(f"No held build {release_id}. There are: {known}.")
+        store.require_held(release_id)
         kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         origin = Origin(kept["manifest"]["extract_set"], kept["manifest"]["extract_set_kind"])
         _keep_the_set(store, origin, f"The held build {release_id}", replaces)
@@ -254,7 +255,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     for number, path in zip((old, new), paths, strict=True):
         if not path.exists():
             raise BadConfigurationError(f"No release {number}. There are: {', '.join(store.release_ids()) or 'none'}.")
-    origins = [read_manifest(path).origin for path in paths]
+    origins = [check(path).origin for path in paths]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
             f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
@@ -518,7 +519,7 @@ def _hold(store: Store, kept: dict[str, Any], limits: Limits, report: Report) ->
     kept["judged_by"] = _judged_by(store.current(), limits)
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
-    incoming.replace(store.held(release_id))
+    store.keep_held(incoming, release_id)
     if pruned := store.prune_held():
         report("pruned", {"held": pruned})
 

@@ -1,17 +1,19 @@
 """The release folder: the published file, the past ones, held builds, and the moves between them.
 
     RELEASE_DIR/
-        ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place; one of past/
-        past/000012.duckdb      releases by number
+        ai_manufacturing.duckdb what readers open, unless RELEASE_PATH names another place
+        past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
         refreshes.jsonl         one line per refresh that built, and per rollback
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
 
-Numbers order the releases; no clock does.
+The SHA-256 of each release stands beside it, that of a held build in it. Numbers order the releases; no clock does.
 """
 
+import glob
+import hashlib
 import json
 import os
 import re
@@ -19,20 +21,24 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing import checksums, duckdb_client
 from ai_manufacturing.databases import Origin
-from ai_manufacturing.durable import sync
+from ai_manufacturing.durable import copy, replace_bytes, sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
 LOG = "refreshes.jsonl"
+OWN = "sha256"
+DRAFT = re.compile(r"\.[0-9a-f]{32}$")
+RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
@@ -97,8 +103,13 @@ class Store:
         """Return the folder of a held build."""
         return self.folder / "held" / checked_id(release_id)
 
-    def prepare(self) -> None:
+    def prepare(self) -> list[str]:
         """Make the folders, and remove what a dead refresh left. Only the holder of the lock may call this.
+
+        Returns
+        -------
+        list of str
+            What was removed or mended, each with its path.
 
         Raises
         ------
@@ -109,8 +120,13 @@ class Store:
             for name in ("past", "held", "work"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             self.published.parent.mkdir(parents=True, exist_ok=True)
-            for left in (*self.work.iterdir(), *self.published.parent.glob(f".{self.published.name}.*")):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            incoming = glob.escape(f".{self.published.name}.")
+            hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
+            drafts = [path for path in hidden if DRAFT.search(path.name)]
+            left = dict.fromkeys((*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts))
+            for path in left:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            done = [*(f"{path}: left by a dead refresh; removed" for path in left), *self._settle()]
         except OSError as error:
             raise BadConfigurationError(
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder that this user may "
@@ -121,6 +137,54 @@ class Store:
                 f"{self.published.parent}: not writable. Set RELEASE_PATH to a file in a folder that this user may "
                 "write to."
             )
+        return done
+
+    def _settle(self) -> list[str]:
+        """Bring files and hashes together where a dead refresh, or an earlier version, left one without the other."""
+        done = []
+        for sums in (self.folder / "past").glob(f"*.duckdb{checksums.SUFFIX}"):
+            if not sums.with_suffix("").exists():
+                sums.unlink()
+                done.append(f"{sums}: without its release; removed")
+        for path in map(self.past, self.release_ids()):
+            if self.published.exists() and path.samefile(self.published):
+                incoming = self.work / path.name
+                copy(path, incoming)
+                incoming.chmod(0o444)
+                sync(incoming)
+                incoming.replace(path)
+                done.append(f"{path}: was one file with the published one; now a copy")
+            if not checksums.beside(path).exists() and self._adopt(path):
+                done.append(f"{path}: of an earlier version; its SHA-256 is recorded from now on")
+        for folder in map(self.held, self.held_ids()):
+            if (folder / "report.json").exists() and not (folder / checksums.SUMS).exists():
+                checksums.record_folder(folder)
+                done.append(f"{folder}: of an earlier version; its SHA-256 are recorded from now on")
+        if self.published.exists() and not checksums.beside(self.published).exists():
+            found = checksums.sha256(self.published)
+            if found in self._recorded_past():
+                checksums.record(self.published, found)
+                done.append(f"{checksums.beside(self.published)}: missing; written again")
+        return done
+
+    def _adopt(self, path: Path) -> bool:
+        """Record the hash of a release of an earlier version, and say so in the log, if its tables are whole."""
+        try:
+            check(path)
+        except RefreshError:  # whoever reads it says what is wrong with it
+            return False
+        checksums.record(path, checksums.sha256(path))
+        now = datetime.now(UTC).isoformat("T", "seconds")
+        self.record({"release_id": path.stem, "at": now, "outcome": "SHA-256 recorded; an earlier version wrote none"})
+        return True
+
+    def _recorded_past(self) -> set[str]:
+        found = set()
+        for number in self.release_ids():
+            with suppress(checksums.DamagedError):
+                if digest := checksums.recorded(self.past(number)):
+                    found.add(digest)
+        return found
 
     def move_log_aside(self) -> Path | None:
         """Move away a write-ahead log that somebody left beside the published file.
@@ -148,8 +212,14 @@ class Store:
         return sorted(path.name for path in (self.folder / "held").glob("*") if ID.fullmatch(path.name))
 
     def current(self) -> Manifest | None:
-        """Return the manifest of the published file; None if there is none."""
-        return read_manifest(self.published) if self.published.exists() else None
+        """Return the manifest of the published file; None if there is none.
+
+        Raises
+        ------
+        RefreshError
+            If it is damaged.
+        """
+        return self._whole(self.published) if self.published.exists() else None
 
     def standing(self) -> Manifest | None:
         """Return the manifest that another release must be of one extract set with.
@@ -159,8 +229,16 @@ class Store:
         for path in (self.published, *map(self.past, reversed(self.release_ids()))):
             if path.exists():
                 with suppress(RefreshError):  # a damaged file says nothing; what opens it for its content names it
-                    return read_manifest(path)
+                    return self._whole(path)
         return None
+
+    def _whole(self, path: Path) -> Manifest:
+        """Return the manifest of a release whose bytes are those of its SHA-256."""
+        is_compared = require_whole(path)
+        manifest = read_manifest(path)
+        if not is_compared:  # a publication died before its last step
+            require_whole(path, self.past(manifest.release_id))
+        return manifest
 
     def next_id(self) -> str:
         """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
@@ -175,38 +253,67 @@ class Store:
         return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
 
     def add(self, finished: Path, release_id: str) -> None:
-        """Move a closed release file among the past ones, durably."""
+        """Move a closed release file among the past ones, durably; its SHA-256 is there before it."""
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
+        checksums.record(self.past(release_id), checksums.sha256(finished))
         finished.replace(self.past(release_id))
         sync(self.past(release_id).parent)
 
     def publish(self, release_id: str) -> Path | None:
         """Put a past release where readers look, in one step.
 
-        Readers that have the old file open keep it; whoever opens the path gets the old or the new file, whole.
+        Readers that have the old file open keep it; whoever opens the path gets the old or the new file, whole. The
+        SHA-256 beside it is removed before that step and written after it, so that none is ever that of another file.
 
         Returns
         -------
         Path or None
             Where a write-ahead log was moved that somebody had left beside the published file.
+
+        Raises
+        ------
+        RefreshError
+            If the past release, or its copy, is not what was written.
         """
         source = self.past(release_id)
         incoming = self.published.with_name(f".{self.published.name}.{release_id}")
         incoming.unlink(missing_ok=True)
-        try:
-            os.link(source, incoming)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, incoming)
-            incoming.chmod(0o444)
-            sync(incoming)
+        copy(source, incoming)
+        incoming.chmod(0o444)
+        sync(incoming)
+        if not require_whole(incoming, source):
+            raise RefreshError(f"{checksums.beside(source)}: missing; nothing was published. {RESTORE}")
         aside = self.move_log_aside()
+        checksums.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
-        # A second link to one file is left alone by replace.
-        incoming.unlink(missing_ok=True)
         sync(self.published.parent)
+        checksums.record(self.published, str(checksums.recorded(source)))
         return aside
+
+    def keep_held(self, incoming: Path, release_id: str) -> None:
+        """Keep the folder of a build that is not published, whole or not at all."""
+        checksums.record_folder(incoming)
+        incoming.replace(self.held(release_id))
+
+    def require_held(self, release_id: str) -> None:
+        """Let no held build be published whose files are not those that were held.
+
+        Raises
+        ------
+        RefreshError
+            Naming the file that differs.
+        """
+        folder = self.held(release_id)
+        try:
+            wrong = checksums.check_folder(folder)
+        except FileNotFoundError:  # no build: one has SHA256SUMS since the last prepare
+            return
+        except checksums.DamagedError as error:
+            wrong = [str(error)]
+        if wrong:
+            raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
 
     def prune(self) -> list[str]:
         """Delete the oldest releases above the number kept, never the published one or the one before it."""
@@ -218,6 +325,7 @@ class Store:
         pruned = removable[: max(len(ids) - self.kept, 0)]
         for number in pruned:
             self.past(number).unlink()
+            checksums.beside(self.past(number)).unlink(missing_ok=True)
         return pruned
 
     def prune_held(self) -> list[str]:
@@ -228,26 +336,67 @@ class Store:
         return pruned
 
     def record(self, outcome: dict[str, Any]) -> None:
-        """Add a line to the log of refreshes; what a dead refresh left of its own is ended first."""
-        with self._log.open("a+b") as log:
-            if log.tell():
-                log.seek(-1, os.SEEK_END)
-                if log.read(1) != b"\n":
-                    log.write(b"\n")
-            log.write(json.dumps(outcome, ensure_ascii=False).encode() + b"\n")
-        sync(self._log)
+        """Add a line to the log of refreshes, whole or not at all, with the hash of all that stands before it.
+
+        A line that a dead refresh of an earlier version left torn is ended first.
+        """
+        before = self._log.read_bytes() if self._log.exists() else b""
+        if before and not before.endswith(b"\n"):
+            before += b"\n"
+        replace_bytes(self._log, before + _sealed(outcome, hashlib.sha256(before)) + b"\n")
 
     def refreshes(self) -> list[dict[str, Any]]:
-        """Return the lines of the log of refreshes that are whole."""
+        """Return the lines of the log of refreshes that are whole.
+
+        Raises
+        ------
+        RefreshError
+            Naming the line that is not as it was written.
+        """
         found = []
-        for line in self._log.read_bytes().split(b"\n") if self._log.exists() else []:
-            with suppress(ValueError):  # a refresh died while it wrote, perhaps within a character
-                found.append(json.loads(line))
-        return [line for line in found if isinstance(line, dict)]
+        so_far, is_sealed, torn = hashlib.sha256(), False, None
+        lines = self._log.read_bytes().splitlines(keepends=True) if self._log.exists() else []
+        for number, text in enumerate(lines, start=1):
+            line = _parsed(text)
+            if line is None or OWN not in line:
+                # before the first line with a hash, a refresh may have died while it wrote
+                torn = torn or (number if is_sealed else None)
+            else:
+                body = {name: value for name, value in line.items() if name != OWN}
+                if text.removesuffix(b"\n") != _sealed(body, so_far):
+                    raise RefreshError(_not_as_written(self._log, torn or number))
+                is_sealed, torn, line = True, None, body
+            so_far.update(text)
+            if line is not None:
+                found.append(line)
+        if torn:
+            raise RefreshError(_not_as_written(self._log, torn))
+        return found
 
     @property
     def _log(self) -> Path:
         return self.folder / LOG
+
+
+def _sealed(line: dict[str, Any], before: "hashlib._Hash") -> bytes:
+    """Return the text of a line of the log with, last, the SHA-256 of what stands before it and of its own content."""
+    own = before.copy()
+    own.update(json.dumps(line, ensure_ascii=False).encode())
+    return json.dumps(line | {OWN: own.hexdigest()}, ensure_ascii=False).encode()
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    with suppress(ValueError):
+        line = json.loads(text)
+        return line if isinstance(line, dict) else None
+    return None
+
+
+def _not_as_written(log: Path, number: int) -> str:
+    return (
+        f"{log}, line {number}: not as it was written. Restore the file from a backup; or look at it, and move it "
+        "away: the next refresh then does not know which releases were rolled back."
+    )
 
 
 def checked_id(release_id: str) -> str:
@@ -286,14 +435,29 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
 
 
-def check(path: Path) -> Manifest:
-    """Return the manifest of a release file whose tables have the rows that it says.
+def require_whole(path: Path, instead: Path | None = None) -> bool:
+    """Compare a release with the SHA-256 beside it, or beside another of the same bytes; return whether there is one.
 
     Raises
     ------
     RefreshError
-        Naming the table that differs.
+        If they differ.
     """
+    try:
+        return checksums.check(path, instead)
+    except checksums.DamagedError as error:
+        raise RefreshError(f"{error}. {RESTORE}") from error
+
+
+def check(path: Path) -> Manifest:
+    """Return the manifest of a release file that has the SHA-256 beside it, and tables with the rows that it says.
+
+    Raises
+    ------
+    RefreshError
+        Naming the file or the table that differs.
+    """
+    require_whole(path)
     manifest = read_manifest(path)
     with reading(path) as connection:
         found = row_counts(connection)

@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 import vl_convert
 
+from ai_manufacturing.checksums import record_folder
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.site import (
     ai_terms,
@@ -29,6 +30,7 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
+WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
 PAGES = {
     "index": overview,
     "credibility": credibility,
@@ -95,12 +97,13 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     """
     out = out.resolve()
     # `make catalogue` may have been there first.
-    others = {entry.name for entry in out.iterdir()} - {"catalogue.html"} if out.exists() else set()
+    others = {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with private_folder(out) as incoming:
         names = _write(release_path, incoming, catalogue)
+        record_folder(incoming, WRITTEN_BY_OTHERS)
         _swap(incoming, out)
     return names
 

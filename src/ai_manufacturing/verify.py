@@ -1,0 +1,154 @@
+"""What `ai-manufacturing verify` compares, byte for byte: landing store, logs, releases, held builds and the site.
+
+What a dead run left is removed, under the lock that its writer would hold. Nothing else is changed, but that hashes are
+recorded of what an earlier version wrote without any.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ai_manufacturing import catalogue, checksums, settings
+from ai_manufacturing.durable import locked, remove_left
+from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.releases import configured, lock
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.store import Store, check, require_whole
+
+BUILD_AGAIN = "Run the build again, which writes it anew."
+SITE_AGAIN = "Run `ai-manufacturing report` again."
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes
+    ----------
+    damaged : list of str
+        A line for each thing that differs: what, where, and what to do.
+    mended : list of str
+        A line for each thing that was removed or recorded.
+    checked : dict of str to int
+        How many of each kind of thing were compared.
+    """
+
+    damaged: list[str] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """What was compared, and how much of it differs."""
+        compared = ", ".join(f"{number} {kind}" for kind, number in self.checked.items()) or "nothing is there"
+        return f"Compared: {compared}. {len(self.damaged) or 'None'} differ{'s' * (len(self.damaged) == 1)}."
+
+    def count(self, kind: str, number: int = 1) -> None:
+        """Count things that were compared."""
+        self.checked[kind] = self.checked.get(kind, 0) + number
+
+    @contextmanager
+    def damage(self) -> Iterator[None]:
+        """Take the message of an error that says what is damaged, one line for each thing."""
+        try:
+            yield
+        except (LandingError, RefreshError) as error:
+            self.damaged += str(error).splitlines()
+        except checksums.DamagedError as error:
+            self.damaged.append(f"{error}.")
+
+
+def verify() -> Verified:
+    """Compare everything that was written with what is recorded of it.
+
+    Raises
+    ------
+    LockedError
+        If a refresh is at work.
+    BadConfigurationError, LandingError
+        If a folder cannot be read or written to.
+    """
+    found = Verified()
+    releases = configured.store()
+    is_there = releases.folder.is_dir()
+    with lock.held(releases.folder / "refresh.lock") if is_there else nullcontext():
+        if is_there:
+            _releases(releases, found)
+        if settings.landing_dir().is_dir():
+            _landing(settings.landing_dir(), found)
+        _site(settings.site_dir() or settings.project_root() / "site", found)
+    return found
+
+
+def _landing(folder: Path, found: Verified) -> None:
+    with store.held(folder) as removed:
+        found.mended += [f"{path}: left by a dead run; removed." for path in removed]
+        if not (folder / landed.FOLDER).exists():
+            with found.damage():
+                landed.adopt(folder)
+                found.mended.append(f"{folder}: written by an earlier version; SHA-256 are recorded from now on.")
+        # before the events: one is written before its folder has its name
+        folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
+        with found.damage():
+            expected = landed.by_folder(landed.recorded(folder))
+            for path in sorted(folders):
+                found.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
+                found.count("landed files")
+        declared = {(source.provider, source.name): source for source in (*declarations.read(), *registers.declared())}
+        for name in log.sets(folder):
+            with found.damage():
+                events = log.read(folder, name)
+                found.count("events of deliveries", len(events))
+                for delivery in log.State(events).deliveries.values():
+                    key, _ = delivered.store_key_of(delivery, declared, False, folder)
+                    if not (folder / key).is_dir():
+                        what = f"{delivery.event['file_path']}, delivery {delivery.number} of {name}, landed there"
+                        found.damaged.append(f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}")
+        _tables(folder, found)
+
+
+def _tables(folder: Path, found: Verified) -> None:
+    """Look at what every build writes anew where it differs."""
+    for tables in sorted(folder.glob("tables/*")):
+        with found.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
+            try:
+                found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in checksums.check_folder(tables)]
+                found.count("folders of tables for SQL")
+            except FileNotFoundError:
+                shutil.rmtree(tables)
+                found.mended.append(f"{tables}: not written to the end; removed. The next build writes it.")
+    for left in folder.glob("*_register_*.parquet"):
+        left.unlink()
+        found.mended.append(f"{left}: of an earlier version; removed. Build again what has views on registers.")
+
+
+def _releases(releases: Store, found: Verified) -> None:
+    found.mended += [f"{what}." for what in releases.prepare()]
+    for path in map(releases.past, releases.release_ids()):
+        with found.damage():
+            if not require_whole(path):
+                check(path)  # says why its hash could not be recorded
+        found.count("releases")
+    with found.damage():
+        releases.current()
+    with found.damage():
+        found.count("lines of the log of refreshes", len(releases.refreshes()))
+    for release_id in releases.held_ids():
+        with found.damage():
+            releases.require_held(release_id)
+        found.count("held builds")
+
+
+def _site(folder: Path, found: Verified) -> None:
+    found.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
+    if not (folder / "assets" / "site.js").exists():
+        return
+    with found.damage():
+        try:
+            found.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in checksums.check_folder(folder, (catalogue.NAME,))]
+            found.count("sites")
+        except FileNotFoundError:
+            found.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")

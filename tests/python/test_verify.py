@@ -1,0 +1,435 @@
+"""Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows numbers of them."""
+
+import fcntl
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from ai_manufacturing import checksums, cli, databases, landing, verify
+from ai_manufacturing.landing import landed, registers
+from ai_manufacturing.releases import refresh
+from ai_manufacturing.releases.errors import LockedError, RefreshError
+from ai_manufacturing.releases.store import Store
+from tests.python.conftest import PROJECT, Build
+from tests.python.landing_project import FIRMS, GOOD, Project, csv_text
+from tests.python.release_store import quiet, release
+
+ENTITIES = ("city_yearbook", "firm_survival", "patents")
+Numbers = tuple[pa.Table, ...]
+
+
+def flip(path: Path, chance: random.Random) -> bytes:
+    """Flip one bit of a file, and return the bytes that it had."""
+    before = path.read_bytes()
+    place = chance.randrange(8 * len(before))
+    changed = bytearray(before)
+    changed[place // 8] ^= 1 << place % 8
+    overwrite(path, bytes(changed))
+    return before
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Write as a disk does that errs: permissions do not hinder it."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+
+
+def read_landed() -> Numbers:
+    """Read what a build reads of the sample, as a new process does."""
+    landed._found_whole.clear()
+    deliveries = landing.deliveries()
+    for entity in ("firm_register", "patent_register"):
+        registers.declared_path(entity)
+    return (deliveries, *(landing.rows(entity, deliveries).read_all() for entity in ENTITIES))
+
+
+@pytest.fixture(scope="session")
+def two_releases(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a release folder of two releases and a held build."""
+    folder = tmp_path_factory.mktemp("two_releases")
+    store = Store(folder, folder / "ai_manufacturing.duckdb")
+    store.prepare()
+    for release_id in ("000001", "000002"):
+        release(store, light_build.warehouse)
+        store.record({"release_id": release_id, "at": "2026-11-26T00:00:00+00:00", "outcome": "published"})
+    held = store.work / "held"
+    held.mkdir()
+    for name in ("warehouse.duckdb", "report.json"):
+        (held / name).write_text(name, encoding="utf-8")
+    store.keep_held(held, "000003")
+    return folder
+
+
+@pytest.fixture
+def kept(two_releases: Path, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a copy of two_releases beside a copy of the sample's landing store."""
+    monkeypatch.chdir(PROJECT)
+    folder = tmp_path / """it's; a "folder" """
+    shutil.copytree(two_releases, folder)
+    shutil.copytree(light_build.scratch / "landing", tmp_path / "landing")
+    for name, path in {
+        "EXTRACTS_DIR": light_build.extracts,
+        "LANDING_DIR": tmp_path / "landing",
+        "RELEASE_DIR": folder,
+        "SITE_DIR": tmp_path / "site",
+    }.items():
+        monkeypatch.setenv(name, str(path))
+    return Store(folder, folder / "ai_manufacturing.duckdb")
+
+
+def refused(kept: Store, path: Path) -> None:
+    """Read a damaged file of the release folder as each command does that would make or show its numbers."""
+    acts: list[Callable[[], object]]
+    if path.parent == kept.folder / "past":
+        release_id = path.name[:6]
+        acts = [
+            lambda: refresh.rollback(kept, release_id, quiet),
+            lambda: refresh.difference(kept, "000001", "000002"),
+            lambda: databases.read(kept.past(release_id)),
+        ]
+    elif path.is_relative_to(kept.folder / "held"):
+        acts = [lambda: refresh.publish_held(kept, "000003", "a test", quiet)]
+    elif path.name == "refreshes.jsonl":
+        acts = [kept.refreshes, kept.next_id]
+    else:
+        acts = [kept.current, kept.next_id, lambda: databases.read(kept.published)]
+    for act in acts:
+        with pytest.raises((RefreshError, databases.DatabaseError)):
+            act()
+
+
+def flips(kept: Store, store: Path, count: int) -> None:
+    """Flip bits, a third each in landed files, logs and releases; each is found, and none is read as a number."""
+    chance = random.Random(count)
+    right = read_landed()
+    assert verify.verify().damaged == []
+    kinds = (
+        files(store, 64 * "?" + "/*", "tables/*/*"),
+        files(store, "log/*/*", "landed/*") + files(kept.folder, "refreshes.jsonl"),
+        files(kept.folder, "*.duckdb*", "past/*", "held/*/*"),
+    )
+    for number in range(count):
+        path = chance.choice(kinds[number % 3])
+        before = flip(path, chance)
+        found = verify.verify().damaged
+        assert any(str(path.parent) in line for line in found), path
+        if path.is_relative_to(store):
+            if path.is_relative_to(store / "tables"):  # read by SQL alone; a build writes them anew
+                assert read_landed() == right
+            else:
+                with pytest.raises(landing.LandingError, match=re.escape(str(path.parent))):
+                    read_landed()
+        else:
+            refused(kept, path)
+        overwrite(path, before)
+    assert verify.verify().damaged == []
+    assert read_landed() == right
+
+
+def test_a_flipped_bit_is_found_and_reaches_no_number(kept: Store, tmp_path: Path) -> None:
+    flips(kept, tmp_path / "landing", 9)
+
+
+@pytest.mark.soak
+def test_each_of_three_hundred_flipped_bits_is_found_and_reaches_no_number(kept: Store, tmp_path: Path) -> None:
+    flips(kept, tmp_path / "landing", 300)
+
+
+# ---------------------------------------------------------------- what the commands say
+
+
+def test_the_commands_refuse_a_damaged_release_and_a_rollback_mends_it(
+    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAREHOUSE_PATH", raising=False)
+    before = flip(kept.published, random.Random(1))
+    damage = f"{kept.published}: its SHA-256 is "
+    out = str(tmp_path / "out")
+    for arguments in (["export", "--format", "csv", "--out", out], ["report", "--out", out]):
+        run = CliRunner().invoke(cli.main, arguments)
+        assert (run.exit_code, damage in run.output) == (2, True)
+    assert not (tmp_path / "out").exists()
+    run = CliRunner().invoke(cli.main, ["status"])
+    assert (run.exit_code, damage in run.output) == (1, True)
+    run = CliRunner().invoke(cli.main, ["releases"])
+    assert (run.exit_code, "000002" in run.output, damage in run.output) == (1, True, True)
+    run = CliRunner().invoke(cli.main, ["verify"])
+    assert (run.exit_code, damage in run.output) == (1, True)
+    assert run.output.rstrip().endswith(" 1 differs.")
+    run = CliRunner().invoke(cli.main, ["rollback", "000002"])
+    assert run.exit_code == 0
+    assert kept.published.read_bytes() == before
+    run = CliRunner().invoke(cli.main, ["verify"])
+    assert (run.exit_code, run.output.rstrip().endswith(" None differ.")) == (0, True)
+
+
+def test_sha256sum_agrees(kept: Store) -> None:
+    for folder, sums in [
+        (kept.folder, "ai_manufacturing.duckdb.sha256"),
+        (kept.folder / "past", "000001.duckdb.sha256"),
+        (kept.held("000003"), "SHA256SUMS"),
+    ]:
+        run = subprocess.run(["sha256sum", "--check", "--strict", sums], cwd=folder, capture_output=True, check=False)
+        assert run.returncode == 0, run.stderr
+
+
+def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(kept: Store, tmp_path: Path) -> None:
+    store, site = tmp_path / "landing", tmp_path / ".site.123"
+    litter = [store / f".{'a' * 64}.{'b' * 32}", store / ".spill.x", kept.work / "000009", site]
+    for folder in litter:
+        folder.mkdir()
+        (folder / "half").write_text("written", encoding="utf-8")
+    draft = kept.folder / f".refreshes.jsonl.{'c' * 32}"
+    orphan = checksums.beside(kept.past("000007"))
+    for path in (draft, orphan):
+        path.write_text("half", encoding="utf-8")
+    with (kept.folder / "refresh.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError):
+            verify.verify()
+    assert all(path.exists() for path in litter)
+    found = verify.verify()
+    assert found.damaged == []
+    for path in (*litter, draft, orphan):
+        assert not path.exists()
+        assert any(line.startswith(f"{path}: ") for line in found.mended), path
+    assert verify.verify().mended == []
+
+
+def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "assets").mkdir(parents=True)
+    for name in ("assets/site.js", "index.html", "catalogue.html"):
+        (site / name).write_text(name, encoding="utf-8")
+    assert [line for line in verify.verify().mended if str(site) in line]
+    checksums.record_folder(site, ("catalogue.html",))
+    (site / "catalogue.html").write_text("made again", encoding="utf-8")
+    assert verify.verify().damaged == []
+    (site / "index.html").write_text("another", encoding="utf-8")
+    (site / "more.html").write_text("more", encoding="utf-8")
+    said = verify.verify().damaged
+    assert [line.split(": ")[0] for line in said] == [str(site / "more.html"), str(site / "index.html")]
+    assert all("`ai-manufacturing report`" in line for line in said)
+
+
+# ---------------------------------------------------------------- releases
+
+
+def test_a_past_release_is_no_link_to_the_published_file(kept: Store) -> None:
+    assert kept.published.read_bytes() == kept.past("000002").read_bytes()
+    assert not kept.published.samefile(kept.past("000002"))
+    flip(kept.published, random.Random(2))
+    refresh.difference(kept, "000001", "000002")
+
+
+def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(kept: Store) -> None:
+    for path in files(kept.folder, "*.sha256", "past/*.sha256", "held/*/SHA256SUMS"):
+        path.unlink()
+    kept.published.unlink()
+    os.link(kept.past("000002"), kept.published)
+    found = verify.verify()
+    assert found.damaged == []
+    assert [line.split(": ")[0] for line in found.mended] == [
+        str(path)
+        for path in (
+            kept.past("000001"), kept.past("000002"), kept.past("000002"), kept.held("000003"),
+            checksums.beside(kept.published),
+        )
+    ]  # fmt: skip
+    assert [line["release_id"] for line in kept.refreshes() if line["outcome"].startswith("SHA-256 recorded")] == [
+        "000001", "000002",
+    ]  # fmt: skip
+    assert not kept.published.samefile(kept.past("000002"))
+    assert verify.verify().mended == []
+
+
+def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_compared(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = checksums.record
+    with monkeypatch.context() as dying:
+        dying.setattr(checksums, "record", lambda path, digest: path != kept.published and record(path, digest))
+        kept.publish("000001")
+    assert not checksums.beside(kept.published).exists()
+    assert kept.current().release_id == databases.read(kept.published).release_id == "000001"
+    before = flip(kept.published, random.Random(3))
+    for read in (kept.current, lambda: databases.read(kept.published)):
+        with pytest.raises((RefreshError, databases.DatabaseError)):
+            read()
+    overwrite(kept.published, before)
+    assert verify.verify().mended == [f"{checksums.beside(kept.published)}: missing; written again."]
+
+
+# ---------------------------------------------------------------- the landing store
+
+
+def events(project: Project, *folders: str) -> list[Path]:
+    return files(project.root / "landing", *(f"{folder}/*.json" for folder in folders))
+
+
+def without_hashes(project: Project) -> None:
+    """Turn a store into one of an earlier version."""
+    shutil.rmtree(project.root / "landing" / "landed")
+    for path in events(project, "log/extracts"):
+        event = json.loads(path.read_text(encoding="utf-8"))
+        event = {name: value for name, value in event.items() if "sha256" not in name}
+        path.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def refusal(as_of: int | None = None) -> str:
+    landed._found_whole.clear()
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries(as_of)
+    return str(raised.value)
+
+
+def test_a_store_of_an_earlier_version_is_adopted_whole_and_new_events_cover_the_old(project: Project) -> None:
+    for city in ("110000", "120000", "130000"):
+        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
+        landing.deliveries()
+    without_hashes(project)
+    before = landing.deliveries()
+    adopted = json.loads((project.root / "landing/landed/1.json").read_text(encoding="utf-8"))
+    assert adopted["event"] == "adopted"
+    assert len(adopted["files"]) == 3 * 3 + 3
+    assert landing.deliveries() == before
+    old = events(project, "log/extracts")[1]
+    written = flip(old, random.Random(4))
+    assert str(old) in refusal()
+    overwrite(old, written)
+    project.deliver("firms/new.csv", csv_text(GOOD))
+    landing.deliveries()
+    shutil.rmtree(project.root / "landing/landed")  # the chain alone
+    overwrite(old, written.replace(b"firms/1", b"firms/2"))
+    with pytest.raises(landing.LandingError, match=r"4\.json: it does not follow on the event before it"):
+        landing.deliveries(as_of=1)
+
+
+def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    landing.deliveries()
+    without_hashes(project)
+    (folder,) = project.store_folders()
+    rows = folder / "rows.parquet"
+    written = rows.read_bytes()
+    pq.write_table(pq.read_table(rows).slice(0, 0), rows)
+    assert "rows.parquet: has 0 rows, and delivery.json says 1" in refusal()
+    rows.write_bytes(written[:-9])
+    assert f"{folder}: cannot be read" in refusal()
+    assert not events(project, "landed")
+
+
+def test_files_and_events_that_were_exchanged_or_lost_are_named(project: Project) -> None:
+    for city in ("110000", "120000", "130000"):
+        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
+        landing.deliveries()
+    first, second, _ = project.store_folders()
+    whole = {path: path.read_bytes() for path in (first / "rows.parquet", *events(project, "log/extracts", "landed"))}
+
+    def restore() -> None:
+        for path, content in whole.items():
+            path.write_bytes(content)
+        landing.deliveries()
+
+    overwrite(first / "rows.parquet", (second / "rows.parquet").read_bytes())
+    assert f"{first / 'rows.parquet'}: not what landed" in refusal()
+    restore()
+    for folder in ("log/extracts", "landed"):
+        one, two, _ = events(project, folder)
+        two.unlink()
+        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
+        shutil.copy(one, two)
+        assert f"{two}: it does not follow on the event before it" in refusal()
+        restore()
+    (first / "more.parquet").touch()
+    assert f"{first / 'more.parquet'}: no event of {project.root / 'landing/landed'} names it" in refusal()
+
+
+def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(project: Project) -> None:
+    path = project.deliver("firms/a.csv", csv_text(GOOD))
+    before = landing.deliveries()
+    (folder,) = project.store_folders()
+    flip(folder / "rows.parquet", random.Random(5))
+    assert "delete this folder, and run the build again" in refusal()
+    shutil.rmtree(folder)
+    assert landing.deliveries() == before
+    path.unlink()
+    project.deliver("firms/b.csv", csv_text(("120000", 2020, 1, 1)))
+    landing.deliveries()
+    shutil.rmtree(folder)
+    assert "firms/a.csv, delivery 1 of extracts, landed there" in "".join(verify.verify().damaged)
+    with pytest.raises(landing.LandingError, match=r"delivery\.json: missing from the landing store"):
+        landing.deliveries()
+
+
+def test_years_read_again_mend_a_damaged_file(project: Project) -> None:
+    project.declare(FIRMS.replace("key =", 'period = "年份"\n    key ='))
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    before = landing.deliveries()
+    (folder,) = project.store_folders()
+    flip(folder / "rows.parquet", random.Random(6))
+    refusal()
+    assert landing.land_again(range(2020, 2021)) == ["firms/a.csv"]
+    assert landing.deliveries() == before
+
+
+def test_pages_of_landed_parquet_carry_checksums(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(*((f"{110000 + number}", 2020, number, 1) for number in range(500))))
+    landing.deliveries()
+    rows = project.store_folders()[0] / "rows.parquet"
+    column = pq.read_metadata(rows).row_group(0).column(0)
+    content = bytearray(rows.read_bytes())
+    content[(column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size // 2] ^= 1
+    rows.chmod(0o644)
+    rows.write_bytes(content)
+    with pytest.raises(OSError, match="CRC checksum verification failed"):
+        pq.read_table(rows, page_checksum_verification=True)
+
+
+# ---------------------------------------------------------------- another machine
+
+
+def test_a_copied_store_gives_identical_rows(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_landed()
+    shutil.copytree(tmp_path / "landing", tmp_path / "elsewhere/landing", ignore=shutil.ignore_patterns("tables"))
+    shutil.copytree(os.environ["EXTRACTS_DIR"], tmp_path / "elsewhere/sample")
+    shutil.rmtree(tmp_path / "landing")
+    monkeypatch.setenv("LANDING_DIR", str(tmp_path / "elsewhere/landing"))
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path / "elsewhere/sample"))
+    assert read_landed() == before
+    assert verify.verify().damaged == []
+
+
+@pytest.mark.soak
+def test_a_copied_store_builds_identical_tables_and_a_run_of_one_model_refuses_a_damaged_file(
+    kept: Store, sample_build: Build, tmp_path: Path
+) -> None:
+    copied = Build(sample_build.extracts, tmp_path / "sample.duckdb", tmp_path, landing=tmp_path / "landing")
+    copied.excluded = "unit_test test"
+    assert copied.dbt("build", "--select", "+fct_city_year_panel").exit_code == 0, copied.output
+    for table in ("raw.deliveries", "raw.raw_city_yearbook", "marts.fct_city_year_panel"):
+        assert copied.rows(f"from {table} order by all") == sample_build.rows(f"from {table} order by all")
+    rows = (
+        tmp_path
+        / "landing"
+        / copied.value("select store_key from raw.deliveries where entity = 'city_yearbook' limit 1")
+    )
+    flip(rows / "rows.parquet", random.Random(7))
+    assert copied.dbt("run", "--select", "raw_city_yearbook").exit_code == 1
+    assert f"{rows / 'rows.parquet'}: not what landed" in copied.output
