@@ -1,0 +1,418 @@
+"""Rewritten history is held: which changes of published values and estimates pass, and which do not."""
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.releases import configured, fingerprint, published_years, refresh, revisions
+from ai_manufacturing.releases.errors import BadConfigurationError, HeldError, NothingNewError
+from ai_manufacturing.releases.revisions import Declaration, Revisions
+from ai_manufacturing.releases.store import Store, read_manifest
+from ai_manufacturing.sql_text import literal
+from tests.python.conftest import PROJECT, Build
+from tests.python.release_store import changed, quiet
+
+HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
+CONFORMED = "intermediate.int_series_conformed"
+GDP = "series = 'gdp_100m_cny'"
+LIMITS = refresh.Limits(hold_above=configured.HOLD_ABOVE)
+
+Key = tuple[str, str, str, int]  # series, scope, city and year
+
+# ---------------------------------------------------------------- values
+
+
+def warehouse_of(path: Path, values: dict[Key, float]) -> Path:
+    """Write a warehouse with nothing but its series."""
+    rows = [
+        (series, series.split("@")[0], scope, city, year, value)
+        for (series, scope, city, year), value in values.items()
+    ]
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create schema intermediate")
+        connection.execute(
+            f"create table {CONFORMED} (series varchar, quantity varchar, scope varchar, city_id varchar, year bigint, "
+            "value double, provider varchar default 'vendor')"
+        )
+        connection.executemany(
+            f"insert into {CONFORMED} (series, quantity, scope, city_id, year, value) values (?, ?, ?, ?, ?, ?)", rows
+        )
+    return path
+
+
+def release_of(path: Path, warehouse: Path) -> Path:
+    """Write of a release what a later build is compared with."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {literal(str(path))} as new")
+        connection.execute("create schema new.release")
+        connection.execute("create schema new.marts")
+        revisions.write_series(connection)
+        connection.execute(
+            "create table new.marts.dim_series as select 'gdp' as series, 'total' as scope, 'GDP' as label_en"
+        )
+        connection.execute("create table new.marts.dim_city as select '0' as city_id, '深圳市' as name_zh")
+        connection.execute(
+            "create table new.marts.dim_specification_series as select 'column_1' as specification_id, 'gdp' as series, "
+            "'total' as scope"
+        )
+    return path
+
+
+def compared(tmp_path: Path, old: dict[Key, float], new: dict[Key, float], *declarations: Declaration) -> Revisions:
+    for name in ("old.duckdb", "new.duckdb", "release.duckdb"):
+        (tmp_path / name).unlink(missing_ok=True)
+    release = release_of(tmp_path / "release.duckdb", warehouse_of(tmp_path / "old.duckdb", old))
+    warehouse = warehouse_of(tmp_path / "new.duckdb", new)
+    found = revisions.compare(release, warehouse, declarations, tmp_path / "spill")
+    assert found is not None
+    return found
+
+
+def gdp_of(cities: int, years: range) -> dict[Key, float]:
+    return {("gdp", "total", str(city), year): 100.0 + city for city in range(cities) for year in years}
+
+
+def declaration(first: int, last: int, **other: str) -> Declaration:
+    return Declaration(
+        **{
+            **{
+                "provider": "vendor",
+                "series": "gdp",
+                "scope": "total",
+                "reason": "census",
+                "declared_on": "2026-11-26",
+            },
+            **{"after_release": "000001", "first_year": first, "last_year": last, **other},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("cities", "factor", "is_held"),
+    [
+        (5, 2.0, False),
+        (6, 2.0, True),
+        (6, 1.0009, False),
+        (6, 1.0011, True),
+        (6, 0.9989, True),
+        (6, None, True),
+        (5, None, False),
+    ],
+)
+def test_a_series_and_year_is_held_above_five_per_cent_of_values_that_change_by_a_thousandth_or_are_gone(
+    cities: int, factor: float | None, is_held: bool, tmp_path: Path
+) -> None:
+    old = gdp_of(100, range(2018, 2021))
+    new = dict(old)
+    for city in range(cities):
+        key = ("gdp", "total", str(city), 2019)
+        if factor is None:
+            del new[key]
+        else:
+            new[key] *= factor
+    assert [(found.series, found.year) for found in compared(tmp_path, old, new).beyond] == [("gdp", 2019)] * is_held
+
+
+def test_new_values_years_and_series_rewrite_nothing(tmp_path: Path) -> None:
+    old = gdp_of(100, range(2018, 2021))
+    grown = gdp_of(150, range(2016, 2023)) | {("loans", "total", "0", 2018): 1.0}
+    found = compared(tmp_path, old, grown)
+    assert (found.series_years, found.lines, found.lost_city_years) == ((), [], 0)
+
+
+def test_a_series_that_moves_from_zero_or_to_another_scope_is_rewritten(tmp_path: Path) -> None:
+    old = {("patents", "industry", str(city), 2018): 0.0 for city in range(10)}
+    new = {("patents", "industry", str(city), 2018): float(city == 3) for city in range(10)}
+    (found,) = compared(tmp_path, old, new).beyond
+    assert (found.published, found.rewritten, found.lost) == (10, 1, 0)
+    moved = {("patents", "manufacturing", city, year): value for (_, _, city, year), value in old.items()}
+    (found,) = compared(tmp_path, old, moved).beyond
+    assert (found.rewritten, found.lost) == (10, 10)
+
+
+def test_the_message_names_series_years_cities_and_values_by_size(tmp_path: Path) -> None:
+    old = gdp_of(40, range(2014, 2021))
+    new = {
+        key: value * (3 if key[2] == "0" else 1.5) if key[3] in (2015, 2016, 2019) else value
+        for key, value in old.items()
+    }
+    del new["gdp", "total", "7", 2016]
+    (line,) = compared(tmp_path, old, new).lines
+    assert line == (
+        "GDP (gdp, total, vendor) 2015-2016, 2019: 120 of 120 published values changed by more than 0.1%, 1 of them are "
+        "gone. Largest: 深圳市 (0) 2015: 100 -> 300;  (7) 2016: 107 -> none;  (1) 2015: 101 -> 151.5."
+    )
+
+
+def test_more_than_one_per_cent_of_lost_city_years_is_held_though_no_series_is(tmp_path: Path) -> None:
+    old = gdp_of(1000, range(2019, 2021))
+    for count, is_held in ((20, False), (21, True)):
+        gone = {(str(city), 2019 + city % 2) for city in range(count)}
+        new = {key: value for key, value in old.items() if (key[2], key[3]) not in gone}
+        found = compared(tmp_path, old, new)
+        assert (found.beyond, found.lost_city_years) == ((), count)
+        assert found.lines == [f"{count} of 2000 published city-years have no value any more, more than 1%."] * is_held
+    assert compared(tmp_path, old, new, declaration(2019, 2020)).lines == []
+
+
+def test_random_rewrites_are_counted_as_by_hand(tmp_path: Path) -> None:
+    draw = random.Random(7)
+    for _ in range(5):
+        keys = [
+            (series, scope, str(city), year)
+            for series in ("gdp", "gdp@csmar")
+            for scope in ("total", "industry")
+            for city in range(30)
+            for year in range(2015, 2018)
+        ]
+        old = {key: draw.choice([0.0, 1.0, -2.0, 300.0]) for key in keys if draw.random() < 0.9}
+        new = {
+            key: old.get(key, 1.0) * draw.choice([1, 1, 1, 1.0001, 1.01, 0.5]) for key in keys if draw.random() < 0.95
+        }
+        rewritten: Counter[tuple[str, str, int]] = Counter()
+        for (series, scope, city, year), value in old.items():
+            now = new.get((series, scope, city, year))
+            rewritten[series, scope, year] += now is None or abs(now - value) > 0.001 * abs(value)
+        published = Counter((series, scope, year) for series, scope, _, year in old)
+        found = compared(tmp_path, old, new)
+        assert {(row.series, row.scope, row.year): (row.published, row.rewritten) for row in found.series_years} == {
+            key: (published[key], count) for key, count in rewritten.items() if count
+        }
+        assert {(row.series, row.scope, row.year) for row in found.beyond} == {
+            key for key, count in rewritten.items() if count > published[key] / 20
+        }
+        assert len(found.cells) == rewritten.total()
+
+
+# ---------------------------------------------------------------- declared revisions
+
+
+@pytest.mark.parametrize(
+    ("row", "passes"),
+    [
+        (declaration(2015, 2016), True),
+        (declaration(2010, 2020, scope="*"), True),
+        (declaration(2015, 2015), False),
+        (declaration(2017, 2020), False),
+        (declaration(2010, 2020, provider="csmar"), False),
+        (declaration(2010, 2020, series="loans"), False),
+        (declaration(2010, 2020, scope="industry"), False),
+    ],
+)
+def test_a_declaration_covers_its_provider_series_scope_and_years_only(
+    row: Declaration, passes: bool, tmp_path: Path
+) -> None:
+    old = gdp_of(30, range(2014, 2018))
+    new = {key: value * 2 if key[3] in (2015, 2016) else value for key, value in old.items()}
+    found = compared(tmp_path, old, new, row)
+    assert (found.lines == []) == passes
+    assert found.explained == ({"column_1"} if passes else set())
+    assert (row in found.used) == (
+        row.series == "gdp" and row.provider == "vendor" and row.scope != "industry" and row.first_year < 2017
+    )
+
+
+def test_a_column_with_one_undeclared_value_is_not_explained(tmp_path: Path) -> None:
+    old = gdp_of(30, range(2014, 2018))
+    new = {key: value * 2 if key[3] == 2015 else value for key, value in old.items()}
+    new["gdp", "total", "0", 2016] *= 2
+    found = compared(tmp_path, old, new, declaration(2015, 2015))
+    assert (found.lines, found.explained) == ([], frozenset())
+
+
+@pytest.fixture
+def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the seed of declared revisions that refreshes of this test read."""
+    path = tmp_path / "seeds/declared_revisions.csv"
+    path.parent.mkdir()
+    shutil.copy(PROJECT / "seeds/series.csv", path.parent)
+    path.write_text(HEADER, encoding="utf-8")
+    monkeypatch.setattr(revisions, "SEED", path)
+    return path
+
+
+def test_the_seed_of_the_project_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    assert revisions.declared() == []
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("vendor,gdp,total,2015,2016,census,2026-11-26,000001", "column series: 'gdp' is not a series of series.csv"),
+        ("vendor,gdp_100m_cny,total,2016,2015,census,2026-11-26,000001", "column last_year: '2015' is not a year from"),
+        ("vendor,gdp_100m_cny,total,15,2016,census,2026-11-26,000001", "column first_year: '15' is not a year"),
+        ("vendor,gdp_100m_cny,total,2015,2016,,2026-11-26,000001", "column reason: '' is not a reason in words"),
+        (
+            "vendor,gdp_100m_cny,total,2015,2016,census,26.11.2026,000001",
+            "column declared_on: '26.11.2026' is not a date",
+        ),
+        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,1", "column after_release: '1' is not the number"),
+        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26", "column after_release: None is not the number"),
+        (",gdp_100m_cny,total,2015,2016,census,2026-11-26,000001", "column provider: '' is not a name"),
+    ],
+)
+def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(
+    row: str, said: str, seed: Path, store: Store, built_from_the_sample: Callable[[Path], None]
+) -> None:
+    seed.write_text(f"{HEADER}{row}\n", encoding="utf-8")
+    with pytest.raises(BadConfigurationError) as raised:
+        refresh.refresh(store, LIMITS, quiet)
+    assert f"declared_revisions.csv, row 2, {said}" in str(raised.value)
+    assert store.refreshes() == []
+
+
+def test_a_declaration_is_no_part_of_what_tables_are_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "declared_revisions.csv"
+    path.write_text(HEADER, encoding="utf-8")
+    assert not fingerprint._is_code(path)
+    assert fingerprint._is_code(Path(shutil.copy(path, tmp_path / "corrections.csv")))
+
+
+# ---------------------------------------------------------------- refreshes, of a warehouse that dbt built
+
+
+@pytest.fixture
+def published(store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, seed: Path) -> Store:
+    """Publish the sample."""
+    built_from_the_sample(light_build.warehouse)
+    refresh.refresh(store, LIMITS, quiet)
+    return store
+
+
+def revised(light_build: Build, path: Path, years: str, factor: float) -> Path:
+    return changed(
+        light_build.warehouse,
+        path,
+        f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})",
+    )
+
+
+def test_a_rewritten_series_is_held_until_it_is_declared_and_the_declaration_passes_it_once(
+    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, seed: Path, tmp_path: Path
+) -> None:
+    store = published
+    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    with pytest.raises(HeldError) as held:
+        refresh.refresh(store, LIMITS, quiet)
+    lines = str(held.value).splitlines()
+    cities = light_build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
+    assert lines[0].startswith("Release 000002 is held: it rewrites what was published.")
+    assert lines[1].startswith(
+        f"GDP (gdp_100m_cny, total, vendor) 2017-2018: {cities} of {cities} published values changed"
+    )
+    assert lines[2].startswith(
+        "The deliveries are those of release 000001: code, seeds or packages make the difference"
+    )
+    row = lines[4]
+    assert row.startswith("vendor,gdp_100m_cny,total,2017,2018,<reason>,")
+    assert row.endswith(",000001")
+    assert store.current().release_id == "000001"
+    report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
+    assert report["found"][0] == lines[1]
+    values = pd.DataFrame(report["rewritten_values"]["rows"], columns=report["rewritten_values"]["columns"])
+    assert (len(values), set(values["year"])) == (cities, {2017, 2018})
+    assert np.allclose(values["new_value"] / values["old_value"], 1.05)
+    with pytest.raises(HeldError, match="Nothing new since build 000002"):
+        refresh.refresh(store, LIMITS, quiet)
+
+    seed.write_text(
+        HEADER + row.replace("<reason>", "census").replace("2017,", "2016,").replace(",2018,", ",2017,") + "\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(HeldError, match=r"total, vendor\) 2018: "):
+        refresh.refresh(store, LIMITS, quiet)
+    seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
+    told: list[dict[str, Any]] = []
+    manifest = refresh.refresh(store, LIMITS, lambda event, facts: told.append({"event": event, **facts}))
+    assert manifest.reason.startswith("declared revision after 000001: gdp_100m_cny (total) of vendor, 2017-2018, ")
+    assert manifest.reason.endswith(": census")
+    assert read_manifest(store.published) == manifest
+    assert {"event": "declared", "revisions": [manifest.reason]} in told
+    with pytest.raises(NothingNewError):
+        refresh.refresh(store, LIMITS, quiet)
+
+    # the same row, for another rewrite of the same values
+    built_from_the_sample(revised(light_build, tmp_path / "again.duckdb", "2017, 2018", 1.5))
+    with pytest.raises(HeldError):
+        refresh.refresh(store, LIMITS, quiet)
+    refresh.rollback(store, "000001", quiet)
+    with pytest.raises(HeldError):
+        refresh.refresh(store, LIMITS, quiet)
+    assert store.current().release_id == "000001"
+
+
+def test_whoever_has_years_read_again_need_not_declare_them(
+    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    with pytest.raises(HeldError, match=r"vendor\) 2017: "):
+        refresh.refresh(published, LIMITS, quiet, range(2018, 2021))
+    manifest = refresh.refresh(published, LIMITS, quiet, range(2017, 2019))
+    assert manifest.reason == "years 2017:2018 read again"
+
+
+def test_734_lost_city_years_are_held(
+    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    built_from_the_sample(
+        changed(light_build.warehouse, tmp_path / "less.duckdb", f"delete from {CONFORMED} where year > 2018")
+    )
+    with pytest.raises(HeldError, match=r"\n734 of 4037 published city-years have no value any more, more than 1%\."):
+        refresh.refresh(published, LIMITS, quiet)
+
+
+def test_of_estimates_only_shown_columns_hold_a_release(
+    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    def moved(name: str, where: str, to: str) -> Path:
+        return changed(
+            light_build.warehouse, tmp_path / name, f"update reports.rpt_coefficients set estimate = {to} where {where}"
+        )
+
+    reading = "specification_id = 'table_1_col_1_resident' and term = 'ai_firms'"
+    built_from_the_sample(moved("reading.duckdb", reading, "estimate + 9 * std_error"))
+    refresh.refresh(published, LIMITS, quiet)
+    shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
+    built_from_the_sample(moved("shown.duckdb", f"{reading} or {shown}", "estimate + 1.1 * std_error"))
+    with pytest.raises(
+        HeldError, match=r"An estimate moved by 1\.10 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
+    ):
+        refresh.refresh(published, LIMITS, quiet)
+    built_from_the_sample(moved("lost.duckdb", shown, "null"))
+    with pytest.raises(HeldError, match=r"1 are lost, .*: table_2_col_1 ai_firms: 0\.\d+ \(.*\) -> none"):
+        refresh.refresh(published, LIMITS, quiet)
+
+
+def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
+    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+) -> None:
+    earlier = changed(published.published, tmp_path / "earlier.duckdb", "drop table release.series_values")
+    published.past("000001").unlink()
+    published.add(earlier, "000001")
+    published.publish("000001")
+    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    told: list[str] = []
+    refresh.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
+    assert any("Release 000001 was written before releases kept their series" in message for message in told)
+
+
+def test_limits_are_one_standard_error_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REFRESH_HOLD_ABOVE", raising=False)
+    assert configured.limits().hold_above == 1
+    monkeypatch.setenv("REFRESH_HOLD_ABOVE", "2.5")
+    assert configured.limits().hold_above == 2.5
+
+
+# ---------------------------------------------------------------- a new year
