@@ -149,7 +149,7 @@ class Revisions:
                 f"{found_years[0].label} ({series}, {scope}, {found_years[0].provider}) {spans_said(years)}: "
                 f"{sum(found.rewritten for found in found_years)} of "
                 f"{sum(found.published for found in found_years)} published values changed by more than "
-                f"{CHANGED:.1%}{f', {lost} of them are gone' if lost else ''}. Largest: "
+                f"{100 * CHANGED:g} %{f', {lost} of them are gone' if lost else ''}. Largest: "
                 + "; ".join(
                     f"{cell.city} ({cell.city_id}) {cell.year}: {cell.old_value:.6g} -> "
                     f"{'none' if cell.new_value is None else f'{cell.new_value:.6g}'}"
@@ -160,7 +160,7 @@ class Revisions:
         if self.lost_city_years > CITY_YEARS * self.city_years:
             lines.append(
                 f"{self.lost_city_years} of {self.city_years} published city-years have no value any more, more than "
-                f"{CITY_YEARS:.0%}."
+                f"{100 * CITY_YEARS:g} %."
             )
         return lines
 
