@@ -1,6 +1,7 @@
 """Rewritten history is held: which changes of published values and estimates pass, and which do not."""
 
 import csv
+import io
 import json
 import random
 import shutil
@@ -329,7 +330,7 @@ def test_a_rewritten_series_is_held_until_it_is_declared(
     assert store.current().release_id == "000001"
     report = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
     assert report["found"][0] == lines[1]
-    values = pd.DataFrame(report["rewritten_values"]["rows"], columns=report["rewritten_values"]["columns"])
+    values = pd.read_csv(io.StringIO("\n".join(report["rewritten_values"])))
     assert (len(values), set(values["year"])) == (cities, {2017, 2018})
     assert np.allclose(values["new_value"] / values["old_value"], 1.05)
     with pytest.raises(HeldError, match="Nothing new since build 000002"):
@@ -419,10 +420,20 @@ def test_of_estimates_only_shown_columns_hold_a_release(
 def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
     published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
 ) -> None:
-    earlier = changed(published.published, tmp_path / "earlier.duckdb", "drop table release.series_values")
+    earlier = changed(
+        published.published,
+        tmp_path / "earlier.duckdb",
+        "drop table release.series_values",
+        "drop table reports.rpt_column_specifications",
+    )
     published.past("000001").unlink()
     published.add(earlier, "000001")
     published.publish("000001")
+    shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
+    moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}"
+    built_from_the_sample(changed(light_build.warehouse, tmp_path / "moved.duckdb", moved))
+    with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
+        refresh.refresh(published, LIMITS, quiet)
     built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     told: list[str] = []
     refresh.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))

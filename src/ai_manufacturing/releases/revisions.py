@@ -176,10 +176,12 @@ class Revisions:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return what the report of a held build keeps: every series and year, and every rewritten value."""
+        """Return what the report of a held build keeps: every series and year, and every rewritten value as CSV."""
         return {
             "rewritten_series_years": [found._asdict() for found in self.series_years],
-            "rewritten_values": {"columns": Cell._fields, "rows": self.cells},
+            "rewritten_values": [
+                ",".join("" if value is None else str(value) for value in row) for row in (Cell._fields, *self.cells)
+            ],
             "city_years": self.city_years,
             "lost_city_years": self.lost_city_years,
         }
@@ -492,12 +494,7 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
     """
     explained = revisions.explained if revisions else frozenset()
     with reading(published) as connection:
-        shown = {
-            name
-            for (name,) in connection.execute(
-                "select specification_id from reports.rpt_column_specifications"
-            ).fetchall()
-        } - explained
+        shown = _shown(connection)
         old_years = _sample_years(connection)
         before = {
             (name, term): (estimate, error)
@@ -506,6 +503,10 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
                 "where estimate is not null"
             ).fetchall()
         }
+    if not shown:
+        with reading(release) as connection:
+            shown = _shown(connection)
+    shown -= explained
     judged = changes.of_specifications(release, shown)
     if not judged.is_beyond(limit):
         return Moves(judged)
@@ -542,6 +543,14 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
                     f"published years, {years[0]}-{years[1]}, it moved by {revised:.2f}"
                 )
     return Moves(changes.of_specifications(release, shown - passed), tuple(notes))
+
+
+def _shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the shown columns of a release; none of one that was written before it had a table of them."""
+    with suppress(duckdb.CatalogException):
+        found = connection.execute("select specification_id from reports.rpt_column_specifications").fetchall()
+        return {name for (name,) in found}
+    return set()
 
 
 def _sample_years(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
