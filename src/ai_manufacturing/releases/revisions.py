@@ -27,7 +27,6 @@ LISTED_CITIES = 3
 ANY = "*"
 SEED = Path("seeds/declared_revisions.csv")
 
-# The last three are the same for every value of a series and scope.
 COLUMNS = {
     "series": "Name of the series, with @provider if the provider is not used by default.",
     "scope": "Industries that it counts; total where they do not apply.",
