@@ -261,8 +261,8 @@ def refresh(years: range | None, replaces: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass.
 
     Exit codes: 0 published, 1 the disk refuses, 2 bad configuration or another extract set than the published one,
-    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because estimates moved too far, 8 a provider is
-    stale (anything new is published).
+    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because published values or estimates are rewritten,
+    8 a provider is stale (anything new is published).
     """
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import refresh as run

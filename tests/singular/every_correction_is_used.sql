@@ -1,5 +1,5 @@
 -- A correction of a source that delivered here, for a year of the period, must change a value or judge a record. One of
--- a source that nobody declares can do neither.
+-- a source that nobody declares can do neither; one for a year that the source has not delivered yet waits for it.
 {%- set declared = run_query('select unnest(declared_sources())').columns[0].values() if execute else [] %}
 select corrections.*
 from {{ ref('corrections') }} as corrections
@@ -17,6 +17,17 @@ where
     and (
         corrections.year = '*'
         or cast(corrections.year as integer) between {{ period('first_year') }} and {{ period('last_year') }}
+    )
+    and (
+        corrections.year = '*'
+        or corrections.source_name not in (select c.source_name from {{ ref('int_series_corrected') }} as c)
+        or exists (
+            select 1 from {{ ref('int_series_corrected') }} as c
+            where
+                corrections.provider = c.provider
+                and corrections.source_name in (c.source_name, '*')
+                and corrections.year = cast(c.year as varchar)
+        )
     )
     and corrections.correction_id not in (
         select s.correction_id from {{ ref('int_series_corrected') }} as s

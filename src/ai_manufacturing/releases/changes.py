@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def outside(release: Path, years: range) -> Summary:
         connection.execute(
             "create temp table changes as from release.changes where not year between ? and ?",
             [years.start, years.stop - 1],
+        )
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+
+
+def of_specifications(release: Path, names: Collection[str]) -> Summary:
+    """Return those of the recorded changes that are estimates of these specifications."""
+    connection = duckdb_client.connect(str(release), read_only=True)
+    try:
+        connection.execute(
+            "create temp table changes as from release.changes where list_contains(?, specification_id)",
+            [sorted(names)],
         )
         return _summary(connection, "changes")
     finally:

@@ -8,6 +8,8 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.refresh import Limits
 from ai_manufacturing.releases.store import Store
 
+HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
+
 
 def store() -> Store:
     """Return the store of RELEASE_DIR, RELEASE_PATH and RELEASES_KEPT.
@@ -33,7 +35,7 @@ def limits() -> Limits:
     BadConfigurationError
         If one of them is no number.
     """
-    return Limits(_number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", math.inf))
+    return Limits(_number("REFRESH_WARN_ABOVE", math.inf), _number("REFRESH_HOLD_ABOVE", HOLD_ABOVE))
 
 
 def _number(name: str, default: float) -> float:

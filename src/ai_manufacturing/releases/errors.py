@@ -42,7 +42,7 @@ class LockedError(RefreshError):
 
 
 class HeldError(RefreshError):
-    """Estimates moved more than the setting allows; the build is held for inspection."""
+    """Published values, city-years or estimates would be rewritten; the build is held for inspection."""
 
     exit_code = 7
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ import duckdb
 from ai_manufacturing import databases, landing, settings
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
-from ai_manufacturing.releases import build, changes, findings, fingerprint, freshness, lock, writer
+from ai_manufacturing.releases import build, changes, findings, fingerprint, freshness, lock, revisions, writer
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -29,6 +29,7 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
+from ai_manufacturing.releases.revisions import Declaration, Revisions
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
@@ -40,7 +41,8 @@ Report = Callable[[str, dict[str, Any]], None]
 class Limits:
     """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors.
 
-    An estimate that is lost is beyond any limit that is set.
+    An estimate that is lost is beyond any limit that is set. The first limit is of all estimates, the second of shown
+    columns.
     """
 
     warn_above: float = math.inf
@@ -77,20 +79,23 @@ def refresh(
     """
     with _at_work(store, report):
         freshness.allowed_ages()  # a wrong declaration is reported before the build
+        declared = revisions.standing(revisions.declared(), store)
         hashes = fingerprint.delivery_hashes(settings.extracts_dir())
         _keep_the_declared_set(store, replaces)
         code = fingerprint.of(hashes)
         if years is None:
-            _leave_what_was_judged(store, code, limits, report)
+            _leave_what_was_judged(store, code, limits, declared, report)
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(hashes)})
         with _recorded(store, release_id):
-            manifest = _build_and_publish(store, release_id, code, hashes, limits, report, years, replaces)
+            manifest = _build_and_publish(store, release_id, code, hashes, limits, declared, report, years, replaces)
         _say_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
 
 
-def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Report) -> None:
+def _leave_what_was_judged(
+    store: Store, code: str, limits: Limits, declared: Sequence[Declaration], report: Report
+) -> None:
     """End a refresh that would build a release again that is published, was rolled back, or is held."""
     published = store.current()
     same = "same deliveries, code and packages"
@@ -107,7 +112,7 @@ def _leave_what_was_judged(store: Store, code: str, limits: Limits, report: Repo
     if nothing is not None:
         _say_late_providers(store, report, nothing, is_published=False)
         raise NothingNewError(nothing)
-    judged_by = _judged_by(published, limits)
+    judged_by = _judged_by(published, limits, declared)
     for folder in sorted((store.folder / "held").glob("*")):
         try:
             kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -139,9 +144,9 @@ def _taken_back(store: Store, code: str, published: str) -> str | None:
     return None
 
 
-def _judged_by(published: Manifest | None, limits: Limits) -> list[Any]:
+def _judged_by(published: Manifest | None, limits: Limits, declared: Sequence[Declaration]) -> list[Any]:
     """Return what a build is held by, beside its own content."""
-    return [published.release_id if published else None, str(limits.hold_above)]
+    return [published.release_id if published else None, str(limits.hold_above), *map(str, declared)]
 
 
 def publish_held(store: Store, release_id: str, reason: str, report: Report, replaces: bool = False) -> Manifest:
@@ -194,7 +199,8 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         shutil.copyfile(folder / "warehouse.duckdb", warehouse)
         if at_gate and build.dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
             raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
-        described = {**kept["manifest"], "published_by": "hand", "reason": reason, "published_at": _now()}
+        reasons = "; ".join(filter(None, [reason, kept["manifest"]["reason"]]))
+        described = {**kept["manifest"], "published_by": "hand", "reason": reasons, "published_at": _now()}
         target, manifest = _write(store, described)
         _publish(store, manifest, target, report)
         shutil.rmtree(folder)
@@ -362,6 +368,7 @@ def _build_and_publish(
     code: str,
     hashes: dict[str, str],
     limits: Limits,
+    declared: Sequence[Declaration],
     report: Report,
     years: range | None,
     replaces: bool,
@@ -406,27 +413,59 @@ def _build_and_publish(
         found = [failure.record() for failure in failures]
         # it moves the warehouse, so that nothing reads it afterwards
         kept = {"outcome": GateFailedError.__name__, "manifest": described, "found": found}
-        _hold(store, kept, limits, report)
+        _hold(store, kept, _judged_by(published, limits, declared), report)
         raise GateFailedError("\n".join(lines), release_id)
     if published is not None and published.origin != origin:
         report("warning", {"message": f"Release {release_id} of {origin} replaces one of {published.origin}."})
+    rewritten = None
+    if published is not None and published.origin == origin:
+        rewritten = _rewritten(store, warehouse, published, declared, years, report)
+        used = "; ".join(str(row) for row in rewritten.used if row in declared) if rewritten else ""
+        described["reason"] = "; ".join(filter(None, [described["reason"], used]))
     target, manifest = _write(store, described)
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
         report("warning", {"message": f"Years outside {_named(years)} also changed. {'; '.join(others.lines)}."})
-    if summary.is_beyond(limits.hold_above):
-        kept = {"outcome": HeldError.__name__, "manifest": described, "found": list(summary.lines)}
-        _hold(store, kept, limits, report)
-        raise HeldError(
-            f"{summary.moved(limits.hold_above)}, more than REFRESH_HOLD_ABOVE ({limits.hold_above:.15g}) allows; the "
-            f"published release is unchanged. Held in {store.held(release_id)}. To publish it anyway: "
-            f"ai-manufacturing publish {release_id} --reason '...'."
-        )
+    if published is not None and published.origin == origin:
+        moved = revisions.moves(store.published, target, warehouse, limits.hold_above, rewritten)
+        if why := revisions.why_held(rewritten, moved, limits.hold_above):
+            kept = {"outcome": HeldError.__name__, "manifest": described, "found": [*why, *summary.lines]}
+            kept |= rewritten.record() if rewritten else {}
+            _hold(store, kept, _judged_by(published, limits, declared), report)
+            first = f"Release {release_id} is held: it rewrites what was published. The published release is unchanged."
+            way_out = revisions.way_out(rewritten, published, described, store.held(release_id))
+            raise HeldError("\n".join([first, *why, *way_out]))
+        for note in moved.notes:
+            report("warning", {"message": f"{note}."})
     if summary.is_beyond(limits.warn_above):
         report("warning", {"message": f"{summary.moved(limits.warn_above)}."})
     _publish(store, manifest, target, report)
     return manifest
+
+
+def _rewritten(
+    store: Store,
+    warehouse: Path,
+    published: Manifest,
+    declared: Sequence[Declaration],
+    years: range | None,
+    report: Report,
+) -> Revisions | None:
+    """Return what a build rewrites of the published values; None, and a warning, if these were not kept."""
+    # whoever names years to read again has declared that they change
+    named = [] if years is None else [revisions.of_years(years, published.release_id)]
+    spill = warehouse.with_name("spill")
+    found = revisions.compare(store.published, warehouse, [*declared, *named], spill)
+    if found is None:
+        message = (
+            f"Release {published.release_id} was written before releases kept their series. This once, only estimates "
+            "that move hold a release, and no values."
+        )
+        report("warning", {"message": message})
+    elif used := [str(row) for row in found.used if row in declared]:
+        report("declared", {"revisions": used})
+    return found
 
 
 def _extracts_said() -> str:
@@ -510,13 +549,13 @@ def build_site(store: Store, report: Report) -> None:
         report("site", {"path": str(folder)})
 
 
-def _hold(store: Store, kept: dict[str, Any], limits: Limits, report: Report) -> None:
+def _hold(store: Store, kept: dict[str, Any], judged_by: list[Any], report: Report) -> None:
     """Keep a build that is not published, whole or not at all."""
     release_id = kept["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
     (store.work / release_id / "warehouse.duckdb").replace(incoming / "warehouse.duckdb")
-    kept["judged_by"] = _judged_by(store.current(), limits)
+    kept["judged_by"] = judged_by
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
     store.keep_held(incoming, release_id)

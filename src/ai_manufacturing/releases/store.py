@@ -53,7 +53,7 @@ class Manifest:
     extract_set_kind: Annotated[str, "synthetic or delivered."]
     fingerprint: Annotated[str, "Hash of deliveries, code and packages, which determine the tables."]
     published_by: Annotated[str, "refresh, or hand for a held build."]
-    reason: Annotated[str, "Why a held build was published, or which years were read again; empty otherwise."]
+    reason: Annotated[str, "Why a held build was published, years read again, declared revisions; else empty."]
     delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
     package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
     row_counts: Annotated[dict[str, int], "Rows by table, JSON."]

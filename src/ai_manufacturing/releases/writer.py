@@ -9,7 +9,7 @@ import duckdb
 
 from ai_manufacturing import databases
 from ai_manufacturing.duckdb_client import STORAGE_VERSION
-from ai_manufacturing.releases import changes
+from ai_manufacturing.releases import changes, revisions
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
 from ai_manufacturing.sql_text import identifier, literal
@@ -57,6 +57,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         written = Manifest(**manifest, row_counts=counts)
         _write_manifest(connection, written)
         _write_freshness(connection)
+        revisions.write_series(connection)
         _write_previous(connection, before)
         changes.write(connection, previous if before and before.origin == written.origin else None)
         connection.execute("commit")
