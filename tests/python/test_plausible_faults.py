@@ -178,7 +178,7 @@ def cut_off(name: str, largest: float) -> Fault:
     return fault
 
 
-# By what of each kind moves a printed coefficient by half a standard error or more (benchmarks/gate.md).
+# Of each kind what moves a printed coefficient by half a standard error or more.
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "population repeats a year": (repeated(["registered_population_10k"], 2014, 2013), "repeated_year", "2014"),
     "GDP repeats the year before last times 1.2": (repeated(GDP, 2016, 2014, 1.2), "repeated_year", "2016"),
