@@ -211,7 +211,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "growth_spread",
         "2015",
     ),
-    "the sectors swapped": (swapped("secondary_100m_cny", "tertiary_100m_cny"), "odd_ratio_trend", "2015"),
+    "the sectors swapped": (swapped("secondary_100m_cny", "tertiary_100m_cny"), "odd_ratio_trend", "2020"),
     "the sectors swapped in one year": (
         swapped("secondary_100m_cny", "tertiary_100m_cny", [2014]),
         "growth_spread",
@@ -394,7 +394,7 @@ REAL: dict[str, list[tuple[Callable[[Build], None], str, str, str]]] = {
             YEARBOOK(partial(columns_swapped, {"第二产业增加值(亿元)": "第三产业增加值(亿元)"})),
             "secondary_value_added_100m_cny",
             "odd_ratio_trend",
-            "2015",
+            "2020",
         ),
     ],
     "patents repeated, the yearbook interpolated": [
