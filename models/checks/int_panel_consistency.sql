@@ -9,16 +9,9 @@ final as (
         city_id,
         year,
         gdp_100m_cny / nullif(lag(gdp_100m_cny) over city_years, 0) as gdp_growth_factor,
-        secondary_value_added_100m_cny / nullif(lag(secondary_value_added_100m_cny) over city_years, 0)
-            as secondary_value_added_growth_factor,
-        registered_population_10k / nullif(lag(registered_population_10k) over city_years, 0)
-            as registered_population_growth_factor,
         resident_population_10k / nullif(lag(resident_population_10k) over city_years, 0)
             as resident_population_growth_factor,
         unit_employment_10k / nullif(lag(unit_employment_10k) over city_years, 0) as unit_employment_growth_factor,
-        rd_personnel_count / nullif(lag(rd_personnel_count) over city_years, 0) as rd_personnel_growth_factor,
-        science_spending_100m_cny / nullif(lag(science_spending_100m_cny) over city_years, 0)
-            as science_spending_growth_factor,
         firm_count / nullif(lag(firm_count) over city_years, 0) as firm_growth_factor,
         (primary_value_added_100m_cny + secondary_value_added_100m_cny + tertiary_value_added_100m_cny)
         / nullif(gdp_100m_cny, 0) as sector_sum_share,

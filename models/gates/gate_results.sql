@@ -1,8 +1,8 @@
 with
 
 {%- set suites = [
-    'landed_sources', 'deliveries', 'firm_survival', 'patents', 'city_yearbook', 'series_years', 'city_year_panel',
-    'panel_consistency', 'headline_samples'
+    'landed_sources', 'deliveries', 'firm_survival', 'patents', 'city_yearbook', 'series_years', 'series_shapes',
+    'series_pairs', 'city_year_panel', 'panel_consistency', 'headline_samples'
 ] %}
 
 final as (

@@ -33,6 +33,7 @@ RESULTS = pa.schema(
 RESULT_TABLES = ("gate_results", "gate_second_route")
 """Tables of the schema gates: what is judged before the estimates, and the estimates."""
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
+OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
 """Before the words of a critical expectation, in English and Chinese, where it only warns."""
 
 
@@ -58,7 +59,13 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
     return sampled | set(used["fixed_year"].dropna().astype(int))
 
 
-def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Collection[int] | None = None) -> pa.Table:
+def validate(
+    table: pd.DataFrame,
+    suite: str,
+    key: list[str],
+    judged_years: Collection[int] | None = None,
+    judged_rows: str | None = None,
+) -> pa.Table:
     """Check a table against the suite expectations/<suite>.json.
 
     Parameters
@@ -73,11 +80,13 @@ def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Coll
     judged_years : collection of int, optional
         Years, of the column `year`, whose failures may be critical. Rows of other years fail a critical expectation
         as a warning, in a row of its own. Unless given, all rows are judged alike.
+    judged_rows : str, optional
+        Boolean column: rows where it is false are treated as years that are not judged.
 
     Returns
     -------
     Table
-        One row per expectation, and one more where it is critical and some years are not judged, in the columns of
+        One row per expectation, and one more where it is critical and some rows are not judged, in the columns of
         RESULTS. `failing_rows` holds them as JSON. An expectation that cannot be evaluated has failed.
 
     Raises
@@ -103,20 +112,38 @@ def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Coll
         context.data_sources.add_pandas(suite).add_dataframe_asset(suite).add_batch_definition_whole_dataframe(suite)
     )
     extract_set = landing.extract_set(settings.extracts_dir()).name
-    is_judged = None if judged_years is None else table["year"].isin(judged_years)
+    is_judged = pd.Series(True, index=table.index)
+    if judged_years is not None:
+        is_judged &= table["year"].isin(judged_years)
+    if judged_rows is not None:
+        is_judged &= table[judged_rows].astype(bool)
+    prefixes = OTHER_YEARS if judged_rows is None else OTHER_SERIES
     rows = []
-    for declared, part in _applied(expectations, table, is_judged):
-        expectation = ExpectationConfiguration(
-            type=declared["type"],
-            kwargs=declared["kwargs"],
-            severity=declared["severity"],
-            description=declared["description"],
-            meta=declared["meta"],
-        ).to_domain_obj()
-        result = batches.get_batch({"dataframe": part}).validate(
-            expectation, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": key}
+    for number, (part, applied) in enumerate(_applied(expectations, table, is_judged, prefixes)):
+        # All of a part at once: what one expectation computes, the others need not.
+        validated = gx.ExpectationSuite(
+            name=f"{suite}_{number}",
+            expectations=[
+                ExpectationConfiguration(
+                    type=declared["type"],
+                    kwargs=declared["kwargs"],
+                    severity=declared["severity"],
+                    description=declared["description"],
+                    meta={"place": place},
+                ).to_domain_obj()
+                for place, declared in enumerate(applied)
+            ],
         )
-        rows.append(
+        results = batches.get_batch({"dataframe": part}).validate(
+            validated, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": key}
+        )
+        # In the order in which they could be evaluated, which is not that of the suite.
+        found = {
+            result.expectation_config.meta["place"]: result
+            for result in results.results
+            if result.expectation_config is not None and result.expectation_config.meta is not None
+        }
+        rows += [
             {
                 "extract_set": extract_set,
                 "suite": suite,
@@ -124,32 +151,40 @@ def validate(table: pd.DataFrame, suite: str, key: list[str], judged_years: Coll
                 "description": declared["description"],
                 "description_zh": declared["meta"]["zh"],
                 "arguments": json.dumps(declared["kwargs"], ensure_ascii=False),
-                "severity": expectation.severity.value,
-                "success": bool(result.success),
+                "severity": declared["severity"],
+                "success": bool(found[place].success),
                 "row_count": len(part),
                 "series": " ".join(declared.get("series", ())) or None,
-                **_findings(result),
+                **_findings(found[place]),
             }
-        )
+            for place, declared in enumerate(applied)
+        ]
     return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def _applied(
-    expectations: list[dict[str, Any]], table: pd.DataFrame, is_judged: pd.Series | None
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield each expectation with the rows that it applies to; for years that are not judged, it only warns."""
-    if is_judged is None or is_judged.all():
-        yield from ((declared, table) for declared in expectations)
+    expectations: list[dict[str, Any]], table: pd.DataFrame, is_judged: pd.Series, prefixes: tuple[str, str]
+) -> Iterator[tuple[pd.DataFrame, list[dict[str, Any]]]]:
+    """Yield rows with the expectations that apply to them; on rows that are not judged, a critical one only warns."""
+    if is_judged.all():
+        yield table, expectations
         return
+    critical = [declared for declared in expectations if declared["severity"] == "critical"]
+    english, chinese = prefixes
+    warned = [
+        declared
+        | {
+            "severity": "warning",
+            "description": english + declared["description"],
+            "meta": {"zh": chinese + declared["meta"]["zh"]},
+        }
+        for declared in critical
+    ]
     judged, others = (table[rows].reset_index(drop=True) for rows in (is_judged, ~is_judged))
-    for declared in expectations:
-        if declared["severity"] != "critical":
-            yield declared, table
-            continue
-        yield declared, judged
-        english, chinese = OTHER_YEARS
-        said = {"description": english + declared["description"], "meta": {"zh": chinese + declared["meta"]["zh"]}}
-        yield declared | said | {"severity": "warning"}, others
+    warnings = [declared for declared in expectations if declared["severity"] != "critical"]
+    yield from (
+        (part, applied) for part, applied in ((judged, critical), (others, warned), (table, warnings)) if applied
+    )
 
 
 def require(results: pd.DataFrame) -> None:

@@ -202,11 +202,11 @@ def test_a_new_estimator_gives_the_slope_of_changes_on_changes(followed: Build) 
 
 
 def test_a_new_expectation_is_judged_and_has_its_words_in_chinese(followed: Build) -> None:
-    sentence = "R&D personnel of a city number at most a million."
+    sentence = "Primary value added of a city is less than its GDP."
     judged = followed.rows(
         "select suite, severity, success, description_zh from gates.gate_results where description = ?", sentence
     )
-    assert judged == [("city_year_panel", "warning", True, "各城市R&D人员不超过一百万。")]
+    assert judged == [("city_year_panel", "warning", True, "各城市第一产业增加值小于地区生产总值。")]
 
 
 def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(followed: Build) -> None:

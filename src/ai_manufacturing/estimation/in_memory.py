@@ -124,7 +124,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
 
 def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
     """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
-    parts = ("macros/qualified_name.sql", f"models/{model}.sql")
+    parts = (*(f"macros/{name}.sql" for name in ("qualified_name", "first_of", "share_of")), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
     sql = jinja2.Template(text).render(ref=_Relation, var=years, period=years)

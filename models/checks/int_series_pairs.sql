@@ -1,0 +1,159 @@
+with
+
+shown_series as (
+    select distinct
+        used.series,
+        used.scope
+    from {{ ref('dim_specification_series') }} as used
+    inner join {{ ref('regression_specifications') }} as specifications
+        on used.specification_id = specifications.specification_id
+    where
+        specifications.reading = 'default'
+        and used.series is not null
+),
+
+pairs as (
+    select * from {{ ref('series_pairs') }}
+),
+
+conformed as (
+    select
+        series,
+        scope,
+        city_id,
+        year,
+        max(value) as value
+    from {{ ref('int_series_conformed') }}
+    where
+        series = quantity
+        and value > 0
+    group by series, scope, city_id, year
+),
+
+cities as (
+    select * from {{ ref('cities') }}
+),
+
+matched as (
+    select
+        pairs.*,
+        firsts.city_id,
+        firsts.year,
+        firsts.value,
+        seconds.value as other_value,
+        ln(firsts.value / seconds.value) as log_ratio
+    from pairs
+    inner join conformed as firsts
+        on
+            pairs.series = firsts.series
+            and pairs.scope = firsts.scope
+    inner join conformed as seconds
+        on
+            pairs.other_series = seconds.series
+            and pairs.other_scope = seconds.scope
+            and firsts.city_id = seconds.city_id
+            and firsts.year = seconds.year
+),
+
+ranked as (
+    select
+        matched.*,
+        cities.name_zh,
+        median(matched.log_ratio) over pair_years as median_log_ratio,
+        rank() over (
+            partition by matched.series, matched.other_series, matched.year order by matched.value
+        ) as value_rank,
+        rank() over (
+            partition by matched.series, matched.other_series, matched.year order by matched.other_value
+        ) as other_rank
+    from matched
+    inner join cities on matched.city_id = cities.city_id
+    window pair_years as (partition by matched.series, matched.other_series, matched.year)
+),
+
+summed as (
+    select
+        series,
+        other_series,
+        scope,
+        other_scope,
+        year,
+        corr(value_rank, other_rank) as rank_correlation,
+        sum(value) / sum(other_value) as national_ratio,
+        exp(median(abs(log_ratio - median_log_ratio))) as ratio_spread,
+        avg(case when value > other_value then 1 else 0 end) as larger_share,
+        any_value(median_log_ratio) as median_log_ratio,
+        {{ first_of(
+            "name_zh || ' ' || round(value, 2) || ' : ' || round(other_value, 2)", 'city_id',
+            'abs(log_ratio - median_log_ratio) > ln(city_factor_max)'
+        ) }} as odd_cities
+    from ranked
+    group by series, other_series, scope, other_scope, year
+    having count(*) >= 20
+),
+
+-- How the ratio changes from year to year, by either factor, and which way it went until then.
+compared as (
+    select
+        *,
+        exp(abs(median_log_ratio - lag(median_log_ratio) over pair_years)) as ratio_change,
+        case
+            when count(*) over pair_years_so_far >= 7
+                then regr_slope(median_log_ratio, year) over pair_years_so_far
+        end as ratio_trend
+    from summed
+    window
+        pair_years as (partition by series, other_series order by year),
+        pair_years_so_far as (
+            partition by series, other_series order by year rows between unbounded preceding and current row
+        )
+),
+
+final as (
+    select
+        compared.series,
+        compared.other_series,
+        compared.scope,
+        compared.year,
+        coalesce(shown.series, others_shown.series) is not null as is_shown,
+        compared.rank_correlation,
+        pairs.rank_correlation_min,
+        compared.ratio_spread,
+        pairs.ratio_spread_max,
+        compared.ratio_change,
+        pairs.ratio_change_max,
+        compared.national_ratio,
+        case
+            when
+                compared.national_ratio < pairs.national_ratio_min
+                or compared.national_ratio > pairs.national_ratio_max
+                then compared.national_ratio
+        end as odd_national_ratio,
+        compared.larger_share,
+        case
+            when compared.larger_share < pairs.larger_share_min or compared.larger_share > pairs.larger_share_max
+                then compared.larger_share
+        end as odd_larger_share,
+        compared.ratio_trend,
+        case
+            when compared.ratio_trend < pairs.ratio_trend_min or compared.ratio_trend > pairs.ratio_trend_max
+                then compared.ratio_trend
+        end as odd_ratio_trend,
+        compared.odd_cities
+    from compared
+    inner join pairs
+        on
+            compared.series = pairs.series
+            and compared.other_series = pairs.other_series
+            and compared.scope = pairs.scope
+    left join shown_series as shown
+        on
+            compared.series = shown.series
+            and compared.scope = shown.scope
+    left join shown_series as others_shown
+        on
+            compared.other_series = others_shown.series
+            and compared.other_scope = others_shown.scope
+)
+
+select * from final

@@ -1,0 +1,331 @@
+with
+
+shown_series as (
+    select distinct
+        used.series,
+        used.scope
+    from {{ ref('dim_specification_series') }} as used
+    inner join {{ ref('regression_specifications') }} as specifications
+        on used.specification_id = specifications.specification_id
+    where
+        specifications.reading = 'default'
+        and used.series is not null
+),
+
+conformed as (
+    select * from {{ ref('int_series_conformed') }}
+),
+
+source_pairs as (
+    select * from {{ ref('fct_source_pairs') }}
+),
+
+limits as (
+    select * from {{ ref('series') }}
+),
+
+cities as (
+    select * from {{ ref('cities') }}
+),
+
+-- Two records of one city and year are left to another expectation.
+judged as (
+    select
+        conformed.series,
+        conformed.quantity,
+        conformed.scope,
+        conformed.provider,
+        conformed.city_id,
+        conformed.year,
+        bool_or(shown_series.series is not null) as is_shown,
+        max(conformed.value) as value
+    from conformed
+    left join shown_series
+        on
+            conformed.series = shown_series.series
+            and conformed.scope = shown_series.scope
+    where
+        conformed.value is not null
+        and (conformed.series = conformed.quantity or shown_series.series is not null)
+    group by
+        conformed.series, conformed.quantity, conformed.scope, conformed.provider, conformed.city_id, conformed.year
+),
+
+-- Counts, and what is printed in whole numbers, cannot tell less than one apart; the rest is printed to a hundredth.
+resolved as (
+    select
+        *,
+        case when avg(case when value = round(value) then 1 else 0 end) over year_rows > 0.9 then 1 else 0.01 end
+            as resolution
+    from judged
+    window year_rows as (partition by series, scope, year)
+),
+
+cells as (
+    select
+        *,
+        case when lag(year) over city_years = year - 1 then lag(value) over city_years end as previous_value,
+        case when lead(year) over city_years = year + 1 then lead(value) over city_years end as next_value,
+        count(*) over (partition by series, scope, year, value) as city_count_of_value,
+        max(value) over (partition by series, scope, year) as maximum_value
+    from resolved
+    window city_years as (partition by series, scope, city_id order by year)
+),
+
+-- Factors between years: ten units are added, so that a handful that doubles is no jump.
+moved as (
+    select
+        cells.*,
+        cities.name_zh,
+        cities.province_name_zh,
+        ln(
+            (cells.value + 10 * cells.resolution) / (cells.previous_value + 10 * cells.resolution)
+        ) as step,
+        ln(
+            (cells.value + 10 * cells.resolution) / (cells.next_value + 10 * cells.resolution)
+        ) as step_back,
+        case
+            when cells.previous_value >= 10 * cells.resolution and cells.value > 0
+                then ln(cells.value / cells.previous_value)
+        end as growth,
+        rank() over (
+            partition by cells.series, cells.scope, cells.year, cells.previous_value is null order by cells.value
+        ) as value_rank,
+        rank() over (
+            partition by cells.series, cells.scope, cells.year, cells.previous_value is null
+            order by cells.previous_value
+        ) as previous_rank
+    from cells
+    inner join cities on cells.city_id = cities.city_id
+),
+
+-- The share of cities that one and the same factor takes from an earlier year to this one; of copies it is all.
+factors as (
+    select
+        later.series,
+        later.scope,
+        later.year,
+        earlier.year as earlier_year,
+        round(ln(later.value / earlier.value), 3) as log_factor,
+        count(*) as city_count
+    from cells as later
+    inner join cells as earlier
+        on
+            later.series = earlier.series
+            and later.scope = earlier.scope
+            and later.city_id = earlier.city_id
+            and later.year > earlier.year
+    where
+        later.value >= 10 * later.resolution
+        and earlier.value >= 10 * earlier.resolution
+    group by later.series, later.scope, later.year, earlier.year, round(ln(later.value / earlier.value), 3)
+),
+
+commonest_factors as (
+    select
+        series,
+        scope,
+        year,
+        earlier_year,
+        max(city_count) / sum(city_count) as repeated_share
+    from factors
+    group by series, scope, year, earlier_year
+    having sum(city_count) >= 20
+),
+
+repeats as (
+    select
+        series,
+        scope,
+        year,
+        max(repeated_share) as repeated_share,
+        arg_max(earlier_year, repeated_share) as repeated_year
+    from commonest_factors
+    group by series, scope, year
+),
+
+province_growth as (
+    select
+        series,
+        scope,
+        year,
+        province_name_zh,
+        ln(sum(value) / sum(previous_value)) as growth
+    from moved
+    where previous_value is not null
+    group by series, scope, year, province_name_zh
+    having
+        sum(previous_value) >= 30 * max(resolution)
+        and sum(value) > 0
+),
+
+province_spreads as (
+    select
+        series,
+        scope,
+        year,
+        quantile_cont(growth, 0.75) - quantile_cont(growth, 0.25) as province_spread
+    from province_growth
+    group by series, scope, year
+    having count(*) >= 8
+),
+
+-- Four digits that agree in three series of one year are a copied row.
+copied_pairs as (
+    select
+        firsts.scope,
+        firsts.year,
+        firsts.city_id,
+        seconds.city_id as other_city_id,
+        list(distinct firsts.series) as shared_series
+    from cells as firsts
+    inner join cells as seconds
+        on
+            firsts.series = seconds.series
+            and firsts.scope = seconds.scope
+            and firsts.year = seconds.year
+            and firsts.value = seconds.value
+            and firsts.city_id < seconds.city_id
+    where
+        firsts.city_count_of_value > 1
+        and firsts.value >= 1000 * firsts.resolution
+    group by firsts.scope, firsts.year, firsts.city_id, seconds.city_id
+    having count(distinct firsts.series) >= 3
+),
+
+copies as (
+    select
+        pairs.series,
+        pairs.scope,
+        pairs.year,
+        {{ first_of("one.name_zh || ' = ' || other.name_zh", 'pairs.city_id, pairs.other_city_id') }} as copied_cities
+    from (
+        select
+            * exclude (shared_series),
+            unnest(shared_series) as series
+        from copied_pairs
+    ) as pairs
+    inner join cities as one on pairs.city_id = one.city_id
+    inner join cities as other on pairs.other_city_id = other.city_id
+    group by pairs.series, pairs.scope, pairs.year
+),
+
+agreements as (
+    select
+        series,
+        scope,
+        first_provider as provider,
+        second_provider,
+        year,
+        avg(case when abs(first_ln - second_ln) < 0.1 then 1 else 0 end) as agreeing_share
+    from source_pairs
+    where
+        first_ln is not null
+        and second_ln is not null
+    group by series, scope, first_provider, second_provider, year
+    having count(*) >= 20
+),
+
+least_agreements as (
+    select
+        series,
+        scope,
+        provider,
+        year,
+        min(agreeing_share) as agreeing_share,
+        arg_min(second_provider, agreeing_share) as second_provider
+    from agreements
+    group by series, scope, provider, year
+),
+
+summed as (
+    select
+        moved.series,
+        moved.quantity,
+        moved.scope,
+        moved.provider,
+        moved.year,
+        bool_or(moved.is_shown) as is_shown,
+        count(case when moved.value = moved.maximum_value and moved.value >= 100 * moved.resolution then 1 end)
+            as cities_at_maximum,
+        {{ share_of(
+            'moved.city_count_of_value > 1', 'moved.value >= 1000 * moved.resolution'
+        ) }} as shared_share,
+        {{ share_of(
+            'least(abs(moved.value - (moved.previous_value + moved.next_value) / 2), '
+            'abs(moved.value - sqrt(moved.previous_value * moved.next_value))) <= 1.01 * moved.resolution',
+            'moved.value >= 100 * moved.resolution and moved.previous_value > 0 and moved.next_value > 0 '
+            'and abs(moved.next_value - moved.previous_value) >= 20 * moved.resolution'
+        ) }} as straight_share,
+        {{ share_of(
+            'moved.value >= moved.previous_value', 'moved.previous_value >= 10 * moved.resolution'
+        ) }} as rising_share,
+        case
+            when count(moved.previous_value) >= 20
+                then corr(moved.value_rank, moved.previous_rank) filter (where moved.previous_value is not null)
+        end as rank_correlation,
+        case
+            when count(moved.growth) >= 20
+                then quantile_cont(moved.growth, 0.75) - quantile_cont(moved.growth, 0.25)
+        end as growth_spread,
+        {{ first_of(
+            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            'moved.value < limits.cell_min or moved.value > limits.cell_max'
+        ) }} as out_of_bounds_cities,
+        {{ first_of(
+            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            'moved.step * moved.step_back > 0 '
+            'and least(abs(moved.step), abs(moved.step_back)) > ln(limits.year_factor_max)'
+        ) }} as odd_year_cities,
+        {{ first_of(
+            "moved.name_zh || ' ' || round(moved.value, 2)", 'moved.city_id',
+            'abs(moved.step) > ln(limits.growth_factor_max)'
+        ) }} as jumping_cities
+    from moved
+    inner join limits on moved.quantity = limits.series
+    group by moved.series, moved.quantity, moved.scope, moved.provider, moved.year
+),
+
+final as (
+    select
+        summed.* exclude (quantity),  -- noqa: RF02
+        repeats.repeated_share,
+        case when repeats.repeated_share > limits.repeated_share_max then repeats.repeated_year end as repeated_year,
+        province_spreads.province_spread,
+        copies.copied_cities,
+        least_agreements.agreeing_share,
+        least_agreements.second_provider,
+        limits.repeated_share_max,
+        limits.straight_share_max,
+        limits.rising_share_max,
+        limits.shared_share_max,
+        limits.rank_correlation_min,
+        limits.growth_spread_max,
+        limits.province_spread_max,
+        limits.agreeing_share_min
+    from summed
+    inner join limits on summed.quantity = limits.series
+    left join repeats
+        on
+            summed.series = repeats.series
+            and summed.scope = repeats.scope
+            and summed.year = repeats.year
+    left join province_spreads
+        on
+            summed.series = province_spreads.series
+            and summed.scope = province_spreads.scope
+            and summed.year = province_spreads.year
+    left join copies
+        on
+            summed.series = copies.series
+            and summed.scope = copies.scope
+            and summed.year = copies.year
+    left join least_agreements
+        on
+            summed.quantity = least_agreements.series
+            and summed.scope = least_agreements.scope
+            and summed.provider = least_agreements.provider
+            and summed.year = least_agreements.year
+)
+
+select * from final
