@@ -485,9 +485,9 @@ def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB file read-only; no progress bar gets among the lines of a log."""
-    connection = duckdb_client.connect(str(path), read_only=True)
+def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB file read-only, as duckdb_client does; no progress bar gets among the lines of a log."""
+    connection = duckdb_client.connect(str(path), read_only=True, reads_files=reads_files)
     try:
         connection.execute("set enable_progress_bar = false")
         yield connection
