@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from tests.python import dbt_process
@@ -35,20 +35,24 @@ class Places:
         self.reached: set[tuple[str, int]] = set()
         self.before = 0
         self._within, self._last, self._mark = tuple(within), last, mark
+        self._not_reached: dict[CodeType, set[int]] = {}
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Count the places, and die at the last one."""
+        """Count the places, and die at the last one; code whose lines are all reached runs at its own speed."""
         code = frame.f_code
-        if not any(part in code.co_filename for part in self._within):
-            return None
-        if event == "call" and code.co_name == self._mark:
-            self.before = len(self.reached)
-        place = (code.co_filename, frame.f_lineno)
-        if event == "line" and place not in self.reached:
-            self.reached.add(place)
+        lines = self._not_reached.get(code)
+        if lines is None:
+            is_within = any(part in code.co_filename for part in self._within)
+            lines = {line for _, _, line in code.co_lines() if line} if is_within else set()
+            self._not_reached[code] = lines
+            if code.co_name == self._mark and is_within:
+                self.before = len(self.reached)
+        if event == "line" and frame.f_lineno in lines:
+            lines.remove(frame.f_lineno)
+            self.reached.add((code.co_filename, frame.f_lineno))
             if len(self.reached) == self._last:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return self.trace
+        return self.trace if lines else None
 
 
 @contextmanager
@@ -91,7 +95,7 @@ def command(
     within: Sequence[str],
     mark: str,
     imported: Sequence[str],
-    prepare: Callable[[], None] = lambda: None,
+    prepare: Callable[[], None] | None = None,
 ) -> Iterator[Command]:
     """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run of it.
 
@@ -105,7 +109,7 @@ def command(
         As in at_place.
     imported : sequence of str
         Modules; the lines that importing reaches are no places.
-    prepare : callable
+    prepare : callable, optional
         Called once in the process, after the imports.
 
     Yields
@@ -138,14 +142,15 @@ def _serve(
     within: Sequence[str],
     mark: str,
     imported: Sequence[str],
-    prepare: Callable[[], None],
+    prepare: Callable[[], None] | None,
 ) -> None:
     from ai_manufacturing import cli
 
     dbt_process.settle_in(folder, environment, printed)
     for name in imported:
         importlib.import_module(name)
-    prepare()
+    if prepare is not None:
+        prepare()
     while True:
         try:
             arguments, dies_at = asked.recv()

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,8 +20,10 @@ import pytest
 
 from ai_manufacturing import catalogue, checksums, counts, duckdb_client, exports, site
 from ai_manufacturing.databases import Origin
+from ai_manufacturing.landing import landed
 from ai_manufacturing.releases import lock, refresh
 from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.synthetic import registers
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import quiet, release
@@ -168,7 +171,7 @@ def test_a_killed_export_leaves_each_file_old_or_new(
         assert {path.name: content(path) for path in out.iterdir() if path.name != exports.LOCK} == new
 
     arguments = ("export", "--format", file_format, "--out", out, "--database", sample_build.warehouse)
-    within = ("/ai_manufacturing/", "/pandas/io/", "/xlsxwriter/")
+    within = ("/ai_manufacturing/exports", "/ai_manufacturing/durable", "/pandas/io/formats/csvs")
     imported = ("ai_manufacturing.exports", "ai_manufacturing.databases", "pandas.io.formats.csvs")
     with killed.command(PROJECT, sample_build.environment, within, "_write", imported) as run:
         dies(run, points, arguments, is_old_or_new, is_new, earlier)
@@ -218,7 +221,8 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
     release(store, light_build.warehouse)
     landing, site_folder = delivery.landing, tmp_path / "site"
     assert landing is not None
-    kept = {path: path.read_bytes() for path in landing.rglob("*") if path.is_file() and "landed" not in path.parts}
+    folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]
+    kept = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
     published = store.published.read_bytes()
     litter = [store.work / "000009", tmp_path / ".site.4194304999", landing / f".{'0' * 32}"]
 
@@ -289,21 +293,35 @@ def test_counts_that_are_handed_over_are_old_or_new_wherever_the_command_is_kill
 
 @pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_killed_count_leaves_the_warehouse_to_the_next(delivery: Build, sample_build: Build) -> None:
+def test_a_killed_count_leaves_the_warehouse_to_the_next(delivery: Build, tmp_path: Path) -> None:
     """Killed after so many lines that dbt has printed, from its first to when tables are written."""
-    query = "select * from intermediate.int_firm_register_counts order by all"
-    expected = sample_build.rows(query)
-    assert expected
-    command = [str(Path(sys.executable).parent / "ai-manufacturing"), "counts"]
-    for lines in (1, 6, 20, 40):
+    registers.write(tmp_path / "registers", 2000, 2000, seed=1)
+    shutil.copytree(tmp_path / "registers/firm_register", delivery.extracts / "firm_register")
+    undisturbed = replace(
+        delivery,
+        warehouse=Path(shutil.copy(delivery.warehouse, tmp_path / "undisturbed.duckdb")),
+        landing=tmp_path / "undisturbed_landing",
+    )
+    counted = undisturbed.command("counts")
+    assert counted.returncode == 0, counted.stdout
+    printed_lines = len(counted.stdout.splitlines())
+    for share in (0.05, 0.3, 0.6, 0.9):
         with subprocess.Popen(
-            command, cwd=PROJECT, env=delivery.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [str(Path(sys.executable).parent / "ai-manufacturing"), "counts"],
+            cwd=PROJECT,
+            env=delivery.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as process:
             assert process.stdout is not None
-            for _ in range(lines):
+            for _ in range(1 + int(share * printed_lines)):
                 assert process.stdout.readline(), "the command ended first"
             process.kill()
             process.stdout.read()  # ends when dbt, which has the pipe too, is dead
-    again = subprocess.run(command, cwd=PROJECT, env=delivery.environment, capture_output=True, text=True, check=False)
+    again = delivery.command("counts")
     assert again.returncode == 0, again.stdout
+    query = "select * from intermediate.int_firm_register_counts order by all"
+    expected = undisturbed.rows(query)
+    assert len(expected) > 100
     assert delivery.rows(query) == expected
+    assert not [path for path in (tmp_path / "landing").rglob(".*") if path.name != ".lock"]
