@@ -31,6 +31,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ai_manufacturing import duckdb_client
+
 PROJECT = Path(__file__).resolve().parents[1]
 LABELS = PROJECT / "tests/fixtures/ai_labels.csv"
 TITLES = "patents/titles_with_ipc.csv"
@@ -190,7 +192,7 @@ def measure(extracts: Path) -> str:
         tests = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
         dbt = [str(Path(sys.executable).parent / "dbt"), "--quiet", "build", "--select", *models, *tests]
         subprocess.run(dbt, cwd=PROJECT, env=environment, check=True)
-        with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as connection:
+        with duckdb_client.connect(str(folder / "warehouse.duckdb"), read_only=True, reads_files=True) as connection:
             return report(connection)
 
 

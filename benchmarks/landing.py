@@ -18,11 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.csv
 
-from ai_manufacturing import landing
+from ai_manufacturing import duckdb_client, landing
 
 PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (
@@ -56,7 +55,7 @@ def scan(folder: Path) -> int:
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
     """Write the rows as dbt does with what a Python model returns, and count them."""
-    with duckdb.connect(str(warehouse), config={"threads": 2, "memory_limit": LIMIT}) as connection:
+    with duckdb_client.connect(str(warehouse), config={"threads": 2, "memory_limit": LIMIT}) as connection:
         connection.register("landed", landing.rows("firm_survival", deliveries))
         connection.execute("create table raw_firm_survival as from landed")
         (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
+from ai_manufacturing import duckdb_client
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -108,7 +108,7 @@ def worker(task: dict[str, str | list[str]]) -> tuple[float, float]:
     """Do one task in this process."""
     kind, path = str(task["kind"]), str(task["path"])
     if kind == "duckdb":
-        with duckdb.connect(path, config={"threads": 2, "memory_limit": LIMIT}) as connection:
+        with duckdb_client.connect(path, config={"threads": 2, "memory_limit": LIMIT}, reads_files=True) as connection:
             return measure(lambda: [connection.execute(statement).fetchall() for statement in task["statements"]])
     return measure({"pandas": lambda: in_pandas(path), "polars": lambda: in_polars(path)}[kind])
 
@@ -230,7 +230,7 @@ def count_rows(scratch: Path, firms: int, repeats: int) -> list[dict[str, str]]:
     rows, grown = [], []
     for folder, name in ((small, "small"), (extracts, "large")):
         warehouse, built = landed(scratch / name, folder, "firm_register")
-        with duckdb.connect(str(warehouse.path), read_only=True) as connection:
+        with duckdb_client.connect(str(warehouse.path), read_only=True, reads_files=True) as connection:
             (count,) = connection.execute("select count(*) from raw.raw_firm_register").fetchone() or (0,)
         scan = {"kind": "duckdb", "path": warehouse.path, "statements": warehouse.scan("firm_register", FIRM_COLUMNS)}
         work = {**scan, "statements": warehouse.tables(COUNT_MODELS["firm_register"])}
@@ -303,7 +303,7 @@ def tag_rows(scratch: Path, scopes: int, repeats: int) -> list[dict[str, str]]:
     for size, target in ((200, "3.5"), (3000, "6")):
         terms = [(*r.values(),) for r in seed[:size]]
         terms += invented_terms(size - len(terms), {term[0] for term in terms})
-        with duckdb.connect(str(warehouse.path)) as connection:
+        with duckdb_client.connect(str(warehouse.path), reads_files=True) as connection:
             connection.execute("delete from seeds.ai_keywords where kind = 'include'")
             connection.executemany("insert into seeds.ai_keywords values (?, ?, ?, ?, ?, ?, ?, ?)", terms)
         warehouse.dbt("compile", "--full-refresh", "--select", "int_register_ai_candidates int_register_ai_tags")

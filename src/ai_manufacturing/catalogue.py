@@ -1,16 +1,21 @@
 """dbt's pages on models, columns and lineage as one file, which says of which extract set it is."""
 
 import html
-import os
 import re
 import tempfile
 from pathlib import Path
 
 from ai_manufacturing import dbt_process
 from ai_manufacturing.databases import Database, Origin
+from ai_manufacturing.durable import replace_bytes
 
 NAME = "catalogue.html"  # beside the pages of the site
 META = '<meta name="{}" content="{}">'
+# dbt's page is one file, whose scripts and styles are within it; it reaches no address.
+POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src 'self' file: data:; font-src data:; base-uri 'none'; form-action 'none'\">"
+)
 
 
 class CatalogueError(Exception):
@@ -43,16 +48,11 @@ def write(database: Database, out: Path) -> None:
     marks = "".join(
         META.format(name, html.escape(value)) for name, value in zip(Origin._fields, database.origin, strict=True)
     )
-    marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + marks, page, count=1)
+    marked, count = re.subn(r"<head[^>]*>", lambda head: str(head[0]) + POLICY + marks, page, count=1)
     if not count:
         raise CatalogueError(f"{out}: dbt's page has no <head> element to mark. The file is unchanged.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    incoming = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        incoming.write_text(marked, encoding="utf-8")
-        incoming.replace(out)
-    finally:
-        incoming.unlink(missing_ok=True)
+    replace_bytes(out, marked.encode())
 
 
 def origin_of(path: Path) -> Origin | None:

@@ -184,7 +184,7 @@ def queries(named: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
     import duckdb
 
-    from ai_manufacturing import databases, query_book, settings
+    from ai_manufacturing import databases, durable, query_book, settings
 
     database = _read(named)
     book = settings.project_root() / "docs/queries.md"
@@ -192,7 +192,7 @@ def queries(named: Path | None, out: Path | None) -> None:
         raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
     try:
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
-        (out or book).write_text(answered, encoding="utf-8")
+        durable.replace_bytes(out or book, answered.encode())
     except (duckdb.Error, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(out or book)

@@ -11,13 +11,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ai_manufacturing import dbt_process, landing, settings
+from ai_manufacturing.durable import private_folder, sync
 from ai_manufacturing.landing.containers import SUCCESS_MARKER
 
 OLDEST_JAVA = 17
@@ -121,12 +121,13 @@ def hand_over(made: Path, to: Path) -> None:
             f"{made}: the counts are not in one complete file. Delete this folder, and run the command again."
         )
     to.mkdir(parents=True, exist_ok=True)
-    if parts and pq.read_metadata(parts[0]).num_rows:
-        written = to / f".{uuid.uuid4().hex}"
-        shutil.copyfile(parts[0], written)
-        written.replace(to / "counts.parquet")
-    else:
-        (to / "counts.parquet").unlink(missing_ok=True)
+    with private_folder(to / "counts.parquet") as folder:
+        if parts and pq.read_metadata(parts[0]).num_rows:
+            written = Path(shutil.copyfile(parts[0], folder / "counts.parquet"))
+            sync(written)
+            written.replace(to / "counts.parquet")
+        else:
+            (to / "counts.parquet").unlink(missing_ok=True)
     # what a run of dbt alone has left there
     for part in to.glob("part-*"):
         part.unlink()

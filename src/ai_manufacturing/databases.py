@@ -118,7 +118,7 @@ def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:
 
 
 def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to no file, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
+    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
 
     Parameters
     ----------
@@ -130,7 +130,8 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
             "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
             "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
             "temp_directory": str(spill),
-        }
+        },
+        reads_files=True,
     )
     # a bar among the lines of a scheduler's log is no JSON
     connection.execute("set enable_progress_bar = false")

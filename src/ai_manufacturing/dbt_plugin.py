@@ -39,6 +39,7 @@ class Plugin(BasePlugin):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         creds.path = str(path)
+        # dbt's connection may read files: landed tables and registers lie in Parquet
         config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:

@@ -1,4 +1,4 @@
-"""How DuckDB is opened: with no extension from the network, and in files that clients since 1.2 read."""
+"""How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
 
 from typing import Any
 
@@ -10,7 +10,11 @@ SETTINGS: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_kno
 
 
 def connect(
-    database: str = ":memory:", *, read_only: bool = False, config: dict[str, Any] | None = None
+    database: str = ":memory:",
+    *,
+    read_only: bool = False,
+    config: dict[str, Any] | None = None,
+    reads_files: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file, or a database in memory, as duckdb.connect does.
 
@@ -22,6 +26,9 @@ def connect(
         Whether the file is opened for reading only.
     config : dict, optional
         Settings of DuckDB, beside SETTINGS.
+    reads_files : bool
+        Whether statements may name other files, as where a database is attached or a view of the warehouse reads the
+        files of a register. A release needs none.
 
     Returns
     -------
@@ -32,4 +39,11 @@ def connect(
     # after it is open: a process that has the file open with other settings could not open it again
     for name, value in SETTINGS.items():
         connection.execute(f"set {name} = {value}")
+    if not reads_files:
+        confine(connection)
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let statements reach what is open or attached, and no other file; it cannot be taken back."""
+    connection.execute("set enable_external_access = false")

@@ -3,6 +3,7 @@
 File systems keep the order of names and of contents apart; the kernel releases the locks of the dead.
 """
 
+import ctypes
 import fcntl
 import glob
 import os
@@ -49,6 +50,63 @@ def copy(source: Path, target: Path) -> None:
         if error.filename is None:  # while bytes are written, no name is given
             error.filename = str(target)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, for their owner to write and for all to read, whatever the umask.
+
+    One that is there keeps its permissions: they are its owner's choice.
+    """
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+
+
+def open_to_readers(folder: Path, files: int = 0o644) -> None:
+    """Let all read a finished folder, whatever the umask that it was made under.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; what lies in it is included.
+    files : int
+        Permissions of its files.
+    """
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else files)
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Put a finished folder where another may be, which is removed.
+
+    A reader finds one of the two at any time, where the file system can exchange two names. Elsewhere it finds none
+    between two renames.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be renamed.
+    """
+    if not target.exists():
+        finished.rename(target)
+    elif _exchanged(finished, target):
+        shutil.rmtree(finished, ignore_errors=True)
+    else:
+        old = finished.with_name(f"{finished.name}.old")
+        target.rename(old)
+        finished.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders; return False where the system cannot."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of renameat2(2)
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:  # not Linux
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 @contextmanager

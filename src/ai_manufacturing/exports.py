@@ -10,6 +10,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,6 +153,8 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
         If the warehouse was not built to the end, or the folder cannot be written to or has no room.
     """
     source = _read(database)
+    with suppress(OSError):  # the lock says what is wrong; a folder of exports is as open as the user's umask makes it
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
             return _write(source, folder, file_format)

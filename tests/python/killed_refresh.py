@@ -1,25 +1,17 @@
-"""A refresh that kills itself at one place of its own code, run by test_refresh.py in a process of its own.
+"""A refresh that kills itself at one place of the releases package, run by test_refresh.py in a process of its own.
 
-Places are the lines of the releases package in the order in which they are reached first, so that no loop has more than
-its share. Only the dbt run is replaced, by a copy of a warehouse that dbt built.
+Only the dbt run is replaced, by a copy of a warehouse that dbt built.
 """
 
 import os
 import shutil
-import signal
-import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from ai_manufacturing import settings
 from ai_manufacturing.releases import build, fingerprint, refresh
 from ai_manufacturing.releases.store import Store
-from tests.python import dbt_process
-
-places: set[tuple[str, int]] = set()
-before_the_moves = 0
+from tests.python import dbt_process, killed
 
 
 def run(warehouse: Path, last: int, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -39,20 +31,6 @@ def run(warehouse: Path, last: int, folder: Path, environment: dict[str, str]) -
 def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, str], printed: str) -> None:
     dbt_process.settle_in(folder, environment, printed)
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        """Count the places, and die at one of them."""
-        global before_the_moves
-        code = frame.f_code
-        if "/releases/" not in code.co_filename:
-            return None
-        if event == "call" and code.co_name == "add":
-            before_the_moves = len(places)
-        if event == "line" and (code.co_filename, frame.f_lineno) not in places:
-            places.add((code.co_filename, frame.f_lineno))
-            if len(places) == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
     def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
         shutil.copyfile(warehouse, target)
         return False
@@ -61,9 +39,5 @@ def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, st
     build.dbt = copied
     fingerprint.of = lambda hashes: something_new
     store = Store(settings.release_dir(), settings.release_path(), kept=2)
-    sys.settrace(trace)
-    try:
+    with killed.at_place(["/releases/"], last, mark="add"):
         refresh.refresh(store, refresh.Limits(), lambda event, facts: None)
-    finally:
-        sys.settrace(None)
-        print(len(places), before_the_moves, flush=True)

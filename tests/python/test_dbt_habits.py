@@ -255,7 +255,7 @@ def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_t
     tags = sample_build.value("select tags from duckdb_databases() where database_name = current_database()")
     assert tags == {"storage_version": "v1.2.0+"}
     needs_an_extension = "select * from read_json_auto('https://example.invalid/a.json')"
-    with duckdb_client.connect() as connection, pytest.raises(duckdb.Error, match="httpfs"):
+    with duckdb_client.connect(reads_files=True) as connection, pytest.raises(duckdb.Error, match="httpfs"):
         connection.execute(needs_an_extension)
     assert habits.dbt(["show", "--inline", needs_an_extension]) != 0
     assert "httpfs" in habits.build.output

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -347,19 +346,6 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
         assert result.exit_code == 2
         assert said in result.stderr
         assert f"; the release is of {SAMPLE}" in result.stderr
-
-
-@pytest.mark.soak
-def test_a_catalogue_says_of_which_set_it_is(sample_build: Build, tmp_path: Path) -> None:
-    out = tmp_path / "site/catalogue.html"
-    # a copy, as dbt takes the file for itself and other tests read it
-    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path))
-    written_ = replace(sample_build, warehouse=warehouse).command("catalogue", "--out", str(out))
-    assert written_.returncode == 0, written_.stdout + written_.stderr
-    assert written_.stdout.splitlines()[0] == f"{SAMPLE}, warehouse, {warehouse}"
-    assert catalogue.origin_of(out) == SAMPLE
-    assert "fct_city_year_panel" in out.read_text(encoding="utf-8")
-    assert [path.name for path in out.parent.iterdir()] == ["catalogue.html"]
 
 
 def test_help_and_version_are_where_they_are_looked_for() -> None:

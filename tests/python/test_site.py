@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import axe_playwright_python
 import duckdb
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from ai_manufacturing import gates, query_book, site
+from ai_manufacturing import catalogue, gates, query_book, site
+from ai_manufacturing.databases import Origin
 from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import query
@@ -490,6 +492,7 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
         page.get_by_role("button", name="CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert lines[0].startswith("series,provider,")
+    assert not [words for words in reader.complaints if "Content Security Policy" in words]
     assert [url for url in reader.requests if not url.startswith((served_site, "data:", "blob:"))] == []
 
 
@@ -570,6 +573,29 @@ def test_pages_run_no_script_and_reach_no_address_but_their_own(reader: Reader, 
     reached = page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
     assert "Failed to fetch" in reached
     assert page.title() == "Overview – AI and manufacturing"
+    assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
+
+
+@pytest.mark.soak
+def test_a_catalogue_says_of_which_set_it_is_and_reaches_no_address(
+    sample_build: Build, reader: Reader, tmp_path: Path
+) -> None:
+    out, origin = tmp_path / "site/catalogue.html", Origin("sample", "synthetic")
+    # a copy, as dbt takes the file for itself and other tests read it
+    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path))
+    written_ = replace(sample_build, warehouse=warehouse).command("catalogue", "--out", str(out))
+    assert written_.returncode == 0, written_.stdout + written_.stderr
+    assert written_.stdout.splitlines()[0] == f"{origin}, warehouse, {warehouse}"
+    assert catalogue.origin_of(out) == origin
+    assert "fct_city_year_panel" in out.read_text(encoding="utf-8")
+    assert [path.name for path in out.parent.iterdir()] == ["catalogue.html"]
+    page = reader.page
+    page.goto(out.as_uri() + "#!/model/model.ai_manufacturing.fct_city_year_panel")
+    page.get_by_role("heading", name="fct_city_year_panel").wait_for()
+    assert not [words for words in reader.complaints if "Content Security Policy" in words]
+    assert not [url for url in reader.requests if not url.startswith(("file:", "data:"))]
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate("fetch('http://127.0.0.1:9/')")
     assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
 
 

@@ -62,7 +62,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
     Inputs
         As models/specifications derives it; the other seeds are those of the project.
     """
-    with duckdb_client.connect() as connection:
+    with duckdb_client.connect(reads_files=True) as connection:
         connection.execute("create macro current_extract_set() as 'in memory'")
         for name in SEEDS:
             path = settings.project_root() / "seeds" / f"{name}.csv"

@@ -199,7 +199,7 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
     make_folder(scratch, scratch)
     with tempfile.TemporaryDirectory(prefix=".spill.", dir=scratch) as temporary:
         settings = {"threads": threads, "memory_limit": limit, "temp_directory": temporary}
-        with duckdb_client.connect(config=settings) as opened:
+        with duckdb_client.connect(config=settings, reads_files=True) as opened:
             yield opened
 
 

@@ -102,6 +102,7 @@ def between(old: Path, new: Path) -> Summary:
     try:
         connection.execute(f"attach {literal(str(old))} as old (read_only)")
         connection.execute(f"attach {literal(str(new))} as new (read_only)")
+        duckdb_client.confine(connection)
         connection.execute(f"create table changes ({SCHEMA})")
         connection.execute(f"insert into changes {_changes(connection)}")
         return _summary(connection, "changes")

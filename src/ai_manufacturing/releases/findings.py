@@ -157,7 +157,7 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
     sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
     if not sources:
         return []
-    with reading(warehouse) as connection:
+    with reading(warehouse, reads_files=True) as connection:
         found = connection.execute(
             f"""
             with aside as (

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ai_manufacturing.durable import make_folder
 from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
 
 
@@ -35,8 +36,11 @@ def held(
         If the file cannot be made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        is_new = not path.exists()
         file = path.open("a+", encoding="utf-8")
+        if is_new:
+            path.chmod(0o644)  # whatever the umask
     except OSError as error:
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:

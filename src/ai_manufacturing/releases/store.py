@@ -29,7 +29,7 @@ import duckdb
 
 from ai_manufacturing import checksums, duckdb_client
 from ai_manufacturing.databases import Origin
-from ai_manufacturing.durable import copy, replace_bytes, sync
+from ai_manufacturing.durable import copy, make_folder, open_to_readers, replace_bytes, sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
 
@@ -118,8 +118,8 @@ class Store:
         """
         try:
             for name in ("past", "held", "work"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            self.published.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder / name)
+            make_folder(self.published.parent)
             incoming = glob.escape(f".{self.published.name}.")
             hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
             drafts = [path for path in hidden if DRAFT.search(path.name)]
@@ -294,6 +294,7 @@ class Store:
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
         """Keep the folder of a build that is not published, whole or not at all."""
+        open_to_readers(incoming, files=0o444)
         checksums.record_folder(incoming)
         incoming.replace(self.held(release_id))
 
@@ -485,9 +486,9 @@ def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB file read-only; no progress bar gets among the lines of a log."""
-    connection = duckdb_client.connect(str(path), read_only=True)
+def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB file read-only, as duckdb_client does; no progress bar gets among the lines of a log."""
+    connection = duckdb_client.connect(str(path), read_only=True, reads_files=reads_files)
     try:
         connection.execute("set enable_progress_bar = false")
         yield connection

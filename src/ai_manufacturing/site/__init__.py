@@ -7,7 +7,7 @@ import jinja2
 import vl_convert
 
 from ai_manufacturing.checksums import record_folder
-from ai_manufacturing.durable import private_folder
+from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place
 from ai_manufacturing.site import (
     ai_terms,
     changes,
@@ -100,11 +100,12 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     others = {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with private_folder(out) as incoming:
         names = _write(release_path, incoming, catalogue)
+        open_to_readers(incoming)
         record_folder(incoming, WRITTEN_BY_OTHERS)
-        _swap(incoming, out)
+        put_in_place(incoming, out)
     return names
 
 
@@ -145,13 +146,3 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             )
             (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
     return [*pages]
-
-
-def _swap(incoming: Path, out: Path) -> None:
-    """Put a finished folder where the old one is; a reader may find none for the time between two renames."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    incoming.rename(out)
-    shutil.rmtree(old, ignore_errors=True)

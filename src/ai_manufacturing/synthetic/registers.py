@@ -212,7 +212,7 @@ def write(
     """
     refuse_delivered(out)
     out.mkdir(parents=True, exist_ok=True)
-    with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}) as connection:
+    with duckdb_client.connect(config={"threads": 2, "memory_limit": "1GB"}, reads_files=True) as connection:
         connection.execute("set preserve_insertion_order = false")
         _make_slots(connection)
         # like a register that each province keeps: a file holds the cities of neighbouring codes

@@ -1,0 +1,173 @@
+"""A command that kills itself at one place of its own code, in a process of its own.
+
+Places are the lines of some modules in the order in which they are reached first, so that no loop has more than its
+share.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from tests.python import dbt_process
+
+
+class Places:
+    """The lines that a process has reached.
+
+    Attributes
+    ----------
+    reached : set of tuple of str and int
+        File and line of each.
+    before : int
+        How many were reached before the function that `mark` names was called.
+    """
+
+    def __init__(self, within: Sequence[str], last: int, mark: str) -> None:
+        self.reached: set[tuple[str, int]] = set()
+        self.before = 0
+        self._within, self._last, self._mark = tuple(within), last, mark
+        self._not_reached: dict[CodeType, set[int]] = {}
+
+    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Count the places, and die at the last one; code whose lines are all reached runs at its own speed."""
+        code = frame.f_code
+        lines = self._not_reached.get(code)
+        if lines is None:
+            is_within = any(part in code.co_filename for part in self._within)
+            lines = {line for _, _, line in code.co_lines() if line} if is_within else set()
+            self._not_reached[code] = lines
+            if code.co_name == self._mark and is_within:
+                self.before = len(self.reached)
+        if event == "line" and frame.f_lineno in lines:
+            lines.remove(frame.f_lineno)
+            self.reached.add((code.co_filename, frame.f_lineno))
+            if len(self.reached) == self._last:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.trace if lines else None
+
+
+@contextmanager
+def at_place(within: Sequence[str], last: int, mark: str = "") -> Iterator[None]:
+    """Kill this process at a place, 0 for never; then print how many places there are, and how many before the mark.
+
+    Parameters
+    ----------
+    within : sequence of str
+        Parts of the paths of the modules whose lines count.
+    last : int
+        Number of the place.
+    mark : str
+        Name of a function.
+    """
+    places = Places(within, last, mark)
+    sys.settrace(places.trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+        print("\n", len(places.reached), places.before, flush=True)
+
+
+def spread(points: int, total: int, before: int) -> list[int]:
+    """Return places over the whole of a command, half of them after the mark."""
+    half = points // 2
+    shares = [(2 * number + 1) / (2 * half) for number in range(half)]
+    places = [1 + int(share * before) for share in shares]
+    return places + [1 + before + int(share * (total - before)) for share in shares]
+
+
+Command = Callable[..., tuple[int, str]]
+
+
+@contextmanager
+def command(
+    folder: Path,
+    environment: dict[str, str],
+    within: Sequence[str],
+    mark: str,
+    imported: Sequence[str],
+    prepare: Callable[[], None] | None = None,
+) -> Iterator[Command]:
+    """Start a process that has imported what `ai-manufacturing` needs, and is forked for each run of it.
+
+    Parameters
+    ----------
+    folder : Path
+        The working directory.
+    environment : dict of str to str
+        The variables of the process.
+    within, mark
+        As in at_place.
+    imported : sequence of str
+        Modules; the lines that importing reaches are no places.
+    prepare : callable, optional
+        Called once in the process, after the imports.
+
+    Yields
+    ------
+    callable
+        Takes the arguments of the command, and dies_at; returns the exit code and what was printed.
+    """
+    ours, theirs = dbt_process.processes.Pipe()
+    with tempfile.NamedTemporaryFile() as printed, ours:
+        arguments = (theirs, folder, environment, printed.name, within, mark, imported, prepare)
+        process = dbt_process.processes.Process(target=_serve, args=arguments)
+        process.start()
+        theirs.close()
+
+        def run(*arguments: object, dies_at: int = 0) -> tuple[int, str]:
+            before = Path(printed.name).stat().st_size
+            ours.send((tuple(map(str, arguments)), dies_at))
+            return ours.recv(), Path(printed.name).read_bytes()[before:].decode("utf-8")
+
+        yield run
+        ours.close()
+        process.join()
+
+
+def _serve(
+    asked: Connection,
+    folder: Path,
+    environment: dict[str, str],
+    printed: str,
+    within: Sequence[str],
+    mark: str,
+    imported: Sequence[str],
+    prepare: Callable[[], None] | None,
+) -> None:
+    from ai_manufacturing import cli
+
+    dbt_process.settle_in(folder, environment, printed)
+    for name in imported:
+        importlib.import_module(name)
+    if prepare is not None:
+        prepare()
+    while True:
+        try:
+            arguments, dies_at = asked.recv()
+        except EOFError:
+            return
+        child = os.fork()
+        if not child:
+            exit_code = 1
+            try:
+                with at_place(within, dies_at, mark):
+                    cli.main([*arguments])
+            except SystemExit as end:
+                exit_code = int(end.code or 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(exit_code)
+        asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
