@@ -210,7 +210,7 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
     years = [int(year) for year in years]
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = {name: text.plain(f"quadrant_{name}", language) for name in QUADRANTS}
+        names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
         year = _select("cluster_year", years, [str(one) for one in years], years[-1], text.plain("year", language))
         measure = _select(
             "cluster_measure",

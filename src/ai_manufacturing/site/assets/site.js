@@ -213,15 +213,13 @@ const filter = document.getElementById("filter");
 if (filter) {
   const sections = [...document.querySelectorAll("[data-filtered]")];
   const texts = sections.map((section) => section.textContent.toLowerCase());
-  const show = () => {
+  filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/);
     sections.forEach((section, i) => (section.hidden = !words.every((word) => texts[i].includes(word))));
     document.getElementById("filter-count").value = sections.filter((section) => !section.hidden).length;
-  };
-  filter.addEventListener("input", () => {
-    show();
     address.set({ filter: filter.value });
   });
   filter.value = address.get("filter") ?? "";
-  if (filter.value) show();
+  // When all scripts of the page listen to it.
+  document.addEventListener("DOMContentLoaded", () => filter.value && filter.dispatchEvent(new Event("input")));
 }
