@@ -1,7 +1,5 @@
 """The query page over HTTP: DuckDB in the browser, on the release, with every type, chart and link."""
 
-# ruff: noqa: F401, F811 - fixtures are imported
-
 import csv
 import gzip
 import re
@@ -17,16 +15,7 @@ from playwright.sync_api import expect
 from ai_manufacturing import query_book, serve
 from ai_manufacturing.site import query
 from tests.python.conftest import PROJECT, Build
-from tests.python.test_site import (
-    AXE,
-    PHONE,
-    SCREENSHOTS,
-    STRAY,
-    Reader,
-    browser,
-    reader,
-    sample_site,
-)
+from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader
 
 
 @pytest.fixture(scope="session")
