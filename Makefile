@@ -36,8 +36,8 @@ report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of 
 	test -e $(RELEASE) || ai-manufacturing refresh
 	ai-manufacturing report --out site
 
-serve: ## the site at port 8000
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+serve: ## the site at port 8000, compressed and in parts
+	$(BIN)/python -m ai_manufacturing.serve site 8000
 
 # DuckDB for the browser, out of npm; optional.
 query-page: ## DuckDB for the browser, bundled with npm; optional

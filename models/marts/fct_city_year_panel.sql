@@ -69,6 +69,7 @@ final as (
         measures.city_id,
         measures.year,
         cities.name_zh,
+        cities.name_en,
         cities.province_id,
         cities.region,
         {%- for name in totals %}

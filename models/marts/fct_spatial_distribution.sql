@@ -46,6 +46,7 @@ final as (
         ranked.city_id,
         ranked.year,
         cities.name_zh,
+        cities.name_en,
         cities.region,
         ranked.measure_count,
         ranked.measure_count / nullif(ranked.national_count, 0) as national_share,

@@ -275,3 +275,4 @@ def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
 
 # The last of them need what is defined above.
 from tests.python.release_store import built_from_the_sample, light_build, store  # noqa: E402, F401 - fixtures
+from tests.python.site_reader import browser, public_site, reader, sample_site  # noqa: E402, F401 - fixtures

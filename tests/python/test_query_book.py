@@ -40,6 +40,7 @@ def test_the_queries_run_on_the_public_deliveries(public_build: Build) -> None:
         number: [line.strip("| ").split(" | ") for line in entry.answer.splitlines()[2:]]
         for number, entry in enumerate(answers, start=1)
     }
+    assert [number for number, found in rows.items() if not found] == []
     # Of column 1 of Table 1, whose controls are not those of the sample.
     assert rows[7][0][:2] == ["1", "outcome missing"]
     covered = public_build.value(

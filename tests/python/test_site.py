@@ -1,133 +1,25 @@
 """The site as a reader meets it: in headless Chromium, from the file, with nothing but the file."""
 
 import csv
-import functools
-import http.server
 import re
 import shutil
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import duckdb
 import pytest
 import yaml
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Error, expect
 
-from ai_manufacturing import catalogue, gates, query_book, site
+from ai_manufacturing import catalogue, gates, site
 from ai_manufacturing.databases import Origin
-from ai_manufacturing.releases import refresh, writer
+from ai_manufacturing.releases import refresh
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.site import query
-from tests.python.conftest import PROJECT, Build, made_once
-from tests.python.waiting import LAST_RESORT
+from tests.python.conftest import PROJECT, Build
+from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = [*site.PAGES]
-PHONE = {"width": 380, "height": 800}
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
-STRAY = """() => {
-  const found = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const { data, parentElement } = walk.currentNode;
-    if (parentElement.closest("script, code, .en, textarea, #language, details.values")) continue;
-    const words = /^[A-Za-z][a-z]+( [a-z]{2,}){2}|\\b(None|NaN|nan|undefined)\\b|<NA>/;
-    if (parentElement.closest('[lang="en"]') || words.test(data.trim())) found.push(data);
-  }
-  return found;
-}"""
-# Where the pages' pictures are kept, to be looked at.
-SCREENSHOTS = PROJECT / "build" / "screenshots"
-
-
-def release(build: Build, folder: Path, kind: str) -> Path:
-    """Write a release of a built warehouse, without the rest of a refresh."""
-    path = folder / f"{kind}.duckdb"
-    failed = build.rows(
-        "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-        "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
-    )[0]
-    files = build.rows("select distinct file_path, delivery_id from raw.deliveries")
-    manifest = {
-        "release_id": "000001",
-        "published_at": "2026-01-02T03:04:05+00:00",
-        "git_commit": "",
-        "extract_set": build.value("select max(extract_set) from raw.deliveries"),
-        "extract_set_kind": kind,
-        "fingerprint": "",
-        "published_by": "refresh",
-        "reason": "",
-        "delivery_hashes": dict(files),
-        "package_versions": {},
-        "gate_summary": dict(zip(("expectations", "critical", "warnings"), failed, strict=True)),
-    }
-    writer.write(build.warehouse, path, manifest, None)
-    return path
-
-
-@pytest.fixture(scope="session")
-def sample_site(sample_build: Build, shared: Path) -> Path:
-    folder = shared / "sample_site"
-    made_once(folder, lambda: site.build(release(sample_build, folder, "synthetic"), folder / "site"))
-    return folder / "site"
-
-
-@pytest.fixture(scope="session")
-def public_site(public_build: Build, shared: Path) -> Path:
-    folder = shared / "public_site"
-    made_once(folder, lambda: site.build(release(public_build, folder, "delivered"), folder / "site"))
-    return folder / "site"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-class Reader:
-    """A page, with all that it complained about and all that it asked of the network."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, folder: Path, name: str, fragment: str = "") -> Page:
-        """Open a page from the file, and wait for its charts."""
-        self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
-        self.page.wait_for_selector("html[data-drawn=all]", state="attached")
-        return self.page
-
-
-@pytest.fixture
-def reader(browser: Browser) -> Iterator[Reader]:
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, locale="en-US")
-    context.set_default_timeout(LAST_RESORT * 1000)
-    expect.set_options(timeout=LAST_RESORT * 1000)
-    yield Reader(context.new_page())
-    context.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -252,65 +144,6 @@ def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
     expect(section).to_be_in_viewport()
     expect(section.locator("tbody tr").first).to_contain_text(f"{estimate:.3f}")
     expect(section.locator("tbody tr").first).to_contain_text(f"[{low:.3f}, {high:.3f}]")
-
-
-def test_the_map_follows_its_slider_and_names_a_city_under_the_pointer(
-    reader: Reader, sample_site: Path, sample_build: Build
-) -> None:
-    page = reader.open(sample_site, "maps")
-    drawn = page.locator("#figure-map svg .mark-symbol.role-mark path")
-    widths = [drawn.first.bounding_box()["width"]]  # drawn from large to small
-    slider = page.get_by_role("slider", name="Year")
-    slider.focus()
-    for _ in range(10):
-        slider.press("ArrowLeft")
-    count = sample_build.value(
-        "select measure_count from marts.fct_spatial_distribution "
-        "where measure = 'ai_firms' and year = 2010 and city_id = '440300'"
-    )
-    expect(drawn).to_have_count(367)
-    drawn.first.hover(force=True)
-    tooltip = page.locator("#vg-tooltip-element")
-    expect(tooltip).to_contain_text("深圳市")
-    expect(tooltip).to_contain_text(str(count))
-    expect(tooltip).to_contain_text("2010")
-    # One scale for all years: Shenzhen has grown.
-    assert drawn.first.bounding_box()["width"] < 0.9 * widths[0]
-
-
-def test_a_city_is_found_by_name_and_stays_in_the_address(
-    reader: Reader, sample_site: Path, sample_build: Build
-) -> None:
-    page = reader.open(sample_site, "cities")
-    search = page.get_by_label("City (Chinese name or code)")
-    search.fill("苏州")
-    search.press("Enter")
-    expect(page.locator("#city-name")).to_have_text("苏州市 320500, east")
-    figure = page.locator("#figure-ai_firm_count")
-    figure.locator("summary").click()
-    count = sample_build.value(
-        "select ai_firm_count from marts.fct_city_year_panel where city_id = '320500' and year = 2020"
-    )
-    row = figure.locator("tbody tr", has=page.get_by_role("cell", name="city", exact=True)).filter(has_text="2020")
-    expect(row.locator("td").last).to_have_text(str(count))
-    with page.expect_download() as download:
-        figure.get_by_role("button", name="CSV").click()
-    assert download.value.suggested_filename == "ai_firm_count_320500_sample.csv"
-    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "series,unit,who,place,year,value,figure,extract_set,is_synthetic"
-    assert f"ai_firm_count,firms,city,苏州市 320500,2020,{count},AI firms alive at year end,sample,true" in lines
-    search.fill("Shenzhen")
-    search.press("Enter")
-    expect(page.locator("#city-missing")).to_be_visible()
-    expect(page.locator("#city-name")).to_have_text("")
-    # The charts of the last city would be taken for those of the city that was asked for.
-    expect(figure.locator("svg .mark-line path[d]:not([d=''])")).to_have_count(0)
-    expect(figure.locator("tbody tr")).to_have_count(0)
-    page = reader.open(sample_site, "cities", "#110000")
-    expect(page.locator("#city-name")).to_have_text("北京市 110000, east")
-    page.evaluate("location.hash = '#main'")  # the way past the menu
-    page.evaluate("location.hash = '#苏州'")
-    expect(page.locator("#city-name")).to_have_text("苏州市 320500, east")
 
 
 def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sample_build: Build) -> None:
@@ -443,121 +276,6 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     assert told[1][0] == "warning"
     assert "is not a site" in told[1][1]["message"]
     assert store.current() is not None
-
-
-@pytest.fixture(scope="session")
-def served_site(sample_site: Path) -> Iterator[str]:
-    if not all((query.bundle_dir() / name).exists() for name in query.BUNDLE):
-        pytest.skip("the query page is not bundled; `make query-page` does it, with npm")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(sample_site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network(
-    reader: Reader, served_site: str, sample_build: Build
-) -> None:
-    page = reader.page
-    page.goto(f"{served_site}/query.html")
-    assert not [url for url in reader.requests if "query_page" in url]  # the engine waits for a query
-    book = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
-    assert page.locator("#question option").all_text_contents() == re.findall(r"^## (.+)$", book, re.M)
-    expect(page.locator("#sql")).to_have_value(re.compile("from (marts|reports)"))
-    page.locator("#sql").fill(
-        "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by 1"
-    )
-    page.get_by_role("button", name="Run").click()
-    expect(page.locator("#query-status")).to_have_text("11 rows")
-    total = sample_build.value("select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020")
-    expect(page.locator("#result tbody tr").last).to_have_text(f"2020{total}")
-    expect(page.locator("#result-chart svg")).to_be_visible()
-    page.screenshot(path=SCREENSHOTS / "query.png")
-    page.get_by_label("Draw").select_option("firms")
-    page.locator("#sql").fill("select nothing from nowhere")
-    page.locator("#sql").press("Control+Enter")
-    expect(page.locator("#query-status")).to_contain_text("nowhere does not exist")
-    expect(page.locator("#query-status")).to_contain_text("LINE 1: select nothing from nowhere")
-    # Nothing of the last result is left beside the message.
-    expect(page.locator("#result")).to_be_empty()
-    expect(page.locator("#result-chart")).to_be_hidden()
-    expect(page.get_by_role("button", name="CSV")).to_be_disabled()
-    for number, entry in enumerate(query_book.entries(book)):
-        page.locator("#question").select_option(str(number))
-        page.get_by_role("button", name="Run").click()
-        expect(page.locator("#query-status")).to_have_text(f"{entry.answer.count(chr(10)) - 2} rows")
-        expect(page.locator("#result-chart svg")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0].startswith("series,provider,")
-    assert not [words for words in reader.complaints if "Content Security Policy" in words]
-    assert [url for url in reader.requests if not url.startswith((served_site, "data:", "blob:"))] == []
-
-
-# Each type with what DuckDB's own command line prints for it.
-TYPES = {
-    "date '2020-02-29'": "2020-02-29",
-    "timestamp '2020-02-29 12:34:56.789'": "2020-02-29 12:34:56.789",
-    "timestamp_ns '2020-02-29 12:34:56.123456789'": "2020-02-29 12:34:56.123456789",
-    "timestamptz '2020-02-29 12:34:56+00'": "2020-02-29 12:34:56+00",
-    "time '12:34:56'": "12:34:56",
-    "interval '1 month 2 days'": "1 month 2 days",
-    "1.10::decimal(10, 2)": "1.10",
-    "9007199254740993::bigint": "9007199254740993",
-    "123456789012345678901234567890::hugeint": "123456789012345678901234567890",
-    "uuid '00000000-0000-0000-0000-00000000000a'": "00000000-0000-0000-0000-00000000000a",
-    "'a\\xFF'::blob": "a\\xFF",
-    "[1, 2, null]": "[1, 2, NULL]",
-    "{'a': 1, 'b': 'x'}": "{'a': 1, 'b': x}",
-    "map {'k': 1}": "{k=1}",
-    "'x'::enum ('x', 'y')": "x",
-    "true": "true",
-    "0.1::double": "0.1",
-    "-0.5": "-0.5",
-    "''": "",
-    "null": "",
-}
-
-
-def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_shows(
-    reader: Reader, served_site: str, sample_build: Build
-) -> None:
-    page = reader.page
-    page.goto(f"{served_site}/query.html")
-    sql, status, cells = page.locator("#sql"), page.locator("#query-status"), page.locator("#result tbody td")
-    sql.fill("select " + ", ".join(f"{value} as c{number}" for number, value in enumerate(TYPES)))
-    sql.press("Control+Enter")
-    expect(status).to_have_text("1 rows", timeout=60_000)
-    assert cells.all_text_contents() == list(TYPES.values())
-    missing = "cell => getComputedStyle(cell, '::before').content"
-    assert [cells.nth(place).evaluate(missing) for place in (-2, -1)] == ["none", '"NULL"']
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
-        header, values = csv.reader(file)
-    assert header[-2:] == ["extract_set", "is_synthetic"]
-    assert values[:-2] == list(TYPES.values())
-
-    sql.fill("select city_id, year from fct_city_year_panel order by city_id desc, year")
-    sql.press("Meta+Enter")
-    expect(status).to_have_text("4,037 rows; the first 500 are shown; the CSV has all")
-    expect(page.locator("#result tbody tr")).to_have_count(500)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    assert download.value.suggested_filename == "query_sample.csv"
-    rows = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    expected = sample_build.rows("select city_id, year from marts.fct_city_year_panel order by city_id desc, year")
-    assert rows[1:] == [f"{city},{year},sample,true" for city, year in expected]
-
-    sql.fill("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c")
-    sql.press("Control+Enter")
-    expect(status).to_have_text("1 rows; of 2 statements, all of which ran, the last is shown")
-    assert cells.all_text_contents() == [";", ";"]
-    sql.fill("describe dim_city")  # what is no table of its own
-    sql.press("Control+Enter")
-    expect(status).to_have_text(f"{sample_build.value('select count(*) from (describe marts.dim_city)')} rows")
 
 
 def test_pages_run_no_script_and_reach_no_address_but_their_own(reader: Reader, sample_site: Path) -> None:
@@ -803,17 +521,3 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     )
     page = reader.open(sample_site, "index")
     assert "†" not in page.locator("main").inner_text()
-
-
-def test_the_classes_of_the_map_are_the_papers_only_for_the_papers_counts(
-    reader: Reader, public_site: Path, sample_site: Path, public_build: Build
-) -> None:
-    legend = "#figure-map svg .role-legend-label text"
-    assert reader.open(sample_site, "maps").locator(legend).all_text_contents() == ["0", "1–99", "100–200", "> 200"]
-    page = reader.open(public_site, "maps")
-    lower, upper = public_build.rows(
-        "select quantile_disc(measure_count, [1.0 / 3, 2.0 / 3]) from marts.fct_spatial_distribution "
-        "where measure = 'ai_firms' and year = 2020 and measure_count > 0"
-    )[0][0]
-    assert page.locator(legend).all_text_contents() == ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
-    expect(page.locator("main")).to_contain_text("are not the paper's classes")

@@ -137,6 +137,8 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "has_catalogue": catalogue is not None,
             "has_query": has_query,
         }
+        if cities in pages.values():
+            cities.write(release, text, folder)
         for name, page in pages.items():
             policy = QUERY_POLICY if name == "query" else POLICY
             rendered = environment.get_template(f"{name}.html").render(

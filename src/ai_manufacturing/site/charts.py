@@ -42,6 +42,8 @@ class Figure:
         Vega-Lite by language, reading the data set `table`; their description is what the chart shows, in words.
     note : Markup
         What to know beside it.
+    shared : DataFrame or None
+        What all rows of one value of its first column share, such as the names of a city; kept once.
     """
 
     id: str
@@ -49,12 +51,15 @@ class Figure:
     data: pd.DataFrame
     specifications: dict[str, dict[str, Any]]
     note: Markup | str = ""
+    shared: pd.DataFrame | None = None
 
     @property
     def payload(self) -> Markup:
         """Return what the script needs, as JSON that a script element can hold."""
-        content = {"specifications": self.specifications, "data": columnar(self.data)}
-        return in_script(content)
+        data = columnar(self.data)
+        if self.shared is not None:
+            data |= {"key": self.shared.columns[0], "shared": columnar(self.shared)}
+        return in_script({"specifications": self.specifications, "data": data})
 
 
 def figure(
@@ -64,12 +69,13 @@ def figure(
     draw: Callable[[str], alt.TopLevelMixin],
     describe: Callable[[str], str],
     note: Markup | str = "",
+    shared: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw a chart in every language.
 
     Parameters
     ----------
-    id_, title, data, note
+    id_, title, data, note, shared
         As in Figure.
     draw : callable
         Takes a language and returns a chart of TABLE.
@@ -81,7 +87,7 @@ def figure(
         specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
         specifications[language] = {**specification, "config": CONFIG, "description": describe(language)}
-    return Figure(id_, title, data, specifications, note)
+    return Figure(id_, title, data, specifications, note, shared)
 
 
 def columnar(data: pd.DataFrame) -> dict[str, Any]:

@@ -1,46 +1,280 @@
-"""City pages: one page on which a reader picks a city and sees its series beside region and country."""
+"""City pages: one page on which a reader picks cities, sees their series, and asks where a value comes from."""
 
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, columnar, figure, in_script
+from ai_manufacturing import settings
+from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
-COLOURS = {"city": ORANGE, "region": BLUE, "country": GREY}
+# The largest rows of a value, as a count of firms has one for each industry; the others are summed.
+SHOWN_ROWS = 3
+HEIGHT = 190
+# What the script says; both languages go with it.
+WORDS = (
+    "mean_of_country",
+    "take_away",
+    "missing",
+    "provider",
+    "more_rows",
+    "no_delivered_row",
+    "no_correction_of_city",
+    "correction",
+    "city",
+    "series",
+    "year",
+    "delivered",
+    "used",
+    "reason",
+    "file",
+    "sheet",
+    "row",
+    "industry",
+    "hash",
+)
+SHOWN = "scope in ('industry', 'total') and series = quantity"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all cities' series, the means beside them, and an empty chart for each series."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
-        "select series, unit, is_delivered from marts.dim_series where scope in ('industry', 'total') "
-        "and series = quantity "
-        "order by scope, series"
+        f"select series, unit, provider, is_delivered from marts.dim_series where {SHOWN} order by scope, series"
     )
-    delivered = [row["series"] for row in found if row["is_delivered"]]
-    units = {row["series"]: row["unit"] for row in found}
+    series = {row["series"]: row for row in found if row["is_delivered"]}
+    regions = {city["region"] for city in cities}
+    period = release.period()
+    years = [period["first_year"], period["last_year"]]
+
+    def labels(name: str) -> list[str]:
+        return [text.plain_label(name, language) for language in LANGUAGES]
+
+    def words(key: str, **values: list[str]) -> list[str]:
+        return [
+            text.plain(key, language, **{name: both[place] for name, both in values.items()})
+            for place, language in enumerate(LANGUAGES)
+        ]
+
     return {
-        "cities": cities,
         "values": in_script(
             {
-                "series": delivered,
-                "units": {name: units[name] for name in delivered},
-                "cities": {city["city_id"]: [city["name_zh"], city["region"]] for city in cities},
-                "region_labels": {
-                    region: [text.plain_label(region, language) for language in LANGUAGES]
-                    for region in {city["region"] for city in cities}
+                "series": [*series],
+                "units": {name: row["unit"] for name, row in series.items()},
+                "providers": {name: row["provider"] for name, row in series.items()},
+                "labels": {name: labels(name) for name in [*series, *{row["unit"] for row in series.values()}]},
+                "words": {key: [*text.texts[key]] for key in WORDS},
+                "cities": {
+                    city["city_id"]: {
+                        "names": [city["name_en"], city["name_zh"]],
+                        "short": city["short_name_zh"],
+                        "province": city["province_id"],
+                        "region": city["region"],
+                    }
+                    for city in cities
                 },
-                "values": columnar(_means(release, "city_id, year", delivered)),
-                "regions": columnar(_means(release, "region, year", delivered)),
-                "country": columnar(_means(release, "year", delivered)),
+                "provinces": {
+                    city["province_id"]: [city["province_name_en"], city["province_name_zh"]] for city in cities
+                },
+                "regionLabels": {
+                    region: {"name": labels(region), "mean": words("mean_of_region", region=labels(region))}
+                    for region in regions
+                },
+                "files": [[row["file_path"], row["delivery_id"]] for row in _files(release)],
+                "values": columnar(_means(release, "city_id, year", [*series])),
+                "regions": columnar(_means(release, "region, year", [*series])),
+                "country": columnar(_means(release, "year", [*series])),
             }
         ),
-        "figures": [_figure(name, units[name], text) for name in delivered],
+        "figures": [_figure(name, row["unit"], years, text) for name, row in series.items()],
         "missing": [row["series"] for row in found if not row["is_delivered"]],
     }
+
+
+def write(release: Release, text: Catalogue, folder: Path) -> None:
+    """Write a script for each city: its delivered rows, why a value is missing, and its corrections."""
+    cells = _delivered_rows(release)
+    missing: dict[str, Any] = defaultdict(lambda: defaultdict(dict))
+    reasons: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+    for row in _gaps(release):
+        known = reasons[row["city_id"]]
+        number = known.setdefault(_reason(row, text), len(known))
+        missing[row["city_id"]][row["series"]][row["year"]] = number
+    corrections: dict[str, list[Any]] = defaultdict(list)
+    for row in _corrections(release):
+        corrections[row["city_id"]].append(
+            [
+                *(row[name] for name in ("correction_id", "series", "year")),
+                *(_number(row[name]) for name in ("delivered_value", "value")),
+                *(row[name] for name in ("reason", "reason_zh", "delivered_city_id")),
+            ]
+        )
+    target = folder / "cities"
+    target.mkdir()
+    for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
+        told = {
+            "missing": missing[city_id],
+            "reasons": [*reasons[city_id]],
+            "corrections": corrections[city_id],
+        }
+        words = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
+        (target / f"{city_id}.js").write_text(script, encoding="utf-8")
+
+
+def _number(value: float | None) -> float | int | None:
+    return int(value) if value is not None and float(value).is_integer() else value
+
+
+def _reason(row: dict[str, Any], text: Catalogue) -> tuple[str, ...]:
+    """Return why a city has no value, in each language: the first of correction, row set aside, source, delivery."""
+    if row["correction_id"] is not None:
+        told = (row["correction_reason"], row["correction_reason_zh"] or row["correction_reason"])
+        return tuple(
+            text.plain("missing_corrected", language, correction=row["correction_id"], reason=reason)
+            for language, reason in zip(LANGUAGES, told, strict=True)
+        )
+    if row["set_aside_reason"] is not None:
+        return tuple(
+            text.plain(
+                "missing_set_aside",
+                language,
+                file=row["set_aside_file"],
+                row=row["set_aside_row"],
+                reason=text.plain_label(row["set_aside_reason"], language),
+            )
+            for language in LANGUAGES
+        )
+    key = "missing_in_row" if row["has_year"] else "missing_in_year"
+    return tuple(text.plain(key, language, provider=row["provider"], year=row["year"]) for language in LANGUAGES)
+
+
+def _files(release: Release) -> list[dict[str, Any]]:
+    return release.rows("select distinct file_path, delivery_id from marts.fct_delivered_values order by all")
+
+
+def _seed(name: str) -> list[dict[str, str]]:
+    with (settings.project_root() / "seeds" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _delivered_rows(release: Release) -> dict[str, str]:
+    """Return the delivered rows of each city as JSON: by series and year the largest rows, and the rest as a sum.
+
+    A sample has a million of them, so the database puts them together.
+    """
+    sections = [row["section"] for row in _seed("industry_scopes") if row["scope"] == "industry"]
+    mergers = [row for row in _seed("city_changes") if row["kind"] == "merger"]
+    files = _files(release)
+    found = release.frame(
+        f"""
+        with mergers as (select unnest(?::varchar[]) as former_id, unnest(?::varchar[]) as city_id),
+        files as (
+            select unnest(?::varchar[]) as file_path, unnest(?::varchar[]) as delivery_id,
+                unnest(range(?)) as file_number
+        ),
+        shown as (select series, scope, provider from marts.dim_series where {SHOWN}),
+        cells as (
+            select
+                coalesce(m.city_id, d.city_id) as city_id, d.series, d.year, count(*) as row_count,
+                sum(d.delivered_value) as value_sum,
+                list({{
+                    file: f.file_number, sheet: d.sheet_name, row_number: d.row_number, number: d.delivered_value,
+                    industry: d.industry_code, place: case when m.city_id is not null then d.city_id end
+                }} order by d.delivered_value desc, f.file_number, d.sheet_name, d.row_number)[:{SHOWN_ROWS}] as rows
+            from marts.fct_delivered_values as d
+            inner join shown as s on d.series = s.series and d.provider = s.provider
+            inner join files as f on d.file_path = f.file_path and d.delivery_id = f.delivery_id
+            left join mergers as m on d.city_id = m.former_id
+            where d.valid_until_delivery is null
+            and (d.section is null or s.scope = 'total' or list_contains(?, d.section))
+            group by all
+        ),
+        series as (
+            select city_id, series, to_json(map_from_entries(list((year, json_object(
+                'rows', list_transform(rows, lambda r: json_array(
+                    r.file, r.sheet, r.row_number, r.number, r.industry, r.place
+                )),
+                'more', case when row_count > {SHOWN_ROWS} then json_array(
+                    row_count - {SHOWN_ROWS}, round(value_sum - list_sum(list_transform(rows, lambda r: r.number)), 6)
+                ) end
+            )) order by year))) as years
+            from cells
+            group by all
+        )
+        select city_id, to_json(map_from_entries(list((series, years) order by series))) as cells
+        from series
+        group by all
+        """,
+        [row["from_city_id"] for row in mergers],
+        [row["to_city_id"] for row in mergers],
+        [row["file_path"] for row in files],
+        [row["delivery_id"] for row in files],
+        len(files),
+        sections,
+    )
+    return dict(zip(found["city_id"], found["cells"], strict=True))
+
+
+def _gaps(release: Release) -> list[dict[str, Any]]:
+    """Return the city-years without a value of a delivered series, with what is known of the reason."""
+    return release.rows(
+        f"""
+        with shown as (select series, provider from marts.dim_series where {SHOWN} and is_delivered),
+        city_years as (
+            select v.city_id, v.year, v.value, s.series, s.provider
+            from marts.fct_city_year_values as v
+            inner join shown as s on v.variable = s.series
+        ),
+        corrected as (
+            select city_id, year, series, provider, min(correction_id) as correction_id,
+                arg_min(reason, correction_id) as reason, arg_min(reason_zh, correction_id) as reason_zh
+            from marts.fct_corrections
+            where value is null
+            group by all
+        ),
+        sources as (select distinct provider, source_name, series from marts.fct_delivered_values),
+        set_aside as (
+            select c.city_id, r.year, s.series, s.provider, min(r.set_aside_reason) as reason,
+                arg_min(r.file_path, r.set_aside_reason) as file_path,
+                arg_min(r.row_number, r.set_aside_reason) as row_number
+            from marts.fct_rows_set_aside as r
+            inner join sources as s on r.provider = s.provider and r.source_name = s.source_name
+            inner join marts.dim_city as c
+                on r.city_code = c.city_id or r.city_name = c.name_zh or r.city_name = c.short_name_zh
+            where r.set_aside_reason not in ('out of period', 'superseded', 'withdrawn', 'duplicate row')
+            group by all
+        ),
+        delivered_years as (select series, year from city_years where value is not null group by all)
+        select g.city_id, g.year, g.series, g.provider, c.correction_id, c.reason as correction_reason,
+            c.reason_zh as correction_reason_zh, a.reason as set_aside_reason, a.file_path as set_aside_file,
+            a.row_number as set_aside_row, y.year is not null as has_year
+        from city_years as g
+        left join corrected as c
+            on g.city_id = c.city_id and g.year = c.year and g.series = c.series and g.provider = c.provider
+        left join set_aside as a
+            on g.city_id = a.city_id and g.year = a.year and g.series = a.series and g.provider = a.provider
+        left join delivered_years as y on g.series = y.series and g.year = y.year
+        where g.value is null
+        order by g.city_id, g.series, g.year
+        """
+    )
+
+
+def _corrections(release: Release) -> list[dict[str, Any]]:
+    """Return the corrections of the series on the page."""
+    return release.rows(
+        "select c.* from marts.fct_corrections as c inner join marts.dim_series as s "
+        "on c.series = s.series and c.provider = s.provider and c.scope = s.scope "
+        f"where s.{SHOWN.replace('series =', 's.series =')} and s.is_delivered "
+        "order by c.city_id, c.series, c.year, c.correction_id"
+    )
 
 
 def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
@@ -53,33 +287,51 @@ def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
     )
 
 
-def _figure(name: str, unit: str, text: Catalogue) -> Figure:
+def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
-        names = " : ".join(f"datum.label == '{who}' ? '{text.plain(who, language)}'" for who in COLOURS)
-        legend = alt.Legend(title=None, labelExpr=f"{names} : datum.label", symbolType="stroke")
-        return (
-            alt.Chart(TABLE)
-            .mark_line(point=alt.OverlayMarkDef(size=35))
-            .encode(
-                x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
-                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
-                color=alt.Color(
-                    "who:N",
-                    scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
-                    legend=legend,
+        def base(tooltip: alt.Tooltip) -> alt.Chart:
+            # The page gives the scale of the colours its lines, which the reader chooses.
+            return alt.Chart(TABLE).encode(
+                x=alt.X(
+                    "year:Q",
+                    title=None,
+                    axis=alt.Axis(format="d", tickMinStep=1),
+                    scale=alt.Scale(domain=years, nice=False),
                 ),
-                strokeDash=alt.StrokeDash(
-                    "who:N", legend=legend, scale=alt.Scale(domain=list(COLOURS), range=[[1, 0], [6, 3], [2, 2]])
+                color=alt.Color(
+                    f"name_{language}:N",
+                    scale=alt.Scale(),
+                    legend=alt.Legend(title=None, symbolType="stroke", columns=1, labelLimit=280),
                 ),
                 tooltip=[
+                    alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
                     alt.Tooltip("year:Q", title=text.plain("year", language)),
-                    alt.Tooltip("value:Q", title=text.plain_label(name, language), format=",.6~g"),
+                    tooltip,
                 ],
             )
-            .properties(width="container", height=190)
+
+        value = alt.Tooltip("value:Q", title=text.plain_label(name, language), format=",.6~g")
+        lines = (
+            base(value)
+            .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
+            .encode(
+                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
+                strokeDash=alt.StrokeDash(
+                    "who:N",
+                    legend=None,
+                    scale=alt.Scale(domain=["city", "region", "country"], range=[[1, 0], [6, 3], [2, 2]]),
+                ),
+            )
         )
+        gaps = (
+            base(alt.Tooltip(f"missing_{language}:N", title=text.plain("missing", language)))
+            .transform_filter("isValid(datum.missing_en)")
+            .mark_point(shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer")
+            .encode(y=alt.value(HEIGHT - 4))
+        )
+        return alt.layer(lines, gaps).properties(width="container", height=HEIGHT)
 
     def describe(language: str) -> str:
         return text.plain("alt_city", language, series=text.plain_label(name, language))

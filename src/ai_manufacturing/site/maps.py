@@ -1,6 +1,7 @@
-"""AI firms and patents by city and year on a map."""
+"""AI firms and patents by city and year on a map, and where they cluster."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,117 +9,183 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import CLASSES, TABLE, figure, in_script
+from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, in_script
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import Catalogue
 
 # The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
 PAPER_THRESHOLDS = (99, 200)
 BOUNDARIES = Path(__file__).parent / "boundaries" / "provinces.geojson"
+# What a circle can show: the number, the number over that of all firms, and the measure of equation 2.
+QUANTITIES = ("measure_count", "per_10k_firms", "m_ai")
+# A city with many among cities with many, and so on; red and blue can be told apart in grey too.
+QUADRANTS = {"HH": "#a3161a", "HL": "#e9a08c", "LH": "#9cc3e6", "LL": BLUE, "NS": "#dfe2e6"}
+SIGNIFICANT = 0.05
+
+Breaks = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the map, the outlines it is drawn on, and the measures that were not delivered."""
+    """Return the maps, the outlines they are drawn on, and the measures that were not delivered."""
     data = release.frame(
-        "select d.measure, d.year, d.city_id, d.name_zh, c.province_name_zh, c.longitude, c.latitude, d.measure_count, "
-        "d.national_rank from marts.fct_spatial_distribution as d "
-        "inner join marts.dim_city as c on d.city_id = c.city_id where d.measure_count is not null "
-        "order by d.measure, d.year, d.measure_count desc"
+        "select d.measure, d.year, d.city_id, d.measure_count, "
+        "round(10000.0 * d.measure_count / nullif(p.firm_count, 0), 4) as per_10k_firms, "
+        "round(m.measure_count, 4) as m_ai, d.national_rank "
+        "from marts.fct_spatial_distribution as d "
+        "left join marts.fct_city_year_panel as p on d.city_id = p.city_id and d.year = p.year "
+        "left join marts.fct_ai_measure as m on d.measure = m.measure and d.city_id = m.city_id and d.year = m.year "
+        "and m.scope = 'industry' and m.weighting = 'fixed_ratio' "
+        "where d.measure_count is not null order by d.measure, d.year, d.measure_count desc, d.city_id"
     )
-    outlines = json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]
+    clusters = release.frame(
+        "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant, "
+        f"case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster "
+        "from estimates.est_local_spatial_autocorrelation where status = 'estimated' and statistic is not null "
+        "order by measure, year, city_id"
+    )
+    cities = release.frame(
+        "select city_id, name_en, name_zh, province_name_en, province_name_zh, longitude, latitude from marts.dim_city "
+        "order by city_id"
+    )
     delivered = sorted(data["measure"].unique())
-    thresholds = {
-        name: _thirds(data[data["measure"] == name]) if name in text.substituted else PAPER_THRESHOLDS
-        for name in delivered
-    }
-    data["class"] = [
-        _class(count, thresholds[name]) for name, count in zip(data["measure"], data["measure_count"], strict=True)
-    ]
+    breaks = {name: _breaks(data[data["measure"] == name]) for name in delivered}
     return {
-        "figure": _map(data, thresholds, text) if delivered else None,
-        "outlines": in_script(outlines),
+        "figure": _map(data, cities, breaks, text) if delivered else None,
+        "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
+        "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         "missing": not_delivered(release),
         "other_classes": Markup(", ").join(text.label(name) for name in delivered if name in text.substituted),
     }
 
 
-def _thirds(data: pd.DataFrame) -> tuple[int, int]:
-    """Return where the cities with any fall into thirds in the last year; the paper's classes are of other counts."""
-    newest = data.loc[data["year"] == data["year"].max(), "measure_count"].astype(int)
+def _breaks(data: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return for each quantity the bounds of the classes; the paper's classes are of numbers alone."""
+    return {
+        quantity: {
+            "paper": PAPER_THRESHOLDS if quantity == "measure_count" else _thirds(data, quantity),
+            "thirds": _thirds(data, quantity),
+        }
+        for quantity in QUANTITIES
+    }
+
+
+def _thirds(data: pd.DataFrame, quantity: str) -> tuple[float, float]:
+    """Return where the cities with any fall into thirds in the last year."""
+    newest = data.loc[data["year"] == data["year"].max(), quantity].dropna().astype(float)
     lower, upper = newest[newest > 0].quantile([1 / 3, 2 / 3], interpolation="lower")
-    return int(lower), int(upper)
+    return (int(lower), int(upper)) if quantity == "measure_count" else (float(lower), float(upper))
 
 
-def _class(count: int, thresholds: tuple[int, int]) -> int:
-    """Return the class of a count, from 0 for none to 3 for those above the upper threshold."""
-    return 0 if count == 0 else 1 + sum(count > threshold for threshold in thresholds)
-
-
-def class_labels(thresholds: tuple[int, int]) -> list[str]:
+def class_labels(thresholds: tuple[float, float]) -> list[str]:
     """Return the classes as figures."""
     lower, upper = thresholds
-    return ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
+    if isinstance(lower, int):
+        return ["0", f"1–{lower}", f"{lower + 1}–{upper}", f"> {upper}"]
+    low, high = (f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in thresholds)
+    return ["0", f"≤ {low}", f"{low}–{high}", f"> {high}"]
 
 
-def _map(data: pd.DataFrame, thresholds: dict[str, tuple[int, int]], text: Catalogue) -> Any:
-    measures = [*thresholds]
+def _place(language: str, text: Catalogue) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
+        alt.Tooltip(f"province_name_{language}:N", title=text.plain("province", language)),
+        alt.Tooltip("year:Q", title=text.plain("year", language)),
+    ]
+
+
+def _select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
+    return alt.param(name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title))
+
+
+def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLevelMixin:
+    land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6)
+    return (
+        alt.layer(land, cities)
+        .add_params(*params)
+        .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
+        .properties(width="container", height=560, usermeta={"aspect": 0.8, "state": state})
+    )
+
+
+def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalogue) -> Figure:
+    measures = [*breaks]
+    quantities = [name for name in QUANTITIES if data[name].notna().any()]
     first, last = int(data["year"].min()), int(data["year"].max())
-    most_by_measure = {name: int(count) for name, count in data.groupby("measure")["measure_count"].max().items()}
+    # One scale for all years, so that the slider shows growth.
+    most = {
+        name: {quantity: float(rows[quantity].dropna().astype(float).max() or 1) for quantity in quantities}
+        for name, rows in data.groupby("measure")
+    }
+    labels = {
+        name: {
+            quantity: {classes: class_labels(bounds) for classes, bounds in of_classes.items()}
+            for quantity, of_classes in of_quantities.items()
+        }
+        for name, of_quantities in breaks.items()
+    }
 
     def draw(language: str) -> alt.TopLevelMixin:
+        def said(key: str) -> str:
+            return text.plain(key, language)
+
         year = alt.param(
-            name="year",
-            value=last,
-            bind=alt.binding_range(min=first, max=last, step=1, name=text.plain("year", language)),
+            name="year", value=last, bind=alt.binding_range(min=first, max=last, step=1, name=said("year"))
         )
-        measure = alt.param(
-            name="measure",
-            value=measures[0],
-            bind=alt.binding_select(
-                options=measures,
-                labels=[text.plain_label(name, language) for name in measures],
-                name=text.plain("measure", language),
-            ),
+        measure = _select(
+            "measure", measures, [text.plain_label(name, language) for name in measures], measures[0], said("measure")
         )
-        labels = f"({json.dumps({name: class_labels(thresholds[name]) for name in measures})})[measure][datum.value]"
-        largest = alt.ExprRef("min(420, max(80, width * 0.45))")
-        # One scale for all years, so that the slider shows growth.
-        most = alt.ExprRef(f"({json.dumps(most_by_measure)})[measure]")
-        land = alt.Chart(alt.NamedData(name="outlines")).mark_geoshape(
-            fill="#f6f4ef", stroke="#9aa0a6", strokeWidth=0.6
+        shown = _select("shown", quantities, [said(f"map_{name}") for name in quantities], quantities[0], said("shown"))
+        classes = _select(
+            "classes",
+            ["paper", "thirds"],
+            [said("classes_paper"), said("classes_thirds")],
+            "thirds" if measures[0] in text.substituted else "paper",
+            said("classes"),
         )
-        cities = (
+        tables = [alt.param(name=name, value=value) for name, value in (("breaks", breaks), ("most", most))]
+        bounds = "breaks[measure][shown][classes]"
+        circles = (
             alt.Chart(TABLE)
-            .transform_filter("datum.year == year && datum.measure == measure")
+            .transform_filter("datum.year == year && datum.measure == measure && isValid(datum[shown])")
+            .transform_calculate(
+                value="datum[shown]",
+                class_=f"datum[shown] == 0 ? 0 : 1 + (datum[shown] > {bounds}[0]) + (datum[shown] > {bounds}[1])",
+            )
             .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.9)
             .encode(
                 longitude="longitude:Q",
                 latitude="latitude:Q",
                 color=alt.Color(
-                    "class:O",
+                    "class_:O",
                     scale=alt.Scale(domain=[*range(len(CLASSES))], range=[*CLASSES]),
-                    legend=alt.Legend(title=text.plain("count_in_city", language), labelExpr=labels, columns=4),
+                    legend=alt.Legend(
+                        title=said("count_in_city"),
+                        labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
+                        columns=4,
+                    ),
                 ),
                 size=alt.Size(
-                    "measure_count:Q",
-                    scale=alt.Scale(type="sqrt", domainMin=0, domainMax=most, rangeMin=12, rangeMax=largest),
-                    legend=None,
+                    "value:Q",
+                    scale=alt.Scale(
+                        domainMin=0,
+                        domainMax=alt.ExprRef("most[measure][shown]"),
+                        rangeMin=10,
+                        rangeMax=alt.ExprRef("min(1600, max(400, width * 1.6))"),
+                    ),
+                    legend=alt.Legend(
+                        title=said("circle_area"), symbolFillColor="#fff", symbolStrokeColor="#333", tickCount=3
+                    ),
                 ),
-                order=alt.Order("measure_count:Q", sort="descending"),
+                order=alt.Order("value:Q", sort="descending"),
                 tooltip=[
-                    alt.Tooltip("name_zh:N", title=text.plain("city", language)),
-                    alt.Tooltip("province_name_zh:N", title=text.plain("province", language)),
-                    alt.Tooltip("year:Q", title=text.plain("year", language)),
-                    alt.Tooltip("measure_count:Q", title=text.plain("count", language)),
-                    alt.Tooltip("national_rank:Q", title=text.plain("rank", language)),
+                    *_place(language, text),
+                    *(alt.Tooltip(f"{name}:Q", title=said(f"map_{name}"), format=",.6~g") for name in quantities),
+                    alt.Tooltip("national_rank:Q", title=said("rank")),
                 ],
             )
         )
-        return (
-            alt.layer(land, cities)
-            .add_params(year, measure)
-            .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
-            .properties(width="container", height=560, usermeta={"aspect": 0.8})
+        return _on_outlines(
+            circles, year, measure, shown, classes, *tables, state=["year", "measure", "shown", "classes"]
         )
 
     def describe(language: str) -> str:
@@ -129,13 +196,69 @@ def _map(data: pd.DataFrame, thresholds: dict[str, tuple[int, int]], text: Catal
             language,
             measure=text.plain_label(measures[0], language),
             year=last,
-            city=top["name_zh"],
+            city=places.set_index("city_id").loc[top["city_id"], f"name_{language}"],
             count=top["measure_count"],
             none=int((newest["measure_count"] == 0).sum()),
             cities=len(newest),
         )
 
-    return figure("map", text.both("map_title"), data, draw, describe)
+    return figure("map", text.both("map_title"), data, draw, describe, shared=places)
+
+
+def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
+    measures, years = (sorted(data[name].unique()) for name in ("measure", "year"))
+    years = [int(year) for year in years]
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
+        year = _select("cluster_year", years, [str(one) for one in years], years[-1], text.plain("year", language))
+        measure = _select(
+            "cluster_measure",
+            measures,
+            [text.plain_label(name, language) for name in measures],
+            measures[0],
+            text.plain("measure", language),
+        )
+        circles = (
+            alt.Chart(TABLE)
+            .transform_filter("datum.year == cluster_year && datum.measure == cluster_measure")
+            .transform_calculate(name=f"({json.dumps(names)})[datum.cluster]")
+            .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.95, size=70)
+            .encode(
+                longitude="longitude:Q",
+                latitude="latitude:Q",
+                color=alt.Color(
+                    "cluster:N",
+                    scale=alt.Scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()]),
+                    legend=alt.Legend(
+                        title=None, labelExpr=f"({json.dumps(names)})[datum.value]", columns=1, labelLimit=320
+                    ),
+                ),
+                order=alt.Order("cluster:N", sort="descending"),
+                tooltip=[
+                    *_place(language, text),
+                    alt.Tooltip("name:N", title=text.plain("cluster", language)),
+                    alt.Tooltip("local_morans_i:Q", title=text.plain("local_morans_i", language), format=".3f"),
+                    alt.Tooltip("p_value:Q", title=text.plain_label("p_value", language), format=".3f"),
+                ],
+            )
+        )
+        return _on_outlines(circles, year, measure, state=["cluster_year", "cluster_measure"])
+
+    def describe(language: str) -> str:
+        newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
+        counts = newest["cluster"].value_counts()
+        return text.plain(
+            "alt_clusters",
+            language,
+            measure=text.plain_label(measures[0], language),
+            year=years[-1],
+            **{name.lower(): int(counts.get(name, 0)) for name in QUADRANTS},
+        )
+
+    return figure(
+        "clusters", text.both("clusters_title"), data, draw, describe, text.both("clusters_note"), shared=places
+    )
 
 
 def not_delivered(release: Release) -> list[dict[str, Any]]:

@@ -6,4 +6,7 @@ function speak(language) {
   root.lang = language;
   document.title = language === "en" ? root.dataset.titleEn : root.dataset.titleZh;
 }
+// A link may name the language; the pages that follow stay in it.
+const named = new URLSearchParams(location.search).get("language");
+if (named === "en" || named === "zh-CN") localStorage.setItem("language", named);
 speak(localStorage.getItem("language") || (navigator.language.startsWith("zh") ? "zh-CN" : "en"));

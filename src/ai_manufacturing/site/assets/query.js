@@ -4,8 +4,11 @@
 const questions = json(document.getElementById("questions"));
 const sql = document.getElementById("sql");
 const state = document.getElementById("query-status");
-const SHOWN = 500; // more rows take seconds to lay out; the CSV has all
-const choice = document.getElementById("chart-number");
+const SHOWN = 1000; // more rows take seconds to lay out; the CSV has all
+const [kind, choice, against] = ["kind", "number", "against"].map((name) => document.getElementById(`chart-${name}`));
+const progress = document.getElementById("loaded");
+const queryWords = json(document.getElementById("query-words"));
+const phrase = (key, given = {}) => queryWords[key][language() === "en" ? 0 : 1].replace(/{(\w+)}/g, (_, name) => given[name]);
 let connection;
 let rows = [];
 let types = {};
@@ -18,14 +21,45 @@ function load(source) {
   });
 }
 
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
+// Fetch what is packed, telling how much has come, and unpack it, unless the server has told the browser to.
+async function fetchPacked(names, base) {
+  const sizes = new Map();
+  let come = 0;
+  const tell = () => {
+    const all = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    Object.assign(progress, { hidden: false, max: all, value: come });
+    state.value = phrase("loading_release", { come: megabytes(come), all: megabytes(all) });
+  };
+  const responses = await Promise.all(names.map((name) => fetch(new URL(`${name}.gz`, base))));
+  return Promise.all(
+    responses.map(async (response) => {
+      if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
+      sizes.set(response.url, Number(response.headers.get("content-length")));
+      const chunks = [];
+      for (const reader = response.body.getReader(); ; ) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        chunks.push(value);
+        come += value.length;
+        tell();
+      }
+      const packed = new Blob(chunks);
+      const isPacked = chunks[0]?.[0] === 0x1f && chunks[0]?.[1] === 0x8b;
+      return new Response(isPacked ? packed.stream().pipeThrough(new DecompressionStream("gzip")) : packed).arrayBuffer();
+    }),
+  );
+}
+
 async function open() {
-  state.value = language() === "en" ? "Loading the release …" : "正在载入数据……";
-  await load("query_page/duckdb.js");
-  const { AsyncDuckDB, ConsoleLogger, LogLevel } = duckdbWasm;
   const base = new URL("query_page/", location.href);
+  const [[engineCode, release]] = await Promise.all([fetchPacked(["duckdb.wasm", "ai_manufacturing.duckdb"], base), load("query_page/duckdb.js")]);
+  const { AsyncDuckDB, ConsoleLogger, LogLevel } = duckdbWasm;
   const engine = new AsyncDuckDB(new ConsoleLogger(LogLevel.WARNING), new Worker(new URL("duckdb-worker.js", base)));
-  await engine.instantiate(new URL("duckdb.wasm", base).href);
-  const release = await (await fetch(new URL("ai_manufacturing.duckdb", base))).arrayBuffer();
+  const code = URL.createObjectURL(new Blob([engineCode], { type: "application/wasm" }));
+  await engine.instantiate(code);
+  URL.revokeObjectURL(code);
   await engine.registerFileBuffer("ai_manufacturing.duckdb", new Uint8Array(release));
   const opened = await engine.connect();
   // The page asks nothing of the network, not even for an extension.
@@ -85,31 +119,91 @@ function labelsOf(columns, x) {
 
 const isNumber = (name) => /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*)$/.test(types[name] ?? "");
 
+// The columns of an interval, such as conf_low and conf_high.
+function boundsOf(names) {
+  for (const low of names.filter((name) => /(^|_)low(er)?(_|$)/.test(name))) {
+    const high = low.replace(/lower/, "upper").replace(/low(?=_|$)/, "high");
+    if (high !== low && names.includes(high)) return [low, high];
+  }
+}
+
+const options = (select, entries) => select.replaceChildren(...entries.map(([value, text = value]) => new Option(text, value)));
+
 // Offer the numbers of a result to be drawn; places and ranks come last.
 function offer() {
-  const names = Object.keys(rows[0] ?? {}).filter((name) => name !== "year" && isNumber(name));
+  const numbers = Object.keys(rows[0] ?? {}).filter(isNumber);
+  const names = numbers.filter((name) => name !== "year");
   const isPlace = (name) => /(year|rank|order|number|step)$/.test(name);
-  choice.replaceChildren(...[...names.filter((name) => !isPlace(name)), ...names.filter(isPlace)].map((name) => new Option(name)));
+  options(choice, [...names.filter((name) => !isPlace(name)), ...names.filter(isPlace)].map((name) => [name]));
+  options(against, [...numbers].reverse().map((name) => [name]));
+  const kinds = ["auto", ...(numbers.length > 1 ? ["scatter"] : []), ...(boundsOf(numbers) ? ["intervals"] : [])];
+  options(kind, kinds.map((name) => [name, phrase(`chart_${name}`)]));
+}
+
+const number = (value) => (value === null || value === undefined ? null : Number(value));
+const quantity = (title) => ({ type: "quantitative", title, scale: { zero: false } });
+
+// Each row a point: one number against another.
+function scatter(names) {
+  const words = names.filter((name) => !isNumber(name) || name === "year");
+  const table = rows.map((row) => ({ x: number(row[against.value]), y: number(row[choice.value]), label: words.map((name) => row[name] ?? "").join(", ") }));
+  return {
+    table,
+    described: `${choice.value} / ${against.value}`,
+    shape: {
+      height: 360,
+      mark: { type: "point", filled: true, opacity: 0.6 },
+      encoding: { x: { field: "x", ...quantity(against.value) }, y: { field: "y", ...quantity(choice.value) }, tooltip: ["label", "x", "y"].map((field) => ({ field, title: { label: words.join(", "), x: against.value, y: choice.value }[field] })) },
+    },
+  };
+}
+
+// Each row a line from its lower to its upper bound, with the chosen number on it.
+function intervals(names, labels) {
+  const bounds = boundsOf(names);
+  const table = rows.map((row, i) => ({ y: number(row[choice.value]), low: number(row[bounds[0]]), high: number(row[bounds[1]]), label: labels[i] }));
+  const label = { field: "label", type: "nominal", sort: null, title: null, axis: { labelLimit: { expr: "windowSize()[0] < 600 ? 150 : 420" } } };
+  return {
+    table,
+    described: `${choice.value} [${bounds.join(", ")}]`,
+    shape: {
+      height: 20 * rows.length,
+      encoding: { y: label },
+      layer: [
+        { mark: { type: "rule", strokeWidth: 2 }, encoding: { x: { field: "low", ...quantity(choice.value) }, x2: { field: "high" } } },
+        { mark: { type: "point", filled: true, size: 50, opacity: 1 }, encoding: { x: { field: "y", ...quantity(choice.value) } } },
+      ],
+    },
+  };
+}
+
+// Lines over the years, or bars.
+function linesOrBars(words, labels, x) {
+  const y = choice.value;
+  const table = rows.map((row, i) => ({ x: number(row[x]), y: number(row[y]), label: labels[i] }));
+  const value = { field: "y", type: "quantitative", title: y };
+  const label = { field: "label", type: "nominal", sort: null, title: null };
+  const lines = new Set(labels).size;
+  const shape = x
+    ? { height: 240, mark: { type: "line", point: true }, encoding: { x: { field: "x", type: "quantitative", title: x, axis: { format: "d", tickMinStep: 1 } }, y: value, ...(lines > 1 && { color: { ...label, legend: lines > 40 ? null : { orient: "top", columns: 4, symbolLimit: 40 } } }) } }
+    : { height: 20 * rows.length, mark: "bar", encoding: { y: { ...label, axis: { labelLimit: { expr: "windowSize()[0] < 600 ? 150 : 420" } } }, x: value } };
+  return { table, described: `${y} / ${x ?? words.join(", ")}`, shape };
 }
 
 async function draw() {
   const element = document.getElementById("result-chart");
   const names = Object.keys(rows[0] ?? {});
-  const x = names.includes("year") && isNumber("year") ? "year" : undefined;
-  const words = names.filter((name) => !isNumber(name));
+  const isScatter = kind.value === "scatter";
+  const x = kind.value === "auto" && names.includes("year") && isNumber("year") ? "year" : undefined;
+  const words = names.filter((name) => !isNumber(name) || (kind.value === "intervals" && name === "year"));
   const labels = x && new Set(rows.map((row) => row[x])).size === rows.length ? rows.map(() => "") : labelsOf(words, x);
-  const y = choice.value;
-  const hidden = !(y && labels && rows.length > 1 && rows.length <= 400);
-  element.hidden = document.getElementById("chart-choice").hidden = hidden;
-  if (hidden) return;
-  element.setAttribute("aria-label", `${y} / ${x ?? words.join(", ")}`);
-  const figure = (value) => (value === null || value === undefined ? null : Number(value));
-  const table = rows.map((row, i) => ({ x: figure(row[x]), y: figure(row[y]), label: labels[i] }));
-  const number = { field: "y", type: "quantitative", title: y };
-  const label = { field: "label", type: "nominal", sort: null, title: null };
-  const shape = x
-    ? { height: 240, mark: { type: "line", point: true }, encoding: { x: { field: "x", type: "quantitative", title: x, axis: { format: "d", tickMinStep: 1 } }, y: number, ...(new Set(labels).size > 1 && { color: { ...label, legend: { orient: "top", columns: 4 } } }) } }
-    : { height: 20 * rows.length, mark: "bar", encoding: { y: { ...label, axis: { labelLimit: { expr: "windowSize()[0] < 600 ? 150 : 420" } } }, x: number } };
+  const drawn = choice.value && rows.length > 1 && (isScatter || (labels && rows.length <= 400));
+  element.hidden = !drawn;
+  document.getElementById("chart-against-choice").hidden = !isScatter;
+  document.getElementById("chart-choice").hidden = !drawn && kind.length < 2;
+  if (!drawn) return;
+  const { table, described, shape } = isScatter ? scatter(names) : kind.value === "intervals" ? intervals(names, labels) : linesOrBars(words, labels, x);
+  element.setAttribute("aria-label", described);
   await vegaEmbed(
     element.firstElementChild,
     { width: "container", autosize: { type: "fit-x", contains: "padding" }, data: { name: "table" }, datasets: { table }, ...shape },
@@ -134,23 +228,19 @@ async function run() {
   if (button.disabled) return;
   button.disabled = true;
   clear();
+  address.set({ sql: sql.value });
   try {
     const statements = statementsOf(sql.value);
     if (!statements.length) return;
     connection ??= await open();
-    state.value = language() === "en" ? "Running …" : "正在运行……";
+    progress.hidden = true;
+    state.value = phrase("running");
     let found = 0;
     for (const statement of statements) found = await answer(statement);
-    const [en, zh] = [[`${count(found)} rows`], [`${count(found)}行`]];
-    if (found > rows.length) {
-      en.push(`the first ${count(rows.length)} are shown; the CSV has all`);
-      zh.push(`只显示前${count(rows.length)}行，CSV含全部`);
-    }
-    if (statements.length > 1) {
-      en.push(`of ${statements.length} statements, all of which ran, the last is shown`);
-      zh.push(`共运行${statements.length}条语句，显示最后一条的结果`);
-    }
-    state.value = language() === "en" ? en.join("; ") : zh.join("；");
+    const said = [phrase("rows_found", { count: count(found) })];
+    if (found > rows.length) said.push(phrase("rows_shown", { count: count(rows.length) }));
+    if (statements.length > 1) said.push(phrase("statements_run", { count: statements.length }));
+    state.value = said.join(language() === "en" ? "; " : "；");
     document.getElementById("result").replaceChildren(tableOf(rows, isNumber));
     document.getElementById("result-csv").disabled = !rows.length;
     offer();
@@ -159,6 +249,7 @@ async function run() {
     clear();
     state.value = error.message;
   } finally {
+    progress.hidden = true;
     button.disabled = false;
   }
 }
@@ -167,11 +258,73 @@ async function download() {
   save(fileName("query", "csv"), "text/csv", csv(Object.keys(types).length ? await texts("") : rows));
 }
 
+// ---------------------------------------------------------------- tables and columns
+
+function made(name, text, properties = {}) {
+  return Object.assign(document.createElement(name), { textContent: text, ...properties });
+}
+
+// A click writes the name where the cursor is.
+function writes(name) {
+  const button = made("button", name, { type: "button", className: "name" });
+  button.addEventListener("click", () => {
+    sql.setRangeText(name, sql.selectionStart, sql.selectionEnd, "end");
+    sql.focus();
+  });
+  return button;
+}
+
+const schema = document.getElementById("schema");
+const schemaFilter = document.getElementById("schema-filter");
+
+// The tables that hold all words sought, in their own name or in one column; the columns of a table when it is opened.
+function tree() {
+  const sought = schemaFilter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const holds = (text) => sought.every((word) => text.toLowerCase().includes(word));
+  const branches = json(document.getElementById("tables")).flatMap(([name, rowCount, comment, columns]) => {
+    const shown = holds(name) ? columns : columns.filter((column) => holds([name, ...column].join(" ")));
+    if (!shown.length && !holds(name)) return [];
+    const branch = made("details", "");
+    const summary = made("summary", "");
+    summary.append(made("code", name), ` (${count(rowCount)})`);
+    branch.append(summary, writes(name));
+    if (comment) branch.append(made("p", comment, { className: "note en", lang: "en" }));
+    const fill = () => {
+      if (!branch.open || branch.querySelector("ul")) return;
+      const list = made("ul", "");
+      for (const [column, type, unit, en, zh] of shown) {
+        const item = made("li", "");
+        item.append(writes(column), ` ${[type, unit].filter(Boolean).join(", ")}: ${(language() === "en" ? en : zh) ?? ""}`);
+        list.append(item);
+      }
+      branch.append(list);
+    };
+    branch.addEventListener("toggle", fill);
+    return branch;
+  });
+  document.getElementById("schema-tree").replaceChildren(...branches);
+  if (sought.length && branches.length <= 5) for (const branch of branches) branch.open = true;
+}
+schema.addEventListener("toggle", () => schema.open && tree());
+schemaFilter.addEventListener("input", tree);
+document.addEventListener("spoken", () => {
+  if (schema.open) tree();
+  const chosen = kind.value;
+  options(kind, [...kind.options].map(({ value }) => [value, phrase(`chart_${value}`)]));
+  kind.value = chosen;
+});
+
 const question = document.getElementById("question");
 question.addEventListener("change", () => (sql.value = questions[question.value]));
-sql.value = questions[0];
+sql.value = address.get("sql") ?? questions[0];
+question.value = questions.indexOf(sql.value);
 document.getElementById("run").addEventListener("click", run);
-choice.addEventListener("change", draw);
+for (const select of [kind, choice, against]) select.addEventListener("change", draw);
+document.getElementById("share").addEventListener("click", async () => {
+  address.set({ sql: sql.value });
+  await navigator.clipboard?.writeText(location.href);
+  state.value = phrase("link_copied");
+});
 document.getElementById("result-csv").addEventListener("click", download);
 sql.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();

@@ -3,9 +3,29 @@
 const language = () => (document.documentElement.lang === "en" ? "en" : "zh");
 const json = (element) => JSON.parse(element.textContent);
 
-// {names, columns} to one object a row.
-function rowsOf({ names, columns }) {
-  return (columns[0] ?? []).map((_, row) => Object.fromEntries(names.map((name, i) => [name, columns[i][row]])));
+// What a reader chose stands in the address, so that it can be kept and sent. SQL is in the part that no server sees.
+const UNSENT = ["sql"];
+const address = {
+  get: (name) => new URLSearchParams(UNSENT.includes(name) ? location.hash.slice(1) : location.search).get(name),
+  set(choices) {
+    const url = new URL(location.href);
+    for (const [name, value] of Object.entries(choices)) {
+      const part = new URLSearchParams(UNSENT.includes(name) ? url.hash.slice(1) : url.search);
+      if (value === undefined || value === null || value === "") part.delete(name);
+      else part.set(name, value);
+      if (UNSENT.includes(name)) url.hash = part.toString();
+      else url.search = part.toString().replaceAll("%2C", ",");
+    }
+    history.replaceState(null, "", url);
+  },
+};
+
+// {names, columns} to one object a row; what all rows of one key share stands once, in `shared`.
+function rowsOf({ names, columns, key, shared }) {
+  const rows = (columns[0] ?? []).map((_, row) => Object.fromEntries(names.map((name, i) => [name, columns[i][row]])));
+  if (!shared) return rows;
+  const of = new Map(rowsOf(shared).map((row) => [row[key], row]));
+  return rows.map((row) => ({ ...row, ...of.get(row[key]) }));
 }
 
 function save(name, type, content) {
@@ -93,7 +113,7 @@ class Chart {
     Object.assign(this, { specifications, rows: rowsOf(data), signals: {} });
     figure.querySelector('[data-download="svg"]').addEventListener("click", async () => {
       await this.draw();
-      save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG(), figure.querySelector("figcaption").textContent));
+      if (this.rows.length) save(fileName(this.name, "svg"), "image/svg+xml", marked(await this.view.toSVG(), figure.querySelector("figcaption").textContent));
     });
     figure.querySelector('[data-download="csv"]').addEventListener("click", () => {
       const title = figure.querySelector(`figcaption .${language()}`)?.textContent ?? figure.querySelector("figcaption").textContent;
@@ -112,16 +132,25 @@ class Chart {
     if (details.open) details.querySelector(".scroll").replaceChildren(tableOf(this.rows));
   }
 
-  async draw() {
+  // One drawing after the other, so that the rows of the last one stay.
+  draw() {
     const wanted = language();
-    if (this.drawn === wanted) return;
-    this.drawn = wanted;
+    if (this.drawn !== wanted) {
+      this.drawn = wanted;
+      this.drawing = Promise.resolve(this.drawing).then(() => this.render(wanted));
+    }
+    return this.drawing;
+  }
+
+  async render(wanted) {
     const element = this.figure.querySelector(".view");
+    if (!this.rows.length) return element.firstElementChild.replaceChildren();
     element.setAttribute("aria-label", this.specifications[wanted].description);
     const outlines = document.getElementById("outlines");
-    const specification = { ...this.specifications[wanted] };
-    const aspect = specification.usermeta?.aspect;
+    const specification = structuredClone(this.specifications[wanted]);
+    const { aspect, state = [] } = specification.usermeta ?? {};
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
+    if (this.lines) for (const { encoding } of specification.layer) Object.assign(encoding.color.scale, this.lines);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
     const { view } = await vegaEmbed(
       element.firstElementChild,
@@ -129,81 +158,30 @@ class Chart {
       { actions: false, renderer: "svg", ast: true, bind: this.figure.querySelector(".bind") },
     );
     this.view = view;
-    // What a reader had chosen outlives a change of language.
-    for (const [name, value] of Object.entries(this.signals)) view.signal(name, value);
-    for (const name of ["year", "measure"].filter((name) => this.figure.querySelector(`.bind [name="${name}"]`))) {
-      view.addSignalListener(name, (_, value) => (this.signals[name] = value));
+    view.addEventListener("click", (_, item) => this.picked?.(item?.datum));
+    // What a reader had chosen outlives a change of language, and is in the address.
+    for (const name of state) {
+      const { value: initial, bind } = specification.params.find((param) => param.name === name);
+      const chosen = this.signals[name] ?? (typeof initial === "number" ? Number(address.get(name)) : address.get(name));
+      const offered = bind.options ? bind.options.includes(chosen) : chosen >= bind.min && chosen <= bind.max;
+      if (offered) view.signal(name, chosen);
+      view.addSignalListener(name, (_, value) => {
+        this.signals[name] = value;
+        address.set({ [name]: value === initial ? "" : value });
+      });
     }
     await view.runAsync();
   }
 
-  async redraw(rows = this.rows) {
-    this.rows = rows;
-    this.drawn = undefined;
+  // The lines of the rows are given their colours here where they are chosen on the page: {domain, range}.
+  async redraw(rows = this.rows, lines = this.lines) {
+    Object.assign(this, { rows, lines, drawn: undefined });
     this.list();
     await this.draw();
   }
 }
 
 const charts = new Map([...document.querySelectorAll("figure.chart")].map((figure) => [figure, new Chart(figure)]));
-
-const cityInput = document.getElementById("city");
-if (cityInput) {
-  const { series, units, cities, region_labels, values, regions, country } = json(document.getElementById("city-values"));
-  const of = { city: rowsOf(values), region: rowsOf(regions), country: rowsOf(country) };
-  const show = (id) => {
-    const [name, region] = cities[id];
-    cityInput.value = name;
-    const output = document.getElementById("city-name");
-    [output.dataset.en, output.dataset.zh] = region_labels[region].map((label) => `${name} ${id}, ${label}`);
-    translate();
-    history.replaceState(null, "", `#${id}`);
-    const lines = {
-      city: of.city.filter((row) => row.city_id === id),
-      region: of.region.filter((row) => row.region === region),
-      country: of.country,
-    };
-    const places = { city: `${name} ${id}`, region, country: "" };
-    for (const chart of charts.values()) {
-      const one = series.find((candidate) => candidate === chart.figure.dataset.name);
-      chart.figure.dataset.chosen = id;
-      chart.redraw(
-        Object.entries(lines).flatMap(([who, rows]) =>
-          rows.map((row) => ({ series: one, unit: units[one], who, place: places[who], year: row.year, value: row[one] })),
-        ),
-      );
-    }
-  };
-  // No city is chosen: the last one's charts would be taken for it.
-  const clear = () => {
-    const output = document.getElementById("city-name");
-    output.dataset.en = output.dataset.zh = output.textContent = "";
-    history.replaceState(null, "", location.pathname);
-    for (const chart of charts.values()) {
-      delete chart.figure.dataset.chosen;
-      chart.redraw([]);
-    }
-  };
-  const find = (text) =>
-    Object.keys(cities).find((id) => id === text || cities[id][0] === text) ??
-    (text && Object.keys(cities).find((id) => cities[id][0].startsWith(text)));
-  cityInput.addEventListener("change", () => {
-    const id = find(cityInput.value.trim());
-    document.getElementById("city-missing").hidden = Boolean(id);
-    if (id) show(id);
-    else clear();
-  });
-  const named = () => {
-    try {
-      return find(decodeURIComponent(location.hash.slice(1)));
-    } catch {
-      return undefined; // a stray % is no address
-    }
-  };
-  // The way past the menu is an address too, and no city.
-  window.addEventListener("hashchange", () => named() && show(named()));
-  show(named() || "440300");
-}
 
 // Charts in sight first; the others when there is nothing else to do, so that a printed page has them all.
 const seen = new IntersectionObserver((entries) => {
@@ -212,10 +190,12 @@ const seen = new IntersectionObserver((entries) => {
 for (const figure of charts.keys()) seen.observe(figure);
 const waiting = [...charts.values()];
 const whenIdle = window.requestIdleCallback ?? ((draw) => setTimeout(draw, 1)); // Safari has none
-(function drawNext() {
+const loading = []; // what the script of a page waits for
+(async function drawNext() {
   const chart = waiting.shift();
-  if (chart) whenIdle(async () => { await chart.draw(); drawNext(); });
-  else document.documentElement.dataset.drawn = "all";
+  if (chart) return whenIdle(async () => { await chart.draw(); drawNext(); });
+  await Promise.all(loading);
+  document.documentElement.dataset.drawn = "all";
 })();
 
 translate();
@@ -223,7 +203,9 @@ document.getElementById("language").addEventListener("click", () => {
   const next = language() === "en" ? "zh-CN" : "en";
   speak(next);
   localStorage.setItem("language", next);
+  address.set({ language: next });
   translate();
+  document.dispatchEvent(new Event("spoken"));
   for (const chart of charts.values()) chart.draw();
 });
 
@@ -235,5 +217,9 @@ if (filter) {
     const words = filter.value.toLowerCase().split(/\s+/);
     sections.forEach((section, i) => (section.hidden = !words.every((word) => texts[i].includes(word))));
     document.getElementById("filter-count").value = sections.filter((section) => !section.hidden).length;
+    address.set({ filter: filter.value });
   });
+  filter.value = address.get("filter") ?? "";
+  // When all scripts of the page listen to it.
+  document.addEventListener("DOMContentLoaded", () => filter.value && filter.dispatchEvent(new Event("input")));
 }

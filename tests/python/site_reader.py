@@ -1,0 +1,117 @@
+"""The site as a browser opens it: release, pages, headless Chromium, and what a page complains of."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ai_manufacturing import site
+from ai_manufacturing.releases import writer
+from tests.python.conftest import PROJECT, Build, made_once
+from tests.python.waiting import LAST_RESORT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE = {"width": 380, "height": 800}
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
+STRAY = """() => {
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const { data, parentElement } = walk.currentNode;
+    if (parentElement.closest("script, code, .en, textarea, #language, details.values")) continue;
+    const words = /^[A-Za-z][a-z]+( [a-z]{2,}){2}|\\b(None|NaN|nan|undefined)\\b|<NA>/;
+    if (parentElement.closest('[lang="en"]') || words.test(data.trim())) found.push(data);
+  }
+  return found;
+}"""
+# Where the pages' pictures are kept, to be looked at.
+SCREENSHOTS = PROJECT / "build" / "screenshots"
+
+
+def release(build: Build, folder: Path, kind: str) -> Path:
+    """Write a release of a built warehouse, without the rest of a refresh."""
+    path = folder / f"{kind}.duckdb"
+    failed = build.rows(
+        "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+        "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
+    )[0]
+    files = build.rows("select distinct file_path, delivery_id from raw.deliveries")
+    manifest = {
+        "release_id": "000001",
+        "published_at": "2026-01-02T03:04:05+00:00",
+        "git_commit": "",
+        "extract_set": build.value("select max(extract_set) from raw.deliveries"),
+        "extract_set_kind": kind,
+        "fingerprint": "",
+        "published_by": "refresh",
+        "reason": "",
+        "delivery_hashes": dict(files),
+        "package_versions": {},
+        "gate_summary": dict(zip(("expectations", "critical", "warnings"), failed, strict=True)),
+    }
+    writer.write(build.warehouse, path, manifest, None)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_site(sample_build: Build, shared: Path) -> Path:
+    folder = shared / "sample_site"
+    made_once(folder, lambda: site.build(release(sample_build, folder, "synthetic"), folder / "site"))
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def public_site(public_build: Build, shared: Path) -> Path:
+    folder = shared / "public_site"
+    made_once(folder, lambda: site.build(release(public_build, folder, "delivered"), folder / "site"))
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+class Reader:
+    """A page, with all that it complained about and all that it asked of the network."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, folder: Path, name: str, fragment: str = "") -> Page:
+        """Open a page from the file, and wait for its charts."""
+        self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
+        self.page.wait_for_selector("html[data-drawn=all]", state="attached")
+        return self.page
+
+
+@pytest.fixture
+def reader(browser: Browser) -> Iterator[Reader]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, locale="en-US")
+    context.set_default_timeout(LAST_RESORT * 1000)
+    expect.set_options(timeout=LAST_RESORT * 1000)
+    yield Reader(context.new_page())
+    context.close()
