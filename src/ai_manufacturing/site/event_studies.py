@@ -107,7 +107,7 @@ def _column(
         )
         low, high = (alt.ExprRef(f"({json.dumps(domains)})[reading][{end}]") for end in (0, 1))
         effect = text.plain("estimate", language)
-        y = alt.Y("estimate:Q", title=effect, scale=alt.Scale(domainMin=low, domainMax=high, nice=True))
+        y = alt.Y("estimate:Q", title=effect, scale=alt.Scale(domain=[low, high], nice=True))
         chosen = alt.Chart(TABLE).transform_filter("datum.specification_id == reading")
         base = chosen.encode(
             x=alt.X(
