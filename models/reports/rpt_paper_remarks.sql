@@ -213,21 +213,13 @@ computed_values as (
     {%- endfor %}
 ),
 
-final as (
+found as (
     select
-        current_extract_set() as extract_set,
-        figures.remark_number,
-        remarks.remark,
-        remarks.question_en,
-        remarks.question_zh,
-        figures.figure_number,
-        figures.figure_en,
-        figures.figure_zh,
+        figures.*,
         coalesce(read_values.value, computed_values.value) as value,
         {%- for column in told %}
         coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }},
         {%- endfor %}
-        figures.specification_id,
         case
             when figures.computed like 'vintage%' and computed_values.value is null
                 then 'No register of firms was delivered.'
@@ -238,12 +230,50 @@ final as (
             else read_values.reason_zh
         end as reason_zh
     from figures
-    inner join remarks on figures.remark_number = remarks.remark_number
     left join read_values
         on
             figures.remark_number = read_values.remark_number
             and figures.figure_number = read_values.figure_number
     left join computed_values on figures.computed = computed_values.computed
+),
+
+answered as (
+    select
+        found.remark_number,
+        map_from_entries(
+            list((
+                cast(found.figure_number as varchar),
+                format(case when abs(found.value) < 1000 then '{:.3g}' else '{:,.0f}' end, found.value)
+            ))
+        ) as texts
+    from found
+    group by found.remark_number
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        found.remark_number,
+        remarks.remark,
+        remarks.question_en,
+        remarks.question_zh,
+        {%- for language in ['en', 'zh'] %}
+        {{ complete_sentences(replaced('remarks.answer_' ~ language, 'answered.texts', range(1, 13))) }}
+            as answer_{{ language }},
+        {%- endfor %}
+        found.figure_number,
+        found.figure_en,
+        found.figure_zh,
+        found.value,
+        {%- for column in told %}
+        found.{{ column }},
+        {%- endfor %}
+        found.specification_id,
+        found.reason,
+        found.reason_zh
+    from found
+    inner join remarks on found.remark_number = remarks.remark_number
+    inner join answered on found.remark_number = answered.remark_number
 )
 
 select * from final

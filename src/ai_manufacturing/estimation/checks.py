@@ -100,6 +100,16 @@ SENSITIVITY = pa.schema(
         *OUTCOME,
     ]
 )
+PERMUTED = pa.schema(
+    [
+        ("specification_id", pa.string()),
+        ("strata", pa.string()),
+        ("permutation", pa.int64()),
+        ("estimate", pa.float64()),
+        ("statistic", pa.float64()),
+        ("extract_set", pa.string()),
+    ]
+)
 
 Row = dict[str, Any]
 Check = Callable[..., Iterable[Row]]
@@ -790,3 +800,42 @@ def _check_options(method: str, setting: str, check: Check, options: dict[str, s
             f"inference_checks.csv, method {method}, column setting: {setting!r}; it takes "
             f"{' '.join(f'{name}=…' for name in parameters) or 'nothing'}."
         )
+
+
+def permuted(
+    specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+) -> pa.Table:
+    """Return what each permutation of the check `randomisation` gives; the check itself is a row of "inference".
+
+    Parameters
+    ----------
+    specifications, asked, inputs, cities
+        As in checked.
+
+    Returns
+    -------
+    Table
+        One row per specification, strata and permutation, in the columns of PERMUTED; none where the check cannot be
+        made, as its row of "inference" says.
+    """
+    cities = cities.set_index("city_id")
+    rows: list[Row] = []
+    for specification in specifications:
+        is_of = (asked["specification_id"] == specification.specification_id) & (asked["method"] == "randomisation")
+        for setting in asked.loc[is_of, "setting"]:
+            strata = setting.removeprefix("strata=")
+            try:
+                case = Case(specification, inputs.sample(specification), inputs, cities)
+                found = randomisation.of_measure(case.regression, 0, case.permuted(strata))
+            except NotEstimable:
+                continue
+            common = {
+                "specification_id": specification.specification_id,
+                "strata": strata,
+                "extract_set": inputs.extract_set,
+            }
+            rows.extend(
+                {**common, "permutation": number, "estimate": slope, "statistic": statistic}
+                for number, (slope, statistic) in enumerate(zip(found.slopes, found.statistics, strict=True), start=1)
+            )
+    return pa.Table.from_pylist(rows, schema=PERMUTED)

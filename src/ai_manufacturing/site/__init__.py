@@ -16,9 +16,12 @@ from ai_manufacturing.site import (
     credibility,
     dictionary,
     event_studies,
+    findings,
+    heterogeneity,
     maps,
-    overview,
+    measure,
     paper_tables,
+    provenance,
     quality,
     query,
     readings,
@@ -32,21 +35,31 @@ from ai_manufacturing.site.text import MARK, Catalogue, pair
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
 PAGES = {
-    "index": overview,
+    "index": findings,
     "credibility": credibility,
     "tables": paper_tables,
     "event_studies": event_studies,
     "readings": readings,
     "specification_curve": specification_curve,
+    "heterogeneity": heterogeneity,
     "specifications": specifications,
+    "measure": measure,
+    "sources": sources,
+    "ai_terms": ai_terms,
     "maps": maps,
     "concentration": concentration,
     "cities": cities,
-    "sources": sources,
+    "provenance": provenance,
     "quality": quality,
-    "ai_terms": ai_terms,
-    "changes": changes,
     "dictionary": dictionary,
+    "changes": changes,
+}
+# Where a group of the menu begins, and what it is called.
+MENU = {
+    "index": "group_findings",
+    "measure": "group_measure",
+    "maps": "group_cities",
+    "provenance": "group_data",
 }
 
 # The pages load what lies beside them and nothing else. `file:` is there because 'self' does not cover a page that is
@@ -134,6 +147,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "plain": text.plain,
             "manifest": release.manifest,
             "pages": [*pages],
+            "menu": MENU,
             "has_catalogue": catalogue is not None,
             "has_query": has_query,
         }

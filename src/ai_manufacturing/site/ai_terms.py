@@ -9,10 +9,7 @@ from ai_manufacturing.site.text import Catalogue
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the figures of the dictionary as a whole, of registers by entry year, and of each term."""
     return {
-        "sets": release.rows(
-            "select class_set, text_count, class_text_count, tagged_text_count, precision_share, recall_share "
-            "from marts.fct_ai_dictionary_evaluation where class_set is not null order by class_set"
-        ),
+        "sets": dictionary_sets(release),
         "years": release.rows(
             "select corpus, entry_year, text_count, tagged_text_count, tagged_share "
             "from marts.fct_ai_dictionary_evaluation where class_set is null order by corpus, entry_year"
@@ -25,3 +22,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "group by corpus, term, is_used, searched_in, reason order by corpus desc, text_count desc, term"
         ),
     }
+
+
+def dictionary_sets(release: Release) -> list[dict[str, Any]]:
+    """Return precision and recall of the dictionary against each set of IPC classes."""
+    return release.rows(
+        "select class_set, text_count, class_text_count, tagged_text_count, precision_share, recall_share "
+        "from marts.fct_ai_dictionary_evaluation where class_set is not null order by class_set"
+    )

@@ -32,6 +32,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "indices": [_lines(name, data, text) for name in INDICES if data[name].notna().any()],
         "gradient": [_lines(name, data, text) for name in GRADIENT if data[name].notna().any()],
         "moran": _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None,
+        "local": release.rows(
+            "select l.measure, l.year, l.quadrant, count(*) as city_count, "
+            "string_agg(c.name_zh, '、' order by l.statistic desc, c.city_id) as names_zh, any_value(l.substitutions) "
+            "as substitutions from estimates.est_local_spatial_autocorrelation as l "
+            "inner join marts.dim_city as c on l.city_id = c.city_id "
+            "where l.p_value < 0.05 and l.year = "
+            "(select max(year) from estimates.est_local_spatial_autocorrelation where status <> 'not_estimable') "
+            "group by l.measure, l.year, l.quadrant order by l.measure, l.quadrant"
+        ),
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
         "missing": not_delivered(release),
     }

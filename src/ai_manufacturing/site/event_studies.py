@@ -1,10 +1,10 @@
-"""Figure 1 and every event study, with intervals and the test of trends before the event."""
+"""Every event study that the paper prints: one chart a column, on common axes, with a choice of readings."""
 
+import json
 from typing import Any
 
 import altair as alt
 import pandas as pd
-from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
@@ -12,66 +12,111 @@ from ai_manufacturing.site.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return Figure 1, and each event study as a figure or with the reason why there is none."""
-    figure_1 = release.frame("select * from reports.rpt_figure_1 order by specification_id, event_time")
+    """Return the columns of event studies, each with its chart, its readings, and those that cannot be estimated."""
     studies = release.rows(
         "select s.*, c.joint_statistic, c.joint_df1, c.joint_df2, c.joint_p_value, c.observation_count, c.city_count, "
         "c.substitutions, c.substitutions_zh, c.warnings, c.warnings_zh from reports.rpt_specifications as s "
         "inner join reports.rpt_coefficients as c on s.specification_id = c.specification_id "
         "where s.estimator = 'event_study' "
         "qualify row_number() over (partition by s.specification_id order by c.term_order) = 1 "
-        "order by s.specification_order"
+        "order by s.table_id, s.column_number, s.specification_order"
     )
     points = release.frame(
-        "select specification_id, event_time, estimate, conf_low, conf_high from reports.rpt_coefficients "
-        "where estimator = 'event_study' and event_time is not null and status <> 'not_estimable'"
+        "select c.specification_id, c.table_id, c.column_number, c.transform, c.reading, c.event_time, c.estimate, "
+        "c.conf_low, c.conf_high, try_cast(p.printed_text as double) as printed_estimate "
+        "from reports.rpt_coefficients as c "
+        "left join reports.rpt_replication_scorecard as p "
+        "on c.specification_id = p.specification_id and c.term = p.term and p.item_kind = 'coefficient' "
+        "where c.estimator = 'event_study' and c.event_time is not null and c.status <> 'not_estimable' "
+        # The omitted year, whose zero is a normalisation.
+        "union all select distinct specification_id, table_id, column_number, transform, reading, -1, 0.0, null, null, "
+        "null from reports.rpt_coefficients where estimator = 'event_study' and status <> 'not_estimable' "
+        "order by specification_id, event_time"
     )
-    transforms = {study["specification_id"]: study["transform"] for study in studies}
-    by_specification = dict(iter(points.groupby("specification_id")))
+    shared = _ranges(points[points["reading"] == "default"], "transform")
+    columns: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for study in studies:
+        columns.setdefault((study["table_id"], study["column_number"]), []).append(study)
     return {
-        "figure_1": [
-            _figure(
-                f"figure_1_{specification_id}",
-                data,
-                text.named(data["label_en"].iloc[0], data["label_zh"].iloc[0]),
-                transforms[specification_id],
-                text,
-            )
-            for specification_id, data in figure_1.groupby("specification_id", sort=False)
-        ],
-        "pre_trends": figure_1.drop_duplicates("specification_id").to_dict("records"),
-        "studies": [
+        "columns": [
             {
-                **study,
-                "figure": _study(study, by_specification[study["specification_id"]], text)
-                if study["specification_id"] in by_specification
-                else None,
+                "id": f"{table}_{column}",
+                "table_id": table,
+                "column_number": column,
+                "main": rows[0],
+                "readings": [row for row in rows if row["status"] != "not_estimable"],
+                "missing": [row for row in rows if row["status"] == "not_estimable"],
+                "figure": _column(
+                    f"event_study_{table}_{column}",
+                    [row for row in rows if row["status"] != "not_estimable"],
+                    points[(points["table_id"] == table) & (points["column_number"] == column)],
+                    shared,
+                    text,
+                ),
             }
-            for study in studies
-        ],
+            for (table, column), rows in columns.items()
+        ]
     }
 
 
-def _study(study: dict[str, Any], points: pd.DataFrame, text: Catalogue) -> Figure:
-    """Add the omitted year, whose zero is a normalisation, and draw."""
-    omitted = {"specification_id": study["specification_id"], "event_time": -1, "estimate": 0.0}
-    data = pd.concat([points, pd.DataFrame([omitted], dtype=object)]).sort_values("event_time")
-    outcome = text.named(study["outcome_label_en"], study["outcome_label_zh"])
-    title = Markup("{}: {}").format(outcome, text.label(study["reading"]))
-    return _figure(study["specification_id"], data.where(data.notna(), None), title, study["transform"], text)
+def _ranges(points: pd.DataFrame, key: str) -> dict[str, tuple[float, float]]:
+    """Return how far estimates, intervals and printed numbers reach, by a column."""
+    reach = points[["estimate", "conf_low", "conf_high", "printed_estimate"]].astype(float)
+    by_key = pd.DataFrame({key: points[key], "low": reach.min(axis=1), "high": reach.max(axis=1)}).groupby(key)
+    return {name: (float(rows["low"].min()), float(rows["high"].max())) for name, rows in by_key}
 
 
-def _figure(id_: str, data: pd.DataFrame, title: Markup, transform: str, text: Catalogue) -> Figure:
-    has_printed = "printed_estimate" in data and data["printed_estimate"].notna().any()
-    names = ["event_time", "estimate", "conf_low", "conf_high"]
-    shown = data[names + (["printed_estimate", "printed_std_error"] if has_printed else [])].copy()
+def _column(
+    id_: str,
+    studies: list[dict[str, Any]],
+    points: pd.DataFrame,
+    shared: dict[str, tuple[float, float]],
+    text: Catalogue,
+) -> Figure | None:
+    """Draw a column with a choice of its readings; those of one transform have the axis of all printed columns."""
+    if not studies:
+        return None
+    names = [study["specification_id"] for study in studies]
+    transforms = {study["specification_id"]: study["transform"] for study in studies}
+    own = _ranges(points, "specification_id")
+    domains = {}
+    for name in names:
+        low, high = own[name]
+        common_low, common_high = shared.get(transforms[name], (low, high))
+        domains[name] = [min(low, common_low, 0), max(high, common_high, 0)]
+    shown = points[points["specification_id"].isin(names)][
+        ["specification_id", "event_time", "estimate", "conf_low", "conf_high", "printed_estimate"]
+    ]
+
+    years = points["event_time"].min(), points["event_time"].max()
+    has_printed = shown["printed_estimate"].notna().any()
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {key: text.plain(key, language) for key in ("years_since_event", "estimate", "interval", "printed")}
-        axis = alt.Axis(tickMinStep=1, format="d", labelFlush=False)
-        effect = text.plain("effect_on", language, outcome=text.plain_label(transform, language))
-        x = alt.X("event_time:Q", title=words["years_since_event"], scale=alt.Scale(nice=False, padding=10), axis=axis)
-        base = alt.Chart(TABLE).encode(x=x)
+        reading = alt.param(
+            name="reading",
+            value=names[0],
+            bind=alt.binding_select(
+                options=names,
+                labels=[
+                    f"{text.plain_label(study['reading'], language)} ({text.plain_label(study['transform'], language)})"
+                    for study in studies
+                ],
+                name=text.plain("reading", language),
+            ),
+        )
+        low, high = (alt.ExprRef(f"({json.dumps(domains)})[reading][{end}]") for end in (0, 1))
+        effect = text.plain("estimate", language)
+        y = alt.Y("estimate:Q", title=effect, scale=alt.Scale(domain=[low, high], nice=True))
+        chosen = alt.Chart(TABLE).transform_filter("datum.specification_id == reading")
+        base = chosen.encode(
+            x=alt.X(
+                "event_time:Q",
+                title=words["years_since_event"],
+                scale=alt.Scale(domain=[int(time) for time in years], nice=False, padding=10),
+                axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
+            )
+        )
         tooltip = [
             alt.Tooltip("event_time:Q", title=words["years_since_event"]),
             alt.Tooltip("estimate:Q", title=words["estimate"], format=".4~g"),
@@ -81,31 +126,31 @@ def _figure(id_: str, data: pd.DataFrame, title: Markup, transform: str, text: C
         layers = [
             alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.datum(0)),
             alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.datum(-0.5)),
-            base.mark_rule(color=BLUE, strokeWidth=2).encode(y="conf_low:Q", y2="conf_high:Q"),
-            base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y="estimate:Q"),
-            base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(
-                y=alt.Y("estimate:Q", title=effect), tooltip=tooltip
-            ),
+            base.mark_rule(color=BLUE, strokeWidth=2).encode(y=alt.Y("conf_low:Q", title=effect), y2="conf_high:Q"),
+            base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
+            base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(y=y, tooltip=tooltip),
         ]
         if has_printed:
             layers.append(
                 base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1).encode(
-                    y="printed_estimate:Q",
+                    y=alt.Y("printed_estimate:Q", title=effect),
                     tooltip=[alt.Tooltip("printed_estimate:Q", title=words["printed"], format=".4~g")],
                 )
             )
-        return alt.layer(*layers).properties(width="container", height=200)
+        return alt.layer(*layers).add_params(reading).properties(width="container", height=240)
 
     def describe(language: str) -> str:
-        after = shown[(shown["event_time"] >= 0) & shown["conf_low"].notna()]
+        first = shown[shown["specification_id"] == names[0]]
+        after = first[(first["event_time"].astype(int) >= 0) & first["conf_low"].notna()]
         apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
         return text.plain(
             "alt_event_study",
             language,
-            first=shown["event_time"].min(),
-            last=shown["event_time"].max(),
+            first=first["event_time"].min(),
+            last=first["event_time"].max(),
             apart=len(apart),
             after=len(after),
         )
 
+    title = text.named(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
     return figure(id_, title, shown, draw, describe)

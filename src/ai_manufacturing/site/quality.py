@@ -6,7 +6,6 @@ from typing import Any
 import altair as alt
 
 from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure
-from ai_manufacturing.site.overview import gate_counts
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
@@ -29,11 +28,6 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
         ],
-        "sources": release.rows(
-            "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
-            "citation_en, citation_zh, count(*) as file_count, string_agg(distinct outcome, ', ' order by outcome) "
-            "as outcomes from marts.fct_deliveries where provider is not null group by all order by all"
-        ),
         "accounting": release.rows(
             "select provider, source_name, entity, disposition, count(*) as file_count, "
             "cast(sum(row_count) as bigint) as row_count from marts.fct_row_accounting group by all order by all"
@@ -60,6 +54,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "by_city": _by_city(release, text),
         "by_series": _by_series(release, text),
     }
+
+
+def gate_counts(release: Release) -> dict[str, int]:
+    """Return how many expectations passed, failed by severity, or had nothing to check and so did neither."""
+    return release.rows(
+        "select count(case when success and checked_count > 0 then 1 end) as passed, "
+        "count(case when success and checked_count = 0 then 1 end) as nothing_to_check, "
+        "count(case when not success and severity = 'critical' then 1 end) as critical, "
+        "count(case when not success and severity = 'warning' then 1 end) as warnings "
+        f"from {release.gate_results()}"
+    )[0]
 
 
 def _failing(rows: str | None, names: dict[str, str]) -> list[dict[str, Any]]:

@@ -11,11 +11,10 @@ from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
-PARTS = ("grouping", "group_name", "reference", "reading")  # of a difference of groups
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return one plot for each column whose readings are one coefficient, and one for the differences of groups."""
+    """Return one plot for each column whose readings are one coefficient."""
     estimates = release.frame(
         "select c.*, s.specification_order, s.description, "
         "coalesce(s.outcome_label_en, s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
@@ -32,23 +31,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     for language in LANGUAGES:
         estimates[f"reading_{language}"] = [text.plain_label(reading, language) for reading in estimates["reading"]]
-    groups = release.frame(
-        "select specification_id, grouping, reading, group_name, "
-        "max(case when is_reference then group_name end) over (partition by specification_id) as reference, "
-        "difference as estimate, difference_conf_low as conf_low, "
-        "difference_conf_high as conf_high, city_count, status, reason, reason_zh, substitutions, substitutions_zh, "
-        "joint_p_value from reports.rpt_heterogeneity "
-        "qualify not is_reference or status = 'not_estimable' order by grouping, group_name, specification_id"
-    )
     return {
         "columns": [
             _column(table, column, data, text)
             for (table, column), data in estimates.groupby(["table_id", "column_number"], sort=False)
         ],
-        "heterogeneity": _heterogeneity(groups, text),
-        "groups_not_estimable": groups[groups["estimate"].isna()]
-        .drop_duplicates("specification_id")
-        .to_dict("records"),
     }
 
 
@@ -72,27 +59,17 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     return {
         "id": f"{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
-        "figures": [_figure(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)],
+        "figures": [
+            coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
+        ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
     }
 
 
-def _heterogeneity(groups: pd.DataFrame, text: Catalogue) -> Figure | None:
-    estimated = groups[groups["estimate"].notna()].copy()
-    if not len(estimated):
-        return None
-    for language in LANGUAGES:
-        estimated[f"reading_{language}"] = [
-            text.plain("group_difference", language, **{name: text.plain_label(row[name], language) for name in PARTS})
-            for row in estimated.to_dict("records")
-        ]
-    estimated["reading"] = estimated["reading_en"]
-    return _figure(
-        "heterogeneity", text.both("group_differences_note", measure=text.label("ai_firms")), estimated, None, text
-    )
-
-
-def _figure(id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue) -> Figure:
+def coefficient_plot(
+    id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue
+) -> Figure:
+    """Draw estimates with their intervals, a row each, beside the printed number if there is one."""
     names = ["reading", "estimate", "conf_low", "conf_high", "city_count", "specification_id"]
     if "observation_count" in estimated:
         names.insert(4, "observation_count")

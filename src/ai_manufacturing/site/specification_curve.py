@@ -10,6 +10,9 @@ from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figur
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
 
+BINS = 48  # neighbours on the curve that share a cell of the choices
+# The room that names of choices take, in the curve and below it, so that both have the same ranks above each other.
+EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
 # By which errors an estimate differs from zero, each with its own colour and shape.
 MARKS = {
     "both": (BLUE, "circle"),
@@ -21,9 +24,22 @@ MARKS = {
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, its joint tests and its axes."""
+    return {
+        **curve(release, text),
+        "joint": release.rows("select * from estimates.est_specification_curve_joint order by errors, statistic"),
+        "missing": release.rows(
+            "select reason, reason_zh, count(distinct curve_id) as specification_count "
+            "from estimates.est_specification_curve where status = 'not_estimable' "
+            "group by all order by specification_count desc, reason"
+        ),
+    }
+
+
+def curve(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return the curve and its choices as figures, how many specifications it has, and what each choice does."""
     axes = release.rows("select * from reports.rpt_specification_axes order by value_order")
     names = list(dict.fromkeys(row["axis"] for row in axes))
-    curve = release.frame(
+    found = release.frame(
         f"select row_number() over (order by min(standardised_estimate), curve_id) as rank, {', '.join(names)}, "
         "min(standardised_estimate) as standardised_estimate, min(estimate) as estimate, "
         "min(case when errors = 'city' then p_value end) as p_value_by_city, "
@@ -33,16 +49,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "from estimates.est_specification_curve where status <> 'not_estimable' "
         f"group by curve_id, {', '.join(names)} order by rank"
     )
+    named = [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes]
     return {
-        "figure": _figure(curve, axes, text) if len(curve) else None,
-        "count": len(curve),
-        "axes": [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes],
-        "joint": release.rows("select * from estimates.est_specification_curve_joint order by errors, statistic"),
-        "missing": release.rows(
-            "select reason, reason_zh, count(distinct curve_id) as specification_count "
-            "from estimates.est_specification_curve where status = 'not_estimable' "
-            "group by all order by specification_count desc, reason"
-        ),
+        "figure": _figure(found, axes, text) if len(found) else None,
+        "choices": _choices(found, axes, text) if len(found) else None,
+        "count": len(found),
+        "axes": named,
     }
 
 
@@ -78,7 +90,11 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                     scale=alt.Scale(nice=False),
                     axis=alt.Axis(tickCount=6),
                 ),
-                y=alt.Y("standardised_estimate:Q", title=text.plain("standardised_estimate", language)),
+                y=alt.Y(
+                    "standardised_estimate:Q",
+                    title=text.plain("standardised_estimate", language),
+                    axis=alt.Axis(minExtent=EXTENT, maxExtent=EXTENT),
+                ),
                 color=alt.Color(
                     "significant_by:N",
                     scale=alt.Scale(domain=domain, range=[MARKS[name][0] for name in domain]),
@@ -112,3 +128,72 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         )
 
     return figure("curve", text.both("curve_title"), curve, draw, describe, text.both("curve_note"))
+
+
+def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
+    """Draw, below the curve, which values of each choice make the small estimates and which the large ones."""
+    bins = min(BINS, len(curve))
+    binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
+    counts = binned.groupby("bin").size()
+    parts = []
+    for row in axes:
+        of_value = binned[binned[row["axis"]] == row["value"]]
+        shares = of_value.groupby("bin").size().reindex(counts.index, fill_value=0) / counts
+        parts.append(
+            pd.DataFrame(
+                {
+                    "axis": row["axis"],
+                    "value": row["value"],
+                    "first_rank": [int(number * len(curve) / bins) + 1 for number in counts.index],
+                    "last_rank": [int((number + 1) * len(curve) / bins) for number in counts.index],
+                    "share": shares.round(4).to_list(),
+                    **{
+                        f"label_{language}": text.plain(
+                            "axis_value",
+                            language,
+                            axis=text.plain(f"axis_{row['axis']}", language),
+                            value=_choice(row, text, language),
+                        )
+                        for language in LANGUAGES
+                    },
+                }
+            )
+        )
+    data = pd.concat(parts, ignore_index=True)
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        return (
+            alt.Chart(TABLE)
+            .mark_rect()
+            .encode(
+                x=alt.X(
+                    "first_rank:Q",
+                    title=text.plain("curve_rank", language),
+                    scale=alt.Scale(domain=[1, len(curve)], nice=False),
+                    axis=alt.Axis(tickCount=6, grid=False),
+                ),
+                x2="last_rank:Q",
+                y=alt.Y(
+                    f"label_{language}:N",
+                    title=None,
+                    sort=None,
+                    axis=alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False),
+                ),
+                color=alt.Color(
+                    "share:Q",
+                    scale=alt.Scale(scheme="blues", domainMin=0),
+                    legend=alt.Legend(title=text.plain("share_of_specifications", language), format=".0%"),
+                ),
+                tooltip=[
+                    alt.Tooltip(f"label_{language}:N", title=text.plain("choice", language)),
+                    alt.Tooltip("first_rank:Q", title=text.plain("curve_rank", language)),
+                    alt.Tooltip("share:Q", title=text.plain("share_of_specifications", language), format=".0%"),
+                ],
+            )
+            .properties(width="container", height=14 * len(axes))
+        )
+
+    def describe(language: str) -> str:
+        return text.plain("alt_choices", language, count=len(axes))
+
+    return figure("choices", text.both("choices_title"), data, draw, describe, text.both("choices_note"))

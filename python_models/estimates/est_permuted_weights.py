@@ -1,0 +1,25 @@
+from ai_manufacturing.estimation import checks, inputs, specifications
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    drawn = inputs.read(
+        specifications=dbt.ref("int_specifications_resolved"),
+        panel=dbt.ref("int_city_year_variables"),
+        measures=dbt.ref("fct_ai_measure"),
+        groups=dbt.ref("dim_city_groups"),
+        series=dbt.ref("dim_specification_series"),
+        samples=dbt.ref("int_specification_samples"),
+        losses=dbt.ref("int_specification_losses"),
+        gate_results=dbt.ref("gate_results"),
+        published=dbt.ref("published_estimates"),
+        substitution_labels=dbt.ref("substitutions"),
+        event_year=dbt.config.meta_get("event_year"),
+        event_window=dbt.config.meta_get("event_window"),
+    )
+    named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
+    asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
+    # The permutations that the verdict rests on.
+    rules = dbt.ref("verdict_rules").df()
+    asked = asked.merge(rules.loc[rules["aspect"] == "ai", ["method", "setting"]].drop_duplicates())
+    return checks.permuted(specifications.read(drawn.specifications[named]), asked, drawn, cities)

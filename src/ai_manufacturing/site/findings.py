@@ -1,0 +1,133 @@
+"""Findings: what the data say of the paper's main claim, whether it is AI's, whether it is robust, what is unjudged."""
+
+import math
+from typing import Any
+
+import altair as alt
+
+from ai_manufacturing.site import specification_curve
+from ai_manufacturing.site.charts import BLUE, CLASSES, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.credibility import verdict_counts
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.site.text import Catalogue
+
+
+def content(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return what the first page shows."""
+    claims = release.rows(
+        "select v.*, coalesce(s.outcome_label_en, s.outcome) as outcome_en, "
+        "coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, s.regressor, s.estimator, s.status, "
+        "s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh, s.reason, s.reason_zh, "
+        "p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, p.std_error, "
+        "p.verdict as reproduced from reports.rpt_verdicts as v "
+        "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
+        "left join reports.rpt_replication_scorecard as p on v.specification_id = p.specification_id "
+        "and v.table_id = p.table_id and v.column_number = p.column_number and p.term = s.regressor "
+        "order by v.table_id, v.column_number"
+    )
+    findings = release.rows("select * from reports.rpt_findings order by finding_order")
+    return {
+        "findings": findings,
+        "permuted": _permuted(release, text),
+        "claims": [row for row in claims if row["verdict"] != "no_data"],
+        "notes": _columns_by([row for row in claims if row["estimate"] is not None], "substitutions"),
+        "without_data": _columns_by([row for row in claims if row["verdict"] == "no_data"], "reason"),
+        "unjudged": [row for row in claims if row["verdict"] in ("no_data", "cannot_be_judged", "mechanical")],
+        "verdicts": verdict_counts(release),
+        "score": release.rows(
+            "select count(*) as printed, count(estimated_value) as estimated, "
+            "count(case when verdict = 'reproduced' then 1 end) as reproduced, "
+            "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
+            "count(case when verdict = 'outside' then 1 end) as outside "
+            "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
+        )[0],
+        "curve": specification_curve.curve(release, text),
+        "main": claims[0],
+        "period": release.period(),
+        "remarks": release.rows("select * from reports.rpt_paper_remarks order by remark_number, figure_number"),
+    }
+
+
+def _columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return each text once, in both languages, with the columns that it is said of."""
+    columns: dict[str, list[dict[str, Any]]] = {}
+    for row in claims:
+        if row[key]:
+            columns.setdefault(row[key], []).append(row)
+    return [{"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows} for text, rows in columns.items()]
+
+
+def _permuted(release: Release, text: Catalogue) -> Figure | None:
+    """Draw the slopes with other cities' AI shares, the slope with the own, and the printed number."""
+    data = release.frame(
+        "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and column_number = 1), "
+        "permuted as (select w.* from estimates.est_permuted_weights as w inner join main using (specification_id)) "
+        "select 'permuted' as kind, permutation, estimate from permuted union all "
+        "select unnest(['own', 'printed']), null, unnest([estimate, printed_value]) from main "
+        "where exists (from permuted) order by kind, permutation"
+    )
+    if not len(data):
+        return None
+    slopes = data.loc[data["kind"] == "permuted", "estimate"].astype(float)
+    own, printed = (float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed"))
+    low, high = min(slopes.min(), own, printed), max(slopes.max(), own, printed)
+    margin = 0.08 * (high - low)
+    # As many bars as can be told apart on a phone, and marks at round numbers.
+    step = (high - low + 2 * margin) / 80
+    wide = 10 ** math.floor(math.log10(high - low)) if high > low else 1.0
+    apart = next(wide * part for part in (0.1, 0.2, 0.5, 1) if (high - low) / (wide * part) <= 7)
+    ticks = [round(apart * number, 6) for number in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        x = alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False)
+        bars = (
+            alt.Chart(TABLE)
+            .transform_filter("datum.kind == 'permuted'")
+            .mark_bar(color=CLASSES[1])
+            .encode(
+                x=alt.X(
+                    "estimate:Q",
+                    bin=alt.Bin(step=step, extent=[low - margin, high + margin]),
+                    scale=x,
+                    title=text.plain("slope", language),
+                    axis=alt.Axis(format=".3~f", values=ticks, labelOverlap=True),
+                ),
+                y=alt.Y("count():Q", title=text.plain("permutations", language)),
+                tooltip=[
+                    alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=text.plain("slope", language)),
+                    alt.Tooltip("count():Q", title=text.plain("permutations", language)),
+                ],
+            )
+        )
+        layers = [bars]
+        middle = (low + high) / 2
+        for kind, value, colour, line in (("printed", printed, ORANGE, 14), ("own", own, BLUE, 32)):
+            marked = alt.Chart(TABLE).transform_filter(f"datum.kind == '{kind}'")
+            dash = [5, 3] if kind == "printed" else [1, 0]
+            layers.append(marked.mark_rule(color=colour, strokeWidth=2.5, strokeDash=dash).encode(x="estimate:Q"))
+            is_right = value > middle
+            layers.append(
+                marked.mark_text(
+                    color=colour,
+                    fontSize=13,
+                    fontWeight=600,
+                    align="right" if is_right else "left",
+                    dx=-6 if is_right else 6,
+                    text=text.plain(f"marked_{kind}", language, value=f"{value:.3f}"),
+                ).encode(x="estimate:Q", y=alt.value(line))
+            )
+        return alt.layer(*layers).properties(width="container", height=230)
+
+    def describe(language: str) -> str:
+        return text.plain(
+            "alt_permuted",
+            language,
+            count=len(slopes),
+            low=f"{slopes.min():.3f}",
+            high=f"{slopes.max():.3f}",
+            mean=f"{slopes.mean():.3f}",
+            own=f"{own:.3f}",
+            printed=f"{printed:.3f}",
+        )
+
+    return figure("permuted", text.both("permuted_title"), data, draw, describe, text.both("permuted_note"))
