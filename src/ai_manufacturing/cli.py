@@ -359,6 +359,48 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
     raise SystemExit(1 if sections else 0)
 
 
+@main.command("replication-package")
+@_database("A release")
+@click.option("--out", type=NAMED_FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
+@click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
+@click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
+@click.option(
+    "--check", "archive", type=NAMED_FILE, help="Unpack this zip in an empty folder, run it, compare every number."
+)
+@click.option("--extracts", type=NAMED_FOLDER, help="With --check: folder of the restricted files, obtained apart.")
+@click.option(
+    "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
+)
+def replication_package(
+    named: Path | None,
+    out: Path | None,
+    with_restricted: bool,
+    without_run: bool,
+    archive: Path | None,
+    extracts: Path | None,
+    new_environment: bool,
+) -> None:
+    """Write one zip with data, code, logs and README for a journal's data editor, or check one.
+
+    Exit codes of --check: 0 the same numbers, 1 different or a rule is broken, 2 it cannot be checked.
+    """
+    from ai_manufacturing import databases, replication
+    from ai_manufacturing.releases.errors import RefreshError
+
+    try:
+        if archive is not None:
+            faults = replication.check(archive, click.echo, extracts, new_environment)
+            click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
+            raise SystemExit(1 if faults else 0)
+        release = _read(named, databases.RELEASE)
+        written = replication.write(
+            release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
+        )
+    except (replication.ReplicationError, RefreshError) as error:
+        raise _UsageError(str(error)) from error
+    click.echo(written)
+
+
 @main.command()
 def status() -> None:
     """Show the published release, its deliveries, late providers, the last refresh; exit code 1 if none."""
