@@ -25,7 +25,7 @@ from ai_manufacturing.replication import withheld
 from ai_manufacturing.replication.errors import ReplicationError
 
 HERE = Path(__file__).parent
-RELEASE, RAW, LANDING = "data/release.duckdb", "data/raw", "data/landing"
+RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
 RAW_FILES, OBSERVATIONS, WITHHELD = "data/raw_files.csv", "data/observations_by_year.csv", "data/withheld_tables.csv"
 PANEL = "data/panel.csv"
 CODE = "code"
@@ -282,7 +282,8 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
     if manifest.fingerprint != fingerprint.of(manifest.delivery_hashes):
         raise ReplicationError(
             f"Release {manifest.release_id} was made from code at {manifest.git_commit or 'an unknown commit'}, "
-            "which is not in this clone and differs from the code here. Check the commit out and install its locks, or refresh."
+            "which is not in this clone and differs from the code here. Check the commit out and install its locks, "
+            "or refresh."
         )
     listed = subprocess.run(
         [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
