@@ -161,12 +161,12 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     "file_format",
     type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
     required=True,
-    help="latex: the paper's tables. Others: panel, estimates and data dictionary.",
+    help="latex: the paper's tables. Others: panel, estimates, specification curve, dictionary.",
 )
 @click.option("--out", type=NAMED_FOLDER, default=Path("build/exports"), show_default=True)
 @_database("A release or a built warehouse")
 def export(file_format: str, out: Path, named: Path | None) -> None:
-    """Write the panel and the estimates for Stata, R and Excel, or the paper's tables for LaTeX."""
+    """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
     from ai_manufacturing import exports
 
     database = _read(named)
