@@ -128,10 +128,12 @@ def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_
             before.unlink()
         with duckdb.connect(str(path), read_only=True) as connection:
             history = connection.execute(
-                f'select release_id, estimate, std_error, verdict from "{path.stem}".release.history order by all'
+                f'select release_id, estimate, std_error, verdict_en from "{path.stem}".release.history order by all'
             ).fetchall()
         ((estimate, error),) = light_build.rows(f"select estimate, std_error {HEADLINE}")
-        verdict = light_build.value("select verdict from reports.rpt_verdicts where specification_id = 'table_1_col_1'")
+        verdict = light_build.value(
+            "select verdict_en from reports.rpt_verdicts where specification_id = 'table_1_col_1'"
+        )
         kept = [number] if number == 3 else range(1, number + 1)
         assert history == [(f"{one:06d}", estimate, error, verdict) for one in kept]
 

@@ -24,7 +24,9 @@ HISTORY_COMMENTS = {
     "specification_id": "The headline: Table 1 column 1 as the paper reads.",
     "estimate": "Its estimate; null where it cannot be estimated.",
     "std_error": "Its error, clustered by city.",
-    "verdict": "Its verdict.",
+    "substitutions": "What substitutes for a series or control of it; null if nothing does.",
+    "verdict_en": "Its verdict.",
+    "verdict_zh": "The verdict in Chinese.",
 }
 PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
 
@@ -171,7 +173,8 @@ def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *,
         Whether the release before is of the same set, and attached as `old`.
     """
     connection.execute(
-        "create table new.release.history as select r.*, c.specification_id, c.estimate, c.std_error, v.verdict "
+        "create table new.release.history as select r.*, c.specification_id, c.estimate, c.std_error, "
+        "c.substitutions, v.verdict_en, v.verdict_zh "
         "from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint) "
         "left join new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 "
         "left join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",

@@ -254,7 +254,7 @@ def _write_feed(release: Release, path: Path) -> None:
         add(entry, "updated", row["published_at"])
         add(entry, "link", rel="alternate", href="../use.html#releases")
         said = "not estimable" if row["estimate"] is None else f"{row['estimate']:.3f} ({row['std_error']:.3f})"
-        add(entry, "summary", f"{mark}Table 1 column 1: {said}; {row['verdict'] or 'no verdict'}.")
+        add(entry, "summary", f"{mark}Table 1 column 1: {said}; {row['verdict_en'] or 'no verdict'}.")
     ElementTree.ElementTree(feed).write(path, encoding="utf-8", xml_declaration=True)
 
 
