@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from ai_manufacturing import checksums
 from ai_manufacturing.replication import contents, rerun, ro_crate, rules
 from ai_manufacturing.replication.errors import ReplicationError
 
@@ -76,7 +77,7 @@ def write(
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
         ro_crate.write(folder, package.manifest)
-        _write_manifest(folder)
+        checksums.record_folder(folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         incoming = out.with_name(f".{out.name}.incoming")
         _zip(folder, incoming, package.manifest.published_at)
@@ -116,38 +117,26 @@ def check(archive: Path, say: Say, extracts: Path | None = None, new_environment
         folder = Path(private).resolve() / "package"
         folder.mkdir()
         _unpack(archive, folder)
-        if found := _against_manifest(folder):
+        if found := _damaged(folder):
             return found
         broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
         _complete(folder, extracts)
-        say("Every file is as the manifest says. Running the package in an empty folder.")
+        say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
         done = rerun.run(folder, new_environment)
         say(f"The run took {time.monotonic() - began:,.0f} seconds; the environment is {done.environment}.")
         return broken + rerun.differences(folder)
 
 
-def _write_manifest(folder: Path) -> None:
-    lines = [f"{contents.sha256(folder / name)}  {name}\n" for name in rules.files(folder) if name != rules.MANIFEST]
-    (folder / rules.MANIFEST).write_text("".join(lines), encoding="utf-8")
-
-
-def _against_manifest(folder: Path) -> list[str]:
+def _damaged(folder: Path) -> list[str]:
+    """Return what differs between the files of a package and its SHA256SUMS."""
     try:
-        lines = (folder / rules.MANIFEST).read_text(encoding="utf-8").splitlines()
+        found = checksums.check_folder(folder)
     except FileNotFoundError as error:
-        raise ReplicationError(f"There is no {rules.MANIFEST} in it: not a replication package.") from error
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    there = {name for name in rules.files(folder) if name != rules.MANIFEST}
-    return [
-        *(f"{name}: in the manifest, and not in the package." for name in sorted(listed.keys() - there)),
-        *(f"{name}: in the package, and not in the manifest." for name in sorted(there - listed.keys())),
-        *(
-            f"{name}: its SHA-256 is not that of the manifest."
-            for name in sorted(listed.keys() & there)
-            if contents.sha256(folder / name) != listed[name]
-        ),
-    ]
+        raise ReplicationError(f"There is no {checksums.SUMS} in it: not a replication package.") from error
+    except checksums.DamagedError as error:
+        found = [str(error)]
+    return [line.replace(f"{folder}/", "") for line in found]
 
 
 def _complete(folder: Path, extracts: Path | None) -> None:
@@ -162,7 +151,7 @@ def _complete(folder: Path, extracts: Path | None) -> None:
             if extracts
             else []
         )
-        source = next((place for place in places if place.is_file() and contents.sha256(place) == row["sha256"]), None)
+        source = next((place for place in places if place.is_file() and checksums.sha256(place) == row["sha256"]), None)
         if source is None:
             missing.append(f"{row['path']} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
         else:

@@ -1,7 +1,6 @@
 """What lies in a replication package, and from where."""
 
 import csv
-import hashlib
 import os
 import platform
 import shlex
@@ -166,7 +165,7 @@ def strip(package: Package) -> None:
         (folder / PANEL).unlink()
         withheld.write_summary(withheld.summary(folder / RELEASE, package.withheld), folder / WITHHELD)
         (folder / RELEASE).unlink()
-        withheld.without(package.release, folder / RELEASE, package.withheld)
+        withheld.without(package.release, folder / RELEASE)
         # rows of replaced files; their log holds no values
         for rows in (folder / LANDING).glob("*"):
             if rows.name != "log" and rows.name not in _allowed_keys(package):
@@ -240,12 +239,6 @@ def read_raw_files(folder: Path) -> list[dict[str, str]]:
     """Return the rows of data/raw_files.csv of an unpacked package."""
     with (folder / RAW_FILES).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _query(exhibit: Exhibit) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ai_manufacturing import checksums
 from ai_manufacturing.replication import contents, rerun, withheld
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
@@ -29,7 +30,7 @@ SECTIONS = (
     "List of exhibits",
     "References",
 )
-MANIFEST, CHECKS = "MANIFEST.sha256", "CHECKS.csv"
+CHECKS = "CHECKS.csv"
 SHOWN = 5
 
 
@@ -147,10 +148,10 @@ def _restricted(folder: Path) -> Iterator[str]:
     if not closed:
         return
     for name in files(folder):
-        if path := closed.get(contents.sha256(folder / name)):
+        if path := closed.get(checksums.sha256(folder / name)):
             yield f"{name} is {path}, which is restricted"
     release = folder / contents.RELEASE
-    held = withheld.tables(release) if release.is_file() else []
+    held = withheld.tables(release, withheld.EVERY_SCHEMA) if release.is_file() else []
     yield from (f"{contents.RELEASE} holds {table}, with values of restricted files" for table in held)
     if (folder / contents.PANEL).is_file():
         yield f"{contents.PANEL} has values of restricted files"

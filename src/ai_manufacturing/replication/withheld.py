@@ -11,6 +11,7 @@ from ai_manufacturing.duckdb_client import STORAGE_VERSION
 from ai_manufacturing.releases.writer import SCHEMAS
 from ai_manufacturing.sql_text import identifier, literal
 
+EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
 # A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 # These name cities and no value of a source.
@@ -20,15 +21,15 @@ COLUMNS = ("failing_rows",)
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 
-def tables(release: Path) -> list[str]:
-    """Return the released tables that hold values of single cities, firms or records."""
+def tables(release: Path, schemas: tuple[str, ...] = SCHEMAS) -> list[str]:
+    """Return the tables of a release, in some of its schemas, that hold values of single cities, firms or records."""
     with databases.in_memory(release.with_name("spill")) as connection:
         connection.execute(f"attach {literal(str(release))} as built (read_only)")
         found = connection.execute(
             "select distinct concat(schema_name, '.', table_name) as name from duckdb_columns() "
             "where database_name = 'built' and list_contains(?, schema_name) and list_contains(?, column_name) "
             "and not list_contains(?, concat(schema_name, '.', table_name)) order by name",
-            [list(SCHEMAS), list(OF_ONE_UNIT), list(WITHOUT_VALUES)],
+            [list(schemas), list(OF_ONE_UNIT), list(WITHOUT_VALUES)],
         ).fetchall()
     return [name for (name,) in found]
 
@@ -74,23 +75,23 @@ def read_summary(path: Path) -> list[dict[str, Any]]:
         ]
 
 
-def without(release: Path, target: Path, names: list[str]) -> None:
-    """Copy a release without some tables and without COLUMNS.
+def without(release: Path, target: Path) -> None:
+    """Copy a release without the tables that hold values of single cities, firms or records, and without COLUMNS.
 
     A new file is written: a table that is dropped leaves its blocks in the old one.
     """
+    names = tables(release, EVERY_SCHEMA)
     with databases.in_memory(target.with_name("spill")) as connection:
         connection.execute(f"attach {literal(str(release))} as built (read_only)")
         connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
-        for schema in (*SCHEMAS, "release"):
+        for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
         kept = [
             (schema, table)
             for schema, table in connection.execute(
                 "select schema_name, table_name from duckdb_tables() where database_name = 'built' order by all"
             ).fetchall()
-            # release.changes has cells of the panel
-            if f"{schema}.{table}" not in (*names, "release.changes")
+            if f"{schema}.{table}" not in names
         ]
         for schema, table in kept:
             name = f"{identifier(schema)}.{identifier(table)}"

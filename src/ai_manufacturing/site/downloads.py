@@ -1,6 +1,5 @@
 """Files beside the pages, at paths that stay: data with metadata, quick starts, citation, feed of releases."""
 
-import hashlib
 import json
 import shutil
 import string
@@ -12,7 +11,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from ai_manufacturing import databases, exports, settings
+from ai_manufacturing import checksums, databases, exports, settings
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.releases.writer import HEADLINE, SCHEMAS
 from ai_manufacturing.site.release import Release
@@ -21,7 +20,7 @@ from ai_manufacturing.sql_text import identifier, literal
 HERE = Path(__file__).parent
 FOLDER = "data"
 RELEASE = "ai_manufacturing.duckdb"
-CHECKSUMS, METADATA, FEED, BIBLIOGRAPHY = "SHA256SUMS", "datapackage.json", "releases.atom", "citation.bib"
+METADATA, FEED, BIBLIOGRAPHY = "datapackage.json", "releases.atom", "citation.bib"
 FORMATS = ("csv", "dta", "xlsx")  # Parquet has a file per table instead
 QUICK_STARTS = {"Stata": "headline.do", "R": "headline.R", "Python": "headline.py", "DuckDB": "headline.sql"}
 ATOM = "http://www.w3.org/2005/Atom"
@@ -76,8 +75,7 @@ def write(release_path: Path, release: Release, folder: Path) -> list[Download]:
     found = [_described(path) for path in sorted(data.iterdir())]
     _write_metadata(release.manifest, tables, {file.name: file for file in found}, data)
     found += [_described(data / METADATA)]
-    lines = (f"{file.sha256}  {file.name}\n" for file in found)
-    (data / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    checksums.record_folder(data)
     return found
 
 
@@ -142,9 +140,7 @@ def history(release: Release) -> list[dict[str, Any]]:
 
 
 def _described(path: Path) -> Download:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Download(path.name, path.stat().st_size, digest)
+    return Download(path.name, path.stat().st_size, checksums.sha256(path))
 
 
 def _write_tables(release_path: Path, release: Release, data: Path) -> list[dict[str, Any]]:
