@@ -130,7 +130,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         shutil.copyfile(extracts.parent / file.path, target)
     _write_log(release, manifest, folder / LANDING)
     _write_csv(folder / RAW_FILES, [asdict(file) for file in raw_files])
-    with store.reading(release) as connection:
+    with store.reading(release, reads_files=True) as connection:  # to write them, which is the same permission
         ((draws,),) = connection.execute(
             "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ).fetchall()
