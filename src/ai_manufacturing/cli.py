@@ -161,12 +161,12 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     "file_format",
     type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
     required=True,
-    help="latex: the paper's tables. Others: panel, estimates and data dictionary.",
+    help="latex: the paper's tables. Others: panel, estimates, specification curve, dictionary.",
 )
 @click.option("--out", type=NAMED_FOLDER, default=Path("build/exports"), show_default=True)
 @_database("A release or a built warehouse")
 def export(file_format: str, out: Path, named: Path | None) -> None:
-    """Write the panel and the estimates for Stata, R and Excel, or the paper's tables for LaTeX."""
+    """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
     from ai_manufacturing import exports
 
     database = _read(named)
@@ -357,6 +357,48 @@ def compare(old: Path, new: Path, markdown: bool) -> None:
         raise _UsageError(str(error)) from error
     click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
     raise SystemExit(1 if sections else 0)
+
+
+@main.command("replication-package")
+@_database("A release")
+@click.option("--out", type=NAMED_FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
+@click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
+@click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
+@click.option(
+    "--check", "archive", type=NAMED_FILE, help="Unpack this zip in an empty folder, run it, compare every number."
+)
+@click.option("--extracts", type=NAMED_FOLDER, help="With --check: folder of the restricted files, obtained apart.")
+@click.option(
+    "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
+)
+def replication_package(
+    named: Path | None,
+    out: Path | None,
+    with_restricted: bool,
+    without_run: bool,
+    archive: Path | None,
+    extracts: Path | None,
+    new_environment: bool,
+) -> None:
+    """Write one zip with data, code, logs and README for a journal's data editor, or check one.
+
+    Exit codes of --check: 0 the same numbers, 1 different or a rule is broken, 2 it cannot be checked.
+    """
+    from ai_manufacturing import databases, replication
+    from ai_manufacturing.releases.errors import RefreshError
+
+    try:
+        if archive is not None:
+            faults = replication.check(archive, click.echo, extracts, new_environment)
+            click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
+            raise SystemExit(1 if faults else 0)
+        release = _read(named, databases.RELEASE)
+        written = replication.write(
+            release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
+        )
+    except (replication.ReplicationError, RefreshError) as error:
+        raise _UsageError(str(error)) from error
+    click.echo(written)
 
 
 @main.command()

@@ -31,6 +31,7 @@ WAY_OUT = "Name a folder with --out that this user may write to."
 TABLES = {
     "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
+    "specification_curve": ("est_specification_curve", "estimates.est_specification_curve order by all"),
 }
 # Columns of the dictionary that say where a series is from.
 PROVENANCE = (

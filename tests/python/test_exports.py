@@ -120,7 +120,7 @@ def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
 def test_excel_reads_values_texts_and_the_mark(folder: Path, sample_build: Build) -> None:
     path = folder / "ai_manufacturing.xlsx"
     workbook = openpyxl.load_workbook(path)
-    assert workbook.sheetnames == ["about", "panel", "estimates", "data_dictionary"]
+    assert workbook.sheetnames == ["about", "panel", "estimates", "specification_curve", "data_dictionary"]
     assert workbook["about"]["A1"].value == MARK
     assert workbook["panel"]["G1"].comment.text == "GDP, 100 million yuan current."
     for name, query in (("panel", PANEL), ("estimates", ESTIMATES)):
@@ -253,7 +253,7 @@ def test_a_killed_export_leaves_whole_files_and_the_next_removes_its_litter(
     assert visible(tmp_path) == [exports.INCOMING, "ai_manufacturing.xlsx"]
     (incoming / "panel.dta").write_bytes(b"half a file")
     exports.export(sample_build.warehouse, tmp_path, "parquet")
-    parquet = [f"{name}.parquet" for name in ("data_dictionary", "estimates", "panel")]
+    parquet = [f"{name}.parquet" for name in ("data_dictionary", "estimates", "panel", "specification_curve")]
     assert visible(tmp_path) == ["ai_manufacturing.xlsx", *parquet]
     assert (tmp_path / "ai_manufacturing.xlsx").read_bytes() == b"earlier"
 

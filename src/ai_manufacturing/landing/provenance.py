@@ -10,6 +10,8 @@ from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.errors import LandingError
 
 CLASSES = ("official", "commercial_vendor", "republished", "generated")
+# Files of these may be passed on; the others, and what nobody declared, are restricted.
+PASSED_ON = ("official", "generated")
 WORDS = ("publisher", "licence", "citation_en", "citation_zh")
 REQUIRED = ("class", *WORDS, "interpolated")
 OPTIONAL = ("republished_by",)

@@ -15,6 +15,19 @@ from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANI
 from ai_manufacturing.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
+HEADLINE = "table_1_col_1"
+HISTORY_COMMENTS = {
+    "release_id": "Number of the release.",
+    "published_at": "UTC.",
+    "git_commit": "Commit of the code, as in the manifest.",
+    "fingerprint": "Hash of deliveries, code and packages.",
+    "specification_id": "The headline: Table 1 column 1 as the paper reads.",
+    "estimate": "Its estimate; null where it cannot be estimated.",
+    "std_error": "Its error, clustered by city.",
+    "substitutions": "What substitutes for a series or control of it; null if nothing does.",
+    "verdict_en": "Its verdict.",
+    "verdict_zh": "The verdict in Chinese.",
+}
 PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
 
 
@@ -59,7 +72,9 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         _write_freshness(connection)
         revisions.write_series(connection)
         _write_previous(connection, before)
-        changes.write(connection, previous if before and before.origin == written.origin else None)
+        of_the_same_set = previous if before and before.origin == written.origin else None
+        changes.write(connection, of_the_same_set)
+        _write_history(connection, written, follows=of_the_same_set is not None)
         connection.execute("commit")
         connection.execute("checkpoint new")
         connection.execute("detach new")
@@ -147,3 +162,34 @@ def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | No
     if before is not None:
         row = [getattr(before, name) for name in PREVIOUS_COMMENTS]
         connection.execute(f"insert into new.release.previous values ({', '.join('?' for _ in row)})", row)
+
+
+def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
+    """Keep the headline of every release of the set up to this one, as past files are pruned.
+
+    Parameters
+    ----------
+    follows : bool
+        Whether the release before is of the same set, and attached as `old`.
+    """
+    connection.execute(
+        "create table new.release.history as select r.*, c.specification_id, c.estimate, c.std_error, "
+        "c.substitutions, v.verdict_en, v.verdict_zh "
+        "from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint) "
+        "left join new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 "
+        "left join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
+        [manifest.release_id, manifest.published_at, manifest.git_commit, manifest.fingerprint, HEADLINE],
+    )
+    # a release of earlier code keeps none
+    if (
+        follows
+        and connection.execute(
+            "from duckdb_tables() where database_name = 'old' and schema_name = 'release' and table_name = 'history'"
+        ).fetchall()
+    ):
+        connection.execute("insert into new.release.history by name from old.release.history")
+    connection.execute(
+        "comment on table new.release.history is 'One row per release of this extract set, each followed by the next.'"
+    )
+    for column, comment in HISTORY_COMMENTS.items():
+        connection.execute(f"comment on column new.release.history.{column} is {literal(comment)}")

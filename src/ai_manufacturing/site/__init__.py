@@ -15,6 +15,7 @@ from ai_manufacturing.site import (
     concentration,
     credibility,
     dictionary,
+    downloads,
     event_studies,
     findings,
     heterogeneity,
@@ -28,6 +29,7 @@ from ai_manufacturing.site import (
     sources,
     specification_curve,
     specifications,
+    use,
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import MARK, Catalogue, pair
@@ -53,6 +55,7 @@ PAGES = {
     "quality": quality,
     "dictionary": dictionary,
     "changes": changes,
+    "use": use,
 }
 # Where a group of the menu begins, and what it is called.
 MENU = {
@@ -150,6 +153,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "menu": MENU,
             "has_catalogue": catalogue is not None,
             "has_query": has_query,
+            "downloads": {file.name: file for file in downloads.write(release_path, release, folder)},
         }
         if cities in pages.values():
             cities.write(release, text, folder)

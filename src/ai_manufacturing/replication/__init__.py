@@ -1,0 +1,195 @@
+"""Replication packages: one zip that a data editor accepts, and its check.
+
+`write` packs the release, the delivered files that may be passed on, the code, the exhibits and a README, runs it and
+packs it only if every number comes back. `check` does the same with a zip, in an empty folder.
+"""
+
+import shutil
+import stat
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from ai_manufacturing import checksums
+from ai_manufacturing.replication import contents, rerun, ro_crate, rules
+from ai_manufacturing.replication.errors import ReplicationError
+
+__all__ = ["ReplicationError", "check", "write"]
+
+Say = Callable[[str], None]
+LOG, MACHINE = "logs/run.log", "logs/machine.txt"
+NOT_RUN = "not measured"
+
+
+def write(
+    release: Path, out: Path | None, say: Say, *, with_restricted: bool = False, without_run: bool = False
+) -> Path:
+    """Write the replication package of a release.
+
+    Parameters
+    ----------
+    release : Path
+        A release file; EXTRACTS_DIR holds the files that it was made of.
+    out : Path or None
+        The zip to write; by default it is named by the release, in build.
+    say : callable
+        Takes a line of progress.
+    with_restricted : bool
+        Whether restricted files, and the tables with their values, are in it.
+    without_run : bool
+        Whether to leave out the run that proves it, and its log.
+
+    Returns
+    -------
+    Path
+        The zip.
+
+    Raises
+    ------
+    ReplicationError
+        If files or code are not those of the release, or a run gives other numbers; no zip is written then.
+    """
+    with tempfile.TemporaryDirectory(prefix="replication-") as private:
+        folder = Path(private).resolve() / "package"
+        folder.mkdir()
+        package = contents.assemble(release, folder, with_restricted)
+        out = out or Path("build") / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
+        run_time, log = NOT_RUN, None
+        if not without_run:
+            say("Running the package, to see that every number comes back.")
+            began = time.monotonic()
+            log = rerun.run(folder, new_environment=False).output
+            run_time = f"{time.monotonic() - began:,.0f} seconds"
+            if found := rerun.differences(folder, release):
+                raise ReplicationError("\n".join(["The run gives other numbers than the release.", *found]))
+        shutil.rmtree(folder / rerun.RERUN, ignore_errors=True)
+        shutil.rmtree(folder / "code/logs", ignore_errors=True)
+        contents.strip(package)
+        if log is not None:
+            (folder / "logs").mkdir(exist_ok=True)
+            (folder / LOG).write_text(log, encoding="utf-8")
+            (folder / MACHINE).write_text(f"{contents.machine()}\nrun time: {run_time}\n", encoding="utf-8")
+        contents.write_readme(package, run_time, contents.machine())
+        checked = rules.check(folder)
+        rules.write(checked, folder / rules.CHECKS)
+        ro_crate.write(folder, package.manifest)
+        checksums.record_folder(folder)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        incoming = out.with_name(f".{out.name}.incoming")
+        _zip(folder, incoming, package.manifest.published_at)
+        incoming.replace(out)
+    for rule, faults in checked:
+        if faults:
+            say(f"Not kept: {rule.name} {faults[0]}.")
+    return out
+
+
+def check(archive: Path, say: Say, extracts: Path | None = None, new_environment: bool = False) -> list[str]:
+    """Unpack a package in an empty folder, run it, and compare every number.
+
+    Parameters
+    ----------
+    archive : Path
+        What `write` wrote.
+    say : callable
+        Takes a line of progress.
+    extracts : Path, optional
+        Folder of the restricted files that were obtained apart, at their paths in data/raw_files.csv or below the name
+        of the extract set.
+    new_environment : bool
+        As in rerun.run.
+
+    Returns
+    -------
+    list of str
+        What is wrong, one line each; none if the package keeps every rule and gives its own numbers.
+
+    Raises
+    ------
+    ReplicationError
+        If the file is no package, restricted files are missing, or the run fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="replication-") as private:
+        folder = Path(private).resolve() / "package"
+        folder.mkdir()
+        _unpack(archive, folder)
+        if found := _damaged(folder):
+            return found
+        broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
+        _complete(folder, extracts)
+        say("Every file has its SHA-256. Running the package in an empty folder.")
+        began = time.monotonic()
+        done = rerun.run(folder, new_environment)
+        say(f"The run took {time.monotonic() - began:,.0f} seconds; the environment is {done.environment}.")
+        return broken + rerun.differences(folder)
+
+
+def _damaged(folder: Path) -> list[str]:
+    """Return what differs between the files of a package and its SHA256SUMS."""
+    try:
+        found = checksums.check_folder(folder)
+    except FileNotFoundError as error:
+        raise ReplicationError(f"There is no {checksums.SUMS} in it: not a replication package.") from error
+    except checksums.DamagedError as error:
+        found = [str(error)]
+    return [line.replace(f"{folder}/", "") for line in found]
+
+
+def _complete(folder: Path, extracts: Path | None) -> None:
+    """Put restricted files that were obtained apart into their places."""
+    missing = []
+    for row in contents.read_raw_files(folder):
+        target = folder / contents.RAW / row["path"]
+        if target.is_file():
+            continue
+        places = (
+            [extracts / row["path"], extracts / Path(row["path"]).relative_to(Path(row["path"]).parts[0])]
+            if extracts
+            else []
+        )
+        source = next((place for place in places if place.is_file() and checksums.sha256(place) == row["sha256"]), None)
+        if source is None:
+            missing.append(f"{row['path']} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    if missing:
+        raise ReplicationError(
+            "\n".join(
+                [
+                    f"{len(missing)} restricted files are not in the package. Obtain them, put them into one folder, "
+                    "and name it with --extracts:",
+                    *missing,
+                ]
+            )
+        )
+
+
+def _zip(folder: Path, target: Path, published_at: str) -> None:
+    """Write a zip whose bytes depend on the files and the release alone."""
+    at = datetime.fromisoformat(published_at).timetuple()[:6]
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in rules.files(folder):
+            entry = zipfile.ZipInfo(name, at)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | (folder / name).stat().st_mode & 0o755) << 16
+            with archive.open(entry, "w", force_zip64=True) as written, (folder / name).open("rb") as read:
+                shutil.copyfileobj(read, written)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for entry in opened.infolist():
+                target = (folder / entry.filename).resolve()
+                if not target.is_relative_to(folder):
+                    raise ReplicationError(f"{archive}: {entry.filename} leads out of the package.")
+                opened.extract(entry, folder)
+                with suppress(OSError):
+                    target.chmod(entry.external_attr >> 16 & 0o755 or 0o644)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ReplicationError(f"{archive}: cannot be unpacked ({error}).") from error

@@ -1,0 +1,172 @@
+"""The programs of a package, run in its folder, and what differs then from what the package says."""
+
+import importlib.metadata
+import math
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ai_manufacturing import compare, databases
+from ai_manufacturing.releases.changes import SAME
+from ai_manufacturing.replication import contents, withheld
+from ai_manufacturing.replication.errors import ReplicationError
+
+RERUN = "rerun"
+PASSED_DOWN = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHON", "WAREHOUSE_THREADS", "WAREHOUSE_MEMORY_LIMIT")
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)")
+PRINTED_LINES = 30
+# The mean of a million numbers depends on their order by more than a number does.
+SAME_SUMMARY = 1e-6
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run printed, and the environment that it used."""
+
+    output: str
+    environment: str
+
+
+def pins(requirements: Path) -> dict[str, str]:
+    """Return the version of each package that a lock names."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    return {found[1]: found[2] for line in lines if (found := PIN.match(line))}
+
+
+def installed_as_locked(folder: Path) -> bool:
+    """Whether every package that the lock of a package names is installed here in that version."""
+
+    def version(name: str) -> str | None:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    locked = pins(folder / contents.CODE / "requirements/run.txt")
+    return bool(locked) and all(version(name) == wanted for name, wanted in locked.items())
+
+
+def run(folder: Path, new_environment: bool) -> Run:
+    """Run `run.sh` of a package, with no variable of this process but those of the system.
+
+    Parameters
+    ----------
+    folder : Path
+        The unpacked package, with its raw files complete.
+    new_environment : bool
+        Whether to install the locked packages anew even if they are installed here in the same versions.
+
+    Raises
+    ------
+    ReplicationError
+        If the run fails, with the end of what it printed.
+    """
+    variables = {name: os.environ[name] for name in PASSED_DOWN if name in os.environ}
+    environment = "installed from code/requirements/run.txt"
+    if not new_environment and installed_as_locked(folder):
+        variables["ENVIRONMENT"] = sys.prefix
+        environment = "that of the checker, whose versions are those of code/requirements/run.txt"
+    ended = subprocess.run(
+        ["sh", str(folder / "run.sh")],
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    # a log names no folder of the machine
+    output = ended.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
+    if ended.returncode:
+        lines = "\n".join(output.splitlines()[-PRINTED_LINES:])
+        raise ReplicationError(f"run.sh failed with code {ended.returncode}:\n{lines}")
+    return Run(output, environment)
+
+
+def differences(folder: Path, release: Path | None = None) -> list[str]:
+    """Return what differs between a package and its run, one line each; none if all numbers are the same.
+
+    Parameters
+    ----------
+    folder : Path
+        A package that `run` has run.
+    release : Path, optional
+        The release to compare with; by default the package's, whose withheld tables are compared by their summary.
+    """
+    warehouse = folder / RERUN / "warehouse.duckdb"
+    found = _tables(release or folder / contents.RELEASE, warehouse, folder / contents.WITHHELD)
+    for name in ("output", "data"):
+        for path in sorted((folder / name).glob("*.*")):
+            again = folder / RERUN / name / path.name
+            if again.is_file():
+                found += _file(path, again, f"{name}/{path.name}")
+            elif name == "output":
+                found.append(f"{name}/{path.name}: the run does not write it.")
+    return found
+
+
+def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
+    sections = compare.compare(databases.read(release), databases.read(warehouse))
+    held_back = withheld.read_summary(summary) if summary.is_file() else []
+    names = list(dict.fromkeys(row["table"] for row in held_back))
+    if held_back:
+        expected = {
+            "Tables": {(name, "gained") for name in names},
+            "Columns": {
+                row for section in sections for row in section.rows if row[1:] == (withheld.COLUMNS[0], "gained")
+            },
+        }
+        sections = [
+            compare.Section(section.title, section.columns, rows)
+            for section in sections
+            if (rows := [row for row in section.rows if row not in expected.get(section.title, ())])
+        ]
+    found = compare.as_text(sections).splitlines()
+    for before, after in zip(held_back, withheld.summary(warehouse, names), strict=True):
+        found += [
+            f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not {before[figure]}."
+            for figure in withheld.SUMMARY[2:]
+            if not _is_same(before[figure], after[figure], SAME_SUMMARY)
+        ]
+    return found
+
+
+def _file(path: Path, again: Path, name: str) -> list[str]:
+    if path.suffix != ".csv":
+        lines = [one.read_text(encoding="utf-8").splitlines() for one in (path, again)]
+        if len(lines[0]) != len(lines[1]):
+            return [f"{name}: {len(lines[0])} lines, and {len(lines[1])} from the run."]
+        return [
+            f"{name}, line {number}: {old!r}, and {new!r} from the run."
+            for number, (old, new) in enumerate(zip(*lines, strict=True), start=1)
+            if old != new
+        ]
+    old, new = (pd.read_csv(one, dtype=str, keep_default_na=False) for one in (path, again))
+    if list(old.columns) != list(new.columns) or len(old) != len(new):
+        return [f"{name}: {old.shape[0]} rows of {old.shape[1]} columns, and {new.shape} from the run."]
+    return [
+        f"{name}, row {row}, column {column}: {before!r}, and {after!r} from the run."
+        for column in old.columns
+        for row, (before, after) in enumerate(zip(old[column], new[column], strict=True), start=2)
+        if before != after and not _is_same_number(before, after)
+    ]
+
+
+def _is_same_number(old: str, new: str) -> bool:
+    try:
+        return _is_same(float(old), float(new), SAME)
+    except ValueError:
+        return False
+
+
+def _is_same(old: float | None, new: float | None, tolerance: float) -> bool:
+    if old is None or new is None:
+        return old is new
+    return math.isclose(old, new, rel_tol=tolerance, abs_tol=0 if tolerance == SAME else tolerance)

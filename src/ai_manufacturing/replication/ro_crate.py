@@ -1,0 +1,71 @@
+"""Metadata of a package in RO-Crate 1.1 (https://w3id.org/ro/crate/1.1): JSON-LD with a node per file."""
+
+import json
+import mimetypes
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ai_manufacturing import checksums
+from ai_manufacturing.releases.store import Manifest
+from ai_manufacturing.replication import contents, rules
+
+NAME = "ro-crate-metadata.json"
+SPECIFICATION = "https://w3id.org/ro/crate/1.1"
+TYPES = {".md": "text/markdown", ".duckdb": "application/vnd.duckdb", ".cff": "application/yaml", ".tex": "text/x-tex"}
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write ro-crate-metadata.json: the root with licence, authors and references, and the files outside the code."""
+    cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = cited["references"][0]
+    raw = {f"{contents.RAW}/{row['path']}": row for row in contents.read_raw_files(folder)}
+    names = [name for name in rules.files(folder) if not name.startswith(f"{contents.CODE}/") and name != NAME]
+    authors = [{"@id": "#makers", "@type": "Organization", "name": cited["authors"][0]["name"]}]
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": f"Replication package: {cited['title']}",
+        "description": f"Release {manifest.release_id} of extract set {manifest.extract_set} "
+        f"({manifest.extract_set_kind}), from code at commit {manifest.git_commit or 'unknown'}.",
+        "datePublished": manifest.published_at,
+        "version": manifest.release_id,
+        "license": {"@id": "LICENSE"},
+        "author": [{"@id": author["@id"]} for author in authors],
+        "isBasedOn": {"@id": "#paper"},
+        "mainEntity": {"@id": "run.sh"},
+        "hasPart": [{"@id": name} for name in [*names, f"{contents.CODE}/"]],
+    }
+    graph: list[dict[str, Any]] = [
+        {"@id": NAME, "@type": "CreativeWork", "conformsTo": {"@id": SPECIFICATION}, "about": {"@id": "./"}},
+        root,
+        *authors,
+        {
+            "@id": "#paper",
+            "@type": "ScholarlyArticle",
+            "name": paper["title"],
+            "datePublished": str(paper["year"]),
+            "isPartOf": paper["journal"],
+            "author": [f"{author['family-names']} {author['given-names']}" for author in paper["authors"]],
+        },
+        {"@id": f"{contents.CODE}/", "@type": "Dataset", "name": "All programs"},
+        *(_file(folder, name, raw.get(name)) for name in names),
+    ]
+    content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
+    (folder / NAME).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]:
+    path = folder / name
+    node: dict[str, Any] = {
+        "@id": name,
+        "@type": ["File", "SoftwareSourceCode"] if name == "run.sh" else "File",
+        "name": path.name,
+        "contentSize": str(path.stat().st_size),
+        "encodingFormat": TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "sha256": checksums.sha256(path),
+    }
+    if raw and raw["citation_en"]:
+        node |= {"license": raw["licence"], "creditText": raw["citation_en"], "publisher": raw["publisher"]}
+    return node

@@ -1,0 +1,190 @@
+"""Rules that journals and data editors publish for replication packages, and whether a package keeps them."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ai_manufacturing import checksums
+from ai_manufacturing.replication import contents, rerun, withheld
+
+FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
+PATH_LIMIT = 200
+PROGRAMS = (".py", ".sql", ".sh", ".yml", ".yaml", ".toml", ".cfg", ".js", ".R", ".do", "")
+TEXTS = (*PROGRAMS, ".md", ".csv", ".json", ".tex", ".txt", ".log", ".cff", ".html", ".css")
+HOME = re.compile(r"(?<![\w.])(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\)[\w.]+")
+ADDRESS = re.compile(r"\b[\w.%+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b")
+IDENTITY = re.compile(
+    r"(?<![0-9A-Za-z])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z])"
+)
+# GB 11643: weights of the first seventeen digits, and the check character by the remainder.
+WEIGHTS, CHECK = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+SECTIONS = (
+    "Overview",
+    "Data availability and provenance statements",
+    "Computational requirements",
+    "Instructions to replicators",
+    "List of exhibits",
+    "References",
+)
+CHECKS = "CHECKS.csv"
+SHOWN = 5
+
+
+class Rule(NamedTuple):
+    """A rule, who publishes it, and the function that yields what breaks it."""
+
+    name: str
+    published_by: str
+    faults: Callable[[Path], Iterator[str]]
+
+
+class Checked(NamedTuple):
+    """A rule and what breaks it in a package."""
+
+    rule: Rule
+    faults: list[str]
+
+
+def check(folder: Path) -> list[Checked]:
+    """Return each rule with what breaks it in an unpacked package."""
+    return [Checked(rule, list(rule.faults(folder))) for rule in RULES]
+
+
+def write(checked: list[Checked], path: Path) -> None:
+    """Write the result into a package."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rule", "published_by", "is_kept", "faults"])
+        for rule, faults in checked:
+            more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+            writer.writerow([rule.name, rule.published_by, not faults, "; ".join([*faults[:SHOWN], *more])])
+
+
+def files(folder: Path) -> list[str]:
+    """Return the files of a package, but for what a run wrote, in order."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if path.parts[0] != rerun.RERUN)
+
+
+def _sizes(folder: Path) -> Iterator[str]:
+    sizes = {name: (folder / name).stat().st_size for name in files(folder)}
+    yield from (f"{name} has {size:,} bytes" for name, size in sizes.items() if size > FILE_LIMIT)
+    if sum(sizes.values()) > PACKAGE_LIMIT:
+        yield f"the package has {sum(sizes.values()):,} bytes"
+
+
+def _names(folder: Path) -> Iterator[str]:
+    names = files(folder)
+    folded = Counter(name.casefold() for name in names)
+    for name in names:
+        # delivered files keep the names that their provider gave them
+        if not name.startswith(contents.RAW) and not all(NAME.fullmatch(part) for part in name.split("/")):
+            yield f"{name}: another character than A-Z, a-z, 0-9, ., _ and -"
+        if len(name) > PATH_LIMIT:
+            yield f"{name}: {len(name)} characters"
+        if folded[name.casefold()] > 1:
+            yield f"{name}: another name differs only in capitals"
+
+
+def _texts(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for name in files(folder):
+        if Path(name).suffix in suffixes:
+            yield name, (folder / name).read_text(encoding="utf-8", errors="ignore")
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    for name, text in _texts(folder, (*PROGRAMS, ".log")):
+        # a test may write such a path to see it refused
+        if not name.startswith(f"{contents.CODE}/tests/"):
+            yield from (f"{name}: {found}" for found in sorted({*HOME.findall(text)}))
+
+
+def _versions(folder: Path) -> Iterator[str]:
+    lock = folder / contents.CODE / "requirements/run.txt"
+    if not lock.is_file() or not rerun.pins(lock):
+        yield f"{contents.CODE}/requirements/run.txt names no version"
+        return
+    # each requirement ends with its hashes
+    for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
+        if entry.strip() and not ("==" in entry and "--hash=" in entry):
+            yield f"{entry.split()[0]}: no version or no hash"
+
+
+def _personal(folder: Path) -> Iterator[str]:
+    for name, text in _texts(folder, TEXTS):
+        if not name.startswith(f"{contents.CODE}/"):
+            yield from (f"{name}: {address}" for address in sorted({*ADDRESS.findall(text)}))
+        yield from (f"{name}: {number}" for number in sorted({*IDENTITY.findall(text)}) if _is_identity(number))
+
+
+def _is_identity(number: str) -> bool:
+    total = sum(int(digit) * weight for digit, weight in zip(number, WEIGHTS, strict=False))
+    return CHECK[total % len(CHECK)] == number[-1].upper()
+
+
+def _readme(folder: Path) -> Iterator[str]:
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    yield from (f"README.md has no section {section}" for section in SECTIONS if f"\n## {section}\n" not in text)
+
+
+def _licence(folder: Path) -> Iterator[str]:
+    yield from (f"there is no {name}" for name in ("LICENSE", "CITATION.cff") if not (folder / name).is_file())
+
+
+def _cited(folder: Path) -> Iterator[str]:
+    for row in contents.read_raw_files(folder):
+        if row["provider"] and not (row["citation_en"] and row["citation_zh"] and row["provenance_class"]):
+            yield f"{row['path']}: no citation or no provenance class"
+
+
+def _restricted(folder: Path) -> Iterator[str]:
+    rows = contents.read_raw_files(folder)
+    closed = {row["sha256"]: row["path"] for row in rows if row["is_restricted"] == "True"}
+    if not closed:
+        return
+    for name in files(folder):
+        if path := closed.get(checksums.sha256(folder / name)):
+            yield f"{name} is {path}, which is restricted"
+    release = folder / contents.RELEASE
+    held = withheld.tables(release, withheld.EVERY_SCHEMA) if release.is_file() else []
+    yield from (f"{contents.RELEASE} holds {table}, with values of restricted files" for table in held)
+    if (folder / contents.PANEL).is_file():
+        yield f"{contents.PANEL} has values of restricted files"
+
+
+def _outputs(folder: Path) -> Iterator[str]:
+    for exhibit in contents.EXHIBITS:
+        for name in (f"output/{exhibit.output}", f"{contents.CODE}/models/reports/{exhibit.table}.sql"):
+            if not (folder / name).is_file():
+                yield f"{exhibit.name}: there is no {name}"
+
+
+def _committed(folder: Path) -> Iterator[str]:
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    commit = re.search(r"from code at commit `([^`]*)`", text)
+    if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit[1]):
+        yield f"the code is not that of a commit ({commit[1] if commit else 'none named'})"
+
+
+RULES = (
+    Rule("No file has more than 2 GB, and the package no more than 30 GB.", "openICPSR", _sizes),
+    Rule("Names are portable, paths at most 200 characters.", "AEA Data Editor", _names),
+    Rule("No program or log has an absolute path of a person's machine.", "AEA Data Editor", _paths),
+    Rule("Every package has a version, and a hash.", "AEA Data Editor", _versions),
+    Rule(
+        "Texts hold no e-mail address outside the code, and no identity number.",
+        "AEA, China Economic Review",
+        _personal,
+    ),
+    Rule("The README has the sections of the template.", "social-science data editors", _readme),
+    Rule("There is a licence, and a citation.", "AEA Data Editor", _licence),
+    Rule("Every source has a citation and a provenance class.", "AEA, China Economic Review", _cited),
+    Rule("No restricted file, and no table with its values, is in the package.", "AEA Data Editor", _restricted),
+    Rule("Every exhibit has a program and an output.", "AEA Data Editor", _outputs),
+    Rule("The code is that of a commit.", "this project", _committed),
+)

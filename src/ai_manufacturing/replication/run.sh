@@ -1,0 +1,37 @@
+#!/bin/sh
+# Builds everything from data/raw into rerun/: the warehouse, the tables of the paper and the files of data/.
+# ENVIRONMENT names a folder with Python and the packages of code/requirements/run.txt; without it, one is made.
+set -eu
+cd "$(dirname "$0")"
+here=$(pwd)
+mkdir -p rerun/landing rerun/output rerun/data
+if [ -z "${ENVIRONMENT:-}" ]; then
+    ENVIRONMENT=$here/rerun/environment
+    "${PYTHON:-python3}" -m venv "$ENVIRONMENT"
+    "$ENVIRONMENT/bin/python" -m pip install --quiet --require-hashes -r code/requirements/run.txt
+    # an installed package would be found before the code, if it were not the code
+    "$ENVIRONMENT/bin/python" -m pip install --quiet --no-deps --no-build-isolation ./code
+fi
+export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
+export DBT_PROJECT_DIR="$here/code" DBT_PROFILES_DIR="$here/code"
+export DBT_TARGET_PATH="$here/rerun/target" DBT_LOG_PATH="$here/rerun/logs"
+export EXTRACTS_DIR="$here/data/raw/"@folder@ LANDING_DIR="$here/rerun/landing"
+export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS=@permutations@
+# The order of the deliveries, and the rows of files that later ones replaced.
+if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
+cd code
+dbt --no-use-colors build --exclude-resource-type unit_test
+for format in latex csv; do
+    case $format in latex) out=output ;; *) out=data ;; esac
+    ai-manufacturing export --format "$format" --database "$WAREHOUSE_PATH" --out "$here/rerun/$out"
+done
+python - "$WAREHOUSE_PATH" "$here/rerun/output" <<'PROGRAM'
+import sys
+
+import duckdb
+
+warehouse, folder = sys.argv[1:]
+with duckdb.connect(warehouse, read_only=True) as connection:
+    for name, query in {@queries@}.items():
+        connection.sql(query).write_csv(f"{folder}/{name}.csv")
+PROGRAM

@@ -1,0 +1,320 @@
+"""The replication package as a data editor meets it: unpacked, read, run, and changed by one number."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ai_manufacturing import checksums, exports, replication
+from ai_manufacturing.releases import fingerprint, writer
+from ai_manufacturing.replication import contents, rerun, rules, withheld
+from ai_manufacturing.replication.errors import ReplicationError
+from tests.python.conftest import Build, environment_of_its_own, made_once
+from tests.python.release_store import described
+
+# The example of GB 11643, whose check character is right; in one piece, it would break the rule in this file.
+IDENTITY = "110105" + "19491231" + "002X"
+
+
+def packed(build: Build, folder: Path, kind: str) -> Path:
+    """Write a release of a build, as a refresh would here, and package it without a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
+            patch.setenv(name, build.environment[name])
+        hashes = fingerprint.delivery_hashes(build.extracts)
+        manifest = {
+            **described("000001"),
+            "git_commit": fingerprint.git_commit(),
+            "extract_set": build.value("select max(extract_set) from raw.deliveries"),
+            "extract_set_kind": kind,
+            "fingerprint": fingerprint.of(hashes),
+            "delivery_hashes": hashes,
+            "package_versions": fingerprint.package_versions(),
+        }
+        writer.write(build.warehouse, folder / "published.duckdb", manifest, None)
+        return replication.write(folder / "published.duckdb", folder / "package.zip", lambda _: None, without_run=True)
+
+
+@pytest.fixture(scope="session")
+def package(light_build: Build, shared: Path) -> Path:
+    folder = shared / "replication"
+    made_once(folder, lambda: packed(light_build, folder, "synthetic"))
+    return folder / "package.zip"
+
+
+@pytest.fixture(scope="session")
+def public_package(public_build: Build, shared: Path) -> Path:
+    folder = shared / "public_replication"
+    made_once(folder, lambda: packed(public_build, folder, "delivered"))
+    return folder / "package.zip"
+
+
+@pytest.fixture
+def unpacked(package: Path, tmp_path: Path) -> Path:
+    subprocess.run(["unzip", "-q", str(package), "-d", str(tmp_path / "unpacked")], check=True)
+    return tmp_path / "unpacked"
+
+
+@pytest.fixture
+def rerun_of(light_build: Build) -> Callable[[Path], None]:
+    """Return a function that puts what a run would leave beside a package: the warehouse that the release is of."""
+
+    def put(folder: Path) -> None:
+        left = folder / rerun.RERUN
+        left.mkdir()
+        shutil.copyfile(light_build.warehouse, left / "warehouse.duckdb")
+        exports.export(light_build.warehouse, left / "data", "csv")
+        exports.export(light_build.warehouse, left / "output", "latex")
+        for path in (folder / "output").glob("*.csv"):
+            shutil.copyfile(path, left / "output" / path.name)
+
+    return put
+
+
+def rows(archive: Path, name: str) -> list[dict[str, str]]:
+    with zipfile.ZipFile(archive) as opened:
+        return list(csv.DictReader(io.StringIO(opened.read(name).decode("utf-8"))))
+
+
+def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is_from(
+    unpacked: Path, package: Path, sample_build: Build
+) -> None:
+    verified = subprocess.run(
+        ["sha256sum", "--quiet", "-c", checksums.SUMS], cwd=unpacked, capture_output=True, text=True, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    readme = (unpacked / "README.md").read_text(encoding="utf-8")
+    assert "SYNTHETIC DATA" in readme
+    assert "All data are in this package." in readme
+    for row in rows(package, contents.RAW_FILES):
+        delivered = sample_build.extracts.parent / row["path"]
+        assert (unpacked / contents.RAW / row["path"]).read_bytes() == delivered.read_bytes()
+        assert row["provenance_class"] == ("" if row["path"].endswith(".yml") else "generated")
+    observations = {row["series"]: row for row in rows(package, contents.OBSERVATIONS)}
+    count = sample_build.value(
+        "select count(gdp_100m_cny) from marts.fct_city_year_panel where year = 2015 and gdp_100m_cny is not null"
+    )
+    assert observations["gdp_100m_cny"]["2015"] == str(count)
+    # the cell is in the README too
+    assert re.search(rf"\| gdp_100m_cny \|.*\| {count} \|", readme)
+    not_kept = {row["rule"]: row["faults"] for row in rows(package, rules.CHECKS) if row["is_kept"] == "False"}
+    # a clone in which somebody works is no commit
+    assert not_kept.keys() <= {"The code is that of a commit."}
+
+
+def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_their_values(
+    public_package: Path, public_build: Build, tmp_path: Path
+) -> None:
+    listed = rows(public_package, contents.RAW_FILES)
+    assert {row["is_restricted"] for row in listed if row["provider"]} == {"True"}
+    with zipfile.ZipFile(public_package) as opened:
+        assert not [name for name in opened.namelist() if name.startswith(f"{contents.RAW}/") and row_of(name, listed)]
+        assert contents.PANEL not in opened.namelist()
+        content = opened.read(contents.RELEASE)
+    release = tmp_path / "held.duckdb"
+    release.write_bytes(content)
+    assert withheld.tables(release, withheld.EVERY_SCHEMA) == []
+    with duckdb.connect(str(release), read_only=True) as connection:
+        # estimates are no data of a source
+        assert connection.sql("select count(*) from reports.rpt_coefficients").fetchall() == public_build.rows(
+            "select count(*) from reports.rpt_coefficients"
+        )
+    held_back = {
+        row["column"]: row
+        for row in rows(public_package, contents.WITHHELD)
+        if row["table"] == "marts.fct_city_year_panel"
+    }
+    mean, filled = public_build.rows("select avg(gdp_100m_cny), count(gdp_100m_cny) from marts.fct_city_year_panel")[0]
+    assert float(held_back["gdp_100m_cny"]["mean"]) == pytest.approx(mean, rel=1e-12)
+    assert held_back["gdp_100m_cny"]["filled"] == str(filled)
+
+
+def row_of(name: str, listed: list[dict[str, str]]) -> bool:
+    return any(name == f"{contents.RAW}/{row['path']}" and row["is_restricted"] == "True" for row in listed)
+
+
+def test_a_package_without_its_restricted_files_says_which_to_obtain(public_package: Path) -> None:
+    with pytest.raises(ReplicationError) as error:
+        replication.check(public_package, lambda _: None)
+    message = str(error.value)
+    assert "Obtain them, put them into one folder, and name it with --extracts" in message
+    for row in rows(public_package, contents.RAW_FILES):
+        assert (f"{row['path']} (SHA-256 {row['sha256']})" in message) == (row["is_restricted"] == "True")
+
+
+def test_a_number_that_was_changed_in_the_zip_fails_the_check(
+    package: Path, tmp_path: Path, sample_build: Build
+) -> None:
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(package) as old, zipfile.ZipFile(changed, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == contents.PANEL:
+                content = content.replace(b"2015", b"2016", 1)
+            new.writestr(entry, content)
+    ended = sample_build.command("replication-package", "--check", str(changed))
+    assert ended.returncode == 1, ended.stderr
+    assert re.search(rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", ended.stdout)
+
+
+def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_of: Callable[[Path], None]) -> None:
+    rerun_of(unpacked)
+    assert rerun.differences(unpacked) == []
+
+    with duckdb.connect(str(unpacked / contents.RELEASE)) as connection:
+        connection.execute(
+            "update reports.rpt_coefficients set std_error = std_error * 1.0001 "
+            "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
+        )
+        connection.execute(
+            "update marts.fct_city_year_panel set gdp_100m_cny = gdp_100m_cny + 1 "
+            "where city_id = '440300' and year = 2015"
+        )
+    table = unpacked / "output/table_1.tex"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(
+        re.sub(r"(?<=0\.)\d{3}", lambda found: f"{(int(found[0]) + 1) % 1000:03d}", text, count=1), encoding="utf-8"
+    )
+    figure = unpacked / contents.PANEL
+    figure.write_text(figure.read_text(encoding="utf-8").replace("2015", "2016", 1), encoding="utf-8")
+
+    found = "\n".join(rerun.differences(unpacked))
+    assert re.search(r"reports\.rpt_coefficients +std_error +1 ", found)
+    assert re.search(r"marts\.fct_city_year_panel +gdp_100m_cny +1 ", found)
+    assert re.search(r"output/table_1\.tex, line \d+: ", found)
+    assert re.search(rf"{contents.PANEL}, row \d+, column year: '2016', and '2015' from the run", found)
+
+
+@pytest.mark.soak
+def test_a_withheld_table_is_compared_by_its_means(
+    unpacked: Path, rerun_of: Callable[[Path], None], tmp_path: Path
+) -> None:
+    names = withheld.tables(unpacked / contents.RELEASE)
+    assert "marts.fct_city_year_panel" in names
+    assert "marts.fct_delivered_values" in names
+    whole = (unpacked / contents.RELEASE).rename(tmp_path / "whole.duckdb")
+    withheld.without(whole, unpacked / contents.RELEASE)
+    withheld.write_summary(withheld.summary(whole, names), unpacked / contents.WITHHELD)
+    rerun_of(unpacked)
+    assert rerun.differences(unpacked) == []
+
+    with duckdb.connect(str(unpacked / rerun.RERUN / "warehouse.duckdb")) as connection:
+        connection.execute("update marts.fct_city_year_panel set gdp_100m_cny = gdp_100m_cny + 1 where year = 2015")
+    found = rerun.differences(unpacked)
+    assert [line.split(" is ")[0] for line in found] == [
+        f"marts.fct_city_year_panel, column gdp_100m_cny: {figure}" for figure in ("mean", "standard_deviation")
+    ]
+
+
+def test_each_rule_finds_what_breaks_it(unpacked: Path) -> None:
+    breaking = {
+        "code/models/own.sql": "select * from '/home/zhu/data.csv'",
+        "logs/run.log": r"C:\Users\leng read",
+        # the second number has the form and another check character
+        "data/notes.csv": f"zhu@example.edu.cn\n{IDENTITY}\n{IDENTITY[:-1]}1\n",
+        "output/表1.tex": "",
+        "output/Verdicts.csv": "",
+        "code/requirements/run.txt": "duckdb==1.5.0 \\\n    --hash=sha256:0\npandas\n",
+        "README.md": "from code at commit `unknown`\n\n## Overview\n",
+    }
+    for name, text in breaking.items():
+        (unpacked / name).parent.mkdir(exist_ok=True)
+        (unpacked / name).write_text(text, encoding="utf-8")
+    (unpacked / "LICENSE").unlink()
+    (unpacked / "output/figure_1.csv").unlink()
+    found = {one.rule.faults.__name__: one.faults for one in rules.check(unpacked) if one.faults}
+    assert found == {
+        "_paths": ["code/models/own.sql: /home/zhu", r"logs/run.log: C:\Users\leng"],
+        "_personal": ["data/notes.csv: zhu@example.edu.cn", f"data/notes.csv: {IDENTITY}"],
+        "_names": [
+            "output/Verdicts.csv: another name differs only in capitals",
+            "output/verdicts.csv: another name differs only in capitals",
+            "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -",
+        ],
+        "_versions": ["pandas: no version or no hash"],
+        "_readme": [f"README.md has no section {name}" for name in rules.SECTIONS[1:]],
+        "_licence": ["there is no LICENSE"],
+        "_outputs": ["Figure 1: there is no output/figure_1.csv"],
+        "_committed": ["the code is not that of a commit (unknown)"],
+    }
+
+
+def test_a_restricted_file_that_is_put_back_breaks_a_rule(
+    public_package: Path, public_build: Build, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(public_package) as opened:
+        opened.extractall(tmp_path)
+    row = next(row for row in contents.read_raw_files(tmp_path) if row["is_restricted"] == "True")
+    # under another name
+    shutil.copyfile(public_build.extracts.parent / row["path"], tmp_path / "data" / "figures.bin")
+    (checked,) = [one for one in rules.check(tmp_path) if one.rule.name.startswith("No restricted file")]
+    assert checked.faults == [f"data/figures.bin is {row['path']}, which is restricted"]
+
+
+def test_other_files_than_those_of_the_release_are_not_packed(
+    package: Path, sample_build: Build, tmp_path: Path
+) -> None:
+    extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
+    (extracts / "city_yearbook" / "城市统计年鉴_2010.csv").unlink()
+    other = replace(sample_build, extracts=extracts)
+    ended = other.command("replication-package", "--database", str(package.with_name("published.duckdb")))
+    assert ended.returncode == 2
+    assert (
+        "not the files that release 000001 was made of; 1 differ, such as city_yearbook/城市统计年鉴_2010.csv"
+        in ended.stderr
+    )
+
+
+def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as opened:
+        opened.writestr("../outside.txt", "")
+    with pytest.raises(ReplicationError, match=r"bad\.zip: \.\./outside\.txt leads out of the package"):
+        replication.check(tmp_path / "bad.zip", lambda _: None)
+    (tmp_path / "no.zip").write_text("no zip", encoding="utf-8")
+    with pytest.raises(ReplicationError, match=r"no\.zip: cannot be unpacked"):
+        replication.check(tmp_path / "no.zip", lambda _: None)
+
+
+@pytest.mark.soak
+def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_folder(
+    package: Path, sample_build: Build, tmp_path: Path
+) -> None:
+    written = tmp_path / "package.zip"
+    release = package.with_name("published.duckdb")
+    ended = sample_build.command("replication-package", "--database", str(release), "--out", str(written))
+    assert ended.returncode == 0, ended.stderr
+    with zipfile.ZipFile(written) as opened:
+        log = opened.read("logs/run.log").decode()
+    assert "Completed successfully" in log
+    assert str(tmp_path) not in log
+    ended = sample_build.command("replication-package", "--check", str(written))
+    # a clone in which somebody works is no commit
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith("The code is that of a commit.")]
+    assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."
+    assert lines[1].startswith("The run took ")
+    assert lines[2:] in ([], [f"{written}: the run gives every number of the package."])
+
+
+@pytest.mark.soak
+def test_a_library_for_ro_crates_reads_the_metadata(unpacked: Path, shared: Path) -> None:
+    folder = shared / "rocrate"
+    made_once(folder, lambda: environment_of_its_own(folder / "venv", "rocrate==0.16.0"))
+    program = (
+        "import sys; from rocrate.rocrate import ROCrate; c = ROCrate(sys.argv[1]); "
+        "print(c.root_dataset['version'], c.license, c.mainEntity.id, "
+        "c.dereference('data/panel.csv')['contentSize'], sep='|')"
+    )
+    read = subprocess.run(
+        [str(folder / "venv/bin/python"), "-c", program, str(unpacked)], capture_output=True, text=True, check=False
+    )
+    size = (unpacked / contents.PANEL).stat().st_size
+    assert read.stdout.strip().split("|")[::2] == ["000001", "run.sh"], read.stderr
+    assert read.stdout.strip().endswith(f"|{size}")
