@@ -19,7 +19,6 @@ from ai_manufacturing.releases import writer
 from ai_manufacturing.site import downloads
 from tests.python.conftest import Build
 from tests.python.release_store import described
-from tests.python.test_site import public_site, sample_site  # noqa: F401 - fixtures
 
 ATOM = {"a": downloads.ATOM}
 HEADLINE = "from reports.rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"

@@ -182,7 +182,13 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
                 color=alt.Color(
                     "share:Q",
                     scale=alt.Scale(scheme="blues", domainMin=0),
-                    legend=alt.Legend(title=text.plain("share_of_specifications", language), format=".0%"),
+                    # symbols: a gradient is a reference that a page opened from a file may not follow
+                    legend=alt.Legend(
+                        title=text.plain("share_of_specifications", language),
+                        format=".0%",
+                        type="symbol",
+                        symbolType="square",
+                    ),
                 ),
                 tooltip=[
                     alt.Tooltip(f"label_{language}:N", title=text.plain("choice", language)),
