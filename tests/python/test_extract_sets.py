@@ -55,7 +55,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
 ) -> None:
     clone = tmp_path / "clone"
     (clone / "build/extracts").mkdir(parents=True)
-    for name in ("models", "dbt_project.yml"):
+    for name in ("models", "seeds", "dbt_project.yml"):
         (clone / name).symlink_to(PROJECT / name)
     (clone / "build/extracts/sample").symlink_to(light_build.extracts)
     past_release(store, light_build.warehouse, "000001", SAMPLE)
