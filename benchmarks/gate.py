@@ -12,7 +12,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -88,7 +87,7 @@ def checked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None
     none = pd.DataFrame(
         columns=["series", "scope", "first_provider", "second_provider", "year", "first_ln", "second_ln"]
     )
-    with duckdb_client.connect() as connection:
+    with duckdb_client.connect(reads_files=True) as connection:
         for name, frame in (
             ("int_series_conformed", series),
             ("dim_specification_series", used),
@@ -138,7 +137,7 @@ def of_seed(seed: int) -> pd.DataFrame:
 
 def of_warehouse(path: str) -> pd.DataFrame:
     """Return the results of the gate on the series of a built warehouse."""
-    with duckdb.connect(path, read_only=True) as connection:
+    with duckdb_client.connect(path, read_only=True) as connection:
         series, used, pairs = (
             connection.table(name).df()
             for name in (

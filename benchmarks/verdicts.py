@@ -82,7 +82,7 @@ def verdicts(seed: int, truth: str) -> pd.DataFrame:
         .groupby(["table_id", "column_number", "specification_id"], as_index=False)["status"]
         .min()
     )
-    with duckdb_client.connect() as connection:
+    with duckdb_client.connect(reads_files=True) as connection:
         connection.execute("create macro current_extract_set() as 'in memory'")
         for name, frame in (
             ("rpt_column_specifications", shown),

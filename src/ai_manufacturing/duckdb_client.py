@@ -28,7 +28,7 @@ def connect(
         Settings of DuckDB, beside SETTINGS.
     reads_files : bool
         Whether statements may name other files, as where a database is attached or a view of the warehouse reads the
-        files of a register. A release needs none.
+        files of a register; DuckDB counts a frame that a statement names among them. A release needs none.
 
     Returns
     -------

@@ -246,4 +246,5 @@ def test_a_part_of_a_file_is_sent_alone(served: str, asked: str, first: int, las
 def test_a_part_that_is_not_there_is_refused(served: str, path: str, asked: str, status: int) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(served + path, headers={"Range": asked}))
-    assert refused.value.code == status
+    with refused.value as answer:
+        assert answer.code == status

@@ -62,6 +62,11 @@ class Figure:
         return in_script({"specifications": self.specifications, "data": data})
 
 
+def squares(title: str, **options: Any) -> alt.Legend:
+    """Return a legend of shades: a gradient is a reference that a page opened from a file may not follow."""
+    return alt.Legend(title=title, type="symbol", symbolType="square", **options)
+
+
 def figure(
     id_: str,
     title: Markup | str,

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure
+from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue
 
@@ -173,7 +173,7 @@ def _blues(column: str, most: int, title: str) -> alt.Color:
     return alt.condition(
         f"datum.{column} == 0",
         alt.value("#f0eeea"),
-        alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=alt.Legend(title=title)),
+        alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title)),
     )
 
 

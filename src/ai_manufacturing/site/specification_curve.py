@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
 
@@ -182,13 +182,7 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
                 color=alt.Color(
                     "share:Q",
                     scale=alt.Scale(scheme="blues", domainMin=0),
-                    # symbols: a gradient is a reference that a page opened from a file may not follow
-                    legend=alt.Legend(
-                        title=text.plain("share_of_specifications", language),
-                        format=".0%",
-                        type="symbol",
-                        symbolType="square",
-                    ),
+                    legend=squares(text.plain("share_of_specifications", language), format=".0%"),
                 ),
                 tooltip=[
                     alt.Tooltip(f"label_{language}:N", title=text.plain("choice", language)),
