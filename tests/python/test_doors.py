@@ -263,6 +263,7 @@ def handed_over(made: Path, to: Path, last: int, printed: Path) -> None:
         counts.hand_over(made, to)
 
 
+@pytest.mark.soak
 def test_counts_that_are_handed_over_are_old_or_new_wherever_the_command_is_killed(tmp_path: Path) -> None:
     made, to, printed = tmp_path / "made", tmp_path / "counted/firm_counts", tmp_path / "printed"
     made.mkdir()

@@ -108,6 +108,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert store.current().origin == PUBLIC
 
 
+@pytest.mark.soak
 def test_a_set_that_replaces_another_is_not_compared_with_it(
     store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -309,6 +310,7 @@ def test_each_command_that_reads_says_first_which_set_and_file_and_ends_alike_wi
     assert Path(book).read_bytes() == answers
 
 
+@pytest.mark.soak
 def test_a_site_gets_the_catalogue_of_its_own_set_only(
     store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

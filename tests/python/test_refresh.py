@@ -1126,6 +1126,7 @@ def survives_death_at(store: Store, build: Build, points: int) -> None:
         assert list(store.work.iterdir()) == []
 
 
+@pytest.mark.soak
 def test_a_refresh_that_is_killed_leaves_a_whole_release_and_no_work_for_the_next(
     store: Store, light_build: Build
 ) -> None:

@@ -246,6 +246,7 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
         assert [specification_id, f"Not estimable {words}"] in shown
 
 
+@pytest.mark.soak
 def test_a_site_replaces_an_older_one_whole_and_nothing_else(
     sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +268,7 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "pages", "site"}
 
 
+@pytest.mark.soak
 def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
