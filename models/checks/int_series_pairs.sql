@@ -96,7 +96,10 @@ summed as (
 compared as (
     select
         *,
-        exp(abs(median_log_ratio - lag(median_log_ratio) over pair_years)) as ratio_change,
+        case
+            when lag(year) over pair_years = year - 1
+                then exp(abs(median_log_ratio - lag(median_log_ratio) over pair_years))
+        end as ratio_change,
         case
             when count(*) over pair_years_so_far >= 7
                 then regr_slope(median_log_ratio, year) over pair_years_so_far
