@@ -92,14 +92,15 @@ def _made(manifest: Manifest, release: Path) -> Iterator[dg.MaterializeResult | 
 
 
 def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
-    """Read what the gates of a release or a held build found."""
+    """Read what the gates of a release or a held build found; of an expectation that two parts meet, the worse."""
     with reading(database) as connection:
         rows = connection.execute(
             "select suite, description, severity, success, observed_value, failing_rows "
-            f"from {gates.all_results(connection)}"
+            f"from {gates.all_results(connection)} order by success desc, severity = 'critical'"
         ).fetchall()
-    for suite, description, severity, success, observed, failing in rows:
-        spec = checks[suite, description]
+    worst = {(row[0], gates.declared_description(row[1])): row[2:] for row in rows}
+    for declared, (severity, success, observed, failing) in worst.items():
+        spec = checks[declared]
         yield dg.AssetCheckResult(
             passed=success,
             asset_key=spec.asset_key,

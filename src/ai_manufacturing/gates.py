@@ -219,6 +219,11 @@ def all_results(connection: duckdb.DuckDBPyConnection) -> str:
     return f"({' union all '.join(f'from gates.{name}' for name in names)})"
 
 
+def declared_description(description: str) -> str:
+    """Return the words of an expectation as its suite has them, without those before one that only warns."""
+    return description.removeprefix(OTHER_YEARS[0]).removeprefix(OTHER_SERIES[0])
+
+
 def read_suite(suite: str) -> list[dict[str, Any]]:
     """Return the expectations of a suite: type, kwargs, severity, description and meta of each, and the series of some.
 
@@ -262,7 +267,10 @@ def _findings(result: Any) -> dict[str, Any]:
             "failing_rows": None,
         }
     details = result.result
-    failing = details.get("unexpected_index_list") or []
+    failing = [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in details.get("unexpected_index_list") or []
+    ]
     if "observed_value" in details:
         observed: Any = details["observed_value"]
         if details.get("partial_missing_list"):

@@ -77,6 +77,7 @@ def dagster(installed: Path, sample_build: Build, tmp_path: Path) -> Dagster:
         "EXTRACTS_DIR": str(extracts),
         "LANDING_DIR": str(folder / "landing"),
         "RELEASE_DIR": str(folder / "releases"),
+        "CURVE_PERMUTATIONS": "0",
     }
     return Dagster(installed, folder / "releases", environment)
 

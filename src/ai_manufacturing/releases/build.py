@@ -80,4 +80,7 @@ def content(warehouse: Path) -> dict[str, Any]:
 
 def _results(work: Path) -> list[dict[str, Any]]:
     path = work / "target" / "run_results.json"
-    return list(json.loads(path.read_text(encoding="utf-8"))["results"]) if path.exists() else []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["results"])
+    except (FileNotFoundError, json.JSONDecodeError):  # dbt ended before it had written it whole; its output says why
+        return []
