@@ -397,6 +397,41 @@ def test_an_expectation_without_its_series_or_its_chinese_description_is_refused
         gates.read_suite("odd")
 
 
+SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_one_critical_failure_of_any_suite_holds_the_estimates(suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCEPTED_GATE_FAILURES", raising=False)
+    results = pd.DataFrame({"suite": SUITES, "severity": "critical", "success": True, "description": "d"})
+    gates.require(results)
+    results["success"] = results["suite"] != suite
+    with pytest.raises(gates.GateFailedError, match=f"\n{suite}: d$"):
+        gates.require(results)
+    gates.require(results.assign(severity="warning"))
+
+
+def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not NaN, which is no JSON, and stood as `nan` in the message."""
+    table = pd.DataFrame(
+        {"extract_set": "s", "provider": "p", "source_name": "yearbook", "file_path": ["a.csv", "b.csv"]}
+        | {"year": ["2019", None], "source_faulty_share": [0.02, 0.02], "faulty_share": [0.06, 0.0]}
+    )
+    declared = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "source_faulty_share", "max_value": 0.01},
+        "severity": "critical",
+        "description": "d",
+        "meta": {"zh": "述"},
+    }
+    monkeypatch.setattr(gates, "read_suite", lambda suite: [declared])
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
+    key = ["provider", "source_name", "file_path", "year"]
+    (found,) = gates.validate(table, "landed_sources", key=key).to_pylist()
+    years = [row["year"] for row in json.loads(found["failing_rows"], parse_constant=pytest.fail)]
+    assert years == ["2019", None]
+
+
 def test_every_estimate_and_report_comes_after_the_gate(sample_build: Build) -> None:
     """The gate drops them all; `gate_results+` rebuilds them when a held release is published by hand."""
     manifest = json.loads((sample_build.scratch / "target/manifest.json").read_text(encoding="utf-8"))

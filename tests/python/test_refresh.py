@@ -701,7 +701,7 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("suite", FAULTS)
+@pytest.mark.parametrize("suite", ["landed_sources", "headline_samples"])  # the first and the last; all together above
 def test_a_refresh_that_one_suite_holds_back_ends_as_documented(suite: str, store: Store, delivery: Build) -> None:
     FAULTS[suite][0](delivery)
     fails_at_the_gate(store, delivery, "000001", suite)
