@@ -252,7 +252,7 @@ def test_what_the_gate_stopped_is_not_estimated_by_other_code(
     built_from_the_sample(light_build.warehouse)
     with monkeypatch.context() as failing:
         copied = build.dbt
-        failing.setattr(build, "dbt", lambda *arguments: copied(*arguments) or True)
+        failing.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
         failing.setattr(build, "failed_at_the_gate", lambda work: True)
         with pytest.raises(GateFailedError, match="The gate holds back release 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
@@ -734,9 +734,9 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     copied = build.dbt
 
-    def delivered_meanwhile(*arguments: Any) -> bool:
+    def delivered_meanwhile(*arguments: Any, **options: Any) -> bool:
         (extracts / "late.csv").write_text("half a file", encoding="utf-8")
-        return copied(*arguments)
+        return copied(*arguments, **options)
 
     monkeypatch.setattr(build, "dbt", delivered_meanwhile)
     with pytest.raises(
@@ -830,7 +830,7 @@ def test_held_builds_are_pruned_as_releases_are_and_it_is_said(
     [(0.0100001, 0.01, "0.0100001"), (0.011, 0.01, "0.011"), (2.0, 1, "2.00"), (0.004, 1, "0.00")],
 )
 def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(largest: float, limit: float, said: str) -> None:
-    moved = changes.Summary({}, largest, ()).moved(limit)
+    moved = changes.Summary({}, largest).moved(limit)
     assert moved == f"An estimate moved by {said} standard errors"
 
 
