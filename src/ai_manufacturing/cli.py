@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from ai_manufacturing.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ai_manufacturing.databases import Database
     from ai_manufacturing.releases.progress import Progress, Told
-    from ai_manufacturing.releases.store import Manifest
+    from ai_manufacturing.releases.store import Manifest, Store
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -112,8 +113,7 @@ def _read(named: Path | None, *kinds: str, said: bool = True, err: bool = False)
     except databases.DatabaseError as error:
         raise _UsageError(str(error)) from error
     if said:
-        is_synthetic = database.origin.kind == databases.SYNTHETIC
-        click.secho(str(database), fg="yellow" if is_synthetic else None, err=err)
+        click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
     return database
 
 
@@ -467,11 +467,16 @@ def releases(as_json: bool) -> None:
     with _outcome(_say):
         store = configured.store()
         damaged = current = None
+        listed = []
         try:
             current = store.current()
         except RefreshError as error:  # said once those are listed that can take its place
             damaged = error
-        listed = [read_manifest(store.past(release_id)) for release_id in store.release_ids()]
+        for release_id in store.release_ids():
+            try:
+                listed.append(read_manifest(store.past(release_id)))
+            except RefreshError as error:
+                damaged = damaged or error
         published = current.release_id if current else None
         if as_json:
             _print_json({"releases": [_described(manifest, published) for manifest in listed]})
@@ -624,43 +629,59 @@ def replication_package(
 @JSON
 def status(as_json: bool) -> None:
     """Show the published release, its deliveries, late providers and the last refresh."""
-    from datetime import UTC, datetime
-
-    from ai_manufacturing.releases import configured, freshness
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
 
     with _outcome(_say):
         store = configured.store()
         manifest = store.current()
-        providers = freshness.of_release(store.published) if manifest else []
-        last = next(reversed(store.refreshes()), None)
-        age = datetime.now(UTC) - datetime.fromisoformat(manifest.published_at) if manifest else None
         if as_json:
-            release = None
-            if manifest and age:
-                release = _described(manifest, manifest.release_id) | {"age_days": age.total_seconds() / 86400}
-            names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
-            _print_json(
-                {
-                    "path": str(store.published),
-                    "release": release,
-                    "providers": [provider.record() for provider in providers],
-                    "last_refresh": {name: last.get(name) for name in names} if last else None,
-                }
-            )
+            _print_json(_status(store, manifest))
         else:
-            if manifest and age:
-                click.echo(
-                    f"{store.published}: release {manifest.release_id} of {manifest.published_at} ({age.days} days old)"
-                )
-                click.echo(f"extract set {manifest.origin}, {len(manifest.delivery_hashes)} files")
-                gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
-                click.echo(f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip())
-            for provider in providers:
-                click.secho(str(provider), fg="red" if provider.is_stale else "yellow" if provider.is_late else None)
-            click.echo(f"last refresh: {_refresh_in_words(last) if last else 'none'}")
+            for line, colour in _status_in_words(store, manifest):
+                click.secho(line, fg=colour)
         if manifest is None:
             raise RefreshError(f"{store.published}: nothing is published yet. `ai-manufacturing refresh` does it.")
+
+
+def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
+    """Return the JSON document of status."""
+    from ai_manufacturing.releases import freshness
+
+    last = next(reversed(store.refreshes()), None)
+    names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
+    document: dict[str, Any] = {
+        "path": str(store.published),
+        "release": None,
+        "providers": [],
+        "last_refresh": {name: last.get(name) for name in names} if last else None,
+    }
+    if manifest is not None:
+        age_days = _age(manifest).total_seconds() / 86400
+        document["release"] = {**_described(manifest, manifest.release_id), "age_days": age_days}
+        document["providers"] = [provider.record() for provider in freshness.of_release(store.published)]
+    return document
+
+
+def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tuple[str, str | None]]:
+    """Yield the lines of status and their colours."""
+    from ai_manufacturing.releases import freshness
+
+    if manifest is not None:
+        of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
+        yield f"{store.published}: {of}", None
+        files = f"{len(manifest.delivery_hashes)} files"
+        yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
+        gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
+        yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None
+        for provider in freshness.of_release(store.published):
+            yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
+    last = next(reversed(store.refreshes()), None)
+    yield f"last refresh: {_refresh_in_words(last) if last else 'none'}", None
+
+
+def _age(manifest: "Manifest") -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(manifest.published_at)
 
 
 def _refresh_in_words(line: dict[str, Any]) -> str:

@@ -147,26 +147,23 @@ class _Reader:
         return lines
 
     def _estimated_instead(self, head: dict[str, Any]) -> list[str]:
-        """Return the readings of the same printed column that can be estimated, or else columns of the same table."""
-        column = f"{head['table_id']} column {head['column_number']}"
-        same_column = "column_number = ? and regressor = ?"
+        """Return what can be estimated: readings of the same printed column, or what comes close to it."""
+        table, column = head["table_id"], head["column_number"]
+        of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
         for among, condition, values in (
-            (f"readings of {column}", same_column, (head["column_number"], head["regressor"])),
-            (f"no reading of {column}; of {head['table_id']}", "outcome = ?", (head["outcome"],)),
+            (f"readings of {table} column {column}", "table_id = ? and column_number = ? and regressor = ?", of_column),
+            (f"no reading of column {column}; of {table}", "table_id = ? and outcome = ?", of_table),
+            (f"nothing like it in {table}; elsewhere", "reading = 'default' and estimator = ?", (head["estimator"],)),
         ):
             found = self.rows(
-                "select distinct specification_id from reports.rpt_coefficients where table_id = ? "
-                f"and status = 'estimated' and {condition} order by specification_id",
-                head["table_id"],
+                "select specification_id from reports.rpt_specifications where status = 'estimated' "
+                f"and {condition} order by specification_order",
                 *values,
             )
             if found:
                 names = [row["specification_id"] for row in found]
                 return [f"can be estimated: {among}: {_listed(names)}", f"to trace one: {_asked(names[0])}"]
-        return [
-            f"can be estimated: nothing of {head['table_id']} with this outcome; reports.rpt_coefficients has all "
-            "specifications with status 'estimated'"
-        ]
+        return ["can be estimated: nothing (reports.rpt_specifications, status)"]
 
     def _sampled_instead(
         self, specification: dict[str, Any], cell: dict[str, Any], drawn: list[dict[str, Any]]
@@ -200,9 +197,9 @@ class _Reader:
             nearest = min(in_sample, key=lambda other: (abs(other - year), other))
             return [*lines, f"in the sample: {spans_said(in_sample)}; {_asked(name, city_id, nearest)}"]
         others = self.rows(
-            "select distinct shown.specification_id, specification_order from reports.rpt_specifications as shown "
+            "select shown.specification_id from reports.rpt_specifications as shown "
             "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "
-            "where shown.table_id = ? and sampled.city_id = ? and sampled.year = ? order by specification_order",
+            "where shown.table_id = ? and sampled.city_id = ? and sampled.year = ? order by shown.specification_order",
             specification["table_id"],
             city_id,
             year,
@@ -211,13 +208,17 @@ class _Reader:
             names = [row["specification_id"] for row in others]
             lines.append(f"in the sample of: {_listed(names)}; {_asked(names[0], city_id, year)}")
         else:
-            lines.append(f"in no year in this sample, and in {year} in none of {specification['table_id']}")
+            table = specification["table_id"]
+            lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
         return lines
 
     def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
         panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
         if not panel:
-            raise NoSuchThingError(f"No row of the panel for {city_id} in {year}.")
+            (years,) = self.rows("select min(year) as first, max(year) as last from marts.fct_city_year_panel")
+            raise NoSuchThingError(
+                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to {years['last']}."
+            )
         values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
         panel[0] |= {row["variable"]: row["value"] for row in values}
         sampled = self.rows(
