@@ -205,7 +205,7 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
 @main.command(
     examples=[
         "counts",
-        "counts --engine spark --registers /data/registers",
+        "counts --engine spark",
     ],
 )
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)

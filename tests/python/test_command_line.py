@@ -6,13 +6,14 @@ import shlex
 import shutil
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import duckdb
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from ai_manufacturing import city_names, cli
 from ai_manufacturing.exit_codes import ExitCode
@@ -86,24 +87,40 @@ def keys(row: str) -> set[str]:
     return {*re.findall(r"`(\w+)`", rows[row].partition(";")[0])}
 
 
-def document(store: Store, build: Build, code: int, *arguments: str) -> dict[str, Any]:
-    """Run a command with --json, which prints one document that has the documented keys and nothing else."""
-    run = command(store, build, *arguments, "--json")
-    assert run.returncode == code, run.stdout + run.stderr
+@pytest.fixture
+def asked(store: Store, light_build: Build) -> Callable[..., Result]:
+    """Return a function that runs a command on the store, in this process as it has the imports."""
+    environment = {**light_build.environment, "RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
+    return lambda *arguments: CliRunner().invoke(cli.main, arguments, env=environment)
+
+
+def document(run: Result, code: int, name: str) -> dict[str, Any]:
+    """Return the one document that a command printed, which has the documented keys, and nothing else."""
+    assert run.exit_code == code, run.output
     found: dict[str, Any] = json.loads(run.stdout)
-    assert found.keys() == keys(f"`{arguments[0]}`")
+    assert found.keys() == keys(f"`{name}`")
     return found
 
 
-def test_commands_that_read_print_one_json_document(store: Store, light_build: Build, tmp_path: Path) -> None:
-    for name, said in (("status", "nothing is published yet"), ("releases", "no release is kept there")):
-        run = command(store, light_build, name, "--json")
-        assert (run.returncode, said in run.stderr) == (1, True)
-        assert json.loads(run.stdout) in (
-            {"releases": []},
-            {"path": str(store.published), "release": None, "providers": [], "last_refresh": None},
-        )
+def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_zero(
+    asked: Callable[..., Result], store: Store
+) -> None:
+    run = asked("status", "--json")
+    assert document(run, 1, "status") == {
+        "path": str(store.published),
+        "release": None,
+        "providers": [],
+        "last_refresh": None,
+    }
+    assert "nothing is published yet" in run.stderr
+    run = asked("releases", "--json")
+    assert document(run, 1, "releases") == {"releases": []}
+    assert "no release is kept there" in run.stderr
 
+
+def test_commands_that_read_print_one_json_document(
+    asked: Callable[..., Result], store: Store, light_build: Build, tmp_path: Path
+) -> None:
     release(store, light_build.warehouse)
     ((old, error),) = light_build.rows(
         "select estimate, std_error from reports.rpt_coefficients "
@@ -119,11 +136,14 @@ def test_commands_that_read_print_one_json_document(store: Store, light_build: B
     release(store, moved)
     store.record({"release_id": "000002", "at": "2026-11-24T00:00:00+00:00", "outcome": "published"})
 
-    listed = document(store, light_build, 0, "releases")["releases"]
+    listed = document(asked("releases", "--json"), 0, "releases")["releases"]
     assert [(row["release_id"], row["is_published"]) for row in listed] == [("000001", False), ("000002", True)]
     assert listed[0].keys() == keys("`release` of `status`, each of `releases`")
 
-    status = document(store, light_build, 0, "status")
+    run = command(store, light_build, "status", "--json")
+    assert (run.returncode, run.stderr) == (0, "")
+    status = json.loads(run.stdout)
+    assert status.keys() == keys("`status`")
     assert {name: value for name, value in status["release"].items() if name != "age_days"} == listed[1]
     assert (listed[1]["extract_set"], listed[1]["extract_set_kind"]) == ("sample", "synthetic")
     assert status["release"]["age_days"] > 0
@@ -133,7 +153,7 @@ def test_commands_that_read_print_one_json_document(store: Store, light_build: B
     assert status["last_refresh"].keys() == keys("`last_refresh`")
     assert (status["last_refresh"]["outcome"], status["last_refresh"]["message"]) == ("published", None)
 
-    diff = document(store, light_build, 0, "diff", "000001", "000002")
+    diff = document(asked("diff", "000001", "000002", "--json"), 0, "diff")
     assert diff["counts"] == {"cell_changed": 2, "estimate_changed": 1}
     assert diff["largest_move"] == pytest.approx(2)
     assert diff["cells"] == [
@@ -143,7 +163,7 @@ def test_commands_that_read_print_one_json_document(store: Store, light_build: B
     (estimate,) = diff["estimates"]
     assert (estimate["specification_id"], estimate["term"]) == ("table_1_col_1", "ai_firms")
     assert (estimate["old_value"], estimate["new_value"]) == pytest.approx((old, old + 2 * error))
-    assert command(store, light_build, "diff", "000001", "000002").stdout == (
+    assert asked("diff", "000001", "000002").stdout == (
         "ln_gdp: 2 cells of 1 cities changed, 2016-2018, at most from or to missing\n"
         f"table_1_col_1 ai_firms: {old:.4g} ({error:.4g}) -> {old + 2 * error:.4g} ({error:.4g}), 2.00 standard errors"
         + (", intervals apart" if estimate["is_interval_changed"] else "")
@@ -151,50 +171,31 @@ def test_commands_that_read_print_one_json_document(store: Store, light_build: B
         + "\n"
     )
 
-    compared = document(store, light_build, 1, "compare", str(light_build.warehouse), str(store.past("000002")))
-    assert compared["old"].keys() == keys("`old` and `new` of `compare`")
-    assert (compared["old"]["release_id"], compared["new"]["release_id"]) == (None, "000002")
-    (row,) = compared["estimates"]
-    assert (row["specification"], row["moved_in_standard_errors"]) == ("table_1_col_1", pytest.approx(2))
-    assert [(cell["column"], cell["cells_changed"]) for cell in compared["cells"] if "panel" in cell["table"]] == [
-        ("ln_gdp", 2)
-    ]
-
-    verified = document(store, light_build, 0, "verify")
-    assert (verified["damaged"], verified["checked"]["releases"]) == ([], 2)
-    with store.past("000001").open("r+b") as file:
-        store.past("000001").chmod(0o644)
-        file.write(b"x")
-    verified = document(store, light_build, 1, "verify")
-    assert [str(store.past("000001")) in line for line in verified["damaged"]] == [True]
-
-    refused = command(store, light_build, "compare", "--json", "--markdown", "a", "b")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "give one" in refused.stderr
-    absent = command(store, light_build, "diff", "000001", "000009", "--json")
-    assert (absent.returncode, absent.stdout) == (2, "")
+    refused = asked("compare", "--json", "--markdown", "a", "b")
+    assert (refused.exit_code, refused.stdout, "give one" in refused.stderr) == (2, "", True)
+    absent = asked("diff", "000001", "000009", "--json")
+    assert (absent.exit_code, absent.stdout) == (2, "")
     assert "No release 000009. There are: 000001, 000002." in absent.stderr
 
 
 # ---------------------------------------------------------------- colours
 
 
-@pytest.mark.parametrize(
-    ("environment", "is_coloured"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
-)
-def test_colours_are_for_a_terminal_that_wants_them(
-    environment: dict[str, str], is_coloured: bool, light_build: Build
-) -> None:
-    code, _, seen = on_terminal(light_build, "trace", "--specification", "none", both=True, **environment)
+def test_colours_are_for_a_terminal(light_build: Build) -> None:
+    arguments = ("trace", "--specification", "none")
+    code, _, seen = on_terminal(light_build, *arguments, both=True)
     assert code == 2
-    assert ("\x1b[33msample (SYNTHETIC" in seen, "\x1b[31m" in seen, "\x1b" in seen) == (is_coloured,) * 3
-    assert re.sub(r"\x1b\[\d*m", "", seen).splitlines()[1].startswith("Error: No specification 'none'. Close to it: ")
+    first, second = seen.splitlines()
+    assert re.fullmatch(r"\x1b\[33msample \(SYNTHETIC: .*\x1b\[0m", first)
+    assert second.startswith("\x1b[31m\x1b[1mError\x1b[0m: No specification 'none'. Close to it: ")
+    code, printed, _ = on_terminal(light_build, *arguments)
+    assert (code, printed.startswith("sample (SYNTHETIC: "), "\x1b" in printed) == (2, True, False)
 
 
-def test_no_colour_reaches_a_file(light_build: Build) -> None:
-    code, printed, seen = on_terminal(light_build, "trace", "--specification", "none")
-    assert (code, "\x1b" in seen, printed.startswith("sample (SYNTHETIC")) == (2, True, True)
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str], light_build: Build) -> None:
+    code, _, seen = on_terminal(light_build, "rollback", "1", both=True, **environment)
+    assert (code, seen.startswith("Error: '1' is not a release number."), "\x1b" in seen) == (2, True, False)
 
 
 # ---------------------------------------------------------------- progress

@@ -135,15 +135,12 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, sample_build: Build
 def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     folder: Path, sample_build: Build, tmp_path: Path
 ) -> None:
-    command = [str(Path(sys.executable).parent / "ai-manufacturing"), "panel", "--format"]
-    for file_format in ("csv", "parquet"):
-        run = subprocess.run(
-            [*command, file_format], cwd=PROJECT, env=sample_build.environment, capture_output=True, check=True
-        )
-        assert run.stdout == (folder / f"panel.{file_format}").read_bytes()
-        assert run.stderr.decode() == (
-            f"sample (SYNTHETIC: its numbers are not real), warehouse, {sample_build.warehouse}\n"
-        )
+    command = [str(Path(sys.executable).parent / "ai-manufacturing"), "panel", "--format", "csv"]
+    run = subprocess.run(command, cwd=PROJECT, env=sample_build.environment, capture_output=True, check=True)
+    assert run.stdout == (folder / "panel.csv").read_bytes()
+    said = f"sample (SYNTHETIC: its numbers are not real), warehouse, {sample_build.warehouse}\n"
+    assert run.stderr.decode() == said
+    assert exports.panel(sample_build.warehouse, "parquet") == (folder / "panel.parquet").read_bytes()
     out = tmp_path / "panel.dta"
     written = sample_build.command("panel", "--format", "dta", "--out", str(out))
     assert (written.returncode, written.stdout) == (0, f"{out}\n"), written.stderr
