@@ -219,7 +219,7 @@ def test_progress_counts_the_models_of_each_layer_of_a_build(sample_build: Build
     half = log.progress()
     assert 0 < half.done < half.total
     at_work = [f"{layer} {done}/{total}" for layer, (done, total) in half.layers.items() if done < total]
-    assert str(half) == f"{', '.join(at_work) or 'seeds and tests'} ({half.done} of {half.total} steps)"
+    assert str(half) == f"{half.done} of {half.total} steps, {', '.join(at_work) or 'seeds and tests'}"
 
     path.write_bytes(written)
     whole = log.progress()

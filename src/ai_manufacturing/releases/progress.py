@@ -33,7 +33,7 @@ class Progress:
             return "reading the project"
         at_work = {layer: count for layer, count in self.layers.items() if count[0] < count[1]}
         said = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
-        return f"{said or 'seeds and tests'} ({self.done} of {self.total} steps)"
+        return f"{self.done} of {self.total} steps, {said or 'seeds and tests'}"
 
 
 Told = Callable[[Progress | None], None]  # None: it has ended
