@@ -1,25 +1,87 @@
 """The `ai-manufacturing` command."""
 
 import json
+import math
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ai_manufacturing.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from ai_manufacturing.databases import Database
+    from ai_manufacturing.releases.progress import Progress, Told
+    from ai_manufacturing.releases.store import Manifest, Store
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
+COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # of what a line begins with
+ANY_COMMAND = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md).")
 
 
-class _UsageError(click.ClickException):
+class _Failed(click.ClickException):
+    """What a command cannot do; the message says why."""
+
+    exit_code = ExitCode.FAILED
+
+    def show(self, file: Any = None) -> None:
+        """Print the message to stderr."""
+        click.echo(f"{_coloured('Error')}: {self.format_message()}", err=True, color=self.show_color)
+
+
+class _UsageError(_Failed):
     """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+
+class _Command(click.Command):
+    """A command whose help ends with examples and with the codes that it may end with."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        examples: Sequence[str] = (),
+        ends_with: Collection[ExitCode] = ANY_COMMAND,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.examples, self.ends_with = examples, ends_with
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below the options."""
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  ai-manufacturing {example}\n" for example in self.examples))
+        _write_codes(formatter, [(code, code.meaning) for code in self.ends_with])
+
+
+class _Commands(click.Group):
+    """The commands, whose help ends with all exit codes."""
+
+    command_class = _Command
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below the commands."""
+        _write_codes(formatter, [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode])
+
+
+def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode, str]]) -> None:
+    with formatter.section("Exit codes"):
+        formatter.write_dl([(str(int(code)), said) for code, said in codes])
+
+
+def _coloured(word: str) -> str:
+    return click.style(word, fg=COLOURS[word], bold=True) if word in COLOURS else word
 
 
 def _replaces(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,16 +104,30 @@ def _database(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     )
 
 
-def _read(named: Path | None, *kinds: str) -> "Database":
-    """Choose the file that a command reads, and print it first."""
+def _read(named: Path | None, *kinds: str, said: bool = True, err: bool = False) -> "Database":
+    """Choose the file that a command reads, and print it first, to stderr if stdout is for data."""
     from ai_manufacturing import databases
 
     try:
         database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
     except databases.DatabaseError as error:
         raise _UsageError(str(error)) from error
-    click.echo(database)
+    if said:
+        click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
     return database
+
+
+def _print_json(document: Any) -> None:
+    """Print a document; JSON has no number that is none."""
+    click.echo(json.dumps(_finite(document), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
@@ -67,13 +143,25 @@ def _years(context: click.Context, parameter: click.Parameter, text: str | None)
     return years
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
-def main() -> None:
-    """Refresh, export and trace the AI and manufacturing warehouse."""
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Refresh, export and trace the AI and manufacturing warehouse.
+
+    `ai-manufacturing COMMAND -h` shows options and examples. Colours appear on a terminal, unless NO_COLOR is set.
+    """
+    if os.environ.get("NO_COLOR") or _is_dumb():
+        context.color = False
 
 
-@main.command()
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") == "dumb"
+
+
+@main.command(
+    examples=["synthetic --out build/extracts/sample"],
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 @click.option("--years", callback=_years, help="First and last year, 2008:2022; by default those of dbt_project.yml.")
@@ -89,11 +177,13 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     try:
         synthetic_extracts.write(out, seed, years)
     except (synthetic_extracts.NotSyntheticError, LandingError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
-@main.command()
+@main.command(
+    examples=["registers --out build/registers --firms 200000"],
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write.")
 @click.option("--firms", type=click.IntRange(min=0), default=100_000, show_default=True, help="Firms to draw.")
 @click.option("--patents", type=click.IntRange(min=0), default=100_000, show_default=True, help="Patents to draw.")
@@ -108,11 +198,16 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
     try:
         synthetic_registers.write(out, firms, patents, seed, file_format)
     except (NotSyntheticError, LandingError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
 
 
-@main.command()
+@main.command(
+    examples=[
+        "counts",
+        "counts --engine spark",
+    ],
+)
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)
 @click.option(
     "--registers",
@@ -132,12 +227,19 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
     try:
         counting.count(engine, registers, out, click.echo)
     except (counting.CountsError, LandingError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
 
 
-@main.command()
+@main.command(
+    examples=[
+        "trace --specification table_1_col_1",
+        "trace --specification table_1_col_1 --city Shenzhen --year 2015",
+    ],
+)
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
-@click.option("--city", help="Six-digit code or Chinese name; with --year, traces one cell to its delivered rows.")
+@click.option(
+    "--city", help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered rows."
+)
 @click.option("--year", type=int, help="Year of the cell.")
 @_database("A built warehouse")
 def trace(specification: str, city: str | None, year: int | None, named: Path | None) -> None:
@@ -151,11 +253,16 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
     except tracing.NoSuchThingError as error:
         raise _UsageError(str(error)) from error
     except tracing.TraceError as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo("\n".join(lines))
 
 
-@main.command()
+@main.command(
+    examples=[
+        "export --format dta",
+        "export --format latex --out build/tables",
+    ],
+)
 @click.option(
     "--format",
     "file_format",
@@ -173,11 +280,46 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
     try:
         written = exports.export(database.path, out, file_format)
     except (exports.ExportError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo("\n".join(map(str, written)))
 
 
-@main.command()
+@main.command(
+    examples=[
+        "panel --format csv > panel.csv",
+        "panel --format parquet --out panel.parquet",
+        "panel --format dta --out panel.dta --database build/public.duckdb",
+    ],
+)
+@click.option("--format", "file_format", type=click.Choice(["csv", "parquet", "dta"]), required=True)
+@click.option("--out", type=NAMED_FILE, help="File to write. Default: standard output.")
+@_database("A release or a built warehouse")
+def panel(file_format: str, out: Path | None, named: Path | None) -> None:
+    """Write the panel, one row per city and year: the file that `export` names panel."""
+    from ai_manufacturing import durable, exports
+
+    stdout = click.get_binary_stream("stdout")
+    if out is None and file_format != "csv" and stdout.isatty():
+        raise click.UsageError(f"{file_format} is no text for a terminal. Name a file with --out, or redirect.")
+    database = _read(named, err=True)
+    try:
+        content = exports.panel(database.path, file_format)
+    except exports.ExportError as error:
+        raise _Failed(str(error)) from error
+    if out is None:
+        stdout.write(content)
+        stdout.flush()
+        return
+    try:
+        durable.replace_bytes(out, content)
+    except OSError as error:
+        raise _Failed(f"{out}: {error.strerror}. Make room, or name another file with --out.") from error
+    click.echo(out)
+
+
+@main.command(
+    examples=["queries --out build/queries.md"],
+)
 @_database("A release or a built warehouse")
 @click.option("--out", type=NAMED_FILE, help="File to write. Default, for the synthetic sample only: docs/queries.md.")
 def queries(named: Path | None, out: Path | None) -> None:
@@ -194,11 +336,13 @@ def queries(named: Path | None, out: Path | None) -> None:
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
         durable.replace_bytes(out or book, answered.encode())
     except (duckdb.Error, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo(out or book)
 
 
-@main.command()
+@main.command(
+    examples=["catalogue --out site/catalogue.html"],
+)
 @_database("A built warehouse")
 @click.option("--out", type=NAMED_FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
 def catalogue(named: Path | None, out: Path) -> None:
@@ -210,11 +354,13 @@ def catalogue(named: Path | None, out: Path) -> None:
     try:
         catalogues.write(database, out)
     except (catalogues.CatalogueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise _Failed(str(error)) from error
     click.echo(out)
 
 
-@main.command()
+@main.command(
+    examples=["report --out site"],
+)
 @_database("A release")
 @click.option("--out", type=NAMED_FOLDER, required=True, help="Folder of the site.")
 @click.option(
@@ -227,10 +373,9 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
+        raise _Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
     from ai_manufacturing import catalogue as catalogues
     from ai_manufacturing import databases
-    from ai_manufacturing.releases.errors import RefreshError
 
     release = _read(named, databases.RELEASE)
     beside = out / catalogues.NAME
@@ -244,9 +389,10 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
             raise _UsageError(str(error)) from error
         attached, left_out = None, f"Without dbt's catalogue. {error}"
     try:
-        pages = site.build(release.path, out, attached)
-    except (site.SiteError, RefreshError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        with _outcome(_say):
+            pages = site.build(release.path, out, attached)
+    except (site.SiteError, OSError) as error:
+        raise _Failed(str(error)) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
         click.echo(left_out)
@@ -254,25 +400,29 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
         click.echo("Without the query page: `make query-page` bundles it with npm.")
 
 
-@main.command()
+@main.command(
+    examples=[
+        "refresh",
+        "refresh --years 2018:2020",
+    ],
+    ends_with=ExitCode,
+)
 @click.option("--years", callback=_years, help="Read the files of these years (such as 2018:2020) again, and publish.")
 @_replaces
 def refresh(years: range | None, replaces: bool) -> None:
-    """Build from the deliveries, and publish if the gate and the tests pass.
-
-    Exit codes: 0 published, 1 the disk refuses, 2 bad configuration or another extract set than the published one,
-    3 nothing new, 4 gate failed, 5 build failed, 6 locked, 7 held because published values or estimates are rewritten,
-    8 a provider is stale (anything new is published).
-    """
+    """Build from the deliveries, and publish if the gate and the tests pass."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import refresh as run
 
     with _outcome(_report):
-        manifest = run(configured.store(), configured.limits(), _report, years, replaces)
+        manifest = run(configured.store(), configured.limits(), _report, years, replaces, _progress_line())
         click.echo(f"Release {manifest.release_id} is published.", err=not sys.stdout.isatty())
 
 
-@main.command()
+@main.command(
+    examples=["publish 000013 --reason 'the revision of 2024'"],
+    ends_with=(*ANY_COMMAND, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
+)
 @click.argument("release_id")
 @click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
 @_replaces
@@ -285,7 +435,10 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
         publish_held(configured.store(), release_id, reason, _report, replaces)
 
 
-@main.command()
+@main.command(
+    examples=["rollback 000012"],
+    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+)
 @click.argument("release_id")
 @_replaces
 def rollback(release_id: str, replaces: bool) -> None:
@@ -298,68 +451,137 @@ def rollback(release_id: str, replaces: bool) -> None:
         click.echo(f"Release {release_id} is published.")
 
 
-@main.command()
-def releases() -> None:
-    """List the kept releases; exit code 1 if there is none."""
+@main.command(
+    examples=[
+        "releases",
+        "releases --json",
+    ],
+)
+@JSON
+def releases(as_json: bool) -> None:
+    """List the kept releases."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
     from ai_manufacturing.releases.store import read_manifest
 
     with _outcome(_say):
         store = configured.store()
-        if not store.release_ids():
-            raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
         damaged = current = None
+        listed = []
         try:
             current = store.current()
         except RefreshError as error:  # said once those are listed that can take its place
             damaged = error
         for release_id in store.release_ids():
-            manifest = read_manifest(store.past(release_id))
-            mark = "*" if current and current.release_id == release_id else " "
-            click.echo(
-                f"{mark} {release_id}  {manifest.published_at}  {manifest.origin}  {manifest.git_commit[:12]}  "
-                f"{manifest.reason}".rstrip()
+            try:
+                listed.append(read_manifest(store.past(release_id)))
+            except RefreshError as error:
+                damaged = damaged or error
+        published = current.release_id if current else None
+        if as_json:
+            _print_json({"releases": [_described(manifest, published) for manifest in listed]})
+        for manifest in [] if as_json else listed:
+            is_published = manifest.release_id == published
+            line = (
+                f"{'*' if is_published else ' '} {manifest.release_id}  {manifest.published_at}  {manifest.origin}  "
+                f"{manifest.git_commit[:12]}  {manifest.reason}"
             )
+            click.secho(line.rstrip(), fg="green" if is_published else None)
         if damaged is not None:
             raise damaged
+        if not listed:
+            raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
 
 
-@main.command()
+def _described(manifest: "Manifest", published: str | None) -> dict[str, Any]:
+    """Return what status and releases say of a release in JSON."""
+    return {
+        "release_id": manifest.release_id,
+        "is_published": manifest.release_id == published,
+        "published_at": manifest.published_at,
+        "published_by": manifest.published_by,
+        "reason": manifest.reason,
+        "extract_set": manifest.extract_set,
+        "extract_set_kind": manifest.extract_set_kind,
+        "git_commit": manifest.git_commit,
+        "delivery_count": len(manifest.delivery_hashes),
+        "gate": manifest.gate_summary,
+    }
+
+
+@main.command(
+    examples=[
+        "diff 000011 000012",
+        "diff 000011 000012 --json",
+    ],
+)
 @click.argument("old")
 @click.argument("new")
-def diff(old: str, new: str) -> None:
+@JSON
+def diff(old: str, new: str, as_json: bool) -> None:
     """Print what changed between two releases of one extract set."""
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.refresh import difference
 
     with _outcome(_say):
         summary = difference(configured.store(), old, new)
+    if as_json:
+        _print_json({"old": old, "new": new, **asdict(summary)})
+    else:
         click.echo("\n".join(summary.lines) or "No change.")
 
 
-@main.command()
+@main.command(
+    examples=[
+        "compare build/releases/past/000011.duckdb build/warehouse.duckdb",
+        "compare OLD NEW --markdown",
+    ],
+)
 @click.argument("old", type=NAMED_FILE)
 @click.argument("new", type=NAMED_FILE)
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
-def compare(old: Path, new: Path, markdown: bool) -> None:
+@JSON
+def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     """Compare all tables of two release or warehouse files of one extract set.
 
-    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved.
-    Exit codes as in diff(1): 0 the same, 1 different, 2 error.
+    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its exit codes are
+    those of diff(1).
     """
     from ai_manufacturing import compare as comparing
 
-    before, after = _read(old), _read(new)
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two formats; give one.")
+    before, after = (_read(path, said=not as_json) for path in (old, new))
     try:
         sections = comparing.compare(before, after)
     except comparing.CompareError as error:
         raise _UsageError(str(error)) from error
-    click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
-    raise SystemExit(1 if sections else 0)
+    if as_json:
+        files = {name: _file(database) for name, database in (("old", before), ("new", after))}
+        _print_json(files | comparing.as_records(sections))
+    else:
+        click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
+    raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)
 
 
-@main.command("replication-package")
+def _file(database: "Database") -> dict[str, Any]:
+    """Return what a command says of a file in JSON."""
+    origin = database.origin._asdict()
+    return {
+        "path": str(database.path),
+        "extract_set": origin["extract_set"],
+        "extract_set_kind": origin["kind"],
+        "release_id": database.release_id,
+    }
+
+
+@main.command(
+    "replication-package",
+    examples=[
+        "replication-package",
+        "replication-package --check build/replication_sample_000001.zip",
+    ],
+)
 @_database("A release")
 @click.option("--out", type=NAMED_FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
 @click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
@@ -380,10 +602,7 @@ def replication_package(
     extracts: Path | None,
     new_environment: bool,
 ) -> None:
-    """Write one zip with data, code, logs and README for a journal's data editor, or check one.
-
-    Exit codes of --check: 0 the same numbers, 1 different or a rule is broken, 2 it cannot be checked.
-    """
+    """Write one zip with data, code, logs and README for a journal's data editor, or check one."""
     from ai_manufacturing import databases, replication
     from ai_manufacturing.releases.errors import RefreshError
 
@@ -391,7 +610,7 @@ def replication_package(
         if archive is not None:
             faults = replication.check(archive, click.echo, extracts, new_environment)
             click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
-            raise SystemExit(1 if faults else 0)
+            raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
         release = _read(named, databases.RELEASE)
         written = replication.write(
             release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
@@ -401,40 +620,85 @@ def replication_package(
     click.echo(written)
 
 
-@main.command()
-def status() -> None:
-    """Show the published release, its deliveries, late providers, the last refresh; exit code 1 if none."""
-    from datetime import UTC, datetime
-
-    from ai_manufacturing.releases import configured, freshness
+@main.command(
+    examples=[
+        "status",
+        "status --json",
+    ],
+)
+@JSON
+def status(as_json: bool) -> None:
+    """Show the published release, its deliveries, late providers and the last refresh."""
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
 
     with _outcome(_say):
         store = configured.store()
         manifest = store.current()
-        if manifest is not None:
-            age = datetime.now(UTC) - datetime.fromisoformat(manifest.published_at)
-            click.echo(
-                f"{store.published}: release {manifest.release_id} of {manifest.published_at} ({age.days} days old)"
-            )
-            click.echo(f"extract set {manifest.origin}, {len(manifest.delivery_hashes)} files")
-            click.echo(
-                f"gate: {json.dumps(manifest.gate_summary)}; by {manifest.published_by} {manifest.reason}".rstrip()
-            )
-            for provider in freshness.of_release(store.published):
-                click.echo(provider)
-        last = next(reversed(store.refreshes()), None)
-        click.echo(f"last refresh: {json.dumps(last, ensure_ascii=False) if last else 'none'}")
+        if as_json:
+            _print_json(_status(store, manifest))
+        else:
+            for line, colour in _status_in_words(store, manifest):
+                click.secho(line, fg=colour)
         if manifest is None:
             raise RefreshError(f"{store.published}: nothing is published yet. `ai-manufacturing refresh` does it.")
 
 
-@main.command()
-def verify() -> None:
+def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
+    """Return the JSON document of status."""
+    from ai_manufacturing.releases import freshness
+
+    last = next(reversed(store.refreshes()), None)
+    names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
+    document: dict[str, Any] = {
+        "path": str(store.published),
+        "release": None,
+        "providers": [],
+        "last_refresh": {name: last.get(name) for name in names} if last else None,
+    }
+    if manifest is not None:
+        age_days = _age(manifest).total_seconds() / 86400
+        document["release"] = {**_described(manifest, manifest.release_id), "age_days": age_days}
+        document["providers"] = [provider.record() for provider in freshness.of_release(store.published)]
+    return document
+
+
+def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tuple[str, str | None]]:
+    """Yield the lines of status and their colours."""
+    from ai_manufacturing.releases import freshness
+
+    if manifest is not None:
+        of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
+        yield f"{store.published}: {of}", None
+        files = f"{len(manifest.delivery_hashes)} files"
+        yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
+        gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
+        yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None
+        for provider in freshness.of_release(store.published):
+            yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
+    last = next(reversed(store.refreshes()), None)
+    yield f"last refresh: {_refresh_in_words(last) if last else 'none'}", None
+
+
+def _age(manifest: "Manifest") -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(manifest.published_at)
+
+
+def _refresh_in_words(line: dict[str, Any]) -> str:
+    """Return a line of the log of refreshes: an error by the first line of its message."""
+    first = (line.get("message") or line["outcome"]).splitlines()[0]
+    return f"{line['release_id']}, {line['at']}: {first}"
+
+
+@main.command(
+    examples=["verify"],
+    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+)
+@JSON
+def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.
 
     Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs left.
-    Exit codes: 0 nothing differs, 1 damage, 2 bad configuration, 6 a refresh is at work.
     """
     from ai_manufacturing import verify as verifying
     from ai_manufacturing.landing import LandingError
@@ -443,9 +707,16 @@ def verify() -> None:
         try:
             found = verifying.verify()
         except (LandingError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-    click.echo("\n".join([*found.mended, *found.damaged, found.summary]))
-    raise SystemExit(1 if found.damaged else 0)
+            raise _Failed(str(error)) from error
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        for line in found.mended:
+            click.echo(line)
+        for line in found.damaged:
+            click.secho(line, fg="red")
+        click.echo(found.summary)
+    raise SystemExit(ExitCode.FAILED if found.damaged else ExitCode.DONE)
 
 
 @contextmanager
@@ -471,9 +742,21 @@ def _report(event: str, facts: dict[str, Any]) -> None:
 def _say(event: str, facts: dict[str, Any]) -> None:
     """Print progress in words; errors go to stderr, as in click."""
     if event.endswith("Error"):
-        click.echo(f"Error: {facts['message']}", err=True)
+        click.echo(f"{_coloured('Error')}: {facts['message']}", err=True)
         return
     lines = facts.get("lines") or [
         facts.get("message") or ", ".join(f"{name} {value}" for name, value in facts.items())
     ]
-    click.echo(f"{event}: " + "\n  ".join(lines))
+    click.echo(f"{_coloured(event)}: " + "\n  ".join(lines))
+
+
+def _progress_line() -> "Told | None":
+    """Return what rewrites one line of a terminal with the progress of dbt; None where stderr is no terminal."""
+    if not sys.stderr.isatty() or _is_dumb():
+        return None
+
+    def show(progress: "Progress | None") -> None:
+        line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color lets the escape pass
+
+    return show

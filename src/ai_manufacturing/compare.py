@@ -14,6 +14,13 @@ from ai_manufacturing.releases import changes, writer
 from ai_manufacturing.sql_text import identifier, literal
 
 SHOWN = 60  # characters of a cell
+SECTIONS = {
+    "Tables": ("table", "change"),
+    "Columns": ("table", "column", "change"),
+    "Rows": ("table", "matched by", "rows before", "rows after", "lost", "gained", "changed"),
+    "Cells": ("table", "column", "cells changed", "largest relative change", "at", "before", "after"),
+    "Estimates": ("specification", "term", "before", "error", "after", "error after", "moved in standard errors"),
+}
 
 
 class CompareError(Exception):
@@ -71,25 +78,14 @@ def compare(old: Database, new: Database) -> list[Section]:
         tables = {name: _tables(connection, name) for name in ("old", "new")}
         both = sorted(tables["old"].keys() & tables["new"].keys())
         found = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
-        sections = [
-            Section("Tables", ("table", "change"), _lost_and_gained(tables["old"], tables["new"])),
-            Section("Columns", ("table", "column", "change"), [row for table in found for row in table.columns()]),
-            Section(
-                "Rows",
-                ("table", "matched by", "rows before", "rows after", "lost", "gained", "changed"),
-                [row for table in found for row in table.rows()],
-            ),
-            Section(
-                "Cells",
-                ("table", "column", "cells changed", "largest relative change", "at", "before", "after"),
-                [row for table in found for row in table.cells()],
-            ),
-            Section(
-                "Estimates",
-                ("specification", "term", "before", "error", "after", "error after", "moved in standard errors"),
-                _estimates(connection) if changes.COEFFICIENTS in both else [],
-            ),
+        rows: list[Sequence[tuple[Any, ...]]] = [
+            _lost_and_gained(tables["old"], tables["new"]),
+            [row for table in found for row in table.columns()],
+            [row for table in found for row in table.rows()],
+            [row for table in found for row in table.cells()],
+            _estimates(connection) if changes.COEFFICIENTS in both else [],
         ]
+        sections = [Section(title, columns, [*of]) for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)]
     return [section for section in sections if section.rows]
 
 
@@ -107,6 +103,17 @@ def as_markdown(sections: Iterable[Section]) -> str:
         heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
         parts.append("\n".join([f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]))
     return "\n".join(parts).rstrip()
+
+
+def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
+    """Return a comparison as rows by section, for a program: all sections, their names and columns with underscores."""
+    rows = {section.title: section.rows for section in sections}
+    return {
+        title.lower(): [
+            dict(zip((name.replace(" ", "_") for name in columns), row, strict=True)) for row in rows.get(title, [])
+        ]
+        for title, columns in SECTIONS.items()
+    }
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:

@@ -32,8 +32,13 @@ class Origin(NamedTuple):
     extract_set: str
     kind: str
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the numbers are drawn by a program."""
+        return self.kind == SYNTHETIC
+
     def __str__(self) -> str:
-        said = "SYNTHETIC: its numbers are not real" if self.kind == SYNTHETIC else self.kind
+        said = "SYNTHETIC: its numbers are not real" if self.is_synthetic else self.kind
         return f"{self.extract_set} ({said})"
 
 

@@ -8,10 +8,11 @@ import errno
 import io
 import re
 import shutil
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -28,8 +29,9 @@ from ai_manufacturing.releases.errors import BadConfigurationError
 # In the folder that is exported to: who writes there, and what is not finished.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
 WAY_OUT = "Name a folder with --out that this user may write to."
+PANEL = "panel"
 TABLES = {
-    "panel": ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
+    PANEL: ("fct_city_year_panel", "marts.fct_city_year_panel order by city_id, year"),
     "estimates": ("rpt_coefficients", "reports.rpt_coefficients order by specification_id, term_order, term"),
     "specification_curve": ("est_specification_curve", "estimates.est_specification_curve order by all"),
 }
@@ -163,6 +165,33 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
         raise ExportError(str(error)) from error
     except OSError as error:  # of the lock
         raise _refused(folder, error) from error
+
+
+def panel(database: Path, file_format: str) -> bytes:
+    """Return the panel's file of an export, one row per city and year.
+
+    Parameters
+    ----------
+    database : Path
+        As in export.
+    file_format : str
+        csv, parquet or dta: a format with a file for each table.
+
+    Returns
+    -------
+    bytes
+        The file that export writes as panel.
+
+    Raises
+    ------
+    DatabaseError, ExportError
+        As export does.
+    """
+    source = _read(database)
+    only = replace(source, tables=tuple(table for table in source.tables if table.name == PANEL))
+    with tempfile.TemporaryDirectory() as folder:
+        (path,) = FORMATS[file_format](only, Path(folder))
+        return path.read_bytes()
 
 
 def _write(source: Source, folder: Path, file_format: str) -> list[Path]:

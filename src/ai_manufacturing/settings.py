@@ -15,6 +15,12 @@ def project_root() -> Path:
     return Path(of_dbt or os.environ.get("DBT_PROJECT_DIR") or ".").resolve()
 
 
+def language() -> str:
+    """Return the reader's language, en or zh: that of the locale's messages."""
+    named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "zh" if named.lower().startswith("zh") else "en"
+
+
 def variables() -> dict[str, Any]:
     """Return the vars of dbt_project.yml."""
     import yaml  # here, because a build knows its variables from dbt

@@ -6,7 +6,8 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing import city_names, duckdb_client
+from ai_manufacturing.releases.revisions import spans_said
 
 SHOWN_ROWS = 12
 
@@ -29,7 +30,7 @@ def trace(warehouse: Path, specification_id: str, city: str | None = None, year:
     specification_id : str
         A row of regression_specifications.csv.
     city : str, optional
-        Six-digit code or Chinese name of a city; with `year`.
+        Six-digit code, Chinese or English name of a city; with `year`.
     year : int, optional
         Year of the cell.
 
@@ -66,10 +67,10 @@ class _Reader:
         """Return the rows of a query with its values bound."""
         try:
             cursor = self._connection.execute(query, list(values))
-        except duckdb.CatalogException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
-                f"The warehouse lacks a table that the trace needs ({str(error).splitlines()[0]}). If the gate failed, "
-                "no estimate exists: see gates.gate_results."
+                f"The warehouse lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the "
+                "gate failed, no estimate exists: see gates.gate_results."
             ) from error
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -86,10 +87,12 @@ class _Reader:
         return found[0]
 
     def city_id(self, city: str) -> str:
-        found = self.rows("select city_id from marts.dim_city where ? in (city_id, name_zh, short_name_zh)", city)
-        if not found:
-            raise NoSuchThingError(f"No city {city!r} in marts.dim_city: give its six-digit code or its Chinese name.")
-        return str(found[0]["city_id"])
+        try:
+            return city_names.found(self._connection, city)
+        except city_names.NoSuchCityError as error:
+            raise NoSuchThingError(str(error)) from error
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise TraceError(f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`.") from error
 
     def specification_lines(self, specification: dict[str, Any]) -> list[str]:
         name = specification["specification_id"]
@@ -112,7 +115,7 @@ class _Reader:
         if head["substitutions"]:
             lines.append(f"substitutions: {head['substitutions']}")
         if head["status"] == "not_estimable":
-            return [*lines, f"not_estimable: {head['reason']}", *self._estimated_readings(head)]
+            return [*lines, f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
         if head["status"] == "mechanical":
             lines.append("mechanical: the regressor is made from the outcome")
         if head["warnings"]:
@@ -143,21 +146,79 @@ class _Reader:
         ]
         return lines
 
-    def _estimated_readings(self, head: dict[str, Any]) -> list[str]:
-        """Return the readings of the same printed column and regressor that can be estimated."""
-        found = self.rows(
-            "select distinct specification_id from reports.rpt_coefficients where table_id = ? and column_number = ? "
-            "and regressor = ? and status = 'estimated' order by specification_id",
-            head["table_id"],
-            head["column_number"],
-            head["regressor"],
+    def _estimated_instead(self, head: dict[str, Any]) -> list[str]:
+        """Return what can be estimated: readings of the same printed column, or what comes close to it."""
+        table, column = head["table_id"], head["column_number"]
+        of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
+        for among, condition, values in (
+            (f"readings of {table} column {column}", "table_id = ? and column_number = ? and regressor = ?", of_column),
+            (f"no reading of column {column}; of {table}", "table_id = ? and outcome = ?", of_table),
+            (f"nothing like it in {table}; elsewhere", "reading = 'default' and estimator = ?", (head["estimator"],)),
+        ):
+            found = self.rows(
+                "select specification_id from reports.rpt_specifications where status = 'estimated' "
+                f"and {condition} order by specification_order",
+                *values,
+            )
+            if found:
+                names = [row["specification_id"] for row in found]
+                return [f"can be estimated: {among}: {_listed(names)}", f"to trace one: {_asked(names[0])}"]
+        return ["can be estimated: nothing (reports.rpt_specifications, status)"]
+
+    def _sampled_instead(
+        self, specification: dict[str, Any], cell: dict[str, Any], drawn: list[dict[str, Any]]
+    ) -> list[str]:
+        """Return why a city-year is not in a sample, in which years the city is, and else what has this city-year."""
+        name, first, last = (specification[part] for part in ("specification_id", "first_year", "last_year"))
+        city_id, year = cell["city_id"], cell["year"]
+        head = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)[0]
+        if head["status"] == "not_estimable":
+            return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
+        used = [row for row in drawn if row["role"] in ("outcome", "control")]
+        missing = dict.fromkeys(row["variable"] for row in used if cell.get(row["variable_used"]) is None)
+        for counted in [row for row in drawn if row["role"] == "measure"][:1]:
+            measure = self._measure(specification, counted["variable_used"], city_id, year)
+            if measure is None or measure["measure_count"] is None:
+                missing[counted["variable"]] = None
+        if not first <= year <= last:
+            why = f"the specification runs from {first} to {last}"
+        elif missing:
+            why = f"missing {', '.join(missing)}"
+        else:
+            why = "its subsample, lags or single city-years leave it out (estimates.observation_losses)"
+        lines = [f"why not: {why}"]
+        years = self.rows(
+            "select year from estimates.estimation_samples where specification_id = ? and city_id = ? order by year",
+            name,
+            city_id,
         )
-        return [f"can be estimated: {', '.join(row['specification_id'] for row in found)}"] if found else []
+        if years:
+            in_sample = [row["year"] for row in years]
+            nearest = min(in_sample, key=lambda other: (abs(other - year), other))
+            return [*lines, f"in the sample: {spans_said(in_sample)}; {_asked(name, city_id, nearest)}"]
+        others = self.rows(
+            "select shown.specification_id from reports.rpt_specifications as shown "
+            "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "
+            "where shown.table_id = ? and sampled.city_id = ? and sampled.year = ? order by shown.specification_order",
+            specification["table_id"],
+            city_id,
+            year,
+        )
+        if others:
+            names = [row["specification_id"] for row in others]
+            lines.append(f"in the sample of: {_listed(names)}; {_asked(names[0], city_id, year)}")
+        else:
+            table = specification["table_id"]
+            lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
+        return lines
 
     def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
         panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
         if not panel:
-            raise NoSuchThingError(f"No row of the panel for {city_id} in {year}.")
+            (years,) = self.rows("select min(year) as first, max(year) as last from marts.fct_city_year_panel")
+            raise NoSuchThingError(
+                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to {years['last']}."
+            )
         values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
         panel[0] |= {row["variable"]: row["value"] for row in values}
         sampled = self.rows(
@@ -166,14 +227,17 @@ class _Reader:
             city_id,
             year,
         )
+        city = city_names.by_id(self._connection)[city_id]
         lines = [
-            f"{specification['specification_id']}, {panel[0]['name_zh']} ({city_id}), {year}: "
+            f"{specification['specification_id']}, {city} ({city_id}), {year}: "
             f"{'in' if sampled else 'not in'} the sample",
         ]
         drawn = self.rows(
             "from marts.dim_specification_series where specification_id = ? order by position, series",
             specification["specification_id"],
         )
+        if not sampled:
+            lines += self._sampled_instead(specification, panel[0], drawn)
         for grouping in dict.fromkeys(row["variable"] for row in drawn if row["role"] == "grouping"):
             groups = self.rows("from marts.dim_city_groups where grouping = ? and city_id = ?", grouping, city_id)
             group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
@@ -183,7 +247,7 @@ class _Reader:
             for variable in dict.fromkeys(row["variable"] for row in used):
                 series = [row for row in used if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
-                lines.append(f"{variable} = {_number(panel[0][series[0]['variable_used']])}, from {names}")
+                lines.append(f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from {names}")
                 for row in series:
                     lines += self._series_lines(row["series"], row["scope"], city_id, year)
         counts, scaling, second = (
@@ -195,6 +259,18 @@ class _Reader:
             lines += ["second measurement:", *self._measure_lines(specification, counts, scaling, city_id, year)]
         return lines
 
+    def _measure(self, specification: dict[str, Any], measure: str, city_id: str, year: int) -> dict[str, Any] | None:
+        """Return the row of a measure as a specification weights it; None if a series that it needs is absent."""
+        found = self.rows(
+            "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
+            measure,
+            specification["weighting"],
+            specification["scope"],
+            city_id,
+            year,
+        )
+        return found[0] if found else None
+
     def _measure_lines(
         self,
         specification: dict[str, Any],
@@ -204,14 +280,10 @@ class _Reader:
         year: int,
     ) -> list[str]:
         weighting = specification["weighting"]
-        measure = self.rows(
-            "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
-            counts[0]["variable_used"],
-            weighting,
-            specification["scope"],
-            city_id,
-            year,
-        )[0]
+        measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
+        if measure is None:
+            absent = dict.fromkeys(row["series"] for row in (*counts, *scaling) if not row["is_delivered"])
+            return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
         described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
         if measure["missing_reason"]:
             described += f" ({measure['missing_reason']})"
@@ -326,6 +398,17 @@ class _Reader:
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
+
+
+def _asked(specification_id: str, city_id: str = "", year: int | None = None) -> str:
+    """Return the command that traces a specification, or a cell of it."""
+    cell = f" --city {city_id} --year {year}" if city_id else ""
+    return f"ai-manufacturing trace --specification {specification_id}{cell}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
+    return ", ".join(names[:SHOWN_ROWS]) + more
 
 
 def _diagnostics(head: dict[str, Any]) -> str:

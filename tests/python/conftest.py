@@ -14,6 +14,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from ai_manufacturing.releases import progress
 from tests.python import dbt_process
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
@@ -50,6 +51,7 @@ class Build:
             "LANDING_DIR": str(self.landing or self.scratch / "landing"),
             "DBT_TARGET_PATH": str(target / "target"),
             "DBT_LOG_PATH": str(self.scratch / "logs"),
+            "LC_ALL": "C.UTF-8",
             "DBT_EXCLUDE_RESOURCE_TYPES": self.excluded,
             "OPENBLAS_NUM_THREADS": "1",
             "CURVE_PERMUTATIONS": "0",
@@ -213,7 +215,10 @@ def sample_build(shared: Path) -> Build:
     def make(build: Build) -> Build:
         drawn = build.command("synthetic", "--out", str(build.extracts))
         assert drawn.returncode == 0, drawn.stderr
-        return build.dbt("build")
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in progress.LOG_FORMAT.items():  # a whole build for the tests of progress
+                environment.setenv(name, value)
+            return build.dbt("build")
 
     return built_once(Build(folder / "extracts/sample", folder / "sample.duckdb", folder), make)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ai_manufacturing import settings
 from ai_manufacturing.releases import build, fingerprint, refresh
@@ -31,7 +32,7 @@ def run(warehouse: Path, last: int, folder: Path, environment: dict[str, str]) -
 def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, str], printed: str) -> None:
     dbt_process.settle_in(folder, environment, printed)
 
-    def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
+    def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
         shutil.copyfile(warehouse, target)
         return False
 

@@ -84,7 +84,7 @@ def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, t
     """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
     chosen = {"warehouse": light_build.warehouse}
 
-    def copied(work: Path, target: Path, *arguments: str, accepted: str = "") -> bool:
+    def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
         shutil.copyfile(chosen["warehouse"], target)
         return False
 

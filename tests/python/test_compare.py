@@ -1,5 +1,6 @@
 """The comparison of two warehouse or release files, on copies of a real one that were changed in known places."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,10 @@ import duckdb
 import pytest
 
 from ai_manufacturing import databases
-from ai_manufacturing.compare import Section, compare
+from ai_manufacturing.compare import Section, as_records, compare
 from tests.python import release_store
 from tests.python.conftest import Build
+from tests.python.test_command_line import keys
 
 
 @pytest.fixture
@@ -56,7 +58,15 @@ def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    found = of(compared(sample_build.warehouse, new))
+    sections = compared(sample_build.warehouse, new)
+    found = of(sections)
+    records = as_records(sections)
+    assert {"old", "new", *records} == keys("`compare`")
+    assert records["rows"][0].keys() == {
+        *("table", "matched_by", "rows_before", "rows_after", "lost", "gained", "changed")
+    }
+    assert records["estimates"][1]["moved_in_standard_errors"] == pytest.approx(2.5)
+    assert as_records([]) == {key: [] for key in records}
     assert found["Tables"] == [("reports.rpt_table_6", "lost"), ("reports.rpt_other", "gained")]
     assert found["Columns"] == [("marts.dim_city", "name_zh", "lost"), ("marts.dim_series", "note", "gained")]
     rows = {table: counts for table, *counts in found["Rows"]}
@@ -109,6 +119,12 @@ def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> No
         refused = light_build.command("compare", str(light_build.warehouse), str(tmp_path / bad))
         assert refused.returncode == 2
         assert f"{bad}: {why}" in refused.stderr
+    told = light_build.command("compare", "--json", str(light_build.warehouse), str(other))
+    document = json.loads(told.stdout)
+    assert (told.returncode, document.keys()) == (1, keys("`compare`"))
+    assert document["old"].keys() == keys("`old` and `new` of `compare`")
+    assert (document["new"]["path"], document["new"]["release_id"]) == (str(other), None)
+    assert {cell["column"] for cell in document["cells"]} == {"warnings"}
     another = changed("update raw.deliveries set extract_set = 'another'")
     refused = light_build.command("compare", str(light_build.warehouse), str(another))
     assert refused.returncode == 2

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import exports
-from tests.python.conftest import Build, made_once
+from tests.python.conftest import PROJECT, Build, made_once
+from tests.python.terminal import on_terminal
 from tests.python.test_refresh import mounted
 
 PANEL = "from marts.fct_city_year_panel order by city_id, year"
@@ -129,6 +130,36 @@ def test_excel_reads_values_texts_and_the_mark(folder: Path, sample_build: Build
         frame = pd.read_excel(path, sheet_name=name, engine="calamine", dtype={"city_id": str, "province_id": str})
         same(frame, sample_build.frame(query), digits=1e-14)
         assert frame["is_synthetic"].all()
+
+
+def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
+    folder: Path, sample_build: Build, tmp_path: Path
+) -> None:
+    command = [str(Path(sys.executable).parent / "ai-manufacturing"), "panel", "--format", "csv"]
+    run = subprocess.run(command, cwd=PROJECT, env=sample_build.environment, capture_output=True, check=True)
+    assert run.stdout == (folder / "panel.csv").read_bytes()
+    said = f"sample (SYNTHETIC: its numbers are not real), warehouse, {sample_build.warehouse}\n"
+    assert run.stderr.decode() == said
+    assert exports.panel(sample_build.warehouse, "parquet") == (folder / "panel.parquet").read_bytes()
+    out = tmp_path / "panel.dta"
+    written = sample_build.command("panel", "--format", "dta", "--out", str(out))
+    assert (written.returncode, written.stdout) == (0, f"{out}\n"), written.stderr
+    pd.testing.assert_frame_equal(pd.read_stata(out), pd.read_stata(folder / "panel.dta"))
+    assert [path.name for path in tmp_path.iterdir()] == ["panel.dta"]
+
+
+def test_a_panel_that_cannot_be_written_says_why(sample_build: Build, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere" / "panel.csv"
+    for arguments, code, why in (
+        (("--format", "csv", "--out", str(nowhere)), 1, f"{nowhere}: No such file or directory. Make room, or name"),
+        (("--format", "xlsx"), 2, "'xlsx' is not one of 'csv', 'parquet', 'dta'"),
+        (("--format", "csv", "--database", str(nowhere)), 2, f"{nowhere}: there is no such file"),
+    ):
+        run = sample_build.command("panel", *arguments)
+        assert (run.returncode, run.stdout) == (code, "")
+        assert why in run.stderr
+    code, _, seen = on_terminal(sample_build, "panel", "--format", "dta", both=True)
+    assert (code, "dta is no text for a terminal. Name a file with --out" in seen) == (2, True)
 
 
 def hostile(texts: list[str | None], numbers: list[int | None], flags: list[bool | None]) -> exports.Source:

@@ -348,10 +348,3 @@ def test_a_site_gets_the_catalogue_of_its_own_set_only(
         assert result.exit_code == 2
         assert said in result.stderr
         assert f"; the release is of {SAMPLE}" in result.stderr
-
-
-def test_help_and_version_are_where_they_are_looked_for() -> None:
-    assert run("-h").exit_code == 0
-    assert run("report", "-h").exit_code == 0
-    version = run("--version")
-    assert (version.exit_code, version.stdout.split()[0]) == (0, "ai-manufacturing")

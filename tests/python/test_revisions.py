@@ -59,7 +59,9 @@ def release_of(path: Path, warehouse: Path) -> Path:
         connection.execute(
             "create table new.marts.dim_series as select 'gdp' as series, 'total' as scope, 'GDP' as label_en"
         )
-        connection.execute("create table new.marts.dim_city as select '0' as city_id, '深圳市' as name_zh")
+        connection.execute(
+            "create table new.marts.dim_city as select '0' as city_id, '深圳市' as name_zh, 'Shenzhen' as name_en"
+        )
         connection.execute(
             "create table new.marts.dim_specification_series as "
             "select 'column_1' as specification_id, 'gdp' as series, 'total' as scope"
@@ -139,7 +141,11 @@ def test_a_series_that_moves_from_zero_or_to_another_scope_is_rewritten(tmp_path
     assert (found.rewritten, found.lost) == (10, 10)
 
 
-def test_the_message_names_series_years_cities_and_values_by_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("locale", "city"), [("C", "Shenzhen"), ("zh_CN.UTF-8", "深圳市")])
+def test_the_message_names_series_years_cities_and_values_by_size(
+    locale: str, city: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
     old = gdp_of(40, range(2014, 2021))
     new = {
         key: value * (3 if key[2] == "0" else 1.5) if key[3] in (2015, 2016, 2019) else value
@@ -149,7 +155,7 @@ def test_the_message_names_series_years_cities_and_values_by_size(tmp_path: Path
     (line,) = compared(tmp_path, old, new).lines
     assert line == (
         "GDP (gdp, total, vendor) 2015-2016, 2019: 120 of 120 published values changed by more than 0.1 %, 1 of them "
-        "are gone. Largest: 深圳市 (0) 2015: 100 -> 300;  (7) 2016: 107 -> none;  (1) 2015: 101 -> 151.5."
+        f"are gone. Largest: {city} (0) 2015: 100 -> 300;  (7) 2016: 107 -> none;  (1) 2015: 101 -> 151.5."
     )
 
 

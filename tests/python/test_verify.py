@@ -23,6 +23,7 @@ from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import FIRMS, GOOD, Project, csv_text
 from tests.python.release_store import quiet, release
+from tests.python.test_command_line import keys
 
 ENTITIES = ("city_yearbook", "firm_survival", "patents")
 Numbers = tuple[pa.Table, ...]
@@ -169,9 +170,11 @@ def test_the_commands_refuse_a_damaged_release_and_a_rollback_mends_it(
     assert (run.exit_code, damage in run.output) == (1, True)
     run = CliRunner().invoke(cli.main, ["releases"])
     assert (run.exit_code, "000002" in run.output, damage in run.output) == (1, True, True)
-    run = CliRunner().invoke(cli.main, ["verify"])
-    assert (run.exit_code, damage in run.output) == (1, True)
-    assert run.output.rstrip().endswith(" 1 differs.")
+    run = CliRunner().invoke(cli.main, ["verify", "--json"])
+    found = json.loads(run.stdout)
+    assert (run.exit_code, found.keys()) == (1, keys("`verify`"))
+    assert [damage in line for line in found["damaged"]] == [True]
+    assert (found["checked"]["releases"], found["checked"]["held builds"]) == (2, 1)
     run = CliRunner().invoke(cli.main, ["rollback", "000002"])
     assert run.exit_code == 0
     assert kept.published.read_bytes() == before

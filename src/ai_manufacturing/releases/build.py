@@ -11,6 +11,7 @@ import duckdb
 
 from ai_manufacturing import databases, dbt_process, gates, landing
 from ai_manufacturing.dbt_process import PRINTED_LINES
+from ai_manufacturing.releases import progress
 from ai_manufacturing.releases.store import reading
 
 OUTPUT = "dbt.txt"
@@ -20,8 +21,22 @@ RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): 
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gates.RESULT_TABLES)
 
 
-def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
-    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed."""
+def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
+    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
+
+    Parameters
+    ----------
+    work : Path
+        Folder for what dbt writes beside it.
+    warehouse : Path
+        The DuckDB file.
+    *arguments : str
+        Of dbt's command line.
+    accepted : str
+        Why failures of the gate are accepted.
+    told : callable, optional
+        Takes the progress of the run.
+    """
     environment = {
         "WAREHOUSE_PATH": str(warehouse),
         "DBT_TARGET_PATH": str(work / "target"),
@@ -29,8 +44,14 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> boo
         "ACCEPTED_GATE_FAILURES": accepted,
         "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
     }
+    if told is not None:
+        environment |= progress.LOG_FORMAT
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        return dbt_process.started(arguments, environment, output).wait() != 0
+        process = dbt_process.started(arguments, environment, output)
+        if told is None:
+            return process.wait() != 0
+        log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
+        return progress.followed(process, log, told) != 0
 
 
 def failed_at_the_gate(work: Path) -> bool:

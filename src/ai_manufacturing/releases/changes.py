@@ -2,9 +2,10 @@
 
 import math
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -50,13 +51,32 @@ class Summary:
         Rows by kind of change.
     largest_move : float
         Largest change of an estimate in its old standard errors; 0 if none moved.
-    lines : tuple of str
-        The changes in words: the cells by column, the estimates one by one.
+    city_years, cells, estimates : tuple of dict
+        City-years by kind of change, cells by column of the panel, estimates one by one, those that moved most first.
     """
 
     counts: dict[str, int]
     largest_move: float
-    lines: tuple[str, ...]
+    city_years: tuple[dict[str, Any], ...] = ()
+    cells: tuple[dict[str, Any], ...] = ()
+    estimates: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The changes in words."""
+        return (
+            *(
+                f"{row['change_kind'].replace('_', ' ')}: {row['count']} ({row['cities']} cities, "
+                f"{row['first_year']}-{row['last_year']})"
+                for row in self.city_years
+            ),
+            *(
+                f"{row['column_name']}: {row['count']} cells of {row['cities']} cities changed, "
+                f"{row['first_year']}-{row['last_year']}, at most {_share(row['largest_relative_change'])}"
+                for row in self.cells
+            ),
+            *map(_estimate_in_words, self.estimates),
+        )
 
     def moved(self, limit: float = math.inf) -> str:
         """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
@@ -222,34 +242,39 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
 def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
     counts = dict(connection.execute(f"select change_kind, count(*) from {table} group by all order by all").fetchall())
     ((largest,),) = connection.execute(f"select coalesce(max(moved_std_errors), 0) from {table}").fetchall()
-    lines = [
-        f"{kind.replace('_', ' ')}: {count} ({cities} cities, {first}-{last})"
-        for kind, count, cities, first, last in connection.execute(
-            f"select change_kind, count(*), count(distinct city_id), min(year), max(year) from {table} "
-            "where change_kind like 'city_year%' group by all order by all"
-        ).fetchall()
-    ]
-    lines += [
-        f"{column}: {count} cells of {cities} cities changed, {first}-{last}, at most {share}"
-        for column, count, cities, first, last, share in connection.execute(
-            "select column_name, count(*), count(distinct city_id), min(year), max(year), coalesce(printf('%.2g %%', "
-            "100 * max(abs(new_value - old_value) / nullif(abs(old_value), 0))), 'from or to missing') "
-            f"from {table} where change_kind = 'cell_changed' group by all order by all"
-        ).fetchall()
-    ]
-    lines += [
-        f"{specification} {term}: {_number(old)} ({_number(old_error)}) -> {_number(new)} ({_number(new_error)})"
-        + (f", {moved:.2f} standard errors" if moved is not None else "")
-        + (", sign" if sign else "")
-        + (", stars" if stars else "")
-        + (", intervals apart" if interval else "")
-        for specification, term, old, new, old_error, new_error, moved, sign, stars, interval in connection.execute(
-            "select specification_id, term, old_value, new_value, old_std_error, new_std_error, moved_std_errors, "
-            f"is_sign_changed, is_stars_changed, is_interval_changed from {table} where change_kind like 'estimate%' "
-            "order by moved_std_errors desc nulls first, specification_id, term"
-        ).fetchall()
-    ]
-    return Summary(counts, float(largest), tuple(lines))
+    places = "count(*) as count, count(distinct city_id) as cities, min(year) as first_year, max(year) as last_year"
+    city_years = (
+        f"select change_kind, {places} from {table} where change_kind like 'city_year%' group by all order by all"
+    )
+    cells = (
+        f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0)) "
+        f"as largest_relative_change from {table} where change_kind = 'cell_changed' group by all order by all"
+    )
+    estimates = (
+        "select change_kind, specification_id, term, old_value, old_std_error, new_value, new_std_error, "
+        f"moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from {table} "
+        "where change_kind like 'estimate%' order by moved_std_errors desc nulls first, specification_id, term"
+    )
+    rows = (_rows(connection, query) for query in (city_years, cells, estimates))
+    return Summary(counts, float(largest), *rows)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[dict[str, Any], ...]:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+
+
+def _estimate_in_words(row: Mapping[str, Any]) -> str:
+    old, new = (f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})" for when in ("old", "new"))
+    notes = [f"{row['moved_std_errors']:.2f} standard errors"] if row["moved_std_errors"] is not None else []
+    flags = {"is_sign_changed": "sign", "is_stars_changed": "stars", "is_interval_changed": "intervals apart"}
+    notes += [said for name, said in flags.items() if row[name]]
+    return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
+
+
+def _share(value: float | None) -> str:
+    return "from or to missing" if value is None else f"{100 * value:.2g} %"
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import databases, gates
+from ai_manufacturing import city_names, databases, gates
 from ai_manufacturing.releases.store import Manifest, Store, reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
@@ -60,7 +60,7 @@ def said(what: str, rows: Sequence[str]) -> str:
     return f"{what} {'; '.join(rows[:LISTED_ROWS])}{more}."
 
 
-def failed(database: Path, severity: str) -> list[Finding]:
+def failed(database: Path, severity: str, names: Mapping[str, str] | None = None) -> list[Finding]:
     """Return the expectations of a severity that failed in a warehouse or a release, in a stable order.
 
     Parameters
@@ -69,6 +69,8 @@ def failed(database: Path, severity: str) -> list[Finding]:
         The DuckDB file; what was not built of it has no findings.
     severity : str
         critical or warning.
+    names : mapping of str to str, optional
+        Names of the cities by city_id. Default: those of the file. Findings are compared by their words.
     """
     with reading(database) as connection:
         try:
@@ -79,7 +81,7 @@ def failed(database: Path, severity: str) -> list[Finding]:
             ).fetchall()
         except duckdb.CatalogException:
             return []
-        names = _city_names(connection)
+        names = city_names.by_id(connection) if names is None else names
     return [
         Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
         for suite, description, severity, observed, failing_rows in results
@@ -121,12 +123,13 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
     """
     with reading(warehouse) as connection:
         origin = databases.origin_of(connection)
+        names = city_names.by_id(connection)
         files = connection.execute(
             "select file_path, hint from raw.deliveries where source_name is null order by file_path"
         ).fetchall()
     is_comparable = published is not None and published.origin == origin
-    before = failed(store.published, "warning") if is_comparable else []
-    new, known = since(failed(warehouse, "warning"), before)
+    before = failed(store.published, "warning", names) if is_comparable else []
+    new, known = since(failed(warehouse, "warning", names), before)
     for message in new:
         yield {"state": "new", "message": message}
     unread = _unread_before(published, store) if published is not None and is_comparable else set()
@@ -207,13 +210,6 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
     return [*lines, more] if len(found) > LISTED_RECORDS else lines
 
 
-def _city_names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    try:
-        return dict(connection.execute("select city_id, name_zh from marts.dim_city").fetchall())
-    except duckdb.CatalogException:
-        return {}
-
-
 def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
     rows = json.loads(failing_rows or "[]")
     rows.sort(key=lambda row: [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)])
@@ -221,7 +217,7 @@ def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, 
 
 
 def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Return for example: 长沙市 (430100) 2016: gdp_growth_factor 11.0967."""
+    """Return for example: Changsha (430100) 2016: gdp_growth_factor 11.0967."""
     place = [
         f"{names[row[name]]} ({row[name]})" if name == "city_id" and row[name] in names else str(row[name])
         for name in PLACE

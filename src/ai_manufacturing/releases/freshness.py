@@ -6,6 +6,7 @@ Age only warns and fails. Which rows count, the order of deliveries decides.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
@@ -43,6 +44,18 @@ class Freshness:
     def is_stale(self) -> bool:
         """Whether it is too old."""
         return self.allowed.fail_after_days is not None and self.age_days > self.allowed.fail_after_days
+
+    def record(self) -> dict[str, Any]:
+        """Return the same for a program."""
+        return {
+            "provider": self.provider,
+            "newest_delivery_at": self.newest_delivery_at.isoformat("T", "seconds"),
+            "age_days": self.age_days,
+            "warn_after_days": self.allowed.warn_after_days,
+            "fail_after_days": self.allowed.fail_after_days,
+            "is_late": self.is_late,
+            "is_stale": self.is_stale,
+        }
 
     def __str__(self) -> str:
         text = f"{self.provider}: newest delivery {self.newest_delivery_at:%Y-%m-%d}, {self.age_days:.0f} days ago"

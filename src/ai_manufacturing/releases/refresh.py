@@ -29,6 +29,7 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
+from ai_manufacturing.releases.progress import Told
 from ai_manufacturing.releases.revisions import Declaration, Revisions
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 
@@ -50,7 +51,12 @@ class Limits:
 
 
 def refresh(
-    store: Store, limits: Limits, report: Report, years: range | None = None, replaces: bool = False
+    store: Store,
+    limits: Limits,
+    report: Report,
+    years: range | None = None,
+    replaces: bool = False,
+    told: Told | None = None,
 ) -> Manifest:
     """Build what the deliveries give and publish it, if there is something new and nothing wrong.
 
@@ -66,6 +72,8 @@ def refresh(
         Read the delivered files of these years again, and publish even if nothing is new.
     replaces : bool
         Whether the release may replace one of another extract set or kind.
+    told : callable, optional
+        Takes the progress of dbt, several times a second, for a terminal.
 
     Returns
     -------
@@ -88,7 +96,9 @@ def refresh(
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(hashes)})
         with _recorded(store, release_id):
-            manifest = _build_and_publish(store, release_id, code, hashes, limits, declared, report, years, replaces)
+            manifest = _build_and_publish(
+                store, release_id, code, hashes, limits, declared, report, years, replaces, told
+            )
         _say_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
 
@@ -372,13 +382,14 @@ def _build_and_publish(
     report: Report,
     years: range | None,
     replaces: bool,
+    told: Told | None,
 ) -> Manifest:
     work = store.work / release_id
     work.mkdir()
     warehouse = work / "warehouse.duckdb"
     if years is not None:
         _read_again(years, report)
-    failed = build.dbt(work, warehouse, "build")
+    failed = build.dbt(work, warehouse, "build", told=told)
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from ai_manufacturing import databases, settings
+from ai_manufacturing import city_names, databases, settings
 from ai_manufacturing.releases import changes, findings
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.store import ID, Manifest, Store, read_manifest, reading
@@ -340,12 +340,13 @@ def compare(published: Path, warehouse: Path, declarations: Sequence[Declaration
             connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covered)
         connection.execute(_COMPARED.format(values=_values("built"), changed=CHANGED))
         ((city_years, lost_city_years),) = connection.execute(_CITY_YEARS).fetchall()
+        cells = _CELLS.format(name=city_names.column(connection, "old.marts.dim_city"))
         used = connection.execute(
             "select distinct unnest(declared_by) as number from compared where is_rewritten order by number"
         ).fetchall()
         return Revisions(
             tuple(SeriesYear(*row) for row in connection.execute(_SERIES_YEARS).fetchall()),
-            tuple(Cell(*row) for row in connection.execute(_CELLS).fetchall()),
+            tuple(Cell(*row) for row in connection.execute(cells).fetchall()),
             tuple(declarations[number] for (number,) in used),
             frozenset(name for (name,) in connection.execute(_EXPLAINED).fetchall()),
             int(city_years),
@@ -422,7 +423,7 @@ _SERIES_YEARS = """
 
 _CELLS = """
     select
-        compared.series, compared.scope, compared.city_id, coalesce(cities.name_zh, ''), compared.year,
+        compared.series, compared.scope, compared.city_id, coalesce(cities.{name}, ''), compared.year,
         compared.old_value, compared.new_value, len(compared.declared_by) > 0
     from compared
     left join old.marts.dim_city as cities on compared.city_id = cities.city_id

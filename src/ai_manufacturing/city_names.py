@@ -1,0 +1,83 @@
+"""Names of cities: in the reader's language where a message names one, in any form where a reader does."""
+
+from difflib import get_close_matches
+
+import duckdb
+
+from ai_manufacturing import settings
+
+CITIES = "marts.dim_city"
+NEAR = 0.75  # of difflib: how much of a name must agree
+SUGGESTED = 5
+LONG_ENOUGH = 3  # letters that a name may be completed from
+
+
+class NoSuchCityError(Exception):
+    """A name that is of no city, or of several; the message says what to ask instead."""
+
+
+def column(connection: duckdb.DuckDBPyConnection, cities: str = CITIES) -> str:
+    """Return the column of a table of cities that has the names in the reader's language.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        To a release or a warehouse.
+    cities : str
+        The table; of an earlier version, it has the Chinese names only.
+
+    Raises
+    ------
+    duckdb.CatalogException
+        If there is no such table.
+    """
+    names = [described[0] for described in connection.execute(f"from {cities} limit 0").description or ()]
+    wanted = f"name_{settings.language()}"
+    return wanted if wanted in names else "name_zh"
+
+
+def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the names in the reader's language by city_id; none where the cities were not built."""
+    try:
+        return dict(connection.execute(f"select city_id, {column(connection)} from {CITIES}").fetchall())
+    except duckdb.CatalogException:
+        return {}
+
+
+def found(connection: duckdb.DuckDBPyConnection, named: str) -> str:
+    """Return the city_id of a city that a reader names by its code, or its Chinese or English name.
+
+    Case, spaces and apostrophes do not count: xian is Xi'an.
+
+    Raises
+    ------
+    NoSuchCityError
+        If no city or several have the name.
+    """
+    rows = connection.execute(
+        f"select city_id, name_en, name_zh, short_name_zh, province_name_en from {CITIES} order by city_id"
+    ).fetchall()
+    known = {
+        city_id: (f"{english} {chinese} ({city_id}, {province})", _plain(english))
+        for city_id, english, chinese, _, province in rows
+    }
+    asked = _plain(named)
+    same = [row[0] for row in rows if asked in map(_plain, row[:4])]
+    if len(same) == 1:
+        return str(same[0])
+    if same:
+        listed = ", ".join(known[city_id][0] for city_id in same)
+        raise NoSuchCityError(f"{named!r} is the name of {len(same)} cities: {listed}. Give the code.")
+    plain = [name for _, name in known.values()]
+    begins = [name for name in plain if len(asked) >= LONG_ENOUGH and name.startswith(asked)]
+    near = dict.fromkeys([*begins, *get_close_matches(asked, plain, n=SUGGESTED, cutoff=NEAR)])
+    meant = [said for name in near for said, other in known.values() if other == name][:SUGGESTED]
+    hint = f"Close to it: {', '.join(meant)}." if meant else "marts.dim_city has all names."
+    raise NoSuchCityError(
+        f"No city {named!r} in marts.dim_city: give its six-digit code, or its Chinese or English name. {hint}"
+    )
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, whatever their case."""
+    return "".join(filter(str.isalnum, name.casefold()))

@@ -1,0 +1,67 @@
+"""What a command ends with; docs/refresh.md and `--help` print this table."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """An exit code of `ai-manufacturing`.
+
+    Attributes
+    ----------
+    meaning : str
+        When a command ends so.
+    remedy : str
+        What to do then; empty if nothing.
+    """
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, code: int, meaning: str, remedy: str = "") -> "ExitCode":
+        """Return a member that is its code."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning, member.remedy = meaning, remedy
+        return member
+
+    DONE = (0, "done; `verify`, `compare` and `replication-package --check`: no difference")
+    FAILED = (
+        1,
+        "the disk refuses, or a release, a log or another file is damaged; `status` and `releases`: there is none; "
+        "`verify`, `compare` and `replication-package --check`: a difference",
+        "make room, or `rollback ID`; docs/backup.md for damage",
+    )
+    BAD_CONFIGURATION = (
+        2,
+        "bad usage or configuration: an option, a setting, a file that is not there or cannot be opened, or another "
+        "extract set than the published one",
+        "the message names it",
+    )
+    NOTHING_NEW = (
+        3,
+        "nothing new: same deliveries, code and packages as the published release, or as one that was rolled back "
+        "since",
+    )
+    GATE_FAILED = (
+        4,
+        "the gate failed; the build is held, and not repeated for the same files",
+        "query `held/<id>/warehouse.duckdb`; correct the delivery, or publish it by hand",
+    )
+    BUILD_FAILED = (
+        5,
+        "a file cannot be landed, dbt failed (also where the disk refuses it), or deliveries or code changed during "
+        "the build",
+        "the message names the files or models, and the way out",
+    )
+    LOCKED = (6, "another refresh is at work", "wait for it")
+    HELD = (
+        7,
+        "published values, city-years or shown estimates are rewritten; the build is held, and not repeated for the "
+        "same files, limit and declared revisions",
+        "docs/refresh.md, Rewritten history",
+    )
+    STALE = (
+        8,
+        "a provider is stale; anything else new is published",
+        "ask for a delivery, or allow more days",
+    )
