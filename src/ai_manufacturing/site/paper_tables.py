@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import MARK, Catalogue, pair
+from ai_manufacturing.text import MARK, Catalogue, pair
 
 TABLES = tuple(f"table_{number}" for number in range(1, 7))
 # Kinds of lines of rpt_table_N that become the heading of a column, or a note below the table.
