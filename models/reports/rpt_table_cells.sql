@@ -250,6 +250,7 @@ final as (
         specifications.specification_id,
         specifications.specification_order,
         specifications.reading,
+        specifications.covariance,
         cast(
             dense_rank() over (
                 partition by specifications.table_id
