@@ -80,7 +80,7 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
             for row in found.to_dict("records"):
                 place = [column.number for column in shown.columns].index(row["column_number"])
                 column = {kind: [line[place] for line in rows_of(shown, kind)] for kind in tables.ERRORS.values()}
-                estimates = [re.sub(r"[*†‡]", "", line[place]) for line in rows_of(shown, "estimate")]
+                estimates = [re.sub(r"[*†‡ ]", "", line[place]) for line in rows_of(shown, "estimate")]
                 at = estimates.index(f"{row['estimate']:.{decimals}f}")
                 assert column["std_error"][at] == f"({row['std_error']:.{decimals}f})"
                 province = "–" if pd.isna(row["std_error_province"]) else f"{row['std_error_province']:.{decimals}f}"
@@ -138,7 +138,7 @@ def test_substitutes_and_lost_stars_are_marked_beside_the_number(
 ) -> None:
     table = public_tables["table_1"].chosen(errors=ALL)
     estimates = rows_of(table, "estimate")
-    assert estimates[0] == ["0.160***†", "", ""]
+    assert estimates[0] == ["0.160*** †", "", ""]
     assert [estimates[1][1], estimates[2][2]] == ["not estimable"] * 2
     assert table.caption == "Table 1: AI in manufacturing and GDP (with substitutes)"
     assert any(note.startswith("† Substitutions (1): science spending substitutes for R&D") for note in table.notes)

@@ -37,7 +37,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "html": _printed(table, scorecard[scorecard["table_id"] == name], outcomes, text),
             "notes": {language: table.chosen(language=language).notes for language in LANGUAGES},
         }
-        for name, table in release.tables().items()
+        for name, table in release.tables.items()
     ]
     return {
         "tables": tables,

@@ -1,5 +1,6 @@
 """A release file as the pages read it."""
 
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ class Release:
         """Return the words of the pages, with the labels of the data."""
         return Catalogue.read().with_labels_of(self._connection)
 
+    @cached_property
     def tables(self) -> dict[str, PaperTable]:
         """Return the paper's tables, with all readings."""
         return cells.read(self._connection, self.catalogue())

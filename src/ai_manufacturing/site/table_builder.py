@@ -18,7 +18,7 @@ WORDS = ("builder_copied", "builder_not_copied")
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the tables as the script assembles them, with each number as the command prints it."""
-    found = release.tables()
+    found = release.tables
     said = {key: words for table in found.values() for key, words in table.said.items()}
     return {
         "tables": found.values(),
@@ -56,7 +56,7 @@ def write(release: Release, folder: Path) -> None:
     """Write the files that are ready made, in both languages."""
     target = folder / FOLDER
     target.mkdir()
-    for name, table in release.tables().items():
+    for name, table in release.tables.items():
         for language in LANGUAGES:
             printed = table.chosen(language=language)
             for kind in READY_MADE:

@@ -153,7 +153,7 @@ def _cell(row: _Row, has_substitutes: bool, text: Catalogue) -> Cell:
         words = _labels("not_estimable", text) if is_estimate else (_missing(row),) * 2
         return Cell(None, False, "", "", words, is_missing=True)
     words = _labels(row.cell, text) if row.value is None and row.cell else ("", "")
-    mark = MARK if is_estimate and has_substitutes else ""
+    mark = f" {MARK}" if is_estimate and has_substitutes else ""
     return Cell(row.value, row.is_rounded, row.opening, row.closing + mark, words)
 
 
