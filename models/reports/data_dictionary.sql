@@ -18,7 +18,7 @@
     'rpt_coefficients', 'rpt_column_specifications', 'rpt_table_1', 'rpt_table_2', 'rpt_table_3', 'rpt_table_4',
     'rpt_table_5', 'rpt_table_6', 'rpt_figure_1', 'rpt_mechanisms', 'rpt_heterogeneity', 'rpt_fixed_ratio_test',
     'rpt_replication_scorecard', 'rpt_paper_remarks', 'rpt_scope_vintage', 'rpt_spatial_classes', 'rpt_specifications',
-    'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes'
+    'rpt_source_agreement', 'rpt_measure_reliability', 'rpt_specification_axes', 'rpt_table_cells'
 ] %}
 
 with

@@ -143,6 +143,10 @@ def _years(context: click.Context, parameter: click.Parameter, text: str | None)
     return years
 
 
+def _names(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [name for part in text.split(",") if (name := part.strip())]
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
 @click.pass_context
@@ -315,6 +319,63 @@ def panel(file_format: str, out: Path | None, named: Path | None) -> None:
     except OSError as error:
         raise _Failed(f"{out}: {error.strerror}. Make room, or name another file with --out.") from error
     click.echo(out)
+
+
+@main.command(
+    examples=[
+        "table table_1 --format docx",
+        "table table_3 --format latex --errors city,province,wild --language zh",
+    ],
+)
+@click.argument("name", metavar="TABLE")
+@click.option(
+    "--format", "file_format", type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]), required=True
+)
+@click.option(
+    "--readings",
+    callback=_names,
+    help="Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls. Default: the paper's.",
+)
+@click.option(
+    "--errors",
+    callback=_names,
+    default="city,province",
+    show_default=True,
+    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild bootstrap; or none.",
+)
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
+@click.option("--siunitx", is_flag=True, help="LaTeX: align numbers at the decimal point with siunitx (version 3).")
+@click.option("--out", type=NAMED_FILE, help="File to write. Default: build/exports/TABLE with the format's ending.")
+@_database("A release or a built warehouse")
+def table(
+    name: str,
+    file_format: str,
+    readings: list[str] | None,
+    errors: list[str],
+    language: str,
+    decimals: int,
+    siunitx: bool,
+    out: Path | None,
+    named: Path | None,
+) -> None:
+    """Write one table of the paper, table_1 to table_6, with a choice of readings and errors."""
+    from ai_manufacturing import exports
+    from ai_manufacturing.tables import NO_ERRORS, TableError
+
+    database = _read(named)
+    choices = {
+        "readings": readings,
+        "errors": [] if errors == [NO_ERRORS] else errors,
+        "language": language,
+        "decimals": decimals,
+    }
+    try:
+        click.echo(exports.export_table(database.path, name, file_format, out, siunitx, **choices))
+    except TableError as error:
+        raise _UsageError(str(error)) from error
+    except exports.ExportError as error:
+        raise _Failed(str(error)) from error
 
 
 @main.command(

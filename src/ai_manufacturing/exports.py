@@ -12,8 +12,9 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -21,13 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
-from ai_manufacturing import databases, duckdb_client
+from ai_manufacturing import databases, duckdb_client, durable
 from ai_manufacturing.durable import sync
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.tables import PAPER_TABLES, PaperTable, TableError, cells, formats
+from ai_manufacturing.text import MARK, Catalogue
 
 # In the folder that is exported to: who writes there, and what is not finished.
 LOCK, INCOMING = ".export.lock", ".export.incoming"
+FOLDER = Path("build/exports")
 WAY_OUT = "Name a folder with --out that this user may write to."
 PANEL = "panel"
 TABLES = {
@@ -45,33 +49,9 @@ PROVENANCE = (
     "citation_en",
     "citation_zh",
 )
-PAPER_TABLES = {
-    1: "AI in manufacturing and GDP",
-    2: "AI in manufacturing and secondary value added",
-    3: "AI in manufacturing and employment",
-    4: "AI in manufacturing and GDP: robustness",
-    5: "Industrial structure and AI firms: event study",
-    6: "Industrial structure and AI patents: event study",
-}
-# Kinds of lines of a printed table (printed_lines.csv) that are notes below it.
-LINES_OF_PROSE = ("substitutions", "mechanical", "warnings", "not_estimable")
-SUBSTITUTED = "†"
-TAKEN_AWAY = "‡"  # macros/stars.sql
-# Names of the database's own, which a printed table has no use for; the file says the specifications in a comment.
-LINES_OF_NAMES = ("outcome", "specification")
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
 STATA_NAME_LENGTH = 32
-LATEX_HEADING_WIDTH = 14
-LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    SUBSTITUTED: r"$^{\dagger}$",
-    TAKEN_AWAY: r"$^{\ddagger}$",
-    "<": "$<$",
-    ">": "$>$",
-}
 STATA_LABEL_LENGTH = 80
 # Words that are categories: numbers with value labels in Stata, as its factor variables need them.
 STATA_CATEGORIES = ("region", "estimator", "transform", "status", "covariance")
@@ -112,20 +92,14 @@ class Source:
         Panel, estimates, and the dictionary of their columns.
     places : dict of str to dict of int to str
         Chinese names of the codes in city_id and province_id.
-    paper_tables : dict of int to pandas.DataFrame
-        Tables 1 to 6 in the words of the report, by kind of line; the columns are its headings.
-    errors : dict of int to str
-        What the errors of a table of the paper are: clustered by city.
-    is_synthetic : bool
-        Whether the numbers are synthetic.
+    paper_tables : dict of str to PaperTable
+        Tables 1 to 6 with all their readings, by name.
     """
 
     mark: str
     tables: tuple[Table, ...]
     places: dict[str, dict[int, str]]
-    paper_tables: dict[int, pd.DataFrame]
-    errors: dict[int, str] = field(default_factory=dict)
-    is_synthetic: bool = False
+    paper_tables: dict[str, PaperTable]
 
 
 def export(database: Path, folder: Path, file_format: str) -> list[Path]:
@@ -194,6 +168,65 @@ def panel(database: Path, file_format: str) -> bytes:
         return path.read_bytes()
 
 
+def export_table(
+    database: Path,
+    name: str,
+    file_format: str,
+    out: Path | None = None,
+    siunitx: bool = False,
+    **choices: Any,
+) -> Path:
+    """Write one table of the paper with a choice of readings and errors.
+
+    Parameters
+    ----------
+    database : Path
+        A release file, or a warehouse that no process writes to.
+    name : str
+        table_1 to table_6.
+    file_format : str
+        A key of tables.formats.FORMATS.
+    out : Path or None
+        The file. Default: by name and format, in the folder of exports.
+    siunitx : bool
+        Whether LaTeX aligns numbers with siunitx.
+    **choices
+        readings, errors, language and decimals, as PaperTable.chosen takes them.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    DatabaseError
+        If the file is not there, or is no release and no warehouse.
+    TableError
+        If there is no such table, reading or error, or the file is of an earlier version.
+    ExportError
+        If the warehouse was not built to the end, or the file cannot be written.
+    """
+    if name not in PAPER_TABLES:
+        raise TableError(f"{name!r} is no table of the paper. Choose from {', '.join(PAPER_TABLES)}.")
+    if siunitx and file_format != "latex":
+        raise TableError(f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it away.")
+    try:
+        with duckdb_client.connect(str(database), read_only=True) as connection:
+            table = cells.read(connection, Catalogue.read().with_labels_of(connection))[name].chosen(**choices)
+    except duckdb.Error as error:
+        raise _incomplete(database, error) from error
+    ending, write = formats.FORMATS[file_format]
+    content = formats.latex(table, siunitx=True) if siunitx else write(table)
+    path = out or FOLDER / f"{name}.{ending}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.replace_bytes(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise _refused(path, error) from error
+    return path
+
+
 def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
     """Finish all files, then move each into place."""
     incoming = folder / INCOMING
@@ -228,22 +261,23 @@ def _read(database: Path) -> Source:
     synthetic = kind == databases.SYNTHETIC
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
-            mark = f"Extract set {extract_set}: " + (
-                "SYNTHETIC, its numbers are not real." if synthetic else "delivered files."
-            )
+            text = Catalogue.read().with_labels_of(connection)
+            mark = text.plain("table_mark_synthetic" if synthetic else "table_mark_delivered", "en", set=extract_set)
             dictionary = _dictionary(connection, synthetic)
             return Source(
                 mark=mark,
                 tables=(*_tables(connection, synthetic, dictionary), Table("data_dictionary", dictionary, {})),
                 places=_places(connection),
-                paper_tables={number: _paper_table(connection, number) for number in PAPER_TABLES},
-                errors=_errors(connection),
-                is_synthetic=synthetic,
+                paper_tables=cells.read(connection, text),
             )
+    except TableError as error:
+        raise ExportError(f"{database}: {error}") from error
     except duckdb.Error as error:
-        raise ExportError(
-            f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`."
-        ) from error
+        raise _incomplete(database, error) from error
+
+
+def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
+    return ExportError(f"{database}: the warehouse is incomplete ({str(error).splitlines()[0]}). Run `dbt build`.")
 
 
 def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
@@ -282,7 +316,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: 
 def _label(column: dict[str, str]) -> str:
     """Return what a column is here, marked where a substitute feeds it."""
     substitution = column["substitution"]
-    return f"{SUBSTITUTED} {column['label_en']} ({substitution})" if substitution else column["label_en"]
+    return f"{MARK} {column['label_en']} ({substitution})" if substitution else column["label_en"]
 
 
 def _places(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[int, str]]:
@@ -333,7 +367,7 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
         about = workbook.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         about.write_column(
-            0, 0, [source.mark, f"What the columns are, and what substitutes ({SUBSTITUTED}): sheet data_dictionary."]
+            0, 0, [source.mark, f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."]
         )
         for table in source.tables:
             sheet = workbook.add_worksheet(table.name)
@@ -398,106 +432,11 @@ def _no_formula(text: str) -> str:
 # ---------------------------------------------------------------- the paper's tables
 
 
-def _paper_table(connection: duckdb.DuckDBPyConnection, number: int) -> pd.DataFrame:
-    headings = connection.execute(
-        "select column_name, rtrim(description_en, '.') from marts.data_dictionary "
-        f"where table_name = 'rpt_table_{number}' and column_name like 'column\\_%' escape '\\' order by column_number"
-    ).fetchall()
-    columns = ", ".join(name for name, _ in headings)
-    frame = connection.execute(
-        f"select line_kind, label_en, {columns} from reports.rpt_table_{number} order by row_number"
-    ).df()
-    frame = frame.set_index("line_kind")
-    return frame.set_axis(["", *(f"({place}) {text}" for place, (_, text) in enumerate(headings, start=1))], axis=1)
-
-
-def _errors(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
-    rows = connection.execute(
-        "select shown.table_id, list(distinct coefficients.covariance order by coefficients.covariance) "
-        "from reports.rpt_column_specifications as shown "
-        "inner join reports.rpt_coefficients as coefficients on shown.specification_id = coefficients.specification_id "
-        "where coefficients.std_error is not null and shown.table_id like 'table%' group by shown.table_id"
-    ).fetchall()
-    clustered = ("city", "province")
-    return {
-        int(table.removeprefix("table_")): " and ".join(
-            f"clustered by {kind}" if kind in clustered else kind.replace("_", " ") for kind in kinds
-        )
-        for table, kinds in rows
-    }
-
-
 def _latex(source: Source, folder: Path) -> Iterator[Path]:
-    for number, title in PAPER_TABLES.items():
-        path = folder / f"table_{number}.tex"
+    for name, table in source.paper_tables.items():
+        path = folder / f"{name}.tex"
         yield path
-        path.write_text(_latex_table(source, number, title), encoding="utf-8")
-
-
-def _latex_table(source: Source, number: int, title: str) -> str:
-    frame = source.paper_tables[number]
-    is_note = frame.index.isin(LINES_OF_PROSE)
-    substituted = set(frame.columns[frame[frame.index == "substitutions"].notna().any()]) - {""}
-    specifications = frame.loc["specification"].iloc[1:]
-    cells = frame[~is_note & ~frame.index.isin(LINES_OF_NAMES)]
-    # A hyphen before a number is a minus sign, and the name of an estimator is words.
-    cells = cells.replace(r"^([(\[]?)-(?=\d)", r"\1$-$", regex=True)
-    is_estimator = cells.index == "estimator"
-    cells.loc[is_estimator] = cells.loc[is_estimator].replace("_", " ", regex=True)
-    cells = cells.reset_index(drop=True).rename(
-        columns={heading: f"{heading} {SUBSTITUTED}" for heading in substituted}
-    )
-    styler = cells.style.hide(axis="index").format(escape="latex-math", na_rep="").format_index(_heading, axis=1)
-    column_count = frame.shape[1] - 1
-    # Six columns fit the width of a page in small print, with labels on two lines.
-    size, label = (r"\footnotesize", "p{2.7cm}") if column_count > 4 else (r"\small", "l")
-    lines = styler.to_latex(hrules=True, column_format=label + "c" * column_count).splitlines()
-    above = tuple(f"{label} &" for label in frame.loc[frame.index == "controls", ""])
-    ruled = [part for line in lines for part in ([r"\midrule", line] if line.startswith(above) else [line])]
-    notes = [
-        source.mark,
-        f"Errors in ( ), {source.errors.get(number, 'none estimated')}; in [ ], clustered by province. *** p < 0.01, "
-        f"** p < 0.05, * p < 0.1 by the first; {TAKEN_AWAY} where the second take the stars away (p >= 0.1).",
-        *(
-            f"{SUBSTITUTED + ' ' if kind == 'substitutions' else ''}{line.iloc[0]}, {heading}: {text}"
-            for kind, line in frame[is_note].iterrows()
-            for heading, text in line.iloc[1:].dropna().items()
-        ),
-    ]
-    # A caption travels without its notes.
-    marks = [*(["SYNTHETIC DATA"] if source.is_synthetic else []), *(["with substitutes"] if substituted else [])]
-    caption = f"{title} ({', '.join(marks)})" if marks else title
-    return "\n".join(
-        [
-            "% Needs the packages booktabs and threeparttable; if its notes are not all Latin, ctex and XeLaTeX too.",
-            f"% Specifications: {', '.join(specifications)}.",
-            r"\begin{table}[htbp]",
-            r"\centering",
-            size,
-            r"\setlength{\tabcolsep}{3pt}",
-            r"\begin{threeparttable}",
-            rf"\caption{{{caption}}}",
-            rf"\label{{tab:{number}}}",
-            *ruled,
-            r"\begin{tablenotes}",
-            r"\footnotesize",
-            *(rf"\item {_escape(note)}" for note in notes),
-            r"\end{tablenotes}",
-            r"\end{threeparttable}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _heading(text: str) -> str:
-    """Break a heading into lines, so that six columns fit a page."""
-    lines = r"\\".join(textwrap.wrap(_escape(text), LATEX_HEADING_WIDTH, break_long_words=False))
-    return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}" if text else ""
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX_ESCAPES.get(char, char) for char in text)
+        path.write_text(formats.latex(table.chosen()), encoding="utf-8")
 
 
 # Each yields a file before it writes it, so that what goes wrong has a name.

@@ -22,6 +22,7 @@ from ai_manufacturing.releases import fingerprint, store
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import withheld
 from ai_manufacturing.replication.errors import ReplicationError
+from ai_manufacturing.tables import PAPER_TABLES
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -39,7 +40,7 @@ class Exhibit(NamedTuple):
 
 
 EXHIBITS = (
-    *(Exhibit(f"Table {number}", f"rpt_table_{number}", f"table_{number}.tex") for number in exports.PAPER_TABLES),
+    *(Exhibit(name.replace("table_", "Table "), f"rpt_{name}", f"{name}.tex") for name in PAPER_TABLES),
     Exhibit("Figure 1", "rpt_figure_1", "figure_1.csv"),
     Exhibit("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
     Exhibit("Every printed number beside its estimate", "rpt_replication_scorecard", "replication_scorecard.csv"),

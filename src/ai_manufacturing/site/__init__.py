@@ -29,10 +29,11 @@ from ai_manufacturing.site import (
     sources,
     specification_curve,
     specifications,
+    table_builder,
     use,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import MARK, Catalogue, pair
+from ai_manufacturing.text import MARK, pair
 
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
@@ -40,6 +41,7 @@ PAGES = {
     "index": findings,
     "credibility": credibility,
     "tables": paper_tables,
+    "table_builder": table_builder,
     "event_studies": event_studies,
     "readings": readings,
     "specification_curve": specification_curve,
@@ -138,7 +140,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     )
     pages = PAGES | ({"query": query} if has_query else {})
     with Release(release_path) as release:
-        text = Catalogue.read(HERE / "text.yml").with_labels(release.labels(), release.substituted())
+        text = release.catalogue()
         environment.globals |= {
             "t": text.both,
             "label": text.label,
@@ -157,6 +159,8 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
         }
         if cities in pages.values():
             cities.write(release, text, folder)
+        if table_builder in pages.values():
+            table_builder.write(release, folder)
         for name, page in pages.items():
             policy = QUERY_POLICY if name == "query" else POLICY
             rendered = environment.get_template(f"{name}.html").render(

@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 LISTED = 300
 

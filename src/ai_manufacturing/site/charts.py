@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.text import LANGUAGES
+from ai_manufacturing.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
 BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#b8500b", "#6b6b6b", "#2c7a4b"

@@ -12,7 +12,7 @@ import pandas as pd
 from ai_manufacturing import settings
 from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 # The largest rows of a value, as a count of firms has one for each industry; the others are summed.
 SHOWN_ROWS = 3

@@ -8,7 +8,7 @@ import pandas as pd
 from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.maps import not_delivered
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 SHARES = ("top_1_share", "top_5_share", "top_10_share")
 INDICES = ("gini", "theil", "theil_between_regions", "theil_within_regions")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

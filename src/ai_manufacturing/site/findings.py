@@ -9,7 +9,7 @@ from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import BLUE, CLASSES, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.credibility import verdict_counts
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 # The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
 PAPER_THRESHOLDS = (99, 200)

@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_manufacturing.site.ai_terms import dictionary_sets
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:

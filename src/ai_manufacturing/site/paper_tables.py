@@ -1,21 +1,26 @@
 """Tables 1 to 6 as a journal prints them, each estimate beside the printed number and linked to its specification."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import great_tables
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import MARK, Catalogue, pair
+from ai_manufacturing.tables import (
+    DEFAULT_DECIMALS,
+    DEFAULT_ERRORS,
+    ERRORS,
+    NAMES,
+    Cell,
+    Column,
+    Line,
+    PaperTable,
+)
+from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
-TABLES = tuple(f"table_{number}" for number in range(1, 7))
-# Kinds of lines of rpt_table_N that become the heading of a column, or a note below the table.
-HEADINGS = ("outcome", "specification")
-ERRORS = ("std_error", "province_error")
-ESTIMATED = ("estimate", *ERRORS)
-# ... and the column of rpt_coefficients that has the words, in both languages.
-NOTES = {"substitutions": "substitutions", "warnings": "warnings", "not_estimable": "reason"}
+ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -26,25 +31,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "coalesce(try_cast(replace(replace(term, 'before', '-'), 'after', '') as integer), 0), term"
     )
     outcomes = {row["specification_id"]: row for row in release.rows("select * from reports.rpt_specifications")}
-    said = {
-        row["specification_id"]: row
-        for row in release.rows(
-            "select specification_id, substitutions, substitutions_zh, warnings, warnings_zh, reason, reason_zh "
-            "from reports.rpt_coefficients where term_order = 1"
-        )
-    }
-    tables = []
-    for name in TABLES:
-        rows = release.frame(f"select * from reports.rpt_{name} order by row_number")
-        columns = [column for column in rows.columns if column.startswith("column_")]
-        facts = rows[rows["line_kind"].isin((*HEADINGS, *NOTES))].set_index("line_kind")
-        tables.append(
-            {
-                "id": name,
-                "html": _printed(name, rows, facts, columns, scorecard[scorecard["table_id"] == name], outcomes, text),
-                "notes": _notes(facts, columns, said),
-            }
-        )
+    tables = [
+        {
+            "id": name,
+            "html": _printed(table, scorecard[scorecard["table_id"] == name], outcomes, text),
+            "notes": {language: table.chosen(language=language).notes for language in LANGUAGES},
+        }
+        for name, table in release.tables.items()
+    ]
     return {
         "tables": tables,
         "period": release.period(),
@@ -56,64 +50,26 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _notes(facts: pd.DataFrame, columns: list[str], said: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each text below the table once, with the columns that it is said of."""
-    notes: dict[tuple[str, tuple[str, str]], list[str]] = {}
-    for kind, words in NOTES.items():
-        for column in columns:
-            row = said[facts.loc["specification", column]]
-            is_moot = kind == "substitutions" and row["reason"]
-            if row[words] and not is_moot:
-                notes.setdefault((kind, (row[words], row[f"{words}_zh"])), []).append(
-                    f"({column.removeprefix('column_')})"
-                )
-    return [
-        {
-            "mark": MARK if kind == "substitutions" else "",
-            "label": pair(*facts.loc[kind, ["label_en", "label_zh"]]),
-            "columns": " ".join(numbers),
-            "text": value,
-        }
-        for (kind, value), numbers in notes.items()
-    ]
-
-
 def _printed(
-    name: str,
-    rows: pd.DataFrame,
-    facts: pd.DataFrame,
-    columns: list[str],
-    scorecard: pd.DataFrame,
-    outcomes: dict[str, dict[str, Any]],
-    text: Catalogue,
+    table: PaperTable, scorecard: pd.DataFrame, outcomes: dict[str, dict[str, Any]], text: Catalogue
 ) -> Markup:
     """Set one table with great-tables: for each column of the paper, the estimate and what is printed."""
-    specifications = facts.loc["specification", columns]
-    printed = _printed_cells(scorecard)
-    body = _with_terms_not_estimated(rows[~rows["line_kind"].isin(facts.index)], scorecard)
+    columns = table.chosen().columns
+    beside = _printed_cells(scorecard)
     cells: dict[str, list[str]] = {"row": []}
     for column in columns:
-        cells |= {column: [], f"{column}_printed": []}
-    substituted = {
-        column for column in columns if "substitutions" in facts.index and facts.loc["substitutions", column]
-    }
+        cells |= {f"column_{column.number}": [], f"column_{column.number}_printed": []}
     term = ""
-    for row in body:
-        kind = row["line_kind"]
-        term = row["label_en"] if kind == "estimate" else term
-        is_error = kind in ERRORS
-        cells["row"].append("" if is_error else str(text.named(row["label_en"], row["label_zh"])))
+    for number, line in _lines(table, columns, scorecard):
+        term = line.label[0] if line.kind == "estimate" else term
+        cells["row"].append(str(text.named(*line.label)) if line.label[0] else "")
         for column in columns:
-            number = int(column.removeprefix("column_"))
-            beside = printed.get((number, kind, term if kind in ESTIMATED else ""), "")
-            cells[f"{column}_printed"].append(beside)
-            is_missing = kind == "estimate" and beside and outcomes[specifications[column]]["status"] == "not_estimable"
-            value = "not_estimable" if is_missing else row[column]
-            is_marked = kind == "estimate" and value and not is_missing and column in substituted
-            mark = f" {MARK}" if is_marked else ""
-            cells[column].append(_cell(value, specifications[column], text) + mark)
-    table = (
-        great_tables.GT(pd.DataFrame(cells), id=name)
+            cell = column.cells.get(number)
+            key = (column.number, line.kind, term if line.kind in ESTIMATED else "")
+            cells[f"column_{column.number}"].append("" if cell is None else _cell(cell, column.specification_id))
+            cells[f"column_{column.number}_printed"].append(beside.get(key, ""))
+    set_table = (
+        great_tables.GT(pd.DataFrame(cells), id=table.table_id)
         .fmt(lambda cell: cell)
         .cols_align("left", columns="row")
         .cols_align("center", columns=[column for column in cells if column != "row"])
@@ -131,44 +87,50 @@ def _printed(
         )
     )
     for column in columns:
-        number = int(column.removeprefix("column_"))
-        specification = outcomes[specifications[column]]
+        specification = outcomes[column.specification_id]
         outcome = text.named(specification["outcome_label_en"], specification["outcome_label_zh"])
         if specification["estimator"] == "event_study":
             outcome = Markup("{} ({})").format(outcome, text.label(specification["transform"]))
-        table = table.tab_spanner(
-            label=great_tables.html(Markup("({}) {}").format(number, outcome)),
-            columns=[column, f"{column}_printed"],
-            id=f"spanner_{number}",
+        name = f"column_{column.number}"
+        set_table = set_table.tab_spanner(
+            label=great_tables.html(Markup("({}) {}").format(column.number, outcome)),
+            columns=[name, f"{name}_printed"],
+            id=f"spanner_{column.number}",
         ).cols_label(
             {
-                column: great_tables.html(text.both("estimate")),
-                f"{column}_printed": great_tables.html(text.both("printed")),
+                name: great_tables.html(text.both("estimate")),
+                f"{name}_printed": great_tables.html(text.both("printed")),
             }
         )
-    return Markup(table.as_raw_html())
+    return Markup(set_table.as_raw_html())
 
 
-def _cell(value: str | None, specification_id: str, text: Catalogue) -> str:
-    if value is None:
-        return ""
-    if value in text.labels and value != "not_estimable":
-        return str(text.label(value))
-    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, text.label(value)))
+def _cell(cell: Cell, specification_id: str) -> str:
+    """Return a cell as markup; an estimate, a number or that there is none leads to the specification."""
+    english, chinese = (cell.text(language, DEFAULT_DECIMALS) for language in LANGUAGES)
+    shown = escape(english) if english == chinese else pair(english, chinese)
+    if cell.value is None and not cell.is_missing:
+        return str(shown)
+    return str(Markup('<a href="specifications.html#{}">{}</a>').format(specification_id, shown))
 
 
-def _with_terms_not_estimated(body: pd.DataFrame, scorecard: pd.DataFrame) -> list[dict[str, Any]]:
-    """Add rows, below the estimates, for what the paper prints and no column of the table estimates."""
-    missing = scorecard[~scorecard["label_en"].isin(body["label_en"])].drop_duplicates("label_en")
-    empty = dict.fromkeys(body.columns)
+def _lines(table: PaperTable, columns: Sequence[Column], scorecard: pd.DataFrame) -> list[tuple[int, Line]]:
+    """Return the lines that the columns have, and below the estimates what the paper prints and none of them has."""
+    shown = [
+        (number, line)
+        for number, line in table.lines.items()
+        if (line.kind not in (*NAMES, *ERRORS.values()) or line.kind in ESTIMATED)
+        and any(number in column.cells for column in columns)
+    ]
+    known = {line.label[0] for _, line in shown}
+    missing = scorecard[~scorecard["label_en"].isin(known)].drop_duplicates("label_en")
     added = [
-        {**empty, "line_kind": kind, "label_en": row["label_en"], "label_zh": row["label_zh"]}
+        (0, Line(kind, (row["label_en"], row["label_zh"]) if kind == "estimate" else ("", "")))
         for row in missing.to_dict("records")
         for kind in ESTIMATED
     ]
-    rows = body.to_dict("records")
-    position = sum(row["line_kind"] in ESTIMATED for row in rows)
-    return [*rows[:position], *added, *rows[position:]]
+    position = sum(line.kind in ESTIMATED for _, line in shown)
+    return [*shown[:position], *added, *shown[position:]]
 
 
 def _printed_cells(scorecard: pd.DataFrame) -> dict[tuple[int, str, str], str]:

@@ -7,7 +7,7 @@ import altair as alt
 
 from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 LISTED = 200  # rows set aside that the page lists; all are in the table that it names
 FAILING_LISTED = 10

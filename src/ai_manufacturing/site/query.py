@@ -10,7 +10,7 @@ from typing import Any
 from ai_manufacturing import query_book, settings
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 # The page itself unpacks what is large, so that it is small on its way from any server.

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, MARK, Catalogue, pair
+from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
 

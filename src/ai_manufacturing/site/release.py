@@ -1,5 +1,6 @@
 """A release file as the pages read it."""
 
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -8,6 +9,8 @@ import pandas as pd
 
 from ai_manufacturing import duckdb_client, gates
 from ai_manufacturing.releases.store import read_manifest
+from ai_manufacturing.tables import PaperTable, cells
+from ai_manufacturing.text import Catalogue
 
 
 class Release:
@@ -28,20 +31,14 @@ class Release:
         found = self._connection.execute(query, list(values)).df().astype(object)
         return found.where(found.notna(), None)
 
-    def labels(self) -> dict[str, tuple[str, str]]:
-        """Return what the data name in both languages, by name.
+    def catalogue(self) -> Catalogue:
+        """Return the words of the pages, with the labels of the data."""
+        return Catalogue.read().with_labels_of(self._connection)
 
-        Of a name of two kinds the label is the measure's, and of a series that of a scope that no substitute feeds.
-        """
-        rows = self.rows(
-            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series', 'fact') "
-            "order by list_position(['term', 'column', 'measure'], kind)"
-        )
-        rows += self.rows(
-            "select series as name, label_en, label_zh from marts.dim_series "
-            "order by substitution is not null desc, scope"
-        )
-        return {row["name"]: (row["label_en"], row["label_zh"]) for row in rows}
+    @cached_property
+    def tables(self) -> dict[str, PaperTable]:
+        """Return the paper's tables, with all readings."""
+        return cells.read(self._connection, self.catalogue())
 
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import LANGUAGES, Catalogue, pair
+from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 BINS = 48  # neighbours on the curve that share a cell of the choices
 # The room that names of choices take, in the curve and below it, so that both have the same ranks above each other.

@@ -5,7 +5,7 @@ from typing import Any
 from ai_manufacturing.landing.provenance import PASSED_ON
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.site.text import Catalogue
+from ai_manufacturing.text import Catalogue
 
 # What most readers want, and its name in each format.
 SETS = {

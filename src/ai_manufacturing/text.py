@@ -1,4 +1,4 @@
-"""The words of the site in both languages, from one catalogue."""
+"""The words of pages and tables in both languages, from one catalogue."""
 
 import html
 import re
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 from markupsafe import Markup
 
 from ai_manufacturing.estimators.sentences import COMMAS
 
+TEXTS = Path(__file__).parent / "site" / "text.yml"
 LANGUAGES = ("en", "zh")
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
@@ -46,7 +48,7 @@ class Catalogue:
     substituted_names: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, path: Path) -> "Catalogue":
+    def read(cls, path: Path = TEXTS) -> "Catalogue":
         """Read the catalogue."""
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         # A label of one text is Chinese; its key is the English one.
@@ -55,6 +57,26 @@ class Catalogue:
             for key, words in content["labels"].items()
         }
         return cls(content["texts"], labels)
+
+    def with_labels_of(self, connection: duckdb.DuckDBPyConnection) -> "Catalogue":
+        """Return a catalogue that has the labels of an open release or warehouse too.
+
+        Of a name of two kinds the label is the measure's, and of a series that of a scope that no substitute feeds.
+        """
+        rows = connection.execute(
+            "select name, label_en, label_zh from marts.dim_labels where kind not in ('series', 'fact') "
+            "order by list_position(['term', 'column', 'measure'], kind)"
+        ).fetchall()
+        rows += connection.execute(
+            "select series, label_en, label_zh from marts.dim_series order by substitution is not null desc, scope"
+        ).fetchall()
+        substituted = connection.execute(
+            "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not null"
+        ).fetchall()
+        return self.with_labels(
+            {name: (english, chinese) for name, english, chinese in rows},
+            [dict(zip(("kind", "name", "label_en", "label_zh"), row, strict=True)) for row in substituted],
+        )
 
     def with_labels(
         self, labels: Mapping[str, tuple[str, str]], substituted: Sequence[Mapping[str, str]] = ()
@@ -113,9 +135,11 @@ class Catalogue:
 
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""
-        return pair(self._with_labels_in(en, "en"), self._with_labels_in(zh or "", "zh")) if en else ""
+        return pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""
 
-    def _with_labels_in(self, sentences: str, language: str) -> str:
+    def with_labels_in(self, sentences: str, language: str) -> str:
+        """Return sentences of the database in one language, with the names in them by their labels."""
+
         def label(name: re.Match[str]) -> str:
             if name[2] is None:
                 return self.plain_label(name[1], language)

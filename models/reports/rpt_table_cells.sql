@@ -1,0 +1,280 @@
+{%- set rounded = {
+    'r2_inclusive': 'r2_inclusive',
+    'r2_within': 'r2_within',
+    'outcome_mean': 'outcome_mean',
+    'pre_trend': "case when estimator = 'event_study' then joint_p_value end",
+    'ar1': 'ar1_p_value',
+    'ar2': 'ar2_p_value',
+    'hansen': 'hansen_p_value',
+    'level_hansen': 'level_hansen_p_value'
+} -%}
+{%- set whole = {
+    'observations': 'observation_count',
+    'cities': 'city_count',
+    'first_year': 'sample_first_year',
+    'last_year': 'sample_last_year',
+    'clusters': 'cluster_count',
+    'instruments': 'instrument_count'
+} -%}
+{%- set texts = {
+    'controls': "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end",
+    'city_effects': "case when is_estimated then 'yes' end",
+    'year_effects': "case when is_estimated then 'yes' end",
+    'covariance': 'case when cluster_count is not null then covariance end',
+    'outcome': 'outcome',
+    'estimator': 'estimator',
+    'specification': 'specification_id',
+    'mechanical': "case when status = 'mechanical' then 'yes' end"
+} -%}
+{%- set prose = {
+    'substitutions': ("case when is_estimated then nullif(substitutions, '') end", 'substitutions_zh'),
+    'warnings': ('warnings', 'warnings_zh'),
+    'not_estimable': ('reason', 'reason_zh')
+} -%}
+with
+
+specifications as (
+    select * from {{ ref('int_specifications_resolved') }}
+    where table_id in (select published.table_id from {{ ref('published_estimates') }} as published)
+),
+
+labels as (
+    select
+        terms_in_order.term,
+        terms_in_order.term_order as label_order,
+        dim_labels.label_en,
+        dim_labels.label_zh
+    from {{ ref('term_labels') }} as terms_in_order
+    inner join {{ ref('dim_labels') }} as dim_labels
+        on
+            dim_labels.kind = 'term'
+            and terms_in_order.term = dim_labels.name
+),
+
+coefficients as (
+    select
+        coefficients.*,
+        coalesce(specifications.controls, '') <> '' as has_controls,
+        coefficients.status <> 'not_estimable' as is_estimated
+    from {{ ref('rpt_coefficients') }} as coefficients
+    inner join specifications on coefficients.specification_id = specifications.specification_id
+),
+
+regressions as (
+    select * from coefficients
+    where term_order = 1
+),
+
+checks as (
+    select * from {{ ref('est_inference') }}
+    where
+        (method = 'crv1' and setting = 'cluster=province')
+        or (method = 'wild_restricted' and setting = 'cluster=province weights=rademacher')
+),
+
+terms as (
+    select
+        coefficients.*,
+        labels.label_order,
+        labels.label_en,
+        labels.label_zh,
+        {{ stars('coefficients') }} as stars,
+        {{ taken_away('coefficients') }} as taken_away,
+        case
+            when coefficients.status <> 'mechanical'
+                then coalesce(bootstraps.p_value, coefficients.bootstrap_p_value)
+        end as wild_p_value,
+        coalesce(errors.reason, 'This estimator has no errors clustered by province.') as no_province_error,
+        coalesce(errors.reason_zh, '该估计方法没有按省聚类的标准误。') as no_province_error_zh,
+        case
+            when coefficients.status = 'mechanical'
+                then 'No p-value tests a regressor that is made from the outcome.'
+            else
+                coalesce(
+                    bootstraps.reason,
+                    'The wild bootstrap is run for the measure in the columns of the paper with fixed effects.'
+                )
+        end as no_wild_p_value,
+        case
+            when coefficients.status = 'mechanical' then '由被解释变量构成的解释变量，没有p值可以检验。'
+            else coalesce(bootstraps.reason_zh, '野聚类自助法仅用于论文各列中以固定效应估计的融合指标。')
+        end as no_wild_p_value_zh
+    from coefficients
+    inner join labels on coefficients.term = labels.term
+    left join checks as errors
+        on
+            coefficients.specification_id = errors.specification_id
+            and coefficients.term = errors.term
+            and errors.method = 'crv1'
+    left join checks as bootstraps
+        on
+            coefficients.specification_id = bootstraps.specification_id
+            and coefficients.term = bootstraps.term
+            and bootstraps.method = 'wild_restricted'
+    where coefficients.is_estimated
+),
+
+-- What the paper prints in a column that cannot be estimated.
+missing_terms as (
+    select
+        regressions.*,
+        labels.term as missing_term,
+        labels.label_order,
+        labels.label_en,
+        labels.label_zh
+    from regressions
+    inner join {{ ref('published_estimates') }} as published
+        on
+            regressions.table_id = published.table_id
+            and regressions.column_number = published.column_number
+    inner join labels on published.term = labels.term
+    where not regressions.is_estimated
+),
+
+cells as (
+    {%- for kind, value, opening, closing, reason in [
+        ('estimate', 'estimate', "''", "coalesce(stars, '') || taken_away", none),
+        ('std_error', 'std_error', "'('", "')'", none),
+        ('province_error', 'std_error_province', "'['", "']'", 'no_province_error'),
+        ('wild_p_value', 'wild_p_value', "'{'", "'}'", 'no_wild_p_value')
+    ] %}
+    select
+        specification_id,
+        '{{ kind }}' as line_kind,
+        term,
+        label_order,
+        {{ 'label_en' if kind == 'estimate' else 'null' }} as label_en,
+        {{ 'label_zh' if kind == 'estimate' else 'null' }} as label_zh,
+        {{ value }} as value,
+        true as is_rounded,
+        {{ opening }} as opening,
+        {{ closing }} as closing,
+        null as words,
+        null as words_zh,
+        {{ 'case when ' ~ value ~ ' is null then ' ~ reason ~ ' end' if reason else 'null' }} as reason,
+        {{ 'case when ' ~ value ~ ' is null then ' ~ reason ~ '_zh end' if reason else 'null' }} as reason_zh
+    from terms
+    union all
+    {%- endfor %}
+    select
+        specification_id,
+        'estimate' as line_kind,
+        missing_term as term,
+        label_order,
+        label_en,
+        label_zh,
+        null as value,
+        true as is_rounded,
+        '' as opening,
+        '' as closing,
+        null as words,
+        null as words_zh,
+        reason,
+        reason_zh
+    from missing_terms
+    {%- for kind, value in (rounded | items | list) + (whole | items | list) %}
+    union all
+    select
+        specification_id,
+        '{{ kind }}' as line_kind,
+        null as term,
+        null as label_order,
+        null as label_en,
+        null as label_zh,
+        {{ value }} as value,
+        {{ kind in rounded }} as is_rounded,
+        '' as opening,
+        '' as closing,
+        null as words,
+        null as words_zh,
+        null as reason,
+        null as reason_zh
+    from regressions
+    {%- endfor %}
+    {%- for kind, value in texts.items() %}
+    union all
+    select
+        specification_id,
+        '{{ kind }}' as line_kind,
+        null as term,
+        null as label_order,
+        null as label_en,
+        null as label_zh,
+        null as value,
+        false as is_rounded,
+        '' as opening,
+        '' as closing,
+        {{ value }} as words,
+        null as words_zh,
+        null as reason,
+        null as reason_zh
+    from regressions
+    {%- endfor %}
+    {%- for kind, (value, value_zh) in prose.items() %}
+    union all
+    select
+        specification_id,
+        '{{ kind }}' as line_kind,
+        null as term,
+        null as label_order,
+        null as label_en,
+        null as label_zh,
+        null as value,
+        false as is_rounded,
+        '' as opening,
+        '' as closing,
+        {{ value }} as words,
+        {{ value_zh }} as words_zh,
+        null as reason,
+        null as reason_zh
+    from regressions
+    {%- endfor %}
+),
+
+printed as (
+    select
+        *,
+        case
+            when value is not null and is_rounded then opening || printf('%.3f', value) || closing
+            when value is not null then cast(cast(value as bigint) as varchar)
+            else words
+        end as cell
+    from cells
+),
+
+final as (
+    select
+        current_extract_set() as extract_set,
+        specifications.table_id,
+        specifications.column_number,
+        specifications.specification_id,
+        specifications.specification_order,
+        specifications.reading,
+        specifications.covariance,
+        cast(
+            dense_rank() over (
+                partition by specifications.table_id
+                order by printed.label_order nulls last, lines.line_order
+            ) as integer
+        ) as line_number,
+        printed.line_kind,
+        printed.term,
+        coalesce(printed.label_en, lines.label_en, '') as label_en,
+        coalesce(printed.label_zh, lines.label_zh, '') as label_zh,
+        printed.cell,
+        printed.words_zh as cell_zh,
+        cast(printed.value as double) as value,
+        printed.is_rounded,
+        printed.opening,
+        printed.closing,
+        printed.reason,
+        printed.reason_zh
+    from printed
+    inner join specifications on printed.specification_id = specifications.specification_id
+    inner join {{ ref('printed_lines') }} as lines on printed.line_kind = lines.line_kind
+    where
+        printed.cell is not null
+        or printed.reason is not null
+)
+
+select * from final

@@ -1,0 +1,403 @@
+"""The paper's tables by choice, read back by other readers, and as the table builder of the site shows them."""
+
+import re
+import shutil
+import subprocess
+from io import BytesIO, StringIO
+from itertools import chain, combinations
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import duckdb
+import openpyxl
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from docx import Document
+from docx.oxml.ns import qn
+from playwright.sync_api import Page, expect
+
+from ai_manufacturing import tables
+from ai_manufacturing.cli import main
+from ai_manufacturing.tables import PaperTable, Printed, TableError, cells, formats
+from ai_manufacturing.text import Catalogue
+from tests.python.conftest import Build
+from tests.python.site_reader import Reader
+
+ALL = tuple(tables.ERRORS)
+CHOICES = [*chain.from_iterable(combinations(ALL, size) for size in range(len(ALL) + 1))]
+PLAIN = "table_1_col_1"
+READINGS = [PLAIN, "table_1_col_1_no_controls", "table_1_col_1_iid", "table_1_col_3"]
+
+
+def read(build: Build) -> dict[str, PaperTable]:
+    with duckdb.connect(str(build.warehouse), read_only=True) as connection:
+        return cells.read(connection, Catalogue.read().with_labels_of(connection))
+
+
+@pytest.fixture(scope="session")
+def sample_tables(sample_build: Build) -> dict[str, PaperTable]:
+    return read(sample_build)
+
+
+@pytest.fixture(scope="session")
+def public_tables(public_build: Build) -> dict[str, PaperTable]:
+    return read(public_build)
+
+
+@pytest.fixture
+def printed(sample_tables: dict[str, PaperTable]) -> Printed:
+    """Return a table with several readings of a column and all errors."""
+    return sample_tables["table_1"].chosen(READINGS, ALL)
+
+
+def grid(table: Printed) -> list[list[str]]:
+    return [[line.label, *map(table.text, line.cells)] for line in table.rows]
+
+
+def rows_of(table: Printed, kind: str) -> list[list[str]]:
+    return [[*map(table.text, line.cells)] for line in table.rows if line.kind == kind]
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def test_numbers_are_those_of_the_estimates_and_their_checks(
+    sample_tables: dict[str, PaperTable], sample_build: Build
+) -> None:
+    for name, table in sample_tables.items():
+        found = sample_build.frame(
+            "select c.specification_id, c.column_number, c.estimate, c.std_error, std_error_province, c.status, "
+            "w.p_value as wild from reports.rpt_coefficients as c inner join reports.rpt_column_specifications as s "
+            "on c.specification_id = s.specification_id left join estimates.est_inference as w "
+            "on c.specification_id = w.specification_id and c.term = w.term and w.method = 'wild_restricted' "
+            f"and w.setting like '%rademacher' where c.table_id = '{name}' and c.term = c.regressor "
+            "and c.estimator <> 'event_study' order by c.column_number"
+        )
+        for decimals in tables.DECIMALS:
+            shown = table.chosen(errors=ALL, decimals=decimals)
+            for row in found.to_dict("records"):
+                place = [column.number for column in shown.columns].index(row["column_number"])
+                column = {kind: [line[place] for line in rows_of(shown, kind)] for kind in tables.ERRORS.values()}
+                estimates = [re.sub(r"[*†‡ ]", "", line[place]) for line in rows_of(shown, "estimate")]
+                at = estimates.index(f"{row['estimate']:.{decimals}f}")
+                assert column["std_error"][at] == f"({row['std_error']:.{decimals}f})"
+                province = "–" if pd.isna(row["std_error_province"]) else f"{row['std_error_province']:.{decimals}f}"
+                assert column["province_error"][at] == f"[{province}]"
+                is_tested = row["status"] != "mechanical" and not pd.isna(row["wild"])
+                assert column["wild_p_value"][at] == (f"{{{row['wild']:.{decimals}f}}}" if is_tested else "{–}")
+
+
+@pytest.mark.parametrize("name", tables.PAPER_TABLES)
+def test_without_a_choice_it_is_the_table_of_the_report(
+    name: str, sample_tables: dict[str, PaperTable], sample_build: Build
+) -> None:
+    frame = sample_build.frame(f"from reports.rpt_{name} order by row_number").set_index("line_kind")
+    frame = frame.drop(index=[*tables.NAMES, *cells.PROSE], errors="ignore").filter(like="column_")
+    expected = frame.astype("object").where(frame.notna(), "").values.tolist()
+    words = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
+    shown = [["" if cell == "[–]" else cell for cell in row[1:]] for row in grid(sample_tables[name].chosen())]
+    assert [row for row in shown if any(row)] == [[words.get(cell, cell) for cell in row] for row in expected]
+
+
+def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: dict[str, PaperTable]) -> None:
+    table = sample_tables["table_4"].chosen(errors=ALL)
+    assert [line[3] for line in rows_of(table, "province_error")] == ["[–]", "[–]"]
+    assert "[–] (4): This estimator has no errors clustered by province." in table.notes
+    assert "{–} (3): No p-value tests a regressor that is made from the outcome." in table.notes
+    assert any(note.startswith("{–} (4): The wild bootstrap is run for") for note in table.notes)
+    assert not any(note.startswith(("[–]", "{–}")) for note in sample_tables["table_4"].chosen(errors=["city"]).notes)
+
+
+def test_readings_stand_beside_or_instead_of_the_default(printed: Printed) -> None:
+    assert printed.headings == [
+        "(1) AI firms", "(1) AI firms: no controls", "(1) AI firms: iid errors", "(3) AI patent grants"
+    ]  # fmt: skip
+    controls = rows_of(printed, "controls")[0]
+    assert controls == ["yes", "no", "yes", "yes"]
+    (error, *_), (patents, *_) = rows_of(printed, "std_error")[0], rows_of(printed, "std_error")[1]
+    assert error
+    assert not patents
+    assert "Standard errors (1: iid errors): under one variance." in printed.notes
+    assert "SYNTHETIC" in printed.caption
+
+
+def test_every_language_has_its_words_and_the_mark(sample_tables: dict[str, PaperTable]) -> None:
+    for table in sample_tables.values():
+        readings = [column.specification_id for column in table.columns]
+        shown = table.chosen(readings, ALL, "zh")
+        assert "合成数据" in shown.caption
+        assert shown.notes[0] == "数据集sample：合成数据，数字并非真实。"
+        texts = [shown.caption, *shown.headings, *shown.notes[1:], *chain.from_iterable(grid(shown))]
+        assert [text for text in texts if re.search(r"[a-z]{3,} [a-z]{3,}", text)] == []
+
+
+def test_substitutes_and_lost_stars_are_marked_beside_the_number(
+    public_tables: dict[str, PaperTable], public_build: Build
+) -> None:
+    table = public_tables["table_1"].chosen(errors=ALL)
+    estimates = rows_of(table, "estimate")
+    assert estimates[0] == ["0.160*** †", "", ""]
+    assert [estimates[1][1], estimates[2][2]] == ["not estimable"] * 2
+    assert table.caption == "Table 1: AI in manufacturing and GDP (with substitutes)"
+    assert any(note.startswith("† Substitutions (1): science spending substitutes for R&D") for note in table.notes)
+    assert any(note.startswith("Not estimable (2): Not delivered: Invention patent") for note in table.notes)
+    taken_away = public_build.value(
+        "select count(*) from reports.rpt_coefficients as c inner join reports.rpt_column_specifications using "
+        "(specification_id) where c.table_id = 'table_4' and c.term = c.regressor and c.p_value < 0.1 "
+        "and c.p_value_province >= 0.1 and c.status = 'estimated'"
+    )
+    robustness = public_tables["table_4"].chosen()
+    assert taken_away == sum("‡" in cell for line in rows_of(robustness, "estimate") for cell in line) > 0
+    assert public_tables["table_1"].chosen(language="zh").caption.endswith("（含替代数据）")
+
+
+# ---------------------------------------------------------------- formats, read back
+
+
+def test_excel_holds_numbers_whose_formats_show_what_is_printed(printed: Printed) -> None:
+    sheet = openpyxl.load_workbook(BytesIO(formats.xlsx(printed)))["table_1"]
+    assert sheet["A1"].value == printed.caption
+    assert sheet["A1"].font.bold
+    assert [cell.value for cell in sheet[2]][1:] == printed.headings
+    assert sheet.column_dimensions["A"].width > 20
+    for number, line in enumerate(grid(printed), start=3):
+        row = sheet[number]
+        assert [row[0].value or "", *map(displayed, row[1:])] == line
+    estimate = sheet["B3"]
+    assert isinstance(estimate.value, float)
+    assert estimate.font.bold
+    assert sheet["B4"].number_format == '"("0.000")"'
+    below = [row[0].value for row in sheet.iter_rows(min_row=3 + len(printed.rows))]
+    assert below == printed.notes
+
+
+def displayed(cell: openpyxl.cell.Cell) -> str:
+    """Return what Excel shows of a cell: letters in quotes as they are, 0.000 as decimals."""
+    if not isinstance(cell.value, int | float):
+        return cell.value or ""
+    before, digits, after = re.fullmatch(r'(?:"(.*?)")?(0[.0]*)(?:"(.*?)")?', cell.number_format).groups()
+    return f"{before or ''}{cell.value:.{len(digits.partition('.')[2])}f}{after or ''}"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dict[str, PaperTable]) -> None:
+    printed = sample_tables["table_4"].chosen(errors=ALL, language=language)
+    document = Document(BytesIO(formats.word(printed)))
+    (table,) = document.tables
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [["", *printed.headings], *grid(printed)]
+    assert [paragraph.text for paragraph in document.paragraphs] == [printed.caption, *printed.notes]
+    assert document.paragraphs[0].runs[0].bold
+    assert table.rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
+    assert document.styles["Normal"].element.rPr.rFonts.get(qn("w:eastAsia")) == "SimSun"
+
+
+def test_html_is_read_by_pandas(printed: Printed) -> None:
+    text = formats.html_page(printed)
+    (frame,) = pd.read_html(StringIO(text), converters=dict.fromkeys(range(5), str), keep_default_na=False)
+    assert list(frame.columns[1:]) == printed.headings
+    assert frame.head(len(printed.rows)).values.tolist() == grid(printed)
+    assert frame.iloc[len(printed.rows) :, 0].tolist() == printed.notes
+    assert f"<caption>{printed.caption}</caption>" in text
+
+
+def test_markdown_keeps_cells_stars_and_notes(printed: Printed) -> None:
+    text = formats.markdown(printed)
+    rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert len({len(row) for row in rows[2:]}) == 1
+    assert [[re.sub(r"\\(.)", r"\1", cell).strip() for cell in row] for row in rows[2:]] == grid(printed)
+    assert not re.search(r"(?<!\\)[*_]", text.split("\n", 1)[1])
+    assert text.count("\n\n") > len(printed.notes)
+
+
+@pytest.mark.parametrize("siunitx", [False, True])
+def test_latex_keeps_every_cell(siunitx: bool, printed: Printed) -> None:
+    text = formats.latex(printed, siunitx)
+    body = text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].replace("\\midrule\n", "")
+    found = [
+        [re.sub(r"\\([{}_%&#$])", r"\1", re.sub(r"\$-\$", "-", re.sub(r"(?<!\\)[{}]", "", cell))) for cell in row]
+        for row in (line.removesuffix(r" \\").split(" & ") for line in body.splitlines())
+    ]
+    assert [[cell.strip().replace("--", "–") for cell in row] for row in found] == grid(printed)
+    assert ("S[table-format=-1.3" in text) == siunitx
+    assert all(f"\\item {{}}{note[:3]}" in text for note in printed.notes if note[0] in "([")
+    assert f"% Specifications: {', '.join(READINGS)}." in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not here")
+@pytest.mark.parametrize("siunitx", [False, True])
+def test_latex_compiles(siunitx: bool, public_tables: dict[str, PaperTable], tmp_path: Path) -> None:
+    shown = "\n".join(formats.latex(table.chosen(errors=ALL), siunitx) for table in public_tables.values())
+    packages = r"\usepackage{booktabs,threeparttable,siunitx}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}{shown}\end{{document}}"
+    (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "tables.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run(build: Build, *arguments: str) -> tuple[int, str]:
+    found = CliRunner().invoke(main, ["table", *arguments, "--database", str(build.warehouse)])
+    return found.exit_code, found.output
+
+
+@pytest.mark.parametrize("file_format", ["markdown", "docx"])
+def test_the_command_writes_what_was_asked_for(
+    file_format: str, sample_build: Build, sample_tables: dict[str, PaperTable], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "file"
+    choice = ("--readings", ", ".join(READINGS), "--errors", "wild,city", "--language", "zh", "--decimals", "2")
+    code, said = run(sample_build, "table_1", "--format", file_format, "--out", str(out), *choice)
+    assert (code, said.splitlines()[1:]) == (0, [str(out)])
+    assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
+    expected = sample_tables["table_1"].chosen(READINGS, ["wild", "city"], "zh", 2)
+    if file_format == "markdown":
+        assert out.read_text(encoding="utf-8") == formats.markdown(expected)
+    else:
+        assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == [
+            row[1] for row in grid(expected)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["table_7"], "'table_7' is no table of the paper. Choose from table_1, table_2, table_3, table_4, table_5"),
+        (["table_1", "--readings", "table_2_col_1"], "'table_2_col_1' is no reading of table_1. Its readings"),
+        (["table_1", "--errors", "none,city"], "'none' is no error. Choose from city, province, wild, or none."),
+        (["table_1", "--decimals", "9"], "9 is not in the range 2<=x<=4"),
+        (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),
+    ],
+)
+def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_exist(
+    arguments: list[str], said: str, sample_build: Build, tmp_path: Path
+) -> None:
+    out = tmp_path / "table.html"
+    code, printed = run(sample_build, "--format", "html", "--out", str(out), *arguments)
+    assert code == 2
+    assert said in printed
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
+        ({"readings": []}, "No reading of table_1 is named. Its readings: table_1_col_1, "),
+        ({"errors": ["city", "hc3"]}, "'hc3' is no error. Choose from city, province, wild, or none."),
+        ({"language": "fr"}, "'fr' is no language of the tables. Choose from en, zh."),
+        ({"decimals": 9}, "9 decimals are not offered. Choose from 2, 3, 4."),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
+    choice: dict[str, Any], said: str, sample_tables: dict[str, PaperTable]
+) -> None:
+    with pytest.raises(TableError, match=re.escape(said)):
+        sample_tables["table_1"].chosen(**choice)
+
+
+def test_no_errors_can_be_chosen(sample_tables: dict[str, PaperTable]) -> None:
+    shown = sample_tables["table_1"].chosen(errors=[])
+    assert {row.kind for row in shown.rows}.isdisjoint(tables.ERRORS.values())
+    assert not any(note.startswith(("(", "[", "{")) for note in shown.notes)
+
+
+def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
+    with duckdb.connect() as connection, pytest.raises(TableError, match=r"reports\.rpt_table_cells.+Build it again"):
+        cells.read(connection, Catalogue.read())
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_builder_prints_what_the_command_prints(
+    reader: Reader, sample_site: Path, sample_tables: dict[str, PaperTable]
+) -> None:
+    """Each table, choice of errors, language and decimals, and every reading at once, in each format that is text."""
+    page = reader.open(sample_site, "table_builder")
+    for place, table in enumerate(sample_tables.values()):
+        for number, errors in enumerate(CHOICES):
+            language, decimals = ("en", "zh")[(place + number) % 2], tables.DECIMALS[(place + number) % 3]
+            readings = [column.specification_id for column in table.columns] if errors == ALL else None
+            shown = table.chosen(readings, errors, language, decimals)
+            assert sources(page, shown, errors) == {
+                "latex": formats.latex(shown),
+                "siunitx": formats.latex(shown, siunitx=True),
+                "markdown": formats.markdown(shown),
+                "html": formats.html(shown),
+            }
+    assert reader.complaints == []
+
+
+def sources(page: Page, shown: Printed, errors: tuple[str, ...]) -> dict[str, str]:
+    """Return what the script of the page makes of the choice behind a printed table."""
+    readings = [column.specification_id for column in shown.columns]
+    found: dict[str, str] = page.evaluate(
+        """([name, readings, errors, at, decimals]) => {
+            const table = assemble(name, readings, errors, at, decimals);
+            const latexWith = (checked) => { chooser.siunitx.checked = checked; return latex(table); };
+            return { siunitx: latexWith(true), latex: latexWith(false), markdown: markdown(table), html: html(table) };
+        }""",
+        [shown.table_id, readings, [*errors], ("en", "zh").index(shown.language), shown.decimals],
+    )
+    return found
+
+
+def test_a_reader_chooses_keeps_the_address_and_takes_the_table_along(
+    reader: Reader, sample_site: Path, sample_tables: dict[str, PaperTable]
+) -> None:
+    page = reader.open(sample_site, "table_builder")
+    page.get_by_label("p-value of the wild bootstrap").check()
+    page.get_by_label("Decimals").select_option("2")
+    page.get_by_text("(1) AI firms (").click()
+    page.get_by_label("no controls", exact=True).check()
+    chosen = [PLAIN, "table_1_col_1_no_controls", "table_1_col_2", "table_1_col_3"]
+    expected = sample_tables["table_1"].chosen(chosen, ALL, decimals=2)
+    assert cells_shown(page) == grid(expected)
+    choice = {"table": ["table_1"], "readings": [",".join(chosen)], "errors": [",".join(ALL)], "decimals": ["2"]}
+    assert parse_qs(urlsplit(page.url).query) == choice
+
+    page.get_by_role("button", name="Markdown").click()
+    expect(page.locator("#source")).to_have_value(formats.markdown(expected))
+    with page.expect_download() as saved:
+        page.locator("#built-csv").click()
+    csv = pd.read_csv(saved.value.path(), keep_default_na=False, dtype=str)
+    assert csv.iloc[: len(expected.rows), : len(chosen) + 1].values.tolist() == [
+        [line[0], *(f"'{cell}" if cell.startswith("-") and not cell[1:].replace(".", "").isdigit() else cell
+                    for cell in line[1:])] for line in grid(expected)
+    ]  # fmt: skip
+    assert set(csv["is_synthetic"]) == {"true"}
+    for kind in ("Word", "Excel"):
+        link = page.get_by_role("link", name=kind).get_attribute("href")
+        assert (sample_site / str(link)).read_bytes()[:2] == b"PK"
+
+    page.reload()
+    assert cells_shown(page) == grid(expected)
+    page.get_by_role("button", name="中文").click()
+    assert cells_shown(page) == grid(sample_tables["table_1"].chosen(chosen, ALL, "zh", 2))
+    page.locator("#table").select_option("table_5")
+    assert cells_shown(page) == grid(sample_tables["table_5"].chosen(None, ALL, "zh", 2))
+    assert reader.complaints == []
+    assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:", "blob:"))] == []
+
+
+def test_an_address_with_choices_that_do_not_exist_shows_what_there_is(reader: Reader, sample_site: Path) -> None:
+    page = reader.open(sample_site, "table_builder", "?table=table_9&readings=nonsense&errors=none&decimals=77")
+    expect(page.locator("#no-reading")).to_be_visible()
+    assert page.locator("#built table").count() == 0
+    page.get_by_text("(1) AI firms (").click()
+    page.get_by_label("as the paper reads").first.check()
+    expect(page.locator("#no-reading")).to_be_hidden()
+    assert page.locator("#built tbody td").first.inner_text().startswith("0.")
+    assert reader.complaints == []
+
+
+def cells_shown(page: Page) -> list[list[str]]:
+    found: list[list[str]] = page.locator("#built tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return found
