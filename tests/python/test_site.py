@@ -22,6 +22,9 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
 
 PAGES = [*site.PAGES]
+UNMARKED = """() => [...document.querySelectorAll("figcaption, .scroll:has(> table)")]
+  .filter((one) => !one.querySelector(".tag") && !one.closest("figure")?.querySelector(".tag"))
+  .map((one) => one.textContent.slice(0, 80))"""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -36,7 +39,10 @@ def test_a_page_opens_from_the_file_asks_for_nothing_else_and_has_no_serious_fau
     assert reader.complaints == []
     assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:"))] == []
     assert page.locator("figure.chart").count() == page.locator("figure.chart svg").count()
-    expect(page.locator("#synthetic-mark")).to_be_visible()
+    # Whatever numbers are in sight, so is the mark: at the top of the window, and at each chart and table.
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#synthetic-mark")).to_be_in_viewport()
+    assert page.evaluate(UNMARKED) == []
     page.evaluate(AXE)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
@@ -361,9 +367,16 @@ def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
         "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
     )
     assert [tuple(check) for check in checks] == rows
-    # A column without data says so once, and has no list of checks that could not be made.
-    expect(page.locator("#table_1_col_2 p.not-estimable")).to_contain_text("Not delivered", use_inner_text=True)
-    expect(page.locator("#table_1_col_2 tbody")).to_have_count(0)
+    # Columns without data are a line for each reason, and an address of one leads there.
+    lines = page.locator("#verdict-table tr.without")
+    reasons = public_build.value(
+        "select count(distinct s.reason) from reports.rpt_specifications as s "
+        "inner join reports.rpt_verdicts as v using (specification_id) where v.verdict = 'no_data'"
+    )
+    expect(lines).to_have_count(reasons)
+    line = lines.filter(has=page.locator("#table_1_col_2"))
+    expect(line).to_contain_text("Table 3 (2): no data. Not delivered: ", use_inner_text=True)
+    assert page.locator("section").count() == sum(verdict != "no data" for _, verdict in verdicts)
 
 
 def test_another_rule_makes_another_verdict_on_the_page(
@@ -448,7 +461,13 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "where specification_id = 'table_1_col_1' and unit_kind = 'province' and rank = 1"
     )
     row = section.locator("details.influence tbody tr", has_text="Most influential province")
-    expect(row).to_contain_text("辽宁省")
+    expect(row).to_contain_text("Liaoning", use_inner_text=True)
+    city = section.locator("details.influence tbody tr", has_text="Most influential city")
+    name = public_build.value(
+        "select name_en from marts.dim_city inner join estimates.est_influence on city_id = unit_id "
+        "where specification_id = 'table_1_col_1' and unit_kind = 'city' and rank = 1"
+    )
+    expect(city.locator("td").first).to_have_text(re.compile(f" {name}$"), use_inner_text=True)
     expect(row).to_contain_text(f"{without:.3f}")
     # The cities whose GDP breaks: 37, without which .075 is left (p .30 by province).
     flagged = section.locator("details.influence tbody tr", has_text="GDP of a city grows").filter(has_text="province")
@@ -520,6 +539,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     for name in PAGES:
         markup = (public_site / f"{name}.html").read_text(encoding="utf-8")
         assert "manufacturing AI firms alive" not in markup, name
+        assert 'class="tag"' not in markup, name
         assert "AI firms of all industries by keyword substitute for" in markup.split('id="substitutes"')[1], name
     for name, figure in (
         ("cities", "ai_firm_count"),
