@@ -47,6 +47,9 @@ def test_a_page_opens_from_the_file_asks_for_nothing_else_and_has_no_serious_fau
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
     assert [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious] == []
+    page.get_by_role("button", name="中文").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
+    assert reader.complaints == []
 
 
 @pytest.mark.parametrize("name", PAGES)
