@@ -244,7 +244,8 @@ answered as (
             list((
                 cast(found.figure_number as varchar),
                 case
-                    when found.value = round(found.value) or abs(found.value) >= 1000 then format('{:,.0f}', found.value)
+                    when found.value = round(found.value) or abs(found.value) >= 1000
+                        then format('{:,.0f}', found.value)
                     when abs(found.value) < 0.0005 then '< 0.001'
                     else format(case when abs(found.value) < 1 then '{:.3f}' else '{:.3g}' end, found.value)
                 end
