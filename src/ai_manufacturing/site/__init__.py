@@ -36,7 +36,7 @@ from ai_manufacturing.site import (
     use,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import MARK, pair
+from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
