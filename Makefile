@@ -12,7 +12,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak report serve query-page spark setup sample lint catalogue queries clean lock
+.PHONY: help build test soak report picture serve query-page spark setup sample lint catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -35,6 +35,10 @@ soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests,
 report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of the published release, in site/
 	test -e $(RELEASE) || ai-manufacturing refresh
 	ai-manufacturing report --out site
+
+# Of the sample: the page waits for the synthetic mark.
+picture: $(VENV)/.dev report ## the picture of the README, in docs/findings.png; needs Chromium
+	python docs/picture.py
 
 serve: ## the site at port 8000, compressed and in parts
 	$(BIN)/python -m ai_manufacturing.serve site 8000

@@ -243,7 +243,12 @@ answered as (
         map_from_entries(
             list((
                 cast(found.figure_number as varchar),
-                format(case when abs(found.value) < 1000 then '{:.3g}' else '{:,.0f}' end, found.value)
+                case
+                    when found.value = round(found.value) or abs(found.value) >= 1000
+                        then format('{:,.0f}', found.value)
+                    when abs(found.value) < 0.0005 then '< 0.001'
+                    else format(case when abs(found.value) < 1 then '{:.3f}' else '{:.3g}' end, found.value)
+                end
             ))
         ) as texts
     from found

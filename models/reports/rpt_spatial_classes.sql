@@ -36,6 +36,7 @@ members as (
     select
         classes.class,
         distribution.city_id,
+        distribution.name_en,
         distribution.name_zh,
         distribution.measure_count,
         distribution.national_share,
@@ -55,6 +56,7 @@ by_class as (
         class,
         count(*) as unit_count,
         sum(measure_count) as ai_firm_count,
+        string_agg(case when place <= 10 then name_en end, ', ' order by place) as largest_cities_en,
         string_agg(case when place <= 10 then name_zh end, '、' order by place) as largest_cities_zh
     from members
     group by class
@@ -67,6 +69,7 @@ filled as (
         substitution.substitutions_zh,
         case when delivered.unit_count > 0 then coalesce(by_class.unit_count, 0) end as unit_count,
         case when delivered.unit_count > 0 then coalesce(by_class.ai_firm_count, 0) end as ai_firm_count,
+        case when classes.minimum >= 100 then by_class.largest_cities_en end as largest_cities_en,
         case when classes.minimum >= 100 then by_class.largest_cities_zh end as largest_cities_zh
     from classes
     cross join substitution
@@ -94,6 +97,7 @@ final as (
         shares.is_subset,
         cast(shares.unit_count as integer) as unit_count,
         cast(units.value as integer) as printed_unit_count,
+        shares.largest_cities_en,
         shares.largest_cities_zh,
         cast(shares.ai_firm_count as bigint) as ai_firm_count,
         shares.ai_firm_count / nullif(shares.national_count, 0) as national_share,

@@ -110,7 +110,7 @@ class Reader:
 
 @pytest.fixture
 def reader(browser: Browser) -> Iterator[Reader]:
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, locale="en-US")
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
     context.set_default_timeout(LAST_RESORT * 1000)
     expect.set_options(timeout=LAST_RESORT * 1000)
     yield Reader(context.new_page())

@@ -206,11 +206,11 @@ def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
         failed = {
             "AR(1) does not reject": ar1 >= 0.05,
             "AR(2) rejects": ar2 < 0.05,
-            "; Hansen rejects": hansen < 0.05,
+            ". Hansen rejects": hansen < 0.05,
             "Difference-in-Hansen rejects": level_hansen is not None and level_hansen < 0.05,
             "More instruments": instruments > cities,
         }
-        assert {words: words in f"; {text}" for words in failed} == failed, name
+        assert {words: words in f". {text}" for words in failed} == failed, name
         assert is_sound == (not any(failed.values())), name
         assert "Not instrumented, so taken as unrelated to the errors of all years: ln_registered_population" in text
     unsound = {name for name, _, is_sound, *_ in rows if not is_sound}

@@ -22,6 +22,10 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
 
 PAGES = [*site.PAGES]
+UNMARKED = """() => [...document.querySelectorAll("figcaption, .scroll:has(> table)")]
+  .filter((one) => ![one, one.closest("figure"), one.closest("section")?.querySelector("h2")]
+    .some((place) => place?.querySelector(".tag")))
+  .map((one) => one.textContent.slice(0, 80))"""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -33,10 +37,16 @@ def test_a_page_opens_from_the_file_asks_for_nothing_else_and_has_no_serious_fau
     page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    assert page.locator("figure.chart").count() == page.locator("figure.chart svg").count()
+    # Whatever numbers are in sight, so is the mark: at the top of the window, and at each chart and table.
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#synthetic-mark")).to_be_in_viewport()
+    assert page.evaluate(UNMARKED) == []
+    for name_of_language in ("中文", "English"):
+        page.get_by_role("button", name=name_of_language).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
     assert reader.complaints == []
     assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:"))] == []
-    assert page.locator("figure.chart").count() == page.locator("figure.chart svg").count()
-    expect(page.locator("#synthetic-mark")).to_be_visible()
     page.evaluate(AXE)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
@@ -361,9 +371,16 @@ def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
         "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
     )
     assert [tuple(check) for check in checks] == rows
-    # A column without data says so once, and has no list of checks that could not be made.
-    expect(page.locator("#table_1_col_2 p.not-estimable")).to_contain_text("Not delivered", use_inner_text=True)
-    expect(page.locator("#table_1_col_2 tbody")).to_have_count(0)
+    # Columns without data are a line for each reason, and an address of one leads there.
+    lines = page.locator("#verdict-table tr.without")
+    reasons = public_build.value(
+        "select count(distinct s.reason) from reports.rpt_specifications as s "
+        "inner join reports.rpt_verdicts as v using (specification_id) where v.verdict = 'no_data'"
+    )
+    expect(lines).to_have_count(reasons)
+    line = lines.filter(has=page.locator("#table_1_col_2"))
+    expect(line).to_contain_text("Table 3 (2): no data. Not delivered: ", use_inner_text=True)
+    assert page.locator("section").count() == sum(verdict != "no data" for _, verdict in verdicts)
 
 
 def test_another_rule_makes_another_verdict_on_the_page(
@@ -448,7 +465,13 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "where specification_id = 'table_1_col_1' and unit_kind = 'province' and rank = 1"
     )
     row = section.locator("details.influence tbody tr", has_text="Most influential province")
-    expect(row).to_contain_text("辽宁省")
+    expect(row).to_contain_text("Liaoning", use_inner_text=True)
+    city = section.locator("details.influence tbody tr", has_text="Most influential city")
+    name = public_build.value(
+        "select c.name_en from marts.dim_city as c inner join estimates.est_influence as i on c.city_id = i.unit_id "
+        "where i.specification_id = 'table_1_col_1' and i.unit_kind = 'city' and i.rank = 1"
+    )
+    expect(city.locator("td").first).to_have_text(re.compile(f" {name}$"), use_inner_text=True)
     expect(row).to_contain_text(f"{without:.3f}")
     # The cities whose GDP breaks: 37, without which .075 is left (p .30 by province).
     flagged = section.locator("details.influence tbody tr", has_text="GDP of a city grows").filter(has_text="province")
@@ -474,6 +497,7 @@ NOTHING_TO_CHECK = {
 def test_what_had_nothing_to_check_has_not_passed(reader: Reader, public_site: Path, public_build: Build) -> None:
     """The public files hold no patents, so that nothing can be said of them."""
     page = reader.open(public_site, "quality")
+    page.locator("#not_failed").click()
     rows = page.locator("tr.unchecked")
     assert set(rows.locator("td.prose .en").all_inner_texts()) >= NOTHING_TO_CHECK
     assert set(rows.locator("td.number").all_inner_texts()) == {"0 / 0"}
@@ -520,6 +544,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     for name in PAGES:
         markup = (public_site / f"{name}.html").read_text(encoding="utf-8")
         assert "manufacturing AI firms alive" not in markup, name
+        assert 'class="tag"' not in markup, name
         assert "AI firms of all industries by keyword substitute for" in markup.split('id="substitutes"')[1], name
     for name, figure in (
         ("cities", "ai_firm_count"),

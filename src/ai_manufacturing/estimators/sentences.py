@@ -52,7 +52,7 @@ def said(key: str, **values: Value) -> Sentence:
 def joined(sentences: Iterable[Sentence]) -> Sentence:
     """Return sentences one after the other."""
     english, chinese = list(zip(*sentences, strict=True)) or [(), ()]
-    return Sentence("; ".join(english), "；".join(chinese).replace("。；", "。"))
+    return Sentence("; ".join(english).replace(".; ", ". "), "；".join(chinese).replace("。；", "。"))
 
 
 def both(names: Sequence[str]) -> Sentence:

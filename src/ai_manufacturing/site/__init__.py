@@ -1,13 +1,16 @@
 """The static site: pages for those who look rather than query, built from a release file alone."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
 import vl_convert
+from markupsafe import Markup
 
+from ai_manufacturing import databases, settings
 from ai_manufacturing.checksums import record_folder
-from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place
+from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, replace_bytes
 from ai_manufacturing.site import (
     ai_terms,
     changes,
@@ -33,7 +36,7 @@ from ai_manufacturing.site import (
     use,
 )
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import MARK, pair
+from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
 WRITTEN_BY_OTHERS = ("catalogue.html",)  # SHA256SUMS says nothing of it: `make catalogue` replaces it in a whole site
@@ -131,7 +134,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
     (folder / "assets").mkdir(parents=True)
     for asset in (HERE / "assets").iterdir():
         shutil.copyfile(asset, folder / "assets" / asset.name)
-    (folder / "assets" / "vega.js").write_text(vl_convert.javascript_bundle(), encoding="utf-8")  # type: ignore[call-arg]
+    shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
     has_query = query.write(release_path, folder)
@@ -148,6 +151,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "pair": pair,
             "named": text.named,
             "mark": MARK,
+            "tag": _tag(release, text),
             "substituted": [row for row in release.substituted() if row["kind"] == "series"],
             "plain": text.plain,
             "manifest": release.manifest,
@@ -170,3 +174,19 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             )
             (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
     return [*pages]
+
+
+def _vega() -> Path:
+    """Return Vega, Vega-Lite and what embeds them as one script, which is kept: bundling it takes two seconds."""
+    kept = settings.project_root() / "build" / f"vega_{version('vl-convert-python')}.js"
+    if not kept.exists():
+        make_folder(kept.parent)
+        replace_bytes(kept, vl_convert.javascript_bundle().encode())  # type: ignore[call-arg]
+    return kept
+
+
+def _tag(release: Release, text: Catalogue) -> Markup:
+    """Return the mark beside numbers of a synthetic set; nothing for another set."""
+    if release.manifest.extract_set_kind != databases.SYNTHETIC:
+        return Markup("")
+    return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))

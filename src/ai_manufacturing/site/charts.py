@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from ai_manufacturing.text import LANGUAGES
@@ -89,7 +90,8 @@ def figure(
     """
     specifications = {}
     for language in LANGUAGES:
-        specification = draw(language).to_dict(validate=False)
+        with debug_mode(False):  # altair would check each part as it is made, which takes longer than making it
+            specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
         specifications[language] = {**specification, "config": CONFIG, "description": describe(language)}
     return Figure(id_, title, data, specifications, note, shared)

@@ -331,7 +331,7 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
             .mark_point(shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer")
             .encode(y=alt.value(HEIGHT - 4))
         )
-        return alt.layer(lines, gaps).properties(width="container", height=HEIGHT)
+        return alt.layer(lines, gaps, width="container", height=HEIGHT)
 
     def describe(language: str) -> str:
         return text.plain("alt_city", language, series=text.plain_label(name, language))

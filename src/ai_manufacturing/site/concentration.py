@@ -34,8 +34,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "moran": _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None,
         "local": release.rows(
             "select l.measure, l.year, l.quadrant, count(*) as city_count, "
-            "string_agg(c.name_zh, '、' order by l.statistic desc, c.city_id) as names_zh, any_value(l.substitutions) "
-            "as substitutions from estimates.est_local_spatial_autocorrelation as l "
+            "string_agg(c.name_en, ', ' order by l.statistic desc, c.city_id) as names_en, "
+            "string_agg(c.name_zh, '、' order by l.statistic desc, c.city_id) as names_zh, "
+            "any_value(l.substitutions) as substitutions from estimates.est_local_spatial_autocorrelation as l "
             "inner join marts.dim_city as c on l.city_id = c.city_id "
             "where l.p_value < 0.05 and l.year = "
             "(select max(year) from estimates.est_local_spatial_autocorrelation where status <> 'not_estimable') "

@@ -124,8 +124,8 @@ def _column(
             alt.Tooltip("conf_high:Q", title=words["interval"] + " ↑", format=".4~g"),
         ]
         layers = [
-            alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.datum(0)),
-            alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.datum(-0.5)),
+            alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0)),
+            alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.XDatum(-0.5)),
             base.mark_rule(color=BLUE, strokeWidth=2).encode(y=alt.Y("conf_low:Q", title=effect), y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
             base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(y=y, tooltip=tooltip),
@@ -137,7 +137,11 @@ def _column(
                     tooltip=[alt.Tooltip("printed_estimate:Q", title=words["printed"], format=".4~g")],
                 )
             )
-        return alt.layer(*layers).add_params(reading).properties(width="container", height=240)
+        return (
+            alt.layer(*layers)
+            .add_params(reading)
+            .properties(width="container", height=240, usermeta={"state": {"reading": id_}})
+        )
 
     def describe(language: str) -> str:
         first = shown[shown["specification_id"] == names[0]]

@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 import altair as alt
+import numpy as np
+import pandas as pd
 
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import BLUE, CLASSES, ORANGE, TABLE, Figure, figure
-from ai_manufacturing.site.credibility import verdict_counts
+from ai_manufacturing.site.credibility import columns_by, verdict_counts
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
@@ -29,9 +31,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     return {
         "findings": findings,
         "permuted": _permuted(release, text),
+        "also": _also(release),
         "claims": [row for row in claims if row["verdict"] != "no_data"],
-        "notes": _columns_by([row for row in claims if row["estimate"] is not None], "substitutions"),
-        "without_data": _columns_by([row for row in claims if row["verdict"] == "no_data"], "reason"),
+        "notes": columns_by([row for row in claims if row["estimate"] is not None], "substitutions"),
+        "without_data": columns_by([row for row in claims if row["verdict"] == "no_data"], "reason"),
         "unjudged": [row for row in claims if row["verdict"] in ("no_data", "cannot_be_judged", "mechanical")],
         "verdicts": verdict_counts(release),
         "score": release.rows(
@@ -48,13 +51,41 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _columns_by(claims: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return each text once, in both languages, with the columns that it is said of."""
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for row in claims:
-        if row[key]:
-            columns.setdefault(row[key], []).append(row)
-    return [{"text": text, "text_zh": rows[0][f"{key}_zh"], "columns": rows} for text, rows in columns.items()]
+def _also(release: Release) -> list[dict[str, Any]]:
+    """Return facts beside the claim that have pages of their own: the page, the key of the text, and its values."""
+    estimates = {
+        row["specification_id"]: f"{row['estimate']:.3f}"
+        for row in release.rows(
+            "select specification_id, estimate from reports.rpt_coefficients "
+            "where term = 'ai_firms' and status <> 'not_estimable' "
+            "and specification_id in ('table_1_col_1_no_controls', 'table_1_col_1_observed')"
+        )
+    }
+    found = []
+    if len(estimates) == 2:
+        without, observed = (estimates[f"table_1_col_1_{reading}"] for reading in ("no_controls", "observed"))
+        found.append({"page": "readings", "key": "also_readings", "without": without, "observed": observed})
+    for row in release.rows(
+        "select min(year) as year, max(year) as base_year, "
+        "arg_min(national_share_relative_to_base_year, year) as ratio from reports.rpt_fixed_ratio_test "
+        "where measure = 'ai_firms' and national_share_relative_to_base_year is not null having count(*) > 1"
+    ):
+        found.append({"page": "measure", "key": "also_ratio", **row, "ratio": f"{row['ratio']:.2f}"})
+    for row in release.rows(
+        "select difference, difference_p_value from reports.rpt_heterogeneity "
+        "where specification_id = 'heterogeneity_income_median' and group_name = 'above' and difference is not null"
+    ):
+        p = row["difference_p_value"]
+        told = {"difference": f"{row['difference']:+.3f}", "p": "< 0.001" if p < 0.001 else f"= {p:.3f}"}
+        found.append({"page": "heterogeneity", "key": "also_income", **told})
+    for row in release.rows(
+        "select min(year) as first_year, max(year) as last_year, arg_min(top_5_share, year) as first, "
+        "arg_max(top_5_share, year) as last from marts.fct_spatial_concentration "
+        "where measure = 'ai_firms' and top_5_share is not null having count(*) > 1"
+    ):
+        told = {"first": f"{100 * row['first']:.1f}", "last": f"{100 * row['last']:.1f}"}
+        found.append({"page": "concentration", "key": "also_concentration", **row, **told})
+    return found
 
 
 def _permuted(release: Release, text: Catalogue) -> Figure | None:
@@ -74,6 +105,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     margin = 0.08 * (high - low)
     # As many bars as can be told apart on a phone, and marks at round numbers.
     step = (high - low + 2 * margin) / 80
+    tallest = int(pd.cut(slopes, np.arange(low - margin, high + margin + step, step)).value_counts().max())
     wide = 10 ** math.floor(math.log10(high - low)) if high > low else 1.0
     apart = next(wide * part for part in (0.1, 0.2, 0.5, 1) if (high - low) / (wide * part) <= 7)
     ticks = [round(apart * number, 6) for number in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
@@ -92,7 +124,12 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                     title=text.plain("slope", language),
                     axis=alt.Axis(format=".3~f", values=ticks, labelOverlap=True),
                 ),
-                y=alt.Y("count():Q", title=text.plain("permutations", language)),
+                y=alt.Y(
+                    "count():Q",
+                    title=text.plain("permutations", language),
+                    # Room for the marks above the bars.
+                    scale=alt.Scale(domain=[0, 1.3 * tallest], nice=False),
+                ),
                 tooltip=[
                     alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=text.plain("slope", language)),
                     alt.Tooltip("count():Q", title=text.plain("permutations", language)),
@@ -116,7 +153,7 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                     text=text.plain(f"marked_{kind}", language, value=f"{value:.3f}"),
                 ).encode(x="estimate:Q", y=alt.value(line))
             )
-        return alt.layer(*layers).properties(width="container", height=230)
+        return alt.layer(*layers, width="container", height=230)
 
     def describe(language: str) -> str:
         return text.plain(

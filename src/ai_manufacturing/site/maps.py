@@ -103,7 +103,7 @@ def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLe
         alt.layer(land, cities)
         .add_params(*params)
         .project(type="conicEqualArea", parallels=[25, 47], rotate=[-105, 0, 0])
-        .properties(width="container", height=560, usermeta={"aspect": 0.8, "state": state})
+        .properties(width="container", height=560, usermeta={"aspect": 0.8, "state": {name: name for name in state}})
     )
 
 
@@ -173,7 +173,11 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                         rangeMax=alt.ExprRef("min(1600, max(400, width * 1.6))"),
                     ),
                     legend=alt.Legend(
-                        title=said("circle_area"), symbolFillColor="#fff", symbolStrokeColor="#333", tickCount=3
+                        title=said("circle_area"),
+                        symbolFillColor="#fff",
+                        symbolStrokeColor="#333",
+                        tickCount=3,
+                        orient="bottom",  # beside the other legend there is no room on a phone
                     ),
                 ),
                 order=alt.Order("value:Q", sort="descending"),

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import altair as alt
+from markupsafe import Markup
 
 from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 LISTED = 200  # rows set aside that the page lists; all are in the table that it names
 FAILING_LISTED = 10
@@ -21,7 +22,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select suite, description, description_zh, severity, success, checked_count, failing_row_count, failing_rows "
         f"from {release.gate_results()} order by success, severity, suite, description"
     )
-    names = {row["city_id"]: row["name_zh"] for row in release.rows("select city_id, name_zh from marts.dim_city")}
+    names = {
+        row["city_id"]: pair(row["name_en"], row["name_zh"])
+        for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
+    }
     return {
         "gate": gate_counts(release),
         "expectations": [
@@ -44,11 +48,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         # a correction of every city is one line
         "corrections": release.rows(
-            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_zh) as name_zh, "
-            "any_value(nullif(n.name_zh, d.name_zh)) as row_name_zh, any_value(c.delivered_value) as delivered_value, "
-            "any_value(c.value) as value, any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
+            "select c.correction_id, c.series, c.year, count(*) as city_count, any_value(d.name_en) as name_en, "
+            "any_value(d.name_zh) as name_zh, any_value(r.name_en) as row_name_en, "
+            "any_value(r.name_zh) as row_name_zh, "
+            "any_value(c.delivered_value) as delivered_value, any_value(c.value) as value, "
+            "any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
             "from marts.fct_corrections as c left join marts.dim_city as d on c.city_id = d.city_id "
-            "left join marts.dim_city as n on c.delivered_city_id = n.city_id "
+            "left join marts.dim_city as r on c.delivered_city_id = r.city_id and r.city_id <> c.city_id "
             "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
         "by_city": _by_city(release, text),
@@ -67,7 +73,7 @@ def gate_counts(release: Release) -> dict[str, int]:
     )[0]
 
 
-def _failing(rows: str | None, names: dict[str, str]) -> list[dict[str, Any]]:
+def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]:
     """Return the first failing rows, with cities by name."""
     return [
         {name: names.get(value, value) if name == "city_id" else value for name, value in row.items()}
@@ -91,15 +97,17 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
     series = _panel_series(release)
     filled = " + ".join(f"cast({name} is not null as integer)" for name in series)
     data = release.frame(
-        "select c.city_id, c.name_zh, c.province_name_zh, p.year, "
+        "select c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year, "
         f"{filled} as series_count from marts.fct_city_year_panel as p "
         "inner join marts.dim_city as c on p.city_id = c.city_id order by c.city_id, p.year"
     )
-    firsts = data.drop_duplicates("province_name_zh")
+    cities = data.drop_duplicates("city_id").drop(columns=["year", "series_count"])
+    firsts = cities.drop_duplicates("province_name_zh")
 
     def draw(language: str) -> alt.TopLevelMixin:
         labels = " : ".join(
-            f"datum.value == '{row.city_id}' ? '{_short(row.province_name_zh)}'" for row in firsts.itertuples()
+            f"datum.value == '{row.city_id}' ? '{_short(getattr(row, f'province_name_{language}'))}'"
+            for row in firsts.itertuples()
         )
         return (
             alt.Chart(TABLE)
@@ -113,7 +121,7 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
                 ),
                 color=_blues("series_count", len(series), text.plain("series_with_value", language)),
                 tooltip=[
-                    alt.Tooltip("name_zh:N", title=text.plain("city", language)),
+                    alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
                     alt.Tooltip("year:O", title=text.plain("year", language)),
                     alt.Tooltip("series_count:Q", title=text.plain("series_with_value", language)),
                 ],
@@ -131,7 +139,8 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
             empty=int((data["series_count"] == 0).sum()),
         )
 
-    return figure("coverage_by_city", text.both("coverage_by_city"), data, draw, describe)
+    shown = data[["city_id", "year", "series_count"]]
+    return figure("coverage_by_city", text.both("coverage_by_city"), shown, draw, describe, shared=cities)
 
 
 def _by_series(release: Release, text: Catalogue) -> Figure:
@@ -178,5 +187,5 @@ def _blues(column: str, most: int, title: str) -> alt.Color:
 
 
 def _short(province: str) -> str:
-    """Return what a province is called in short."""
-    return next((name for name in LONG_NAMES if province.startswith(name)), province[:2])
+    """Return what a province is called in short: of a Chinese name two letters tell it, but for a few."""
+    return province if province.isascii() else next(filter(province.startswith, LONG_NAMES), province[:2])

@@ -95,7 +95,7 @@ def coefficient_plot(
             alt.Tooltip("specification_id:N", title=text.plain("specification", language)),
         ]
         layers = [
-            alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.datum(0)),
+            alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
             base.mark_rule(color=BLUE, strokeWidth=2).encode(
                 x=alt.X(
                     "conf_low:Q",
@@ -109,8 +109,8 @@ def coefficient_plot(
             base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x="estimate:Q", tooltip=tooltip),
         ]
         if printed is not None:
-            layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.datum(printed)))
-        return alt.layer(*layers).properties(width="container", height=ROW * len(data))
+            layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.XDatum(printed)))
+        return alt.layer(*layers, width="container", height=ROW * len(data))
 
     def describe(language: str) -> str:
         return text.plain(

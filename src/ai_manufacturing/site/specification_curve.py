@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from scipy import stats
 
 from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure, squares
 from ai_manufacturing.site.release import Release
@@ -13,6 +14,7 @@ from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 BINS = 48  # neighbours on the curve that share a cell of the choices
 # The room that names of choices take, in the curve and below it, so that both have the same ranks above each other.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
+COLUMNS = alt.ExprRef("windowSize()[0] < 600 ? 1 : 2")
 # By which errors an estimate differs from zero, each with its own colour and shape.
 MARKS = {
     "both": (BLUE, "circle"),
@@ -44,11 +46,16 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
         "min(standardised_estimate) as standardised_estimate, min(estimate) as estimate, "
         "min(case when errors = 'city' then p_value end) as p_value_by_city, "
         "min(case when errors = 'province' then p_value end) as p_value_by_province, "
+        "min(case when errors = 'province' then std_error * standardised_estimate / nullif(estimate, 0) end) as error, "
+        "min(case when errors = 'province' then degrees_of_freedom end) as degrees_of_freedom, "
         "case when bool_and(p_value < 0.05) then 'both' "
         "else coalesce(min(case when p_value < 0.05 then errors end), 'neither') end as significant_by "
         "from estimates.est_specification_curve where status <> 'not_estimable' "
         f"group by curve_id, {', '.join(names)} order by rank"
     )
+    half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop("error").astype(float)
+    for name, sign in (("conf_low", -1), ("conf_high", 1)):
+        found[name] = (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
     named = [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes]
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
@@ -74,7 +81,7 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         labels = " : ".join(
             f"datum.label == '{name}' ? '{text.plain(f'significant_{name}', language)}'" for name in MARKS
         )
-        legend = alt.Legend(title=None, labelExpr=f"{labels} : datum.label", columns=2, labelLimit=300)
+        legend = alt.Legend(title=None, labelExpr=f"{labels} : datum.label", columns=COLUMNS, labelLimit=300)
         domain = list(MARKS)
         numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
         points = (
@@ -111,8 +118,14 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                 ],
             )
         )
-        zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.datum(0))
-        return alt.layer(zero, points).properties(width="container", height=320)
+        zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
+        title = text.plain("standardised_estimate", language)
+        by_province = (
+            alt.Chart(TABLE)
+            .mark_area(color=GREY, opacity=0.25)
+            .encode(x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q")
+        )
+        return alt.layer(by_province, zero, points, width="container", height=320)
 
     def describe(language: str) -> str:
         estimates = curve["standardised_estimate"].astype(float)

@@ -60,15 +60,15 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def _influence(release: Release) -> list[dict[str, Any]]:
     """Return the estimates without the flagged cities, and without the city and the province that move them most.
 
-    What is left out has its name in both languages: that of a place is Chinese.
+    What is left out has its name in both languages.
     """
     return release.rows(
         "with places as ("
-        "select 'city' as unit_kind, city_id as unit_id, name_zh from marts.dim_city union "
-        "select 'province', province_id, province_name_zh from marts.dim_city), "
+        "select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from marts.dim_city union "
+        "select 'province', province_id, province_name_en, province_name_zh from marts.dim_city), "
         "flags as (select description, min(description_zh) as description_zh "
         f"from {release.gate_results()} group by description) "
-        "select e.*, coalesce(p.name_zh, e.unit_id) as left_out_en, "
+        "select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, "
         "coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh, "
         "case when e.method = 'leave_out_flagged' then split_part(e.setting, '=', 2) else 'city' end as errors "
         "from estimates.est_influence as e "

@@ -148,7 +148,7 @@ class Chart {
     element.setAttribute("aria-label", this.specifications[wanted].description);
     const outlines = document.getElementById("outlines");
     const specification = structuredClone(this.specifications[wanted]);
-    const { aspect, state = [] } = specification.usermeta ?? {};
+    const { aspect, state = {} } = specification.usermeta ?? {};
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
     if (this.lines) for (const { encoding } of specification.layer) Object.assign(encoding.color.scale, this.lines);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
@@ -160,14 +160,14 @@ class Chart {
     this.view = view;
     view.addEventListener("click", (_, item) => this.picked?.(item?.datum));
     // What a reader had chosen outlives a change of language, and is in the address.
-    for (const name of state) {
+    for (const [name, key] of Object.entries(state)) {
       const { value: initial, bind } = specification.params.find((param) => param.name === name);
-      const chosen = this.signals[name] ?? (typeof initial === "number" ? Number(address.get(name)) : address.get(name));
+      const chosen = this.signals[name] ?? (typeof initial === "number" ? Number(address.get(key)) : address.get(key));
       const offered = bind.options ? bind.options.includes(chosen) : chosen >= bind.min && chosen <= bind.max;
       if (offered) view.signal(name, chosen);
       view.addSignalListener(name, (_, value) => {
         this.signals[name] = value;
-        address.set({ [name]: value === initial ? "" : value });
+        address.set({ [key]: value === initial ? "" : value });
       });
     }
     await view.runAsync();
@@ -199,6 +199,8 @@ const loading = []; // what the script of a page waits for
 })();
 
 translate();
+// A link from here opens in the language that the reader chose.
+if (localStorage.getItem("language")) address.set({ language: document.documentElement.lang });
 document.getElementById("language").addEventListener("click", () => {
   const next = language() === "en" ? "zh-CN" : "en";
   speak(next);
