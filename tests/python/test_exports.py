@@ -211,7 +211,7 @@ def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
         list(exports.FORMATS["dta"](source, tmp_path))
 
 
-ESTIMATORS = {name: name.replace("_", " ") for name in ("fixed_effects", "event_study", "dynamic_panel")}
+ESTIMATORS = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
 
 
 @pytest.mark.parametrize("number", range(1, 7))

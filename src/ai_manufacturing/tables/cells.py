@@ -120,7 +120,8 @@ def _column(rows: list[_Row], heading: Words, text: Catalogue) -> Column:
         if kind in by_kind
     ]
     if first.covariance != BY_CITY:
-        notes.append(Note(None, text.texts["table_errors"], text.texts[f"table_errors_{first.covariance}"]))
+        words = text.texts.get(f"table_errors_{first.covariance}") or _labels(first.covariance, text)
+        notes.append(Note(None, text.texts["table_errors"], words))
     missing = {
         Note(errors[row.line_kind], (_missing(row),) * 2, _sentences(row.reason, row.reason_zh, text)): None
         for row in rows
