@@ -1,6 +1,6 @@
 """Run the benchmarks of speed, one after the other, and write benchmarks/README.md.
 
-python -m benchmarks [--quick] [--only NAME ...] [--out benchmarks/README.md]
+python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks/README.md]
 """
 
 import argparse
@@ -34,13 +34,13 @@ this project is ahead. `python -m benchmarks.NAME` runs a section alone.
 """
 
 
-def registers(folder: Path, *, quick: bool) -> Section:
+def registers(folder: Path, repeats: int, *, quick: bool) -> Section:
     """Run benchmarks/registers.py, and read its table."""
     section = Section(
         "Registers", "Firms and patents from Parquet to counts: `python benchmarks/registers.py` says how."
     )
-    sizes = ["--firms", "20000", "--patents", "8000", "--scopes", "2000", "--repeats", "1"] if quick else []
-    measuring.run([sys.executable, "benchmarks/registers.py", *sizes, "--out", folder])
+    sizes = ["--firms", "20000", "--patents", "8000", "--scopes", "2000"] if quick else []
+    measuring.run([sys.executable, "benchmarks/registers.py", *sizes, "--repeats", str(repeats), "--out", folder])
     with (folder / "registers.csv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             base, seconds, ratio = (float(line[name]) for name in ("base_s", "seconds", "ratio"))
@@ -50,18 +50,20 @@ def registers(folder: Path, *, quick: bool) -> Section:
     return section
 
 
-def measured(name: str, folder: Path, *, quick: bool) -> Section:
+def measured(name: str, folder: Path, repeats: int, *, quick: bool) -> Section:
     """Run one section in a process of its own."""
     if name == "registers":
-        return registers(folder, quick=quick)
+        return registers(folder, repeats, quick=quick)
     if name == "spark" and not (SPARK.exists() and shutil.which("java")):
         return Section("Spark", "", skipped=["Spark: Java or .venv-spark is not here; `make spark` makes the latter."])
     program, out = SPARK if name == "spark" else Path(sys.executable), folder / f"{name}.json"
-    measuring.run([program, "-m", f"benchmarks.{name}", *(["--quick"] if quick else []), "--json", out])
+    measuring.run(
+        [program, "-m", f"benchmarks.{name}", "--repeats", str(repeats), *(["--quick"] if quick else []), "--json", out]
+    )
     return measuring.read(out)
 
 
-def page(sections: dict[str, Section], began: datetime, load: float, minutes: float) -> str:
+def page(sections: dict[str, Section], repeats: int, began: datetime, load: float, minutes: float) -> str:
     """Return the page in Markdown."""
     rows = [(name.replace("_", " "), *row.cells) for name, section in sections.items() for row in section.rows]
     versions = sorted({version for section in sections.values() for version in section.versions})
@@ -74,7 +76,7 @@ def page(sections: dict[str, Section], began: datetime, load: float, minutes: fl
     parts = [
         HEAD,
         f"{began:%Y-%m-%d}, commit {commit}, {minutes:.0f} minutes. {measuring.machine()}. Load {load:.1f} at the "
-        f"start. Python {sys.version.split()[0]}, {', '.join(versions)}.",
+        f"start. {repeats} paired runs of each row. Python {sys.version.split()[0]}, {', '.join(versions)}.",
         measuring.table(("section", *HEADINGS), rows),
         *(section.text for section in sections.values()),
         "## Quality",
@@ -87,7 +89,7 @@ def page(sections: dict[str, Section], began: datetime, load: float, minutes: fl
 def main() -> None:
     """Run the sections and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small and once: shows that it runs, measures nothing")
+    measuring.add_options(parser)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections (all)")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks/README.md")
     arguments = parser.parse_args()
@@ -96,9 +98,9 @@ def main() -> None:
     with measuring.scratch() as folder:
         for name in arguments.only:
             since = time.monotonic()
-            sections[name] = measured(name, folder, quick=arguments.quick)
+            sections[name] = measured(name, folder, arguments.repeats, quick=arguments.quick)
             print(f"{name}: {len(sections[name].rows)} rows, {time.monotonic() - since:.0f} s", flush=True)
-    text = page(sections, began, load, (time.monotonic() - started) / 60)
+    text = page(sections, arguments.repeats, began, load, (time.monotonic() - started) / 60)
     arguments.out.write_text(text, encoding="utf-8")
     print(arguments.out)
 

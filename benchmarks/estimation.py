@@ -219,9 +219,9 @@ def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
     np.testing.assert_allclose(values, mine_values, rtol=SAME, atol=SAME, err_msg=f"{task}: {rival}")
 
 
-def measure(quick: bool = False) -> Section:
+def measure(repeats: int, *, quick: bool) -> Section:
     """Time each task by all that offer it, in rounds."""
-    fits, repeats, rounds = (20, 1, 1) if quick else (1_000, 5, 3)
+    fits, calls = (20, 1) if quick else (1_000, 5)
     rival_fits = max(fits // 10, 1)
     data = panel()
     rng = np.random.default_rng(1)
@@ -235,7 +235,7 @@ def measure(quick: bool = False) -> Section:
         "Estimation",
         f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four regressors. Time of "
         f"one fit where a task has many; peers make {rival_fits} of many. Each round times this package and its peers "
-        f"in turn, each by the median of {repeats} calls after one that is not counted, or by the only one of many "
+        f"in turn, each by the median of {calls} calls after one that is not counted, or by the only one of many "
         f"fits. Results agree to {SAME:g}, p-values of the bootstrap within Monte Carlo error. linearmodels cannot "
         "share a sample. t of the bootstrap agrees up to which effects its small-sample factor counts. GMM is of "
         f"Blundell and Bond (1998), table 4. OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread; peers' own "
@@ -246,13 +246,13 @@ def measure(quick: bool = False) -> Section:
         kept = [name for name in data if name not in regressors[rival_fits:]]
         data[kept].to_csv(folder / "panel.csv", index=False, float_format="%.17g")
         shutil.copy(FIRMS, folder / "firms.csv")
-        options = [str(folder), *(str(number) for number in (rival_fits, repeats, DRAWS))]
+        options = [str(folder), *(str(number) for number in (rival_fits, calls, DRAWS))]
         programs = {"pyfixest": None if quick else pyfixest_python(folder / "pyfixest"), "R": shutil.which("Rscript")}
         absent = {"pyfixest": "not tried" if quick else "pip could not install it", "R": "R is not installed"}
         section.skipped = [f"{rival}: {absent[rival]}." for rival, program in programs.items() if program is None]
-        for last in range(rounds - 1, -1, -1):
-            mine = ours(data, firms, regressors, repeats)
-            others = {"linearmodels": linearmodels(data, regressors[:rival_fits], permuted, repeats)}
+        for last in range(repeats - 1, -1, -1):
+            mine = ours(data, firms, regressors, calls)
+            others = {"linearmodels": linearmodels(data, regressors[:rival_fits], permuted, calls)}
             mine["specification"], others["linearmodels"]["specification"] = specification()
             for rival, program in programs.items():
                 if program is not None:

@@ -52,7 +52,7 @@ def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
     return count
 
 
-def measure(quick: bool = False) -> Section:
+def measure(repeats: int, *, quick: bool) -> Section:
     """Land files of one city and year each into new stores."""
     files, rows = (50, 20) if quick else (5_000, 300)
     section = Section(
@@ -68,7 +68,7 @@ def measure(quick: bool = False) -> Section:
         for number in range(files):
             write_file(extracts, number, rows)
         os.environ["EXTRACTS_DIR"] = str(extracts)
-        for number in range(1 if quick else 3):
+        for number in range(repeats):
             os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
             table = times.clock("first", landing.deliveries)
             landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")

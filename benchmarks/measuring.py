@@ -230,13 +230,19 @@ def machine() -> str:
     return f"{model}, {cores} cores, {gigabytes:.0f} GB, {platform.system()} {platform.release()}"
 
 
-def main(measure: Callable[[bool], Section]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all benchmarks."""
+    parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
+    parser.add_argument("--quick", action="store_true", help="small: shows that it runs, measures nothing")
+
+
+def main(measure: Callable[..., Section]) -> None:
     """Run one benchmark alone: print its section, and write it for `python -m benchmarks` where that asks for it."""
     parser = argparse.ArgumentParser(description=measure.__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and once: shows that it runs, measures nothing")
+    add_options(parser)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    section = measure(arguments.quick)
+    section = measure(arguments.repeats, quick=arguments.quick)
     if arguments.json:
         arguments.json.write_text(json.dumps(dataclasses.asdict(section), ensure_ascii=False), encoding="utf-8")
         return

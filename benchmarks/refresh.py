@@ -43,7 +43,7 @@ CELLS = {
 }
 
 
-def measure(quick: bool = False) -> Section:
+def measure(repeats: int, *, quick: bool) -> Section:
     """Correct a cell again and again, and refresh; then refresh with nothing new."""
     section = Section(
         "A refresh",
@@ -51,7 +51,6 @@ def measure(quick: bool = False) -> Section:
         "cell is GDP of Shenzhen in 2015; each repetition corrects it again. `dbt build` has a warehouse and a store "
         "of its own, and publishes nothing; the plain script reads and estimates all there is.",
     )
-    repeats = 1 if quick else 3
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
         if not quick:
@@ -75,7 +74,7 @@ def measure(quick: bool = False) -> Section:
                 times.clock("dbt", plain.dbt, "build")
                 if name == "sample":
                     times.clock("script", measuring.run, script)
-            for _ in range(1 if quick else 5):
+            for _ in range(2 * repeats):
                 times.clock("nothing new", lambda: ours.command("refresh", accepted=NOTHING_NEW))  # noqa: B023
             section.add(
                 f"refresh of the {name} after one corrected cell",

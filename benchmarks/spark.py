@@ -140,7 +140,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": peak[0], **sizes}
 
 
-def measure(quick: bool = False) -> Section:
+def measure(repeats: int, *, quick: bool) -> Section:
     """Draw a register of each size, land it, and count it by each engine."""
     from ai_manufacturing.synthetic import registers
 

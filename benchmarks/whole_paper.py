@@ -47,7 +47,7 @@ def by_step(whole: float, target: Path) -> dict[str, float]:
     return dict(spent)
 
 
-def measure(quick: bool = False) -> Section:
+def measure(repeats: int, *, quick: bool) -> Section:
     """Measure builds from nothing and again, in turn with their peers."""
     section = Section(
         "The whole paper",
@@ -57,7 +57,7 @@ def measure(quick: bool = False) -> Section:
         "further: no gate, trace, correction, other reading, check of inference, specification curve or release. A "
         "test compares its numbers with the warehouse's.",
     )
-    repeats, selected = (1, QUICK) if quick else (3, ())
+    selected = QUICK if quick else ()
     layers: dict[str, dict[str, float]] = {}
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
