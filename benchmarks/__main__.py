@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks import measuring
 from benchmarks.measuring import HEADINGS, PROJECT, Row, Section
 
+REGISTERS = "benchmarks/registers.py"
 SPARK = PROJECT / ".venv-spark/bin/python"
 SECTIONS = ("whole_paper", "refresh", "registers", "landing", "estimation", "website", "spark")
 QUALITY = {
@@ -35,18 +36,22 @@ this project is ahead. `python -m benchmarks.NAME` runs a section alone.
 
 
 def registers(folder: Path, repeats: int, *, quick: bool) -> Section:
-    """Run benchmarks/registers.py, and read its table."""
-    section = Section(
-        "Registers", "Firms and patents from Parquet to counts: `python benchmarks/registers.py` says how."
-    )
+    """Run benchmarks/registers.py, and read its table: each work is named "ours / peer", or "peer / ours"."""
     sizes = ["--firms", "20000", "--patents", "8000", "--scopes", "2000"] if quick else []
-    measuring.run([sys.executable, "benchmarks/registers.py", *sizes, "--repeats", str(repeats), "--out", folder])
+    measuring.run([sys.executable, REGISTERS, *sizes, "--repeats", str(repeats), "--out", folder])
     with (folder / "registers.csv").open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            base, seconds, ratio = (float(line[name]) for name in ("base_s", "seconds", "ratio"))
-            section.rows.append(
-                Row(line["work"], seconds, "base", base, ratio, "benchmarks/registers.py", line["target"])
-            )
+        lines = [*csv.DictReader(file)]
+    section = Section("Registers", "Firms and patents from Parquet to counts; `benchmarks/registers.py` says how.")
+    for line in lines:
+        work, _, peer = line["work"].partition(" / ")
+        ours, theirs = float(line["seconds"]), float(line["base_s"])
+        if peer == "the project's SQL":
+            (work, _, peer), ours, theirs = work.partition(": "), theirs, ours
+        unit, factor = ("B", 1e6) if "memory" in work else ("s", 1.0)
+        section.rows.append(
+            Row(work, ours * factor, peer or "base", theirs * factor, ours / theirs, REGISTERS, line["target"], unit)
+        )
+    section.details = measuring.table([*lines[0]], (line.values() for line in lines))
     return section
 
 
