@@ -78,17 +78,19 @@ def page(sections: dict[str, Section], repeats: int, began: datetime, load: floa
     quality = [
         f"- [{name}]({name}): {what}" for name, what in QUALITY.items() if (PROJECT / "benchmarks" / name).exists()
     ]
+    left_out = [name.replace("_", " ") for name in SECTIONS if name not in sections]
     parts = [
         HEAD,
         f"{began:%Y-%m-%d}, commit {commit}, {minutes:.0f} minutes. {measuring.machine()}. Load {load:.1f} at the "
         f"start. {repeats} paired runs of each row. Python {sys.version.split()[0]}, {', '.join(versions)}.",
         measuring.table(("section", *HEADINGS), rows),
+        f"Not in this run: {', '.join(left_out)}." if left_out else "",
         *(section.text for section in sections.values()),
         "## Quality",
         "Pages that tell how good the answers are, not how fast. Each says how it was made.",
         "\n".join(quality),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def main() -> None:

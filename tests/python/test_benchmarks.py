@@ -103,4 +103,5 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     assert "`dbt build` of the sample, from nothing" in works
     assert "system GMM" in works
     assert "- Skipped: pyfixest: not tried." in text
+    assert "Not in this run: refresh, registers, website, spark." in text
     assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. 1 paired runs of each row\. Python .*dbt-core", text)
