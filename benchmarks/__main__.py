@@ -51,7 +51,7 @@ def registers(folder: Path, repeats: int, *, quick: bool) -> Section:
         section.rows.append(
             Row(work, ours * factor, peer or "base", theirs * factor, ours / theirs, REGISTERS, line["target"], unit)
         )
-    section.details = measuring.table([*lines[0]], (line.values() for line in lines))
+    section.details = measuring.table([*lines[0]], ([*line.values()] for line in lines))
     return section
 
 

@@ -264,8 +264,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
                             section.skipped.append(f"{rival}, {reason}: {'; '.join(tasks)}.")
             for task, measured in mine.items():
                 times["ours", task].append(measured.seconds)
-            for rival, tasks in others.items():
-                for task, measured in tasks.items():
+            for rival, of_rival in others.items():
+                for task, measured in of_rival.items():
                     check(task, rival, mine[task], measured)
                     times[rival, task].append(measured.seconds)
     for task, work in TASKS.items():

@@ -40,7 +40,7 @@ def by_duckdb(folder: Path, warehouse: Path) -> int:
         statement = "create or replace table firms as select * from read_csv(?, filename = true)"
         connection.execute(statement, [files])
         (count,) = connection.execute("select count(*) from firms").fetchone() or (0,)
-    return count
+    return int(count)
 
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
@@ -49,7 +49,7 @@ def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
         connection.register("landed", landing.rows("firm_survival", deliveries))
         connection.execute("create table raw_firm_survival as from landed")
         (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)
-    return count
+    return int(count)
 
 
 def measure(repeats: int, *, quick: bool) -> Section:

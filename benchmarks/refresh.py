@@ -31,7 +31,7 @@ class Cell:
         (number,) = found
         cells = lines[number].split(",")
         value = Decimal(cells[self.place])
-        cells[self.place] = str(value + Decimal((0, (1,), value.as_tuple().exponent)))
+        cells[self.place] = str(value + Decimal(1).scaleb(int(value.as_tuple().exponent)))
         lines[number] = ",".join(cells)
         path.write_bytes("\n".join(lines).encode(self.encoding))
 

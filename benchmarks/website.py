@@ -128,7 +128,7 @@ def observable(folder: Path, warehouse: Path) -> Path | None:
     shutil.copytree(PEER, folder)
     with duckdb_client.connect(str(warehouse), read_only=True, reads_files=True) as connection:
         connection.table("marts.fct_city_year_panel").to_csv(str(folder / "src/panel.csv"))
-    install = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts"]
+    install: list[str | Path] = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts"]
     try:
         measuring.run(install)
     except SystemExit as error:

@@ -166,7 +166,7 @@ def system_gmm(data: pd.DataFrame, outcome: str, endogenous: str, controls: Sequ
         return np.pad(grid, ((0, 0), (by, 0)), constant_values=np.nan)[:, :periods]
 
     columns = [lag(grids[outcome], 1), grids[endogenous], *(grids[name] for name in controls)]
-    complete = np.isfinite([grids[outcome], *columns]).all(axis=0)
+    complete = np.isfinite(np.stack([grids[outcome], *columns])).all(axis=0)
     first = np.flatnonzero(complete.any(axis=0))[0]
     effects = np.eye(periods)[:, first + 1 :]
     level_x = np.dstack([*columns, *np.broadcast_to(effects.T[:, None], (effects.shape[1], cities, periods))])
