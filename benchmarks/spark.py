@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measuring
-from benchmarks.measuring import BIN, PROJECT, Section
+from benchmarks.measuring import BIN, Section
 from tests.python import spark_cluster
 
 SIZES = {
@@ -128,8 +127,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
         peak = stack.enter_context(watched())
         started = time.perf_counter()
         target = [] if engine == "duckdb" else ["--target", "spark"]
-        command = [str(BIN / "dbt"), "--quiet", "build", *target, *MODELS]
-        subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        measuring.run([BIN / "dbt", "--quiet", "build", *target, *MODELS], environment)
         seconds = time.perf_counter() - started
     written = shuffled(spark_cluster.read_events(folder / "events")) if engine != "duckdb" else {}
     shutil.rmtree(folder)
