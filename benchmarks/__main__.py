@@ -82,7 +82,7 @@ def page(sections: dict[str, Section], repeats: int, began: datetime, load: floa
     parts = [
         HEAD,
         f"{began:%Y-%m-%d}, commit {commit}, {minutes:.0f} minutes. {measuring.machine()}. Load {load:.1f} at the "
-        f"start. {repeats} paired runs of each row. Python {sys.version.split()[0]}, {', '.join(versions)}.",
+        f"start. Paired runs of each row: {repeats}. Python {sys.version.split()[0]}, {', '.join(versions)}.",
         measuring.table(("section", *HEADINGS), rows),
         f"Not in this run: {', '.join(left_out)}." if left_out else "",
         *(section.text for section in sections.values()),

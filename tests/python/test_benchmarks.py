@@ -104,4 +104,4 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     assert "system GMM" in works
     assert "- Skipped: pyfixest: not tried." in text
     assert "Not in this run: refresh, registers, website, spark." in text
-    assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. 1 paired runs of each row\. Python .*dbt-core", text)
+    assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. Paired runs of each row: 1\. Python .*dbt-core", text)
