@@ -12,7 +12,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak report picture serve query-page spark setup sample lint catalogue queries clean lock
+.PHONY: help build test soak bench report picture serve query-page spark setup sample lint catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -30,6 +30,10 @@ test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done #
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
 soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, most of an hour
 	pytest -n 2 -m soak
+
+# Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
+bench: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
+	python -m benchmarks
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
 report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of the published release, in site/

@@ -1,7 +1,7 @@
 """Measure the AI dictionary on real texts, and draw the texts that were labelled by hand.
 
-    python benchmarks/dictionary.py measure --extracts ../shared/extracts [--out benchmarks]
-    python benchmarks/dictionary.py draw --extracts ../shared/extracts --keywords FILE [--out build/labels]
+    python -m benchmarks.dictionary measure --extracts ../shared/extracts [--out benchmarks]
+    python -m benchmarks.dictionary draw --extracts ../shared/extracts --keywords FILE [--out build/labels]
 
 `measure` delivers the business scopes and titles to the project's own models, and compares the tags with the labels
 of tests/fixtures/ai_labels.csv. `draw` made the sample behind those labels: a stratum's texts are ordered by a hash of
@@ -15,12 +15,9 @@ import datetime
 import hashlib
 import io
 import math
-import os
 import re
 import shutil
 import string
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import duckdb_client
+from benchmarks import measuring
+from benchmarks.measuring import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 LABELS = PROJECT / "tests/fixtures/ai_labels.csv"
 TITLES = "patents/titles_with_ipc.csv"
 REGISTER = "register/crawl_2019"
@@ -180,18 +178,9 @@ def measure(extracts: Path) -> str:
         deliver(delivered, scopes(extracts), (text for text in titles(extracts) if text.name in known))
         (delivered / "patents").mkdir()
         shutil.copy(extracts / TITLES, delivered / TITLES)
-        environment = {
-            **os.environ,
-            "EXTRACTS_DIR": str(delivered),
-            "WAREHOUSE_PATH": str(folder / "warehouse.duckdb"),
-            "LANDING_DIR": str(folder / "landing"),
-            "DBT_TARGET_PATH": str(folder / "target"),
-            "DBT_LOG_PATH": str(folder / "logs"),
-        }
         models = ["+fct_ai_term_evaluation", "+fct_ai_dictionary_evaluation", "+fct_ai_tags"]
         tests = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-        dbt = [str(Path(sys.executable).parent / "dbt"), "--quiet", "build", "--select", *models, *tests]
-        subprocess.run(dbt, cwd=PROJECT, env=environment, check=True)
+        measuring.Scratch(folder, delivered).dbt("build", "--select", *models, *tests)
         with duckdb_client.connect(str(folder / "warehouse.duckdb"), read_only=True, reads_files=True) as connection:
             return report(connection)
 
@@ -262,14 +251,7 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
             terms,
         ),
     )
-    return "\n\n".join(f"## {title}\n\n{table(names, rows)}" for title, names, rows in parts)
-
-
-def table(names: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    """Return rows as a table in Markdown."""
-    cells = [["" if value is None else str(value) for value in row] for row in rows]
-    lines = ["| " + " | ".join(line) + " |" for line in ([*names], ["---"] * len(names), *cells)]
-    return "\n".join(lines)
+    return "\n\n".join(f"## {title}\n\n{measuring.table(names, rows)}" for title, names, rows in parts)
 
 
 def dictionary(path: Path) -> Callable[[str], bool]:
@@ -343,7 +325,7 @@ def main() -> None:
         return
     head = (
         "The AI dictionary on real texts: "
-        "`python benchmarks/dictionary.py measure --extracts ../shared/extracts --out benchmarks`. "
+        "`python -m benchmarks.dictionary measure --extracts ../shared/extracts --out benchmarks`. "
         "`docs/decisions/ai_dictionary.md` says what was labelled and how. Intervals are Wilson's.\n\n"
     )
     figures = measure(arguments.extracts.resolve())

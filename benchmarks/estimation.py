@@ -1,21 +1,13 @@
-"""Time the estimators beside those of others, in one run and on one panel, after checking that they agree.
+"""The estimators beside those of others, on one panel, after checking that they agree."""
 
-    python benchmarks/estimation.py [--fits 1000] [--repeats 5] [--out benchmarks]
-
-Prints the table, and writes it as estimation.md. Rivals: linearmodels, which the project requires; pyfixest, in a
-temporary environment that this command makes with pip; R's fixest, fwildclusterboot and plm. One that is not found, or
-stops, is skipped, and the table says why. The panel is synthetic: 260 cities of 31 provinces and 11 or 12 years. GMM
-is of Blundell and Bond (1998), table 4, on the firms of Arellano and Bond (1991), whose panel has no year left out.
-"""
-
-import argparse
 import math
 import os
 import shutil
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +19,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
+from benchmarks import measuring
+from benchmarks.measuring import BY_HAND, PROJECT, Section
+from benchmarks.peers import paper_by_hand
+
 CITIES, PROVINCES, YEARS, ROWS = 260, 31, 12, 2_900
 CONTROLS = ["population", "employment", "science"]
 DRAWS, PERMUTATIONS = 9_999, 999
 SAME = 1e-8
-FIRMS = Path(__file__).parent.parent / "tests" / "python" / "golden" / "abdata.csv"
+FIRMS = PROJECT / "tests/python/golden/abdata.csv"
 TASKS = {
     "one": "one fit, errors clustered by city",
     "shared": "{fits:,} regressors of one sample, errors clustered by city",
@@ -42,111 +38,13 @@ TASKS = {
     "gmm": "system GMM of 140 firms, two steps, Windmeijer's errors, collapsed",
 }
 RIVALS = ("linearmodels", "pyfixest", "R")
-OFFERS = {
-    "linearmodels": {"one", "shared", "raw", "specification", "permuted"},
-    "pyfixest": {"one", "shared", "raw", "permuted", "wild"},
-    "R": {"one", "shared", "raw", "permuted", "wild", "gmm"},
+PACKAGES = {**dict.fromkeys(("one", "shared", "raw", "permuted"), "fixest"), "wild": "fwildclusterboot", "gmm": "plm"}
+SCRIPTS = {
+    "linearmodels": BY_HAND,
+    "pyfixest": "benchmarks/peers/estimation_pyfixest.py",
+    "R": "benchmarks/peers/estimation.R",
 }
-
-# Runs in the environment of pyfixest, without this package.
-PYFIXEST = """
-import sys, time
-import pandas as pd, pyfixest
-folder, fits, repeats, draws = sys.argv[1], *map(int, sys.argv[2:])
-data = pd.read_csv(folder + "/panel.csv")
-print("version", "pyfixest", pyfixest.__version__, sep="\\t")
-controls = "population + employment + science"
-cluster = {"CRV1": "city_id"}
-
-def timed(task, call, values, scale=1, repeats=repeats):
-    try:
-        found, best = call(), float("inf")
-        for _ in range(repeats):
-            start = time.perf_counter()
-            found = call()
-            best = min(best, time.perf_counter() - start)
-        print("time", task, best * scale, *[repr(float(value)) for value in values(found)], sep="\\t", flush=True)
-    except Exception as error:
-        print("skip", task, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", sep="\\t")
-
-def one(name):
-    frame = data[["y", name, *controls.split(" + "), "city_id", "province_id", "year"]]
-    return pyfixest.feols(f"y ~ {name} + {controls} | city_id + year", frame, vcov=cluster)
-
-def several(names):
-    found = pyfixest.feols(f"y ~ sw({', '.join(names)}) + {controls} | city_id + year", data, vcov=cluster)
-    return found.to_list()
-
-def first(fit):
-    return fit.coef().iloc[0], fit.se().iloc[0]
-
-def of_all(found):
-    return [value for fit in found for value in (fit.coef()[name_of(fit)], fit.se()[name_of(fit)])]
-
-def name_of(fit):
-    return next(name for name in fit.coef().index if name[0] in "rp" and name[1:].isdigit())
-
-regressors, permuted = ([letter + str(j) for j in range(fits)] for letter in "rp")
-timed("one", lambda: one("x"), first)
-timed("shared", lambda: several(regressors), of_all, 1 / fits, 1)
-timed("raw", lambda: [one(name) for name in regressors], of_all, 1 / fits, 1)
-timed("permuted", lambda: several(permuted), of_all, 1 / fits, 1)
-timed(
-    "wild",
-    lambda: one("x").wildboottest(reps=draws, cluster="province_id", param="x", seed=1),
-    lambda found: (found["t value"], found["Pr(>|t|)"]),
-)
-"""
-
-R = """
-arguments <- commandArgs(TRUE)
-folder <- arguments[1]; fits <- as.integer(arguments[2]); repeats <- as.integer(arguments[3])
-draws <- as.integer(arguments[4])
-data <- read.csv(file.path(folder, "panel.csv"))
-firms <- read.csv(file.path(folder, "firms.csv"))
-say <- function(...) cat(..., sep = "\\t", fill = FALSE)
-timed <- function(task, package, call, values, scale = 1, times = repeats) {
-  if (!requireNamespace(package, quietly = TRUE)) {
-    say("skip", task, paste("package", package, "is not installed")); cat("\\n"); return(invisible())
-  }
-  tryCatch({
-    suppressPackageStartupMessages(library(package, character.only = TRUE))
-    found <- call(); best <- Inf
-    for (i in seq_len(times)) {
-      start <- as.numeric(Sys.time()); found <- call(); best <- min(best, as.numeric(Sys.time()) - start)
-    }
-    say("version", package, as.character(packageVersion(package))); cat("\\n")
-    say("time", task, best * scale, sprintf("%.17g", values(found))); cat("\\n")
-  }, error = function(e) { say("skip", task, strsplit(conditionMessage(e), "\\n")[[1]][1]); cat("\\n") })
-}
-fit <- function(name, cluster = ~city_id) {
-  rows <- data[c("y", name, "population", "employment", "science", "city_id", "province_id", "year")]
-  fixest::feols(as.formula(paste("y ~", name, "+ population + employment + science | city_id + year")), rows,
-                cluster = cluster)
-}
-several <- function(names) {
-  text <- paste0("y ~ sw(", paste(names, collapse = ", "), ") + population + employment + science | city_id + year")
-  fixest::feols(as.formula(text), data, cluster = ~city_id)
-}
-pair <- function(fit, name) c(coef(fit)[[name]], fixest::se(fit)[[name]])
-regressors <- paste0("r", seq_len(fits) - 1); permuted <- paste0("p", seq_len(fits) - 1)
-pairs <- function(found, names) unlist(lapply(seq_along(names), function(j) pair(found[[j]], names[j])))
-timed("one", "fixest", function() fit("x"), function(found) pair(found, "x"))
-timed("shared", "fixest", function() several(regressors), function(found) pairs(found, regressors), 1 / fits, 1)
-timed("raw", "fixest", function() lapply(regressors, fit), function(found) pairs(found, regressors), 1 / fits, 1)
-timed("permuted", "fixest", function() several(permuted), function(found) pairs(found, permuted), 1 / fits, 1)
-timed("wild", "fwildclusterboot",
-      function() { set.seed(1); fwildclusterboot::boottest(fit("x", ~province_id), param = "x", B = draws,
-                                                           clustid = "province_id") },
-      function(found) c(found$t_stat, found$p_val))
-timed("gmm", "plm",
-      function() { found <- plm::pgmm(n ~ lag(n, 1) + lag(w, 0:1) + lag(k, 0:1) |
-                                        lag(n, 2:99) + lag(w, 2:99) + lag(k, 2:99),
-                                      plm::pdata.frame(firms, index = c("firm", "year")), effect = "twoways",
-                                      model = "twosteps", transformation = "ld", collapse = TRUE)
-                   coef(summary(found, robust = TRUE)) },
-      function(table) c(t(table[c("lag(n, 1)", "lag(w, 0:1)0", "lag(k, 0:1)0"), 1:2])))
-"""
+PANEL_OLS = "src/ai_manufacturing/estimation/tables.py"  # second_route
 
 
 @dataclass(frozen=True)
@@ -175,13 +73,13 @@ def panel() -> pd.DataFrame:
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the fastest of repeated calls, after one that is not counted, and what the last one gave."""
-    found, best = call(), math.inf
+    """Return the median of repeated calls, after one that is not counted, and what the last one gave."""
+    found, spent = call(), []
     for _ in range(repeats):
         start = time.perf_counter()
         found = call()
-        best = min(best, time.perf_counter() - start)
-    return best, found
+        spent.append(time.perf_counter() - start)
+    return statistics.median(spent), found
 
 
 def permuted_columns(data: pd.DataFrame) -> np.ndarray:
@@ -250,11 +148,10 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
 
 def specification() -> tuple[Measured, Measured]:
     """Time the default rows of Tables 1 to 3 on a draw of the sample, a specification each: ours and PanelOLS."""
-    import replication  # beside this file
-
     from ai_manufacturing.estimation import specifications, tables
     from ai_manufacturing.settings import period
     from ai_manufacturing.synthetic import draw
+    from benchmarks import replication
 
     drawn = replication.inputs(draw(replication.FIRST_SEED, period()))
     rows = replication.default_rows()
@@ -268,13 +165,12 @@ def specification() -> tuple[Measured, Measured]:
 
 
 def linearmodels(data: pd.DataFrame, regressors: list[str], permuted: list[str], repeats: int) -> dict[str, Measured]:
-    """Time PanelOLS, with fixest's factor in place of its own, as each build does."""
-    from ai_manufacturing.estimators import fixed_effects
+    """Time PanelOLS as the plain script calls it."""
+    indexed = data.rename(columns={"city_id": "city"}).set_index(["city", "year"])
 
     def one(name: str) -> tuple[float, float]:
-        rows = data[["city_id", "year", "y", name, *CONTROLS]]
-        estimates, errors = fixed_effects.by_panel_ols(rows, "y", [name, *CONTROLS])
-        return estimates[0], errors[0]
+        found = paper_by_hand.two_way(indexed, "y", [name, *CONTROLS]).loc[name]
+        return found["estimate"], found["std_error"]
 
     found: dict[str, Measured] = {}
     for task, names in (("one", ["x"]), ("raw", regressors), ("permuted", permuted)):
@@ -285,7 +181,7 @@ def linearmodels(data: pd.DataFrame, regressors: list[str], permuted: list[str],
 
 
 def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str], list[str]]:
-    """Run a rival: what it measured, what it skipped and why, and its versions."""
+    """Run a peer: what it measured, what it skipped and why, and its versions."""
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     found, skipped, versions = {}, {}, []
     for line in run.stdout.splitlines():
@@ -297,36 +193,16 @@ def said_by(command: Sequence[str]) -> tuple[dict[str, Measured], dict[str, str]
         elif kind == "version" and " ".join(rest) not in versions:
             versions.append(" ".join(rest))
     if run.returncode and not found:
-        skipped = dict.fromkeys(TASKS, (run.stderr.strip().splitlines() or ["it stopped"])[-1])
+        skipped = dict.fromkeys(PACKAGES, (run.stderr.strip().splitlines() or ["it stopped"])[-1])
     return found, skipped, versions
 
 
-def pyfixest(folder: Path, options: list[str]) -> tuple[dict[str, Measured], dict[str, str], list[str]]:
-    environment = folder / "pyfixest"
-    python = environment / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    install = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "pyfixest",
-        "wildboottest",
-    ]
-    if subprocess.run(install, capture_output=True, check=False).returncode:
-        return {}, dict.fromkeys(TASKS, "pip could not install it"), []
-    return said_by([str(python), "-c", PYFIXEST, str(folder), *options])
-
-
-def in_r(folder: Path, options: list[str]) -> tuple[dict[str, Measured], dict[str, str], list[str]]:
-    program = shutil.which("Rscript")
-    if program is None:
-        return {}, dict.fromkeys(TASKS, "R is not installed"), []
-    script = folder / "rival.R"
-    script.write_text(R, encoding="utf-8")
-    return said_by([program, str(script), str(folder), *options])
+def pyfixest_python(folder: Path) -> Path | None:
+    """Make an environment with pyfixest and return its Python; nothing if pip cannot install it."""
+    python = folder / "bin/python"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyfixest", "wildboottest"]
+    return None if subprocess.run([str(python), *install], capture_output=True, check=False).returncode else python
 
 
 def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
@@ -343,13 +219,10 @@ def check(task: str, rival: str, mine: Measured, other: Measured) -> None:
     np.testing.assert_allclose(values, mine_values, rtol=SAME, atol=SAME, err_msg=f"{task}: {rival}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fits", type=int, default=1_000, help="of ours; rivals make a tenth")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    fits, rival_fits = arguments.fits, max(arguments.fits // 10, 1)
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Time each task by all that offer it, in rounds."""
+    fits, calls = (20, 1) if quick else (1_000, 5)
+    rival_fits = max(fits // 10, 1)
     data = panel()
     rng = np.random.default_rng(1)
     regressors, permuted = (
@@ -357,65 +230,53 @@ def main() -> None:
     )
     drawn = pd.DataFrame(rng.normal(size=(len(data), fits)), columns=regressors)
     data = pd.concat([data, drawn, pd.DataFrame(permuted_columns(data)[:, :rival_fits], columns=permuted)], axis=1)
-
     firms = pd.read_csv(FIRMS)
-    mine = ours(data, firms, regressors, arguments.repeats)
-    others = {"linearmodels": linearmodels(data, regressors[:rival_fits], permuted, arguments.repeats)}
-    mine["specification"], others["linearmodels"]["specification"] = specification()
-    skipped: dict[str, dict[str, str]] = {"linearmodels": {}}
-    versions: list[str] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    section = Section(
+        "Estimation",
+        f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four regressors. Time of "
+        f"one fit where a task has many; peers make {rival_fits} of many. Each round times this package and its peers "
+        f"in turn, each by the median of {calls} calls after one that is not counted, or by the only one of many "
+        f"fits. Results agree to {SAME:g}, p-values of the bootstrap within Monte Carlo error. linearmodels cannot "
+        "share a sample. t of the bootstrap agrees up to which effects its small-sample factor counts. GMM is of "
+        f"Blundell and Bond (1998), table 4. OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread; peers' own "
+        "threads are as they set them.",
+    )
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    with measuring.scratch() as folder:
         kept = [name for name in data if name not in regressors[rival_fits:]]
         data[kept].to_csv(folder / "panel.csv", index=False, float_format="%.17g")
         shutil.copy(FIRMS, folder / "firms.csv")
-        options = [str(number) for number in (rival_fits, arguments.repeats, DRAWS)]
-        for rival, run in (("pyfixest", pyfixest), ("R", in_r)):
-            others[rival], skipped[rival], found = run(folder, options)
-            versions += found
-    for rival, tasks in others.items():
-        for task, measured in tasks.items():
-            check(task, rival, mine[task], measured)
-
-    lines = [
-        "# How fast the estimators are, beside those of others",
-        "",
-        f"{len(data):,} rows, {CITIES} cities, {PROVINCES} provinces, four regressors. Milliseconds, of one fit where",
-        f"a task has many, and in brackets the multiple of ours: the fastest of {arguments.repeats} runs, or the only",
-        f"one of many fits, all in one run of the command. Rivals make {rival_fits} of many fits. Results agree to",
-        f"{SAME:g}, p-values of the bootstrap within Monte Carlo error. linearmodels cannot share a sample: its second",
-        "row is its third. t of the bootstrap agrees up to which effects its small-sample factor counts. OpenBLAS has "
-        f"{os.environ['OPENBLAS_NUM_THREADS']} thread; rivals' own threads are as they set them.",
-        "",
-        "    python benchmarks/estimation.py --out benchmarks",
-        "",
-        f"| task | this package | {' | '.join(RIVALS)} | first |",
-        f"| --- | {'--- | ' * len(RIVALS)}--- | --- |",
-    ]
-    for task, name in TASKS.items():
-        cells, times = [], {"this package": mine[task].seconds}
+        options = [str(folder), *(str(number) for number in (rival_fits, calls, DRAWS))]
+        programs = {"pyfixest": None if quick else pyfixest_python(folder / "pyfixest"), "R": shutil.which("Rscript")}
+        absent = {"pyfixest": "not tried" if quick else "pip could not install it", "R": "R is not installed"}
+        section.skipped = [f"{rival}: {absent[rival]}." for rival, program in programs.items() if program is None]
+        for last in range(repeats - 1, -1, -1):
+            mine = ours(data, firms, regressors, calls)
+            others = {"linearmodels": linearmodels(data, regressors[:rival_fits], permuted, calls)}
+            mine["specification"], others["linearmodels"]["specification"] = specification()
+            for rival, program in programs.items():
+                if program is not None:
+                    others[rival], skipped, versions = said_by([str(program), str(PROJECT / SCRIPTS[rival]), *options])
+                    if not last:
+                        section.versions += versions
+                        for reason in dict.fromkeys(skipped.values()):
+                            tasks = [TASKS[task].format(fits=fits) for task, why in skipped.items() if why == reason]
+                            section.skipped.append(f"{rival}, {reason}: {'; '.join(tasks)}.")
+            for task, measured in mine.items():
+                times["ours", task].append(measured.seconds)
+            for rival, of_rival in others.items():
+                for task, measured in of_rival.items():
+                    check(task, rival, mine[task], measured)
+                    times[rival, task].append(measured.seconds)
+    for task, work in TASKS.items():
         for rival in RIVALS:
-            if task in others[rival]:
-                times[rival] = others[rival][task].seconds
-                cells.append(f"{1000 * times[rival]:.3g} ({times[rival] / mine[task].seconds:.3g})")
-            else:
-                cells.append("skipped" if task in OFFERS[rival] else "")
-        first = min(times, key=times.__getitem__) if len(times) > 1 else "no rival ran"
-        lines.append(f"| {name.format(fits=fits)} | {1000 * mine[task].seconds:.3g} | {' | '.join(cells)} | {first} |")
-    lines.append("")
-    if versions:
-        lines += [f"Versions: {', '.join(versions)}.", ""]
-    reasons = {
-        (rival, reason): [task for task in TASKS if skipped[rival].get(task) == reason and task in OFFERS[rival]]
-        for rival in RIVALS
-        for reason in dict.fromkeys(skipped[rival].values())
-    }
-    lines += [f"Skipped, {rival}: {', '.join(tasks)}: {reason}." for (rival, reason), tasks in reasons.items()]
-    text = "\n".join(lines).rstrip() + "\n"
-    print(text)
-    if arguments.out:
-        (arguments.out / "estimation.md").write_text(text, encoding="utf-8")
+            if (rival, task) in times:
+                script = PANEL_OLS if task == "specification" else SCRIPTS[rival]
+                name = PACKAGES[task] if rival == "R" else rival
+                section.add(work.format(fits=fits), times["ours", task], name, times[rival, task], script)
+    section.versions += [measuring.version(name) for name in ("numpy", "linearmodels")]
+    return section
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(measure)

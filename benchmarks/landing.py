@@ -1,35 +1,23 @@
-"""Time landing of many small files: the first time, unchanged, one of them corrected, and into a new warehouse.
+"""Landing of many small files: the first time, unchanged, one of them corrected; beside DuckDB's own reader of CSV."""
 
-    python benchmarks/landing.py [--files 5000] [--rows 300] [--out benchmarks]
-
-Prints the table, and writes it as landing.csv and landing.md. The bare scan reads, hashes and parses each file as CSV
-and keeps nothing. Landing also detects the format, judges each cell, writes Parquet and compares keys.
-DuckDB has WAREHOUSE_MEMORY_LIMIT (512MB here unless set); the peak is that of the whole process.
-"""
-
-import argparse
 import csv
-import hashlib
 import os
 import resource
-import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 
 from ai_manufacturing import duckdb_client, landing
+from benchmarks import measuring
+from benchmarks.measuring import PROJECT, Runs, Section
 
-PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (
     "企业存续数", "企业新设数", "企业注销数", "人工智能企业存续数", "人工智能企业新设数", "人工智能企业注销数",
 )  # fmt: skip
 HEADER = ("城市代码", "城市名称", "行业代码", "年份", *COUNTS, "数据来源")
-SMALL = 100
 LIMIT = os.environ.setdefault("WAREHOUSE_MEMORY_LIMIT", "512MB")
+PEER = "benchmarks/landing.py: by_duckdb"
 
 
 def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> None:
@@ -44,13 +32,15 @@ def write_file(folder: Path, number: int, rows: int, first_count: int = 0) -> No
             writer.writerow((100000 + number, f"市{number}", row, 2010 + number % 11, *counts, "benchmark"))
 
 
-def scan(folder: Path) -> int:
-    rows = 0
-    for path in sorted(folder.rglob("*.csv")):
-        content = path.read_bytes()
-        hashlib.sha256(content).hexdigest()
-        rows += pyarrow.csv.read_csv(pyarrow.py_buffer(content)).num_rows
-    return rows
+def by_duckdb(folder: Path, warehouse: Path) -> int:
+    """Read all files into a table by one statement, and count its rows."""
+    config = {"threads": 2, "memory_limit": LIMIT}
+    with duckdb_client.connect(str(warehouse), config=config, reads_files=True) as connection:
+        files = f"{folder}/firm_survival/*.csv"
+        statement = "create or replace table firms as select * from read_csv(?, filename = true)"
+        connection.execute(statement, [files])
+        (count,) = connection.execute("select count(*) from firms").fetchone() or (0,)
+    return int(count)
 
 
 def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
@@ -59,73 +49,47 @@ def build_rows(deliveries: pa.Table, warehouse: Path) -> int:
         connection.register("landed", landing.rows("firm_survival", deliveries))
         connection.execute("create table raw_firm_survival as from landed")
         (count,) = connection.execute("select count(*) from raw_firm_survival").fetchone() or (0,)
-    return count
+    return int(count)
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = call()
-    return time.perf_counter() - started, result
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=5000)
-    parser.add_argument("--rows", type=int, default=300)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    measured: list[tuple[str, int, float, str]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        scratch = Path(temporary)
-        os.environ["DBT_PROJECT_DIR"] = str(PROJECT)
-
-        def use(name: str, count: int) -> Path:
-            folder = scratch / name
-            for number in range(count):
-                write_file(folder, number, arguments.rows)
-            os.environ["EXTRACTS_DIR"] = str(folder)
-            os.environ["LANDING_DIR"] = str(scratch / f"landing_{name}")
-            return folder
-
-        small = use("small", min(SMALL, arguments.files))
-        landing.deliveries()
-        unchanged, table = timed(landing.deliveries)
-        assert table.num_rows == len([*small.rglob("*.csv")])
-        measured.append(("no change", table.num_rows, unchanged, "< 1 s"))
-
-        folder = use("large", arguments.files)
-        bare, rows = timed(lambda: scan(folder))
-        assert rows == arguments.files * arguments.rows
-        measured.append(("bare scan of the files", arguments.files, bare, ""))
-        first, table = timed(landing.deliveries)
-        assert sum(table["landed_row_count"].to_pylist()) == rows
-        measured.append(("first landing", arguments.files, first, "< 60 s"))
-        read, landed = timed(lambda: build_rows(table, scratch / "warehouse.duckdb"))
-        assert landed == rows
-        measured.append(("rows into a warehouse", arguments.files, read, ""))
-        unchanged, again = timed(landing.deliveries)
-        assert again == table
-        measured.append(("no change, also for a new warehouse", arguments.files, unchanged, ""))
-        write_file(folder, 0, arguments.rows, first_count=1)
-        corrected, again = timed(landing.deliveries)
-        assert again.num_rows == arguments.files + 1
-        measured.append(("one file corrected", arguments.files, corrected, ""))
-    lines = ["| work | files | seconds | / bare scan | target |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {work} | {count} | {seconds:.2f} | {seconds / bare:.2f} | {target} |"
-        for work, count, seconds, target in measured
-    ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    text = "\n".join([*lines, "", f"{arguments.rows} rows a file; peak memory {peak:.0f} MB, limit {LIMIT}."])
-    print(text)
-    if arguments.out:
-        head = f"{os.cpu_count()} cores; `python benchmarks/landing.py --out benchmarks`.\n\n"
-        (arguments.out / "landing.md").write_text(head + text + "\n", encoding="utf-8")
-        with (arguments.out / "landing.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("work", "file_count", "seconds", "ratio_to_bare_scan"))
-            writer.writerows((work, count, f"{s:.3f}", f"{s / bare:.3f}") for work, count, s, _ in measured)
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Land files of one city and year each into new stores."""
+    files, rows = (50, 20) if quick else (5_000, 300)
+    section = Section(
+        "Landing many small files",
+        f"{files:,} CSV files of {rows} rows. Landing hashes each file, detects its format, judges each cell, writes "
+        "Parquet, compares keys, and gives typed rows to a warehouse. DuckDB's reader loads all files by one "
+        f"statement, and hashes, judges and keeps nothing. DuckDB has {LIMIT} in both.",
+    )
+    os.environ["DBT_PROJECT_DIR"] = str(PROJECT)
+    times, peak = Runs(), 0
+    with measuring.scratch() as folder:
+        extracts = folder / "extracts"
+        for number in range(files):
+            write_file(extracts, number, rows)
+        os.environ["EXTRACTS_DIR"] = str(extracts)
+        for number in range(repeats):
+            os.environ["LANDING_DIR"] = str(folder / f"landing_{number}")
+            table = times.clock("first", landing.deliveries)
+            landed = times.clock("rows", build_rows, table, folder / "warehouse.duckdb")
+            peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # before the peer's
+            read = times.clock("duckdb", by_duckdb, extracts, folder / "plain.duckdb")
+            assert landed == read == files * rows
+            (folder / "warehouse.duckdb").unlink()
+            unchanged = times.clock("unchanged", landing.deliveries)
+            assert unchanged == table
+            write_file(extracts, 0, rows, first_count=number + 1)
+            corrected = times.clock("corrected", landing.deliveries)
+            assert corrected.num_rows == files + 1
+    times["landed"] = [sum(parts) for parts in zip(times["first"], times["rows"], strict=True)]
+    beside = partial(section.add, peer="DuckDB read_csv", theirs=times["duckdb"], script=PEER)
+    beside(f"{files:,} files landed at first, and their rows in a warehouse", times["landed"])
+    beside(f"{files:,} landed files, one of them corrected", times["corrected"])
+    beside(f"{files:,} landed files, none of them new", times["unchanged"])
+    section.add(f"{files:,} files landed at first: memory, at most", [peak], unit="B")
+    section.versions = [measuring.version(name) for name in ("duckdb", "pyarrow")]
+    return section
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(measure)

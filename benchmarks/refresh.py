@@ -1,107 +1,103 @@
-"""Time a refresh without dbt (hashing, release file, changes, move, pruning), and one with nothing new.
+"""What a refresh costs after one corrected cell and with nothing new, beside `dbt build` and a plain script."""
 
-    python benchmarks/refresh.py [--repeats 5] [--out benchmarks]
-
-Runs `ai-manufacturing refresh` on a fresh sample of the default seed, each time in a new process. The first run calls
-dbt. Each later run finds one new file in the extracts folder and copies the warehouse of the first; the copy counts as
-dbt's time. The fastest run counts, because other load only adds. Prints the table, and writes
-refresh.csv and refresh.md.
-"""
-
-import argparse
-import csv
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
-import time
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from benchmarks import measuring
+from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
+
+NOTHING_NEW = 3  # exit code of docs/refresh.md
 
 
-def refresh_once(kept: Path, spent: Path) -> None:
-    """Run the command, and write how many seconds of it were dbt's."""
-    from ai_manufacturing import cli
-    from ai_manufacturing.releases import build
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a delivered CSV: the line that begins so, and the place in it."""
 
-    dbt = build.dbt
+    file: str
+    encoding: str
+    line: str
+    place: int
 
-    def timed(work: Path, warehouse: Path, *arguments: str, accepted: str = "") -> bool:
-        started = time.perf_counter()
-        if kept.exists():
-            shutil.copyfile(kept, warehouse)
-            failed = False
-        else:
-            failed = dbt(work, warehouse, *arguments, accepted=accepted)
-            shutil.copyfile(warehouse, kept)
-        spent.write_text(str(time.perf_counter() - started))
-        return failed
-
-    build.dbt = timed
-    cli.main(["refresh"])
-
-
-def measure(scratch: Path, expected: int) -> tuple[float, float]:
-    """Return the seconds of a refresh that are dbt's, and the others."""
-    spent = scratch / "spent"
-    spent.write_text("0")
-    command = [sys.executable, __file__, "--kept", str(scratch / "warehouse.duckdb"), "--spent", str(spent)]
-    environment = {
-        **os.environ,
-        "DBT_PROJECT_DIR": str(PROJECT),
-        "EXTRACTS_DIR": str(scratch / "sample"),
-        "LANDING_DIR": str(scratch / "landing"),
-        "RELEASE_DIR": str(scratch / "releases"),
-        "RELEASE_PATH": "",
-    }
-    started = time.perf_counter()
-    run = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if run.returncode != expected:
-        raise SystemExit(run.stdout + run.stderr)
-    of_dbt = float(spent.read_text())
-    return of_dbt, seconds - of_dbt
+    def corrected(self, extracts: Path) -> None:
+        """Add one to the last digit of the cell."""
+        path = extracts / self.file
+        lines = path.read_bytes().decode(self.encoding).split("\n")
+        found = [number for number, line in enumerate(lines) if line.startswith(self.line)]
+        if len(found) != 1:
+            raise ValueError(f"{path}: {len(found)} lines begin with {self.line!r}, and not one: the layout changed.")
+        (number,) = found
+        cells = lines[number].split(",")
+        value = Decimal(cells[self.place])
+        cells[self.place] = str(value + Decimal(1).scaleb(int(value.as_tuple().exponent)))
+        lines[number] = ",".join(cells)
+        path.write_bytes("\n".join(lines).encode(self.encoding))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--spent", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.kept:
-        refresh_once(arguments.kept, arguments.spent)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        scratch = Path(temporary)
-        draw = [str(Path(sys.executable).parent / "ai-manufacturing"), "synthetic", "--out", str(scratch / "sample")]
-        subprocess.run(draw, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
-        of_dbt, first = measure(scratch, 0)
-        published = []
-        for number in range(arguments.repeats):
-            (scratch / f"sample/README_{number}").write_text("new")
-            published.append(measure(scratch, 0)[1])
-        nothing_new = [measure(scratch, 3)[1] for _ in range(arguments.repeats)]
-    measured = [
-        ("dbt in the first refresh", of_dbt, ""),
-        ("all else in the first refresh", first, "< 2 s"),
-        (f"all else in a later refresh, fastest of {arguments.repeats}", min(published), "< 2 s"),
-        (f"a refresh with nothing new, fastest of {arguments.repeats}", min(nothing_new), "< 5 s"),
-    ]
-    lines = ["| work | seconds | target |", "|---|---|---|"]
-    lines += [f"| {work} | {seconds:.2f} | {target} |" for work, seconds, target in measured]
-    print("\n".join(lines))
-    if arguments.out:
-        head = f"{os.cpu_count()} cores, the default sample; `python benchmarks/refresh.py --out benchmarks`.\n\n"
-        (arguments.out / "refresh.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
-        with (arguments.out / "refresh.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("work", "seconds", "target"))
-            writer.writerows((work, f"{seconds:.3f}", target) for work, seconds, target in measured)
+# GDP of Shenzhen in 2015.
+CELLS = {
+    "sample": Cell("city_yearbook/城市统计年鉴_2015.csv", "utf-8", "440300,", 4),
+    "public set": Cell("city_yearbook/job_data.csv", "gb18030", "2015,广东省,深圳市,", 6),
+}
+
+
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Correct a cell again and again, and refresh; then refresh with nothing new."""
+    section = Section(
+        "A refresh",
+        "From the corrected file to the published release, with its list of changes: `ai-manufacturing refresh`. The "
+        "cell is GDP of Shenzhen in 2015; each repetition corrects it again. `dbt build` has a warehouse and a store "
+        "of its own, and publishes nothing; the plain script reads and estimates all there is.",
+    )
+    with measuring.scratch() as folder:
+        sets = [("sample", measuring.sample(folder / "sample"))]
+        if not quick:
+            sets += [
+                (name, Path(shutil.copytree(extracts, folder / "public")))
+                for name, extracts in measuring.public(section)
+            ]
+        for name, extracts in sets:
+            ours, plain = Scratch(folder / "ours", extracts), Scratch(folder / "plain", extracts)
+            script = [sys.executable, PROJECT / BY_HAND, extracts, folder / "coefficients.csv"]
+            ours.emptied()
+            plain.emptied()
+            ours.command("refresh")
+            plain.dbt("build")
+            times = Runs()
+            for _ in range(repeats):
+                CELLS[name].corrected(extracts)
+                said = times.clock("refresh", ours.command, "refresh")
+                if "published" not in said:
+                    raise SystemExit(f"The refresh published nothing:\n{said}")
+                times.clock("dbt", plain.dbt, "build")
+                if name == "sample":
+                    times.clock("script", measuring.run, script)
+            for _ in range(2 * repeats):
+                times.clock("nothing new", lambda: ours.command("refresh", accepted=NOTHING_NEW))  # noqa: B023
+            section.add(
+                f"refresh of the {name} after one corrected cell",
+                times["refresh"],
+                "`dbt build`",
+                times["dbt"],
+                "dbt build",
+                "≤ 12 s",
+            )
+            if name == "sample":
+                section.add(
+                    f"refresh of the {name} after one corrected cell",
+                    times["refresh"],
+                    "pandas and linearmodels",
+                    times["script"],
+                    BY_HAND,
+                )
+            section.add(f"refresh of the {name} with nothing new", times["nothing new"], limit="≤ 0.4 s")
+            shutil.rmtree(ours.folder)
+            shutil.rmtree(plain.folder)
+    section.versions = [measuring.version(name) for name in ("dbt-core", "duckdb", "pandas", "linearmodels")]
+    return section
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(measure)

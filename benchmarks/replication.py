@@ -3,7 +3,7 @@
 Draws each seed in memory and estimates the default rows of Tables 1 to 6. Prints Markdown on stdout and progress on
 stderr, and exits with a message if a target is missed. From the project's root:
 
-    python benchmarks/replication.py --seeds 100 --monte-carlo 500 > benchmarks/replication.md
+    python -m benchmarks.replication --seeds 100 --monte-carlo 500 > benchmarks/replication.md
 """
 
 import argparse
@@ -23,6 +23,7 @@ from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.settings import period, project_root
 from ai_manufacturing.synthetic import CityYears, draw
 from ai_manufacturing.synthetic.geography import units
+from benchmarks import measuring
 
 # Not the default seed, and not a seed that the true parameters were solved or checked on.
 FIRST_SEED = 700_000
@@ -201,8 +202,7 @@ def against_printed(found: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame, digits: dict[str, int]) -> str:
     """Return a Markdown table; columns in `digits` are rounded."""
     shown = table.assign(**{name: table[name].map(f"{{:.{places}f}}".format) for name, places in digits.items()})
-    lines = [shown.columns, ["---"] * len(shown.columns), *shown.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return measuring.table([*shown.columns], shown.itertuples(index=False))
 
 
 def reproduction(compared: pd.DataFrame) -> tuple[str, list[str]]:
@@ -312,7 +312,7 @@ def main() -> None:
 Seeds start at {FIRST_SEED:,}. The default one, and those that the true parameters were solved on, are not among them.
 The package's estimators run on the default rows of Tables 1 to 6.
 
-    python benchmarks/replication.py --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
+    python -m benchmarks.replication --seeds {arguments.seeds} --monte-carlo {arguments.monte_carlo}
 
 CPU time: {halfway - started:.0f} s for Tables 1 to 6 on {arguments.seeds} seeds,
 {ended - halfway:.0f} s for Table 1 alone on the other {arguments.monte_carlo - arguments.seeds}.

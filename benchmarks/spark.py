@@ -1,22 +1,12 @@
-"""Time firm registers to counts: on DuckDB, on Spark in one process, and on a standalone Spark cluster on this machine.
+"""Firm registers to counts on Spark in one process and on a standalone cluster of this machine, beside DuckDB.
 
-    .venv-spark/bin/python benchmarks/spark.py [--firms 5000000 20000000 50000000]
-        [--engines duckdb local one_worker two_workers] [--out benchmarks]
-
-Each figure is one `dbt build` of the firm models without tests, from landed files to counts, with start-up. DuckDB has
-two threads, Spark two cores, a worker one. Memory is the peak of all processes of the run, sampled twice a second;
-shuffle bytes are from Spark's event log, by model.
+Runs in the environment of Spark: `.venv-spark/bin/python -m benchmarks.spark`.
 """
 
-import argparse
 import contextlib
-import csv
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -24,13 +14,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT))
+from benchmarks import measuring
+from benchmarks.measuring import BIN, Section
+from tests.python import spark_cluster
 
-from tests.python import spark_cluster  # noqa: E402 - the cluster is that of the tests
-
-BIN = Path(sys.executable).parent
-ENGINES = ("duckdb", "local", "one_worker", "two_workers")
+SIZES = {
+    5_000_000: ("duckdb", "local", "one_worker", "two_workers"),
+    50_000_000: ("duckdb", "local"),
+}
+"""Firms, and the engines that count them: a cluster of one machine is slower than Spark in one process."""
+ENGINES = {
+    "local": "Spark in one process",
+    "one_worker": "Spark, a worker of one core",
+    "two_workers": "Spark, two workers of one core",
+}
 TARGET = re.compile(r"Arguments: (?:file:\S*/intermediate\.db/|`spark_catalog`\.`intermediate`\.`)(int_\w+)")
 MODELS = (
     "--select",
@@ -130,8 +127,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
         peak = stack.enter_context(watched())
         started = time.perf_counter()
         target = [] if engine == "duckdb" else ["--target", "spark"]
-        command = [str(BIN / "dbt"), "--quiet", "build", *target, *MODELS]
-        subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        measuring.run([BIN / "dbt", "--quiet", "build", *target, *MODELS], environment)
         seconds = time.perf_counter() - started
     written = shuffled(spark_cluster.read_events(folder / "events")) if engine != "duckdb" else {}
     shutil.rmtree(folder)
@@ -142,53 +138,36 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": peak[0], **sizes}
 
 
-def write_table(rows: list[dict[str, str]], out: Path | None) -> str:
-    """Return the rows measured so far as a table, and write them as spark.md and spark.csv."""
-    names = [*rows[0]]
-    table = [names, ["---"] * len(names), *([*row.values()] for row in rows)]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
-    if out:
-        head = f"{os.cpu_count()} cores; `python benchmarks/spark.py --out benchmarks`.\n\n"
-        (out / "spark.md").write_text(f"{head}{text}\n", encoding="utf-8")
-        with (out / "spark.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    return text
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--firms", type=int, nargs="+", default=[5_000_000, 20_000_000, 50_000_000])
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Draw a register of each size, land it, and count it by each engine."""
     from ai_manufacturing.synthetic import registers
 
-    rows: list[dict[str, str]] = []
-    for firms in arguments.firms:
-        with tempfile.TemporaryDirectory() as folder:
-            scratch, extracts = Path(folder), Path(folder) / "extracts"
+    section = Section(
+        "Spark",
+        "One `dbt build` of the firm models without tests, from landed files to counts, with start-up; one run of "
+        "each. DuckDB has two threads, Spark two cores, a worker one. Memory is the peak of all processes of the run, "
+        "sampled twice a second.",
+    )
+    written: list[tuple[str, ...]] = []
+    for firms, engines in ({20_000: ("duckdb", "local")} if quick else SIZES).items():
+        with measuring.scratch() as scratch:
+            extracts = scratch / "extracts"
             registers.write(extracts, firms, 0, seed=1, patent_years=range(0))
-            land = {
-                **os.environ,
-                "EXTRACTS_DIR": str(extracts),
-                "LANDING_DIR": str(scratch / "landing"),
-                "WAREHOUSE_PATH": str(scratch / "warehouse.duckdb"),
-                "DBT_TARGET_PATH": str(scratch / "target"),
-            }
-            subprocess.run(
-                [BIN / "dbt", "--quiet", "run", "--select", "raw_deliveries"], cwd=PROJECT, env=land, check=True
-            )
-            for engine in arguments.engines:
-                figures = run(engine, scratch, extracts)
-                rows.append(
-                    {"firms": f"{firms:,}", "engine": engine}
-                    | {name: f"{figure:,.1f}" for name, figure in figures.items()}
-                )
-                table = write_table(rows, arguments.out)
-    print(table)
+            measuring.Scratch(scratch, extracts).dbt("run", "--select", "raw_deliveries")
+            found = {engine: run(engine, scratch, extracts) for engine in engines}
+        for engine, figures in found.items():
+            if engine == "duckdb":
+                continue
+            for unit, name, factor, what in (("s", "seconds", 1.0, ""), ("B", "peak_mb", 1e6, ", memory at most")):
+                ours, theirs = [found["duckdb"][name] * factor], [figures[name] * factor]
+                work = f"{firms:,} landed firms to counts{what}"
+                section.add(work, ours, ENGINES[engine], theirs, "dbt build --target spark", unit=unit)
+            written.append((f"{firms:,}", ENGINES[engine], *(f"{figures[name]:,.1f}" for name in SHUFFLES)))
+    names = ("firms", "engine", *(name.removeprefix("shuffle_mb_of_").replace("_", " ") for name in SHUFFLES))
+    section.details = "What Spark writes to shuffles, in MB, by what it is of:\n\n" + measuring.table(names, written)
+    section.versions = [measuring.version(name) for name in ("pyspark", "dbt-spark")]
+    return section
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(measure)

@@ -1,6 +1,5 @@
 """The site as a browser opens it: release, pages, headless Chromium, and what a page complains of."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +9,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ai_manufacturing import site
 from ai_manufacturing.releases import writer
+from tests.python.chromium import ARGUMENTS, CHROMIUM
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.waiting import LAST_RESORT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE = {"width": 380, "height": 800}
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.

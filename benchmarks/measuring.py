@@ -1,0 +1,255 @@
+"""What the benchmarks of speed share: paired runs, rows of benchmarks/README.md, scratch warehouses, the machine."""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+PUBLIC_EXTRACTS = (PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")).resolve()
+BY_HAND = "benchmarks/peers/paper_by_hand.py"
+STEPS = {"s": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "B": (("MB", 1e-6), ("kB", 1e-3), ("B", 1.0))}
+"""Units that a number is shown in: the first in which it is at least one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: ours beside a peer, or ours alone.
+
+    Attributes
+    ----------
+    work : str
+    ours : float
+        Median of the runs, in units.
+    peer : str
+        Name of the peer, empty where there is none.
+    theirs, ratio : float, optional
+        Median of the peer's runs, and the median over pairs of ours / theirs.
+    script : str
+        What the peer ran.
+    limit : str
+        The figure to reach, where there is one.
+    unit : str
+        "s" or "B".
+    """
+
+    work: str
+    ours: float
+    peer: str = ""
+    theirs: float | None = None
+    ratio: float | None = None
+    script: str = ""
+    limit: str = ""
+    unit: str = "s"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line as it is shown."""
+        beside = f"{self.peer}, {shown(self.theirs, self.unit)}" if self.theirs is not None else ""
+        script = f"`{self.script}`" if self.script else ""
+        return (
+            self.work,
+            shown(self.ours, self.unit),
+            beside,
+            "" if self.ratio is None else f"{self.ratio:.3g}",
+            self.limit,
+            script,
+        )
+
+
+HEADINGS = ("work", "ours", "peer", "ours / peer", "to reach", "the peer's script")
+
+
+@dataclass
+class Section:
+    """What one benchmark measured."""
+
+    title: str
+    how: str
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    details: str = ""
+    versions: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        work: str,
+        ours: Sequence[float],
+        peer: str = "",
+        theirs: Sequence[float] = (),
+        script: str = "",
+        limit: str = "",
+        unit: str = "s",
+    ) -> None:
+        """Add the medians of runs; with a peer, run by run paired with its own."""
+        beside, ratio = None, None
+        if theirs:
+            beside = statistics.median(theirs)
+            ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+        self.rows.append(Row(work, statistics.median(ours), peer, beside, ratio, script, limit, unit))
+
+    @property
+    def text(self) -> str:
+        """The section in Markdown, without its rows."""
+        skipped = "\n".join(f"- Skipped: {reason}" for reason in self.skipped)
+        return "\n\n".join(part for part in (f"## {self.title}", self.how, self.details, skipped) if part)
+
+
+def shown(number: float, unit: str) -> str:
+    """Return a number in the unit that suits it, with three digits."""
+    name, factor = next(((name, by) for name, by in STEPS[unit] if number * by >= 1), STEPS[unit][-1])
+    return f"{number * factor:.3g} {name}" if number * factor < 1000 else f"{number * factor:,.0f} {name}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as a table in Markdown; None is an empty cell."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in ([*headings], ["---"] * len(headings), *cells))
+
+
+class Runs(defaultdict[str, list[float]]):
+    """Seconds of runs by name. Runs that are compared are made in turn: other load meets all of them alike."""
+
+    def __init__(self) -> None:
+        super().__init__(list)
+
+    def clock(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Make a call, keep how long it took, and return what it gave."""
+        started = time.perf_counter()
+        found = call(*arguments)
+        self[name].append(time.perf_counter() - started)
+        return found
+
+
+def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, *, accepted: int = 0) -> str:
+    """Run a command in the project and return what it printed; stop with its last lines if it ends otherwise."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != accepted:
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A warehouse, store and target of their own in a folder, of one set of extracts."""
+
+    folder: Path
+    extracts: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of the README."""
+        return {
+            **os.environ,
+            "DBT_PROJECT_DIR": str(PROJECT),
+            "DBT_PROFILES_DIR": str(PROJECT),
+            "EXTRACTS_DIR": str(self.extracts),
+            "LANDING_DIR": str(self.folder / "landing"),
+            "WAREHOUSE_PATH": str(self.folder / "warehouse.duckdb"),
+            "RELEASE_DIR": str(self.folder / "releases"),
+            "RELEASE_PATH": "",
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+            "GX_ANALYTICS_ENABLED": "false",
+        }
+
+    def emptied(self) -> None:
+        """Remove all that was built."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def dbt(self, *arguments: str | Path) -> None:
+        """Run dbt."""
+        run([BIN / "dbt", "--quiet", *arguments], self.environment)
+
+    def command(self, *arguments: str | Path, accepted: int = 0) -> str:
+        """Run `ai-manufacturing`."""
+        return run([BIN / "ai-manufacturing", *arguments], self.environment, accepted=accepted)
+
+
+def sample(folder: Path) -> Path:
+    """Draw the sample of the default seed."""
+    run([BIN / "ai-manufacturing", "synthetic", "--out", folder])
+    return folder
+
+
+def public(section: Section) -> list[tuple[str, Path]]:
+    """Return the public set with its name, or say in the section that it is not here."""
+    if PUBLIC_EXTRACTS.is_dir():
+        return [("public set", PUBLIC_EXTRACTS)]
+    section.skipped.append("the public set: its files are not here; PUBLIC_EXTRACTS names their folder.")
+    return []
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench_") as folder:
+        yield Path(folder).resolve()
+
+
+def version(package: str) -> str:
+    """Return a package with its version."""
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def machine() -> str:
+    """Return processor, cores, memory, system and load of this machine in one line."""
+    model = platform.processor() or platform.machine()
+    gigabytes = 0.0
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+        gigabytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores, {gigabytes:.0f} GB, {platform.system()} {platform.release()}"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all benchmarks."""
+    parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
+    parser.add_argument("--quick", action="store_true", help="small: shows that it runs, measures nothing")
+
+
+def main(measure: Callable[..., Section]) -> None:
+    """Run one benchmark alone: print its section, and write it for `python -m benchmarks` where that asks for it."""
+    parser = argparse.ArgumentParser(description=measure.__doc__)
+    add_options(parser)
+    parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    section = measure(arguments.repeats, quick=arguments.quick)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(dataclasses.asdict(section), ensure_ascii=False), encoding="utf-8")
+        return
+    print(f"{section.text}\n\n{table(HEADINGS, (row.cells for row in section.rows))}")
+
+
+def read(path: Path) -> Section:
+    """Return the section that a benchmark wrote."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Section(**{**content, "rows": [Row(**row) for row in content["rows"]]})

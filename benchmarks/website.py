@@ -1,0 +1,195 @@
+"""The site and its query page: build time, weight of the first page, time to the first result on a slow line."""
+
+import functools
+import gzip
+import http.server
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from playwright.sync_api import Page, sync_playwright
+
+from ai_manufacturing import duckdb_client, serve
+from benchmarks import measuring
+from benchmarks.measuring import PROJECT, Runs, Scratch, Section
+from tests.python.chromium import ARGUMENTS, CHROMIUM
+
+# WebPageTest's "4G": 9 Mbit/s, and 170 ms there and back.
+BYTES_PER_SECOND, ROUND_TRIP = 9e6 / 8, 0.17
+CHUNK = 16_384
+QUERY = "select year, sum(ai_firm_count) as firms from fct_city_year_panel group by year order by year"
+ROWS = 11
+PEER = PROJECT / "benchmarks/peers/observable"
+
+
+@functools.cache
+def packed(path: Path) -> bytes:
+    """Return a file as a web host packs it once."""
+    return gzip.compress(path.read_bytes(), 6)
+
+
+class Line(serve.Handler):
+    """Send as `make serve` does, over one line that all connections share; count what is sent.
+
+    A browser's own emulation would spare what its workers fetch.
+    """
+
+    is_slow = False
+    sent = 0
+    lock = threading.Lock()
+
+    def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
+        """Wait for a round trip; pack programs too, as web hosts do."""
+        if Line.is_slow:
+            time.sleep(ROUND_TRIP)
+        path = Path(self.translate_path(self.path))
+        if path.suffix == ".wasm" and path.is_file() and "gzip" in self.headers.get("Accept-Encoding", ""):
+            return self._send(200, packed(path), path, {"Content-Encoding": "gzip"})
+        return super().send_head()
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:  # type: ignore[override]
+        """Send what follows the headers, no faster than the line."""
+        while chunk := source.read(CHUNK):
+            with Line.lock:
+                Line.sent += len(chunk)
+                if Line.is_slow:
+                    time.sleep(len(chunk) / BYTES_PER_SECOND)
+            outputfile.write(chunk)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder by Line."""
+    handler = functools.partial(Line, directory=os.fspath(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def browsed(url: str, act: Callable[[Page], object], *, is_slow: bool) -> tuple[float, float]:
+    """Open an address in a browser that knows nothing of it.
+
+    Parameters
+    ----------
+    url : str
+    act : callable
+        What to do on the page; it returns when the reader sees what was asked for.
+    is_slow : bool
+        On a line of BYTES_PER_SECOND, or as fast as this machine serves.
+
+    Returns
+    -------
+    seconds, size : float
+        From the first request to the end of `act`, and the bytes that were sent.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(locale="en-US")
+        page.set_default_timeout(600_000)
+        Line.is_slow, Line.sent = is_slow, 0
+        started = time.perf_counter()
+        page.goto(url, wait_until="load")
+        act(page)
+        seconds, size = time.perf_counter() - started, Line.sent
+        browser.close()
+    return seconds, float(size)
+
+
+def run_query(page: Page) -> None:
+    """Ask the query page for QUERY, and wait for its rows."""
+    page.locator("#sql").fill(QUERY)
+    page.get_by_role("button", name="Run").click()
+    page.locator("#result tbody tr").nth(ROWS - 1).wait_for()
+
+
+def see_rows(page: Page) -> None:
+    """Wait for the rows of the peer, which asks as it opens."""
+    page.locator("table tbody tr").nth(ROWS - 1).wait_for()
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing more comes."""
+    page.wait_for_load_state("networkidle")
+
+
+def observable(folder: Path, warehouse: Path) -> Path | None:
+    """Copy the peer with the panel beside it, and install what it needs; nothing without npm or a network."""
+    if shutil.which("npm") is None:
+        return None
+    shutil.copytree(PEER, folder)
+    with duckdb_client.connect(str(warehouse), read_only=True, reads_files=True) as connection:
+        connection.table("marts.fct_city_year_panel").to_csv(str(folder / "src/panel.csv"))
+    install: list[str | Path] = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts"]
+    try:
+        measuring.run(install)
+    except SystemExit as error:
+        print(error)
+        return None
+    return folder
+
+
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Publish the sample, build its site, and open it."""
+    section = Section(
+        "Site and query page",
+        "The site of the sample from its published release. The weight is what the server sends until the first page "
+        "rests, packed as `make serve` packs it. The query page is timed from its address to the eleven rows of a sum "
+        "by year, with nothing cached, on a line of 9 Mbit/s with 170 ms before each answer. With DuckDB it loads the "
+        "whole release; the peer is one page of Observable Framework, which loads DuckDB and one table of CSV.",
+    )
+    times = Runs()
+    with measuring.scratch() as folder:
+        ours = Scratch(folder / "ours", measuring.sample(folder / "sample"))
+        ours.emptied()
+        ours.command("refresh")
+        (release,) = (folder / "ours/releases").glob("*.duckdb")
+        peer = None if quick else observable(folder / "observable", release)
+        site, name = folder / "site", "Observable Framework, 1 page"
+        for _ in range(repeats):
+            shutil.rmtree(site, ignore_errors=True)
+            times.clock("build", ours.command, "report", "--out", site)
+            if peer is not None:
+                in_peer = {**os.environ, "OBSERVABLE_TELEMETRY_DISABLE": "true"}
+                times.clock("peer", measuring.run, ["npm", "run", "build", "--prefix", peer], in_peer)
+        script = str(PEER.relative_to(PROJECT) / "src/index.md")
+        pages = len([*site.glob("*.html")])
+        section.add(f"site of the sample, {pages} pages", times["build"], name, times["peer"], script, "≤ 15 s")
+        if peer is None:
+            section.skipped.append("Observable Framework: npm is not here, or could not install it.")
+        if CHROMIUM is None:
+            section.skipped.append("weight and query page: Chromium is not here.")
+            return section
+        if not (site / "query.html").exists():
+            section.skipped.append("query page: it is not bundled; `make query-page` does it, with npm.")
+        found: dict[str, list[tuple[float, float]]] = {"first": [], "query": [], "peer": []}
+        for program in (folder / "observable/dist").rglob("*.wasm"):
+            packed(program)
+        with served(site) as address, served(folder / "observable/dist") as beside:
+            for _ in range(repeats):
+                found["first"].append(browsed(f"{address}/index.html", settle, is_slow=False))
+                if (site / "query.html").exists():
+                    found["query"].append(browsed(f"{address}/query.html", run_query, is_slow=True))
+                    if peer is not None:
+                        found["peer"].append(browsed(f"{beside}/index.html", see_rows, is_slow=True))
+    section.add("first page, sent", [size for _, size in found["first"]], limit="≤ 1 MB", unit="B")
+    if found["query"]:
+        for place, unit, work in (
+            (0, "s", "query page to the first result"),
+            (1, "B", "query page to the first result, sent"),
+        ):
+            ours_found, theirs = ([run[place] for run in found[of]] for of in ("query", "peer"))
+            section.add(work, ours_found, name, theirs, script, unit=unit)
+    return section
+
+
+if __name__ == "__main__":
+    measuring.main(measure)

@@ -1,0 +1,118 @@
+"""From delivered files to the paper's tables: `dbt build` beside the floor of dbt and beside a plain script."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from benchmarks import measuring
+from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
+from benchmarks.peers import dbt_floor
+
+FLOOR = "benchmarks/peers/dbt_floor.py"
+LAYERS = {"landing": "landing", "gates": "gates", "estimates": "estimates", "reports": "reports"}
+# A seed, a table and a Python model, with their tests: enough to run both projects.
+QUICK = ("--indirect-selection", "cautious", "--select", "+raw_deliveries", "+int_city_identifiers")
+STATES = ("from nothing", "again")
+STEPS = (
+    "parse, start and end",
+    "seeds",
+    "landing",
+    "SQL models",
+    "gates",
+    "estimates",
+    "reports",
+    "tests",
+    "unit tests",
+)
+
+
+def step(unique_id: str, folders: dict[str, str]) -> str:
+    """Return the layer of a node."""
+    kind = unique_id.split(".")[0]
+    kinds = {"test": "tests", "unit_test": "unit tests", "seed": "seeds", "operation": STEPS[0]}
+    return kinds.get(kind) or LAYERS.get(folders.get(unique_id, ""), "SQL models")
+
+
+def by_step(whole: float, target: Path) -> dict[str, float]:
+    """Return the seconds of a build by layer, summed over its nodes; what no thread spent in a node is the first."""
+    results, manifest = (
+        json.loads((target / name).read_text(encoding="utf-8")) for name in ("run_results.json", "manifest.json")
+    )
+    folders = {name: node["fqn"][1] for name, node in manifest["nodes"].items()}
+    spent: Counter[str] = Counter()
+    for result in results["results"]:
+        spent[step(result["unique_id"], folders)] += result["execution_time"]
+    spent[STEPS[0]] += whole - results["elapsed_time"]
+    return dict(spent)
+
+
+def measure(repeats: int, *, quick: bool) -> Section:
+    """Measure builds from nothing and again, in turn with their peers."""
+    section = Section(
+        "The whole paper",
+        "From nothing: no parse, no store, no warehouse. Again: everything as the last build left it. The floor of dbt "
+        "is a project of as many empty nodes of the same kinds, with the same parents and threads, built in the same "
+        "state. The plain script goes from the sample's files to the 22 printed columns with one error each, and no "
+        "further: no gate, trace, correction, other reading, check of inference, specification curve or release. A "
+        "test compares its numbers with the warehouse's.",
+    )
+    selected = QUICK if quick else ()
+    layers: dict[str, dict[str, float]] = {}
+    with measuring.scratch() as folder:
+        sets = [("sample", measuring.sample(folder / "sample"))]
+        if not quick:
+            sets += measuring.public(section)
+        for name, extracts in sets:
+            ours, floor = Scratch(folder / "ours", extracts), Scratch(folder / "floor", extracts)
+            empty = folder / f"floor_{name.split()[0]}"
+            script = [sys.executable, PROJECT / BY_HAND, extracts, folder / "coefficients.csv"]
+            times, in_floor = Runs(), ("build", "--project-dir", empty, "--profiles-dir", empty)
+            for _ in range(repeats):
+                ours.emptied()
+                times.clock("from nothing", ours.dbt, "build", *selected)
+                layers[f"{name}, from nothing"] = by_step(times["from nothing"][-1], ours.folder / "target")
+                if not empty.exists():
+                    count = dbt_floor.write(empty, ours.folder / "target")
+                floor.emptied()
+                times.clock("floor from nothing", floor.dbt, *in_floor)
+                if name == "sample":
+                    times.clock("script", measuring.run, script)
+                if quick:
+                    continue
+                times.clock("again", ours.dbt, "build", *selected)
+                layers[f"{name}, again"] = by_step(times["again"][-1], ours.folder / "target")
+                times.clock("floor again", floor.dbt, *in_floor)
+            for state in STATES[: 1 if quick else 2]:
+                section.add(
+                    f"`dbt build` of the {name}, {state}",
+                    times[state],
+                    f"floor of dbt, {count} nodes",
+                    times[f"floor {state}"],
+                    FLOOR,
+                    "≤ 20 s, ≤ 2 × the floor" if state == "from nothing" else "",
+                )
+            if name == "sample":
+                section.add(
+                    f"`dbt build` of the {name}, from nothing",
+                    times["from nothing"],
+                    "pandas and linearmodels",
+                    times["script"],
+                    BY_HAND,
+                )
+            shutil.rmtree(ours.folder)
+    rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
+    rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
+    section.details = (
+        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so the layers sum to "
+        "more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
+    )
+    section.versions = [
+        measuring.version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "linearmodels")
+    ]
+    return section
+
+
+if __name__ == "__main__":
+    measuring.main(measure)

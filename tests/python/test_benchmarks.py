@@ -1,0 +1,107 @@
+"""The benchmarks of speed, and the plain script that is their peer: a third route to the paper's numbers."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import measuring
+from benchmarks.peers import paper_by_hand
+from benchmarks.refresh import CELLS, Cell
+from tests.python.conftest import PROJECT, Build
+
+AGREES = 1e-6
+
+
+def test_a_plain_script_goes_from_the_same_files_to_the_same_columns(sample_build: Build) -> None:
+    panel = paper_by_hand.panel(sample_build.extracts)
+    by_hand = {
+        (column, term.removeprefix("m_").removesuffix("_by_gdp")): (line["estimate"], line["std_error"])
+        for column, found in paper_by_hand.tables(panel).items()
+        for term, line in found.iterrows()
+    }
+    ours = {
+        (column, term): (estimate, error)
+        for column, term, estimate, error in sample_build.rows(
+            "select specification_id, coefficients.term, estimate, std_error from reports.rpt_column_specifications "
+            "inner join reports.rpt_coefficients as coefficients using (specification_id) "
+            "where coefficients.table_id similar to 'table_[1-6]'"
+        )
+    }
+    assert len({column for column, _ in ours}) == 22
+    assert by_hand.keys() == ours.keys()
+    np.testing.assert_allclose([by_hand[key] for key in ours], [*ours.values()], rtol=0, atol=AGREES)
+    # One cell that either route alone reads otherwise, by a tenth, is seen.
+    panel.loc[(440300, 2015), "ln_gdp"] += 0.1
+    moved = paper_by_hand.two_way(panel, "ln_gdp", ["m_ai_firms", *paper_by_hand.CONTROLS])
+    assert abs(moved.loc["m_ai_firms", "estimate"] - ours["table_1_col_1", "ai_firms"][0]) > AGREES
+
+
+def test_a_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() -> None:
+    section = measuring.Section("title", "how")
+    section.add("work", [1.0, 2.0, 9.0], "peer", [2.0, 8.0, 9.0], "script", "≤ 1")
+    (row,) = section.rows
+    assert (row.ours, row.theirs, row.ratio) == (2.0, 8.0, 0.5)
+    assert row.cells == ("work", "2 s", "peer, 8 s", "0.5", "≤ 1", "`script`")
+    with pytest.raises(ValueError, match="shorter"):
+        section.add("work", [1.0, 2.0], "peer", [2.0], "script")
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "shown"),
+    [
+        (43.21, "s", "43.2 s"),
+        (0.00252, "s", "2.52 ms"),
+        (1234.5, "s", "1,234 s"),
+        (8.9e5, "B", "890 kB"),
+        (0.0, "s", "0 µs"),
+    ],
+)
+def test_a_number_is_shown_in_the_unit_that_suits_it(number: float, unit: str, shown: str) -> None:
+    assert measuring.shown(number, unit) == shown
+
+
+def test_a_corrected_cell_is_one_more_in_its_last_digit(tmp_path: Path) -> None:
+    cell = CELLS["sample"]
+    path = tmp_path / cell.file
+    path.parent.mkdir()
+    path.write_bytes(
+        "代码,市,省,年,GDP,人口\n440300,深圳市,广东省,2015,14250.99,1\n440400,珠海市,广东省,2015,9,1\n".encode()
+    )
+    cell.corrected(tmp_path)
+    assert path.read_text(encoding="utf-8").splitlines()[1:] == [
+        "440300,深圳市,广东省,2015,14251.00,1",
+        "440400,珠海市,广东省,2015,9,1",
+    ]
+    with pytest.raises(ValueError, match="0 lines begin with '999999,'"):
+        Cell(cell.file, "utf-8", "999999,", 4).corrected(tmp_path)
+
+
+@pytest.mark.soak
+def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_path: Path) -> None:
+    out = tmp_path / "README.md"
+    sections = ("whole_paper", "landing", "estimation")
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--repeats", "1", "--only", *sections, "--out", str(out)]
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    text = out.read_text(encoding="utf-8")
+    table = text[text.index("| section |") :].split("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert {row[0] for row in rows} == {name.replace("_", " ") for name in sections}
+    for section, work, ours, peer, ratio, _, script in rows:
+        assert section
+        assert work
+        assert re.match(r"[\d.,]+ (s|ms|µs|MB|kB)$", ours), (work, ours)
+        if peer:
+            assert re.search(r", [\d.,]+ (s|ms|µs|MB|kB)$", peer), (work, peer)
+            assert float(ratio) > 0
+            assert (PROJECT / script.strip("`").split(":")[0]).is_file(), (work, script)
+    works = " ".join(row[1] for row in rows)
+    assert "`dbt build` of the sample, from nothing" in works
+    assert "system GMM" in works
+    assert "- Skipped: pyfixest: not tried." in text
+    assert "Not in this run: refresh, registers, website, spark." in text
+    assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. Paired runs of each row: 1\. Python .*dbt-core", text)
