@@ -11,7 +11,7 @@ from dbt.task.retry import RETRYABLE_STATUSES
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import duckdb_client, landing, settings
+from ai_manufacturing import duckdb_client, landing, repeated_hashes, settings
 from ai_manufacturing.landing import provenance, registers
 
 UNESCAPED = "'\";"
@@ -50,6 +50,7 @@ class Plugin(BasePlugin):
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
+        repeated_hashes.add_functions(conn, settings.landing_dir())
         conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 

@@ -91,3 +91,14 @@ inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.
         ~ " where provider = '" ~ provider ~ "' and entity = '" ~ entity ~ "'" -%}
     {{ return(fromjson(run_query(query).rows[0][0])) }}
 {%- endmacro %}
+
+{% macro spark__id_hash(id) -%}
+xxhash64({{ id }})
+{%- endmacro %}
+
+{% macro spark__repeated_hashes(hashes) -%}
+    select id_hash
+    from {{ hashes }}
+    group by id_hash
+    having count(*) > 1
+{%- endmacro %}

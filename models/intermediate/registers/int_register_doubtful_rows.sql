@@ -9,6 +9,9 @@
 {%- if is_incremental() %}
 {%- set new_ids = 'select min(record_id), max(record_id) from ' ~ ref('int_register_delivered') ~ ' where ' ~ is_new %}
 {%- set first_id, last_id = run_query(new_ids).rows[0] %}
+{#- As literals, by which whole parts of older files are passed over: an application number begins with its year. #}
+{%- set bounds = literal(first_id or '') ~ ' and ' ~ literal(last_id or '') %}
+{%- set is_compared = 'not ' ~ is_new ~ ' and record_id between ' ~ bounds %}
 {%- endif %}
 {%- set rows %}
     select
@@ -25,72 +28,82 @@
     from {{ ref('int_register_conformed') }}
 {%- endset %}
 
--- Ids are compared first, and whole rows are read of what is found. An id that a firm and a patent share is found too,
--- and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers: DuckDB would
--- keep them all.
+-- Ids are compared by their hashes, and the rows of one hash by their ids. An id that a firm and a patent share is
+-- found too, and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers:
+-- DuckDB would keep them all.
 with
 
-new_ids as (
-    select
-        record_id,
-        count(*) as id_count
+id_hashes as (
+    select {{ id_hash('record_id') }} as id_hash
     from {{ ref('int_register_delivered') }}
     where
         record_id is not null
         and {{ is_new }}
-    group by record_id
-),
-{%- if is_incremental() %}
-
-older_ids as (
-    select record_id
-    from {{ ref('int_register_delivered') }}
-    where
-        not {{ is_new }}
-        -- As literals, by which whole parts of older files are passed over: an application number begins with its year.
-        and record_id between {{ literal(first_id or '') }} and {{ literal(last_id or '') }}
-        and record_id in (select new_ids.record_id from new_ids)
-),
-
-older_rows as (
-    {{- rows }}
-    where
-        not {{ is_new }}
-        and record_id in (select older_ids.record_id from older_ids)
-),
-{%- endif %}
-
-repeated as (
-    select record_id
-    from new_ids
-    where id_count > 1
     {%- if is_incremental() %}
-    union
-    select record_id from older_ids
+    union all
+    select {{ id_hash('record_id') }} as id_hash
+    from {{ ref('int_register_delivered') }}
+    where {{ is_compared }}
     {%- endif %}
 ),
 
-found as (
+repeated as {{ 'materialized ' if is_incremental() }}(
+    {{ repeated_hashes('id_hashes') }}
+),
+
+suspects as (
     {{- rows }}
     where
         {{ is_new }}
-        and record_id in (select repeated.record_id from repeated)
+        and {{ id_hash('record_id') }} in (select repeated.id_hash from repeated)
+    {%- if is_incremental() %}
+    union all
+    {{- rows }}
+    where
+        {{ is_compared }}
+        and {{ id_hash('record_id') }} in (select repeated.id_hash from repeated)
+    {%- endif %}
+),
+
+checked as (
+    select
+        *,
+        count(*) over (partition by record_id) as id_count,
+        max(case when {{ is_new }} then 1 else 0 end) over (partition by record_id) as has_new_row
+    from suspects
+),
+
+found as (
+    select
+        checked.entity,
+        checked.store_key,
+        checked.row_number,
+        checked.record_id,
+        checked.city_code,
+        checked.section,
+        checked.kind,
+        checked.start_year,
+        checked.end_year,
+        checked.set_aside_reason
+    from checked
+    {%- if is_incremental() %}
+    left join {{ this }} as known
+        on
+            checked.store_key = known.store_key
+            and checked.row_number = known.row_number
+    {%- endif %}
+    where
+        checked.id_count > 1
+        {%- if is_incremental() %}
+        and known.row_number is null
+        {%- endif %}
+        and checked.has_new_row = 1
     union all
     -- The statistics of Parquet say which row groups lack none.
     {{- rows }}
     where
         {{ is_new }}
         and record_id is null
-    {%- if is_incremental() %}
-    union all
-    select older_rows.*
-    from older_rows
-    left join {{ this }} as known
-        on
-            older_rows.store_key = known.store_key
-            and older_rows.row_number = known.row_number
-    where known.row_number is null
-    {%- endif %}
     union all
     -- One row without a number for each file, since most have no doubtful row.
     select
