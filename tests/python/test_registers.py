@@ -569,7 +569,8 @@ def test_a_register_that_cannot_be_read_stops_the_build(name: str, content: byte
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
-"""DuckDB functions of the dispatched macros (macros/registers/ai_terms.sql); raw views read Parquet by another one."""
+DISPATCHED |= {"hash", "note_hash", "repeated_hashes"}
+"""DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); raw views read Parquet by another one."""
 
 
 def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build: Build, fresh: Build) -> None:
