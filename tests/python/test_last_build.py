@@ -13,6 +13,7 @@ import pytest
 from ai_manufacturing import checksums, verify
 from ai_manufacturing.releases import build, fingerprint, last_build, refresh
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.sql_text import identifier, literal
 from tests.python.conftest import PROJECT, Build
 
 Change = Callable[[Path, pytest.MonkeyPatch], None]
@@ -204,9 +205,12 @@ def seed(_: Path, project: Path) -> None:
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Return what two warehouses do not have alike: columns, comments, views, and the rows of tables."""
+    """Return what two warehouses do not have alike: columns, comments, and the rows of tables.
+
+    Doubles count to ten digits: the last ones of a sum come from the order of threads, in two builds from nothing too.
+    """
     with duckdb.connect() as connection:
-        connection.execute(f"attach '{one}' as one (read_only); attach '{other}' as other (read_only)")
+        connection.execute(f"attach {literal(one)} as one (read_only); attach {literal(other)} as other (read_only)")
 
         def of(what: str, database: str) -> list[tuple[str, ...]]:
             query = f"select {what} where database_name = '{database}' and not internal order by all"
@@ -216,14 +220,18 @@ def differing(one: Path, other: Path) -> list[str]:
         for what in (
             "schema_name, table_name, column_name, data_type, comment from duckdb_columns()",
             "schema_name, table_name, comment from duckdb_tables()",
-            "schema_name, view_name, comment, sql from duckdb_views()",
+            "schema_name, view_name, comment from duckdb_views()",
         ):
             found += [str(row) for row in set(of(what, "one")) ^ set(of(what, "other"))]
         for schema, table in () if found else of("schema_name, table_name from duckdb_tables()", "one"):
-            rows = [f"from {name}.{schema}.{table}" for name in ("one", "other")]
+            columns = ", ".join(
+                f"format('{{:.9e}}', {identifier(name)})" if kind == "DOUBLE" else identifier(name)
+                for name, kind, *_ in connection.execute(f"describe one.{schema}.{table}").fetchall()
+            )
+            rows = [f"select {columns} from {name}.{schema}.{table}" for name in ("one", "other")]
             for here, there in (rows, rows[::-1]):
-                if connection.execute(f"{here} except all {there} limit 1").fetchall():
-                    found.append(f"{here}, and not {there}")
+                if lost := connection.execute(f"{here} except all {there} limit 1").fetchall():
+                    found.append(f"{schema}.{table}: {lost}")
         return found
 
 
