@@ -10,7 +10,10 @@ A partial selection drops only what it will rebuild. Through the adapter, so tha
 
 {% macro default__drop_gated_relations() -%}
     {%- do leave_no_gate_behind() -%}
-    {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected_nodes()) | list) -%}
+    {#- A build from the last one compares them; if its gate fails, they are dropped at its end. -#}
+    {%- if not env_var('FROM_LAST_BUILD', '') -%}
+        {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected_nodes()) | list) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {# The models of some folders. #}

@@ -32,6 +32,10 @@ RESULTS = pa.schema(
 )
 RESULT_TABLES = ("gate_results", "gate_second_route")
 """Tables of the schema gates: what is judged before the estimates, and the estimates."""
+READ_BY_ESTIMATES = (
+    """not success and (severity = 'critical' or series is not null or failing_rows like '%"series"%')"""
+)
+"""Rows of gate_results that hold estimates back or warn of their series; of others, estimates know nothing."""
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
 """Before the words of a critical expectation, in English and Chinese, where it only warns."""

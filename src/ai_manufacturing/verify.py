@@ -14,7 +14,7 @@ from ai_manufacturing import catalogue, checksums, settings
 from ai_manufacturing.durable import locked, remove_left
 from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.releases import configured, lock
+from ai_manufacturing.releases import configured, last_build, lock
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.store import Store, check, require_whole
 
@@ -140,6 +140,12 @@ def _releases(releases: Store, found: Verified) -> None:
         with found.damage():
             releases.require_held(release_id)
         found.count("held builds")
+    last = releases.folder / last_build.FOLDER
+    found.damaged += [
+        f"{line}. Delete {last}; the next refresh builds from nothing." for line in last_build.damage(releases.folder)
+    ]
+    if last.exists():
+        found.count("last builds")
 
 
 def _site(folder: Path, found: Verified) -> None:

@@ -253,12 +253,14 @@ class _Panel:
         within = effects.removed_from(columns - columns.mean(axis=0))
         of_name = dict(zip(names, within[:, 1:].T, strict=True))
         among = permuted.among([self.cities[city] for city in cities]) if permuted else None
+        # Positions, in a table of rows and donors, of what each draw gives each row.
+        donors = among.donors.T[entities] + len(cities) * np.arange(len(at))[:, None] if among else None
         by_measure: dict[tuple[str, ...], list[Choice]] = {}
         for choice in rows.members:
             measure = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
             by_measure.setdefault(measure, []).append(choice)
         for members in by_measure.values():
-            measures = effects.removed_from(self._measures(members[0], at, cities, entities, among))
+            measures = effects.removed_from(self._measures(members[0], at, cities, donors))
             for choice in members:
                 controls = [of_name[name] for name in choice["control_variables"].split()]
                 try:
@@ -275,18 +277,18 @@ class _Panel:
                 else:
                     yield Fitted(choice, slopes, len(at), len(cities))
 
-    def _measures(
-        self, choice: Choice, at: Codes, cities: Codes, entities: Codes, among: randomisation.Permutations | None
-    ) -> Floats:
+    def _measures(self, choice: Choice, at: Codes, cities: Codes, donors: Codes | None) -> Floats:
         """Return the measure, then the same with the weights of each permutation, shape (n, 1 + draws)."""
         own = self._measure(choice)[at]
-        if among is None:
+        if donors is None:
             return own[:, None]
         scaling, weights = self._weights(choice)
         years = self._years[at] - self._years.min()
-        of_donors = randomisation.TRANSFORMS[choice["transform"]](scaling[at][:, None] * weights[cities][:, years].T)
-        drawn = np.take_along_axis(of_donors, among.donors.T[entities], axis=1)
-        return np.column_stack([own, drawn])
+        of_donors = randomisation.TRANSFORMS[choice["transform"]](scaling[at][:, None] * weights[cities].T[years])
+        measures = np.empty((len(at), 1 + donors.shape[1]))
+        measures[:, 0] = own
+        measures[:, 1:] = of_donors.take(donors)
+        return measures
 
     def _key(self, choice: Choice, measure: str, weighting: str) -> tuple[str, str, str]:
         qualified = f"{measure}@{choice['second_provider']}" if isinstance(choice["second_provider"], str) else measure

@@ -162,7 +162,7 @@ class Effects:
 
     def __init__(self, entities: Codes, times: Codes) -> None:
         self._entities, self._times = entities, times
-        self._of_entity, self._of_time = (_indicators(codes) for codes in (entities, times))
+        self._of_entity, self._of_time = (indicators(codes) for codes in (entities, times))
         entity_count, time_count = self._of_entity.shape[0], self._of_time.shape[0]
         cells = np.bincount(entities * time_count + times, minlength=entity_count * time_count)
         counts = cells.reshape(entity_count, time_count).astype(float)
@@ -176,9 +176,17 @@ class Effects:
         self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
         self.rank = len(self._sizes) + int(kept.sum())
 
-    def summed(self, columns: Floats) -> Floats:
-        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
-        sums: Floats = self._of_entity @ columns
+    @property
+    def entity_count(self) -> int:
+        """Number of entities."""
+        return len(self._sizes)
+
+    def summed(self, columns: Floats, weights: Floats | None = None) -> Floats:
+        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m); times weights, shape (n,)."""
+        summing = self._of_entity
+        if weights is not None:
+            summing = sparse.csr_array((weights[summing.indices], summing.indices, summing.indptr), summing.shape)
+        sums: Floats = summing @ columns
         return sums
 
     def removed_from(self, columns: Floats) -> Floats:
@@ -201,7 +209,7 @@ class Effects:
         return basis
 
 
-def _indicators(codes: Codes) -> sparse.csr_array:
+def indicators(codes: Codes) -> sparse.csr_array:
     """Return the dummies of a factor, a row per group: their product with columns sums these by group."""
     ends = np.concatenate([[0], np.cumsum(np.bincount(codes))])
     rows = np.argsort(codes, kind="stable")

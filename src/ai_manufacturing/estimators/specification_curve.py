@@ -7,11 +7,12 @@ import numpy as np
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import ABSORBED, Effects, cluster_factor
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, Effects, cluster_factor, indicators
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 TIE = 1e-9  # statistics closer than this share are equal
+AT_ONCE = 64  # columns, so that what is made of them stays in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +81,24 @@ def slopes(
     """
     n, slope_count = len(outcome), controls.shape[1] + 1
     basis = np.linalg.qr(controls)[0]
-    left = regressors - basis @ (basis.T @ regressors)
     outcome_left = outcome - basis @ (basis.T @ outcome)
-    variation = np.einsum("ij,ij->j", left, left)
+    # By entity, the sums of what is left of regressor times outcome, and of regressor squared.
+    products, squares = np.empty((2, effects.entity_count, regressors.shape[1]))
     whole = np.einsum("ij,ij->j", regressors, regressors)
+    for start in range(0, regressors.shape[1], AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        left = regressors[:, part] - basis @ (basis.T @ regressors[:, part])
+        products[:, part] = effects.summed(left, outcome_left)
+        squares[:, part] = effects.summed(np.multiply(left, left, out=left))
+    variation = squares.sum(axis=0)
     if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
         raise NotEstimable("constant_permutation")
-    estimates = left.T @ outcome_left / variation
-    scores = left * (outcome_left[:, None] - left * estimates)
+    estimates = products.sum(axis=0) / variation
+    scores = products - squares * estimates
     std_errors, degrees = {}, {}
-    by_entity = effects.summed(scores)
     for name, codes in clusters.items():
-        groups = int(codes.max()) + 1
-        sums = np.zeros((groups, scores.shape[1]))
-        np.add.at(sums, codes, by_entity)
+        sums = indicators(codes) @ scores
+        groups = len(sums)
         factor = cluster_factor(n, groups, slope_count, periods)
         std_errors[name] = np.sqrt(factor * np.einsum("ij,ij->j", sums, sums)) / variation
         degrees[name] = groups - 1

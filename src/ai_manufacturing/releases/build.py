@@ -11,7 +11,7 @@ import duckdb
 
 from ai_manufacturing import databases, dbt_process, gates, landing
 from ai_manufacturing.dbt_process import PRINTED_LINES
-from ai_manufacturing.releases import progress
+from ai_manufacturing.releases import last_build, progress
 from ai_manufacturing.releases.store import reading
 
 OUTPUT = "dbt.txt"
@@ -23,6 +23,8 @@ GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gates.RESULT_TABL
 
 def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
+
+    Where a last build is laid out for this one, only what differs from it is built.
 
     Parameters
     ----------
@@ -37,21 +39,32 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
     told : callable, optional
         Takes the progress of the run.
     """
+    # dbt parses the whole project again for a warehouse at another path
+    at_one_path = work.with_name("building")
+    at_one_path.unlink(missing_ok=True)
+    at_one_path.symlink_to(work.name)
     environment = {
-        "WAREHOUSE_PATH": str(warehouse),
+        "WAREHOUSE_PATH": str(at_one_path / warehouse.name),
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
         "ACCEPTED_GATE_FAILURES": accepted,
         "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
     }
+    module = None
+    if (work / last_build.FOLDER).exists():
+        environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
+        module = "ai_manufacturing.releases.dbt_from_last_build"
     if told is not None:
         environment |= progress.LOG_FORMAT
-    with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        process = dbt_process.started(arguments, environment, output)
-        if told is None:
-            return process.wait() != 0
-        log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-        return progress.followed(process, log, told) != 0
+    try:
+        with (work / OUTPUT).open("w", encoding="utf-8") as output:
+            process = dbt_process.started(arguments, environment, output, module)
+            if told is None:
+                return process.wait() != 0
+            log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
+            return progress.followed(process, log, told) != 0
+    finally:
+        at_one_path.unlink()
 
 
 def failed_at_the_gate(work: Path) -> bool:

@@ -56,11 +56,15 @@ def of(hashes: dict[str, str]) -> str:
     BadConfigurationError
         If there is no extracts folder.
     """
+    decides = [_extract_set(settings.extracts_dir()).name, hashes, code(), package_versions()]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def code() -> dict[str, str]:
+    """Return the SHA-256 of each file that tables are made by, seeds among them, by its path in the project."""
     root = settings.project_root()
     paths = [path for name in CODE for path in (root / name, *(root / name).rglob("*"))]
-    code = {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
-    decides = [_extract_set(settings.extracts_dir()).name, hashes, code, package_versions()]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return {str(path.relative_to(root)): _sha256(path) for path in sorted(set(paths)) if _is_code(path)}
 
 
 def package_versions() -> dict[str, str]:

@@ -19,7 +19,17 @@ import duckdb
 from ai_manufacturing import databases, landing, settings
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
-from ai_manufacturing.releases import build, changes, findings, fingerprint, freshness, lock, revisions, writer
+from ai_manufacturing.releases import (
+    build,
+    changes,
+    findings,
+    fingerprint,
+    freshness,
+    last_build,
+    lock,
+    revisions,
+    writer,
+)
 from ai_manufacturing.releases.errors import (
     BadConfigurationError,
     BuildFailedError,
@@ -34,6 +44,7 @@ from ai_manufacturing.releases.revisions import Declaration, Revisions
 from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
+BUILT = ("--exclude-resource-type", "unit_test")  # they test code, which a delivery does not change
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -389,7 +400,11 @@ def _build_and_publish(
     warehouse = work / "warehouse.duckdb"
     if years is not None:
         _read_again(years, report)
-    failed = build.dbt(work, warehouse, "build", told=told)
+    made_by, seeds = last_build.made_by(), last_build.seeds()
+    # whoever reads years again does not trust what was built
+    if years is None and (damaged := last_build.start_from(store.folder, work)):
+        report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
+    failed = build.dbt(work, warehouse, "build", *BUILT, told=told)
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
@@ -451,6 +466,7 @@ def _build_and_publish(
             report("warning", {"message": f"{note}."})
     if summary.is_beyond(limits.warn_above):
         report("warning", {"message": f"{summary.moved(limits.warn_above)}."})
+    last_build.keep(store.folder, work, made_by, seeds)
     _publish(store, manifest, target, report)
     return manifest
 

@@ -125,7 +125,7 @@ class Store:
             drafts = [path for path in hidden if DRAFT.search(path.name)]
             left = dict.fromkeys((*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts))
             for path in left:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             done = [*(f"{path}: left by a dead refresh; removed" for path in left), *self._settle()]
         except OSError as error:
             raise BadConfigurationError(

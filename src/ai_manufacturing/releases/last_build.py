@@ -1,0 +1,117 @@
+"""The warehouse of the last published refresh, which the next one starts from.
+
+It is kept in RELEASE_DIR/last_build with what it was built by. Deliveries and seeds may differ: what rests on them is
+built anew (`dbt_from_last_build`). If anything else differs, or a file is damaged, a refresh builds from nothing
+(docs/decisions/a_change_costs_its_part.md).
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from ai_manufacturing import checksums, settings
+from ai_manufacturing.durable import copy, open_to_readers, put_in_place
+from ai_manufacturing.landing.extracts import DESCRIPTION
+from ai_manufacturing.releases import fingerprint
+
+FOLDER = "last_build"  # in RELEASE_DIR, and the name of a link to it in the folder of a build
+WAREHOUSE = "warehouse.duckdb"
+DESCRIBED = "build.json"
+PARSED = "partial_parse.msgpack"  # dbt's own, of the whole project
+VARIABLES = re.compile(
+    "CURVE_PERMUTATIONS|WAREHOUSE_(THREADS|MEMORY_LIMIT)|ACCEPTED_GATE_FAILURES|DBT_(?!.*(DIR|PATH)$).*"
+)
+"""Of the environment, on which tables depend; where dbt finds and writes its files is none of them."""
+
+
+def made_by() -> dict[str, Any]:
+    """Return what tables are a function of, apart from deliveries and the content of seeds."""
+    extracts = settings.extracts_dir()
+    described = extracts / DESCRIPTION
+    return {
+        "code": {name: sha256 for name, sha256 in fingerprint.code().items() if not _is_seed(name)},
+        "packages": fingerprint.package_versions(),
+        "python": sys.version,
+        "extract_set": [str(extracts), checksums.sha256(described) if described.is_file() else None],
+        "landing_dir": str(settings.landing_dir()),
+        "variables": {name: value for name, value in sorted(os.environ.items()) if VARIABLES.fullmatch(name)},
+    }
+
+
+def seeds() -> dict[str, str]:
+    """Return the SHA-256 of each seed by its name."""
+    folder = settings.project_root() / "seeds"
+    return {path.stem: checksums.sha256(path) for path in sorted(folder.rglob("*.csv"))}
+
+
+def start_from(folder: Path, work: Path) -> str | None:
+    """Lay the last build out for a new one, in its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        RELEASE_DIR.
+    work : Path
+        Folder of the new build, without a warehouse.
+
+    Returns
+    -------
+    str or None
+        What is damaged, so that the new build is one from nothing.
+    """
+    last = folder / FOLDER
+    if damaged := damage(folder):
+        return damaged[0]
+    described = last / DESCRIBED
+    if described.exists() and json.loads(described.read_text(encoding="utf-8"))["made_by"] == made_by():
+        (work / "target").mkdir()
+        copy(last / PARSED, work / "target" / PARSED)
+        copy(last / WAREHOUSE, work / WAREHOUSE)
+        (work / FOLDER).symlink_to(last.absolute())
+    return None
+
+
+def keep(folder: Path, work: Path, made: dict[str, Any], of_seeds: dict[str, str]) -> None:
+    """Keep a build in the place of the last one; its warehouse is moved.
+
+    Parameters
+    ----------
+    folder, work : Path
+        As in start_from.
+    made, of_seeds
+        What made_by and seeds returned before the build.
+    """
+    results = work / "target" / "run_results.json"
+    if not results.exists():
+        return
+    tests = json.loads(results.read_text(encoding="utf-8"))["results"]
+    described = {
+        "made_by": made,
+        "seeds": of_seeds,
+        "passed": sorted(result["unique_id"] for result in tests if result["status"] == "pass"),
+    }
+    incoming = work / "kept"
+    incoming.mkdir()
+    (work / WAREHOUSE).replace(incoming / WAREHOUSE)
+    (work / "target" / PARSED).replace(incoming / PARSED)
+    (incoming / DESCRIBED).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+    open_to_readers(incoming, files=0o444)
+    checksums.record_folder(incoming)
+    put_in_place(incoming, folder / FOLDER)
+
+
+def damage(folder: Path) -> list[str]:
+    """Return what differs between the last build and its SHA-256, a line for each file; nothing if there is none."""
+    try:
+        return checksums.check_folder(folder / FOLDER)
+    except FileNotFoundError:  # no refresh has published yet
+        return []
+    except checksums.DamagedError as error:
+        return [str(error)]
+
+
+def _is_seed(name: str) -> bool:
+    return name.startswith("seeds/") and name.endswith(".csv")
