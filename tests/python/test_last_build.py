@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from ai_manufacturing import checksums, verify
 from ai_manufacturing.releases import build, fingerprint, last_build, refresh
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.sql_text import identifier, literal
+from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build
 
 Change = Callable[[Path, pytest.MonkeyPatch], None]
@@ -264,19 +266,38 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
             last_build.keep(store.folder, work, made, seeds)
         return work, left
 
+    def as_from_nothing() -> list[str]:
+        work, _ = built("nothing")
+        found = differing(store.folder / "last_build/warehouse.duckdb", work / "warehouse.duckdb")
+        shutil.rmtree(work)
+        return found
+
     assert built("first")[1] == set()
-    nodes = {}
-    for change in (cell, new_file, correction, withdrawn, specification, seed):
-        change(delivery, project)
-        nodes[change.__name__] = built(change.__name__)[1]
-        if change in (correction, seed):
-            work, _ = built("nothing")
-            assert differing(store.folder / "last_build/warehouse.duckdb", work / "warehouse.duckdb") == []
-            shutil.rmtree(work)
-    # a part of the work each, and never what the change is of
-    estimate, panel = "model.ai_manufacturing.est_inference", "model.ai_manufacturing.fct_city_year_panel"
-    assert panel not in nodes["cell"] | nodes["correction"]
-    assert "seed.ai_manufacturing.series" in nodes["cell"]
-    assert {panel, estimate} <= nodes["new_file"] & nodes["withdrawn"]
-    assert panel in nodes["specification"]
-    assert estimate not in nodes["specification"] | nodes["seed"]
+    panel, estimates = "model.ai_manufacturing.fct_city_year_panel", "model.ai_manufacturing.est_inference"
+    new_file(delivery, project)
+    cell(delivery, project)
+    left = built("a file and a cell")[1]
+    assert "seed.ai_manufacturing.series" in left
+    assert not {panel, estimates} & left
+    assert as_from_nothing() == []
+    correction(delivery, project)
+    specification(delivery, project)
+    assert panel not in built("a correction and a specification")[1]
+    withdrawn(delivery, project)
+    seed(delivery, project)
+    left = built("a file withdrawn, and a seed")[1]
+    assert panel in left
+    assert estimates not in left  # distances between cities are of the seed
+    assert as_from_nothing() == []
+
+    # where the gate fails, the estimates of the last build are gone
+    test_gate.negative_control(replace(sample_build, extracts=delivery))
+    work = store.work / "held"
+    work.mkdir()
+    assert last_build.start_from(store.folder, work) is None
+    assert build.dbt(work, work / "warehouse.duckdb", "build", *refresh.BUILT)
+    assert build.failed_at_the_gate(work)
+    with duckdb.connect(str(work / "warehouse.duckdb"), read_only=True) as connection:
+        schemas = connection.execute("select distinct schema_name from duckdb_tables()").fetchall()
+    assert ("gates",) in schemas
+    assert not {("estimates",), ("reports",)} & {*schemas}

@@ -86,16 +86,16 @@ found as (
         checked.end_year,
         checked.set_aside_reason
     from checked
-    {%- if is_incremental() %}
-    left join {{ this }} as known
-        on
-            checked.store_key = known.store_key
-            and checked.row_number = known.row_number
-    {%- endif %}
     where
         checked.id_count > 1
         {%- if is_incremental() %}
-        and known.row_number is null
+        and not exists (
+            select 1
+            from {{ this }} as known
+            where
+                checked.store_key = known.store_key
+                and checked.row_number = known.row_number
+        )
         {%- endif %}
         and checked.has_new_row = 1
     union all
