@@ -46,10 +46,10 @@ def in_duckdb(folder: Path, limit: str) -> None:
     """Count in two statements of SQL: one row per id to cells, cells to years."""
     import re
 
-    import duckdb
+    from ai_manufacturing import duckdb_client
 
     pattern = "(?i)" + "|".join(map(re.escape, terms()))
-    with duckdb.connect(config={"threads": 2, "memory_limit": limit}) as connection:
+    with duckdb_client.connect(config={"threads": 2, "memory_limit": limit}, reads_files=True) as connection:
         connection.execute(
             f"""
             create table cells as

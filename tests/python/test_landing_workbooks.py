@@ -291,6 +291,7 @@ def with_saved(content: bytes, formula: str, cell: str) -> bytes:
         for name in book.namelist():
             part = book.read(name).decode()
             if name == "xl/worksheets/sheet1.xml":
+                part = re.sub(r"<v\s*/>", "<v></v>", part)  # openpyxl writes the one or the other, as lxml is there
                 assert part.count(formula) == 1
                 part = part.replace(formula, cell)
             elif name == "xl/workbook.xml":
@@ -301,8 +302,8 @@ def with_saved(content: bytes, formula: str, cell: str) -> bytes:
 
 def test_formulas_with_a_saved_value_land_it(project: Project) -> None:
     path = project.deliver_workbook("firms/a.xlsx", s=[HEADER, ("110000", "=2019+1", 12, '=IF(1,"")')])
-    content = with_saved(path.read_bytes(), "<f>2019+1</f><v />", "<f>2019+1</f><v>2020</v>")
-    old = '<c r="D2"><f>IF(1,"")</f><v /></c>'
-    path.write_bytes(with_saved(content, old, old.replace(" />", "></v>").replace('"D2"', '"D2" t="str"', 1)))
+    content = with_saved(path.read_bytes(), "<f>2019+1</f><v></v>", "<f>2019+1</f><v>2020</v>")
+    old = '<c r="D2"><f>IF(1,"")</f><v></v></c>'
+    path.write_bytes(with_saved(content, old, old.replace('"D2"', '"D2" t="str"', 1)))
     assert landed() == [("s", "110000", 2020, 12, None)]
     assert rejected() == []

@@ -81,7 +81,7 @@ def test_a_sentence_is_said_in_both_languages() -> None:
         "剔除城市与年份固定效应后，被解释变量y没有变异。",
     )
     assert joined([nested, Sentence("left out", "略去"), Sentence("odd", "异常")]) == (
-        f"{nested.en}; left out; odd",
+        f"{nested.en} left out; odd",
         f"{nested.zh}略去；异常",
     )
     assert joined([]) == NOTHING

@@ -178,7 +178,7 @@ def _parts(book: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
 
 def _check_span(name: str, xml: bytes) -> None:
     """Raise a fault if a cell stands so far from the others that calamine, which keeps all between, takes too much."""
-    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>""", xml)
+    cells = re.findall(rb"""<(?:\w+:)?c\s[^>]*?\br=["']([A-Za-z]+)(\d+)["'][^>]*(?<!/)>(?!</)""", xml)
     if not cells:
         return
     columns = [_column(letters) for letters in {letters for letters, _ in cells}]
