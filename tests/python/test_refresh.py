@@ -586,7 +586,7 @@ def test_a_fraction_of_a_release_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
 FAULTS: dict[str, tuple[Callable[[Build], None], str]] = {
     "landed_sources": (
         test_gate.unreadable_share,
-        ".csv: source_faulty_share 0.0",
+        ": source_faulty_share 0.0",
     ),
     "firm_survival": (
         test_gate.stock_and_flow_apart,
