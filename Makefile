@@ -42,7 +42,7 @@ report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of 
 
 # Of the sample: the page waits for the synthetic mark.
 picture: $(VENV)/.dev report ## the picture of the README, in docs/findings.png; needs Chromium
-	python docs/picture.py
+	python -m docs.picture
 
 serve: ## the site at port 8000, compressed and in parts
 	$(BIN)/python -m ai_manufacturing.serve site 8000

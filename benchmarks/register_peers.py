@@ -1,6 +1,6 @@
 """Time a register from Parquet to city-year counts, ids and texts included: dbt build, and what one would write.
 
-    python benchmarks/register_peers.py [--firms 50000000] [--extracts DIR] [--repeats 3] [--peers duckdb polars pandas]
+    python -m benchmarks.register_peers [--firms 50000000] [--extracts DIR] [--repeats 3] [--peers duckdb polars pandas]
         [--out benchmarks]
 
 Ours is `dbt build` with start-up and landing, from an empty folder, under WAREHOUSE_MEMORY_LIMIT (512MB unless set). A
@@ -13,7 +13,6 @@ import argparse
 import csv
 import importlib.util
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from benchmarks.measuring import BIN, PROJECT, Scratch
+
 ID, CITY, INDUSTRY, ENTRY, EXIT, SCOPE = (
     "统一社会信用代码",
     "城市代码",
@@ -140,26 +140,19 @@ def in_pandas(folder: Path) -> None:
             cells[flag].groupby(["city", "section"])[["size", "sum"]].sum()
 
 
-def ours(extracts: Path, scratch: Path, limit: str) -> tuple[list[str], dict[str, str]]:
+def ours(extracts: Path, folder: Path, limit: str) -> tuple[list[str], dict[str, str]]:
     """Return the command of the project and its environment, in an empty folder."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    environment = {
-        "EXTRACTS_DIR": str(extracts),
-        "WAREHOUSE_PATH": str(scratch / "warehouse.duckdb"),
-        "LANDING_DIR": str(scratch / "landing"),
-        "DBT_TARGET_PATH": str(scratch / "target"),
-        "DBT_LOG_PATH": str(scratch / "logs"),
-        "WAREHOUSE_MEMORY_LIMIT": limit,
-    }
-    command = [str(Path(sys.executable).parent / "dbt"), "--quiet", "build", "--select", "+int_firm_register_counts"]
-    return [*command, "--exclude", "resource_type:test", "resource_type:unit_test"], environment
+    scratch = Scratch(folder, extracts)
+    scratch.emptied()
+    command = [str(BIN / "dbt"), "--quiet", "build", "--select", "+int_firm_register_counts"]
+    without_tests = ["--exclude", "resource_type:test", "resource_type:unit_test"]
+    return [*command, *without_tests], {**scratch.environment, "WAREHOUSE_MEMORY_LIMIT": limit}
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
     """Run a command, and return its seconds, processor seconds and peak memory in MB."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     if status:
@@ -196,7 +189,7 @@ def main() -> None:
         peers.get(arguments.peer, lambda: in_pandas(folder))()
         return
     with tempfile.TemporaryDirectory() as folder:
-        extracts = arguments.extracts
+        extracts = arguments.extracts and arguments.extracts.resolve()
         if extracts is None:
             from ai_manufacturing.synthetic import registers
 
@@ -204,18 +197,26 @@ def main() -> None:
             registers.write(extracts, arguments.firms, 0, seed=1, patent_years=range(0))
         runs: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(arguments.repeats):
-            command, environment = ours(extracts.resolve(), Path(folder) / "ours", limit)
+            command, environment = ours(extracts, Path(folder) / "ours", limit)
             runs.setdefault("dbt build", []).append(timed(command, environment))
             for peer in arguments.peers:
                 if importlib.util.find_spec(peer) is None:
                     continue
-                command = [sys.executable, __file__, "--peer", peer, "--extracts", str(extracts)]
-                runs.setdefault(f"{peer} by hand", []).append(timed(command, {"POLARS_MAX_THREADS": "2"}))
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.register_peers",
+                    "--peer",
+                    peer,
+                    "--extracts",
+                    str(extracts.resolve()),
+                ]
+                runs.setdefault(f"{peer} by hand", []).append(timed(command, {**os.environ, "POLARS_MAX_THREADS": "2"}))
             print(table(runs), flush=True)
     if arguments.out:
         head = (
             f"{os.cpu_count()} cores, memory limit {limit}, medians of {arguments.repeats}; "
-            "`python benchmarks/register_peers.py --out benchmarks`.\n\n"
+            "`python -m benchmarks.register_peers --out benchmarks`.\n\n"
         )
         (arguments.out / "register_peers.md").write_text(f"{head}{table(runs)}\n", encoding="utf-8")
 

@@ -108,10 +108,7 @@ def run(engine: str, scratch: Path, extracts: Path) -> dict[str, float]:
     """Count a register by one engine."""
     folder = scratch / engine
     environment = {
-        **os.environ,
-        "EXTRACTS_DIR": str(extracts),
-        "LANDING_DIR": str(scratch / "landing"),
-        "WAREHOUSE_PATH": str(scratch / "warehouse.duckdb"),
+        **measuring.Scratch(scratch, extracts).environment,
         "SPARK_STORAGE": str(folder / "storage"),
         "COUNTS_DIR": str(folder / "counts"),
         "DBT_TARGET_PATH": str(folder / "target"),

@@ -16,17 +16,16 @@
     'clusters': 'cluster_count',
     'instruments': 'instrument_count'
 } -%}
-{%- set texts = {
-    'controls': "case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end",
-    'city_effects': "case when is_estimated then 'yes' end",
-    'year_effects': "case when is_estimated then 'yes' end",
-    'covariance': 'case when cluster_count is not null then covariance end',
-    'outcome': 'outcome',
-    'estimator': 'estimator',
-    'specification': 'specification_id',
-    'mechanical': "case when status = 'mechanical' then 'yes' end"
-} -%}
-{%- set prose = {
+{#- What is said in words: a name that has a label in both languages, or a sentence with its Chinese. -#}
+{%- set words = {
+    'controls': ("case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end", 'null'),
+    'city_effects': ("case when is_estimated then 'yes' end", 'null'),
+    'year_effects': ("case when is_estimated then 'yes' end", 'null'),
+    'covariance': ('case when cluster_count is not null then covariance end', 'null'),
+    'outcome': ('outcome', 'null'),
+    'estimator': ('estimator', 'null'),
+    'specification': ('specification_id', 'null'),
+    'mechanical': ("case when status = 'mechanical' then 'yes' end", 'null'),
     'substitutions': ("case when is_estimated then nullif(substitutions, '') end", 'substitutions_zh'),
     'warnings': ('warnings', 'warnings_zh'),
     'not_estimable': ('reason', 'reason_zh')
@@ -191,26 +190,7 @@ cells as (
         null as reason_zh
     from regressions
     {%- endfor %}
-    {%- for kind, value in texts.items() %}
-    union all
-    select
-        specification_id,
-        '{{ kind }}' as line_kind,
-        null as term,
-        null as label_order,
-        null as label_en,
-        null as label_zh,
-        null as value,
-        false as is_rounded,
-        '' as opening,
-        '' as closing,
-        {{ value }} as words,
-        null as words_zh,
-        null as reason,
-        null as reason_zh
-    from regressions
-    {%- endfor %}
-    {%- for kind, (value, value_zh) in prose.items() %}
+    {%- for kind, (value, value_zh) in words.items() %}
     union all
     select
         specification_id,

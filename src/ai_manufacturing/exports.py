@@ -210,7 +210,7 @@ def export_table(
     if name not in PAPER_TABLES:
         raise TableError(f"{name!r} is no table of the paper. Choose from {', '.join(PAPER_TABLES)}.")
     if siunitx and file_format != "latex":
-        raise TableError(f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it away.")
+        raise TableError(f"siunitx is of LaTeX, not of {file_format}. Choose --format latex, or leave it out.")
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
             table = cells.read(connection, Catalogue.read().with_labels_of(connection))[name].chosen(**choices)

@@ -43,8 +43,7 @@ def made_by() -> dict[str, Any]:
 
 def seeds() -> dict[str, str]:
     """Return the SHA-256 of each seed by its name."""
-    folder = settings.project_root() / "seeds"
-    return {path.stem: checksums.sha256(path) for path in sorted(folder.rglob("*.csv"))}
+    return {Path(name).stem: sha256 for name, sha256 in fingerprint.code().items() if _is_seed(name)}
 
 
 def start_from(folder: Path, work: Path) -> str | None:
