@@ -1,6 +1,6 @@
 {#
-All comments of a table or seed in one statement. dbt's own macro reads the columns of each relation twice to leave out
-what is described and not there; here that is an error, which names the column.
+All comments of a table or seed in one statement: dbt's own macro reads the columns of each relation twice.
+What is described and not there is left out, as dbt does: the view of a series has the columns its providers deliver.
 #}
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- set comments = [] -%}
@@ -8,7 +8,8 @@ what is described and not there; here that is an error, which names the column.
         {%- do comments.append(alter_relation_comment(relation, model.description)) -%}
     {%- endif -%}
     {%- if for_columns and config.persist_column_docs() -%}
-        {%- for column in model.columns.values() -%}
+        {%- set existing = run_query('describe ' ~ relation).columns[0].values() | list -%}
+        {%- for column in model.columns.values() if column.name in existing -%}
             {%- do comments.append(
                 'comment on column ' ~ relation ~ '.' ~ adapter.quote(column.name) ~ ' is '
                 ~ duckdb_escape_comment(column.description) ~ ';'
