@@ -139,6 +139,22 @@ of corrections.csv may say which of such records is right, or that none is; with
                 and delivered.year between other_name.first_year and other_name.last_year
     ),
 
+    -- Few records share their key, and all that follows is about these: a collision of hashes only adds some to them.
+    keyed as (
+        select
+            *,
+            hash(provider, source_name, {{ key }}) as key_hash
+        from resolved
+    ),
+
+    shared_keys as (
+        select key_hash
+        from keyed
+        where unusable_reason is null
+        group by key_hash
+        having count(*) > 1
+    ),
+
     numbered as (
         select
             *,
@@ -148,23 +164,24 @@ of corrections.csv may say which of such records is right, or that none is; with
                     hash(*columns(* exclude (origin)))
                 order by origin.file_path, origin.sheet_name, origin.row_number
             ) as copy_number
-        from resolved
+        from keyed
+        where unusable_reason is null and key_hash in (select key_hash from shared_keys)
     ),
 
     contradicted as (
         select
             *,
-            unusable_reason is null and copy_number = 1
-            and count(case when unusable_reason is null and copy_number = 1 then 1 end) over (
+            copy_number = 1
+            and count(case when copy_number = 1 then 1 end) over (
                 partition by provider, source_name, {{ key }}, county_code
             ) > 1 as is_contradicted
         from numbered
     ),
 
     -- `keep_record` names a series and its value in the record that is right.
-    rulings as (
+    ruled as (
         select
-            contradicted.origin,
+            contradicted.*,
             corrections.correction_id,
             corrections.action,
             corrections.action = 'keep_record'
@@ -172,7 +189,7 @@ of corrections.csv may say which of such records is right, or that none is; with
                 cast(json_extract_string(to_json(contradicted), corrections.series) as double) - corrections.value
             ) <= 1e-9 * abs(corrections.value) as is_kept
         from contradicted
-        inner join {{ ref('corrections') }} as corrections
+        left join {{ ref('corrections') }} as corrections
             on
                 contradicted.is_contradicted
                 and corrections.action in ('keep_record', 'set_records_aside')
@@ -180,16 +197,6 @@ of corrections.csv may say which of such records is right, or that none is; with
                 and contradicted.source_name = corrections.source_name
                 and corrections.city_id in (contradicted.city_id, '*')
                 and corrections.year in (cast(contradicted.year as varchar), '*')
-    ),
-
-    ruled as (
-        select
-            contradicted.*,
-            rulings.correction_id,
-            rulings.action,
-            rulings.is_kept
-        from contradicted
-        left join rulings on contradicted.origin = rulings.origin
     ),
 
     settled as (
@@ -201,14 +208,16 @@ of corrections.csv may say which of such records is right, or that none is; with
 
     final as (
         select
-            * exclude (unusable_reason, copy_number, is_contradicted, correction_id, action, is_kept, has_kept),
+            resolved.* exclude (unusable_reason),
             case
-                when unusable_reason is not null then unusable_reason
-                when copy_number > 1 then 'duplicate row'
-                when action = 'set_records_aside' then 'contradicting records'
-                when has_kept and not is_kept then 'contradicts the record kept'
+                when resolved.unusable_reason is not null then resolved.unusable_reason
+                when settled.copy_number > 1 then 'duplicate row'
+                when settled.action = 'set_records_aside' then 'contradicting records'
+                when settled.has_kept and not settled.is_kept then 'contradicts the record kept'
             end as set_aside_reason,
-            case when action = 'set_records_aside' or has_kept then correction_id end as correction_id
-        from settled
+            case when settled.action = 'set_records_aside' or settled.has_kept then settled.correction_id end
+                as correction_id
+        from resolved
+        left join settled on resolved.origin = settled.origin
     )
 {%- endmacro %}

@@ -213,13 +213,19 @@ cells as (
 
 printed as (
     select
-        *,
+        cells.*,
+        lines.is_p_value,
+        lines.line_order,
+        lines.label_en as line_label_en,
+        lines.label_zh as line_label_zh,
         case
-            when value is not null and is_rounded then opening || printf('%.3f', value) || closing
-            when value is not null then cast(cast(value as bigint) as varchar)
-            else words
+            when cells.value is null then cells.words
+            when not cells.is_rounded then cast(cast(cells.value as bigint) as varchar)
+            when lines.is_p_value and cells.value < 0.0005 then cells.opening || '<0.001' || cells.closing
+            else cells.opening || printf('%.3f', cells.value) || cells.closing
         end as cell
     from cells
+    inner join {{ ref('printed_lines') }} as lines on cells.line_kind = lines.line_kind
 ),
 
 final as (
@@ -234,24 +240,24 @@ final as (
         cast(
             dense_rank() over (
                 partition by specifications.table_id
-                order by printed.label_order nulls last, lines.line_order
+                order by printed.label_order nulls last, printed.line_order
             ) as integer
         ) as line_number,
         printed.line_kind,
         printed.term,
-        coalesce(printed.label_en, lines.label_en, '') as label_en,
-        coalesce(printed.label_zh, lines.label_zh, '') as label_zh,
+        coalesce(printed.label_en, printed.line_label_en, '') as label_en,
+        coalesce(printed.label_zh, printed.line_label_zh, '') as label_zh,
         printed.cell,
         printed.words_zh as cell_zh,
         cast(printed.value as double) as value,
         printed.is_rounded,
+        printed.is_p_value,
         printed.opening,
         printed.closing,
         printed.reason,
         printed.reason_zh
     from printed
     inner join specifications on printed.specification_id = specifications.specification_id
-    inner join {{ ref('printed_lines') }} as lines on printed.line_kind = lines.line_kind
     where
         printed.cell is not null
         or printed.reason is not null

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
-from ai_manufacturing import gates, settings
+from ai_manufacturing import gate_results, gates, settings
 from ai_manufacturing.releases import configured, findings
 from ai_manufacturing.releases import refresh as releases
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
@@ -96,7 +96,7 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
     with reading(database) as connection:
         rows = connection.execute(
             "select suite, description, severity, success, observed_value, failing_rows "
-            f"from {gates.all_results(connection)} order by success desc, severity = 'critical'"
+            f"from {gate_results.all_results(connection)} order by success desc, severity = 'critical'"
         ).fetchall()
     worst = {(row[0], gates.declared_description(row[1])): row[2:] for row in rows}
     for declared, (severity, success, observed, failing) in worst.items():

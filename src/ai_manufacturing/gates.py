@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -30,12 +29,6 @@ RESULTS = pa.schema(
         ("series", pa.string()),
     ]
 )
-RESULT_TABLES = ("gate_results", "gate_second_route")
-"""Tables of the schema gates: what is judged before the estimates, and the estimates."""
-READ_BY_ESTIMATES = (
-    """not success and (severity = 'critical' or series is not null or failing_rows like '%"series"%')"""
-)
-"""Rows of gate_results that hold estimates back or warn of their series; of others, estimates know nothing."""
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
 """Before the words of a critical expectation, in English and Chinese, where it only warns."""
@@ -210,17 +203,6 @@ def require(results: pd.DataFrame) -> None:
     if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
         named = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
         raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{named}")
-
-
-def all_results(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return SQL of the results of all gates that a warehouse or a release has, before the estimates and after them."""
-    found = connection.execute(
-        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'gates' "
-        "and list_contains(?, table_name) order by table_name",
-        [list(RESULT_TABLES)],
-    ).fetchall()
-    names = [name for (name,) in found] or RESULT_TABLES[:1]
-    return f"({' union all '.join(f'from gates.{name}' for name in names)})"
 
 
 def declared_description(description: str) -> str:

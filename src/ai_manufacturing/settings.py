@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,13 @@ def language() -> str:
 
 def variables() -> dict[str, Any]:
     """Return the vars of dbt_project.yml."""
+    return _variables((project_root() / "dbt_project.yml").read_text(encoding="utf-8"))
+
+
+@cache
+def _variables(project: str) -> dict[str, Any]:
     import yaml  # here, because a build knows its variables from dbt
 
-    project = (project_root() / "dbt_project.yml").read_text(encoding="utf-8")
     declared: dict[str, Any] = yaml.safe_load(project)["vars"]
     return declared
 

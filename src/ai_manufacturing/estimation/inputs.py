@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import gates
+from ai_manufacturing import gate_results, gates
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -109,7 +109,7 @@ class Inputs:
     losses : DataFrame
         intermediate.int_specification_losses.
     gate_results : DataFrame
-        gates.gate_results, at least the rows of gates.READ_BY_ESTIMATES.
+        gates.gate_results, at least the rows of gate_results.READ_BY_ESTIMATES.
     published : DataFrame
         seeds.published_estimates.
     substitution_labels : DataFrame
@@ -508,7 +508,7 @@ def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRela
         If the gate holds the panel back.
     """
     first, last = event_window
-    tables["gate_results"] = tables["gate_results"].filter(gates.READ_BY_ESTIMATES)
+    tables["gate_results"] = tables["gate_results"].filter(gate_results.READ_BY_ESTIMATES)
     with _READING:
         content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))
         if content not in _LAST_READ:

@@ -4,12 +4,17 @@
 read back whatever the log holds, with the deliveries from which and until which each row is valid.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ai_manufacturing.landing.declarations import allowed_ages
-from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
-from ai_manufacturing.landing.land import land_again
-from ai_manufacturing.landing.reading import rejected_rows, rows
+
+if TYPE_CHECKING:
+    from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
+    from ai_manufacturing.landing.land import land_again
+    from ai_manufacturing.landing.reading import rejected_rows, rows
 
 __all__ = [
     "DELIVERIES_SCHEMA",
@@ -23,3 +28,18 @@ __all__ = [
     "rejected_rows",
     "rows",
 ]
+
+IMPORTED_WHEN_ASKED_FOR = {
+    "DELIVERIES_SCHEMA": "delivered",
+    "deliveries": "delivered",
+    "land_again": "land",
+    "rejected_rows": "reading",
+    "rows": "reading",
+}
+"""Names by their module: pyarrow takes longer than a refresh that finds nothing new."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in IMPORTED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{IMPORTED_WHEN_ASKED_FOR[name]}"), name)

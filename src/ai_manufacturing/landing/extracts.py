@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,20 @@ def _description(path: Path) -> dict[str, Any]:
     """Return what extract_set.yml says; nothing if there is none."""
     if not path.is_file():
         return {}
+    try:
+        with path.open("rb") as file:
+            content = file.read(DESCRIPTION_LIMIT + 1)
+    except OSError as error:
+        raise LandingError([f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."]) from error
+    if len(content) > DESCRIPTION_LIMIT:
+        raise LandingError(
+            [f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it."]
+        )
+    return _described(content)
+
+
+@lru_cache(maxsize=1)  # each model of a run asks for the period
+def _described(content: bytes) -> dict[str, Any]:
     import yaml  # here, because most extract sets do not describe themselves
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
@@ -182,15 +197,7 @@ def _description(path: Path) -> dict[str, Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        with path.open("rb") as file:
-            content = file.read(DESCRIPTION_LIMIT + 1)
-        if len(content) > DESCRIPTION_LIMIT:
-            raise LandingError(
-                [f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it."]
-            )
         described = yaml.load(content.decode(), Loader) or {}
-    except OSError as error:
-        raise LandingError([f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."]) from error
     except RecursionError as error:
         raise LandingError([f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."]) from error
     except (yaml.YAMLError, ValueError, TypeError) as error:

@@ -11,9 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ai_manufacturing.checksums import sha256
 from ai_manufacturing.landing import chain
 from ai_manufacturing.landing.errors import LandingError
@@ -156,6 +153,9 @@ def _append(store: Path, event: dict[str, Any]) -> None:
 
 def _unreadable(folder: Path) -> str | None:
     """Return what is wrong with a landed folder whose bytes nobody has recorded."""
+    import pyarrow as pa  # here, because a refresh with nothing new has read its files before
+    import pyarrow.parquet as pq
+
     try:
         if [path.name for path in folder.iterdir()] == ["rows.parquet"]:  # a converted register, which has no counts
             pq.ParquetFile(folder / "rows.parquet").close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import databases, dbt_process, gates, landing
+from ai_manufacturing import databases, dbt_process, gate_results, landing
 from ai_manufacturing.dbt_process import PRINTED_LINES
 from ai_manufacturing.releases import last_build, progress
 from ai_manufacturing.releases.store import reading
@@ -18,7 +18,7 @@ OUTPUT = "dbt.txt"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
-GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gates.RESULT_TABLES)
+GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gate_results.RESULT_TABLES)
 
 
 def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
@@ -105,7 +105,7 @@ def content(warehouse: Path) -> dict[str, Any]:
             counts = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
                 "count(case when not success and severity = 'warning' then 1 end), "
-                f"count(case when success and checked_count = 0 then 1 end) from {gates.all_results(connection)}"
+                f"count(case when success and checked_count = 0 then 1 end) from {gate_results.all_results(connection)}"
             ).fetchall()[0]
             names = ("expectations", "critical", "warnings", "nothing_to_check")
             found["gate_summary"] = dict(zip(names, counts, strict=True))

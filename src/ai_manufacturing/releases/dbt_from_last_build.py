@@ -20,7 +20,7 @@ from dbt.artifacts.schemas.results import RunStatus, TestStatus
 from dbt.cli.main import cli
 from dbt.task import build
 
-from ai_manufacturing import gates
+from ai_manufacturing import gate_results
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.sql_text import identifier, literal
 
@@ -92,7 +92,7 @@ class FromLastBuild(build.BuildTask):
         if self._is_same(node):
             self._same.add(node.unique_id)
         if node.unique_id == GATE:
-            self._are_same_failures = self._is_same(node, gates.READ_BY_ESTIMATES)
+            self._are_same_failures = self._is_same(node, gate_results.READ_BY_ESTIMATES)
 
     def _is_same(self, node: Any, of_interest: str = "true") -> bool:
         names = {"database": literal(node.database), "schema": literal(node.schema), "name": literal(node.alias)}

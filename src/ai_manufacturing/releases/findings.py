@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import city_names, databases, gates
+from ai_manufacturing import city_names, databases, gate_results
 from ai_manufacturing.releases.store import Manifest, Store, reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
@@ -76,7 +76,7 @@ def failed(database: Path, severity: str, names: Mapping[str, str] | None = None
         try:
             results = connection.execute(
                 "select suite, description, severity, observed_value, failing_rows "
-                f"from {gates.all_results(connection)} where not success and severity = ? order by all",
+                f"from {gate_results.all_results(connection)} where not success and severity = ? order by all",
                 [severity],
             ).fetchall()
         except duckdb.CatalogException:

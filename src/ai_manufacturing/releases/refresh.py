@@ -522,12 +522,12 @@ def _keep_the_set(store: Store, origin: Origin, what: str, replaces: bool) -> No
 def _keep_the_declared_set(store: Store, replaces: bool) -> None:
     """Refuse before the build what the extracts folder says of itself, as far as that is certain."""
     declared = landing.extract_set(settings.extracts_dir())
-    standing = store.standing()
-    # a set that calls itself delivered may still hold a synthetic file, as the published one of its name did
-    is_certain = declared.kind == databases.SYNTHETIC
-    if is_certain or standing is None or declared.name != standing.extract_set:
-        origin = Origin(declared.name, declared.kind)
-        _keep_the_set(store, origin, f"What lies in {_extracts_said()}", replaces)
+    if declared.kind != databases.SYNTHETIC:
+        standing = store.standing()
+        # it may still hold a synthetic file, as the published one of its name did
+        if standing is not None and declared.name == standing.extract_set:
+            return
+    _keep_the_set(store, Origin(declared.name, declared.kind), f"What lies in {_extracts_said()}", replaces)
 
 
 def _write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:

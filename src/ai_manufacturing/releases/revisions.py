@@ -292,7 +292,7 @@ def standing(declarations: Sequence[Declaration], store: Store) -> list[Declarat
 
     After a rollback a later release may have used a row that names the release published now.
     """
-    published = store.current()
+    published = store.current() if declarations else None
     if published is None:
         return []
     reasons = []

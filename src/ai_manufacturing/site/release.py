@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import duckdb_client, gates
+from ai_manufacturing import duckdb_client, gate_results
 from ai_manufacturing.releases.store import read_manifest
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
@@ -46,7 +46,7 @@ class Release:
 
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""
-        return gates.all_results(self._connection)
+        return gate_results.all_results(self._connection)
 
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of what was built."""

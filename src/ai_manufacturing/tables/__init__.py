@@ -36,6 +36,8 @@ class Cell:
         The number; None of words.
     is_rounded : bool
         Whether it is printed to decimals, unlike a count or a year.
+    is_p_value : bool
+        Whether it is never printed as zero: what would be is printed as a bound.
     before, after : str
         Bracket, stars and marks.
     words : tuple of str
@@ -46,6 +48,7 @@ class Cell:
 
     value: float | None
     is_rounded: bool
+    is_p_value: bool
     before: str
     after: str
     words: Words
@@ -55,7 +58,15 @@ class Cell:
         """Return the cell as printed."""
         if self.value is None:
             return self.words[LANGUAGES.index(language)]
-        return f"{self.before}{self.value:.{decimals if self.is_rounded else 0}f}{self.after}"
+        number = self.bound(decimals) or f"{self.value:.{decimals if self.is_rounded else 0}f}"
+        return f"{self.before}{number}{self.after}"
+
+    def bound(self, decimals: int) -> str | None:
+        """Return what is printed of a p-value that would be zero."""
+        least = 10**-decimals
+        return (
+            f"<{least:.{decimals}f}" if self.is_p_value and self.value is not None and self.value < least / 2 else None
+        )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class _Row(NamedTuple):
     cell_zh: str | None
     value: float | None
     is_rounded: bool
+    is_p_value: bool
     opening: str
     closing: str
     reason: str | None
@@ -152,10 +153,10 @@ def _cell(row: _Row, has_substitutes: bool, text: Catalogue) -> Cell:
     is_estimate = row.line_kind == "estimate"
     if row.value is None and row.reason is not None:
         words = _labels("not_estimable", text) if is_estimate else (_missing(row),) * 2
-        return Cell(None, False, "", "", words, is_missing=True)
+        return Cell(None, False, False, "", "", words, is_missing=True)
     words = _labels(row.cell, text) if row.value is None and row.cell else ("", "")
     mark = f" {MARK}" if is_estimate and has_substitutes else ""
-    return Cell(row.value, row.is_rounded, row.opening, row.closing + mark, words)
+    return Cell(row.value, row.is_rounded, row.is_p_value, row.opening, row.closing + mark, words)
 
 
 def _labels(value: str, text: Catalogue) -> Words:

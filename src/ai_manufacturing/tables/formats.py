@@ -213,6 +213,8 @@ def xlsx(table: Printed) -> bytes:
                 digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
                 pattern = "".join([_quoted(cell.before), digits, _quoted(cell.after)])
                 printed = round(cell.value, table.decimals if cell.is_rounded else 0)
+                if cell.bound(table.decimals):
+                    pattern, printed = _quoted(shown), cell.value
                 sheet.write_number(number, place, printed, workbook.add_format({**kind, "num_format": pattern}))
         for number, text in enumerate(table.notes, start=len(table.rows) + 2):
             sheet.merge_range(number, 0, number, last, text, note)
