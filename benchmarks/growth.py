@@ -5,6 +5,7 @@ of seeds, so a point of theirs builds a copy of the project whose seeds have mor
 """
 
 import csv
+import json
 import math
 import re
 import shutil
@@ -45,9 +46,20 @@ FAILED_GATE = "select description from gates.gate_results where severity = 'crit
 
 @dataclass(frozen=True)
 class Point:
-    """What one run used; `broke` says what failed or passed a limit, and is empty if nothing did.
+    """What one run used.
 
-    Seconds and processor seconds, and bytes of memory (of the largest process) and of disk (store and warehouse).
+    Attributes
+    ----------
+    size : int
+    seconds, processor : float
+    memory, disk : float
+        Bytes of the largest process, and of the store with the warehouse.
+    slowest : str
+        The node of dbt that took longest, with its seconds.
+    broke : str
+        What failed or passed a limit; empty if nothing did.
+    is_end : bool
+        Whether there was no result.
     """
 
     size: int
@@ -55,6 +67,7 @@ class Point:
     processor: float
     memory: float
     disk: float
+    slowest: str = ""
     broke: str = ""
     is_end: bool = False
 
@@ -67,7 +80,7 @@ class Fit:
     ----------
     kind : str
         "power" (scale x size ^ exponent), "line" (fixed + slope x size), or "neither": beyond the largest size it goes
-        on with the exponent between the two largest.
+        on with the exponent between the two largest, or stays as it was if that is below zero.
     exponent : float
         Least squares of the logs of all points.
     first, last : float
@@ -94,7 +107,7 @@ class Fit:
         if self.kind == "line":
             return self.fixed + self.slope * size
         largest, quantity = self.largest
-        return float(quantity * (size / largest) ** self.last)
+        return float(quantity * (size / largest) ** max(self.last, 0.0))
 
     def words(self, unit: str) -> str:
         """Return the law as a cell of a table."""
@@ -120,7 +133,7 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     Fit
         Both by relative deviations: the power by least squares of the logs; the line, whose parts are not negative, by
         least squares of (fixed + slope x size) / quantity - 1. The closer one holds, if it is within `CLOSE`; of two
-        that are as close, as through two points, the line.
+        that are as close, as through two points, the line. A power that falls is noise, and never holds.
 
     Raises
     ------
@@ -141,7 +154,7 @@ def fit(sizes: Sequence[float], quantities: Sequence[float]) -> Fit:
     }
     misfits = {
         kind: max(abs(laws[kind].at(x) / y - 1) for x, y in zip(sizes, quantities, strict=True))
-        for kind in ("line", "power")
+        for kind in (("line", "power") if exponent > 0 else ("line",))
     }
     closest = min(misfits, key=lambda kind: round(misfits[kind], 9))
     return laws[closest if misfits[closest] <= CLOSE else "neither"]
@@ -323,8 +336,18 @@ def point(axis: Axis, size: int, *, quick: bool = False, seconds: float = HOUR, 
         disk = sum(file.stat().st_size for path in kept for file in (path, *path.rglob("*")) if file.is_file())
         what, is_end = broke(usage, seconds, memory)
         found = [*([] if is_end else failed_gate(folder / "warehouse.duckdb")), what]
+        slowest = slowest_node(folder / "target/run_results.json")
     text = "; ".join(reason for reason in found if reason)
-    return Point(size, usage.seconds, usage.processor, usage.peak, disk, text, is_end)
+    return Point(size, usage.seconds, usage.processor, usage.peak, disk, slowest, text, is_end)
+
+
+def slowest_node(results: Path) -> str:
+    """Return the node of dbt that took longest, with its seconds; empty where dbt did not end."""
+    if not results.exists():
+        return ""
+    nodes = json.loads(results.read_text(encoding="utf-8"))["results"]
+    longest = max(nodes, key=lambda node: float(node["execution_time"]))
+    return f"`{longest['unique_id'].split('.')[2]}`, {shown(longest['execution_time'], 's')}"
 
 
 def failed_gate(warehouse: Path) -> list[str]:
@@ -360,6 +383,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
         (
             f"{one.size:,} {axis.work}",
             *(shown(getattr(one, name), unit) for name, unit in QUANTITIES.items()),
+            one.slowest,
             one.broke,
         )
         for one in found
@@ -375,7 +399,7 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
     of_laws, asked = [], []
     for name, law in laws.items():
         reached = size_at(law, LIMITS[name]) if name in LIMITS else None
-        limit = f"{shown(LIMITS[name], QUANTITIES[name])} at {reached:,.0f}" if reached else ""
+        limit = f"{shown(LIMITS[name], QUANTITIES[name])} at {float(f'{reached:.3g}'):,.0f}" if reached else ""
         of_laws.append((axis.work, name, f"{law.exponent:.2f}", law.words(QUANTITIES[name]), limit))
     for what, size in axis.asked.items():
         given = (shown(law.at(size), QUANTITIES[name]) for name, law in laws.items())
@@ -392,7 +416,7 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
         f"Its gate judges, and holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the "
         "largest process. An exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) "
         f"holds if no run is further from it than {CLOSE:.0%}; where neither does, the exponent between the two "
-        "largest sizes goes on. `docs/growth.md` says what larger warehouses would cost by these laws.",
+        "largest sizes goes on. [growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:
@@ -400,11 +424,13 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
             rows.extend(more)
     measured, laws, asked = tables
     parts = [
-        measuring.table(("size", "time", "processor", "memory", "disk", "breaks, or passes a limit"), measured),
+        measuring.table(
+            ("size", "time", "processor", "memory", "disk", "longest in", "breaks, or passes a limit"), measured
+        ),
         "Laws, and the size at which they reach a limit:",
         measuring.table(("of", "quantity", "exponent", "law", "limit, extrapolated"), laws),
         "Extrapolated:" if asked else "",
-        measuring.table(("size", "from", "time", "processor", "memory", "disk", "x the largest run"), asked)
+        measuring.table(("size", "from", "time", "processor", "memory", "disk", "times the largest run"), asked)
         if asked
         else "",
     ]
