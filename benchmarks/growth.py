@@ -404,7 +404,11 @@ def add(section: Section, axis: Axis, found: list[Point]) -> tuple[list[tuple[st
         limit = f"{shown(LIMITS[name], QUANTITIES[name])} at {float(f'{reached:.3g}'):,.0f}" if reached else ""
         of_laws.append((axis.work, name, f"{law.exponent:.2f}", law.words(QUANTITIES[name]), limit))
     for what, size in axis.asked.items():
-        given = (shown(law.at(size), QUANTITIES[name]) for name, law in laws.items())
+        # a curve that falls at last is noise, and says nothing of larger sizes
+        given = (
+            "no law" if law.kind == "neither" and law.last <= 0 else shown(law.at(size), QUANTITIES[name])
+            for name, law in laws.items()
+        )
         asked.append((f"{size:,} {what}", axis.work, *given, f"{size / whole[-1].size:.3g}"))
     return measured, of_laws, asked
 
