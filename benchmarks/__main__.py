@@ -4,7 +4,6 @@ python -m benchmarks [--repeats 3] [--quick] [--only NAME ...] [--out benchmarks
 """
 
 import argparse
-import csv
 import os
 import shutil
 import subprocess
@@ -14,11 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import measuring
-from benchmarks.measuring import HEADINGS, PROJECT, Row, Section
+from benchmarks.measuring import HEADINGS, PROJECT, Section
 
-REGISTERS = "benchmarks/registers.py"
 SPARK = PROJECT / ".venv-spark/bin/python"
-SECTIONS = ("whole_paper", "refresh", "registers", "landing", "estimation", "website", "spark")
+SECTIONS = ("whole_paper", "refresh", "registers", "landing", "estimation", "website", "spark", "growth")
 QUALITY = {
     "replication.md": "how often fresh samples reproduce the printed numbers",
     "gate.md": "how often clean deliveries fail the gate",
@@ -35,30 +33,8 @@ this project is ahead. `python -m benchmarks.NAME` runs a section alone.
 """
 
 
-def registers(folder: Path, repeats: int, *, quick: bool) -> Section:
-    """Run benchmarks/registers.py, and read its table: each work is named "ours / peer", or "peer / ours"."""
-    sizes = ["--firms", "20000", "--patents", "8000", "--scopes", "2000"] if quick else []
-    measuring.run([sys.executable, REGISTERS, *sizes, "--repeats", str(repeats), "--out", folder])
-    with (folder / "registers.csv").open(encoding="utf-8", newline="") as file:
-        lines = [*csv.DictReader(file)]
-    section = Section("Registers", "Firms and patents from Parquet to counts; `benchmarks/registers.py` says how.")
-    for line in lines:
-        work, _, peer = line["work"].partition(" / ")
-        ours, theirs = float(line["seconds"]), float(line["base_s"])
-        if peer == "the project's SQL":
-            (work, _, peer), ours, theirs = work.partition(": "), theirs, ours
-        unit, factor = ("B", 1e6) if "memory" in work else ("s", 1.0)
-        section.rows.append(
-            Row(work, ours * factor, peer or "base", theirs * factor, ours / theirs, REGISTERS, line["target"], unit)
-        )
-    section.details = measuring.table([*lines[0]], ([*line.values()] for line in lines))
-    return section
-
-
 def measured(name: str, folder: Path, repeats: int, *, quick: bool) -> Section:
     """Run one section in a process of its own."""
-    if name == "registers":
-        return registers(folder, repeats, quick=quick)
     if name == "spark" and not (SPARK.exists() and shutil.which("java")):
         return Section("Spark", "", skipped=["Spark: Java or .venv-spark is not here; `make spark` makes the latter."])
     program, out = SPARK if name == "spark" else Path(sys.executable), folder / f"{name}.json"

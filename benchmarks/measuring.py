@@ -23,6 +23,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PUBLIC_EXTRACTS = (PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")).resolve()
 BY_HAND = "benchmarks/peers/paper_by_hand.py"
+NO_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
+COUNTS = ("build", "--select", "+int_firm_register_counts", *NO_TESTS)
+"""What dbt does from the delivered files of a register of firms to its counts."""
 STEPS = {"s": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "B": (("MB", 1e-6), ("kB", 1e-3), ("B", 1.0))}
 """Units that a number is shown in: the first in which it is at least one."""
 
@@ -150,6 +153,61 @@ def run(command: Sequence[str | Path], environment: dict[str, str] | None = None
     if done.returncode != accepted:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}")
     return done.stdout
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command used.
+
+    Attributes
+    ----------
+    seconds, processor : float
+        Wall time, and processor time of the process and of those that it waited for.
+    peak : float
+        Memory of the largest of these processes, in bytes.
+    exit_code : int
+        Negative is the signal that ended it.
+    output : str
+        What it printed, errors included.
+    """
+
+    seconds: float
+    processor: float
+    peak: float
+    exit_code: int
+    output: str
+
+
+WATCH = """
+import json, os, signal, subprocess, sys, threading, time
+out, limit, *command = sys.argv[1:]
+started = time.perf_counter()
+process = subprocess.Popen(command, start_new_session=True)
+timer = threading.Timer(float(limit), os.killpg, (process.pid, signal.SIGKILL))
+timer.daemon = True
+timer.start()
+try:
+    _, status, usage = os.wait4(process.pid, 0)
+except BaseException:
+    os.killpg(process.pid, signal.SIGKILL)
+    raise
+seconds = time.perf_counter() - started
+with open(out, "w") as file:
+    code = os.waitstatus_to_exitcode(status)
+    json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, code], file)
+"""
+
+
+def used(command: Sequence[str | Path], environment: dict[str, str] | None = None, limit: float = 1e6) -> Usage:
+    """Run a command in the project and return what it used; after `limit` seconds it is killed.
+
+    A small process starts it, because the peak of a process begins at that of the one that starts it.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench_") as folder:
+        found = Path(folder) / "usage.json"
+        watch = [sys.executable, "-I", "-S", "-c", WATCH, found, limit]
+        said = run([*map(str, watch), *command], environment)
+        return Usage(*json.loads(found.read_text(encoding="utf-8")), said)
 
 
 @dataclass(frozen=True)

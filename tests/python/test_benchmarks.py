@@ -83,7 +83,7 @@ def test_a_corrected_cell_is_one_more_in_its_last_digit(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_path: Path) -> None:
     out = tmp_path / "README.md"
-    sections = ("whole_paper", "landing", "estimation")
+    sections = ("whole_paper", "registers", "landing", "estimation")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--repeats", "1", "--only", *sections, "--out", str(out)]
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -102,6 +102,7 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     works = " ".join(row[1] for row in rows)
     assert "`dbt build` of the sample, from nothing" in works
     assert "system GMM" in works
+    assert "2,000 firms, files to counts, ids and texts included: memory" in works
     assert "- Skipped: pyfixest: not tried." in text
-    assert "Not in this run: refresh, registers, website, spark." in text
+    assert "Not in this run: refresh, website, spark, growth." in text
     assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. Paired runs of each row: 1\. Python .*dbt-core", text)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
 
-YEARBOOK_CITY_COUNT = 260
+YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
 
 # The paper's facts about 2020: five named cities, 46 with 10 to 100 AI firms and 124 with 1 to 9, 2,923 in all.
 TOP_FIVE_AI_FIRMS = {"深圳": 643, "苏州": 165, "广州": 150, "东莞": 135, "上海": 120}
@@ -114,7 +114,7 @@ def draw_geography(rng: Generator) -> Geography:
     secondary_share = np.clip(0.44 + 0.06 * rng.standard_normal(count), 0.28, 0.58)
     secondary_share[top_five] = rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
-    in_yearbook = ranks(np.where(is_city, size, -np.inf)) < YEARBOOK_CITY_COUNT
+    in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
     eastern = (region == "east").to_numpy()
     propensity = size + EASTERN_AI_PREMIUM * eastern + 0.4 * rng.standard_normal(count)
     propensity[~in_yearbook] = -np.inf
