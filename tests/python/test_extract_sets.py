@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,7 +18,7 @@ from ai_manufacturing.releases import build, refresh, writer
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed, command, described, quiet, release
+from tests.python.release_store import changed, command, described, keep_as_last_build, quiet, release
 
 PUBLIC, SAMPLE = Origin("public", "delivered"), Origin("sample", "synthetic")
 VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
@@ -169,20 +170,26 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
 def test_real_deliveries_are_not_replaced_by_the_sample(
     store: Store, sample_build: Build, public_build: Build, tmp_path: Path
 ) -> None:
-    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused."""
-    shutil.copytree(public_build.landing or public_build.scratch / "landing", tmp_path / "landing")
-    own = {"LANDING_DIR": str(tmp_path / "landing")}
-    first = command(store, public_build, "refresh", **own)
+    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused.
+
+    Each refresh starts from what dbt has made of its set, in a landing store of both.
+    """
+    public, sample = (replace(built, landing=tmp_path / "landing") for built in (public_build, sample_build))
+    for built in (public_build, sample_build):
+        shutil.copytree(built.scratch / "landing", tmp_path / "landing", dirs_exist_ok=True)
+    keep_as_last_build(store, public)
+    first = command(store, public, "refresh")
     assert first.returncode == 0, first.stdout
-    of_sample = {**own, "EXTRACTS_DIR": str(sample_build.extracts)}
-    assert command(store, sample_build, "refresh", **of_sample).returncode == 2
+    assert command(store, sample, "refresh").returncode == 2
     assert store.current().extract_set_kind == "delivered"
-    replaced = command(store, sample_build, "refresh", "--replace-extract-set", **of_sample)
+    keep_as_last_build(store, sample)
+    replaced = command(store, sample, "refresh", "--replace-extract-set")
     assert replaced.returncode == 0, replaced.stdout
+    assert store.current().extract_set_kind == "synthetic"
     with duckdb.connect(str(store.published), read_only=True) as connection:
         assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
-    assert command(store, public_build, "rollback", "000001").returncode == 2
-    assert command(store, public_build, "rollback", "000001", "--replace-extract-set").returncode == 0
+    assert command(store, public, "rollback", "000001").returncode == 2
+    assert command(store, public, "rollback", "000001", "--replace-extract-set").returncode == 0
     assert store.current().extract_set_kind == "delivered"
 
 
