@@ -141,16 +141,16 @@ def built_from_the_sample(audited_build: Build, monkeypatch: pytest.MonkeyPatch,
     return use
 
 
-def keep_as_last_build(store: Store, build: Build) -> None:
-    """Let the next refresh of the same deliveries start from a build, as if a refresh had made it."""
+def keep_as_last_build(store: Store, built: Build, refreshed: Build) -> None:
+    """Let a refresh start from what was built of the same deliveries, as if the refresh before had built it."""
     work = store.work / "kept"
     (work / "target").mkdir(parents=True)
-    shutil.copyfile(build.warehouse, work / last_build.WAREHOUSE)
+    shutil.copyfile(built.warehouse, work / last_build.WAREHOUSE)
     for name in (last_build.PARSED, "run_results.json"):
-        shutil.copyfile(build.scratch / "target" / name, work / "target" / name)
-    with pytest.MonkeyPatch.context() as of_the_build:
-        for name, value in build.environment.items():
-            of_the_build.setenv(name, value)
+        shutil.copyfile(built.scratch / "target" / name, work / "target" / name)
+    with pytest.MonkeyPatch.context() as of_the_refresh:
+        for name, value in refreshed.environment.items():
+            of_the_refresh.setenv(name, value)
         last_build.keep(store.folder, work, last_build.made_by(), last_build.seeds())
     shutil.rmtree(work)
 

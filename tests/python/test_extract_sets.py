@@ -177,12 +177,12 @@ def test_real_deliveries_are_not_replaced_by_the_sample(
     public, sample = (replace(built, landing=tmp_path / "landing") for built in (public_build, sample_build))
     for built in (public_build, sample_build):
         shutil.copytree(built.scratch / "landing", tmp_path / "landing", dirs_exist_ok=True)
-    keep_as_last_build(store, public)
+    keep_as_last_build(store, public_build, public)
     first = command(store, public, "refresh")
     assert first.returncode == 0, first.stdout
     assert command(store, sample, "refresh").returncode == 2
     assert store.current().extract_set_kind == "delivered"
-    keep_as_last_build(store, sample)
+    keep_as_last_build(store, sample_build, sample)
     replaced = command(store, sample, "refresh", "--replace-extract-set")
     assert replaced.returncode == 0, replaced.stdout
     assert store.current().extract_set_kind == "synthetic"

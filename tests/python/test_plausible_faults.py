@@ -22,7 +22,7 @@ from ai_manufacturing.synthetic import CityYears, draw
 from ai_manufacturing.synthetic.geography import units
 from benchmarks import gate
 from tests.python.conftest import Build
-from tests.python.release_store import command
+from tests.python.release_store import command, keep_as_last_build
 from tests.python.test_refresh import published_as_built
 
 SEED = 41
@@ -441,10 +441,11 @@ def test_a_first_delivery_that_is_plausible_and_wrong_leaves_no_estimate(name: s
 @pytest.mark.soak
 @pytest.mark.parametrize("name", REWRITTEN)
 def test_a_delivery_that_is_plausible_and_rewrites_the_past_is_not_published(
-    name: str, store: Store, delivery: Build, monkeypatch: pytest.MonkeyPatch
+    name: str, store: Store, delivery: Build, sample_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of these was published once, with estimates 4 to 15 standard errors from those before."""
     published_as_built(store, delivery.warehouse, delivery.extracts, monkeypatch)
+    keep_as_last_build(store, sample_build, delivery)
     for fault, *_ in REAL[name]:
         fault(delivery)
     run = command(store, delivery, "refresh")

@@ -57,7 +57,7 @@ from tests.python import killed_refresh, test_gate
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import read_in_a_loop
-from tests.python.release_store import changed, command, described, quiet, release
+from tests.python.release_store import changed, command, described, keep_as_last_build, quiet, release
 from tests.python.terminal import on_terminal
 from tests.python.waiting import LAST_RESORT, wait_for
 
@@ -707,14 +707,20 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
 
 
 @pytest.mark.soak
-def test_a_refresh_that_one_suite_holds_back_ends_as_documented(store: Store, delivery: Build) -> None:
+def test_a_refresh_that_one_suite_holds_back_ends_as_documented(
+    store: Store, delivery: Build, sample_build: Build
+) -> None:
     """The last suite alone; the first alone is below, all together are above."""
+    keep_as_last_build(store, sample_build, delivery)
     FAULTS["headline_samples"][0](delivery)
     fails_at_the_gate(store, delivery, "000001", "headline_samples")
 
 
 @pytest.mark.soak
-def test_a_register_whose_dates_are_no_dates_ends_as_documented(store: Store, delivery: Build, tmp_path: Path) -> None:
+def test_a_register_whose_dates_are_no_dates_ends_as_documented(
+    store: Store, delivery: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    keep_as_last_build(store, sample_build, delivery)
     drawn = delivery.command("registers", "--out", str(tmp_path / "drawn"), "--firms", "3000", "--format", "csv")
     assert drawn.returncode == 0, drawn.stderr
     folder = Path(shutil.copytree(tmp_path / "drawn/firm_register", delivery.extracts / "firm_register"))
