@@ -97,17 +97,17 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.soak
-def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> None:
+def test_the_command_ends_as_diff_does(audited_build: Build, tmp_path: Path) -> None:
     def changed(*statements: str) -> Path:
         return release_store.changed(
-            light_build.warehouse, tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb", *statements
+            audited_build.warehouse, tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb", *statements
         )
 
-    same = light_build.command("compare", str(light_build.warehouse), str(changed()))
+    same = audited_build.command("compare", str(audited_build.warehouse), str(changed()))
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "No difference.")
     assert same.stdout.startswith("sample (SYNTHETIC: its numbers are not real), warehouse, ")
     other = changed("update reports.rpt_coefficients set warnings = 'a | b' where specification_id = 'table_4_col_1'")
-    differs = light_build.command("compare", "--markdown", str(light_build.warehouse), str(other))
+    differs = audited_build.command("compare", "--markdown", str(audited_build.warehouse), str(other))
     assert differs.returncode == 1
     assert "|table|column|cells changed|largest relative change|at|before|after|\n|---|" in differs.stdout
     assert "a \\| b" in differs.stdout
@@ -116,16 +116,16 @@ def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> No
         ("text.duckdb", "cannot be opened as a release"),
         ("absent.duckdb", "there is no such file"),
     ):
-        refused = light_build.command("compare", str(light_build.warehouse), str(tmp_path / bad))
+        refused = audited_build.command("compare", str(audited_build.warehouse), str(tmp_path / bad))
         assert refused.returncode == 2
         assert f"{bad}: {why}" in refused.stderr
-    told = light_build.command("compare", "--json", str(light_build.warehouse), str(other))
+    told = audited_build.command("compare", "--json", str(audited_build.warehouse), str(other))
     document = json.loads(told.stdout)
     assert (told.returncode, document.keys()) == (1, keys("`compare`"))
     assert document["old"].keys() == keys("`old` and `new` of `compare`")
     assert (document["new"]["path"], document["new"]["release_id"]) == (str(other), None)
     assert {cell["column"] for cell in document["cells"]} == {"warnings"}
     another = changed("update raw.deliveries set extract_set = 'another'")
-    refused = light_build.command("compare", str(light_build.warehouse), str(another))
+    refused = audited_build.command("compare", str(audited_build.warehouse), str(another))
     assert refused.returncode == 2
     assert "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set." in refused.stderr

@@ -97,9 +97,9 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(mask: i
 @pytest.mark.soak
 @pytest.mark.parametrize("mask", [0o000, 0o077])
 def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
-    mask: int, light_build: Build, built_from_the_sample: Callable[..., None], tmp_path: Path
+    mask: int, audited_build: Build, built_from_the_sample: Callable[..., None], tmp_path: Path
 ) -> None:
-    built_from_the_sample(light_build.warehouse)
+    built_from_the_sample(audited_build.warehouse)
     folder = tmp_path / "releases"
     with umask(mask):
         refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), refresh.Limits(), quiet)
@@ -215,10 +215,10 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 
 @pytest.mark.soak
 def test_a_killed_verify_changes_no_release_and_no_landed_file(
-    store: Store, delivery: Build, light_build: Build, tmp_path: Path
+    store: Store, delivery: Build, audited_build: Build, tmp_path: Path
 ) -> None:
     """The store is one of an earlier version, so that there are hashes to write, with what dead runs left."""
-    release(store, light_build.warehouse)
+    release(store, audited_build.warehouse)
     landing, site_folder = delivery.landing, tmp_path / "site"
     assert landing is not None
     folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]

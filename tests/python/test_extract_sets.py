@@ -52,21 +52,21 @@ def past_release(store: Store, warehouse: Path, release_id: str, origin: Origin)
 
 
 def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to_only_if_asked(
-    store: Store, light_build: Build, tmp_path: Path
+    store: Store, audited_build: Build, tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone"
     (clone / "build/extracts").mkdir(parents=True)
     for name in ("models", "seeds", "dbt_project.yml"):
         (clone / name).symlink_to(PROJECT / name)
-    (clone / "build/extracts/sample").symlink_to(light_build.extracts)
-    past_release(store, light_build.warehouse, "000001", SAMPLE)
-    past_release(store, light_build.warehouse, "000002", PUBLIC)
+    (clone / "build/extracts/sample").symlink_to(audited_build.extracts)
+    past_release(store, audited_build.warehouse, "000001", SAMPLE)
+    past_release(store, audited_build.warehouse, "000002", PUBLIC)
     store.publish("000002")
 
     forgotten = {"EXTRACTS_DIR": "", "DBT_PROJECT_DIR": str(clone)}
 
     def refused() -> str:
-        run = command(store, light_build, "refresh", **forgotten)
+        run = command(store, audited_build, "refresh", **forgotten)
         assert (run.returncode, run.stderr) == (2, "")
         (line,) = run.stdout.splitlines()
         assert json.loads(line)["event"] == "BadConfigurationError", "it has not even started"
@@ -82,29 +82,29 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert refused() == message, "the latest past release counts where none is published"
     store.publish("000002")
 
-    run = command(store, light_build, "diff", "000001", "000002")
+    run = command(store, audited_build, "diff", "000001", "000002")
     assert (run.returncode, run.stdout) == (2, "")
     assert "Release 000001 is of sample (SYNTHETIC: its numbers are not real), release 000002 of public" in run.stderr
 
-    run = command(store, light_build, "rollback", "000001")
+    run = command(store, audited_build, "rollback", "000001")
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("Error: Release 000001 is of extract set sample (SYNTHETIC: ")
     assert store.current().release_id == "000002"
-    run = command(store, light_build, "rollback", "000001", "--replace-extract-set")
+    run = command(store, audited_build, "rollback", "000001", "--replace-extract-set")
     assert run.returncode == 0, run.stderr
     assert store.current().release_id == "000001"
 
     held = store.held("000003")
     held.mkdir()
-    shutil.copy(light_build.warehouse, held / "warehouse.duckdb")
+    shutil.copy(audited_build.warehouse, held / "warehouse.duckdb")
     kept = described("000003") | {"extract_set": "public", "extract_set_kind": "delivered"}
     report = {"outcome": "HeldError", "manifest": kept, "found": []}
     (held / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    run = command(store, light_build, "publish", "000003", "--reason", "x")
+    run = command(store, audited_build, "publish", "000003", "--reason", "x")
     assert run.returncode == 2
     assert "The held build 000003 is of extract set public (delivered)" in run.stdout
     assert store.current().release_id == "000001"
-    run = command(store, light_build, "publish", "000003", "--reason", "x", "--replace-extract-set")
+    run = command(store, audited_build, "publish", "000003", "--reason", "x", "--replace-extract-set")
     assert run.returncode == 0, run.stdout
     assert store.current().origin == PUBLIC
 
@@ -150,13 +150,13 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
 
 
 def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
-    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    past_release(store, light_build.warehouse, "000001", PUBLIC)
+    past_release(store, audited_build.warehouse, "000001", PUBLIC)
     store.publish("000001")
-    built_from_the_sample(of_another_set(light_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
-    monkeypatch.setenv("EXTRACTS_DIR", str(extracts(light_build, tmp_path / "public")))
+    built_from_the_sample(of_another_set(audited_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts(audited_build, tmp_path / "public")))
     with pytest.raises(BadConfigurationError, match=r"is of extract set public \(SYNTHETIC: .*; release 000001"):
         refresh.refresh(store, refresh.Limits(), quiet)
     assert store.current().release_id == "000001"
