@@ -294,4 +294,4 @@ from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     light_build,
     store,
 )
-from tests.python.site_reader import browser, public_site, reader, sample_site  # noqa: E402, F401 - fixtures
+from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures

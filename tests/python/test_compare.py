@@ -16,12 +16,12 @@ from tests.python.test_command_line import keys
 
 
 @pytest.fixture
-def changed(sample_build: Build, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that copies the sample's warehouse and changes it."""
+def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that copies a warehouse of the sample and changes it."""
 
     def change(*statements: str) -> Path:
         copy = tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb"
-        shutil.copyfile(sample_build.warehouse, copy)
+        shutil.copyfile(light_build.warehouse, copy)
         with duckdb.connect(str(copy)) as connection:
             for statement in statements:
                 connection.execute(statement)
@@ -38,8 +38,8 @@ def of(sections: list[Section]) -> dict[str, list[tuple]]:
     return {section.title: section.rows for section in sections}
 
 
-def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build, changed: Callable[..., Path]) -> None:
-    estimate, error = sample_build.rows(
+def test_every_kind_of_difference_is_found_where_it_was_made(light_build: Build, changed: Callable[..., Path]) -> None:
+    estimate, error = light_build.rows(
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
     )[0]
@@ -58,7 +58,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    sections = compared(sample_build.warehouse, new)
+    sections = compared(light_build.warehouse, new)
     found = of(sections)
     records = as_records(sections)
     assert {"old", "new", *records} == keys("`compare`")

@@ -178,8 +178,9 @@ def test_a_killed_export_leaves_each_file_old_or_new(
 
 
 def one_page() -> None:
-    """Build one page of the site, which does for what becomes of folders, as a user whose files are his own."""
+    """Build one page and one export, which do for what becomes of folders, as a user whose files are his own."""
     site.PAGES = {"changes": site.changes}  # type: ignore[assignment]
+    site.downloads.FORMATS = ("csv",)  # type: ignore[assignment]
     os.umask(0o077)
 
 

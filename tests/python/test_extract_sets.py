@@ -110,6 +110,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("one_page")
 def test_a_set_that_replaces_another_is_not_compared_with_it(
     store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,7 +133,6 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
         assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
         assert connection.execute("from release.previous").fetchall() == [("000001", *SAMPLE)]
 
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
     site.build(store.published, tmp_path / "site")
     page = (tmp_path / "site/changes.html").read_text(encoding="utf-8")
     assert "Nothing is compared: the release before was of another extract set or kind (sample)." in page
@@ -318,10 +318,8 @@ def test_each_command_that_reads_says_first_which_set_and_file_and_ends_alike_wi
 
 
 @pytest.mark.soak
-def test_a_site_gets_the_catalogue_of_its_own_set_only(
-    store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
+@pytest.mark.usefixtures("one_page")
+def test_a_site_gets_the_catalogue_of_its_own_set_only(store: Store, light_build: Build, tmp_path: Path) -> None:
     release(store, light_build.warehouse)
     out = tmp_path / "site"
 

@@ -249,11 +249,9 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
 
 
 @pytest.mark.soak
-def test_a_site_replaces_an_older_one_whole_and_nothing_else(
-    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})  # one page does for what becomes of folders
-    path = release(sample_build, tmp_path, "synthetic")
+@pytest.mark.usefixtures("one_page")
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(light_build: Build, tmp_path: Path) -> None:
+    path = release(light_build, tmp_path, "synthetic")
     out = tmp_path / "pages"
     out.mkdir()
     (out / "diary.txt").write_text("mine", encoding="utf-8")
@@ -374,12 +372,13 @@ def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
 
 
 def test_another_rule_makes_another_verdict_on_the_page(
-    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample_build: Build, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site, "PAGES", {"index": site.findings, "credibility": site.credibility})
+    monkeypatch.setattr(site.downloads, "FORMATS", ())
     # Compiled SQL names the database, which is the name of the file.
     broken = Build(sample_build.extracts, tmp_path / sample_build.warehouse.name, tmp_path)
-    shutil.copy(sample_build.warehouse, broken.warehouse)
+    shutil.copy(light_build.warehouse, broken.warehouse)
     assert sample_build.value("select verdict from reports.rpt_verdicts where specification_id = 'table_1_col_1'") == (
         "holds"
     )
