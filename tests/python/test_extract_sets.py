@@ -172,11 +172,12 @@ def test_real_deliveries_are_not_replaced_by_the_sample(
 ) -> None:
     """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused.
 
-    Each refresh starts from what dbt has made of its set, in a landing store of both.
+    Each refresh starts from what dbt has made of its set.
     """
-    public, sample = (replace(built, landing=tmp_path / "landing") for built in (public_build, sample_build))
-    for built in (public_build, sample_build):
-        shutil.copytree(built.scratch / "landing", tmp_path / "landing", dirs_exist_ok=True)
+    public, sample = (
+        replace(built, landing=Path(shutil.copytree(built.scratch / "landing", tmp_path / built.scratch.name)))
+        for built in (public_build, sample_build)
+    )
     keep_as_last_build(store, public_build, public)
     first = command(store, public, "refresh")
     assert first.returncode == 0, first.stdout
