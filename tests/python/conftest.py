@@ -124,6 +124,7 @@ LONGEST = (
     "test_from_delivery_to_reader_through_a_bad_delivery_and_back",
     "test_years_that_landed_wrongly_are_mended_from_the_delivered_files",
     "test_death_at_forty_points",
+    "test_a_killed_count_leaves_the_warehouse_to_the_next",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
     "test_four_hundred_thousand_firms_and_half_as_many_patents_give_no_differing_row",

@@ -54,7 +54,9 @@ def test_a_page_opens_from_the_file_asks_for_nothing_else_and_has_no_serious_fau
     assert reader.complaints == []
     assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:"))] == []
     page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    # what the rule on regions finds is never serious, and it is a quarter of the time
+    settings = "{resultTypes: ['violations'], rules: {region: {enabled: false}}}"
+    found = page.evaluate(f"axe.run(document, {settings})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
     assert [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious] == []
 
