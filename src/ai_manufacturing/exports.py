@@ -102,7 +102,7 @@ class Source:
     paper_tables: dict[str, PaperTable]
 
 
-def export(database: Path, folder: Path, file_format: str) -> list[Path]:
+def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
     """Write panel and estimates, or for LaTeX the paper's tables, from a release or a built warehouse.
 
     Each file is finished elsewhere in the folder and moved into place, so that a reader finds the old or the new one.
@@ -114,8 +114,8 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
         A release file, or a warehouse that no process writes to.
     folder : Path
         Where to write; files of an earlier export are replaced.
-    file_format : str
-        A key of FORMATS.
+    *file_formats : str
+        Keys of FORMATS.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def export(database: Path, folder: Path, file_format: str) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock.held(folder / LOCK, wait=True, way_out=WAY_OUT):
-            return _write(source, folder, file_format)
+            return [path for name in file_formats for path in _write(source, folder, name)]
     except BadConfigurationError as error:
         raise ExportError(str(error)) from error
     except OSError as error:  # of the lock

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ def pair(en: object, zh: object) -> Markup:
     return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>').format(en, zh)
 
 
+@cache
+def _content(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Texts by key, English and Chinese.
@@ -50,7 +57,7 @@ class Catalogue:
     @classmethod
     def read(cls, path: Path = TEXTS) -> "Catalogue":
         """Read the catalogue."""
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _content(path)
         # A label of one text is Chinese; its key is the English one.
         labels = {
             key: (key.replace("_", " "), words) if isinstance(words, str) else tuple(words)

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_manufacturing.releases import build, fingerprint, writer
+from ai_manufacturing.releases import build, fingerprint, last_build, writer
 from ai_manufacturing.releases.store import Manifest, Store
 from tests.python.conftest import PROJECT, Build
 
@@ -79,17 +79,58 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
     return replace(sample_build, warehouse=warehouse)
 
 
+# What a refresh reads of a build, and what its tests change there: of these, a release is soon written.
+AUDITED = {
+    "raw": ("deliveries", "rejected_rows"),
+    "seeds": ("published_estimates", "substitutions"),
+    "intermediate": (
+        "int_city_year_variables",
+        "int_series_conformed",
+        "int_specification_city_years",
+        "int_specification_losses",
+        "int_specifications_resolved",
+    ),
+    "marts": (
+        "dim_city",
+        "dim_city_groups",
+        "dim_series",
+        "dim_specification_series",
+        "fct_ai_measure",
+        "fct_city_year_panel",
+        "fct_register_rows_set_aside",
+        "fct_row_accounting",
+        "fct_rows_set_aside",
+    ),
+    "gates": ("gate_results", "gate_second_route"),
+    "estimates": ("estimation_samples",),
+    "reports": ("rpt_coefficients", "rpt_column_specifications", "rpt_figure_1", "rpt_verdicts"),
+}
+
+
+@pytest.fixture(scope="session")
+def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return the sample with no other tables than a refresh reads: for tests of what it does with a build."""
+    warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
+        for schema, names in AUDITED.items():
+            connection.execute(f"create schema {schema}")
+            for name in names:
+                connection.execute(f"create table {schema}.{name} as from whole.{schema}.{name}")
+    return replace(sample_build, warehouse=warehouse)
+
+
 @pytest.fixture
-def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+def built_from_the_sample(audited_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
-    chosen = {"warehouse": light_build.warehouse}
+    chosen = {"warehouse": audited_build.warehouse}
 
     def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
         shutil.copyfile(chosen["warehouse"], target)
         return False
 
     monkeypatch.setattr(build, "dbt", copied)
-    monkeypatch.setenv("EXTRACTS_DIR", str(light_build.extracts))
+    monkeypatch.setenv("EXTRACTS_DIR", str(audited_build.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
 
@@ -98,6 +139,20 @@ def built_from_the_sample(light_build: Build, monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setattr(fingerprint, "of", lambda hashes: str(warehouse))
 
     return use
+
+
+def keep_as_last_build(store: Store, built: Build, refreshed: Build) -> None:
+    """Let a refresh start from what was built of the same deliveries, as if the refresh before had built it."""
+    work = store.work / "kept"
+    (work / "target").mkdir(parents=True)
+    shutil.copyfile(built.warehouse, work / last_build.WAREHOUSE)
+    for name in (last_build.PARSED, "run_results.json"):
+        shutil.copyfile(built.scratch / "target" / name, work / "target" / name)
+    with pytest.MonkeyPatch.context() as of_the_refresh:
+        for name, value in refreshed.environment.items():
+            of_the_refresh.setenv(name, value)
+        last_build.keep(store.folder, work, last_build.made_by(), last_build.seeds())
+    shutil.rmtree(work)
 
 
 def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

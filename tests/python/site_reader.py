@@ -70,6 +70,13 @@ def public_site(public_build: Build, shared: Path) -> Path:
     return folder / "site"
 
 
+@pytest.fixture
+def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a site be one page with one format of exports, which do for what becomes of folders."""
+    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
+    monkeypatch.setattr(site.downloads, "FORMATS", ("csv",))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:

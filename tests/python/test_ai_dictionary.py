@@ -48,7 +48,7 @@ def labelled_build(shared: Path) -> Build:
         models = ["+fct_ai_tags", "+fct_ai_term_evaluation", "+fct_ai_dictionary_evaluation", "+fct_deliveries"]
         return build.dbt("build", "--select", *models, "--exclude", "resource_type:test", "resource_type:unit_test")
 
-    return built_once(Build(folder / "texts", folder / "warehouse.duckdb", folder), make)
+    return built_once(Build(folder / "texts", folder / "warehouse.duckdb", folder, artifacts=False), make)
 
 
 @pytest.fixture(scope="session")

@@ -274,8 +274,8 @@ def test_an_empty_run_gives_empty_tables(delivery: Build) -> None:
 
 
 def test_docs_are_generated(delivery: Build) -> None:
-    delivery.dbt("docs", "generate")
-    assert delivery.exit_code == 0, delivery.output
+    docs = replace(delivery, artifacts=True).dbt("docs", "generate")
+    assert docs.exit_code == 0, docs.output
     catalog = json.loads((delivery.scratch / "target/catalog.json").read_text(encoding="utf-8"))
     assert catalog["nodes"]["model.ai_manufacturing.fct_city_year_panel"]["columns"]["ln_gdp"]["type"] == "DOUBLE"
     manifest = json.loads((delivery.scratch / "target/manifest.json").read_text(encoding="utf-8"))

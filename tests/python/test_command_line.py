@@ -88,9 +88,9 @@ def keys(row: str) -> set[str]:
 
 
 @pytest.fixture
-def asked(store: Store, light_build: Build) -> Callable[..., Result]:
+def asked(store: Store, audited_build: Build) -> Callable[..., Result]:
     """Return a function that runs a command on the store, in this process as it has the imports."""
-    environment = {**light_build.environment, "RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
+    environment = {**audited_build.environment, "RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
     return lambda *arguments: CliRunner().invoke(cli.main, arguments, env=environment)
 
 
@@ -119,15 +119,15 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
 
 
 def test_commands_that_read_print_one_json_document(
-    asked: Callable[..., Result], store: Store, light_build: Build, tmp_path: Path
+    asked: Callable[..., Result], store: Store, audited_build: Build, tmp_path: Path
 ) -> None:
-    release(store, light_build.warehouse)
-    ((old, error),) = light_build.rows(
+    release(store, audited_build.warehouse)
+    ((old, error),) = audited_build.rows(
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
     )
     moved = changed(
-        light_build.warehouse,
+        audited_build.warehouse,
         tmp_path / "moved.duckdb",
         "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'",
@@ -140,7 +140,7 @@ def test_commands_that_read_print_one_json_document(
     assert [(row["release_id"], row["is_published"]) for row in listed] == [("000001", False), ("000002", True)]
     assert listed[0].keys() == keys("`release` of `status`, each of `releases`")
 
-    run = command(store, light_build, "status", "--json")
+    run = command(store, audited_build, "status", "--json")
     assert (run.returncode, run.stderr) == (0, "")
     status = json.loads(run.stdout)
     assert status.keys() == keys("`status`")
@@ -193,8 +193,8 @@ def test_colours_are_for_a_terminal(light_build: Build) -> None:
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str], light_build: Build) -> None:
-    code, _, seen = on_terminal(light_build, "rollback", "1", both=True, **environment)
+def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str], audited_build: Build) -> None:
+    code, _, seen = on_terminal(audited_build, "rollback", "1", both=True, **environment)
     assert (code, seen.startswith("Error: '1' is not a release number."), "\x1b" in seen) == (2, True, False)
 
 

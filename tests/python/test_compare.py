@@ -16,12 +16,12 @@ from tests.python.test_command_line import keys
 
 
 @pytest.fixture
-def changed(sample_build: Build, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that copies the sample's warehouse and changes it."""
+def changed(light_build: Build, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that copies a warehouse of the sample and changes it."""
 
     def change(*statements: str) -> Path:
         copy = tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb"
-        shutil.copyfile(sample_build.warehouse, copy)
+        shutil.copyfile(light_build.warehouse, copy)
         with duckdb.connect(str(copy)) as connection:
             for statement in statements:
                 connection.execute(statement)
@@ -38,8 +38,8 @@ def of(sections: list[Section]) -> dict[str, list[tuple]]:
     return {section.title: section.rows for section in sections}
 
 
-def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build, changed: Callable[..., Path]) -> None:
-    estimate, error = sample_build.rows(
+def test_every_kind_of_difference_is_found_where_it_was_made(light_build: Build, changed: Callable[..., Path]) -> None:
+    estimate, error = light_build.rows(
         "select estimate, std_error from reports.rpt_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
     )[0]
@@ -58,7 +58,7 @@ def test_every_kind_of_difference_is_found_where_it_was_made(sample_build: Build
         "drop table reports.rpt_table_6",
         "create table reports.rpt_other as select 1 as one",
     )
-    sections = compared(sample_build.warehouse, new)
+    sections = compared(light_build.warehouse, new)
     found = of(sections)
     records = as_records(sections)
     assert {"old", "new", *records} == keys("`compare`")
@@ -97,17 +97,17 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.soak
-def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> None:
+def test_the_command_ends_as_diff_does(audited_build: Build, tmp_path: Path) -> None:
     def changed(*statements: str) -> Path:
         return release_store.changed(
-            light_build.warehouse, tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb", *statements
+            audited_build.warehouse, tmp_path / f"{len(list(tmp_path.iterdir()))}.duckdb", *statements
         )
 
-    same = light_build.command("compare", str(light_build.warehouse), str(changed()))
+    same = audited_build.command("compare", str(audited_build.warehouse), str(changed()))
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "No difference.")
     assert same.stdout.startswith("sample (SYNTHETIC: its numbers are not real), warehouse, ")
     other = changed("update reports.rpt_coefficients set warnings = 'a | b' where specification_id = 'table_4_col_1'")
-    differs = light_build.command("compare", "--markdown", str(light_build.warehouse), str(other))
+    differs = audited_build.command("compare", "--markdown", str(audited_build.warehouse), str(other))
     assert differs.returncode == 1
     assert "|table|column|cells changed|largest relative change|at|before|after|\n|---|" in differs.stdout
     assert "a \\| b" in differs.stdout
@@ -116,16 +116,16 @@ def test_the_command_ends_as_diff_does(light_build: Build, tmp_path: Path) -> No
         ("text.duckdb", "cannot be opened as a release"),
         ("absent.duckdb", "there is no such file"),
     ):
-        refused = light_build.command("compare", str(light_build.warehouse), str(tmp_path / bad))
+        refused = audited_build.command("compare", str(audited_build.warehouse), str(tmp_path / bad))
         assert refused.returncode == 2
         assert f"{bad}: {why}" in refused.stderr
-    told = light_build.command("compare", "--json", str(light_build.warehouse), str(other))
+    told = audited_build.command("compare", "--json", str(audited_build.warehouse), str(other))
     document = json.loads(told.stdout)
     assert (told.returncode, document.keys()) == (1, keys("`compare`"))
     assert document["old"].keys() == keys("`old` and `new` of `compare`")
     assert (document["new"]["path"], document["new"]["release_id"]) == (str(other), None)
     assert {cell["column"] for cell in document["cells"]} == {"warnings"}
     another = changed("update raw.deliveries set extract_set = 'another'")
-    refused = light_build.command("compare", str(light_build.warehouse), str(another))
+    refused = audited_build.command("compare", str(audited_build.warehouse), str(another))
     assert refused.returncode == 2
     assert "of another (SYNTHETIC: its numbers are not real). Both must be of one extract set." in refused.stderr

@@ -97,9 +97,9 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(mask: i
 @pytest.mark.soak
 @pytest.mark.parametrize("mask", [0o000, 0o077])
 def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
-    mask: int, light_build: Build, built_from_the_sample: Callable[..., None], tmp_path: Path
+    mask: int, audited_build: Build, built_from_the_sample: Callable[..., None], tmp_path: Path
 ) -> None:
-    built_from_the_sample(light_build.warehouse)
+    built_from_the_sample(audited_build.warehouse)
     folder = tmp_path / "releases"
     with umask(mask):
         refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), refresh.Limits(), quiet)
@@ -178,8 +178,9 @@ def test_a_killed_export_leaves_each_file_old_or_new(
 
 
 def one_page() -> None:
-    """Build one page of the site, which does for what becomes of folders, as a user whose files are his own."""
+    """Build one page and one export, which do for what becomes of folders, as a user whose files are his own."""
     site.PAGES = {"changes": site.changes}  # type: ignore[assignment]
+    site.downloads.FORMATS = ("csv",)  # type: ignore[assignment]
     os.umask(0o077)
 
 
@@ -215,10 +216,10 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 
 @pytest.mark.soak
 def test_a_killed_verify_changes_no_release_and_no_landed_file(
-    store: Store, delivery: Build, light_build: Build, tmp_path: Path
+    store: Store, delivery: Build, audited_build: Build, tmp_path: Path
 ) -> None:
     """The store is one of an earlier version, so that there are hashes to write, with what dead runs left."""
-    release(store, light_build.warehouse)
+    release(store, audited_build.warehouse)
     landing, site_folder = delivery.landing, tmp_path / "site"
     assert landing is not None
     folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]
@@ -298,13 +299,12 @@ def test_a_killed_count_leaves_the_warehouse_to_the_next(delivery: Build, tmp_pa
     """Killed after so many lines that dbt has printed, from its first to when tables are written."""
     registers.write(tmp_path / "registers", 2000, 2000, seed=1)
     shutil.copytree(tmp_path / "registers/firm_register", delivery.extracts / "firm_register")
-    undisturbed = replace(
-        delivery,
-        warehouse=Path(shutil.copy(delivery.warehouse, tmp_path / "undisturbed.duckdb")),
-        landing=tmp_path / "undisturbed_landing",
-    )
-    counted = undisturbed.command("counts")
+    good = shutil.copy(delivery.warehouse, tmp_path / "good.duckdb")
+    counted = replace(delivery, landing=tmp_path / "undisturbed_landing").command("counts")
     assert counted.returncode == 0, counted.stdout
+    # at the path of the others, as dbt parses the whole project again for another
+    undisturbed = replace(delivery, warehouse=Path(shutil.move(delivery.warehouse, tmp_path / "undisturbed.duckdb")))
+    shutil.move(good, delivery.warehouse)
     printed_lines = len(counted.stdout.splitlines())
     for share in (0.05, 0.3, 0.6, 0.9):
         with subprocess.Popen(

@@ -30,7 +30,7 @@ MARK = "Extract set sample: SYNTHETIC, its numbers are not real."
 
 def exported(build: Build, folder: Path) -> Path:
     """Export a build in every format, once for all workers."""
-    return made_once(folder, lambda: [exports.export(build.warehouse, folder, name) for name in exports.FORMATS])
+    return made_once(folder, lambda: exports.export(build.warehouse, folder, *exports.FORMATS))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,7 +18,7 @@ from ai_manufacturing.releases import build, refresh, writer
 from ai_manufacturing.releases.errors import BadConfigurationError
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed, command, described, quiet, release
+from tests.python.release_store import changed, command, described, keep_as_last_build, quiet, release
 
 PUBLIC, SAMPLE = Origin("public", "delivered"), Origin("sample", "synthetic")
 VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
@@ -51,21 +52,21 @@ def past_release(store: Store, warehouse: Path, release_id: str, origin: Origin)
 
 
 def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to_only_if_asked(
-    store: Store, light_build: Build, tmp_path: Path
+    store: Store, audited_build: Build, tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone"
     (clone / "build/extracts").mkdir(parents=True)
     for name in ("models", "seeds", "dbt_project.yml"):
         (clone / name).symlink_to(PROJECT / name)
-    (clone / "build/extracts/sample").symlink_to(light_build.extracts)
-    past_release(store, light_build.warehouse, "000001", SAMPLE)
-    past_release(store, light_build.warehouse, "000002", PUBLIC)
+    (clone / "build/extracts/sample").symlink_to(audited_build.extracts)
+    past_release(store, audited_build.warehouse, "000001", SAMPLE)
+    past_release(store, audited_build.warehouse, "000002", PUBLIC)
     store.publish("000002")
 
     forgotten = {"EXTRACTS_DIR": "", "DBT_PROJECT_DIR": str(clone)}
 
     def refused() -> str:
-        run = command(store, light_build, "refresh", **forgotten)
+        run = command(store, audited_build, "refresh", **forgotten)
         assert (run.returncode, run.stderr) == (2, "")
         (line,) = run.stdout.splitlines()
         assert json.loads(line)["event"] == "BadConfigurationError", "it has not even started"
@@ -81,34 +82,35 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert refused() == message, "the latest past release counts where none is published"
     store.publish("000002")
 
-    run = command(store, light_build, "diff", "000001", "000002")
+    run = command(store, audited_build, "diff", "000001", "000002")
     assert (run.returncode, run.stdout) == (2, "")
     assert "Release 000001 is of sample (SYNTHETIC: its numbers are not real), release 000002 of public" in run.stderr
 
-    run = command(store, light_build, "rollback", "000001")
+    run = command(store, audited_build, "rollback", "000001")
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("Error: Release 000001 is of extract set sample (SYNTHETIC: ")
     assert store.current().release_id == "000002"
-    run = command(store, light_build, "rollback", "000001", "--replace-extract-set")
+    run = command(store, audited_build, "rollback", "000001", "--replace-extract-set")
     assert run.returncode == 0, run.stderr
     assert store.current().release_id == "000001"
 
     held = store.held("000003")
     held.mkdir()
-    shutil.copy(light_build.warehouse, held / "warehouse.duckdb")
+    shutil.copy(audited_build.warehouse, held / "warehouse.duckdb")
     kept = described("000003") | {"extract_set": "public", "extract_set_kind": "delivered"}
     report = {"outcome": "HeldError", "manifest": kept, "found": []}
     (held / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    run = command(store, light_build, "publish", "000003", "--reason", "x")
+    run = command(store, audited_build, "publish", "000003", "--reason", "x")
     assert run.returncode == 2
     assert "The held build 000003 is of extract set public (delivered)" in run.stdout
     assert store.current().release_id == "000001"
-    run = command(store, light_build, "publish", "000003", "--reason", "x", "--replace-extract-set")
+    run = command(store, audited_build, "publish", "000003", "--reason", "x", "--replace-extract-set")
     assert run.returncode == 0, run.stdout
     assert store.current().origin == PUBLIC
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("one_page")
 def test_a_set_that_replaces_another_is_not_compared_with_it(
     store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,7 +133,6 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
         assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
         assert connection.execute("from release.previous").fetchall() == [("000001", *SAMPLE)]
 
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
     site.build(store.published, tmp_path / "site")
     page = (tmp_path / "site/changes.html").read_text(encoding="utf-8")
     assert "Nothing is compared: the release before was of another extract set or kind (sample)." in page
@@ -149,13 +150,13 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
 
 
 def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
-    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    past_release(store, light_build.warehouse, "000001", PUBLIC)
+    past_release(store, audited_build.warehouse, "000001", PUBLIC)
     store.publish("000001")
-    built_from_the_sample(of_another_set(light_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
-    monkeypatch.setenv("EXTRACTS_DIR", str(extracts(light_build, tmp_path / "public")))
+    built_from_the_sample(of_another_set(audited_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts(audited_build, tmp_path / "public")))
     with pytest.raises(BadConfigurationError, match=r"is of extract set public \(SYNTHETIC: .*; release 000001"):
         refresh.refresh(store, refresh.Limits(), quiet)
     assert store.current().release_id == "000001"
@@ -169,20 +170,27 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
 def test_real_deliveries_are_not_replaced_by_the_sample(
     store: Store, sample_build: Build, public_build: Build, tmp_path: Path
 ) -> None:
-    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused."""
-    shutil.copytree(public_build.landing or public_build.scratch / "landing", tmp_path / "landing")
-    own = {"LANDING_DIR": str(tmp_path / "landing")}
-    first = command(store, public_build, "refresh", **own)
+    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused.
+
+    Each refresh starts from what dbt has made of its set.
+    """
+    public, sample = (
+        replace(built, landing=Path(shutil.copytree(built.scratch / "landing", tmp_path / built.scratch.name)))
+        for built in (public_build, sample_build)
+    )
+    keep_as_last_build(store, public_build, public)
+    first = command(store, public, "refresh")
     assert first.returncode == 0, first.stdout
-    of_sample = {**own, "EXTRACTS_DIR": str(sample_build.extracts)}
-    assert command(store, sample_build, "refresh", **of_sample).returncode == 2
+    assert command(store, sample, "refresh").returncode == 2
     assert store.current().extract_set_kind == "delivered"
-    replaced = command(store, sample_build, "refresh", "--replace-extract-set", **of_sample)
+    keep_as_last_build(store, sample_build, sample)
+    replaced = command(store, sample, "refresh", "--replace-extract-set")
     assert replaced.returncode == 0, replaced.stdout
+    assert store.current().extract_set_kind == "synthetic"
     with duckdb.connect(str(store.published), read_only=True) as connection:
         assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
-    assert command(store, public_build, "rollback", "000001").returncode == 2
-    assert command(store, public_build, "rollback", "000001", "--replace-extract-set").returncode == 0
+    assert command(store, public, "rollback", "000001").returncode == 2
+    assert command(store, public, "rollback", "000001", "--replace-extract-set").returncode == 0
     assert store.current().extract_set_kind == "delivered"
 
 
@@ -311,10 +319,8 @@ def test_each_command_that_reads_says_first_which_set_and_file_and_ends_alike_wi
 
 
 @pytest.mark.soak
-def test_a_site_gets_the_catalogue_of_its_own_set_only(
-    store: Store, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
+@pytest.mark.usefixtures("one_page")
+def test_a_site_gets_the_catalogue_of_its_own_set_only(store: Store, light_build: Build, tmp_path: Path) -> None:
     release(store, light_build.warehouse)
     out = tmp_path / "site"
 

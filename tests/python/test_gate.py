@@ -238,12 +238,11 @@ BROKEN = {
         (city_beside_its_county, "patents", {"city_id": CHANGSHA, "year": 2014, "duplicate_record_count": 1.0}),
         (ai_stock_and_flow_apart, "firm_survival", {"city_id": SHENZHEN, "year": 2015}),
     ],
-    "a unit slip of a year, AI firms above all firms, a fall of coverage": [
+    "a unit slip of a year, AI firms above all firms, a fall of coverage; Shenzhen and a municipality absent, a source "
+    "that cannot be read, a city with the name of its province": [
         (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
         (ai_firms_above_all_firms, "firm_survival", {"city_id": SHENZHEN, "year": 2020}),
         (coverage_falls, "series_years", {"series": "unit_employment_10k", "year": 2018}),
-    ],
-    "Shenzhen and a municipality absent, a source that cannot be read, a city with the name of its province": [
         (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
         (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
         (unreadable_share, "landed_sources", {"source_name": "city_yearbook"}),

@@ -23,7 +23,6 @@ from ai_manufacturing.releases.store import Store, read_manifest
 from ai_manufacturing.sql_text import literal
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, described, quiet
-from tests.python.test_refresh import published_as_built
 
 HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
 CONFORMED = "intermediate.int_series_conformed"
@@ -288,11 +287,11 @@ def test_a_declaration_is_no_part_of_what_tables_are_made_of(tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def first_release(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_release(audited_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a release of the sample."""
     path = tmp_path_factory.mktemp("first") / "unpublished.duckdb"
-    hashes = fingerprint.delivery_hashes(light_build.extracts)
-    writer.write(light_build.warehouse, path, described("000001") | {"delivery_hashes": hashes}, None)
+    hashes = fingerprint.delivery_hashes(audited_build.extracts)
+    writer.write(audited_build.warehouse, path, described("000001") | {"delivery_hashes": hashes}, None)
     return path
 
 
@@ -306,23 +305,23 @@ def published(
     return store
 
 
-def revised(light_build: Build, path: Path, years: str, factor: float) -> Path:
+def revised(audited_build: Build, path: Path, years: str, factor: float) -> Path:
     return changed(
-        light_build.warehouse,
+        audited_build.warehouse,
         path,
         f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})",
     )
 
 
 def test_a_rewritten_series_is_held_until_it_is_declared(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, seed: Path, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path
 ) -> None:
     store = published
-    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
         refresh.refresh(store, LIMITS, quiet)
     lines = str(held.value).splitlines()
-    cities = light_build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
+    cities = audited_build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
     assert lines[0].startswith("Release 000002 is held: it rewrites what was published.")
     assert lines[1].startswith(
         f"GDP (gdp_100m_cny, total, vendor) 2017-2018: {cities} of {cities} published values changed"
@@ -361,14 +360,14 @@ def test_a_rewritten_series_is_held_until_it_is_declared(
 
 @pytest.mark.soak
 def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, seed: Path, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path
 ) -> None:
     row = "vendor,gdp_100m_cny,*,2017,2018,census,2026-11-26,000001\n"
     seed.write_text(HEADER + row, encoding="utf-8")
-    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     assert refresh.refresh(published, LIMITS, quiet).release_id == "000002"
     # another rewrite of the same values, also where the release that the row names is published again
-    built_from_the_sample(revised(light_build, tmp_path / "again.duckdb", "2017, 2018", 1.5))
+    built_from_the_sample(revised(audited_build, tmp_path / "again.duckdb", "2017, 2018", 1.5))
     for now_published in ("000002", "000001"):
         refresh.rollback(published, now_published, quiet)
         with pytest.raises(HeldError):
@@ -380,9 +379,9 @@ def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
 
 @pytest.mark.soak
 def test_whoever_has_years_read_again_need_not_declare_them(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
-    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError, match=r"vendor\) 2017: "):
         refresh.refresh(published, LIMITS, quiet, range(2018, 2021))
     manifest = refresh.refresh(published, LIMITS, quiet, range(2017, 2019))
@@ -390,10 +389,10 @@ def test_whoever_has_years_read_again_need_not_declare_them(
 
 
 def test_734_lost_city_years_are_held(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     built_from_the_sample(
-        changed(light_build.warehouse, tmp_path / "less.duckdb", f"delete from {CONFORMED} where year > 2018")
+        changed(audited_build.warehouse, tmp_path / "less.duckdb", f"delete from {CONFORMED} where year > 2018")
     )
     with pytest.raises(HeldError, match=r"\n734 of 4037 published city-years have no value any more, more than 1 %\."):
         refresh.refresh(published, LIMITS, quiet)
@@ -401,11 +400,13 @@ def test_734_lost_city_years_are_held(
 
 @pytest.mark.soak
 def test_of_estimates_only_shown_columns_hold_a_release(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     def moved(name: str, where: str, to: str) -> Path:
         return changed(
-            light_build.warehouse, tmp_path / name, f"update reports.rpt_coefficients set estimate = {to} where {where}"
+            audited_build.warehouse,
+            tmp_path / name,
+            f"update reports.rpt_coefficients set estimate = {to} where {where}",
         )
 
     reading = "specification_id = 'table_1_col_1_resident' and term = 'ai_firms'"
@@ -424,7 +425,7 @@ def test_of_estimates_only_shown_columns_hold_a_release(
 
 @pytest.mark.soak
 def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
-    published: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     earlier = changed(
         published.published,
@@ -437,10 +438,10 @@ def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
     published.publish("000001")
     shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
     moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}"
-    built_from_the_sample(changed(light_build.warehouse, tmp_path / "moved.duckdb", moved))
+    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved))
     with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
         refresh.refresh(published, LIMITS, quiet)
-    built_from_the_sample(revised(light_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     told: list[str] = []
     refresh.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
     assert any("Release 000001 was written before releases kept their series" in message for message in told)
@@ -492,16 +493,16 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
 
 @pytest.mark.parametrize(("shift", "is_held"), [(0.0, False), pytest.param(2.0, True, marks=pytest.mark.soak)])
 def test_what_new_years_add_to_an_estimate_is_no_revision(
-    shift: float, is_held: bool, store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build,
+    shift: float, is_held: bool, store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build,
     seed: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
     """The published column ends in 2018; its errors are small, so that the new years move it far beyond the limit."""
-    estimates = least_squares(light_build, 2018)
+    estimates = least_squares(audited_build, 2018)
     estimates["ai_firms"] += shift * 1e-4
     column = "where specification_id = 'table_1_col_1'"
     built_from_the_sample(
         changed(
-            light_build.warehouse,
+            audited_build.warehouse,
             tmp_path / "to_2018.duckdb",
             f"delete from estimates.estimation_samples {column} and year > 2018",
             f"update reports.rpt_coefficients set std_error = 1e-4 {column}",
@@ -512,7 +513,7 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
         )
     )
     refresh.refresh(store, LIMITS, quiet)
-    built_from_the_sample(light_build.warehouse)
+    built_from_the_sample(audited_build.warehouse)
     told: list[str] = []
     if is_held:
         with pytest.raises(HeldError, match=r"standard errors, more than REFRESH_HOLD_ABOVE .*: table_1_col_1 "):
@@ -526,103 +527,6 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
 
 
 # ---------------------------------------------------------------- the command, with dbt
-
-FACTS = {"城市代码", "城市名称", "省份", "行业代码", "年份", "专利类型", "数据来源"}
-PERIOD = range(2010, 2021)
-
-
-def edited(build: Build, pattern: str, change: Callable[[dict[int, pd.DataFrame]], dict[int, pd.DataFrame]]) -> None:
-    """Change the yearly files of one kind, as a vendor would deliver them again."""
-    paths = {year: build.extracts / pattern.format(year=year) for year in PERIOD}
-    for year, rows in change({year: pd.read_csv(path, dtype=str) for year, path in paths.items()}).items():
-        rows.to_csv(paths[year], index=False)
-
-
-def numbers_of(rows: pd.DataFrame) -> list[str]:
-    return [name for name in rows.columns if name not in FACTS]
-
-
-def cumulated(build: Build) -> None:
-    """Let each year of patents count those of all years before it."""
-
-    def change(files: dict[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
-        names = numbers_of(files[2010])
-        rows = pd.concat(files.values())
-        rows[names] = rows[names].astype(int)
-        key = ["城市代码", "行业代码", "专利类型"]
-        rows[names] = rows.sort_values("年份").groupby(key)[names].cumsum()
-        return {year: rows[rows["年份"] == str(year)].astype(str) for year in files}
-
-    edited(build, "patents/专利_{year}.csv", change)
-
-
-def two_years_late(build: Build) -> None:
-    """Deliver patents under the year in which they were published, two years after."""
-
-    def change(files: dict[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
-        return {year: files[max(year - 2, 2010)].assign(年份=str(year)) for year in files}
-
-    edited(build, "patents/专利_{year}.csv", change)
-
-
-def swapped(build: Build) -> None:
-    """Exchange patents applied for and granted."""
-
-    def change(files: dict[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
-        names = {"专利申请数": "专利授权数", "人工智能专利申请数": "人工智能专利授权数"}
-        both = names | {to: name for name, to in names.items()}
-        return {year: rows.rename(columns=both) for year, rows in files.items()}
-
-    edited(build, "patents/专利_{year}.csv", change)
-
-
-def interpolated(build: Build) -> None:
-    """Fill the yearbooks of 2012 to 2018 from those of 2011 and 2019."""
-
-    def change(files: dict[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
-        names = numbers_of(files[2011])
-        first, last = (files[year].set_index("城市代码")[names].astype(float) for year in (2011, 2019))
-        changed_files = {}
-        for year in range(2012, 2019):
-            rows = files[year].set_index("城市代码")
-            between = (first + (last - first) * (year - 2011) / 8).reindex(rows.index).round(2)
-            rows[names] = between.astype(object).where(between.notna(), rows[names])
-            rows["R&D人员(人)"] = rows["R&D人员(人)"].astype(float).round().astype("Int64")
-            changed_files[year] = rows.reset_index()[files[year].columns]
-        return changed_files
-
-    edited(build, "city_yearbook/城市统计年鉴_{year}.csv", change)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("faults", "series"),
-    [
-        ((cumulated, interpolated), ("ai_invention_application_count", "gdp_100m_cny")),
-        ((two_years_late,), ("ai_invention_application_count",)),
-        ((swapped,), ("ai_invention_application_count",)),
-    ],
-)
-def test_a_delivery_that_rewrites_the_past_is_not_published(
-    faults: tuple[Callable[[Build], None], ...],
-    series: tuple[str, ...],
-    store: Store,
-    delivery: Build,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Each of these was published once, with estimates 4 to 15 standard errors from those before."""
-    published_as_built(store, delivery.warehouse, delivery.extracts, monkeypatch)
-    for fault in faults:
-        fault(delivery)
-    run = command(store, delivery, "refresh")
-    last = json.loads(run.stdout.splitlines()[-1])
-    assert run.returncode in (4, 7), last  # the gate may know better than a comparison
-    if run.returncode == 7:
-        for name in series:
-            assert f"({name}, industry, vendor)" in last["message"] or f"({name}, total, vendor)" in last["message"]
-        assert "REFRESH_HOLD_ABOVE (1)" in last["message"]
-    assert store.current().release_id == "000001"
-    assert store.held("000002").exists()
 
 
 def without_years(folder: Path, years: set[str]) -> None:

@@ -118,9 +118,9 @@ def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(buil
 
 
 def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_another_set(
-    light_build: Build, tmp_path: Path
+    audited_build: Build, tmp_path: Path
 ) -> None:
-    warehouse, releases = light_build.warehouse, [tmp_path / f"{number}.duckdb" for number in range(3)]
+    warehouse, releases = audited_build.warehouse, [tmp_path / f"{number}.duckdb" for number in range(3)]
     for number, (path, before) in enumerate(zip(releases, [None, *releases], strict=False), start=1):
         named = {"extract_set": "another"} if number == 3 else {}
         writer.write(warehouse, path, {**described(f"{number:06d}"), **named}, before)
@@ -130,8 +130,8 @@ def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_
             history = connection.execute(
                 f'select release_id, estimate, std_error, verdict_en from "{path.stem}".release.history order by all'
             ).fetchall()
-        ((estimate, error),) = light_build.rows(f"select estimate, std_error {HEADLINE}")
-        verdict = light_build.value(
+        ((estimate, error),) = audited_build.rows(f"select estimate, std_error {HEADLINE}")
+        verdict = audited_build.value(
             "select verdict_en from reports.rpt_verdicts where specification_id = 'table_1_col_1'"
         )
         kept = [number] if number == 3 else range(1, number + 1)

@@ -61,13 +61,13 @@ def read_landed() -> Numbers:
 
 
 @pytest.fixture(scope="session")
-def two_releases(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_releases(audited_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a release folder of two releases and a held build."""
     folder = tmp_path_factory.mktemp("two_releases")
     store = Store(folder, folder / "ai_manufacturing.duckdb")
     store.prepare()
     for release_id in ("000001", "000002"):
-        release(store, light_build.warehouse)
+        release(store, audited_build.warehouse)
         store.record({"release_id": release_id, "at": "2026-11-26T00:00:00+00:00", "outcome": "published"})
     held = store.work / "held"
     held.mkdir()
@@ -78,14 +78,14 @@ def two_releases(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def kept(two_releases: Path, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def kept(two_releases: Path, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return a copy of two_releases beside a copy of the sample's landing store."""
     monkeypatch.chdir(PROJECT)
     folder = tmp_path / """it's; a "folder" """
     shutil.copytree(two_releases, folder)
-    shutil.copytree(light_build.scratch / "landing", tmp_path / "landing")
+    shutil.copytree(audited_build.scratch / "landing", tmp_path / "landing")
     for name, path in {
-        "EXTRACTS_DIR": light_build.extracts,
+        "EXTRACTS_DIR": audited_build.extracts,
         "LANDING_DIR": tmp_path / "landing",
         "RELEASE_DIR": folder,
         "SITE_DIR": tmp_path / "site",

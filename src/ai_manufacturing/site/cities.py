@@ -68,7 +68,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "series": [*series],
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
-                "labels": {name: labels(name) for name in [*series, *{row["unit"] for row in series.values()}]},
+                "labels": {name: labels(name) for name in [*series, *(row["unit"] for row in series.values())]},
                 "words": {key: [*text.texts[key]] for key in WORDS},
                 "cities": {
                     city["city_id"]: {

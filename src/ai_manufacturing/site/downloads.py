@@ -63,8 +63,7 @@ def write(release_path: Path, release: Release, folder: Path) -> list[Download]:
     data.mkdir()
     # a link would let whoever may write here write to the published file
     shutil.copyfile(release_path, data / RELEASE)
-    for name in FORMATS:
-        exports.export(release_path, data, name)
+    exports.export(release_path, data, *FORMATS)
     for left in data.glob(".export*"):
         left.unlink()
     tables = _write_tables(release_path, release, data)

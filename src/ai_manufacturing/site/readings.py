@@ -84,7 +84,8 @@ def coefficient_plot(
 
     def draw(language: str) -> alt.TopLevelMixin:
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6))
-        base = alt.Chart(TABLE).encode(y=y, href="link:N")
+        # channels are given as such: altair takes long to find out what a text in their place means
+        base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
         words = {key: text.plain(key, language) for key in ("estimate", "interval", "cities")}
         tooltip = [
             alt.Tooltip(f"reading_{language}:N", title=text.plain("reading", language)),
@@ -103,10 +104,10 @@ def coefficient_plot(
                     scale=alt.Scale(zero=True),
                     axis=alt.Axis(tickCount=5),
                 ),
-                x2="conf_high:Q",
+                x2=alt.X2("conf_high:Q"),
                 tooltip=tooltip,
             ),
-            base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x="estimate:Q", tooltip=tooltip),
+            base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x=alt.X("estimate:Q"), tooltip=tooltip),
         ]
         if printed is not None:
             layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.XDatum(printed)))
