@@ -19,6 +19,7 @@ Covariance = Literal["clustered", "iid", "robust"]
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
 ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
 COLLINEAR = 2e-5  # fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
+DEPENDENT = 1e-9  # a direction of the period dummies of less strength than this share of the most is none
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
 CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
@@ -171,7 +172,7 @@ class Effects:
         # The normal equations of the period dummies, once the entity dummies are projected off them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
-        kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
+        kept = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
         self._weights = directions[:, kept] / np.sqrt(strengths[kept])
         self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
         self.rank = len(self._sizes) + int(kept.sum())

@@ -85,8 +85,11 @@ class Permutations:
             )
         kept = np.isin(self.cities, named)
         donors = self.donors[:, kept]
-        while not (inside := kept[donors]).all():
-            donors = np.where(inside, donors, np.take_along_axis(self.donors, donors, axis=1))
+        draws, takers = np.nonzero(~kept[donors])
+        while len(draws):
+            passed = self.donors[draws, donors[draws, takers]]
+            donors[draws, takers] = passed
+            draws, takers = draws[~kept[passed]], takers[~kept[passed]]
         return _checked(
             Permutations(tuple(named), _numbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
         )
