@@ -657,7 +657,7 @@ def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]
     tested = []
     for asked, case, term, position in members:
         try:
-            wild_bootstrap.test(case.regression, position, clusters=case.rows["province_id"].to_numpy(), draws=99)
+            wild_bootstrap.check(case.regression, position, case.codes("province"))
         except NotEstimable as finding:
             yield asked, {"term": term, "cluster": "province", "reason": finding.reason}
         else:
@@ -745,13 +745,14 @@ def checked(
         if known[row.method] == table:
             by_specification.setdefault(str(row.specification_id), []).append(row)
 
-    rows: list[Row] = []
     families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
     cities = cities.set_index("city_id")
+    cases: list[tuple[Specification, Case | None, list[tuple[Any, dict[str, str]]], Sentence | None]] = []
     for specification in specifications:
         wanted = by_specification.get(specification.specification_id, [])
         if not wanted:
             continue
+        case: Case | None = None
         reason: Sentence | None = None
         try:
             case = Case(specification, inputs.sample(specification), inputs, cities)
@@ -759,23 +760,42 @@ def checked(
                 case.fit  # noqa: B018 - whether it can be estimated at all
         except NotEstimable as finding:
             reason = finding.reason
+        own: list[tuple[Any, dict[str, str]]] = []
         for row in wanted:
             options = dict(pair.split("=", 1) for pair in row.setting.split())
             if row.method in CHECKS[table]:
                 _check_options(row.method, row.setting, CHECKS[table][row.method], options)
             elif not _in_family(row.setting, specification):
                 continue
-            if reason:
-                found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
-            elif row.method in CHECKS[table]:
-                found = CHECKS[table][row.method](case, **options)
-            else:
+            elif not reason and case is not None:
                 families.setdefault((row.method, row.setting), []).append((row, case))
                 continue
-            rows += [_row(answer, row, options, inputs) for answer in found]
+            own.append((row, options))
+        cases.append((specification, case, own, reason))
+
+    # Those of the same rows and regressors after each other: what they share is kept for a few only.
+    in_turn = sorted(range(len(cases)), key=lambda at: _shared(cases[at][1]) if cases[at][3] is None else b"")
+    of_case: dict[int, list[Row]] = {}
+    for at in in_turn:
+        specification, case, own, reason = cases[at]
+        of_case[at] = []
+        for row, options in own:
+            found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
+            if not reason:
+                found = CHECKS[table][row.method](case, **options)
+            of_case[at] += [_row(answer, row, options, inputs) for answer in found]
+    rows = [row for at in range(len(cases)) for row in of_case[at]]
     for (method, _), cases in families.items():
         rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](cases)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+
+
+def _shared(case: Case | None) -> bytes:
+    """Return what tells the rows and regressors of a case from others; nothing of a dynamic panel."""
+    if case is None or isinstance(case.specification.options, DynamicPanelOptions):
+        return b""
+    regression = case.regression
+    return b"".join(array.tobytes() for array in (regression.entities, regression.times, regression.design))
 
 
 def _row(answer: Row, asked: Any, options: dict[str, str], inputs: Inputs) -> Row:

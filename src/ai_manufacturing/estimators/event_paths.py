@@ -474,7 +474,7 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
     return order, factor
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # a path of ten years has two sets per term
 def _points(dimension: int, fineness: int) -> Floats:
     """Return points of the unit cube, shape (dimension, n); a single one of no dimension."""
     if dimension == 0:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
@@ -111,6 +110,11 @@ def test(
         monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
         warnings=(said("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
     )
+
+
+def check(regression: fixed_effects.PartialledOut, position: int, clusters: Codes) -> None:
+    """Raise NotEstimable for what test would, for clusters 0, 1, ..."""
+    Resampled(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)), null_imposed=False)
 
 
 def fit(
@@ -241,21 +245,15 @@ class Resampled:
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
         x = influence / (influence @ influence)
-        member = clusters[:, None] == np.arange(count)  # (n, G)
-        turned = np.hstack([member * column[:, None] for column in ((e, x) if null_imposed else (e,))])
-        basis = np.linalg.qr(regression.design)[0]
-        left = regression.without_effects(turned)
-        left -= basis @ (basis.T @ left)
-        summed = sparse.csr_array((influence, (clusters, np.arange(n))), shape=(count, n))
-        of_residuals = summed @ left  # (G, G or 2G): a row's cluster is that of the score, a column's the one turned
+        of_residuals = [_of_residuals(regression, clusters, count, influence, turned) for turned in (e, x)[: 1 + null_imposed]]
 
         self._shift_e = vectors @ sums
-        scores_e = vectors @ of_residuals[:, :count].T
+        scores_e = vectors @ of_residuals[0].T
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._null_imposed = null_imposed
         if null_imposed:
             self._shift_x = vectors @ np.bincount(clusters, weights=influence * x, minlength=count)
-            scores_x = vectors @ of_residuals[:, count:].T
+            scores_x = vectors @ of_residuals[1].T
             self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
             self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
             self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
@@ -304,3 +302,26 @@ class Resampled:
             else:
                 inside = middle
         return float(inside)
+
+
+def _of_residuals(
+    regression: fixed_effects.PartialledOut, clusters: Codes, count: int, influence: Floats, turned: Floats
+) -> Floats:
+    """Sum influence times what the regression leaves of a column that is turned in one cluster, shape (G, G).
+
+    A row's cluster is that of the influence, a column's the one turned. The regression takes off the means of the
+    entities, and then the part in a basis of the periods and the regressors.
+    """
+    basis = np.column_stack([regression.effects.period_basis, np.linalg.qr(regression.design)[0]])
+    sums = fixed_effects.indicators(clusters)
+    of_influence, of_turned = (sums @ (basis * column[:, None]) for column in (influence, turned))
+    left: Floats = np.diag(np.bincount(clusters, weights=influence * turned, minlength=count))
+    cells = clusters * regression.entity_count + regression.entities
+    shape = (count, regression.entity_count)
+    of_entities = [
+        np.bincount(cells, weights=column, minlength=count * regression.entity_count).reshape(shape)
+        for column in (influence, turned)
+    ]
+    left -= of_entities[0] / np.bincount(regression.entities) @ of_entities[1].T
+    left -= of_influence @ of_turned.T
+    return left
