@@ -206,26 +206,27 @@ class Case:
         return cluster_errors.fewest_to_change(self.regression, 0)
 
     @cached_property
-    def _measures(self) -> dict[str, randomisation.PermutedMeasure]:
-        return {}
+    def _weights(self) -> tuple[Floats, Floats]:
+        """The weight of each city, and what it scales in each row."""
+        scaling, weight = (
+            self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
+        )
+        of_city = np.full(len(self.city_ids), np.nan)
+        of_city[self.regression.entities] = weight
+        return of_city, scaling
 
     def permuted(self, strata: str) -> randomisation.PermutedMeasure:
         """Return the measure with its weights permuted over cities, within strata."""
-        if strata not in self._measures:
-            codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
-            scaling, weight = (
-                self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
-            )
-            of_city = np.full(len(codes), np.nan)
-            of_city[self.regression.entities] = weight
-            self._measures[strata] = randomisation.permuted_measure(
-                self.regression,
-                of_city,
-                scaling,
-                self.specification.transform,
-                _permutations(tuple(self.city_ids), tuple(codes)),
-            )
-        return self._measures[strata]
+        codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
+        drawn = _permutations(tuple(self.city_ids), tuple(codes))
+        return randomisation.permuted_measure(self.regression, *self._weights, self.specification.transform, drawn)
+
+
+def _case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
+    """Return the case of a specification, which the models of inference, influence and sensitivity share."""
+    content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
+    key = "case", specification, tuple(cities.index), content
+    return inputs.kept.setdefault(key, Case(specification, inputs.sample(specification), inputs, cities))
 
 
 @lru_cache(maxsize=8)  # many specifications have the same cities
@@ -755,7 +756,7 @@ def checked(
         case: Case | None = None
         reason: Sentence | None = None
         try:
-            case = Case(specification, inputs.sample(specification), inputs, cities)
+            case = _case(specification, inputs, cities)
             if not isinstance(specification.options, DynamicPanelOptions):
                 case.fit  # noqa: B018 - whether it can be estimated at all
         except NotEstimable as finding:
@@ -845,7 +846,7 @@ def permuted(
         for setting in asked.loc[is_of, "setting"]:
             strata = setting.removeprefix("strata=")
             try:
-                case = Case(specification, inputs.sample(specification), inputs, cities)
+                case = _case(specification, inputs, cities)
                 found = randomisation.of_measure(case.regression, 0, case.permuted(strata))
             except NotEstimable:
                 continue

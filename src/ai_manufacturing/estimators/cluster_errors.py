@@ -1,6 +1,7 @@
 """Errors of one coefficient by clusters of any kind, and what the coefficient is without each of them."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -465,15 +466,26 @@ class _Term(NamedTuple):
 
 def _term(regression: PartialledOut, position: int) -> _Term:
     """Project a regressor and the outcome off the other regressors; NotEstimable if the fit is exact."""
-    others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
-    x, y = (v - others @ (others.T @ v) for v in (regression.design[:, position], regression.outcome))
-    xx = float(x @ x)
-    slope = float(x @ y) / xx
-    residuals = y - slope * x
+    rows, slopes, residuals = _least_squares(regression)
+    xx = 1 / float(rows[:, position] @ rows[:, position])
+    x, slope = rows[:, position] * xx, float(slopes[position])
+    y = residuals + slope * x
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(regression.outcome):
         raise NotEstimable("no_error_of_exact_fit")
     unclustered_error = float(np.linalg.norm(x * residuals)) / xx
     return _Term(x, y, xx, slope, residuals, unclustered_error, float(regression.units[position]))
+
+
+@lru_cache(maxsize=2)  # the terms of a regression follow each other
+def _least_squares(regression: PartialledOut) -> tuple[Floats, Floats, Floats]:
+    """Return the pseudo-inverse of the design, shape (n, k), slopes and residuals.
+
+    A column of it is what the other regressors leave of a regressor, over the square of its length.
+    """
+    basis, triangle = np.linalg.qr(regression.design)
+    inverse = np.linalg.inv(triangle)
+    slopes = inverse @ (basis.T @ regression.outcome)
+    return basis @ inverse.T, slopes, regression.outcome - regression.design @ slopes
 
 
 def _influence(regression: PartialledOut) -> Floats:

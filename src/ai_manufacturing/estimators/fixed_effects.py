@@ -1,7 +1,7 @@
 """Two-way fixed effects: equation 1 of the paper, with the errors that fixest and reghdfe would print."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -420,7 +420,16 @@ def unclustered_errors(
     UnclusteredErrors
         In the order of the regressors.
     """
-    regression = partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
+    return unclustered_errors_of(
+        partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
+    )
+
+
+def unclustered_errors_of(regression: PartialledOut) -> UnclusteredErrors:
+    """Return what unclustered_errors does, for a regression that was made with whatever covariance."""
+    n, k = regression.design.shape
+    free = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
+    regression = replace(regression, degrees_of_freedom=free, factor=n / free)
     fitted = least_squares(regression)
     errors, p_values = [], []
     kinds: tuple[Covariance, ...] = ("iid", "robust")
