@@ -206,6 +206,10 @@ class Case:
         return cluster_errors.fewest_to_change(self.regression, 0)
 
     @cached_property
+    def _permutations(self) -> dict[str, randomisation.Permutations]:
+        return {}
+
+    @cached_property
     def _weights(self) -> tuple[Floats, Floats]:
         """The weight of each city, and what it scales in each row."""
         scaling, weight = (
@@ -217,16 +221,22 @@ class Case:
 
     def permuted(self, strata: str) -> randomisation.PermutedMeasure:
         """Return the measure with its weights permuted over cities, within strata."""
-        codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
-        drawn = _permutations(tuple(self.city_ids), tuple(codes))
-        return randomisation.permuted_measure(self.regression, *self._weights, self.specification.transform, drawn)
+        if strata not in self._permutations:
+            codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
+            self._permutations[strata] = _permutations(tuple(self.city_ids), tuple(codes))
+        return randomisation.permuted_measure(
+            self.regression, *self._weights, self.specification.transform, self._permutations[strata]
+        )
 
 
 def _case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
     """Return the case of a specification, which the models of inference, influence and sensitivity share."""
     content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
     key = "case", specification, tuple(cities.index), content
-    return inputs.kept.setdefault(key, Case(specification, inputs.sample(specification), inputs, cities))
+    if key not in inputs.kept:
+        inputs.kept[key] = Case(specification, inputs.sample(specification), inputs, cities)
+    case: Case = inputs.kept[key]
+    return case
 
 
 @lru_cache(maxsize=8)  # many specifications have the same cities
@@ -786,8 +796,8 @@ def checked(
                 found = CHECKS[table][row.method](case, **options)
             of_case[at] += [_row(answer, row, options, inputs) for answer in found]
     rows = [row for at in range(len(cases)) for row in of_case[at]]
-    for (method, _), cases in families.items():
-        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](cases)]
+    for (method, _), members in families.items():
+        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](members)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
 
 

@@ -204,11 +204,11 @@ class _Panel:
         self.cities = [*self._panel["city_id"].unique()]
         self._city = pd.factorize(self._panel["city_id"])[0]
         self._years = self._panel["year"].to_numpy()
-        self._year_codes = self._years - self._years.min() if len(self._years) else self._years
-        self._year_count = int(self._year_codes.max(initial=-1)) + 1
+        self._year_codes: Codes = self._years - self._years.min()
+        self._year_count = int(self._year_codes.max()) + 1
         first = self._panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
-        self._years_of_province = self._province_of_city[self._city] * self._year_count + self._year_codes
+        self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
@@ -306,11 +306,11 @@ class _Panel:
                     yield Fitted(choice, reason=answer)
 
     def _donated(self, choice: Choice, at: Codes, pairs: Codes | None) -> Donated:
-        """Return the measure of a combination, in the rows and cities of a sample, and what other weights make of it."""
+        """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
         own = self._measure(choice)[at]
         if pairs is None:
             return Donated(own, np.empty((0, self._year_count)))
-        return Donated(own, self._of_donors(choice)[pairs])
+        return Donated(own, self._of_donors(choice).take(pairs, axis=0))
 
     def _of_donors(self, choice: Choice) -> Floats:
         """Return the measure of each city with the weight of each of its stratum, shape (pairs, years)."""

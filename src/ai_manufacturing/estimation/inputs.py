@@ -29,6 +29,7 @@ SECOND = "second_measure"  # role and column of another provider's measurement o
 # Groupings within which weights are permuted over cities.
 STRATA = {"none": (), "region_size": ("region", "large_gdp")}
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
+OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Inputs:
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
-        marts.fct_ai_measure.
+        marts.fct_ai_measure, at least the columns OF_MEASURES.
     groups : DataFrame
         marts.dim_city_groups.
     series : DataFrame
@@ -267,11 +268,7 @@ class Inputs:
 
     def printed(self, specification: Specification) -> dict[str, float]:
         """Return the coefficients that the paper prints in the column of a specification, by term."""
-        column = self.published[
-            (self.published["table_id"] == specification.table_id)
-            & (self.published["column_number"] == specification.column_number)
-        ]
-        return {row.term: float(row.estimate) for row in column.itertuples()}
+        return self._printed.get((specification.table_id, specification.column_number), {})
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
@@ -387,6 +384,13 @@ class Inputs:
     def kept(self) -> dict[Any, Any]:
         """What is made of these tables once for all models of a run, by everything else that it is made of."""
         return {}
+
+    @cached_property
+    def _printed(self) -> dict[tuple[str, int], dict[str, float]]:
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        for row in self.published.itertuples():
+            found.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = float(row.estimate)
+        return found
 
     @cached_property
     def _pairs(self) -> list[tuple[str, int]]:
@@ -538,6 +542,7 @@ def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRela
         If the gate holds the panel back.
     """
     first, last = event_window
+    tables["measures"] = tables["measures"].select(*OF_MEASURES)
     tables["gate_results"] = tables["gate_results"].filter(gates.READ_BY_ESTIMATES)
     with _READING:
         content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))

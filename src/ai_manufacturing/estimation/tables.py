@@ -523,7 +523,7 @@ def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
 
 def finite(value: Any) -> Any:
     """Return None for a number that is undefined or infinite."""
-    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
+    return None if isinstance(value, (float, np.floating)) and not math.isfinite(value) else value
 
 
 def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:

@@ -462,6 +462,12 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
 
     The order does not change the integral, but a good one makes it several times more exact.
     """
+    return _ordered(correlations.tobytes(), len(correlations))
+
+
+@lru_cache(maxsize=32)  # one root asks for the same again and again
+def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
+    correlations = np.frombuffer(values).reshape(count, count)
     left = correlations.copy()
     order: list[int] = []
     rest = list(range(len(left)))

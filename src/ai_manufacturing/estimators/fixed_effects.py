@@ -578,7 +578,9 @@ def by_panel_ols(
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
     from linearmodels.panel.utility import AbsorbingEffectError
 
-    rows = sample.assign(**{time: pd.factorize(sample[time], sort=True)[0]}).set_index(["city_id", time])
+    # Numbers in the place of labels, by which pandas groups faster.
+    labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
+    rows = sample[[outcome, *regressors]].set_index(pd.MultiIndex.from_arrays([*labels.values()], names=[*labels]))
     clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
     model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
     options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}

@@ -150,7 +150,7 @@ class LaidOut:
         with np.errstate(invalid="ignore"):  # a donor without a weight, whose draws are no numbers
             means = (table @ np.ones(self._shape[1])) / self._sizes[self._owners]
             table -= means[:, None] * self._owner_has
-        table -= (centred[0] - own)[self._owners]
+        table -= (centred[0] - own).take(self._owners, axis=0)
         of_squares = np.einsum("pt,pt->p", table, table)
         of_products = [np.einsum("pt,pt->p", table, column) for column in self._owner_columns]
         for of, inverse in zip(self._blocks, self._inverses, strict=True):
@@ -276,7 +276,9 @@ class LaidOut:
     def _centred(self, columns: Floats) -> Floats:
         """Return columns, shape (m, n), less the means of their entities, by entity and year."""
         cells = self._in_cells(columns)
-        return (cells - (cells.sum(axis=2) / self._sizes)[:, :, None]) * self._has
+        cells -= (cells.sum(axis=2) / self._sizes)[:, :, None]
+        cells *= self._has
+        return cells
 
     def _without_effects(self, cells: Floats) -> Floats:
         """Project centred columns, shape (m, entities, years), off the effects."""

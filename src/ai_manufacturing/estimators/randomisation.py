@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-AT_ONCE = 128  # permutations whose measures fit a processor's cache
+AT_ONCE = 64  # permutations whose measures fit a processor's cache
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -177,7 +177,7 @@ class PermutedMeasure:
     _of_donors: Floats  # (C * C, years): less the mean of the city, a row per city and donor, zero where it has no row
     _places: Codes  # (n,): of the rows of the regression among those of a draw
 
-    @property
+    @cached_property
     def donors(self) -> Codes:
         """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
         return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
@@ -266,41 +266,56 @@ def permuted_measure(
     )
 
 
-@lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
-def _permuted_measure(
-    entities_of_rows: bytes,
-    times_of_rows: bytes,
-    weights_of_entities: bytes,
-    scaling_of_rows: bytes,
-    transform: str,
-    permuted: Permutations,
-) -> PermutedMeasure:
-    entities, times = (np.frombuffer(codes, dtype=np.intp) for codes in (entities_of_rows, times_of_rows))
-    weights, scaling = (np.frombuffer(values) for values in (weights_of_entities, scaling_of_rows))
-    effects, count = Effects(entities, times), len(weights)
-    # One measure per row and donor; a permutation picks from these.
-    of_donors = TRANSFORMS[transform](scaling[:, None] * weights)
-    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
-    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
-    expected = np.take_along_axis(means, permuted.strata[entities][:, None], axis=1)
+class _Donated(NamedTuple):
+    """A measure with the weight of each donor."""
 
+    effects: Effects
+    entities: Codes
+    of_donors: Floats  # (n, C)
+    by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
+    places: Codes
+    own: Floats  # (n,): of the measure itself, effects removed
+    sums: Floats  # (C, C): by city and donor, of the measure less its mean, and of its square
+    squares: Floats
+
+
+@lru_cache(maxsize=1)  # by content: strata of the same measure follow each other
+def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _Donated:
+    entities = np.frombuffer(entities_of_rows, dtype=np.intp)
+    effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
+    # One measure per row and donor; a permutation picks from these.
+    of_donors = TRANSFORMS[transform](np.frombuffer(scaling)[:, None] * np.frombuffer(weights))
+    count = of_donors.shape[1]
     # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
     sizes = np.bincount(entities)
     places = entities * int(sizes.max()) + np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
     cells = np.zeros((count * int(sizes.max()), count))
     cells[places] = effects.centred(of_donors)
     by_donor = np.ascontiguousarray(cells.reshape(count, -1, count).transpose(0, 2, 1)).reshape(count * count, -1)
+    own = effects.removed_from(of_donors[np.arange(len(entities)), entities][:, None])[:, 0]
     about_mean = of_donors - of_donors.mean()
     sums, squares = (effects.summed(columns) for columns in (about_mean, about_mean**2))
-    donors = np.vstack([np.arange(count), permuted.donors])
-    of_draws = [table[np.arange(count), donors].sum(axis=1) for table in (sums, squares)]
+    return _Donated(effects, entities, of_donors, by_donor, places, own, sums, squares)
+
+
+@lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
+def _permuted_measure(
+    entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
+) -> PermutedMeasure:
+    donated = _donated(entities, times, weights, scaling, transform)
+    of_donors, count = donated.of_donors, donated.of_donors.shape[1]
+    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
+    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
+    expected = np.take_along_axis(means, permuted.strata[donated.entities][:, None], axis=1)
+    pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
+    sums, squares = (table.take(pairs).sum(axis=1) for table in (donated.sums, donated.squares))
     return PermutedMeasure(
-        own=effects.removed_from(of_donors[np.arange(len(entities)), entities][:, None])[:, 0],
-        expected=effects.removed_from(expected)[:, 0],
-        spreads=np.sqrt(np.maximum(of_draws[1] - of_draws[0] ** 2 / len(entities), 0.0)),
+        own=donated.own,
+        expected=donated.effects.removed_from(expected)[:, 0],
+        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_donors), 0.0)),
         permutations=permuted,
-        _of_donors=by_donor,
-        _places=places,
+        _of_donors=donated.by_donor,
+        _places=donated.places,
     )
 
 
