@@ -1,5 +1,6 @@
 """The checks of estimates as rows: figures that a referee computed by another route, and what cannot be checked."""
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -163,6 +164,23 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
             checks.checked("inference", headline, asked, tables, cities)
 
 
+def test_what_models_share_is_kept_by_specification_and_by_cities(sample_build: Build) -> None:
+    tables = drawn(sample_build)
+    (headline,) = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    in_levels = tables.sample(replace(headline, transform="level")).rows["ai_firms"]
+    assert (in_levels != tables.sample(headline).rows["ai_firms"]).any()
+    cities = sample_build.frame("select * from marts.dim_city")
+    asked = pd.DataFrame(
+        [{"specification_id": HEADLINE, "method": "conley", "setting": "cutoff_km=500 kernel=bartlett"}]
+    )
+    nearer = cities.assign(longitude=100 + (cities["longitude"] - 100) / 10)
+    of_map, of_nearer, again = (
+        checks.checked("inference", [headline], asked, tables, where)["std_error"].to_pylist()
+        for where in (cities, nearer, cities)
+    )
+    assert of_map == again != of_nearer
+
+
 def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build, public_build: Build) -> None:
     for build, at_least in ((sample_build, 1000), (public_build, 300)):
         assert (
@@ -206,6 +224,8 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     assert (found["p_value"] >= 1 / 20).all()
     again = curve.joint(headline, choices, tables, draws=19).to_pandas()
     pd.testing.assert_frame_equal(found, again)
+    backwards = curve.joint(headline, choices[::-1], tables, draws=19).to_pandas()
+    pd.testing.assert_frame_equal(found, backwards, rtol=1e-9)
     none = curve.joint(headline, choices, tables, draws=0).to_pandas()
     assert list(none["status"].unique()) == ["not_estimable"]
     assert none["reason"].str.contains("CURVE_PERMUTATIONS").all()

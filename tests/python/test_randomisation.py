@@ -401,3 +401,43 @@ def test_the_transforms_are_those_of_the_measures() -> None:
         "ln1p": pytest.approx((math.log(2), math.log(20_001))),
         "asinh": pytest.approx((math.asinh(1), math.asinh(20_000))),
     }
+
+
+def test_what_is_kept_of_one_regression_is_not_taken_for_another() -> None:
+    """Regressions that differ in one thing, in turn, give what each gives when nothing is kept."""
+    data = panel(12, share=0.9, effect=0.3).sort_values(["city_id", "year"], ignore_index=True)
+    gaps = (data["city_id"] == data["city_id"].shift(-1)) & (data["year"].shift(-1) > data["year"] + 1)
+    other_weight, other_scaling, other_year = data.copy(), data.copy(), data.copy()
+    other_weight.loc[data["city_id"] == "c003", "weight"] *= 3
+    other_scaling.loc[5, "scaling_value"] *= 1.5
+    other_year.loc[gaps.idxmax(), "year"] += 1
+    assert gaps.any()
+    cities = sorted(data["city_id"].unique())
+    everywhere, within = (permutations(cities, strata, draws=99) for strata in (None, np.arange(12) // 6))
+    regressions = [
+        (data, everywhere, "ln1p"),
+        (data, within, "ln1p"),
+        (data, everywhere, "asinh"),
+        (other_weight, everywhere, "ln1p"),
+        (other_scaling, everywhere, "ln1p"),
+        (other_year, everywhere, "ln1p"),
+        (data.assign(x=data["x"] ** 2), everywhere, "ln1p"),
+        (data.assign(y=data["y"] + data["x"] ** 2), everywhere, "ln1p"),
+    ]
+
+    def answers(frame: pd.DataFrame, drawn: randomisation.Permutations, transform: str) -> Floats:
+        measured = frame.assign(m=randomisation.TRANSFORMS[transform](frame["weight"] * frame["scaling_value"]))
+        regression = fixed_effects.partialled_out(measured, "y", ["m", "x"])
+        weights = frame.groupby("city_id")["weight"].first().to_numpy()
+        measure = permuted_measure(regression, weights, frame["scaling_value"].to_numpy(), transform, drawn)
+        return np.array([method(regression, 0, measure).statistics for method in (of_measure, given_expected)])
+
+    alone = []
+    for regression in regressions:
+        for kept in (randomisation._donated, randomisation._permuted_measure, randomisation._draws):
+            kept.cache_clear()
+        alone.append(answers(*regression))
+    in_turn = [answers(*regression) for regression in regressions + regressions]
+    for position, found in enumerate(in_turn):
+        np.testing.assert_array_equal(found, alone[position % len(alone)])
+    assert len({found.tobytes() for found in alone}) == len(regressions)

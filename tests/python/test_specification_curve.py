@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from ai_manufacturing.estimators import fixed_effects, specification_curve
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.laid_out import Donated, LaidOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
@@ -32,6 +34,69 @@ def test_each_column_is_a_regression_with_errors_by_city_and_by_province() -> No
             assert found.p_values(cluster)[j] == pytest.approx(fit.p_values[0], rel=1e-8)
     doubled = specification_curve.slopes(effects, 5 * y[:, 0], z, 2 * x, clusters, data["year"].nunique())
     np.testing.assert_allclose(doubled.standardised, found.standardised)
+
+
+CITIES, YEARS, DRAWS = 24, 7, 9
+CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z"), ("measure",)]
+
+
+def laid_out(data: pd.DataFrame, blocks: Codes) -> tuple[LaidOut, Donated, Codes, Floats]:
+    """Return the panel by city and year, a measure with every city as donor, draws, and the same measures by row."""
+    rng = np.random.default_rng(5)
+    city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
+    scaling, weights = np.exp(rng.normal(5, 1, (CITIES, YEARS))), rng.pareto(1.5, CITIES)
+    drawn = np.array([rng.permutation(CITIES) for _ in range(DRAWS)])
+    of_donors = np.log1p(scaling[:, None, :] * weights[:, None]).reshape(-1, YEARS)
+    measures = np.log1p(scaling[city, year][:, None] * weights[np.vstack([np.arange(CITIES), drawn]).T[city]])
+    noise = rng.normal(size=len(data))
+    controls = {"z": data["z"].to_numpy(), "w": data["x0"].to_numpy(), "measure": measures[:, 0]}
+    controls["near"] = measures[:, 3] + 1e-4 * noise
+    made = LaidOut(
+        city,
+        year,
+        YEARS,
+        blocks=blocks,
+        clusters={"city": np.arange(CITIES), "province": np.arange(CITIES) // 4},
+        outcome=data["y"].to_numpy(),
+        controls=controls,
+        control_sets=CONTROL_SETS,
+        donor_counts=np.full(CITIES, CITIES),
+    )
+    donors = drawn + CITIES * np.arange(CITIES)
+    np.testing.assert_array_equal(made.by_row(Donated(measures[:, 0], of_donors), donors), measures)
+    columns = np.column_stack([*controls.values()])
+    return made, Donated(measures[:, 0], of_donors), donors, np.column_stack([columns, measures])
+
+
+@pytest.mark.parametrize("blocks", [np.zeros(CITIES, dtype=int), np.arange(CITIES) // 4], ids=["year", "province-year"])
+def test_sums_by_city_give_what_all_rows_give(blocks: Codes) -> None:
+    """One control is nearly one of the draws, and leaves of it what differences of sums cannot tell."""
+    data = panel()
+    city, year = (pd.factorize(data[name], sort=True)[0] for name in ("city_id", "year"))
+    periods = np.unique(blocks[city] * YEARS + year, return_inverse=True)[1]
+    made, measure, donors, columns = laid_out(data, blocks)
+    effects = fixed_effects.Effects(city, periods)
+    within = effects.removed_from(np.column_stack([data["y"], columns]))
+    of_name = dict(zip(("z", "w", "measure", "near"), within[:, 1:5].T, strict=True))
+    clusters = {"city": np.arange(CITIES), "province": np.arange(CITIES) // 4}
+    moments = made.moments(measure, donors)
+    for names in CONTROL_SETS[:-1]:
+        controls = np.column_stack([np.empty((len(data), 0)), *(of_name[name] for name in names)])
+        found = made.slopes(moments, names, lambda: made.by_row(measure, donors))
+        by_rows = specification_curve.slopes(
+            effects, within[:, 0], controls, within[:, 5:], clusters, int(periods.max()) + 1
+        )
+        assert found.degrees_of_freedom == by_rows.degrees_of_freedom
+        for mine, other in (
+            (found.estimates, by_rows.estimates),
+            (found.standardised, by_rows.standardised),
+            *((found.std_errors[name], by_rows.std_errors[name]) for name in clusters),
+        ):
+            np.testing.assert_allclose(mine, other, rtol=1e-10)
+        alone = made.slopes(made.moments(measure, None), names, lambda: made.by_row(measure, None))
+        np.testing.assert_allclose(alone.std_errors["city"], found.std_errors["city"][:1], rtol=1e-12)
+    with pytest.raises(NotEstimable, match="does not vary"):
+        made.slopes(moments, ("measure",), lambda: made.by_row(measure, donors))
 
 
 def test_joint_statistics_are_those_counted_by_hand() -> None:

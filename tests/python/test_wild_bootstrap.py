@@ -114,11 +114,11 @@ def test_every_t_is_that_of_a_textbook_loop(null_imposed: bool, weights: Any, nu
     data = panel(1, provinces=13)
     vectors = wild_bootstrap.weight_vectors(13, weights, 40, 1)[0]
     regression = regression_of(data)
-    resampled = wild_bootstrap.Resampled(regression, 0, regression.clusters, vectors, null_imposed=null_imposed)
+    resampled = wild_bootstrap.Resampled(regression, 0, regression.clusters, vectors)
     delta = null / regression.units[0] - resampled.slope
     t, theirs = textbook(data, vectors, null, null_imposed=null_imposed)
     assert -delta / resampled.std_error * np.sqrt(regression.factor) == pytest.approx(t, rel=1e-10)
-    np.testing.assert_allclose(np.sqrt(resampled.squares(delta)), np.abs(theirs), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(np.sqrt(resampled.squares(delta, null_imposed)), np.abs(theirs), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("null_imposed", [True, False])
@@ -129,9 +129,9 @@ def test_clusters_may_cut_across_cities(null_imposed: bool) -> None:
     vectors = wild_bootstrap.weight_vectors(14, "rademacher", 40, 1)[0]
     regression = regression_of(data)
     blocks = data.sort_values(["city_id", "year"])["block"].to_numpy()
-    resampled = wild_bootstrap.Resampled(regression, 0, blocks, vectors, null_imposed=null_imposed)
+    resampled = wild_bootstrap.Resampled(regression, 0, blocks, vectors)
     theirs = textbook(data, vectors, null_imposed=null_imposed, clusters="block")[1]
-    ours = np.sqrt(resampled.squares(-resampled.slope))
+    ours = np.sqrt(resampled.squares(-resampled.slope, null_imposed))
     np.testing.assert_allclose(ours, np.abs(theirs), rtol=1e-9, atol=1e-9)
 
 
@@ -282,3 +282,36 @@ def test_clusters_of_provinces_reject_a_true_null_in_3_to_8_percent() -> None:
     shares = size_of_tests.rejected(500, draws=999)
     for name in size_of_tests.TARGETED:
         assert size_of_tests.LEAST <= shares[name] <= size_of_tests.MOST
+
+
+def test_the_draws_of_one_test_are_not_taken_for_another() -> None:
+    """Tests that differ in one thing, in turn, give what each gives when nothing is kept."""
+    data = panel(4)
+    provinces, mixed = data["province"].to_numpy(), (data["city_id"] % 8).to_numpy()
+    regression, other = (
+        fixed_effects.partialled_out(frame, "y", ["x", "z"]) for frame in (data, data.assign(y=data["y"] + data["e"]))
+    )
+    tests: list[tuple[Any, int, Any, dict[str, Any]]] = [
+        (regression, 0, provinces, {"weights": "webb", "draws": 99}),
+        (other, 0, provinces, {"weights": "webb", "draws": 99}),
+        (regression, 1, provinces, {"weights": "webb", "draws": 99}),
+        (regression, 0, mixed, {"weights": "webb", "draws": 99}),
+        (regression, 0, provinces, {"weights": "rademacher", "draws": 99}),
+        (regression, 0, provinces, {"weights": "webb", "draws": 98}),
+        (regression, 0, provinces, {"weights": "webb", "draws": 99, "seed": 1}),
+        (regression, 0, provinces, {"weights": "webb", "draws": 99, "null_imposed": False}),
+    ]
+
+    def answer(case: tuple[Any, int, Any, dict[str, Any]]) -> Inference:
+        tested, position, clusters, options = case
+        return wild_bootstrap.test(tested, position, clusters=clusters, **options)
+
+    alone = []
+    for case in tests:
+        wild_bootstrap._resampled.cache_clear()
+        alone.append(answer(case))
+    for first in tests:
+        wild_bootstrap._resampled.cache_clear()
+        answer(first)
+        assert [answer(case) for case in tests] == alone
+    assert len({(found.p_value, found.std_error, found.conf_low) for found in alone}) == len(tests)

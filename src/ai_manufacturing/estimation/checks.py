@@ -206,26 +206,37 @@ class Case:
         return cluster_errors.fewest_to_change(self.regression, 0)
 
     @cached_property
-    def _measures(self) -> dict[str, randomisation.PermutedMeasure]:
+    def _permutations(self) -> dict[str, randomisation.Permutations]:
         return {}
+
+    @cached_property
+    def _weights(self) -> tuple[Floats, Floats]:
+        """The weight of each city, and what it scales in each row."""
+        scaling, weight = (
+            self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
+        )
+        of_city = np.full(len(self.city_ids), np.nan)
+        of_city[self.regression.entities] = weight
+        return of_city, scaling
 
     def permuted(self, strata: str) -> randomisation.PermutedMeasure:
         """Return the measure with its weights permuted over cities, within strata."""
-        if strata not in self._measures:
+        if strata not in self._permutations:
             codes = self.inputs.strata_of(strata, pd.Series(self.city_ids))
-            scaling, weight = (
-                self.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight")
-            )
-            of_city = np.full(len(codes), np.nan)
-            of_city[self.regression.entities] = weight
-            self._measures[strata] = randomisation.permuted_measure(
-                self.regression,
-                of_city,
-                scaling,
-                self.specification.transform,
-                _permutations(tuple(self.city_ids), tuple(codes)),
-            )
-        return self._measures[strata]
+            self._permutations[strata] = _permutations(tuple(self.city_ids), tuple(codes))
+        return randomisation.permuted_measure(
+            self.regression, *self._weights, self.specification.transform, self._permutations[strata]
+        )
+
+
+def _case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
+    """Return the case of a specification, which the models of inference, influence and sensitivity share."""
+    content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
+    key = "case", specification, tuple(cities.index), content
+    if key not in inputs.kept:
+        inputs.kept[key] = Case(specification, inputs.sample(specification), inputs, cities)
+    case: Case = inputs.kept[key]
+    return case
 
 
 @lru_cache(maxsize=8)  # many specifications have the same cities
@@ -657,7 +668,7 @@ def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]
     tested = []
     for asked, case, term, position in members:
         try:
-            wild_bootstrap.test(case.regression, position, clusters=case.rows["province_id"].to_numpy(), draws=99)
+            wild_bootstrap.check(case.regression, position, case.codes("province"))
         except NotEstimable as finding:
             yield asked, {"term": term, "cluster": "province", "reason": finding.reason}
         else:
@@ -745,37 +756,57 @@ def checked(
         if known[row.method] == table:
             by_specification.setdefault(str(row.specification_id), []).append(row)
 
-    rows: list[Row] = []
     families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
     cities = cities.set_index("city_id")
+    cases: list[tuple[Specification, Case | None, list[tuple[Any, dict[str, str]]], Sentence | None]] = []
     for specification in specifications:
         wanted = by_specification.get(specification.specification_id, [])
         if not wanted:
             continue
+        case: Case | None = None
         reason: Sentence | None = None
         try:
-            case = Case(specification, inputs.sample(specification), inputs, cities)
+            case = _case(specification, inputs, cities)
             if not isinstance(specification.options, DynamicPanelOptions):
                 case.fit  # noqa: B018 - whether it can be estimated at all
         except NotEstimable as finding:
             reason = finding.reason
+        own: list[tuple[Any, dict[str, str]]] = []
         for row in wanted:
             options = dict(pair.split("=", 1) for pair in row.setting.split())
             if row.method in CHECKS[table]:
                 _check_options(row.method, row.setting, CHECKS[table][row.method], options)
             elif not _in_family(row.setting, specification):
                 continue
-            if reason:
-                found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
-            elif row.method in CHECKS[table]:
-                found = CHECKS[table][row.method](case, **options)
-            else:
+            elif not reason and case is not None:
                 families.setdefault((row.method, row.setting), []).append((row, case))
                 continue
-            rows += [_row(answer, row, options, inputs) for answer in found]
-    for (method, _), cases in families.items():
-        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](cases)]
+            own.append((row, options))
+        cases.append((specification, case, own, reason))
+
+    # Those of the same rows and regressors after each other: what they share is kept for a few only.
+    in_turn = sorted(range(len(cases)), key=lambda at: _shared(cases[at][1]) if cases[at][3] is None else b"")
+    of_case: dict[int, list[Row]] = {}
+    for at in in_turn:
+        specification, case, own, reason = cases[at]
+        of_case[at] = []
+        for row, options in own:
+            found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
+            if not reason:
+                found = CHECKS[table][row.method](case, **options)
+            of_case[at] += [_row(answer, row, options, inputs) for answer in found]
+    rows = [row for at in range(len(cases)) for row in of_case[at]]
+    for (method, _), members in families.items():
+        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](members)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+
+
+def _shared(case: Case | None) -> bytes:
+    """Return what tells the rows and regressors of a case from others; nothing of a dynamic panel."""
+    if case is None or isinstance(case.specification.options, DynamicPanelOptions):
+        return b""
+    regression = case.regression
+    return b"".join(array.tobytes() for array in (regression.entities, regression.times, regression.design))
 
 
 def _row(answer: Row, asked: Any, options: dict[str, str], inputs: Inputs) -> Row:
@@ -825,7 +856,7 @@ def permuted(
         for setting in asked.loc[is_of, "setting"]:
             strata = setting.removeprefix("strata=")
             try:
-                case = Case(specification, inputs.sample(specification), inputs, cities)
+                case = _case(specification, inputs, cities)
                 found = randomisation.of_measure(case.regression, 0, case.permuted(strata))
             except NotEstimable:
                 continue

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
 from ai_manufacturing.estimators import randomisation, specification_curve
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import Effects, rows_without_singletons
+from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
+from ai_manufacturing.estimators.laid_out import Donated, LaidOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, in_columns
 from ai_manufacturing.estimators.specification_curve import Slopes
@@ -68,6 +70,7 @@ JOINT = pa.schema(
         ("extract_set", pa.string()),
     ]
 )
+TABLES_BYTES = 2**26  # of measures with other weights, kept from one sample to the next
 STRATA = "region_size"  # a city's weight is given to one of its region and size
 
 Choice = dict[str, Any]
@@ -165,7 +168,6 @@ class _Rows:
     """The city-years that have the same sample and effects, of whatever combinations."""
 
     positions: Codes
-    period_effects: Codes
     members: list[Choice] = field(default_factory=list)
 
 
@@ -182,7 +184,7 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
             continue
         key = (choice["period_effects"], positions.tobytes())
         if key not in samples:
-            samples[key] = _Rows(positions, panel.period_effects(choice)[positions])
+            samples[key] = _Rows(positions)
         samples[key].members.append(choice)
     permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -202,12 +204,22 @@ class _Panel:
         self.cities = [*self._panel["city_id"].unique()]
         self._city = pd.factorize(self._panel["city_id"])[0]
         self._years = self._panel["year"].to_numpy()
+        self._year_codes: Codes = self._years - self._years.min()
+        self._year_count = int(self._year_codes.max()) + 1
         first = self._panel.drop_duplicates("city_id")
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
+        self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
         self.strata = inputs.strata_of(STRATA, first["city_id"])
         used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
+        self._tables: dict[tuple[str, ...], Floats] = {}
+        # Of each city with each of its stratum, side by side by city; and where a city stands in its stratum.
+        self._pairs = np.nonzero(self.strata[:, None] == self.strata)
+        self._donor_counts = np.bincount(self._pairs[0])
+        self._first_pair = np.cumsum(self._donor_counts) - self._donor_counts
+        self._place = np.empty(len(first), dtype=np.intp)
+        self._place[self._pairs[1]] = np.arange(len(self._pairs[1])) - self._first_pair[self._pairs[0]]
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
@@ -234,61 +246,85 @@ class _Panel:
 
     def period_effects(self, choice: Choice) -> Codes:
         """Return the codes of the second effect of every row: years, or years of each province."""
-        years: Codes = self._years - self._years.min()
         if choice["period_effects"] == "year":
-            return years
-        of_province: Codes = self._province_of_city[self._city] * (int(years.max()) + 1) + years
-        return of_province
+            return self._year_codes
+        return self._years_of_province
 
     def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
         """Fit the combinations of one sample."""
         at = rows.positions
-        cities, entities = np.unique(self._city[at], return_inverse=True)
-        periods = np.unique(rows.period_effects, return_inverse=True)[1]
-        effects = Effects(entities, periods)
-        clusters = {"city": np.arange(len(cities)), "province": self._province_of_city[cities]}
-        clusters["province"] = np.unique(clusters["province"], return_inverse=True)[1]
-        names = dict.fromkeys(name for choice in rows.members for name in choice["control_variables"].split())
-        columns = np.column_stack([self._values(name)[at] for name in (self._specification.outcome, *names)])
-        within = effects.removed_from(columns - columns.mean(axis=0))
-        of_name = dict(zip(names, within[:, 1:].T, strict=True))
-        among = permuted.among([self.cities[city] for city in cities]) if permuted else None
-        # Positions, in a table of rows and donors, of what each draw gives each row.
-        donors = among.donors.T[entities] + len(cities) * np.arange(len(at))[:, None] if among else None
+        cities = np.unique(self._city[at])
+        donors = None
+        if permuted is not None:
+            donors = self._place[cities[permuted.among([self.cities[city] for city in cities]).donors]]
+        # Cities of a province side by side.
+        order = np.argsort(self._province_of_city[cities], kind="stable")
+        cities = cities[order]
+        counts, pairs = np.zeros_like(cities), None
+        if donors is not None:
+            counts = self._donor_counts[cities]
+            firsts = np.cumsum(counts) - counts
+            donors = donors[:, order] + firsts
+            pairs = np.arange(counts.sum()) + np.repeat(self._first_pair[cities] - firsts, counts)
+        entity_of = np.empty(len(self.cities), dtype=np.intp)
+        entity_of[cities] = np.arange(len(cities))
+        provinces = np.unique(self._province_of_city[cities], return_inverse=True)[1]
+        by_year = rows.members[0]["period_effects"] == "year"
+        sets = [tuple(choice["control_variables"].split()) for choice in rows.members]
+        laid_out = LaidOut(
+            entity_of[self._city[at]],
+            self._year_codes[at],
+            self._year_count,
+            blocks=np.zeros_like(provinces) if by_year else provinces,
+            clusters={"city": np.arange(len(cities)), "province": provinces},
+            outcome=self._values(self._specification.outcome)[at],
+            controls={name: self._values(name)[at] for name in dict.fromkeys(name for names in sets for name in names)},
+            control_sets=sets,
+            donor_counts=counts,
+        )
         by_measure: dict[tuple[str, ...], list[Choice]] = {}
         for choice in rows.members:
             measure = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
             by_measure.setdefault(measure, []).append(choice)
         for members in by_measure.values():
-            measures = effects.removed_from(self._measures(members[0], at, cities, donors))
+            donated = self._donated(members[0], at, pairs)
+            moments = laid_out.moments(donated, donors)
+            by_row = partial(laid_out.by_row, donated, donors)
+            # Cities that a combination leaves out may have no row in any: combinations can be the same regression.
+            found: dict[tuple[str, ...], Slopes | Sentence] = {}
             for choice in members:
-                controls = [of_name[name] for name in choice["control_variables"].split()]
-                try:
-                    slopes = specification_curve.slopes(
-                        effects,
-                        within[:, 0],
-                        np.column_stack([np.empty((len(at), 0)), *controls]),
-                        measures,
-                        clusters,
-                        int(periods.max()) + 1,
-                    )
-                except NotEstimable as finding:
-                    yield Fitted(choice, reason=finding.reason)
+                names = tuple(choice["control_variables"].split())
+                if names not in found:
+                    try:
+                        found[names] = laid_out.slopes(moments, names, by_row)
+                    except NotEstimable as finding:
+                        found[names] = finding.reason
+                answer = found[names]
+                if isinstance(answer, Slopes):
+                    yield Fitted(choice, answer, len(at), len(cities))
                 else:
-                    yield Fitted(choice, slopes, len(at), len(cities))
+                    yield Fitted(choice, reason=answer)
 
-    def _measures(self, choice: Choice, at: Codes, cities: Codes, donors: Codes | None) -> Floats:
-        """Return the measure, then the same with the weights of each permutation, shape (n, 1 + draws)."""
+    def _donated(self, choice: Choice, at: Codes, pairs: Codes | None) -> Donated:
+        """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
         own = self._measure(choice)[at]
-        if donors is None:
-            return own[:, None]
+        if pairs is None:
+            return Donated(own, np.empty((0, self._year_count)))
+        return Donated(own, self._of_donors(choice).take(pairs, axis=0))
+
+    def _of_donors(self, choice: Choice) -> Floats:
+        """Return the measure of each city with the weight of each of its stratum, shape (pairs, years)."""
+        key = (*self._key(choice, self._specification.measure, choice["weighting"]), choice["transform"])
+        if key in self._tables:
+            return self._tables[key]
         scaling, weights = self._weights(choice)
-        years = self._years[at] - self._years.min()
-        of_donors = randomisation.TRANSFORMS[choice["transform"]](scaling[at][:, None] * weights[cities].T[years])
-        measures = np.empty((len(at), 1 + donors.shape[1]))
-        measures[:, 0] = own
-        measures[:, 1:] = of_donors.take(donors)
-        return measures
+        scalings = np.full(weights.shape, np.nan)
+        scalings[self._city, self._year_codes] = scaling
+        with np.errstate(divide="ignore", invalid="ignore"):  # where a city has no row, or a donor no weight
+            table = randomisation.TRANSFORMS[choice["transform"]](scalings[self._pairs[0]] * weights[self._pairs[1]])
+        if (1 + len(self._tables)) * table.nbytes <= TABLES_BYTES:
+            self._tables[key] = table
+        return table
 
     def _key(self, choice: Choice, measure: str, weighting: str) -> tuple[str, str, str]:
         qualified = f"{measure}@{choice['second_provider']}" if isinstance(choice["second_provider"], str) else measure
@@ -310,8 +346,8 @@ class _Panel:
             count = self._ordered(self._key(choice, self._specification.measure, "observed"), "measure_10k")
             share = 10_000 * count / np.where(scaling > 0, scaling, np.inf)
             weight = np.where(np.isfinite(share), share, 0.0)
-        table = np.zeros((len(self.cities), int(self._years.max() - self._years.min()) + 1))
-        table[self._city, self._years - self._years.min()] = weight
+        table = np.zeros((len(self.cities), self._year_count))
+        table[self._city, self._year_codes] = weight
         return scaling, table
 
     def _values(self, variable: str) -> Floats:

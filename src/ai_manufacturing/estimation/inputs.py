@@ -29,6 +29,7 @@ SECOND = "second_measure"  # role and column of another provider's measurement o
 # Groupings within which weights are permuted over cities.
 STRATA = {"none": (), "region_size": ("region", "large_gdp")}
 MEASURED = ["weight", "scaling_value", *TRANSFORMS.values()]
+OF_MEASURES = ["city_id", "year", "measure", "weighting", "scope", "is_mechanical", *MEASURED]
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,14 @@ class Sample:
         Whether a row is an observation; the others serve a dynamic panel as lags and instruments.
     singletons_dropped : int
         Rows dropped because their city or their period had no other row left.
+    cells : ndarray of int
+        Positions of the rows among those of the panel.
     """
 
     rows: pd.DataFrame
     is_estimated: np.ndarray[Any, np.dtype[np.bool_]]
     singletons_dropped: int
+    cells: Codes
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Inputs:
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
-        marts.fct_ai_measure.
+        marts.fct_ai_measure, at least the columns OF_MEASURES.
     groups : DataFrame
         marts.dim_city_groups.
     series : DataFrame
@@ -139,7 +143,7 @@ class Inputs:
         return None if self.panel.empty else str(self.panel["extract_set"].iloc[0])
 
     def sample(self, specification: Specification) -> Sample:
-        """Return the city-years that a specification can use.
+        """Return the city-years that a specification can use: the same object, not to be written to, each time.
 
         Raises
         ------
@@ -148,6 +152,11 @@ class Inputs:
         SpecificationError
             If the specification names something that the seeds do not list.
         """
+        if specification not in self._samples:
+            self._samples[specification] = self._sample(specification)
+        return self._samples[specification]
+
+    def _sample(self, specification: Specification) -> Sample:
         name, options = specification.specification_id, specification.options
         drawn = self.series_of(specification)
         absent = [
@@ -207,7 +216,7 @@ class Inputs:
             rows = rows.assign(period=group_year(rows, specification.grouping))
         elif specification.fixed_effects == "city province-year":
             rows = rows.assign(period=group_year(rows, "province_id"))
-        return Sample(rows, is_observation, singletons)
+        return Sample(rows, is_observation, singletons, positions)
 
     def series_of(self, specification: Specification) -> list[Any]:
         """Return the rows of marts.dim_specification_series of a specification, by position.
@@ -259,11 +268,7 @@ class Inputs:
 
     def printed(self, specification: Specification) -> dict[str, float]:
         """Return the coefficients that the paper prints in the column of a specification, by term."""
-        column = self.published[
-            (self.published["table_id"] == specification.table_id)
-            & (self.published["column_number"] == specification.column_number)
-        ]
-        return {row.term: float(row.estimate) for row in column.itertuples()}
+        return self._printed.get((specification.table_id, specification.column_number), {})
 
     def is_mechanical(self, specification: Specification) -> bool:
         """Return whether the measure is scaled by an outcome."""
@@ -352,12 +357,7 @@ class Inputs:
         return {year for finding in self._findings for years in rests.broken_years(finding).values() for year in years}
 
     def _rests_on(self, specification: Specification, used: Sample) -> "_RestsOn":
-        estimated = used.rows.loc[used.is_estimated, ["city_id", "year"]]
-        cities = set(estimated["city_id"])
-        pairs = set(zip(estimated["city_id"], estimated["year"], strict=True))
-        lending = pairs | {
-            (row.city_id, row.year) for row in used.rows.loc[~used.is_estimated].itertuples() if row.city_id in cities
-        }
+        cities, pairs, lending = self._city_years(used)
         pairs_of: dict[Key, set[tuple[str, int]]] = {}
         fixed: dict[Key, set[int]] = {}
         for row in self.series_of(specification):
@@ -369,6 +369,40 @@ class Inputs:
             if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
         return _RestsOn(cities, pairs_of, fixed)
+
+    def _city_years(self, used: Sample) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
+        """Return the cities of a sample, its city-years, and with these the rows that lend to its cities."""
+        key = used.cells.tobytes(), used.is_estimated.tobytes()
+        if key not in self._rested_on:
+            pairs = {self._pairs[cell] for cell in used.cells[used.is_estimated]}
+            cities = {city_id for city_id, _ in pairs}
+            lending = pairs | {pair for pair in (self._pairs[cell] for cell in used.cells) if pair[0] in cities}
+            self._rested_on[key] = cities, pairs, lending
+        return self._rested_on[key]
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What is made of these tables once for all models of a run, by everything else that it is made of."""
+        return {}
+
+    @cached_property
+    def _printed(self) -> dict[tuple[str, int], dict[str, float]]:
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        for row in self.published.itertuples():
+            found.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = float(row.estimate)
+        return found
+
+    @cached_property
+    def _pairs(self) -> list[tuple[str, int]]:
+        return [*zip(self.panel["city_id"].tolist(), self.panel["year"].tolist(), strict=True)]
+
+    @cached_property
+    def _rested_on(self) -> dict[tuple[bytes, bytes], tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]]:
+        return {}
+
+    @cached_property
+    def _samples(self) -> dict[Specification, Sample]:
+        return {}
 
     @cached_property
     def _series(self) -> dict[str, list[Any]]:
@@ -508,6 +542,7 @@ def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRela
         If the gate holds the panel back.
     """
     first, last = event_window
+    tables["measures"] = tables["measures"].select(*OF_MEASURES)
     tables["gate_results"] = tables["gate_results"].filter(gate_results.READ_BY_ESTIMATES)
     with _READING:
         content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))

@@ -307,23 +307,27 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     return [
         {
             **row,
-            **_by_province(fit, j, used),
+            **of_province,
             **joint,
             **(bootstrap if row["term"] == specification.regressor else {}),
             **replaced.get(row["term"], {}),
         }
-        for j, row in enumerate(_estimates(fit))
+        for row, of_province in zip(_estimates(fit), _by_province(fit, used), strict=True)
     ]
 
 
-def _by_province(fit: fixed_effects.FixedEffectsFit, position: int, used: Sample) -> Row:
-    """Return the error clustered by province beside that of the specification; nothing where there is none."""
-    provinces = pd.factorize(used.rows.loc[fit.regression.index, "province_id"], sort=True)[0]
-    try:
-        found = cluster_errors.crv1(fit.regression, position, provinces)
-    except NotEstimable:
-        return {}
-    return {"std_error_province": found.std_error, "p_value_province": found.p_value}
+def _by_province(fit: fixed_effects.FixedEffectsFit, used: Sample) -> list[Row]:
+    """Return the errors clustered by province beside those of the specification; nothing where there is none."""
+    provinces = pd.factorize(used.rows["province_id"].loc[fit.regression.index], sort=True)[0]
+    errors: list[Row] = []
+    for position in range(len(fit.terms)):
+        try:
+            found = cluster_errors.crv1(fit.regression, position, provinces)
+        except NotEstimable:
+            errors.append({})
+        else:
+            errors.append({"std_error_province": found.std_error, "p_value_province": found.p_value})
+    return errors
 
 
 def _few_cities(
@@ -372,7 +376,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     return [
         {
             **row,
-            **_by_province(fit, j, used),
+            **of_province,
             **joint,
             **path,
             "event_time": fit.event_times[j] if j < len(fit.event_times) else None,
@@ -383,7 +387,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
             "treated_city_count": fit.treated_count,
             **undefined,
         }
-        for j, row in enumerate(_estimates(fit))
+        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, used), strict=True))
     ]
 
 
@@ -519,7 +523,7 @@ def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
 
 def finite(value: Any) -> Any:
     """Return None for a number that is undefined or infinite."""
-    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
+    return None if isinstance(value, (float, np.floating)) and not math.isfinite(value) else value
 
 
 def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:

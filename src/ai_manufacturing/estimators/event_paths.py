@@ -462,6 +462,12 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
 
     The order does not change the integral, but a good one makes it several times more exact.
     """
+    return _ordered(correlations.tobytes(), len(correlations))
+
+
+@lru_cache(maxsize=32)  # one root asks for the same again and again
+def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
+    correlations = np.frombuffer(values).reshape(count, count)
     left = correlations.copy()
     order: list[int] = []
     rest = list(range(len(left)))
@@ -474,7 +480,7 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
     return order, factor
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # a path of ten years has two sets per term
 def _points(dimension: int, fineness: int) -> Floats:
     """Return points of the unit cube, shape (dimension, n); a single one of no dimension."""
     if dimension == 0:

@@ -230,7 +230,7 @@ def fit(
         pre_trend_reason=reason,
         treated_count=data.treated_count,
         control_count=data.control_count,
-        unclustered=fixed_effects.unclustered_errors(data.sample, outcome, regressors, entity=entity, time=time),
+        unclustered=fixed_effects.unclustered_errors_of(estimated.regression),
         outside_window_count=data.outside_window_count,
     )
 

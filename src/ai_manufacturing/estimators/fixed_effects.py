@@ -1,7 +1,7 @@
 """Two-way fixed effects: equation 1 of the paper, with the errors that fixest and reghdfe would print."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -19,6 +19,7 @@ Covariance = Literal["clustered", "iid", "robust"]
 ABSORBED = 1e-6  # a column is absorbed if less than this share of its variation is left within
 ROUNDING = 1e-12  # ... or less than this share of its largest value, which is rounding error
 COLLINEAR = 2e-5  # fixest's default, and just above the 1e-5 of PanelOLS, so that ours names the column first
+DEPENDENT = 1e-9  # a direction of the period dummies of less strength than this share of the most is none
 EXACT = 1e-9  # residuals below this share of the outcome's within variation are rounding error
 CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
@@ -171,7 +172,7 @@ class Effects:
         # The normal equations of the period dummies, once the entity dummies are projected off them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
-        kept = strengths > 1e-9 * max(float(strengths[-1]), 1.0)
+        kept = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
         self._weights = directions[:, kept] / np.sqrt(strengths[kept])
         self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
         self.rank = len(self._sizes) + int(kept.sum())
@@ -419,7 +420,16 @@ def unclustered_errors(
     UnclusteredErrors
         In the order of the regressors.
     """
-    regression = partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
+    return unclustered_errors_of(
+        partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
+    )
+
+
+def unclustered_errors_of(regression: PartialledOut) -> UnclusteredErrors:
+    """Return what unclustered_errors does, for a regression that was made with whatever covariance."""
+    n, k = regression.design.shape
+    free = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
+    regression = replace(regression, degrees_of_freedom=free, factor=n / free)
     fitted = least_squares(regression)
     errors, p_values = [], []
     kinds: tuple[Covariance, ...] = ("iid", "robust")
@@ -568,7 +578,9 @@ def by_panel_ols(
     from linearmodels.panel import PanelOLS  # here, as the import takes a second
     from linearmodels.panel.utility import AbsorbingEffectError
 
-    rows = sample.assign(**{time: pd.factorize(sample[time], sort=True)[0]}).set_index(["city_id", time])
+    # Numbers in the place of labels, by which pandas groups faster.
+    labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
+    rows = sample[[outcome, *regressors]].set_index(pd.MultiIndex.from_arrays([*labels.values()], names=[*labels]))
     clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
     model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
     options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}

@@ -124,12 +124,14 @@ def permutation_p_values(
     regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], entity=entity, time=time)
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
-    labels = rows.groupby(entity, sort=True)[group].first().to_numpy()
+    names, labels = np.unique(
+        rows.groupby(entity, sort=True)[group].first().to_numpy().astype(str), return_inverse=True
+    )
     rng = np.random.default_rng(seed)
     permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, entity)]
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
     slopes = rows[regressor].to_numpy(dtype=float)[:, None]
-    columns = np.stack([slopes * (permuted.astype(str) == name) for name in others], axis=-1)
+    columns = np.stack([slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1)
     within = regression.without_effects(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
     left = within.reshape(columns.shape)

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, PartialledOut, cluster_factor
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, said
@@ -32,7 +32,7 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-AT_ONCE = 128  # permutations whose measures fit a processor's cache
+AT_ONCE = 64  # permutations whose measures fit a processor's cache
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -85,8 +85,11 @@ class Permutations:
             )
         kept = np.isin(self.cities, named)
         donors = self.donors[:, kept]
-        while not (inside := kept[donors]).all():
-            donors = np.where(inside, donors, np.take_along_axis(self.donors, donors, axis=1))
+        draws, takers = np.nonzero(~kept[donors])
+        while len(draws):
+            passed = self.donors[draws, donors[draws, takers]]
+            donors[draws, takers] = passed
+            draws, takers = draws[~kept[passed]], takers[~kept[passed]]
         return _checked(
             Permutations(tuple(named), _numbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
         )
@@ -174,7 +177,7 @@ class PermutedMeasure:
     _of_donors: Floats  # (C * C, years): less the mean of the city, a row per city and donor, zero where it has no row
     _places: Codes  # (n,): of the rows of the regression among those of a draw
 
-    @property
+    @cached_property
     def donors(self) -> Codes:
         """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
         return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
@@ -191,6 +194,24 @@ class PermutedMeasure:
         cells = np.zeros((count * self._of_donors.shape[1], columns.shape[1]))
         cells[self._places] = columns
         return cells
+
+    def times(self, column: Floats, basis: Floats, loadings: Floats) -> Floats:
+        """Sum, over each city's rows, a column times each draw less its part in a basis, shape (1 + draws, C).
+
+        Parameters
+        ----------
+        column : ndarray, shape (n,)
+        basis : ndarray, shape (n, r)
+        loadings : ndarray, shape (1 + draws, r)
+            Of the draws on the basis.
+        """
+        count = len(self.permutations.cities)
+        factor = self.laid_out(column[:, None]).reshape(count, -1)
+        of_pairs = np.matmul(self._of_donors.reshape(count, count, -1), factor[:, :, None]).ravel()
+        of_basis = np.einsum("ct,ctr->rc", factor, self.laid_out(basis).reshape(count, -1, basis.shape[1]))
+        sums: Floats = of_pairs.take(self.donors + count * np.arange(count))
+        sums -= loadings @ of_basis
+        return sums
 
     def in_rows(self, drawn: Floats) -> Floats:
         """Return draws, shape (draws, C * years), in the rows of the regression, shape (n, draws)."""
@@ -235,30 +256,66 @@ def permuted_measure(
         raise NotEstimable("no_weight")
     if np.ptp(weights) == 0:
         raise NotEstimable("same_weights")
-    # One measure per row and donor; a permutation picks from these.
-    of_donors = TRANSFORMS[transform](scaling[:, None] * weights)
-    entities, count = regression.entities, len(weights)
-    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
-    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
-    expected = np.take_along_axis(means, permuted.strata[entities][:, None], axis=1)
+    return _permuted_measure(
+        regression.entities.tobytes(),
+        regression.times.tobytes(),
+        np.asarray(weights, dtype=float).tobytes(),
+        np.asarray(scaling, dtype=float).tobytes(),
+        transform,
+        permuted,
+    )
 
+
+class _Donated(NamedTuple):
+    """A measure with the weight of each donor."""
+
+    effects: Effects
+    entities: Codes
+    of_donors: Floats  # (n, C)
+    by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
+    places: Codes
+    own: Floats  # (n,): of the measure itself, effects removed
+    sums: Floats  # (C, C): by city and donor, of the measure less its mean, and of its square
+    squares: Floats
+
+
+@lru_cache(maxsize=1)  # by content: strata of the same measure follow each other
+def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _Donated:
+    entities = np.frombuffer(entities_of_rows, dtype=np.intp)
+    effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
+    # One measure per row and donor; a permutation picks from these.
+    of_donors = TRANSFORMS[transform](np.frombuffer(scaling)[:, None] * np.frombuffer(weights))
+    count = of_donors.shape[1]
     # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
     sizes = np.bincount(entities)
     places = entities * int(sizes.max()) + np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
     cells = np.zeros((count * int(sizes.max()), count))
-    cells[places] = regression.effects.centred(of_donors)
+    cells[places] = effects.centred(of_donors)
     by_donor = np.ascontiguousarray(cells.reshape(count, -1, count).transpose(0, 2, 1)).reshape(count * count, -1)
+    own = effects.removed_from(of_donors[np.arange(len(entities)), entities][:, None])[:, 0]
     about_mean = of_donors - of_donors.mean()
-    sums, squares = (regression.effects.summed(columns) for columns in (about_mean, about_mean**2))
-    donors = np.vstack([np.arange(count), permuted.donors])
-    of_draws = [table[np.arange(count), donors].sum(axis=1) for table in (sums, squares)]
+    sums, squares = (effects.summed(columns) for columns in (about_mean, about_mean**2))
+    return _Donated(effects, entities, of_donors, by_donor, places, own, sums, squares)
+
+
+@lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
+def _permuted_measure(
+    entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
+) -> PermutedMeasure:
+    donated = _donated(entities, times, weights, scaling, transform)
+    of_donors, count = donated.of_donors, donated.of_donors.shape[1]
+    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
+    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
+    expected = np.take_along_axis(means, permuted.strata[donated.entities][:, None], axis=1)
+    pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
+    sums, squares = (table.take(pairs).sum(axis=1) for table in (donated.sums, donated.squares))
     return PermutedMeasure(
-        own=regression.without_effects(of_donors[np.arange(len(entities)), entities][:, None])[:, 0],
-        expected=regression.without_effects(expected)[:, 0],
-        spreads=np.sqrt(np.maximum(of_draws[1] - of_draws[0] ** 2 / len(entities), 0.0)),
+        own=donated.own,
+        expected=donated.effects.removed_from(expected)[:, 0],
+        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_donors), 0.0)),
         permutations=permuted,
-        _of_donors=by_donor,
-        _places=places,
+        _of_donors=donated.by_donor,
+        _places=donated.places,
     )
 
 
@@ -443,63 +500,81 @@ def recentred(regression: PartialledOut, position: int, measure: PermutedMeasure
     return _slopes(regression, position, measure, expected="subtracted")
 
 
-class _Moments(NamedTuple):
-    """Sums over each cluster of products of x, y and u, less the effects and the other regressors.
+class _Draws(NamedTuple):
+    """Each draw x of a measure less the effects and the other regressors, and u, the expected measure less the same."""
 
-    x is the measure of a draw, y the outcome, u the expected measure, of unit length.
-    """
+    squares: Floats  # (1 + draws, entities): of x, summed over an entity's rows
+    loadings: Floats  # (1 + draws, r): of the draws on the basis
+    lengths: Floats  # (1 + draws,): of x with the other regressors
+    u: Floats  # (n,), of unit length, or zero where the other regressors span it
+    length_of_expected: float  # zero there
+
+
+class _Moments(NamedTuple):
+    """Sums over each cluster of products of x, y and u; y is the outcome less the other regressors."""
 
     xx: Floats  # (1 + draws, clusters)
     xy: Floats
     xu: Floats
     uu: Floats  # (clusters,)
     uy: Floats
-    lengths: Floats  # (1 + draws,): of x with the other regressors
+    lengths: Floats
     y: Floats  # (n,)
     u: Floats
-    length_of_expected: float  # zero where the other regressors span it
+    length_of_expected: float
     controls: int
+
+
+@lru_cache(maxsize=4)  # by content of the basis: outcomes of the same rows, measure and controls follow each other
+def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Draws:
+    """Project the draws off a basis of the periods and of the other regressors, which are its last columns."""
+    in_rows = np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)
+    others = in_rows[:, in_rows.shape[1] - controls :]
+    u = measure.expected - others @ (others.T @ measure.expected)
+    length = float(np.linalg.norm(u))
+    if length > COLLINEAR * np.linalg.norm(measure.expected):
+        u /= length
+    else:
+        u, length = np.zeros_like(u), 0.0
+    basis, donors = measure.laid_out(in_rows), measure.donors
+    squares = np.empty(donors.shape)
+    loadings = np.empty((len(donors), basis.shape[1]))
+    for start in range(0, len(donors), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        x = measure.drawn(donors[part])
+        np.matmul(x, basis, out=loadings[part])
+        x -= loadings[part] @ basis.T
+        x = x.reshape(len(x), donors.shape[1], -1)
+        np.einsum("dct,dct->dc", x, x, out=squares[part])
+    of_others = loadings[:, basis.shape[1] - controls :]
+    lengths = np.sqrt(squares.sum(axis=1) + np.einsum("dk,dk->d", of_others, of_others))
+    return _Draws(squares, loadings, lengths, u, length)
 
 
 @lru_cache(maxsize=2)  # three statistics of two kinds of strata follow each other
 def _moments(regression: PartialledOut, position: int, measure: PermutedMeasure) -> _Moments:
-    """Sum what all statistics need in one pass over the draws."""
+    """Sum what all statistics need."""
     if len(measure.own) != len(regression.outcome):
         raise ValueError(
             f"The measure has {len(measure.own)} rows, and the regression {len(regression.outcome)}: make it for these "
             "rows."
         )
     others = _others(regression, position)
-    y, u = (v - others @ (others.T @ v) for v in (regression.outcome, measure.expected))
-    length = float(np.linalg.norm(u))
-    if length > COLLINEAR * np.linalg.norm(measure.expected):
-        u /= length
-    else:
-        u, length = np.zeros_like(u), 0.0
-    basis = measure.laid_out(np.column_stack([regression.effects.period_basis, others]))
-    factors = measure.laid_out(np.column_stack([y, u])).T.reshape(2, regression.entity_count, -1)
-    donors = measure.donors
-    of_entities = np.empty((3, *donors.shape))
-    lengths = np.empty(len(donors))
-    for start in range(0, len(donors), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        x = measure.drawn(donors[part])
-        loadings = x @ basis
-        x -= loadings @ basis.T
-        x = x.reshape(len(x), regression.entity_count, -1)
-        of_entities[0, part] = np.einsum("dct,dct->dc", x, x)
-        for product, factor in zip(of_entities[1:], factors, strict=True):
-            product[part] = np.einsum("dct,ct->dc", x, factor)
-        of_others = loadings[:, basis.shape[1] - others.shape[1] :]
-        lengths[part] = np.sqrt(of_entities[0, part].sum(axis=1) + np.einsum("dk,dk->d", of_others, of_others))
-    if not (lengths > ABSORBED * measure.spreads).all():
+    basis = np.column_stack([regression.effects.period_basis, others])
+    draws = _draws(measure, basis.tobytes(), others.shape[1])
+    if not (draws.lengths > ABSORBED * measure.spreads).all():
         raise NotEstimable("constant_permutation")
+    y, u = regression.outcome - others @ (others.T @ regression.outcome), draws.u
+    of_entities = (draws.squares, *(measure.times(column, basis, draws.loadings) for column in (y, u)))
     clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
     order = np.argsort(clusters, kind="stable")
-    sums = np.add.reduceat(of_entities[:, :, order], np.flatnonzero(np.diff(clusters[order], prepend=-1)), axis=2)
+    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    if len(firsts) == len(order):
+        xx, xy, xu = (sums if (order == firsts).all() else sums[:, order] for sums in of_entities)
+    else:
+        xx, xy, xu = (np.add.reduceat(sums[:, order], firsts, axis=1) for sums in of_entities)
     uu, uy = (np.bincount(regression.clusters, weights=u * v).astype(np.float64) for v in (u, y))
-    xx, xy, xu = sums
-    return _Moments(xx, xy, xu, uu, uy, lengths, y, u, length, others.shape[1])
+    return _Moments(xx, xy, xu, uu, uy, draws.lengths, y, u, draws.length_of_expected, others.shape[1])
 
 
 def _others(regression: PartialledOut, position: int) -> Floats:
@@ -521,26 +596,38 @@ def _slopes(
         raise NotEstimable("not_weight_times_scaling")
     unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
     xx, xy, xu, uu, uy = moments.xx, moments.xy, moments.xu, moments.uu, moments.uy
-    y, slope_count, shares = moments.y, moments.controls + 1, np.zeros((len(xx), 1))
+    y, slope_count, shares, of_y = moments.y, moments.controls + 1, np.zeros(len(xx)), 0.0
+    squares, products = xx.sum(axis=1), xy.sum(axis=1)
     if expected is not None and moments.length_of_expected > 0:
         # x becomes x - share u; as a control, u is taken off y too.
-        of_y = 0.0
+        of_u = xu.sum(axis=1)
         shares[:] = moments.length_of_expected
         if expected == "control":
-            of_y, shares, slope_count = float(uy.sum()), xu.sum(axis=1, keepdims=True), slope_count + 1
+            of_y, shares, slope_count = float(uy.sum()), of_u, slope_count + 1
         y = y - of_y * moments.u
-        xy = xy - of_y * xu - shares * (uy - of_y * uu)
-        xx = xx - 2 * shares * xu + shares**2 * uu
-    squares = np.maximum(xx.sum(axis=1), 0.0)
+        products = products - of_y * of_u - shares * float((uy - of_y * uu).sum())
+        squares = squares - 2 * shares * of_u + shares**2 * float(uu.sum())
+    squares = np.maximum(squares, 0.0)
     varies = np.sqrt(squares) > COLLINEAR * moments.lengths
     if not varies[0]:
         raise NotEstimable("nothing_but_expected")
     if not varies.all():
         raise NotEstimable("constant_permutation")
-    slopes = xy.sum(axis=1) / squares
-    scores = xy - slopes[:, None] * xx
+    slopes = products / squares
+    # Scores (x - share u)(y - of_y u) - slope (x - share u)^2 of the clusters, of some draws at once.
+    on_u = 2 * slopes * shares - of_y
+    per_draw, per_cluster = np.stack([-shares, -slopes * shares**2]), np.stack([uy - of_y * uu, uu])
+    errors = np.empty(len(slopes))
+    for start in range(0, len(slopes), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        scores = xx[part] * -slopes[part, None]
+        scores += xy[part]
+        if expected is not None:
+            scores += xu[part] * on_u[part, None]
+            scores += per_draw[:, part].T @ per_cluster
+        errors[part] = np.einsum("dg,dg->d", scores, scores)
     factor = cluster_factor(len(y), xx.shape[1], slope_count, regression.time_count)
-    errors = np.sqrt(factor * np.einsum("dg,dg->d", scores, scores)) / squares
+    errors = np.sqrt(factor * errors) / squares
 
     # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
     outcome = float(regression.outcome @ regression.outcome)

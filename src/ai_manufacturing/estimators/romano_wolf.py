@@ -66,7 +66,7 @@ def adjusted(
     for regression, position, rows in zip(regressions, positions, clusters, strict=True):
         own, codes = np.unique(rows, return_inverse=True)
         columns = vectors[:, np.searchsorted(labels, own)]
-        resampled = wild_bootstrap.Resampled(regression, position, codes, columns, null_imposed=True)
+        resampled = wild_bootstrap.Resampled(regression, position, codes, columns)
         statistic = resampled.slope / resampled.std_error
         unit = float(regression.units[position])
         estimates.append((unit * resampled.slope, unit * resampled.std_error, len(own)))

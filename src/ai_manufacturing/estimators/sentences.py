@@ -64,7 +64,10 @@ def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with each sentence in two columns: English by its name, Chinese with _zh after it."""
     columns: dict[str, Any] = {}
     for name, value in row.items():
-        columns |= {name: value.en, f"{name}_zh": value.zh} if isinstance(value, Sentence) else {name: value}
+        if isinstance(value, Sentence):
+            columns[name], columns[f"{name}_zh"] = value
+        else:
+            columns[name] = value
     return columns
 
 

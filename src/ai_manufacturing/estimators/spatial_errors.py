@@ -109,12 +109,12 @@ def conley_by_cutoff(
     """
     if min(cutoffs_km) <= 0:
         raise ValueError(f"A cutoff is a distance in km above zero: {min(cutoffs_km)}.")
-    distances = RADIUS_KM * _angles(_checked(coordinates, regression))
+    places = _checked(coordinates, regression)
     estimate, influence, scale = _influence(regression, position)
     rounding = (CANCELLED * scale) ** 2
     found: list[Inference | NotEstimable] = []
     for cutoff in cutoffs_km:
-        variance = float(influence @ KERNELS[kernel](distances / cutoff) @ influence)
+        variance = float(influence @ _kernel(places, cutoff, kernel) @ influence)
         if variance <= rounding:
             variance = variance if variance < -rounding else 0.0
             found.append(NotEstimable("conley_not_positive", kernel=kernel, cutoff=cutoff, variance=variance))
@@ -394,6 +394,11 @@ def _angles(places: bytes) -> Floats:
     angles: Floats = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
     angles.setflags(write=False)
     return angles
+
+
+@lru_cache(maxsize=8)  # as many as there are cutoffs: regressions of the same cities follow each other
+def _kernel(places: bytes, cutoff_km: float, kernel: Kernel) -> Floats:
+    return KERNELS[kernel](RADIUS_KM * _angles(places) / cutoff_km)
 
 
 @lru_cache(maxsize=128)

@@ -91,20 +91,56 @@ def slopes(
         products[:, part] = effects.summed(left, outcome_left)
         squares[:, part] = effects.summed(np.multiply(left, left, out=left))
     variation = squares.sum(axis=0)
-    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
-        raise NotEstimable("constant_permutation")
+    check_variation(variation, whole)
     estimates = products.sum(axis=0) / variation
     scores = products - squares * estimates
+    sums = {name: indicators(codes) @ scores for name, codes in clusters.items()}
+    return of_scores(
+        estimates,
+        variation,
+        whole / (outcome @ outcome),
+        {name: (len(of_groups), np.einsum("ij,ij->j", of_groups, of_groups)) for name, of_groups in sums.items()},
+        (n, slope_count, periods),
+    )
+
+
+def check_variation(variation: Floats, whole: Floats) -> None:
+    """Raise NotEstimable if the controls leave nothing of a regressor, by its squares with and without them."""
+    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
+        raise NotEstimable("constant_permutation")
+
+
+def of_scores(
+    estimates: Floats,
+    variation: Floats,
+    ratios: Floats,
+    scores: Mapping[str, tuple[int, Floats]],
+    counts: tuple[int, int, int],
+) -> Slopes:
+    """Return slopes with their errors.
+
+    Parameters
+    ----------
+    estimates, variation, ratios : ndarray, shape (1 + draws,)
+        Slopes; sums of squares of the regressor less controls; and with them, over that of the outcome.
+    scores : mapping of str to (int, ndarray of shape (1 + draws,))
+        By kind of cluster, how many there are and the sum of their squared scores.
+    counts : tuple of int
+        Rows, slopes and levels of the second effect.
+
+    Returns
+    -------
+    Slopes
+    """
+    observations, slope_count, periods = counts
     std_errors, degrees = {}, {}
-    for name, codes in clusters.items():
-        sums = indicators(codes) @ scores
-        groups = len(sums)
-        factor = cluster_factor(n, groups, slope_count, periods)
-        std_errors[name] = np.sqrt(factor * np.einsum("ij,ij->j", sums, sums)) / variation
+    for name, (groups, squares) in scores.items():
+        factor = cluster_factor(observations, groups, slope_count, periods)
+        std_errors[name] = np.sqrt(factor * squares) / variation
         degrees[name] = groups - 1
     return Slopes(
         estimates=estimates,
-        standardised=estimates * np.sqrt(whole / (outcome @ outcome)),
+        standardised=estimates * np.sqrt(ratios),
         std_errors=std_errors,
         degrees_of_freedom=degrees,
     )

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
@@ -93,9 +92,9 @@ def test(
     labels, codes = np.unique(clusters, return_inverse=True)
     vectors, enumerated = weight_vectors(len(labels), weights, draws, seed)
     counted = 0 if enumerated else 1
-    resampled = Resampled(regression, position, codes, vectors, null_imposed=null_imposed)
-    p_value = resampled.p_value(-resampled.slope, counted)
-    low, high = resampled.interval(counted)
+    resampled = _resampled(regression, position, codes.tobytes(), len(labels), weights, draws, seed)
+    p_value = resampled.p_value(-resampled.slope, counted, null_imposed)
+    low, high = resampled.interval(counted, null_imposed)
     unit = float(regression.units[position])
     step = 1 / len(vectors)
     return Inference(
@@ -111,6 +110,11 @@ def test(
         monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
         warnings=(said("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
     )
+
+
+def check(regression: fixed_effects.PartialledOut, position: int, clusters: Codes) -> None:
+    """Raise NotEstimable for what test would, for clusters 0, 1, ..."""
+    Resampled(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
 
 
 def fit(
@@ -182,6 +186,20 @@ def weight_vectors(clusters: int, weights: Weights, draws: int, seed: int) -> tu
     return vectors, enumerated
 
 
+@lru_cache(maxsize=4)  # with the null imposed and without it, the draws are the same
+def _resampled(
+    regression: fixed_effects.PartialledOut,
+    position: int,
+    clusters: bytes,
+    count: int,
+    weights: Weights,
+    draws: int,
+    seed: int,
+) -> "Resampled":
+    vectors = weight_vectors(count, weights, draws, seed)[0]
+    return Resampled(regression, position, np.frombuffer(clusters, dtype=np.intp), vectors)
+
+
 def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
     """Return the standard error that a p-value owes to the draws: none if they are all there are."""
     return 0.0 if enumerated else float(np.sqrt(p_value * (1 - p_value) / draws))
@@ -196,7 +214,7 @@ class Resampled:
 
     Parameters
     ----------
-    regression, position, null_imposed
+    regression, position
         As in test.
     clusters : ndarray of int, shape (n,)
         0, 1, ..., a column of the vectors each.
@@ -221,8 +239,6 @@ class Resampled:
         position: int,
         clusters: Codes,
         vectors: Floats,
-        *,
-        null_imposed: bool,
     ) -> None:
         n, k = regression.design.shape
         count = vectors.shape[1]
@@ -241,50 +257,41 @@ class Resampled:
         self.std_error = float(np.sqrt(self.factor * self._variance))
 
         x = influence / (influence @ influence)
-        member = clusters[:, None] == np.arange(count)  # (n, G)
-        turned = np.hstack([member * column[:, None] for column in ((e, x) if null_imposed else (e,))])
-        basis = np.linalg.qr(regression.design)[0]
-        left = regression.without_effects(turned)
-        left -= basis @ (basis.T @ left)
-        summed = sparse.csr_array((influence, (clusters, np.arange(n))), shape=(count, n))
-        of_residuals = summed @ left  # (G, G or 2G): a row's cluster is that of the score, a column's the one turned
+        of_e, of_x = _of_residuals(regression, clusters, count, influence, (e, x))
 
         self._shift_e = vectors @ sums
-        scores_e = vectors @ of_residuals[:, :count].T
+        self._shift_x = vectors @ np.bincount(clusters, weights=influence * x, minlength=count)
+        scores_e, scores_x = vectors @ of_e.T, vectors @ of_x.T
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
-        self._null_imposed = null_imposed
-        if null_imposed:
-            self._shift_x = vectors @ np.bincount(clusters, weights=influence * x, minlength=count)
-            scores_x = vectors @ of_residuals[:, count:].T
-            self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
-            self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-            self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
+        self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
+        self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
+        self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
 
-    def squares(self, delta: float) -> Floats:
+    def squares(self, delta: float, null_imposed: bool = True) -> Floats:
         """Return t squared of each draw, shape (draws,), without the small-sample factor."""
         shifts, variances = self._shift_e, self._ee
-        if self._null_imposed:
+        if null_imposed:
             shifts = shifts - delta * self._shift_x
             variances = variances - 2 * delta * self._ex + delta**2 * self._xx
         squares = np.full(len(shifts), np.inf)
         np.divide(shifts**2, variances, out=squares, where=variances > 0)
-        if self._null_imposed:
+        if null_imposed:
             squares[self._same] = delta**2 / self._variance
         return squares
 
-    def p_value(self, delta: float, counted: int) -> float:
+    def p_value(self, delta: float, counted: int, null_imposed: bool) -> float:
         """Return the share of draws at least as extreme as the sample, which is `counted` beside them or is not."""
-        extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
+        extreme = int((self.squares(delta, null_imposed) >= delta**2 / self._variance * (1 - TIE)).sum())
         return (counted + extreme) / (counted + len(self._shift_e))
 
-    def interval(self, counted: int) -> tuple[float, float]:
+    def interval(self, counted: int, null_imposed: bool) -> tuple[float, float]:
         """Return the ends of the interval of slopes that the test does not reject."""
-        if self._null_imposed:
+        if null_imposed:
             return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
         # The draws do not depend on the null: the end is the least t that fewer than 5 % of them reach.
         draws = len(self._shift_e)
         least = int(np.argmax((counted + np.arange(draws + 1)) / (counted + draws) > LEVEL))
-        largest = np.sort(self.squares(0.0))[::-1]
+        largest = np.sort(self.squares(0.0, null_imposed=False))[::-1]
         width = float(np.sqrt(largest[least - 1] * self._variance)) if least > 0 else np.inf
         return self.slope - width, self.slope + width
 
@@ -292,15 +299,45 @@ class Resampled:
         """Return the delta on one side of the estimate where the test begins to reject, by doubling and bisection."""
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
-            if self.p_value(outside, counted) <= LEVEL:
+            if self.p_value(outside, counted, null_imposed=True) <= LEVEL:
                 break
             inside, outside = outside, 2 * outside
         else:
             return sign * np.inf
         while abs(outside - inside) > 1e-10 * abs(outside):
             middle = (inside + outside) / 2
-            if self.p_value(middle, counted) <= LEVEL:
+            if self.p_value(middle, counted, null_imposed=True) <= LEVEL:
                 outside = middle
             else:
                 inside = middle
         return float(inside)
+
+
+def _of_residuals(
+    regression: fixed_effects.PartialledOut,
+    clusters: Codes,
+    count: int,
+    influence: Floats,
+    turned: tuple[Floats, Floats],
+) -> list[Floats]:
+    """Sum influence times what the regression leaves of a column that is turned in one cluster, shape (G, G) each.
+
+    A row's cluster is that of the influence, a column's the one turned. The regression takes off the means of the
+    entities, and then the part in a basis of the periods and the regressors.
+    """
+    basis = np.column_stack([regression.effects.period_basis, np.linalg.qr(regression.design)[0]])
+    of_clusters = fixed_effects.indicators(clusters)
+    cells = clusters * regression.entity_count + regression.entities
+
+    def sums(column: Floats) -> tuple[Floats, Floats]:
+        of_cells: Floats = np.bincount(cells, weights=column, minlength=count * regression.entity_count).astype(float)
+        return of_cells.reshape(count, -1), np.asarray(of_clusters @ (basis * column[:, None]))
+
+    means, loadings = sums(influence)
+    means /= np.bincount(regression.entities)
+    found = []
+    for column in turned:
+        of_entities, of_basis = sums(column)
+        own: Floats = np.diag(np.bincount(clusters, weights=influence * column, minlength=count))
+        found.append(own - means @ of_entities.T - loadings @ of_basis.T)
+    return found
