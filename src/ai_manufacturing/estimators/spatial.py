@@ -155,7 +155,7 @@ def global_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIO
 
     References
     ----------
-    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. I computed by esda, with its draws.
+    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. Computed by esda, with its draws.
     """
     from esda.moran import Moran
 
