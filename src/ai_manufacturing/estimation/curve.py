@@ -1,8 +1,6 @@
 """The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -187,9 +185,9 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
             samples[key] = _Rows(positions)
         samples[key].members.append(choice)
     permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for found in threads.map(lambda rows: [*panel.fits(rows, permuted)], samples.values()):
-            fitted += found
+    # In one thread: docs/decisions/inference.md.
+    for rows in samples.values():
+        fitted += panel.fits(rows, permuted)
     return fitted
 
 
