@@ -23,12 +23,12 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 	dbt build
 
 # Tests of Spark need Java; without it they are skipped, with the reason.
-test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about fourteen minutes on two cores
+test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about twelve minutes on two cores
 	$(MAKE) lint
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, most of an hour
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, forty minutes
 	pytest -n 2 -m soak
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
