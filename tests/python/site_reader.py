@@ -70,11 +70,15 @@ def public_site(public_build: Build, shared: Path) -> Path:
     return folder / "site"
 
 
+ONE_PAGE, ONE_FORMAT = {"changes": site.changes}, ("csv",)
+"""A page and a format of exports, which do for what becomes of folders."""
+
+
 @pytest.fixture
 def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a site be one page with one format of exports, which do for what becomes of folders."""
-    monkeypatch.setattr(site, "PAGES", {"changes": site.changes})
-    monkeypatch.setattr(site.downloads, "FORMATS", ("csv",))
+    """Let a site be one page with one format of exports."""
+    monkeypatch.setattr(site, "PAGES", ONE_PAGE)
+    monkeypatch.setattr(site.downloads, "FORMATS", ONE_FORMAT)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from ai_manufacturing.synthetic import registers
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import quiet, release
+from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 # ---------------------------------------------------------------- DuckDB
 
@@ -178,9 +179,9 @@ def test_a_killed_export_leaves_each_file_old_or_new(
 
 
 def one_page() -> None:
-    """Build one page and one export, which do for what becomes of folders, as a user whose files are his own."""
-    site.PAGES = {"changes": site.changes}  # type: ignore[assignment]
-    site.downloads.FORMATS = ("csv",)  # type: ignore[assignment]
+    """Build one page and one export, as a user whose files are his own."""
+    site.PAGES = ONE_PAGE  # type: ignore[assignment]
+    site.downloads.FORMATS = ONE_FORMAT  # type: ignore[assignment]
     os.umask(0o077)
 
 

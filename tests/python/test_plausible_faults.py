@@ -422,7 +422,7 @@ def judge(build: Build) -> list[tuple[str, str]]:
     return build.rows(FAILED)
 
 
-def is_named(name: str, failed: list[tuple[str, str]]) -> None:
+def assert_named(name: str, failed: list[tuple[str, str]]) -> None:
     """Assert that each fault of a delivery is found where it was made."""
     for _, series, column, year in REAL[name]:
         rows = [row for arguments, found in failed if f'"{column}' in arguments for row in json.loads(found)]
@@ -435,7 +435,7 @@ def is_named(name: str, failed: list[tuple[str, str]]) -> None:
 def test_a_first_delivery_that_is_plausible_and_wrong_leaves_no_estimate(name: str, delivery: Build) -> None:
     for fault, *_ in REAL[name]:
         fault(delivery)
-    is_named(name, judge(delivery))
+    assert_named(name, judge(delivery))
 
 
 @pytest.mark.soak
@@ -453,7 +453,7 @@ def test_a_delivery_that_is_plausible_and_rewrites_the_past_is_not_published(
     assert store.current().release_id == "000001"
     held = replace(delivery, warehouse=store.held("000002") / "warehouse.duckdb")
     assert held.tables("estimates") == set()
-    is_named(name, held.rows(FAILED))
+    assert_named(name, held.rows(FAILED))
 
 
 @pytest.mark.soak

@@ -91,7 +91,8 @@ def slopes(
         products[:, part] = effects.summed(left, outcome_left)
         squares[:, part] = effects.summed(np.multiply(left, left, out=left))
     variation = squares.sum(axis=0)
-    check_variation(variation, whole)
+    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
+        raise NotEstimable("constant_permutation")
     estimates = products.sum(axis=0) / variation
     scores = products - squares * estimates
     sums = {name: indicators(codes) @ scores for name, codes in clusters.items()}
@@ -102,12 +103,6 @@ def slopes(
         {name: (len(of_groups), np.einsum("ij,ij->j", of_groups, of_groups)) for name, of_groups in sums.items()},
         (n, slope_count, periods),
     )
-
-
-def check_variation(variation: Floats, whole: Floats) -> None:
-    """Raise NotEstimable if the controls leave nothing of a regressor, by its squares with and without them."""
-    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
-        raise NotEstimable("constant_permutation")
 
 
 def of_scores(
