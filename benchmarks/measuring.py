@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,12 @@ class Row:
 
 
 HEADINGS = ("work", "ours", "peer", "ours / peer", "to reach", "the peer's script")
+RUN = ("section", "date", "commit", "minutes", "load at the start", "paired runs", "machine", "versions")
 
 
 @dataclass
 class Section:
-    """What one benchmark measured."""
+    """What one benchmark measured; `run` says when, of what and where: the cells of `RUN` but the first."""
 
     title: str
     how: str
@@ -88,6 +90,7 @@ class Section:
     skipped: list[str] = field(default_factory=list)
     details: str = ""
     versions: list[str] = field(default_factory=list)
+    run: list[str] = field(default_factory=list)
 
     def add(
         self,
@@ -288,6 +291,12 @@ def machine() -> str:
     return f"{model}, {cores} cores, {gigabytes:.0f} GB, {platform.system()} {platform.release()}"
 
 
+def checked_out() -> str:
+    """Return the commit of the project, marked if files differ from it; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all benchmarks."""
     parser.add_argument("--repeats", type=int, default=3, help="paired runs of each row (3)")
@@ -300,7 +309,17 @@ def main(measure: Callable[..., Section]) -> None:
     add_options(parser)
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    began, started, load, commit = datetime.now(UTC), time.monotonic(), os.getloadavg()[0], checked_out()
     section = measure(arguments.repeats, quick=arguments.quick)
+    section.run = [
+        f"{began:%Y-%m-%d}",
+        commit,
+        f"{(time.monotonic() - started) / 60:.0f}",
+        f"{load:.1f}",
+        str(arguments.repeats),
+        machine(),
+        ", ".join([f"Python {platform.python_version()}", *section.versions]),
+    ]
     if arguments.json:
         arguments.json.write_text(json.dumps(dataclasses.asdict(section), ensure_ascii=False), encoding="utf-8")
         return

@@ -88,8 +88,10 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     text = out.read_text(encoding="utf-8")
-    table = text[text.index("| section |") :].split("\n\n")[0].splitlines()[2:]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    rows, runs = (
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in found.split("\n\n")[0].splitlines()[2:]]
+        for found in text.split("| section |")[1:]
+    )
     assert {row[0] for row in rows} == {name.replace("_", " ") for name in sections}
     for section, work, ours, peer, ratio, _, script in rows:
         assert section
@@ -104,5 +106,13 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     assert "system GMM" in works
     assert "2,000 firms, files to counts, ids and texts included: memory" in works
     assert "- Skipped: pyfixest: not tried." in text
-    assert "Not in this run: refresh, website, spark, growth." in text
-    assert re.search(r"GB, \w+ .*\. Load [\d.]+ at the start\. Paired runs of each row: 1\. Python .*dbt-core", text)
+    assert "Not here: refresh, website, spark, growth." in text
+    assert [row[0] for row in runs] == [name.replace("_", " ") for name in sections]
+    for _, date, commit, minutes, load, pairs, machine, versions in runs:
+        assert re.match(r"\d{4}-\d\d-\d\d$", date)
+        assert re.match(r"[0-9a-f]{7,}(-dirty)?$", commit)
+        assert re.match(r"\d+$", minutes)
+        assert re.match(r"[\d.]+$", load)
+        assert pairs == "1"
+        assert re.search(r"cores, \d+ GB, \w+ ", machine)
+        assert re.match(r"Python 3\..*, \w+ \d", versions)
