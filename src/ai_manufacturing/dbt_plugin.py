@@ -50,7 +50,7 @@ class Plugin(BasePlugin):
         conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
         conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
-        repeated_hashes.add_functions(conn, settings.landing_dir())
+        repeated_hashes.add_function(conn, settings.landing_dir())
         conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 

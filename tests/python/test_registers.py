@@ -570,7 +570,7 @@ def test_a_register_that_cannot_be_read_stops_the_build(name: str, content: byte
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
-DISPATCHED |= {"hash", "note_hash", "repeated_hashes"}
+DISPATCHED |= {"hash", "repeated_hashes"}
 """DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); raw views read Parquet by another one."""
 
 

@@ -98,7 +98,7 @@ xxhash64({{ id }})
 
 {% macro spark__repeated_hashes(hashes) -%}
     select id_hash
-    from {{ hashes }}
+    from ({{ hashes }}) as hashes
     group by id_hash
     having count(*) > 1
 {%- endmacro %}

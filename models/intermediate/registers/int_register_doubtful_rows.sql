@@ -27,13 +27,7 @@
         set_aside_reason
     from {{ ref('int_register_conformed') }}
 {%- endset %}
-
--- Ids are compared by their hashes, and the rows of one hash by their ids. An id that a firm and a patent share is
--- found too, and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers:
--- DuckDB would keep them all.
-with
-
-id_hashes as (
+{%- set hashes %}
     select {{ id_hash('record_id') }} as id_hash
     from {{ ref('int_register_delivered') }}
     where
@@ -45,10 +39,15 @@ id_hashes as (
     from {{ ref('int_register_delivered') }}
     where {{ is_compared }}
     {%- endif %}
-),
+{%- endset %}
+
+-- Ids are compared by their hashes, and the rows of one hash by their ids. An id that a firm and a patent share is
+-- found too, and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers:
+-- DuckDB would keep them all.
+with
 
 repeated as {{ 'materialized ' if is_incremental() }}(
-    {{ repeated_hashes('id_hashes') }}
+    {{ repeated_hashes(hashes) }}
 ),
 
 suspects as (
