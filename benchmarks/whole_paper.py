@@ -11,6 +11,7 @@ from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 from benchmarks.peers import dbt_floor
 
 FLOOR = "benchmarks/peers/dbt_floor.py"
+RESULTS = "run_results.json"
 LAYERS = {"landing": "landing", "gates": "gates", "estimates": "estimates", "reports": "reports"}
 # A seed, a table and a Python model, with their tests: enough to run both projects.
 QUICK = ("--indirect-selection", "cautious", "--select", "+raw_deliveries", "+int_city_identifiers")
@@ -35,10 +36,10 @@ def step(unique_id: str, folders: dict[str, str]) -> str:
     return kinds.get(kind) or LAYERS.get(folders.get(unique_id, ""), "SQL models")
 
 
-def by_step(whole: float, target: Path) -> dict[str, float]:
+def by_step(whole: float, run_results: Path, target: Path) -> dict[str, float]:
     """Return the seconds of a build by layer, summed over its nodes; what no thread spent in a node is the first."""
     results, manifest = (
-        json.loads((target / name).read_text(encoding="utf-8")) for name in ("run_results.json", "manifest.json")
+        json.loads(path.read_text(encoding="utf-8")) for path in (run_results, target / "manifest.json")
     )
     folders = {name: node["fqn"][1] for name, node in manifest["nodes"].items()}
     spent: Counter[str] = Counter()
@@ -46,6 +47,16 @@ def by_step(whole: float, target: Path) -> dict[str, float]:
         spent[step(result["unique_id"], folders)] += result["execution_time"]
     spent[STEPS[0]] += whole - results["elapsed_time"]
     return dict(spent)
+
+
+def where_it_goes(layers: dict[str, dict[str, float]]) -> str:
+    """Return the seconds of runs by layer as a table in Markdown."""
+    rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
+    rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
+    return (
+        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so the layers sum to "
+        "more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
+    )
 
 
 def measure(repeats: int, *, quick: bool) -> Section:
@@ -72,7 +83,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
             for _ in range(repeats):
                 ours.emptied()
                 times.clock("from nothing", ours.dbt, "build", *selected)
-                layers[f"{name}, from nothing"] = by_step(times["from nothing"][-1], ours.folder / "target")
+                target = ours.folder / "target"
+                layers[f"{name}, from nothing"] = by_step(times["from nothing"][-1], target / RESULTS, target)
                 if not empty.exists():
                     count = dbt_floor.write(empty, ours.folder / "target")
                 floor.emptied()
@@ -82,7 +94,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 if quick:
                     continue
                 times.clock("again", ours.dbt, "build", *selected)
-                layers[f"{name}, again"] = by_step(times["again"][-1], ours.folder / "target")
+                layers[f"{name}, again"] = by_step(times["again"][-1], target / RESULTS, target)
                 times.clock("floor again", floor.dbt, *in_floor)
             for state in STATES[: 1 if quick else 2]:
                 section.add(
@@ -102,12 +114,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                     BY_HAND,
                 )
             shutil.rmtree(ours.folder)
-    rows = [(one, *(f"{layers[run].get(one, 0.0):.1f}" for run in layers)) for one in STEPS]
-    rows.append(("sum", *(f"{sum(times.values()):.1f}" for times in layers.values())))
-    section.details = (
-        "Where the time goes, in seconds of the last run of each. Two threads run side by side, so the layers sum to "
-        "more than the whole.\n\n" + measuring.table(("layer", *layers), rows)
-    )
+    section.details = where_it_goes(layers)
     section.versions = [
         measuring.version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb", "pandas", "linearmodels")
     ]

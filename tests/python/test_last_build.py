@@ -124,7 +124,7 @@ def test_the_next_build_starts_from_a_copy_of_the_last_one(project: Path, store:
     assert not (started(store)[0] / "warehouse.duckdb").exists()
     kept(store)
     folder = kept(store, "tables of another")  # in the place of the first
-    assert json.loads((folder / "build.json").read_text())["passed"] == ["test.a"]
+    assert last_build.passed(folder) == {"test.a"}
     work, damaged = started(store)
     assert damaged is None
     assert (work / "warehouse.duckdb").read_text() == "tables of another"
@@ -137,7 +137,9 @@ def test_the_next_build_starts_from_a_copy_of_the_last_one(project: Path, store:
     assert not [*work.iterdir()]
 
 
-@pytest.mark.parametrize("name", ["warehouse.duckdb", "partial_parse.msgpack", "build.json", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name", ["warehouse.duckdb", "partial_parse.msgpack", "run_results.json", "build.json", "SHA256SUMS"]
+)
 def test_a_damaged_one_is_named_and_not_used(name: str, project: Path, store: Store) -> None:
     folder = kept(store)
     content = bytearray((folder / name).read_bytes())

@@ -49,7 +49,7 @@ class FromLastBuild(build.BuildTask):
         described = json.loads((self._folder / last_build.DESCRIBED).read_text(encoding="utf-8"))
         seeds = last_build.seeds()
         self._same_seeds = {name for name, sha256 in described["seeds"].items() if seeds.get(name) == sha256}
-        self._passed = set(described["passed"])
+        self._passed = last_build.passed(self._folder)
         self._same: set[str] = set()  # models and seeds with the content of the last build
         self._are_same_failures = False  # of the gate, which is all that estimates read of it
         self._attaching = threading.Lock()

@@ -21,6 +21,7 @@ FOLDER = "last_build"  # in RELEASE_DIR, and the name of a link to it in the fol
 WAREHOUSE = "warehouse.duckdb"
 DESCRIBED = "build.json"
 PARSED = "partial_parse.msgpack"  # dbt's own, of the whole project
+RESULTS = "run_results.json"  # dbt's own: what became of each step, and how long it took
 VARIABLES = re.compile(
     "CURVE_PERMUTATIONS|WAREHOUSE_(THREADS|MEMORY_LIMIT)|ACCEPTED_GATE_FAILURES|DBT_(?!.*(DIR|PATH)$).*"
 )
@@ -83,23 +84,24 @@ def keep(folder: Path, work: Path, made: dict[str, Any], of_seeds: dict[str, str
     made, of_seeds
         What made_by and seeds returned before the build.
     """
-    results = work / "target" / "run_results.json"
-    if not results.exists():
+    if not (work / "target" / RESULTS).exists():
         return
-    tests = json.loads(results.read_text(encoding="utf-8"))["results"]
-    described = {
-        "made_by": made,
-        "seeds": of_seeds,
-        "passed": sorted(result["unique_id"] for result in tests if result["status"] == "pass"),
-    }
     incoming = work / "kept"
     incoming.mkdir()
     (work / WAREHOUSE).replace(incoming / WAREHOUSE)
-    (work / "target" / PARSED).replace(incoming / PARSED)
+    for name in (PARSED, RESULTS):
+        (work / "target" / name).replace(incoming / name)
+    described = {"made_by": made, "seeds": of_seeds}
     (incoming / DESCRIBED).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
     open_to_readers(incoming, files=0o444)
     checksums.record_folder(incoming)
     put_in_place(incoming, folder / FOLDER)
+
+
+def passed(last: Path) -> set[str]:
+    """Return the tests that passed in a build that was kept in a folder."""
+    results = json.loads((last / RESULTS).read_text(encoding="utf-8"))["results"]
+    return {result["unique_id"] for result in results if result["status"] == "pass"}
 
 
 def damage(folder: Path) -> list[str]:
