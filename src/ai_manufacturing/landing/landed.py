@@ -27,8 +27,10 @@ _found_whole: dict[Path, tuple[Any, ...]] = {}
 
 def add(written: Path, store: Path, store_key: str) -> None:
     """Record a landed folder that is about to be named."""
+    signature = _signature(written)
     files = {f"{store_key}/{path.name}": sha256(path) for path in sorted(written.iterdir())}
     _append(store, {"event": "landed", "files": files})
+    _found_whole[store / store_key] = signature
 
 
 def recorded(store: Path) -> dict[str, str]:
