@@ -242,6 +242,12 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
+    def unbuilt(self) -> None:
+        """Remove the warehouse and the store, and leave what dbt parsed."""
+        for path in self.folder.iterdir():
+            if path.name != "target":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def dbt(self, *arguments: str | Path) -> None:
         """Run dbt."""
         run([BIN / "dbt", "--quiet", *arguments], self.environment)
