@@ -12,7 +12,7 @@ COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emi
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak bench report picture serve query-page spark setup sample lint catalogue queries clean lock
+.PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -24,7 +24,7 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 
 # Tests of Spark need Java; without it they are skipped, with the reason.
 test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about twelve minutes on two cores
-	$(MAKE) lint
+	$(MAKE) --jobs 2 lint
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
@@ -87,10 +87,14 @@ $(BOUNCER)/.done: requirements/bouncer.txt
 	$(BOUNCER)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bouncer.txt
 	touch $@
 
-lint: $(VENV)/.dev $(BOUNCER)/.done ## check the code: ruff, dbt parse, dbt-bouncer, sqlfluff
+lint: lint-python lint-sql ## check the code: ruff, mypy; dbt parse, dbt-bouncer, sqlfluff
+
+lint-python: $(VENV)/.dev
 	ruff check .
 	ruff format --check .
 	mypy
+
+lint-sql: $(VENV)/.dev $(BOUNCER)/.done
 	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests

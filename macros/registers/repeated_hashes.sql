@@ -7,7 +7,7 @@
 hash({{ id }})
 {%- endmacro %}
 
-{# The hashes that a query gives twice or more. Grouping them on DuckDB takes up to five times as long. #}
+{# The hashes that a query gives twice or more. Grouping them on DuckDB takes longer, and all the memory it is given. #}
 {% macro repeated_hashes(hashes) -%}
     {{ return(adapter.dispatch('repeated_hashes')(hashes)) }}
 {%- endmacro %}
