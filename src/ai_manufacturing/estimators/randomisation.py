@@ -32,6 +32,7 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
+DONORS = 256  # cities whose weights are laid out at a time
 AT_ONCE = 64  # permutations whose measures fit a processor's cache
 
 
@@ -283,19 +284,23 @@ class _Donated(NamedTuple):
 def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _Donated:
     entities = np.frombuffer(entities_of_rows, dtype=np.intp)
     effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
-    # One measure per row and donor; a permutation picks from these.
+    # One measure per row and donor; a permutation picks from these. The largest by far, so few copies are held at once.
     of_donors = TRANSFORMS[transform](np.frombuffer(scaling)[:, None] * np.frombuffer(weights))
     count = of_donors.shape[1]
-    # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
-    sizes = np.bincount(entities)
-    places = entities * int(sizes.max()) + np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
-    cells = np.zeros((count * int(sizes.max()), count))
-    cells[places] = effects.centred(of_donors)
-    by_donor = np.ascontiguousarray(cells.reshape(count, -1, count).transpose(0, 2, 1)).reshape(count * count, -1)
     own = effects.removed_from(of_donors[np.arange(len(entities)), entities][:, None])[:, 0]
     about_mean = of_donors - of_donors.mean()
-    sums, squares = (effects.summed(columns) for columns in (about_mean, about_mean**2))
-    return _Donated(effects, entities, of_donors, by_donor, places, own, sums, squares)
+    sums = effects.summed(about_mean)
+    squares = effects.summed(np.square(about_mean, out=about_mean))
+    del about_mean
+    # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
+    sizes = np.bincount(entities)
+    position = np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
+    by_donor = np.zeros((count, count, int(sizes.max())))
+    for first in range(0, count, DONORS):
+        donors = slice(first, first + DONORS)
+        by_donor[entities, donors, position] = effects.centred(of_donors[:, donors])
+    places = entities * by_donor.shape[2] + position
+    return _Donated(effects, entities, of_donors, by_donor.reshape(count * count, -1), places, own, sums, squares)
 
 
 @lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
