@@ -49,8 +49,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "A refresh",
         "From the corrected file to the published release, with its list of changes: `ai-manufacturing refresh`. The "
         "cell is GDP of Shenzhen in 2015; each repetition corrects it again. `dbt build` has a warehouse and a store "
-        "of its own, publishes nothing and makes no permutations of the specification curve, of which a refresh makes 500; "
-        "the plain script reads and estimates all there is.",
+        "of its own, publishes nothing, and makes no permutations of the specification curve, where a refresh makes "
+        "500; the plain script reads and estimates all there is.",
     )
     layers: dict[str, dict[str, float]] = {}
     with measuring.scratch() as folder:
