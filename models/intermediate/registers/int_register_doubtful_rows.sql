@@ -27,19 +27,11 @@
         set_aside_reason
     from {{ ref('int_register_conformed') }}
 {%- endset %}
-{%- set hashes %}
-    select {{ id_hash('record_id') }} as id_hash
-    from {{ ref('int_register_delivered') }}
-    where
-        record_id is not null
-        and {{ is_new }}
-    {%- if is_incremental() %}
-    union all
-    select {{ id_hash('record_id') }} as id_hash
-    from {{ ref('int_register_delivered') }}
-    where {{ is_compared }}
-    {%- endif %}
-{%- endset %}
+{%- set of_ids = 'select ' ~ id_hash('record_id') ~ ' as id_hash from ' ~ ref('int_register_delivered') %}
+{%- set hashes = of_ids ~ ' where record_id is not null and ' ~ is_new %}
+{%- if is_incremental() %}
+{%- set hashes = hashes ~ ' union all ' ~ of_ids ~ ' where ' ~ is_compared %}
+{%- endif %}
 
 -- Ids are compared by their hashes, and the rows of one hash by their ids. An id that a firm and a patent share is
 -- found too, and kept apart in int_register_dropped_rows. No expression holds the rows of a register for two readers:
