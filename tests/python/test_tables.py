@@ -232,11 +232,20 @@ def test_latex_keeps_every_cell(siunitx: bool, printed: Printed) -> None:
     assert f"% Specifications: {', '.join(READINGS)}." in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not here")
+LATEX_PACKAGES = ("booktabs", "threeparttable", "siunitx")
+
+
+def has_latex(package: str) -> bool:
+    """Whether pdflatex is here, and finds a package."""
+    command = ["kpsewhich", f"{package}.sty"]
+    return bool(shutil.which("pdflatex")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not all(map(has_latex, LATEX_PACKAGES)), reason="pdflatex or a package of it is not here")
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_latex_compiles(siunitx: bool, public_tables: dict[str, PaperTable], tmp_path: Path) -> None:
     shown = "\n".join(formats.latex(table.chosen(errors=ALL), siunitx) for table in public_tables.values())
-    packages = r"\usepackage{booktabs,threeparttable,siunitx}"
+    packages = rf"\usepackage{{{','.join(LATEX_PACKAGES)}}}"
     document = rf"\documentclass{{article}}{packages}\begin{{document}}{shown}\end{{document}}"
     (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "tables.tex"]
