@@ -23,7 +23,7 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 	dbt build
 
 # Tests of Spark need Java; without it they are skipped, with the reason.
-test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, about twelve minutes on two cores
+test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, eleven minutes on two cores
 	$(MAKE) --jobs 2 lint
 	pytest -n 2
 
