@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from ai_manufacturing.releases import last_build
 from benchmarks import measuring, whole_paper
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 
@@ -73,7 +74,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 said = times.clock("refresh", ours.command, "refresh")
                 if "published" not in said:
                     raise SystemExit(f"The refresh published nothing:\n{said}")
-                results = ours.folder / "releases/last_build" / whole_paper.RESULTS
+                results = ours.folder / "releases" / last_build.FOLDER / last_build.RESULTS
                 layers[f"{name}, one cell"] = whole_paper.by_step(
                     times["refresh"][-1], results, plain.folder / "target"
                 )

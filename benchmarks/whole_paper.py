@@ -6,12 +6,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from ai_manufacturing.releases.last_build import RESULTS
 from benchmarks import measuring
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 from benchmarks.peers import dbt_floor
 
 FLOOR = "benchmarks/peers/dbt_floor.py"
-RESULTS = "run_results.json"
 LAYERS = {"landing": "landing", "gates": "gates", "estimates": "estimates", "reports": "reports"}
 # A seed, a table and a Python model, with their tests: enough to run both projects.
 QUICK = ("--indirect-selection", "cautious", "--select", "+raw_deliveries", "+int_city_identifiers")

@@ -26,7 +26,7 @@ _found_whole: dict[Path, tuple[Any, ...]] = {}
 
 
 def add(written: Path, store: Path, store_key: str) -> None:
-    """Record a landed folder that is about to be named."""
+    """Record a landed folder that is about to be named, as one that this process has found whole."""
     signature = _signature(written)
     files = {f"{store_key}/{path.name}": sha256(path) for path in sorted(written.iterdir())}
     _append(store, {"event": "landed", "files": files})

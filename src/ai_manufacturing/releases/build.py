@@ -113,7 +113,7 @@ def content(warehouse: Path) -> dict[str, Any]:
 
 
 def _results(work: Path) -> list[dict[str, Any]]:
-    path = work / "target" / "run_results.json"
+    path = work / "target" / last_build.RESULTS
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
     except (FileNotFoundError, json.JSONDecodeError):  # dbt ended before it had written it whole; its output says why
