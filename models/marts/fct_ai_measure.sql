@@ -78,9 +78,10 @@ scaling_of_city as (
 delivered_years as (
     select
         series,
+        scope,
         count(distinct case when value is not null then year end) as year_count
-    from series
-    group by series
+    from scaling_of_city
+    group by series, scope
 ),
 
 left_out_series as (
@@ -98,7 +99,10 @@ complete_in_province as (
         cities.province_id
     from scaling_of_city
     inner join left_out_series on scaling_of_city.series = left_out_series.series
-    inner join delivered_years on scaling_of_city.series = delivered_years.series
+    inner join delivered_years
+        on
+            scaling_of_city.series = delivered_years.series
+            and scaling_of_city.scope = delivered_years.scope
     inner join cities on scaling_of_city.city_id = cities.city_id
     group by
         scaling_of_city.series, scaling_of_city.scope, scaling_of_city.city_id, cities.province_id,

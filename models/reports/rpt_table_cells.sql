@@ -54,19 +54,25 @@ coefficients as (
         coefficients.*,
         -- The outcome of an event study is a count; its transform is that of the specification.
         specifications.outcome_label_en
-        || case when specifications.estimator = 'event_study' then ' (' || transforms.label_en || ')' else '' end
-            as outcome_en,
+        || case
+            when specifications.estimator = 'event_study'
+                then ' (' || coalesce(transforms.label_en, specifications.transform) || ')'
+            else ''
+        end as outcome_en,
         specifications.outcome_label_zh
-        || case when specifications.estimator = 'event_study' then '（' || transforms.label_zh || '）' else '' end
-            as outcome_zh,
-        effects.label_en as fixed_effects_en,
-        effects.label_zh as fixed_effects_zh,
+        || case
+            when specifications.estimator = 'event_study'
+                then '（' || coalesce(transforms.label_zh, specifications.transform) || '）'
+            else ''
+        end as outcome_zh,
+        coalesce(effects.label_en, specifications.fixed_effects) as fixed_effects_en,
+        coalesce(effects.label_zh, specifications.fixed_effects) as fixed_effects_zh,
         coalesce(specifications.controls, '') <> '' as has_controls,
         coefficients.status <> 'not_estimable' as is_estimated
     from {{ ref('rpt_coefficients') }} as coefficients
     inner join specifications on coefficients.specification_id = specifications.specification_id
-    inner join labels as effects on specifications.fixed_effects = effects.term
-    inner join labels as transforms on specifications.transform = transforms.term
+    left join labels as effects on specifications.fixed_effects = effects.term
+    left join labels as transforms on specifications.transform = transforms.term
 ),
 
 regressions as (
