@@ -25,7 +25,7 @@ from benchmarks import replication
 FIRST_SEED = 600_000
 SUITES = {
     "series_shapes": ["series", "scope", "provider", "year"],
-    "series_pairs": ["series", "other_series", "scope", "year"],
+    "series_pairs": ["series", "other_series", "scope", "other_scope", "year"],
 }
 """Suites of the check models of the same names, and the columns that identify a row."""
 

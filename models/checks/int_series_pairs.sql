@@ -17,17 +17,10 @@ pairs as (
 ),
 
 conformed as (
-    select
-        series,
-        scope,
-        city_id,
-        year,
-        max(value) as value
-    from {{ ref('int_series_conformed') }}
+    select * from {{ ref('int_series_conformed') }}
     where
         series = quantity
         and value > 0
-    group by series, scope, city_id, year
 ),
 
 cities as (
@@ -60,15 +53,13 @@ ranked as (
         matched.*,
         cities.name_zh,
         median(matched.log_ratio) over pair_years as median_log_ratio,
-        rank() over (
-            partition by matched.series, matched.other_series, matched.year order by matched.value
-        ) as value_rank,
-        rank() over (
-            partition by matched.series, matched.other_series, matched.year order by matched.other_value
-        ) as other_rank
+        rank() over (pair_years order by matched.value) as value_rank,
+        rank() over (pair_years order by matched.other_value) as other_rank
     from matched
     inner join cities on matched.city_id = cities.city_id
-    window pair_years as (partition by matched.series, matched.other_series, matched.year)
+    window pair_years as (
+        partition by matched.series, matched.scope, matched.other_series, matched.other_scope, matched.year
+    )
 ),
 
 summed as (
@@ -106,10 +97,8 @@ compared as (
         end as ratio_trend
     from summed
     window
-        pair_years as (partition by series, other_series order by year),
-        pair_years_so_far as (
-            partition by series, other_series order by year rows between unbounded preceding and current row
-        )
+        pair_years as (partition by series, scope, other_series, other_scope order by year),
+        pair_years_so_far as (pair_years rows between unbounded preceding and current row)
 ),
 
 final as (
@@ -117,6 +106,7 @@ final as (
         compared.series,
         compared.other_series,
         compared.scope,
+        compared.other_scope,
         compared.year,
         coalesce(shown.series, others_shown.series) is not null as is_shown,
         compared.rank_correlation,
@@ -149,6 +139,7 @@ final as (
             compared.series = pairs.series
             and compared.other_series = pairs.other_series
             and compared.scope = pairs.scope
+            and compared.other_scope = pairs.other_scope
     left join shown_series as shown
         on
             compared.series = shown.series

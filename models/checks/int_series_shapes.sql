@@ -28,17 +28,10 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
--- Two records of one city and year are left to another expectation.
 judged as (
     select
-        conformed.series,
-        conformed.quantity,
-        conformed.scope,
-        conformed.provider,
-        conformed.city_id,
-        conformed.year,
-        bool_or(shown_series.series is not null) as is_shown,
-        max(conformed.value) as value
+        conformed.*,
+        shown_series.series is not null as is_shown
     from conformed
     left join shown_series
         on
@@ -47,8 +40,6 @@ judged as (
     where
         conformed.value is not null
         and (conformed.series = conformed.quantity or shown_series.series is not null)
-    group by
-        conformed.series, conformed.quantity, conformed.scope, conformed.provider, conformed.city_id, conformed.year
 ),
 
 -- Counts, and what is printed in whole numbers, cannot tell less than one apart; the rest is printed to a hundredth.

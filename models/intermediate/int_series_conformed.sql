@@ -39,6 +39,34 @@ unallocated as (
     group by city_id
 ),
 
+-- The cities that a city of 2020 takes in, and that still counted by themselves in a year.
+parts_due as (
+    select
+        mergers.city_id,
+        years.year,
+        count(*) as part_count
+    from mergers
+    inner join (select distinct sourced.year from sourced) as years on mergers.first_year > years.year
+    group by mergers.city_id, years.year
+),
+
+-- A register of today may still hold the code of a city that is gone, in any year; most do not.
+parts as (
+    select
+        mergers.city_id,
+        sourced.series,
+        sourced.scope,
+        sourced.year,
+        count(*) as part_count,
+        case when count(sourced.value) = count(*) then sum(sourced.value order by sourced.city_id) end as value
+    from mergers
+    inner join sourced
+        on
+            mergers.from_city_id = sourced.city_id
+            and (sourced.boundaries = 'current' or mergers.first_year > sourced.year)
+    group by mergers.city_id, sourced.series, sourced.scope, sourced.year
+),
+
 on_2020_boundaries as (
     select
         sourced.series,
@@ -49,11 +77,9 @@ on_2020_boundaries as (
         sourced.year,
         case
             when unallocated.city_id is not null then null
-            when mergers.city_id is null then sourced.value
-            when sourced.boundaries = 'as_of_year' and sourced.year >= mergers.first_year then sourced.value
-            -- A register of today may still hold the code of a city that is gone, in any year; most do not.
-            when sourced.boundaries = 'current' and merged_part.city_id is null then sourced.value
-            when series.is_additive then sourced.value + merged_part.value
+            when coalesce(parts_due.part_count, parts.part_count) is null then sourced.value
+            when series.is_additive and parts.part_count = coalesce(parts_due.part_count, parts.part_count)
+                then sourced.value + parts.value
         end as value
     from sourced
     inner join cities on sourced.city_id = cities.city_id
@@ -63,13 +89,17 @@ on_2020_boundaries as (
             sourced.city_id = unallocated.city_id
             and sourced.year < unallocated.first_year
             and sourced.boundaries = 'as_of_year'
-    left join mergers on sourced.city_id = mergers.city_id
-    left join sourced as merged_part
+    left join parts_due
         on
-            mergers.from_city_id = merged_part.city_id
-            and sourced.series = merged_part.series
-            and sourced.scope = merged_part.scope
-            and sourced.year = merged_part.year
+            sourced.city_id = parts_due.city_id
+            and sourced.year = parts_due.year
+            and sourced.boundaries = 'as_of_year'
+    left join parts
+        on
+            sourced.city_id = parts.city_id
+            and sourced.series = parts.series
+            and sourced.scope = parts.scope
+            and sourced.year = parts.year
 ),
 
 -- Where a provider lists only cities with a count, a city that is absent from a delivered year has none.
@@ -122,8 +152,8 @@ absent as (
                 counted_before.last_value
                 > case when stocks.series is null then {{ var('largest_count_before_zero') }} else 0 end
                 then null
-            when merged_part.city_id is null then cast(0 as double)
-            else merged_part.value
+            when parts.part_count is null then cast(0 as double)
+            else parts.value
         end as value
     from delivered_years
     cross join cities
@@ -140,13 +170,12 @@ absent as (
             and delivered_years.scope = counted_before.scope
             and delivered_years.year = counted_before.year
             and cities.city_id = counted_before.city_id
-    left join mergers on cities.city_id = mergers.city_id
-    left join sourced as merged_part
+    left join parts
         on
-            mergers.from_city_id = merged_part.city_id
-            and delivered_years.series = merged_part.series
-            and delivered_years.scope = merged_part.scope
-            and delivered_years.year = merged_part.year
+            cities.city_id = parts.city_id
+            and delivered_years.series = parts.series
+            and delivered_years.scope = parts.scope
+            and delivered_years.year = parts.year
     where sourced.city_id is null
 ),
 

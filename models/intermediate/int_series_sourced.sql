@@ -25,7 +25,7 @@ candidates as (
 ),
 
 -- The provider used by default gives the plain series; every other one stands beside it under a name of its own.
-final as (
+named as (
     select
         candidates.series || case when priority > first_priority then '@' || provider else '' end as series,
         candidates.series as quantity,
@@ -37,6 +37,22 @@ final as (
         boundaries,
         absent_row
     from candidates
+),
+
+-- Of two records that disagree none is chosen: the gate names them, and the value is missing.
+final as (
+    select
+        series,
+        quantity,
+        scope,
+        provider,
+        city_id,
+        year,
+        case when min(value) = max(value) then min(value) end as value,
+        boundaries,
+        absent_row
+    from named
+    group by series, quantity, scope, provider, city_id, year, boundaries, absent_row
 )
 
 select * from final

@@ -1,15 +1,7 @@
 with
 
 series as (
-    select
-        series,
-        quantity,
-        scope,
-        city_id,
-        year,
-        max(value) as value
-    from {{ ref('int_series_conformed') }}
-    group by series, quantity, scope, city_id, year
+    select * from {{ ref('int_series_conformed') }}
 ),
 
 cities as (
@@ -86,9 +78,10 @@ scaling_of_city as (
 delivered_years as (
     select
         series,
+        scope,
         count(distinct case when value is not null then year end) as year_count
-    from series
-    group by series
+    from scaling_of_city
+    group by series, scope
 ),
 
 left_out_series as (
@@ -106,7 +99,10 @@ complete_in_province as (
         cities.province_id
     from scaling_of_city
     inner join left_out_series on scaling_of_city.series = left_out_series.series
-    inner join delivered_years on scaling_of_city.series = delivered_years.series
+    inner join delivered_years
+        on
+            scaling_of_city.series = delivered_years.series
+            and scaling_of_city.scope = delivered_years.scope
     inner join cities on scaling_of_city.city_id = cities.city_id
     group by
         scaling_of_city.series, scaling_of_city.scope, scaling_of_city.city_id, cities.province_id,
@@ -141,34 +137,13 @@ scaling_series as (
     select * from scaling_of_rest_of_province
 ),
 
-cells as (
+-- What a measure counts in each year as delivered: of a difference both parts, or none.
+counts as (
     select
-        weightings.measure,
-        weightings.weighting,
-        weightings.scope,
+        weightings.*,
         cities.city_id,
         years.year,
-        weightings.is_mechanical,
-        scaling.value as scaling_value,
-        case
-            when weightings.scaling_series is not null
-                then base_year_base.value / nullif(base_year_scaling.value, 0)
-        end as weight,
-        case
-            when weightings.scaling_series is not null
-                then base_year_base.value / nullif(base_year_scaling.value, 0) * scaling.value
-            when weightings.minus_series is not null then base.value - subtracted.value
-            else base.value
-        end as measure_count,
-        case
-            when weightings.scaling_series is null and base.value is null then 'count not delivered'
-            when weightings.minus_series is not null and subtracted.value is null then 'count not delivered'
-            when weightings.scaling_series is null then null
-            when base_year_base.value is null then 'base year count not delivered'
-            when base_year_scaling.value is null then 'base year scaling series not delivered'
-            when base_year_scaling.value = 0 then 'base year scaling series is zero'
-            when scaling.value is null then 'scaling series not delivered'
-        end as missing_reason
+        case when weightings.minus_series is null then base.value else base.value - subtracted.value end as value
     from qualified_weightings as weightings
     cross join cities
     cross join years
@@ -184,28 +159,55 @@ cells as (
             and weightings.scope = subtracted.scope
             and cities.city_id = subtracted.city_id
             and years.year = subtracted.year
-    left join series as base_year_base
-        on
-            weightings.base_series = base_year_base.series
-            and weightings.scope = base_year_base.scope
-            and cities.city_id = base_year_base.city_id
-            and base_year_base.year = {{ period('base_year') }}
-    left join scaling_series as scaling
-        on
-            weightings.scaling_series = scaling.series
-            and weightings.scaling_area = scaling.area
-            and weightings.scope = scaling.scope
-            and cities.city_id = scaling.city_id
-            and years.year = scaling.year
-    left join scaling_series as base_year_scaling
-        on
-            weightings.scaling_series = base_year_scaling.series
-            and weightings.scaling_area = base_year_scaling.area
-            and weightings.scope = base_year_scaling.scope
-            and cities.city_id = base_year_scaling.city_id
-            and base_year_scaling.year = {{ period('base_year') }}
     -- Of nothing delivered there is no measure, not even a missing one.
     where exists (select 1 from series)
+),
+
+cells as (
+    select
+        counts.measure,
+        counts.weighting,
+        counts.scope,
+        counts.city_id,
+        counts.year,
+        counts.is_mechanical,
+        scaling.value as scaling_value,
+        case
+            when counts.scaling_series is not null then base_year_counts.value / nullif(base_year_scaling.value, 0)
+        end as weight,
+        case
+            when counts.scaling_series is null then counts.value
+            else base_year_counts.value / nullif(base_year_scaling.value, 0) * scaling.value
+        end as measure_count,
+        case
+            when counts.scaling_series is null then case when counts.value is null then 'count not delivered' end
+            when base_year_counts.value is null then 'base year count not delivered'
+            when base_year_scaling.value is null then 'base year scaling series not delivered'
+            when base_year_scaling.value = 0 then 'base year scaling series is zero'
+            when scaling.value is null then 'scaling series not delivered'
+        end as missing_reason
+    from counts
+    left join counts as base_year_counts
+        on
+            counts.measure = base_year_counts.measure
+            and counts.weighting = base_year_counts.weighting
+            and counts.scope = base_year_counts.scope
+            and counts.city_id = base_year_counts.city_id
+            and base_year_counts.year = {{ period('base_year') }}
+    left join scaling_series as scaling
+        on
+            counts.scaling_series = scaling.series
+            and counts.scaling_area = scaling.area
+            and counts.scope = scaling.scope
+            and counts.city_id = scaling.city_id
+            and counts.year = scaling.year
+    left join scaling_series as base_year_scaling
+        on
+            counts.scaling_series = base_year_scaling.series
+            and counts.scaling_area = base_year_scaling.area
+            and counts.scope = base_year_scaling.scope
+            and counts.city_id = base_year_scaling.city_id
+            and base_year_scaling.year = {{ period('base_year') }}
 ),
 
 final as (

@@ -8,16 +8,8 @@ variables as (
     from {{ ref('dim_variable') }}
 ),
 
--- Two records of one city and year are left to the gate.
 series as (
-    select
-        city_id,
-        year,
-        series,
-        scope,
-        max(value) as value
-    from {{ ref('int_series_conformed') }}
-    group by city_id, year, series, scope
+    select * from {{ ref('int_series_conformed') }}
 ),
 
 measures as (

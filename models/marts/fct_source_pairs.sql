@@ -1,17 +1,8 @@
 with
 
 series as (
-    select
-        series,
-        quantity,
-        scope,
-        provider,
-        city_id,
-        year,
-        max(value) as value
-    from {{ ref('int_series_conformed') }}
+    select * from {{ ref('int_series_conformed') }}
     where value is not null
-    group by series, quantity, scope, provider, city_id, year
 ),
 
 sources as (

@@ -1,10 +1,7 @@
 with
 
 rules as (
-    select
-        *,
-        row_number() over () as check_order
-    from {{ ref('verdict_rules') }}
+    select * from {{ ref('verdict_rules') }}
 ),
 
 columns_shown as (
@@ -167,8 +164,8 @@ judged as (
     select
         specification_id,
         case
-            when min(status) = 'not_estimable' then 'no_data'
-            when min(status) = 'mechanical' then 'mechanical'
+            when status = 'not_estimable' then 'no_data'
+            when status = 'mechanical' then 'mechanical'
             when bool_or(aspect = 'sound' and not passes) or bool_and(figure is null) filter (where aspect = 'found')
                 then 'cannot_be_judged'
             when bool_or(aspect = 'found' and passes) and bool_or(sign(estimate) <> sign(printed_value))
@@ -180,7 +177,7 @@ judged as (
             else 'holds'
         end as verdict
     from checked
-    group by specification_id
+    group by specification_id, status
 ),
 
 final as (
@@ -190,7 +187,7 @@ final as (
         checked.column_number,
         checked.specification_id,
         checked.check_id,
-        checked.check_order,
+        cast(checked.check_order as bigint) as check_order,
         checked.aspect,
         checked.printed_value,
         checked.estimate,

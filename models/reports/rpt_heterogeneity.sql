@@ -105,7 +105,8 @@ final as (
             and pooled.transform = split.transform
             and pooled.weighting = split.weighting
             and pooled.scope = split.scope
-            and pooled.controls = split.controls
+            and pooled.controls is not distinct from split.controls
+            and pooled.providers is not distinct from split.providers
             and pooled.first_year = split.first_year
             and pooled.last_year = split.last_year
             and pooled.covariance = split.covariance

@@ -1,11 +1,7 @@
 with
 
 axis_values as (
-    select
-        axis,
-        value,
-        row_number() over () as value_order
-    from {{ ref('curve_axes') }}
+    select * from {{ ref('curve_axes') }}
 ),
 
 curve as (
@@ -145,7 +141,7 @@ final as (
         shared.specification_id,
         shared.axis,
         shared.value,
-        axis_values.value_order,
+        cast(axis_values.value_order as bigint) as value_order,
         shared.specification_count,
         shared.estimated_count,
         shared.median_estimate,

@@ -27,12 +27,13 @@ regressors as (
     where kind = 'term'
 ),
 
-outcome_of_status as (
+-- A regression is mechanical if one of its terms is, and cannot be estimated only if none of them can.
+estimated as (
     select
         specification_id,
-        min(status) as status,
-        min(reason) as reason,
-        min(reason_zh) as reason_zh,
+        arg_min(status, list_position(['mechanical', 'estimated', 'not_estimable'], status)) as status,
+        arg_min(reason, term_order) as reason,
+        arg_min(reason_zh, term_order) as reason_zh,
         min(sample_first_year) as sample_first_year,
         max(sample_last_year) as sample_last_year
     from {{ ref('rpt_coefficients') }}
@@ -62,18 +63,18 @@ final as (
         specifications.grouping,
         specifications.first_year,
         specifications.last_year,
-        outcome_of_status.sample_first_year,
-        outcome_of_status.sample_last_year,
+        estimated.sample_first_year,
+        estimated.sample_last_year,
         specifications.fixed_effects,
         specifications.covariance,
         specifications.options,
         specifications.providers,
         specifications.description,
-        outcome_of_status.status,
-        outcome_of_status.reason,
-        outcome_of_status.reason_zh
+        estimated.status,
+        estimated.reason,
+        estimated.reason_zh
     from specifications
-    inner join outcome_of_status on specifications.specification_id = outcome_of_status.specification_id
+    inner join estimated on specifications.specification_id = estimated.specification_id
     left join panel_outcomes on specifications.outcome = panel_outcomes.variable
     left join count_outcomes on specifications.outcome = count_outcomes.outcome
     left join regressors on specifications.regressor = regressors.term

@@ -16,13 +16,12 @@
     'clusters': 'cluster_count',
     'instruments': 'instrument_count'
 } -%}
-{#- What is said in words: a name that has a label in both languages, or a sentence with its Chinese. -#}
+{#- What is said in words: a name that has a label in both languages, or words with their Chinese. -#}
 {%- set words = {
+    'outcome': ('outcome_en', 'outcome_zh'),
     'controls': ("case when is_estimated and has_controls then 'yes' when is_estimated then 'no' end", 'null'),
-    'city_effects': ("case when is_estimated then 'yes' end", 'null'),
-    'year_effects': ("case when is_estimated then 'yes' end", 'null'),
+    'fixed_effects': ('case when is_estimated then fixed_effects_en end', 'fixed_effects_zh'),
     'covariance': ('case when cluster_count is not null then covariance end', 'null'),
-    'outcome': ('outcome', 'null'),
     'estimator': ('estimator', 'null'),
     'specification': ('specification_id', 'null'),
     'mechanical': ("case when status = 'mechanical' then 'yes' end", 'null'),
@@ -33,7 +32,7 @@
 with
 
 specifications as (
-    select * from {{ ref('int_specifications_resolved') }}
+    select * from {{ ref('rpt_specifications') }}
     where table_id in (select published.table_id from {{ ref('published_estimates') }} as published)
 ),
 
@@ -53,10 +52,27 @@ labels as (
 coefficients as (
     select
         coefficients.*,
+        -- The outcome of an event study is a count; its transform is that of the specification.
+        specifications.outcome_label_en
+        || case
+            when specifications.estimator = 'event_study'
+                then ' (' || coalesce(transforms.label_en, specifications.transform) || ')'
+            else ''
+        end as outcome_en,
+        specifications.outcome_label_zh
+        || case
+            when specifications.estimator = 'event_study'
+                then '（' || coalesce(transforms.label_zh, specifications.transform) || '）'
+            else ''
+        end as outcome_zh,
+        coalesce(effects.label_en, specifications.fixed_effects) as fixed_effects_en,
+        coalesce(effects.label_zh, specifications.fixed_effects) as fixed_effects_zh,
         coalesce(specifications.controls, '') <> '' as has_controls,
         coefficients.status <> 'not_estimable' as is_estimated
     from {{ ref('rpt_coefficients') }} as coefficients
     inner join specifications on coefficients.specification_id = specifications.specification_id
+    left join labels as effects on specifications.fixed_effects = effects.term
+    left join labels as transforms on specifications.transform = transforms.term
 ),
 
 regressions as (

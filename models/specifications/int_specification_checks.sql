@@ -5,10 +5,7 @@ specifications as (
 ),
 
 checks as (
-    select
-        *,
-        row_number() over () as seed_order
-    from {{ ref('inference_checks') }}
+    select * from {{ ref('inference_checks') }}
 ),
 
 final as (
@@ -16,7 +13,7 @@ final as (
         specifications.specification_id,
         checks.method,
         coalesce(checks.setting, '') as setting,
-        checks.seed_order
+        checks.check_order
     from specifications
     inner join checks
         on
@@ -29,4 +26,4 @@ final as (
 )
 
 select * from final
-order by specification_id, seed_order
+order by specification_id, check_order, method, setting

@@ -1,9 +1,7 @@
 with
 
 specifications as (
-    select
-        *,
-        row_number() over () as specification_order
+    select * replace (row_number() over (order by specification_order, specification_id) as specification_order)
     from {{ ref('regression_specifications') }}
 ),
 

@@ -225,12 +225,16 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
     printed = [[cell.strip() for cell in line.removesuffix(r"\\").split(" & ")] for line in body[1:]]
     # An error that does not exist says so here, and is no cell there.
     printed = [row for row in printed if {*row} - {"", "[--]"}]
+    broken = 0
     for cells, (_, row) in zip(printed, frame[~is_prose & ~is_name].iterrows(), strict=True):
         expected = [ESTIMATORS.get(cell := plain(row[name]), cell) for name in ("label_en", *columns)]
-        found = [re.sub(r"\$([-<])\$", r"\1", cell).replace(r"\_", "_").replace("[--]", "").strip() for cell in cells]
+        whole = [(BROKEN.sub(lambda found: found[1].replace(r"\\", " "), cell)) for cell in cells]
+        found = [re.sub(r"\$([-<])\$", r"\1", cell).replace(r"\_", "_").replace("[--]", "").strip() for cell in whole]
         assert found == expected
+        broken += sum(cell != before for cell, before in zip(cells, whole, strict=True))
+    assert broken == sum(len(name) > formats.HEADING_WIDTH for name in outcomes_of(frame, columns))
     assert f"% Specifications: table_{number}_col_1, " in text
-    assert text.count(r"\begin{") == text.count(r"\end{") == 4 + len(columns)
+    assert text.count(r"\begin{") == text.count(r"\end{") == 4 + len(columns) + broken
     assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
     assert r"\item {}Extract set sample: SYNTHETIC" in text
     assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
@@ -240,6 +244,16 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
     escaped = formats._latex(r"2020^rev~1_a\b & 5%")
     assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
+
+
+# Words that are too long for a line of a column.
+BROKEN = re.compile(r"\\begin\{tabular\}\[b\]\{@\{\}c@\{\}\}(.*?)\\end\{tabular\}")
+
+
+def outcomes_of(frame: pd.DataFrame, columns: list[str]) -> list[str]:
+    """Return the dependent variables of a table, by column."""
+    (names,) = frame.loc[frame["line_kind"] == "outcome", columns].values.tolist()
+    return [str(name) for name in names]
 
 
 def plain(value: Any) -> str:

@@ -186,6 +186,28 @@ def test_a_new_series_and_its_control_are_four_files(followed: Build, sample_bui
     assert followed.rows(columns) == sample_build.rows(columns)
 
 
+def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followed: Build) -> None:
+    assert len(touched("add_a_column_to_a_table.md")) == 3
+    # The cities of the east alone are a regression of the heterogeneity by region as well.
+    ((estimate, std_error),) = followed.rows(
+        "select estimate, std_error from reports.rpt_coefficients "
+        "where specification_id = 'heterogeneity_region_east' and term = 'ai_firms'"
+    )
+    printed = [cell for (cell,) in followed.rows("select column_5 from reports.rpt_table_4") if cell]
+    assert printed[0].rstrip("*‡") == f"{estimate:.3f}"
+    assert printed[1] == f"({std_error:.3f})"
+    assert {"Log GDP", "city and year"} <= {*printed}
+    for language, heading in (("en", "(5) Cities of the east"), ("zh", "(5) 东部城市")):
+        out = followed.scratch / f"table_4_{language}.md"
+        choice = ("--format", "markdown", "--language", language, "--out", str(out))
+        written = followed.command("table", "table_4", "--database", str(followed.warehouse), *choice)
+        assert written.returncode == 0, written.stderr
+        text = out.read_text(encoding="utf-8")
+        assert f"| {heading} |" in text
+        *_, last, _ = text.splitlines()[4].split("|")
+        assert f"{estimate:.3f}" in last
+
+
 def test_a_new_estimator_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
     specification = "select estimate, city_count from reports.rpt_coefficients where term = 'ai_firms' and "
     ((estimate, cities),) = followed.rows(specification + "specification_id = 'table_1_col_1_long_difference'")

@@ -198,7 +198,7 @@ def correction(_: Path, project: Path) -> None:
 def specification(_: Path, project: Path) -> None:
     seed = project / "seeds/regression_specifications.csv"
     row = seed.read_text(encoding="utf-8").splitlines()[1].split(",")
-    row[0], row[3], row[4], row[18] = "copied", "copied", "false", ""
+    row[0], row[4], row[5], row[19] = "copied", "copied", "false", ""
     with seed.open("a", encoding="utf-8") as file:
         file.write(",".join(row) + "\n")
 

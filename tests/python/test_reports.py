@@ -2,10 +2,14 @@
 
 import csv
 import math
+import re
 from typing import Any
 
+import duckdb
 import pytest
 
+from ai_manufacturing.estimation import in_memory
+from ai_manufacturing.sql_text import literal
 from tests.python.conftest import PROJECT, Build
 
 
@@ -147,8 +151,30 @@ def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, samp
         cells = [row[1 + int(printed["column_number"])] for row in rows[:lines]]
         assert any(cell and cell.rstrip("*‡") == f"{value:.3f}" for cell in cells), (specification, printed["term"])
     labels = [row[0] for row in rows]
-    assert labels[lines] == "Controls"
+    assert labels[lines : lines + 3] == ["Dependent variable", "Controls", "Fixed effects"]
     assert "Specification" in labels
+
+
+def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_build: Build) -> None:
+    lines = {
+        kind: cells
+        for kind, *cells in sample_build.rows("select line_kind, columns('column_[0-9]') from reports.rpt_table_3")
+    }
+    assert lines["outcome"] == [*["Log secondary employment"] * 3, *["Log manufacturing employment"] * 3]
+    assert lines["fixed_effects"] == ["city and year"] * 6
+    words = "select line_kind, cell, cell_zh from reports.rpt_table_cells where specification_id = ? and line_kind = ?"
+    # Every reading, as it was asked for.
+    assert sample_build.rows(words, "table_1_col_1_province_years", "fixed_effects") == [
+        ("fixed_effects", "city and year by province", "城市与省份年份")
+    ]
+    # The outcome of an event study is a count, in the transform of its specification.
+    assert sample_build.rows(words, "table_6_col_2", "outcome") == [
+        ("outcome", "AI invention patents granted (log)", "人工智能发明专利授权数（对数）")
+    ]
+    counted = "count(*) filter (where line_kind = '{}')"
+    outcomes, effects, samples = map(counted.format, ("outcome", "fixed_effects", "observations"))
+    cells = "select specification_id from reports.rpt_table_cells group by specification_id"
+    assert sample_build.rows(f"{cells} having {outcomes} <> 1 or {effects} <> {samples}") == []
 
 
 def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_build: Build) -> None:
@@ -383,3 +409,61 @@ def test_the_fixed_ratio_is_tested_against_the_yearly_ratio(sample_build: Build)
     assert all(row[2] < 1 for row in rows[:-1])
     assert {row[3] for row in rows} == {estimate(sample_build, "table_1_col_1", "ai_firms")}
     assert {row[4] for row in rows} == {estimate(sample_build, "table_1_col_1_observed", "ai_firms")}
+
+
+# ---------------------------------------------------------------- rules of the SQL, on tables changed by hand
+
+
+def remade(build: Build, model: str, changes: list[str], *tables: str) -> duckdb.DuckDBPyConnection:
+    """Make a report again by its SQL, from copies of tables of a build after changes by hand."""
+    connection = duckdb.connect()
+    connection.execute(f"attach {literal(str(build.warehouse))} as built (read_only)")
+    connection.execute("create macro current_extract_set() as 'in memory'")
+    for table in tables:
+        connection.execute(f"create table {table.partition('.')[2]} as from built.{table}")
+    for change in changes:
+        connection.execute(change)
+    in_memory.run(connection, f"reports/{model}")
+    return connection
+
+
+def test_a_pooled_regression_without_controls_finds_the_groups_alone(sample_build: Build) -> None:
+    groups = (
+        "select specification_id, group_name, split_sample_estimate, split_sample_city_count "
+        "from {} where split_sample_estimate is not null order by all"
+    )
+    expected = sample_build.rows(groups.format("reports.rpt_heterogeneity"))
+    assert len(expected) > 10
+    none = "update regression_specifications set controls = null"
+    tables = ("seeds.regression_specifications", "reports.rpt_coefficients", "marts.dim_city_groups")
+    with remade(sample_build, "rpt_heterogeneity", [none], *tables) as connection:
+        assert connection.execute(groups.format("rpt_heterogeneity")).fetchall() == expected
+
+
+def test_one_mechanical_term_makes_a_regression_mechanical_and_only_all_make_it_not_estimable(
+    sample_build: Build,
+) -> None:
+    changes = [
+        "update rpt_coefficients set status = 'estimated' "
+        "where specification_id = 'table_4_col_3' and term <> regressor",
+        "update rpt_coefficients set status = 'not_estimable' "
+        "where specification_id = 'table_1_col_1' and term <> regressor",
+    ]
+    tables = ("intermediate.int_specifications_resolved", "marts.dim_variable", "marts.dim_labels")
+    statuses = "select specification_id, status from {}rpt_specifications order by 1"
+    expected = sample_build.rows(statuses.format("reports."))
+    assert {("table_4_col_3", "mechanical"), ("table_1_col_1", "estimated")} <= {*expected}
+    with remade(sample_build, "rpt_specifications", changes, *tables, "reports.rpt_coefficients") as connection:
+        assert connection.execute(statuses.format("")).fetchall() == expected
+
+
+def test_no_row_is_numbered_without_an_order() -> None:
+    numbered = re.compile(r"\b(?:row_number|rank|dense_rank|lag|lead)\([^()]*\)\s*over\s*\(((?:[^()]|\([^()]*\))*)\)")
+    windows = [
+        (path.name, window)
+        for folder in ("models", "macros")
+        for path in sorted((PROJECT / folder).rglob("*.sql"))
+        for window in numbered.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(windows) > 10
+    assert [(name, window) for name, window in windows if "order by" not in window] == []

@@ -218,6 +218,39 @@ def test_markdown_keeps_cells_stars_and_notes(printed: Printed) -> None:
     assert text.count("\n\n") > len(printed.notes)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("file_format", [*formats.FORMATS])
+def test_every_format_names_the_dependent_variable_and_the_fixed_effects(
+    file_format: str, language: str, sample_tables: dict[str, PaperTable]
+) -> None:
+    printed = sample_tables["table_1"].chosen([PLAIN, "table_1_col_1_province_years"], language=language)
+    content = formats.FORMATS[file_format][1](printed)
+    if isinstance(content, str):
+        # A cell of LaTeX is broken into lines, and its brackets are marked up in others.
+        texts = re.sub(r"\\(begin|end)\{tabular\}(\[b\]\{@\{\}c@\{\}\})?", "", content).replace("\\\\", " ")
+    elif file_format == "xlsx":
+        cells = openpyxl.load_workbook(BytesIO(content))["table_1"].iter_rows(values_only=True)
+        texts = "\n".join(" & ".join(str(cell) for cell in row) for row in cells)
+    else:
+        rows = Document(BytesIO(content)).tables[0].rows
+        texts = "\n".join(" & ".join(cell.text for cell in row.cells) for row in rows)
+    words = {
+        "en": {
+            "Dependent variable": ["Log GDP", "Log GDP"],
+            "Fixed effects": ["city and year", "city and year by province"],
+        },
+        "zh": {
+            "被解释变量": ["地区生产总值(对数)", "地区生产总值(对数)"],
+            "固定效应": ["城市与年份", "城市与省份年份"],
+        },
+    }[language]
+    for label, cells in words.items():
+        (line,) = (line for line in texts.splitlines() if label in line and cells[0] in line)
+        between = r"\W*(?:\w+>\W*)*".join(map(re.escape, [label, *cells]))
+        assert re.search(between, line), line
+    assert not re.search("Year effects|年份固定效应", texts)
+
+
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_latex_keeps_every_cell(siunitx: bool, printed: Printed) -> None:
     text = formats.latex(printed, siunitx)

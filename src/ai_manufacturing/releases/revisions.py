@@ -213,14 +213,11 @@ def write_series(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _values(database: str) -> str:
-    """Return the query of the values that a warehouse uses. Two records of one city and year are left to the gate."""
+    """Return the query of the values that a warehouse uses: one row per series, scope, city and year."""
     return f"""
-        select
-            series, scope, city_id, cast(year as integer) as year, max(value) as value,
-            any_value(quantity) as quantity, any_value(provider) as provider
+        select series, scope, city_id, cast(year as integer) as year, value, quantity, provider
         from {database}.intermediate.int_series_conformed
         where value is not null
-        group by series, scope, city_id, year
     """
 
 

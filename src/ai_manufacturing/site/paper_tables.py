@@ -21,6 +21,8 @@ from ai_manufacturing.tables import (
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
 ESTIMATED = ("estimate", *(ERRORS[error] for error in DEFAULT_ERRORS))
+# The heads of the columns name the dependent variable here.
+HIDDEN = (*NAMES, "outcome", *(kind for kind in ERRORS.values() if kind not in ESTIMATED))
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -119,8 +121,7 @@ def _lines(table: PaperTable, columns: Sequence[Column], scorecard: pd.DataFrame
     shown = [
         (number, line)
         for number, line in table.lines.items()
-        if (line.kind not in (*NAMES, *ERRORS.values()) or line.kind in ESTIMATED)
-        and any(number in column.cells for column in columns)
+        if line.kind not in HIDDEN and any(number in column.cells for column in columns)
     ]
     known = {line.label[0] for _, line in shown}
     missing = scorecard[~scorecard["label_en"].isin(known)].drop_duplicates("label_en")

@@ -15,8 +15,8 @@ DEFAULT_ERRORS = ("city", "province")
 NO_ERRORS = "none"
 DEFAULT_DECIMALS = 3
 # Kinds of lines that are names of the data, which a printed table has no use for.
-NAMES = ("outcome", "specification")
-FIRST_BELOW_ESTIMATES = "controls"
+NAMES = ("specification",)
+FIRST_BELOW_ESTIMATES = "outcome"
 # Punctuation by language: before what is said of a head, and around the marks of a title.
 COLONS = (": ", "：")
 IN_BRACKETS = (" ({})", "（{}）")

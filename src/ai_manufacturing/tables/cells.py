@@ -154,7 +154,9 @@ def _cell(row: _Row, has_substitutes: bool, text: Catalogue) -> Cell:
     if row.value is None and row.reason is not None:
         words = _labels("not_estimable", text) if is_estimate else (_missing(row),) * 2
         return Cell(None, False, False, "", "", words, is_missing=True)
-    words = _labels(row.cell, text) if row.value is None and row.cell else ("", "")
+    words = ("", "")
+    if row.value is None and row.cell:
+        words = (row.cell, row.cell_zh) if row.cell_zh else _labels(row.cell, text)
     mark = f" {MARK}" if is_estimate and has_substitutes else ""
     return Cell(row.value, row.is_rounded, row.is_p_value, row.opening, row.closing + mark, words)
 

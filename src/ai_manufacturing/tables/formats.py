@@ -32,7 +32,7 @@ LATEX_ESCAPES = {char: rf"\{char}" for char in "&%$#_{}"} | {
     "≥": r"$\geq$",
     "–": "--",
 }
-HEADING_WIDTH = 14  # letters of a heading on one line in LaTeX
+HEADING_WIDTH = 14  # letters of a heading, or of words in a cell, on one line in LaTeX
 # More columns fit the width of a page in small print only, with labels on two lines.
 COLUMNS_IN_NORMAL_PRINT = 4
 # A number with decimals: bracket, minus sign, digits before and after the point, what follows.
@@ -115,7 +115,7 @@ def latex(table: Printed, siunitx: bool = False) -> str:
     rows = [
         [_latex(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)] for line in table.rows
     ]
-    headings = [_latex_heading(heading) for heading in table.headings]
+    headings = [_latex_lines(heading) for heading in table.headings]
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
     numbers = [found for line in table.rows for cell in line.cells if (found := NUMBER.match(table.text(cell)))]
     whole = max((len(found[3]) for found in numbers), default=1)
@@ -168,17 +168,18 @@ def _latex_cell(text: str, siunitx: bool) -> str:
     if not text:
         return ""
     found = NUMBER.match(text)
+    if not found:
+        words = _latex_lines(text) if len(text) > HEADING_WIDTH else _latex(text)
+        return f"{{{words}}}" if siunitx else words
     if not siunitx:
         # A hyphen before a number is a minus sign.
-        return f"{_latex(found[1])}$-${found[3]}{found[4]}{_latex(found[5])}" if found and found[2] else _latex(text)
-    if not found:
-        return f"{{{_latex(text)}}}"
+        return f"{_latex(found[1])}$-${found[3]}{found[4]}{_latex(found[5])}" if found[2] else _latex(text)
     before, after = (f"{{{_latex(part)}}}" if part else "" for part in (found[1], found[5]))
     return f"{before}{found[2]}{found[3]}{found[4]}{after}"
 
 
-def _latex_heading(text: str) -> str:
-    """Break a heading into lines, so that six columns fit a page."""
+def _latex_lines(text: str) -> str:
+    """Break words into lines, so that six columns fit a page."""
     wrapped = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = r"\\".join(map(_latex, wrapped))
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
@@ -208,7 +209,7 @@ def xlsx(table: Printed) -> bytes:
                 shown = table.text(cell)
                 kind = {**centred, **rule, "bold": line.kind == "estimate"}
                 if cell is None or cell.value is None:
-                    sheet.write(number, place, shown, workbook.add_format(kind))
+                    sheet.write(number, place, shown, workbook.add_format({**kind, "text_wrap": True}))
                     continue
                 digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
                 pattern = "".join([_quoted(cell.before), digits, _quoted(cell.after)])

@@ -89,22 +89,22 @@ function latex(table) {
   const siunitx = chooser.siunitx.checked;
   const safe = (text) => [...text].map((char) => escapes[char] ?? char).join("");
   const number = (text) => /^([([{]?)(-?)(\d+)(\.\d+)(.*)$/.exec(text);
-  const cellOf = (text) => {
-    if (!text) return "";
-    const found = number(text);
-    if (!siunitx) return found && found[2] ? `${safe(found[1])}$-$${found[3]}${found[4]}${safe(found[5])}` : safe(text);
-    if (!found) return `{${safe(text)}}`;
-    const [before, after] = [found[1], found[5]].map((part) => (part ? `{${safe(part)}}` : ""));
-    return `${before}${found[2]}${found[3]}${found[4]}${after}`;
-  };
-  const headingOf = (text) => {
+  const linesOf = (text) => {
     const lines = [];
     for (const word of text.split(" ")) {
       if (lines.length && [...`${lines.at(-1)} ${word}`].length <= headingWidth) lines.push(`${lines.pop()} ${word}`);
       else lines.push(word);
     }
-    const heading = `\\begin{tabular}[b]{@{}c@{}}${lines.map(safe).join("\\\\")}\\end{tabular}`;
-    return siunitx ? `{${heading}}` : heading;
+    const broken = `\\begin{tabular}[b]{@{}c@{}}${lines.map(safe).join("\\\\")}\\end{tabular}`;
+    return siunitx ? `{${broken}}` : broken;
+  };
+  const cellOf = (text) => {
+    if (!text) return "";
+    const found = number(text);
+    if (!found) return [...text].length > headingWidth ? linesOf(text) : siunitx ? `{${safe(text)}}` : safe(text);
+    if (!siunitx) return found[2] ? `${safe(found[1])}$-$${found[3]}${found[4]}${safe(found[5])}` : safe(text);
+    const [before, after] = [found[1], found[5]].map((part) => (part ? `{${safe(part)}}` : ""));
+    return `${before}${found[2]}${found[3]}${found[4]}${after}`;
   };
   const isWide = table.headings.length > columnsInNormalPrint;
   const whole = Math.max(1, ...table.rows.flatMap(({ cells }) => cells.map((cell) => number(cell)?.[3].length ?? 1)));
@@ -121,7 +121,7 @@ function latex(table) {
     `\\label{tab:${table.name.replace("table_", "")}}`,
     `\\begin{tabular}{${isWide ? "p{2.7cm}" : "l"}${column.repeat(table.headings.length)}}`,
     "\\toprule",
-    ` & ${table.headings.map(headingOf).join(" & ")} \\\\`,
+    ` & ${table.headings.map(linesOf).join(" & ")} \\\\`,
     "\\midrule",
     ...table.rows.flatMap(({ kind, label, cells }) => [...(kind === builder.firstBelowEstimates ? ["\\midrule"] : []), `${[safe(label), ...cells.map(cellOf)].join(" & ")} \\\\`]),
     "\\bottomrule",
