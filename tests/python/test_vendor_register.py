@@ -26,6 +26,7 @@ CRAWL = """
     [[registers]]
     name = "crawl"
     entity = "firm_register"
+    covers = "survivors"
     files = "crawl/*.zip/*.csv"
     personal = ["法人代表"]
     lacks = ["industry", "exit"]
@@ -121,6 +122,10 @@ def test_a_member_of_a_zip_is_a_delivery_of_its_own(project: Project) -> None:
         ('credit_code = "编号"', 'post_code = "编号"', "[registers.place] has post_code, not one of code, credit_code"),
         ('personal = ["法人代表"]', 'personal = ["市"]', "市 is personal and stands in [registers.columns] too"),
         ('"exit"]', '"exits"]', "lacks names exits; a firm_register may lack industry, exit"),
+        ('covers = "survivors"', "", "settings missing: ['covers'], unknown: []. Write covers = one of \"complete\" ("),
+        ('covers = "survivors"', 'covers = "samples"', "covers is 'samples'. Write covers = one of \"complete\" ("),
+        ('"survivors"', '"complete"', 'covers is "complete" and lacks names exit. A register without exits holds surv'),
+        (', "exit"]', "]", 'covers is "survivors" and lacks does not name exit. A register without exits holds surv'),
     ],
 )
 def test_a_wrong_declaration_is_one_message(project: Project, declared: str, wrong: str, message: str) -> None:
@@ -229,6 +234,7 @@ def test_a_crawl_gives_entries_of_survivors_and_no_stock(fresh: Build) -> None:
         "unreadable date": 1,
         # 2011 ends in June
         "in no series": 6,
+        "out of period": 2,
     }
     entered = "select city_id, sum(firm_count)::bigint from marts.fct_register_entries where entry_year = 2010 "
     assert dict(fresh.rows(f"{entered} group by all")) == {**expected, "330100": 12}

@@ -188,7 +188,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         used = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
         found = _terms(specification, used, inputs)
-        warnings = inputs.warnings(specification, used)
+        warnings = [*_years_not_reached(specification, used), *inputs.warnings(specification, used)]
         for order, term in enumerate(found, start=1):
             told = [*warnings, *term.get("warnings", ())]
             yield {**common(specification), **status, "term_order": order, **term, "warnings": told}
@@ -197,6 +197,15 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return {**common(specification), "term_order": 1, "term": specification.regressor}
 
     return of_each(specifications, inputs, COEFFICIENTS, rows_of, instead)
+
+
+def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
+    """Return the remark on a sample that does not reach the first or the last year of its specification."""
+    first, last = int(used.rows["year"].min()), int(used.rows["year"].max())
+    if (first, last) == (specification.first_year, specification.last_year):
+        return []
+    declared = {"declared_first": specification.first_year, "declared_last": specification.last_year}
+    return [said("years_not_reached", first=first, last=last, **declared)]
 
 
 def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
