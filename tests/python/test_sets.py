@@ -255,11 +255,6 @@ def test_the_sample_goes_from_delivery_to_site(store: Store, fresh: Build, sampl
     assert set(done.rows(found)) == {rows_of_the_headline(done)}
 
 
-HEADLINE = (
-    "select estimate, std_error, observation_count from {} where specification_id = 'table_1_col_1_science_spending'"
-)
-
-
 @pytest.mark.soak
 @pytest.mark.parametrize("last_year", [2020, 2022])
 def test_the_public_set_goes_from_delivery_to_site(

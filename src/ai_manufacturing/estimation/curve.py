@@ -193,6 +193,7 @@ class _Panel:
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
+        used = inputs.sample(specification)
         panel = inputs.panel.sort_values(["city_id", "year"])
         self._order = panel.index.to_numpy()
         self._panel = panel.reset_index(drop=True)
@@ -205,7 +206,6 @@ class _Panel:
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
         self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
         self.strata = inputs.strata_of(STRATA, first["city_id"])
-        used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
