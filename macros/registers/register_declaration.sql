@@ -27,7 +27,7 @@ looked up when a model compiles, so that the declaration is its one home.
     {{ return(listed | select('in', at_hand) | list or listed[:1]) }}
 {%- endmacro %}
 
-{# The providers whose register of firms lacks something, `exit` or `industry`, as a list for `in`. #}
+{# The providers whose register of firms lacks something, `exit`, `industry` or `counts` (a sample), as a list for `in`. #}
 {% macro providers_lacking(what) -%}
     {%- set names = ["''"] -%}
     {%- for provider in var('register_providers')['firm_register'] -%}

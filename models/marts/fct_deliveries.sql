@@ -183,14 +183,25 @@ final as (
             when outcome = 'feeds no series'
                 then 'Add the series of ' || provider || '.' || source_name || ' to seeds/series_sources.csv.'
             when outcome = 'nothing used' and record_count = 0 then 'It has no records. Ask for a file that has some.'
-            when outcome = 'nothing used' and main_disposition = 'out of period'
+            when
+                outcome = 'nothing used'
+                and main_disposition in ('out of period', 'after the period')
+                and entity = 'firm_register'
+                then
+                    'Its firms registered in years outside {{ period('first_year') }} to {{ period('last_year') }}. To '
+                    || 'count them, set period: in extract_set.yml.'
+            when outcome = 'nothing used' and main_disposition in ('out of period', 'after the period')
                 then
                     'Its years lie outside {{ period('first_year') }} to {{ period('last_year') }} '
                     || '(period in extract_set.yml, or else first_year and last_year in dbt_project.yml).'
             when outcome = 'nothing used'
                 then
                     'Most of its records: ' || main_disposition
-                    || '. See raw.rejected_rows and marts.fct_rows_set_aside.'
+                    || '. See raw.rejected_rows and '
+                    || case
+                        when entity in ('firm_register', 'patent_register') then 'marts.fct_register_rows_set_aside.'
+                        else 'marts.fct_rows_set_aside.'
+                    end
             when outcome = 'outranked'
                 then
                     'Other providers feed its series by default: ' || feeding || '. Its own are series@' || provider

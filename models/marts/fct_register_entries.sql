@@ -14,8 +14,9 @@ final as (
         files.source_name,
         cells.city_id,
         cast(cells.start_year as integer) as entry_year,
+        cells.start_year < {{ period('first_year') }} as is_before_period,
         cells.start_year < {{ period('first_year') }} and files.provider not in {{ providers_lacking('exit') }}
-            as is_before_period,
+            as is_sum_of_years,
         cast(sum(cells.row_count) as bigint) as firm_count,
         cast(sum(cells.ai_row_count) as bigint) as ai_firm_count
     from cells

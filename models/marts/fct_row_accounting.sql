@@ -76,14 +76,16 @@ registers as (
         files.delivery_number,
         case
             when cells.set_aside_reason is not null then cells.set_aside_reason
-            when files.provider in {{ providers_lacking('exit') }} and cells.entity = 'firm_register'
-                then case
-                    when
-                        covered.province_id is not null
-                        and cells.start_year between {{ period('first_year') }} and {{ period('last_year') }}
-                        then 'used'
-                    else 'in no series'
-                end
+            -- Firms whose exits nobody knows are of the year in which they came.
+            when
+                cells.entity = 'firm_register'
+                and files.provider in {{ providers_lacking('exit') }}
+                and cells.start_year < {{ period('first_year') }}
+                then 'out of period'
+            -- A sample gives shares of its firms.
+            when cells.entity = 'firm_register' and files.provider in {{ providers_lacking('counts') }} then 'used'
+            when cells.entity = 'firm_register' and files.provider in {{ providers_lacking('exit') }}
+                then case when covered.province_id is not null then 'used' else 'in no series' end
             when sections_in_scope.section is null then 'in no series'
             when cells.entity = 'firm_register' and cells.end_year >= {{ period('first_year') }} then 'used'
             when

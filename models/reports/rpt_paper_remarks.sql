@@ -176,10 +176,10 @@ largest as (
 
 vintage as (
     select
-        10000 * arg_min(common_city_ai_share, entry_year) filter (where not is_before_period) as vintage_first_share,
-        10000 * arg_max(common_city_ai_share, entry_year) filter (where not is_before_period) as vintage_last_share,
-        arg_min(common_city_ai_share, entry_year) filter (where not is_before_period)
-        / nullif(arg_max(common_city_ai_share, entry_year) filter (where not is_before_period), 0) as vintage_ratio,
+        10000 * arg_min(common_city_ai_share, entry_year) filter (where not is_sum_of_years) as vintage_first_share,
+        10000 * arg_max(common_city_ai_share, entry_year) filter (where not is_sum_of_years) as vintage_last_share,
+        arg_min(common_city_ai_share, entry_year) filter (where not is_sum_of_years)
+        / nullif(arg_max(common_city_ai_share, entry_year) filter (where not is_sum_of_years), 0) as vintage_ratio,
         sum(ai_firm_count - ai_firm_bound_count) / nullif(sum(ai_firm_count), 0) as vintage_early_share
     from largest
 ),

@@ -33,7 +33,7 @@ counted as (
         entries.provider,
         entries.source_name,
         entries.entry_year,
-        entries.is_before_period,
+        entries.is_sum_of_years,
         sum(entries.firm_count) as firm_count,
         sum(entries.ai_firm_count) as ai_firm_count,
         sum(case when common_cities.city_id is not null then entries.firm_count else 0 end) as common_city_firm_count,
@@ -44,7 +44,7 @@ counted as (
         on
             entries.provider = common_cities.provider
             and entries.city_id = common_cities.city_id
-    group by entries.provider, entries.source_name, entries.entry_year, entries.is_before_period
+    group by entries.provider, entries.source_name, entries.entry_year, entries.is_sum_of_years
 ),
 
 shares as (
@@ -62,7 +62,7 @@ final as (
         provider,
         source_name,
         entry_year,
-        is_before_period,
+        is_sum_of_years,
         cast(firm_count as bigint) as firm_count,
         cast(ai_firm_count as bigint) as ai_firm_count,
         ai_share,

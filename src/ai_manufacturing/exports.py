@@ -391,7 +391,7 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
             elif pa.types.is_boolean(table.rows.schema.field(name).type):
                 frame[name] = frame[name].astype("boolean").astype("Float32")
                 value_labels[name] = {0: "no", 1: "yes"}
-            elif name in STATA_CATEGORIES:
+            elif name in STATA_CATEGORIES and len(frame):  # pandas refuses categories of nothing
                 frame[name] = frame[name].astype("category")
             elif name in _text_columns(table):
                 frame[name] = frame[name].fillna("").astype("object")

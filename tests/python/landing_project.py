@@ -25,6 +25,7 @@ REGISTER = """
     [[registers]]
     name = "register"
     entity = "firm_register"
+    covers = "complete"
     files = "register/*"
     [registers.columns]
     "编号" = "text"

@@ -267,6 +267,7 @@ REGISTER = """
     [[registers]]
     name = "register"
     entity = "firm_register"
+    covers = "complete"
     files = "register/*"
     optional = ["注销日期"]
     [registers.columns]

@@ -27,6 +27,7 @@ REGISTER = f"""
     [[registers]]
     name = "register"
     entity = "firm_register"
+    covers = "complete"
     files = "register/*"
     [registers.columns]
     {"".join(f'"{name}" = "text"' + chr(10) + "    " for name in COLUMNS)}

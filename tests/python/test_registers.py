@@ -402,6 +402,7 @@ citation_zh = "公报：公司。"
 [[registers]]
 name = "companies"
 entity = "firm_register"
+covers = "complete"
 files = "gazette/*.csv"
 optional = ["撤销日"]
 [registers.columns]

@@ -15,6 +15,7 @@ files as (
         provider,
         source_name,
         provider in {{ providers_lacking('exit') }} as lacks_exit,
+        provider in {{ providers_lacking('counts') }} as lacks_counts,
         provider in {{ providers_lacking('industry') }} as lacks_industry
     from {{ ref('raw_register_files') }}
 ),
@@ -39,7 +40,8 @@ named as (
         case when files.lacks_exit or files.lacks_industry then files.source_name else 'firm_register' end
             as source_name,
         files.provider as register_provider,
-        coalesce(files.lacks_exit, false) as lacks_exit
+        coalesce(files.lacks_exit, false) as lacks_exit,
+        coalesce(files.lacks_counts, false) as lacks_counts
     from cells
     left join files on cells.store_key = files.store_key
 ),
@@ -56,7 +58,9 @@ cohorts as (
         sum(cells.ai_row_count) as ai_firm_count
     from named as cells
     inner join industry_scopes on cells.section = industry_scopes.section
-    where not cells.lacks_exit
+    where
+        not cells.lacks_exit
+        and not cells.lacks_counts
     group by cells.provider, cells.source_name, cells.city_id, industry_scopes.scope, cells.start_year, cells.end_year
 ),
 

@@ -42,7 +42,9 @@ final as (
         cells.province_id,
         cells.row_count,
         months.month_count,
-        months.month_count = 12
+        -- A sample covers no province, however many of its firms it has.
+        files.provider not in {{ providers_lacking('counts') }}
+        and months.month_count = 12
         and cells.row_count >= {{ smallest_share }} * sum(cells.row_count) over (
             partition by cells.store_key, cells.entry_year
         ) as is_covered

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.rows import Row, answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
     EventStudyOptions,
@@ -38,8 +39,8 @@ from ai_manufacturing.estimators import (
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
-from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined, said
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.sentences import NOTHING, Sentence, said
 
 IDENTIFIERS = [
     ("specification_id", pa.string()),
@@ -107,11 +108,13 @@ PERMUTED = pa.schema(
         ("permutation", pa.int64()),
         ("estimate", pa.float64()),
         ("statistic", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
 
-Row = dict[str, Any]
 Check = Callable[..., Iterable[Row]]
 
 
@@ -234,7 +237,10 @@ def _case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) ->
     content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
     key = "case", specification, tuple(cities.index), content
     if key not in inputs.kept:
-        inputs.kept[key] = Case(specification, inputs.sample(specification), inputs, cities)
+        made = Case(specification, inputs.sample(specification), inputs, cities)
+        if not isinstance(specification.options, DynamicPanelOptions):
+            made.fit  # noqa: B018 - whether it can be estimated at all
+        inputs.kept[key] = made
     case: Case = inputs.kept[key]
     return case
 
@@ -244,13 +250,9 @@ def _permutations(city_ids: tuple[str, ...], strata: tuple[int, ...]) -> randomi
     return randomisation.permutations(city_ids, np.array(strata))
 
 
-def _answered(term: str, answer: Callable[[], Inference]) -> Row:
+def _answered(term: str, answer: Callable[[], Inference]) -> list[Row]:
     """Return what a method says of a term, or why it says nothing."""
-    try:
-        found = answer()
-    except NotEstimable as finding:
-        return {"term": term, "reason": finding.reason}
-    return {"term": term, **vars(found)}
+    return answered(lambda: [{"term": term, **vars(answer())}], term=term)
 
 
 def _of_each_term(method: Callable[..., Inference]) -> Check:
@@ -258,7 +260,7 @@ def _of_each_term(method: Callable[..., Inference]) -> Check:
 
     def check(case: Case, **options: str) -> Iterator[Row]:
         for term, position in case.terms.items():
-            yield _answered(term, lambda position=position: method(case, position, **options))  # type: ignore[misc]
+            yield from _answered(term, partial(method, case, position, **options))
 
     check.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return check
@@ -309,8 +311,8 @@ def _of_measure(method: Callable[[PartialledOut, int, randomisation.PermutedMeas
     """Make a check of a method that permutes the weights of the measure, which is the first term."""
 
     def check(case: Case, strata: str) -> Iterator[Row]:
-        term = case.specification.regressor
-        yield _answered(term, lambda: method(case.regression, 0, case.permuted(strata)).by_t())
+        found = method(case.regression, 0, case.permuted(strata)).by_t()
+        yield {"term": case.specification.regressor, **vars(found)}
 
     return check
 
@@ -321,12 +323,9 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
     labels = dict(zip(codes, names, strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
     city_counts = dict(zip(*np.unique(inside, return_counts=True), strict=True))
-    for term, position in case.terms.items():
-        try:
-            found = cluster_errors.leave_out(case.regression, position, codes)
-        except NotEstimable as finding:
-            yield {"term": term, "unit_kind": unit, "reason": finding.reason}
-            continue
+
+    def without_each(term: str, position: int) -> Iterator[Row]:
+        found = cluster_errors.leave_out(case.regression, position, codes)
         moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for left, rank in zip(found, ranks, strict=True):
@@ -342,12 +341,25 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
                 "rank": None if np.isnan(rank) else int(rank),
             }
 
+    for term, position in case.terms.items():
+        yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
+
 
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
     if not case.flagged:
-        nobody = {"unit_kind": "flagged cities", "city_count": 0, "reason": said("nobody_flagged")}
-        yield from ({"term": term, **nobody} for term in case.terms)
+        nobody = {"unit_kind": "flagged cities", "city_count": 0}
+        yield from (reason_row(said("nobody_flagged"), term=term, **nobody) for term in case.terms)
     entities = case.rows["city_id"]
+
+    def estimate(rest: PartialledOut, codes: Codes, position: int) -> Iterator[Row]:
+        left = cluster_errors.crv1(rest, position, codes)
+        yield {
+            "estimate": case.fit.estimates[position],
+            "estimate_without": left.estimate,
+            "std_error_without": left.std_error,
+            "p_value_without": left.p_value,
+        }
+
     for expectation, cities in case.flagged.items():
         inside = entities.isin(cities).to_numpy()
         common = {
@@ -355,26 +367,14 @@ def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
             "unit_id": expectation.en,
             "city_count": int(entities[inside].nunique()),
         }
-        try:
-            rest, kept = cluster_errors.without(case.regression, inside)
-        except NotEstimable as finding:
-            yield from ({"term": term, **common, "reason": finding.reason} for term in case.terms)
-            continue
-        codes = case.codes(cluster)[kept]
+        remaining = attempted(partial(cluster_errors.without, case.regression, inside))
         for term, position in case.terms.items():
-            try:
-                left = cluster_errors.crv1(rest, position, codes)
-            except NotEstimable as finding:
-                yield {"term": term, **common, "reason": finding.reason}
+            if isinstance(remaining, Sentence):
+                yield reason_row(remaining, term=term, **common)
                 continue
-            yield {
-                "term": term,
-                **common,
-                "estimate": case.fit.estimates[position],
-                "estimate_without": left.estimate,
-                "std_error_without": left.std_error,
-                "p_value_without": left.p_value,
-            }
+            rest, kept = remaining
+            rows = answered(partial(estimate, rest, case.codes(cluster)[kept], position))
+            yield from ({"term": term, **common, **row} for row in rows)
 
 
 def _valued(method: Callable[..., float | None]) -> Check:
@@ -382,10 +382,7 @@ def _valued(method: Callable[..., float | None]) -> Check:
 
     def check(case: Case, **options: str) -> Iterator[Row]:
         term, position = next(iter(case.terms.items()))
-        try:
-            yield {"term": term, "value": method(case, position, **options)}
-        except NotEstimable as finding:
-            yield {"term": term, "reason": finding.reason}
+        yield {"term": term, "value": method(case, position, **options)}
 
     check.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return check
@@ -427,11 +424,7 @@ def _event_study(case: Case) -> event_study.EventStudyFit:
 def _sup_t(case: Case, cluster: str) -> Iterator[Row]:
     study = _event_study(case)
     terms = [*case.terms]
-    try:
-        band = event_paths.simultaneous_band(study, terms)
-    except NotEstimable as finding:
-        yield {"term": terms[0], "reason": finding.reason}
-        return
+    band = event_paths.simultaneous_band(study, terms)
     for j, term in enumerate(terms):
         yield {
             "term": term,
@@ -453,11 +446,7 @@ def _years_before_hold(case: Case, study: event_study.EventStudyFit) -> None:
 
 
 def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
-    try:
-        found = case.honest
-    except NotEstimable as finding:
-        yield {"term": "average", "reason": finding.reason}
-        return
+    found = case.honest
     for bound in found.bounds:
         if bound.restriction == restriction:
             yield {
@@ -474,21 +463,17 @@ def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
 
 
 def _pre_test_power(case: Case, kind: str, power: str) -> Iterator[Row]:
-    try:
-        study = _event_study(case)
-        _years_before_hold(case, study)
-        count = len(study.event_times)
-        found = event_paths.trend_found(
-            study.covariance_matrix[:count, :count],
-            study.event_times,
-            float(power),
-            omitted_time=-1,
-            kind={"any_term": event_paths.KINDS[0], "joint": event_paths.KINDS[1]}[kind],
-            degrees_of_freedom=study.degrees_of_freedom,
-        )
-    except NotEstimable as finding:
-        yield {"term": "path", "reason": finding.reason}
-        return
+    study = _event_study(case)
+    _years_before_hold(case, study)
+    count = len(study.event_times)
+    found = event_paths.trend_found(
+        study.covariance_matrix[:count, :count],
+        study.event_times,
+        float(power),
+        omitted_time=-1,
+        kind={"any_term": event_paths.KINDS[0], "joint": event_paths.KINDS[1]}[kind],
+        degrees_of_freedom=study.degrees_of_freedom,
+    )
     yield {"term": "path", "value": found.slope}
 
 
@@ -498,66 +483,53 @@ def _require_log_of_one_plus(specification: Specification) -> None:
 
 
 def _poisson(case: Case, cluster: str) -> Iterator[Row]:
-    terms = case.terms
-    try:
-        study, inputs, specification = _event_study(case), case.inputs, case.specification
-        _require_log_of_one_plus(specification)
-        rows = tables.with_treatment(specification, case.used, inputs)
-        data = event_study.interacted(
-            rows.assign(counted=np.expm1(rows[specification.outcome])),
-            "treated",
-            event_year=inputs.event_year,
-            omitted_year=inputs.event_year - 1,
-            window=inputs.event_window,
-        )
-        column = {"city": "city_id", "province": "province_id"}[cluster]
-        fit = poisson.fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=column)
-    except NotEstimable as finding:
-        yield {"term": next(iter(terms)), "reason": finding.reason}
-        return
+    study, inputs, specification = _event_study(case), case.inputs, case.specification
+    _require_log_of_one_plus(specification)
+    rows = tables.with_treatment(specification, case.used, inputs)
+    data = event_study.interacted(
+        rows.assign(counted=np.expm1(rows[specification.outcome])),
+        "treated",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        window=inputs.event_window,
+    )
+    column = {"city": "city_id", "province": "province_id"}[cluster]
+    fit = poisson.fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=column)
     for j, term in enumerate(study.terms[: len(study.event_times)]):
         yield {"term": term, **vars(poisson.inference_of(fit, j))}
 
 
 def _unit_sweep(case: Case, unit: str) -> Iterator[Row]:
     specification = case.specification
-
-    def swept() -> Inference:
-        counts = case.rows["weight"] * case.rows["scaling_value"]
-        _require_log_of_one_plus(specification)
-        (found,) = poisson.unit_sweep(
-            case.rows.assign(counted=counts),
-            specification.outcome,
-            specification.terms,
-            specification.regressor,
-            logged=specification.regressor,
-            count="counted",
-            units=[float(unit)],
-            time=specification.period,
-        )
-        return found.inference
-
-    yield _answered(specification.regressor, swept)
+    counts = case.rows["weight"] * case.rows["scaling_value"]
+    _require_log_of_one_plus(specification)
+    (found,) = poisson.unit_sweep(
+        case.rows.assign(counted=counts),
+        specification.outcome,
+        specification.terms,
+        specification.regressor,
+        logged=specification.regressor,
+        count="counted",
+        units=[float(unit)],
+        time=specification.period,
+    )
+    yield {"term": specification.regressor, **vars(found.inference)}
 
 
 def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
     specification, inputs = case.specification, case.inputs
-    try:
-        doses = inputs.value_of(specification.regressor, case.used.rows["city_id"])
-        sample = case.used.rows.assign(dose=doses)
-        fit = dose_event_study.fit(
-            sample.dropna(subset="dose"),
-            specification.outcome,
-            "dose",
-            event_year=inputs.event_year,
-            omitted_year=inputs.event_year - 1,
-            window=inputs.event_window,
-            split=split,
-            controls=specification.controls,
-        )
-    except NotEstimable as finding:
-        yield {"term": "dose", "reason": finding.reason}
-        return
+    doses = inputs.value_of(specification.regressor, case.used.rows["city_id"])
+    sample = case.used.rows.assign(dose=doses)
+    fit = dose_event_study.fit(
+        sample.dropna(subset="dose"),
+        specification.outcome,
+        "dose",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        window=inputs.event_window,
+        split=split,
+        controls=specification.controls,
+    )
     for j in range(len(fit.event_times)):
         yield {"term": fit.terms[j], **vars(poisson.inference_of(fit, j)), "warnings": fit.warnings}
 
@@ -583,12 +555,8 @@ def _moments(case: Case) -> dynamic_panel.Moments:
 
 def _lag_bounds(case: Case, estimate: str) -> Iterator[Row]:
     _, regressors, _ = _dynamic(case)
-
-    def bounds() -> Inference:
-        found = dynamic_panel_checks.bounds(case.used.rows, case.specification.outcome, regressors)
-        return {"within": found.within, "pooled_ols": found.pooled_ols}[estimate]
-
-    yield _answered(regressors[0], bounds)
+    found = dynamic_panel_checks.bounds(case.used.rows, case.specification.outcome, regressors)
+    yield {"term": regressors[0], **vars({"within": found.within, "pooled_ols": found.pooled_ols}[estimate])}
 
 
 def _lag_window(case: Case, lags: str) -> Iterator[Row]:
@@ -605,7 +573,7 @@ def _lag_window(case: Case, lags: str) -> Iterator[Row]:
         collapse=options.collapse,
     )
     if found.fit is None:
-        yield {"term": regressors[0], "reason": found.reason}
+        yield reason_row(found.reason or NOTHING, term=regressors[0])
         return
     fit = found.fit
     tests = said("window_tests", hansen=fit.hansen_p, ar2=fit.ar2_p)
@@ -625,21 +593,16 @@ def _lag_window(case: Case, lags: str) -> Iterator[Row]:
 
 def _anderson_rubin(case: Case) -> Iterator[Row]:
     _, regressors, _ = _dynamic(case)
+
+    def tested(position: int) -> Inference:
+        return weak_instruments.anderson_rubin(_moments(case), position)
+
     for position, term in enumerate(regressors[:2]):
-        yield _answered(
-            term,
-            lambda position=position: weak_instruments.anderson_rubin(_moments(case), position),  # type: ignore[misc]
-        )
+        yield from _answered(term, partial(tested, position))
 
 
 def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
-    term = _dynamic(case)[1][0]
-    try:
-        found = weak_instruments.conditional_f(_moments(case))
-    except NotEstimable as finding:
-        yield {"term": term, "reason": finding.reason}
-        return
-    for strength in found:
+    for strength in weak_instruments.conditional_f(_moments(case)):
         if strength.equation == equation:
             yield {
                 "term": strength.term,
@@ -651,7 +614,9 @@ def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Tell whether a specification is of the tables that a setting names: tables=1-3."""
+    """Tell whether a specification is of the tables that a setting names, tables=1-3; a dynamic panel is of none."""
+    if isinstance(specification.options, DynamicPanelOptions):
+        return False
     first, _, last = setting.removeprefix("tables=").partition("-")
     return first <= specification.table_id.removeprefix("table_") <= last
 
@@ -667,10 +632,9 @@ def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]
                 members.append((asked, case, term, position))
     tested = []
     for asked, case, term, position in members:
-        try:
-            wild_bootstrap.check(case.regression, position, case.codes("province"))
-        except NotEstimable as finding:
-            yield asked, {"term": term, "cluster": "province", "reason": finding.reason}
+        refused = attempted(partial(wild_bootstrap.check, case.regression, position, case.codes("province")))
+        if isinstance(refused, Sentence):
+            yield asked, reason_row(refused, term=term, cluster="province")
         else:
             tested.append((asked, case, term, position))
     if not tested:
@@ -717,6 +681,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "pre_test_power": _pre_test_power,
     },
 }
+REASON_TERMS = {"honest_did": "average", "pre_test_power": "path", "dose": "dose"}
 SCHEMAS = {"inference": INFERENCE, "influence": INFLUENCE, "sensitivity": SENSITIVITY}
 
 
@@ -756,72 +721,60 @@ def checked(
         if known[row.method] == table:
             by_specification.setdefault(str(row.specification_id), []).append(row)
 
-    families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
     cities = cities.set_index("city_id")
-    cases: list[tuple[Specification, Case | None, list[tuple[Any, dict[str, str]]], Sentence | None]] = []
-    for specification in specifications:
-        wanted = by_specification.get(specification.specification_id, [])
-        if not wanted:
-            continue
-        case: Case | None = None
-        reason: Sentence | None = None
-        try:
-            case = _case(specification, inputs, cities)
-            if not isinstance(specification.options, DynamicPanelOptions):
-                case.fit  # noqa: B018 - whether it can be estimated at all
-        except NotEstimable as finding:
-            reason = finding.reason
-        own: list[tuple[Any, dict[str, str]]] = []
-        for row in wanted:
-            options = dict(pair.split("=", 1) for pair in row.setting.split())
+    cases = {
+        specification: attempted(partial(_case, specification, inputs, cities))
+        for specification in specifications
+        if specification.specification_id in by_specification
+    }
+    families: dict[tuple[str, str], list[tuple[Any, Case]]] = {}
+    for specification, case in cases.items():
+        for row in by_specification[specification.specification_id]:
+            is_of_family = row.method in FAMILIES[table] and _in_family(row.setting, specification)
+            if is_of_family and isinstance(case, Case):
+                families.setdefault((row.method, row.setting), []).append((row, case))
+    of_families: dict[Any, list[Row]] = {}
+    for (method, _), members in families.items():
+        for row, answer in FAMILIES[table][method](members):
+            of_families.setdefault(row, []).append(answer)
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        case = cases[specification]
+        for row in by_specification[specification.specification_id]:
+            options: dict[str, str] = {}
             if row.method in CHECKS[table]:
+                options = dict(pair.split("=", 1) for pair in row.setting.split())
                 _check_options(row.method, row.setting, CHECKS[table][row.method], options)
             elif not _in_family(row.setting, specification):
                 continue
-            elif not reason and case is not None:
-                families.setdefault((row.method, row.setting), []).append((row, case))
-                continue
-            own.append((row, options))
-        cases.append((specification, case, own, reason))
+            if isinstance(case, Sentence):
+                answers = [reason_row(case, term=specification.regressor)]
+            elif row.method in FAMILIES[table]:
+                answers = of_families[row]
+            else:
+                term = REASON_TERMS.get(row.method) or _first_term(case)
+                answers = answered(partial(CHECKS[table][row.method], case, **options), term=term)
+            common = {"method": row.method, "setting": row.setting, "cluster": options.get("cluster")}
+            yield from ({**common, **answer} for answer in answers)
 
     # Those of the same rows and regressors after each other: what they share is kept for a few only.
-    in_turn = sorted(range(len(cases)), key=lambda at: _shared(cases[at][1]) if cases[at][3] is None else b"")
-    of_case: dict[int, list[Row]] = {}
-    for at in in_turn:
-        specification, case, own, reason = cases[at]
-        of_case[at] = []
-        for row, options in own:
-            found: Iterable[Row] = [{"term": specification.regressor, "reason": reason}]
-            if not reason:
-                found = CHECKS[table][row.method](case, **options)
-            of_case[at] += [_row(answer, row, options, inputs) for answer in found]
-    rows = [row for at in range(len(cases)) for row in of_case[at]]
-    for (method, _), members in families.items():
-        rows += [_row(answer, row, {}, inputs) for row, answer in FAMILIES[table][method](members)]
-    return pa.Table.from_pylist(rows, schema=SCHEMAS[table])
+    in_turn = sorted(cases, key=lambda specification: _shared(cases[specification]))
+    return of_each(in_turn, inputs, SCHEMAS[table], rows_of)
 
 
-def _shared(case: Case | None) -> bytes:
-    """Return what tells the rows and regressors of a case from others; nothing of a dynamic panel."""
-    if case is None or isinstance(case.specification.options, DynamicPanelOptions):
+def _first_term(case: Case) -> str:
+    """Return the term under which the reason stands why a check cannot be made."""
+    if isinstance(case.specification.options, DynamicPanelOptions):
+        return tables.lagged(case.specification, case.specification.options)[0][0]
+    return next(iter(case.terms))
+
+
+def _shared(case: Case | Sentence) -> bytes:
+    """Return what tells the rows and regressors of a case from others; nothing of a dynamic panel, or of a reason."""
+    if isinstance(case, Sentence) or isinstance(case.specification.options, DynamicPanelOptions):
         return b""
     regression = case.regression
     return b"".join(array.tobytes() for array in (regression.entities, regression.times, regression.design))
-
-
-def _row(answer: Row, asked: Any, options: dict[str, str], inputs: Inputs) -> Row:
-    warnings = answer.get("warnings") or ()
-    row = {
-        "specification_id": asked.specification_id,
-        "method": asked.method,
-        "setting": asked.setting,
-        "cluster": options.get("cluster"),
-        "status": "not_estimable" if answer.get("reason") else "estimated",
-        "extract_set": inputs.extract_set,
-        **answer,
-        "warnings": joined(warnings) if warnings else None,
-    }
-    return {name: tables.finite(value) for name, value in in_columns(row).items()}
 
 
 def _check_options(method: str, setting: str, check: Check, options: dict[str, str]) -> None:
@@ -846,27 +799,21 @@ def permuted(
     Returns
     -------
     Table
-        One row per specification, strata and permutation, in the columns of PERMUTED; none where the check cannot be
-        made, as its row of "inference" says.
+        One row per specification, strata and permutation, in the columns of PERMUTED; not_estimable with the reason
+        where the check cannot be made.
     """
     cities = cities.set_index("city_id")
-    rows: list[Row] = []
-    for specification in specifications:
+
+    def permutations(specification: Specification, strata: str) -> Iterator[Row]:
+        case = _case(specification, inputs, cities)
+        found = randomisation.of_measure(case.regression, 0, case.permuted(strata))
+        for number, (slope, statistic) in enumerate(zip(found.slopes, found.statistics, strict=True), start=1):
+            yield {"strata": strata, "permutation": number, "estimate": slope, "statistic": statistic}
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
         is_of = (asked["specification_id"] == specification.specification_id) & (asked["method"] == "randomisation")
         for setting in asked.loc[is_of, "setting"]:
             strata = setting.removeprefix("strata=")
-            try:
-                case = _case(specification, inputs, cities)
-                found = randomisation.of_measure(case.regression, 0, case.permuted(strata))
-            except NotEstimable:
-                continue
-            common = {
-                "specification_id": specification.specification_id,
-                "strata": strata,
-                "extract_set": inputs.extract_set,
-            }
-            rows.extend(
-                {**common, "permutation": number, "estimate": slope, "statistic": statistic}
-                for number, (slope, statistic) in enumerate(zip(found.slopes, found.statistics, strict=True), start=1)
-            )
-    return pa.Table.from_pylist(rows, schema=PERMUTED)
+            yield from answered(partial(permutations, specification, strata), strata=strata)
+
+    return of_each(specifications, inputs, PERMUTED, rows_of)

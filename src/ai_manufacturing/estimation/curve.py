@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.rows import answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import TRANSFORMS, Specification
 from ai_manufacturing.estimators import randomisation, specification_curve
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
 from ai_manufacturing.estimators.laid_out import Donated, LaidOut
-from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, in_columns
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.estimators.specification_curve import Slopes
 
 AXES = [
@@ -79,10 +80,9 @@ class Fitted:
     """One combination of choices: its slopes, or why there are none."""
 
     choice: Choice
-    slopes: Slopes | None = None
+    answer: Slopes | Sentence
     observation_count: int | None = None
     city_count: int | None = None
-    reason: Sentence | None = None
 
 
 def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
@@ -99,32 +99,31 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     Returns
     -------
     Table
-        One row per combination and kind of error, in the columns of CURVE.
+        One row per combination and kind of error, in the columns of CURVE. Where the specification itself cannot be
+        estimated, neither can any combination.
     """
-    rows = []
-    of_all = ((one, fitted) for one in chosen for fitted in _fitted(one, choices, inputs, draws=0))
-    for specification, fitted in of_all:
-        for cluster in CLUSTERS:
-            row = {name: fitted.choice[name] for name in ("curve_id", *AXES)}
-            row |= {
-                "specification_id": specification.specification_id,
-                "errors": cluster,
-                "observation_count": fitted.observation_count,
-                "city_count": fitted.city_count,
-                "status": "not_estimable" if fitted.slopes is None else "estimated",
-                "reason": fitted.reason,
-                "extract_set": inputs.extract_set,
-            }
-            if fitted.slopes is not None:
+
+    def rows_of(specification: Specification) -> Iterator[Choice]:
+        for fitted in _fitted(specification, choices, inputs, draws=0):
+            for cluster in CLUSTERS:
+                row = {name: fitted.choice[name] for name in ("curve_id", *AXES)}
                 row |= {
-                    "estimate": fitted.slopes.estimates[0],
-                    "std_error": fitted.slopes.std_errors[cluster][0],
-                    "standardised_estimate": fitted.slopes.standardised[0],
-                    "p_value": fitted.slopes.p_values(cluster)[0],
-                    "degrees_of_freedom": fitted.slopes.degrees_of_freedom[cluster],
+                    "errors": cluster,
+                    "observation_count": fitted.observation_count,
+                    "city_count": fitted.city_count,
                 }
-            rows.append(in_columns(row))
-    return pa.Table.from_pylist(rows, schema=CURVE)
+                if isinstance(fitted.answer, Sentence):
+                    yield reason_row(fitted.answer, **row)
+                    continue
+                yield row | {
+                    "estimate": fitted.answer.estimates[0],
+                    "std_error": fitted.answer.std_errors[cluster][0],
+                    "standardised_estimate": fitted.answer.standardised[0],
+                    "p_value": fitted.answer.p_values(cluster)[0],
+                    "degrees_of_freedom": fitted.answer.degrees_of_freedom[cluster],
+                }
+
+    return of_each(chosen, inputs, CURVE, rows_of)
 
 
 def joint(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs, draws: int) -> pa.Table:
@@ -136,29 +135,26 @@ def joint(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
         One row per kind of error and statistic, in the columns of JOINT; not_estimable with the reason where there is
         no permutation.
     """
-    rows: list[dict[str, Any]] = []
-    for specification in chosen:
-        found = _fitted(specification, choices, inputs, draws) if draws else []
-        rows += _joint(specification, [fit.slopes for fit in found if fit.slopes is not None], inputs, draws)
-    return pa.Table.from_pylist(rows, schema=JOINT)
+
+    def rows_of(specification: Specification) -> Iterator[Choice]:
+        answers = [fitted.answer for fitted in _fitted(specification, choices, inputs, draws)] if draws else []
+        slopes = [answer for answer in answers if isinstance(answer, Slopes)]
+        reasons = [answer for answer in answers if isinstance(answer, Sentence)]
+        for cluster in CLUSTERS:
+            if reasons and not slopes:
+                yield reason_row(reasons[0], errors=cluster)
+            else:
+                yield from answered(partial(_joint, slopes, cluster, draws), errors=cluster)
+
+    return of_each(chosen, inputs, JOINT, rows_of)
 
 
-def _joint(specification: Specification, fitted: list[Slopes], inputs: Inputs, draws: int) -> Iterator[Choice]:
-    for cluster in CLUSTERS:
-        common = {
-            "specification_id": specification.specification_id,
-            "errors": cluster,
-            "extract_set": inputs.extract_set,
-        }
-        try:
-            tests = specification_curve.joint_tests(
-                np.array([slopes.standardised for slopes in fitted]).reshape(len(fitted), 1 + draws),
-                np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
-            )
-        except NotEstimable as finding:
-            yield in_columns({**common, "status": "not_estimable", "reason": finding.reason})
-            continue
-        yield from ({**common, **vars(test), "status": "estimated"} for test in tests)
+def _joint(fitted: list[Slopes], cluster: str, draws: int) -> Iterator[Choice]:
+    tests = specification_curve.joint_tests(
+        np.array([slopes.standardised for slopes in fitted]).reshape(len(fitted), 1 + draws),
+        np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
+    )
+    return ({"errors": cluster, **vars(test)} for test in tests)
 
 
 @dataclass(eq=False)
@@ -171,14 +167,15 @@ class _Rows:
 
 def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int) -> list[Fitted]:
     """Fit all combinations; those of one sample share its effects and its permuted measures."""
-    panel = _Panel(specification, inputs)
+    panel = attempted(partial(_Panel, specification, inputs))
+    if isinstance(panel, Sentence):
+        return [Fitted(choice, panel) for choice in choices.to_dict("records")]
     samples: dict[tuple[str, bytes], _Rows] = {}
     fitted: list[Fitted] = []
     for choice in choices.to_dict("records"):
-        try:
-            positions = panel.sample(choice)
-        except NotEstimable as finding:
-            fitted.append(Fitted(choice, reason=finding.reason))
+        positions = attempted(partial(panel.sample, choice))
+        if isinstance(positions, Sentence):
+            fitted.append(Fitted(choice, positions))
             continue
         key = (choice["period_effects"], positions.tobytes())
         if key not in samples:
@@ -196,6 +193,7 @@ class _Panel:
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
+        used = inputs.sample(specification)
         panel = inputs.panel.sort_values(["city_id", "year"])
         self._order = panel.index.to_numpy()
         self._panel = panel.reset_index(drop=True)
@@ -208,7 +206,6 @@ class _Panel:
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
         self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
         self.strata = inputs.strata_of(STRATA, first["city_id"])
-        used = inputs.sample(specification)
         flagged = set().union(*inputs.flagged(specification, used).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
@@ -293,15 +290,9 @@ class _Panel:
             for choice in members:
                 names = tuple(choice["control_variables"].split())
                 if names not in found:
-                    try:
-                        found[names] = laid_out.slopes(moments, names, by_row)
-                    except NotEstimable as finding:
-                        found[names] = finding.reason
-                answer = found[names]
-                if isinstance(answer, Slopes):
-                    yield Fitted(choice, answer, len(at), len(cities))
-                else:
-                    yield Fitted(choice, reason=answer)
+                    found[names] = attempted(partial(laid_out.slopes, moments, names, by_row))
+                sizes = (len(at), len(cities)) if isinstance(found[names], Slopes) else ()
+                yield Fitted(choice, found[names], *sizes)
 
     def _donated(self, choice: Choice, at: Codes, pairs: Codes | None) -> Donated:
         """Return the measure of a combination in the rows of a sample, and what other weights make of it."""

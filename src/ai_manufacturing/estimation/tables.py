@@ -1,15 +1,15 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
+from ai_manufacturing.estimation.rows import Row, of_each
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
     DynamicPanelOptions,
@@ -31,8 +31,8 @@ from ai_manufacturing.estimators import (
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
-from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined, said
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
+from ai_manufacturing.estimators.sentences import Sentence, said
 from ai_manufacturing.estimators.weak_instruments import WEAK
 
 COEFFICIENTS = pa.schema(
@@ -140,12 +140,26 @@ SECOND_ROUTE = pa.schema(
         ("term", pa.string()),
         ("estimate", pa.float64()),
         ("std_error", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("reason_zh", pa.string()),
         ("extract_set", pa.string()),
     ]
 )
 
-Row = dict[str, Any]
-
+# What a coefficient carries of its specification.
+OF_SPECIFICATION = (
+    "table_id",
+    "column_number",
+    "reading",
+    "estimator",
+    "outcome",
+    "regressor",
+    "transform",
+    "weighting",
+    "scope",
+    "covariance",
+)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
 
@@ -163,40 +177,35 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     -------
     Table
         One row per specification and term, in the columns of COEFFICIENTS. What cannot be estimated is one row with
-        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical. A
-        number that is undefined or infinite is null.
+        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical.
     """
-    rows: list[Row] = []
-    for specification in specifications:
-        mechanical = inputs.is_mechanical(specification)
-        common = {
-            "specification_id": specification.specification_id,
-            "table_id": specification.table_id,
-            "column_number": specification.column_number,
-            "reading": specification.reading,
-            "estimator": specification.estimator,
-            "outcome": specification.outcome,
-            "regressor": specification.regressor,
-            "transform": specification.transform,
-            "weighting": specification.weighting,
-            "scope": specification.scope,
-            "covariance": specification.covariance,
-            "substitutions": inputs.substitutions(specification),
-            "status": "mechanical" if mechanical else "estimated",
-            "extract_set": inputs.extract_set,
-        }
-        warnings: list[Sentence] = []
-        try:
-            used = inputs.sample(specification)
-            found = _terms(specification, used, inputs)
-            warnings = inputs.warnings(specification, used)
-        except NotEstimable as finding:
-            found = [{"term": specification.regressor, "status": "not_estimable", "reason": finding.reason}]
+
+    def common(specification: Specification) -> Row:
+        row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
+        return {**row, "substitutions": inputs.substitutions(specification)}
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        used = inputs.sample(specification)
+        status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
+        found = _terms(specification, used, inputs)
+        warnings = [*_years_not_reached(specification, used), *inputs.warnings(specification, used)]
         for order, term in enumerate(found, start=1):
             told = [*warnings, *term.get("warnings", ())]
-            row = {**common, "term_order": order, **term, "warnings": joined(told) if told else None}
-            rows.append({name: finite(value) for name, value in in_columns(row).items()})
-    return pa.Table.from_pylist(rows, schema=COEFFICIENTS)
+            yield {**common(specification), **status, "term_order": order, **term, "warnings": told}
+
+    def instead(specification: Specification) -> Row:
+        return {**common(specification), "term_order": 1, "term": specification.regressor}
+
+    return of_each(specifications, inputs, COEFFICIENTS, rows_of, instead)
+
+
+def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
+    """Return the remark on a sample that does not reach the first or the last year of its specification."""
+    first, last = int(used.rows["year"].min()), int(used.rows["year"].max())
+    if (first, last) == (specification.first_year, specification.last_year):
+        return []
+    declared = {"declared_first": specification.first_year, "declared_last": specification.last_year}
+    return [said("years_not_reached", first=first, last=last, **declared)]
 
 
 def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
@@ -321,9 +330,8 @@ def _by_province(fit: fixed_effects.FixedEffectsFit, used: Sample) -> list[Row]:
     provinces = pd.factorize(used.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     errors: list[Row] = []
     for position in range(len(fit.terms)):
-        try:
-            found = cluster_errors.crv1(fit.regression, position, provinces)
-        except NotEstimable:
+        found = attempted(partial(cluster_errors.crv1, fit.regression, position, provinces))
+        if isinstance(found, Sentence):
             errors.append({})
         else:
             errors.append({"std_error_province": found.std_error, "p_value_province": found.p_value})
@@ -396,11 +404,10 @@ def _printed_path(fit: event_study.EventStudyFit, printed: dict[str, float]) -> 
     terms = [term for term in fit.terms[: len(fit.event_times)] if term in printed]
     if not terms:
         return {}
-    try:
-        as_printed = event_study.wald(fit, terms, [printed[term] for term in terms])
-        zero = event_study.wald(fit, terms)
-    except NotEstimable as finding:
-        return {"warnings": [finding.reason]}
+    tests = attempted(lambda: [event_study.wald(fit, terms, of) for of in ([printed[term] for term in terms], None)])
+    if isinstance(tests, Sentence):
+        return {"warnings": [tests]}
+    as_printed, zero = tests
     return {
         "printed_path_statistic": as_printed.statistic,
         "printed_path_df1": as_printed.df1,
@@ -433,10 +440,11 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     failed = list(fit.warnings)
     told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
-        try:
-            failed += dynamic_panel_checks.bounds(used.rows, specification.outcome, regressors).warnings(fit)
-        except NotEstimable as finding:
-            told.append(finding.reason)
+        bounds = attempted(partial(dynamic_panel_checks.bounds, used.rows, specification.outcome, regressors))
+        if isinstance(bounds, Sentence):
+            told.append(bounds)
+        else:
+            failed += bounds.warnings(fit)
     tests = {
         "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
@@ -521,11 +529,6 @@ def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
     }
 
 
-def finite(value: Any) -> Any:
-    """Return None for a number that is undefined or infinite."""
-    return None if isinstance(value, (float, np.floating)) and not math.isfinite(value) else value
-
-
 def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
     """Estimate with permuted weights the specifications that ask for it.
 
@@ -535,26 +538,20 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
         One row per specification with option placebo, in the columns of PLACEBOS; not_estimable with the reason where
         there is none.
     """
-    rows: list[Row] = []
-    for specification in specifications:
-        options = specification.options
-        if not isinstance(options, FixedEffectsOptions) or not options.placebo:
-            continue
-        common = {"specification_id": specification.specification_id, "extract_set": inputs.extract_set}
-        try:
-            used = inputs.sample(specification)
-            fit = placebo.fit(
-                used.rows,
-                specification.outcome,
-                specification.regressor,
-                specification.controls,
-                transform=specification.transform,
-                draws=options.placebo,
-            )
-            rows.append({**common, **asdict(fit), "status": "estimated"})
-        except NotEstimable as finding:
-            rows.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
-    return pa.Table.from_pylist(rows, schema=PLACEBOS)
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        fit = placebo.fit(
+            inputs.sample(specification).rows,
+            specification.outcome,
+            specification.regressor,
+            specification.controls,
+            transform=specification.transform,
+            draws=getattr(specification.options, "placebo", 0),
+        )
+        yield asdict(fit)
+
+    asked = (one for one in specifications if getattr(one.options, "placebo", 0))
+    return of_each(asked, inputs, PLACEBOS, rows_of)
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
@@ -570,29 +567,32 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     Returns
     -------
     Table
-        One row per specification and term, in the columns of SECOND_ROUTE; one row without numbers where there is no
-        sample, or PanelOLS refuses it.
+        One row per specification and term, in the columns of SECOND_ROUTE; not_estimable with the reason where there is
+        no sample, or PanelOLS refuses it.
     """
-    rows: list[Row] = []
-    for specification in specifications:
+
+    def is_asked(specification: Specification) -> bool:
         cluster = COVARIANCES[specification.covariance][1]
         is_read = specification.reading == "default" or cluster == "province_id"
-        if cluster is None or not is_read or not inputs.printed(specification):
-            continue
-        common = {"specification_id": specification.specification_id, "extract_set": inputs.extract_set}
+        return cluster is not None and is_read and bool(inputs.printed(specification))
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        sample, terms = _with_dummies(specification, inputs)
+        cluster = COVARIANCES[specification.covariance][1]
         try:
-            sample, terms = _with_dummies(specification, inputs)
             found = fixed_effects.by_panel_ols(
-                sample, specification.outcome, terms, time=specification.period, cluster=cluster
+                sample, specification.outcome, terms, time=specification.period, cluster=str(cluster)
             )
         # What PanelOLS refuses, the first route must refuse too: the gate looks for the numbers of both.
-        except (NotEstimable, ValueError, ArithmeticError, np.linalg.LinAlgError):
-            rows.append({**common, "term": specification.regressor})
-            continue
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise NotEstimable("refused_by_panel_ols", error=str(error).splitlines()[0]) from error
         for term, estimate, std_error in zip(terms, *found, strict=True):
-            numbers = {"estimate": float(estimate), "std_error": float(std_error)}
-            rows.append({**common, "term": term} | {name: finite(value) for name, value in numbers.items()})
-    return pa.Table.from_pylist(rows, schema=SECOND_ROUTE)
+            yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
+
+    def instead(specification: Specification) -> Row:
+        return {"term": specification.regressor}
+
+    return of_each(filter(is_asked, specifications), inputs, SECOND_ROUTE, rows_of, instead)
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:

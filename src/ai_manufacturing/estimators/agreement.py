@@ -1,14 +1,15 @@
 """How far two sources of one series agree within city and year, and what that says of each as a measurement."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import in_columns
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence, in_columns
 
 KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
 AGREEMENT = pa.schema(
@@ -64,10 +65,9 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
 
 
 def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-    try:
-        fit = fixed_effects.fit(sample, first, [second])
-    except NotEstimable as finding:
-        return in_columns({"reason": finding.reason})
+    fit = attempted(partial(fixed_effects.fit, sample, first, [second]))
+    if isinstance(fit, Sentence):
+        return in_columns({"reason": fit})
     slope = float(fit.estimates[0])
     return {
         "observation_count": fit.observation_count,

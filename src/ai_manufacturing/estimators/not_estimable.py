@@ -1,6 +1,11 @@
 """What the estimators raise when the data cannot answer: the reason becomes a row beside the estimates."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from ai_manufacturing.estimators.sentences import Sentence, Value, said
+
+Answer = TypeVar("Answer")
 
 
 class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an error of the program
@@ -22,3 +27,11 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
     def __init__(self, key: str, **values: Value) -> None:
         self.reason: Sentence = said(key, **values)
         super().__init__(self.reason.en)
+
+
+def attempted(answer: Callable[[], Answer]) -> Answer | Sentence:
+    """Return an answer, or the reason why the data give none."""
+    try:
+        return answer()
+    except NotEstimable as finding:
+        return finding.reason

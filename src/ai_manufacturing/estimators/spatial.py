@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimators.columns import Floats, numbers_in
-from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
 
 if TYPE_CHECKING:
@@ -290,6 +291,16 @@ def _per_year(
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()}
     weights: dict[tuple[str, ...], W] = {}  # most years have the same cities
+
+    def estimated(used: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
+        _check_delivered(used, series, year)
+        values = np.log1p(numbers_in(used, "measure_count"))
+        _check(values)
+        city_ids = tuple(used["city_id"])
+        if city_ids not in weights:
+            weights[city_ids] = nearest_neighbours(used)
+        return [*rows(city_ids, values, weights[city_ids])]
+
     table: list[dict[str, Any]] = []
     for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
         used = cells[cells["measure_count"].notna()]
@@ -301,16 +312,9 @@ def _per_year(
             "substitutions": substitution if isinstance(substitution.en, str) else NOTHING,
             "extract_set": extract_set,
         }
-        try:
-            _check_delivered(used, series_of[measure], year)
-            values = np.log1p(numbers_in(used, "measure_count"))
-            _check(values)
-            city_ids = tuple(used["city_id"])
-            if city_ids not in weights:
-                weights[city_ids] = nearest_neighbours(used)
-            estimates = rows(city_ids, values, weights[city_ids])
-        except NotEstimable as finding:
-            table.append(in_columns({**common, "status": "not_estimable", "reason": finding.reason}))
+        estimates = attempted(partial(estimated, used, series_of[measure], year))
+        if isinstance(estimates, Sentence):
+            table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
             continue
         design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
         table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)

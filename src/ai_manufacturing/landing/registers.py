@@ -44,10 +44,15 @@ DECLARATIONS_SCHEMA = pa.schema([("provider", pa.string()), ("entity", pa.string
 DOUBTFUL_SCHEMA = pa.schema(
     [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
 )
-REQUIRED = {"name", "entity", "files", "columns"}
+REQUIRED = {"name", "entity", "files", "columns", "covers"}
 OPTIONAL = {"optional", "personal", "lacks", "place", "provenance"}
 PLACE_RULES = ("code", "credit_code", "name")
 LACKS = {"firm_register": ("industry", "exit"), "patent_register": ()}
+COVERS = {
+    "complete": "all firms, those that are gone too",
+    "survivors": "all firms that were alive on one day, without exits",
+    "sample": "some firms of each year, so that it gives shares and no counts",
+}
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,11 @@ class Register(Source):
 
     `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
     dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
-    does not say of a firm at all, industry or exit. `place` gives the columns that say where a firm is, by rule; the
-    first rule that knows the city decides.
+    does not say of a firm at all, industry or exit. `covers` is one of COVERS; a sample without exits is of survivors.
+    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides.
     """
 
+    covers: str = "complete"
     optional: tuple[str, ...] = ()
     personal: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
@@ -67,9 +73,11 @@ class Register(Source):
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that the declaration says, in its order; without what it does not say, so that older stores stay good."""
+        """All that decides how a file lands, in its order; without what is not declared: older stores stay good."""
         added = ("personal", "lacks", "place")
-        return {name: value for name, value in asdict(self).items() if value or name not in added}
+        declared = asdict(self)
+        del declared["covers"]
+        return {name: value for name, value in declared.items() if value or name not in added}
 
 
 def declared() -> list[Register]:
@@ -100,10 +108,11 @@ def declared() -> list[Register]:
     first: dict[tuple[str, str], Register] = {}
     for register in found:
         other = first.setdefault((register.provider, register.entity), register)
-        if (other.lacks, other.place) != (register.lacks, register.place):
+        if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
             faults.append(
                 f"{register.provider}/{register.provider}.toml, registers {other.name} and {register.name}: they have "
-                "one staging model, and differ in lacks or place. Declare the same, or make two providers of them."
+                "one staging model, and differ in covers, lacks or place. Declare the same, or make two providers of "
+                "them."
             )
     if faults:
         raise LandingError(faults)
@@ -111,10 +120,17 @@ def declared() -> list[Register]:
 
 
 def declarations_table() -> pa.Table:
-    """Return what SQL must know of each provider's register, as JSON: `lacks`, and the columns of `place` by rule."""
+    """Return what SQL must know of each provider's register, as JSON: `lacks`, and the columns of `place` by rule.
+
+    A sample lacks counts.
+    """
     rows = {
         (register.provider, register.entity): json.dumps(
-            {"lacks": register.lacks, "place": dict(register.place)}, ensure_ascii=False
+            {
+                "lacks": [*register.lacks, *(["counts"] if register.covers == "sample" else [])],
+                "place": dict(register.place),
+            },
+            ensure_ascii=False,
         )
         for register in declared()
     }
@@ -256,7 +272,7 @@ def landed_path(store_key: str) -> str:
 def _fault(entry: dict[str, Any]) -> str | None:
     missing, unknown = sorted(REQUIRED - entry.keys()), sorted(entry.keys() - REQUIRED - OPTIONAL)
     if missing or unknown:
-        return f"settings missing: {missing}, unknown: {unknown}"
+        return f"settings missing: {missing}, unknown: {unknown}{_covers_choice() if 'covers' in missing else ''}"
     columns = entry["columns"]
     wrong = sorted(set(columns.values()) - TYPES.keys())
     if wrong:
@@ -274,7 +290,22 @@ def _fault(entry: dict[str, Any]) -> str | None:
     others = sorted(set(entry.get("lacks", ())) - set(allowed))
     if others:
         return f"lacks names {', '.join(others)}; a {entry['entity']} may lack {', '.join(allowed) or 'nothing'}"
+    lacks_exit = "exit" in entry.get("lacks", ())
+    if entry["covers"] not in COVERS:
+        return f"covers is {entry['covers']!r}{_covers_choice()}"
+    if entry["covers"] != "complete" and entry["entity"] != "firm_register":
+        return f'covers is "{entry["covers"]}"; a {entry["entity"]} is counted, so it must be complete'
+    if entry["covers"] != "sample" and (entry["covers"] == "survivors") != lacks_exit:
+        return (
+            f'covers is "{entry["covers"]}" and lacks {"names" if lacks_exit else "does not name"} exit. A register '
+            "without exits holds survivors, or a sample; one with exits is complete, or a sample"
+        )
     return _place_fault(entry.get("place", {}), columns)
+
+
+def _covers_choice() -> str:
+    """Return what a declaration may say of the firms that a register covers."""
+    return ". Write covers = one of " + ", ".join(f'"{name}" ({meaning})' for name, meaning in COVERS.items())
 
 
 def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:

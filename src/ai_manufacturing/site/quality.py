@@ -26,6 +26,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         row["city_id"]: pair(row["name_en"], row["name_zh"])
         for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
     }
+    has_panel = bool(release.rows("select 1 from marts.fct_city_year_panel limit 1"))
     return {
         "gate": gate_counts(release),
         "expectations": [
@@ -57,8 +58,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "left join marts.dim_city as r on c.delivered_city_id = r.city_id and r.city_id <> c.city_id "
             "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
-        "by_city": _by_city(release, text),
-        "by_series": _by_series(release, text),
+        "by_city": _by_city(release, text) if has_panel else None,
+        "by_series": _by_series(release, text) if has_panel else None,
     }
 
 

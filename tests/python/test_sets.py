@@ -1,0 +1,332 @@
+"""Every documented set goes through the whole refresh: to a release, its site, and a reason for what it cannot say."""
+
+import csv
+import io
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from ai_manufacturing import site
+from ai_manufacturing.releases.store import Store
+from tests.python.conftest import Build
+from tests.python.release_store import command
+from tests.python.test_vendor_register import AI_SCOPE, HEADER, SCOPE, csv_text, firm, real_register, zipped  # noqa: F401
+
+DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
+SHOWN = "reports.rpt_coefficients"
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A published release and its site."""
+
+    release: Path
+    site: Path
+    output: str
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.release), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def value(self, query: str) -> Any:
+        ((value,),) = self.rows(query)
+        return value
+
+    def reasons(self, table: str = SHOWN) -> set[str]:
+        """Return why estimates of a table are not estimable; a row without a reason is one of `None`."""
+        return {reason for (reason,) in self.rows(f"select reason from {table} where status = 'not_estimable'")}
+
+
+def refresh(store: Store, build: Build, extracts: Path) -> Refreshed:
+    """Run the real command into a release folder, with the site."""
+    folder = store.folder.parent / "site"
+    run = command(store, replace(build, extracts=extracts), "refresh", SITE_DIR=str(folder))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert '"event": "published"' in run.stdout
+    assert '"event": "site"' in run.stdout
+    pages = {path.name for path in folder.glob("*.html")}
+    assert {f"{name}.html" for name in site.PAGES} <= pages, "a page without numbers says why"
+    refreshed = Refreshed(store.published, folder, run.stdout)
+    # Whatever is not estimated has its reason, in every table of estimates.
+    tables = refreshed.rows(
+        "select table_name from information_schema.columns where table_schema = 'estimates' and column_name = 'status'"
+    )
+    assert len(tables) > 10
+    for (table,) in tables:
+        assert not {None, ""} & refreshed.reasons(f"estimates.{table}"), table
+    return refreshed
+
+
+def specification_count(build: Build) -> int:
+    seed = (build.project / "seeds/regression_specifications.csv").read_text(encoding="utf-8")
+    return sum(1 for _ in csv.DictReader(io.StringIO(seed)))
+
+
+# ---------------------------------------------------------------- invented sets of the same shapes
+
+
+def deliver_sample_of_survivors(folder: Path) -> Counter[tuple[str, int]]:
+    """Write a crawl of three provinces, a year before the period among its four; return its firms by city and year."""
+    written: Counter[tuple[str, int]] = Counter()
+    number = 0
+    for year, provinces in ((2000, ("辽宁",)), (2010, ("辽宁", "浙江")), (2011, ("辽宁", "浙江")), (2012, ("浙江",))):
+        members: dict[str, list[tuple[str, ...]]] = {}
+        for province in provinces:
+            for city, place, share in {
+                "辽宁": (("210102", "沈阳", 2), ("211302", "朝阳", 1)),
+                "浙江": (("330102", "杭州", 3), ("330203", "宁波", 1)),
+            }[province]:
+                for _ in range(24 * share):
+                    number += 1
+                    date = f"{year}-{number % 12 + 1:02d}-02"
+                    scope = AI_SCOPE if number % 8 == 0 else SCOPE
+                    row = firm(number, city, province, place, date=date, scope=scope)
+                    members.setdefault(province, []).append(row)
+                    written[f"{city[:4]}00", year] += 1
+        zipped(
+            folder / f"crawl_2019/{year}.zip",
+            **{province: csv_text(HEADER, *rows) for province, rows in members.items()},
+        )
+    return written
+
+
+def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
+    store: Store, fresh: Build, tmp_path: Path
+) -> None:
+    written = deliver_sample_of_survivors(tmp_path / "register")
+    done = refresh(store, fresh, tmp_path / "register")
+
+    entries = done.rows("select city_id, entry_year, firm_count, is_before_period from marts.fct_register_entries")
+    assert {(city, year): count for city, year, count, _ in entries} == written
+    assert {year: is_before for _, year, _, is_before in entries} == {2000: True, 2010: False, 2011: False, 2012: False}
+    before = sum(count for (_, year), count in written.items() if year < 2010)
+    accounted = "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
+    assert dict(done.rows(accounted)) == {"used": sum(written.values()) - before, "out of period": before}
+    (remedy,) = done.rows("select remedy from marts.fct_deliveries where outcome = 'nothing used'")
+    outside = "Its firms registered in years outside 2010 to 2020. To count them, set period: in extract_set.yml."
+    assert remedy == (outside,)
+    assert outside in done.output
+
+    # No count is made of a sample, under whatever name.
+    counts = "select count(*) from marts.fct_city_year_values where variable like '%firm%' and value is not null"
+    assert done.value(counts) == 0
+    reason = "The register of kinginsun is a sample: it gives shares and composition, and no counts."
+    absent = done.rows(
+        "select series from marts.dim_series where scope = 'industry' and absence_reason = "
+        f"'{reason}' and not is_delivered order by series"
+    )
+    assert [series for (series,) in absent] == [
+        f"{kind}firm_{flow}count" for kind in ("ai_", "") for flow in ("", "entry_", "exit_")
+    ]
+    assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
+    assert done.value(f"select count(distinct specification_id) from {SHOWN}") == specification_count(fresh)
+    headline = f"select reason from {SHOWN} where specification_id = 'table_1_col_1'"
+    assert done.value(headline).endswith(reason)
+    curve = done.rows("select distinct status, reason from estimates.est_specification_curve")
+    assert curve == [("not_estimable", done.value(headline))]
+    assert "is a sample" in (done.site / "specification_curve.html").read_text(encoding="utf-8")
+
+    for arguments in (
+        ("export", "--format", "csv", "--out", str(tmp_path / "out")),
+        ("table", "table_1", "--format", "markdown"),
+        ("queries", "--out", str(tmp_path / "queries.md")),
+    ):
+        run = command(store, replace(fresh, extracts=tmp_path / "register"), *arguments, WAREHOUSE_PATH="")
+        assert run.returncode == 0, run.stderr
+
+
+def test_counts_alone_are_published_with_what_rests_on_counts(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    """As Spark hands them over; these are counts of the sample."""
+    folder = tmp_path / "counts"
+    for entity, table in (("firm_counts", "int_firm_counts"), ("patent_counts", "int_patent_counts")):
+        (folder / "register_counts" / entity).mkdir(parents=True)
+        with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
+            rows = connection.execute(
+                f"select * exclude (provider, source_name), 'synthetic' as extract_set_kind from intermediate.{table} "
+                "where provider = 'vendor' and scope in ('industry', 'manufacturing')"
+            ).to_arrow_table()
+        pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
+    firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
+    done = refresh(store, fresh, folder)
+
+    in_2020 = firms[(firms["year"] == 2020) & (firms["scope"] == "industry")]
+    panel = (
+        "select sum(firm_count)::bigint, sum(ai_firm_count)::bigint from marts.fct_city_year_panel where year = 2020"
+    )
+    assert done.rows(panel) == [(in_2020["firm_count"].sum(), in_2020["ai_firm_count"].sum())]
+    moran = (
+        "select status, city_count from estimates.est_spatial_autocorrelation where measure = 'ai_firms' and year = "
+    )
+    assert done.rows(f"{moran} 2020") == [("estimated", len(in_2020))]
+    assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
+    assert all(reason.startswith("Not delivered: ") for reason in done.reasons())
+    curve = done.value("select distinct reason from estimates.est_specification_curve")
+    absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
+    assert curve == f"Not delivered: {absent}."
+
+
+def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sample_build.extracts, tmp_path / "autumn"))
+    described = folder / "extract_set.yml"
+    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2018, base_year: 2018}"), "utf-8")
+    early = refresh(store, fresh, folder)
+    assert early.rows("select min(year), max(year) from marts.fct_city_year_panel") == [(2010, 2018)]
+    assert early.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
+    beyond = (
+        "The years 2010-2020 reach beyond the period of this extract set, 2010-2018; period in extract_set.yml names"
+    )
+    assert any(reason.startswith(beyond) for reason in early.reasons())
+    assert early.reasons("estimates.est_specification_curve") == {f"{beyond} more."}
+    assert beyond in (early.site / "specification_curve.html").read_text(encoding="utf-8")
+
+    described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8")
+    later = refresh(store, fresh, folder)
+    headline = "select status, observation_count, city_count, sample_first_year, sample_last_year, warnings from "
+    (found,) = later.rows(f"{headline} {SHOWN} where specification_id = 'table_1_col_1' and term_order = 1")
+    assert found[0] == "estimated"
+    assert found[1:3] == rows_of_the_headline(later)
+    assert found[3:] == (2010, 2020, None)
+    # Employment by sector ends a year before the others: the remark says so, by rule.
+    (remark, remark_zh), *others = later.rows(
+        f"select distinct warnings, warnings_zh from {SHOWN} where specification_id = 'table_3_col_1' and "
+        "sample_last_year = 2019"
+    )
+    assert not others
+    assert remark.startswith("The sample reaches from 2010 to 2019 only: no city-year of the other years of 2010-2020 ")
+    assert remark_zh.startswith("样本仅为2010—2019年：2010—2020年中其余年份")
+
+
+def rows_of_the_headline(done: Refreshed) -> tuple[int, int]:
+    """Count the city-years that have all that Table 1 column 1 asks for, and their cities, from the panel."""
+    complete = (
+        "select city_id, year from marts.fct_city_year_panel where ln_gdp is not null and firm_count is not null "
+        "and ln_registered_population is not null and ln_unit_employment is not null and ln_rd_personnel is not null "
+        "and city_id in (select city_id from marts.fct_city_year_panel where year = 2018 and firm_count > 0 "
+        "and ai_firm_count is not null)"
+    )
+    rows = done.rows(f"select city_id, count(*) from ({complete}) group by all having count(*) > 1")
+    return sum(count for _, count in rows), len(rows)
+
+
+# ---------------------------------------------------------------- the real ones
+
+
+def linked(folder: Path, *sets: Path, **period: int) -> Path:
+    """Lay sets beside each other, by links to their files."""
+    for extracts in sets:
+        for path in (path for path in extracts.rglob("*") if path.is_file() and path.suffix != ".md"):
+            target = folder / path.relative_to(extracts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    if period:
+        years = ", ".join(f"{name}: {year}" for name, year in period.items())
+        (folder / "extract_set.yml").write_text(f"name: city statistics\nperiod: {{{years}}}\n", encoding="utf-8")
+    return folder
+
+
+def firms_in_zips(folder: Path, years: Iterable[int]) -> int:
+    """Count with Python's readers the records with as many fields as their header."""
+    count = 0
+    for year in years:
+        with zipfile.ZipFile(folder / f"crawl_2019/{year}.zip") as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    header, *rows = csv.reader(io.TextIOWrapper(member, encoding="utf-8-sig", newline=""))
+                    count += sum(1 for row in rows if len(row) == len(header))
+    return count
+
+
+@pytest.mark.soak
+def test_the_sample_goes_from_delivery_to_site(store: Store, fresh: Build, sample_build: Build) -> None:
+    done = refresh(store, fresh, sample_build.extracts)
+    found = f"select observation_count, city_count from {SHOWN} where specification_id = 'table_1_col_1'"
+    assert set(done.rows(found)) == {rows_of_the_headline(done)}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("last_year", [2020, 2022])
+def test_the_public_set_goes_from_delivery_to_site(
+    store: Store, fresh: Build, public_extracts: Path, tmp_path: Path, last_year: int
+) -> None:
+    done = refresh(store, fresh, linked(tmp_path / "public", public_extracts, last_year=last_year))
+    (found,) = done.rows(
+        f"select round(estimate, 4), round(std_error, 4), observation_count from {SHOWN} "
+        "where specification_id = 'table_1_col_1' and term_order = 1"
+    )
+    assert found == (0.1596, 0.0420, 2230)
+    to_2022 = done.rows(
+        f"select status, sample_last_year, warnings from {SHOWN} where specification_id = 'table_1_col_1_to_2022' "
+        "and term_order = 1"
+    )
+    if last_year == 2020:
+        assert to_2022 == [("not_estimable", None, None)]
+    else:
+        # Science spending of 2022 is corrected away, so the label promises a year that the sample has not.
+        ((status, reached, remark),) = to_2022
+        assert (status, reached) == ("estimated", 2021)
+        assert "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 " in remark
+
+
+@pytest.mark.soak
+def test_the_public_set_to_2018_and_its_next_years_go_from_delivery_to_site(
+    store: Store, fresh: Build, public_extracts: Path, tmp_path: Path
+) -> None:
+    folder = linked(tmp_path / "public", public_extracts, last_year=2018, base_year=2018)
+    early = refresh(store, fresh, folder)
+    assert early.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
+    linked(folder, last_year=2020, base_year=2018)
+    later = refresh(store, fresh, folder)
+    assert later.value(f"select count(distinct specification_id) from {SHOWN} where status = 'estimated'") > 50
+
+
+@pytest.mark.soak
+def test_the_real_register_alone_goes_from_delivery_to_site(
+    store: Store,
+    fresh: Build,
+    real_register: Path,  # noqa: F811 - a fixture
+) -> None:
+    done = refresh(store, fresh, real_register)
+    outcome = dict(done.rows("select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"))
+    set_aside = sum(count for reason, count in outcome.items() if reason not in ("used", "out of period"))
+    assert "in no series" not in outcome
+    assert set_aside < 200
+    ragged = sum(count for reason, count in outcome.items() if reason.startswith("expected "))
+    others = set_aside - ragged
+    assert outcome["out of period"] == pytest.approx(firms_in_zips(real_register, [2000]), abs=others)
+    assert outcome["used"] == pytest.approx(firms_in_zips(real_register, [2010, 2011, 2012]), abs=others)
+    assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
+    assert any("is a sample" in reason for reason in done.reasons())
+
+
+@pytest.mark.soak
+def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_to_be_a_sample(
+    store: Store,
+    fresh: Build,
+    public_extracts: Path,
+    real_register: Path,  # noqa: F811 - a fixture
+    tmp_path: Path,
+) -> None:
+    done = refresh(store, fresh, linked(tmp_path / "both", public_extracts, real_register))
+    (found,) = done.rows(
+        f"select round(estimate, 4), round(std_error, 4), observation_count from {SHOWN} "
+        "where specification_id = 'table_1_col_1' and term_order = 1"
+    )
+    assert found == (0.1596, 0.0420, 2230)
+    (failing, success) = done.rows(
+        "select failing_rows, success from gates.gate_results where description like 'A register''s firms that %'"
+    )[0]
+    assert not success
+    for province in ("浙江", "河南", "广西"):
+        assert f"crawl_2019/2012.zip/{province}.csv" in failing
