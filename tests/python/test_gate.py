@@ -5,6 +5,8 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import duckdb
 import pandas as pd
@@ -12,6 +14,8 @@ import pytest
 from great_expectations.core import ExpectationValidationResult
 
 from ai_manufacturing import gates, suites
+from ai_manufacturing.site import quality
+from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_how_to import copy_of_the_project
 
@@ -372,6 +376,112 @@ def test_a_partial_run_drops_only_what_it_rebuilds(delivery: Build) -> None:
     assert "rpt_table_1" in delivery.tables("reports")
 
 
+PANEL = "city_year_panel"
+GDP_SERIES, PRIMARY_SERIES = "gdp_100m_cny", "primary_value_added_100m_cny"
+# One that fails of each family, with what SQL says was observed and how many rows were checked and failed.
+FAMILIES = {
+    "row": (
+        "expect_column_values_to_be_between",
+        {"column": GDP_SERIES, "max_value": 1000},
+        f"select null, count({GDP_SERIES}), count(case when {GDP_SERIES} > 1000 then 1 end) from panel",
+    ),
+    "mean": (
+        "expect_column_mean_to_be_between",
+        {"column": GDP_SERIES, "max_value": 1},
+        f"select avg({GDP_SERIES}), null, null from panel",
+    ),
+    "unique count": (
+        "expect_column_unique_value_count_to_be_between",
+        {"column": "city_id", "max_value": 1},
+        "select count(distinct city_id), null, null from panel",
+    ),
+    "table": ("expect_table_row_count_to_equal", {"value": 1}, "select count(*), null, null from panel"),
+    "pair": (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {"column_A": PRIMARY_SERIES, "column_B": GDP_SERIES, "ignore_row_if": "either_value_is_missing"},
+        f"select null, count({PRIMARY_SERIES} + {GDP_SERIES}), "
+        f"count(case when {PRIMARY_SERIES} <= {GDP_SERIES} then 1 end) from panel",
+    ),
+    "multi-column": (
+        "expect_compound_columns_to_be_unique",
+        {"column_list": ["province_id", "year"]},
+        "select null, sum(c), sum(case when c > 1 then c end) "
+        "from (select count(*) as c from panel group by province_id, year)",
+    ),
+}
+
+
+def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(delivery: Build, tmp_path: Path) -> None:
+    delivery.project = copy_of_the_project(tmp_path / "project")
+    path = delivery.project / f"expectations/{PANEL}.json"
+    declared = json.loads(path.read_text(encoding="utf-8"))
+
+    def add(*severities: str, **changed: str) -> None:
+        added = [
+            {
+                "type": expectation,
+                "kwargs": arguments,
+                "severity": severity,
+                "description": f"{severity} {family}.",
+                "meta": {"series": [GDP_SERIES], "zh": f"{severity} {family}。"},
+            }
+            | changed
+            for severity in severities
+            for family, (expectation, arguments, _) in FAMILIES.items()
+        ]
+        expectations = declared["expectations"] + added
+        path.write_text(json.dumps(declared | {"expectations": expectations}, indent=1), encoding="utf-8")
+
+    add("critical", "warning")
+    delivery.dbt("build")
+    assert delivery.exit_code != 0
+    assert delivery.tables("estimates") == delivery.tables("reports") == set()
+    assert "Got 6 results, configured to fail if != 0" in delivery.output
+    for severity in ("critical", "warning"):
+        for family, (_, _, oracle) in FAMILIES.items():
+            description = f"{severity} {family}."
+            ((success, observed, checked, failing, rows, series),) = delivery.rows(
+                "select success, observed_value, checked_count, failing_row_count, failing_rows, series "
+                "from gates.gate_results where description = ? and severity = ?",
+                description,
+                severity,
+            )
+            ((value, checked_count, failing_count),) = delivery.rows(
+                f"with panel as (from marts.fct_city_year_panel) {oracle}"
+            )
+            assert (success, series, checked, failing) == (False, GDP_SERIES, checked_count, failing_count), family
+            if value is None:
+                assert len(json.loads(rows)) == failing > 100
+                assert {"city_id", "year"} <= json.loads(rows)[0].keys()
+            else:
+                assert json.loads(observed) == pytest.approx(value, rel=1e-12)
+                assert rows is None
+                assert f"gate {severity}: {PANEL}: {description} Observed: {observed}." in delivery.output
+            assert f"gate {severity}: {PANEL}: {description}" in delivery.output
+
+    add("warning")
+    delivery.dbt("build", "--select", "gate_city_year_panel", "gate_results", "est_fixed_effects")
+    assert delivery.exit_code == 0, delivery.output
+    ((warnings, chinese),) = delivery.rows(
+        "select warnings, warnings_zh from estimates.est_fixed_effects "
+        "where specification_id = 'table_1_col_1' and term = 'ai_firms' and status = 'estimated'"
+    )
+    for family in ("mean", "unique count", "table"):
+        assert f"{GDP_SERIES} as a whole breaks: warning {family}." in warnings
+        assert f"{GDP_SERIES}整体未通过检验：warning {family}。" in chinese
+    for family in ("row", "pair", "multi-column"):
+        assert f"that break: warning {family}." in warnings
+
+    add("warning", type="expect_column_means_to_be_between")
+    delivery.dbt("build", "--select", "gate_city_year_panel")
+    assert delivery.exit_code != 0
+    line = 1 + path.read_text(encoding="utf-8").splitlines().index('   "type": "expect_column_means_to_be_between",')
+    assert (
+        f"expectations/{PANEL}.json, line {line}: Great Expectations has no expectation "
+        "'expect_column_means_to_be_between'. Did you mean 'expect_column_mean_to_be_between'?"
+    ) in " ".join(delivery.output.split())
+
+
 def test_expectations_about_cities_and_years_name_series_that_there_are() -> None:
     with (PROJECT / "seeds/series.csv").open(encoding="utf-8") as file:
         series = {row["series"] for row in csv.DictReader(file)}
@@ -594,6 +704,20 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable
         None,
         None,
     ]
+
+
+def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table results as from (values (true, 'critical', 5), (true, 'critical', 0), "
+            "(true, 'warning', null), (false, 'warning', null), (false, 'critical', null)) "
+            "as t (success, severity, checked_count)"
+        )
+        release = SimpleNamespace(
+            rows=lambda query: connection.sql(query).df().to_dict("records"), gate_results=lambda: "results"
+        )
+        found = quality.gate_counts(cast(Release, release))
+    assert found == {"passed": 2, "nothing_to_check": 1, "critical": 1, "warnings": 1}
 
 
 SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
