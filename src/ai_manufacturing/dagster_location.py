@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
-from ai_manufacturing import gate_results, gates, settings
+from ai_manufacturing import gate_results, gates, settings, suites
 from ai_manufacturing.releases import configured, findings
 from ai_manufacturing.releases import refresh as releases
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
@@ -38,7 +38,7 @@ def _checks() -> dict[tuple[str, str], dg.AssetCheckSpec]:
             metadata={"expectation": expectation["type"], "severity": expectation["severity"]},
         )
         for path in sorted((settings.project_root() / "expectations").glob("*.json"))
-        for number, expectation in enumerate(gates.read_suite(path.stem), start=1)
+        for number, expectation in enumerate(suites.read(path.stem), start=1)
     }
 
 

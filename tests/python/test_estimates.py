@@ -292,6 +292,18 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
 
 
+def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(tables: Tables) -> None:
+    """A mean out of its limits has no failing rows."""
+    failed = city_years_that_fail(tables, "unit_employment_10k gdp_100m_cny", [])
+    whole = replace(failed, gate_results=failed.gate_results.assign(failing_rows=None))
+    found = estimated(rows_of("table_1_col_1", "controls_as_outcomes_1"), whole)
+    warnings = found.groupby("specification_id")[["warnings", "warnings_zh"]].first()
+    both = "gdp_100m_cny, unit_employment_10k as a whole breaks: odd."
+    assert warnings.loc["table_1_col_1", "warnings"] == both
+    assert warnings.loc["table_1_col_1", "warnings_zh"].startswith("gdp_100m_cny、unit_employment_10k整体未通过检验：")
+    assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
+
+
 def test_an_accepted_critical_failure_warns_too(tables: Tables) -> None:
     failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
     critical = replace(failed, gate_results=failed.gate_results.assign(severity="critical"))

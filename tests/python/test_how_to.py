@@ -223,12 +223,19 @@ def test_a_new_estimator_gives_the_slope_of_changes_on_changes(followed: Build) 
     assert estimate == pytest.approx(slopes[1], rel=1e-8)
 
 
-def test_a_new_expectation_is_judged_and_has_its_words_in_chinese(followed: Build) -> None:
-    sentence = "Primary value added of a city is less than its GDP."
-    judged = followed.rows(
-        "select suite, severity, success, description_zh from gates.gate_results where description = ?", sentence
+def test_new_expectations_are_judged_and_have_their_words_in_chinese(followed: Build) -> None:
+    judged = (
+        "select suite, severity, success, description_zh, observed_value, checked_count, failing_row_count "
+        "from gates.gate_results where description = ?"
     )
-    assert judged == [("city_year_panel", "warning", True, "各城市第一产业增加值小于地区生产总值。")]
+    pair = "select count(gdp_100m_cny + primary_value_added_100m_cny) from marts.fct_city_year_panel"
+    ((*found, _, checked, failing),) = followed.rows(judged, "Primary value added of a city is less than its GDP.")
+    assert found == ["city_year_panel", "warning", True, "各城市第一产业增加值小于地区生产总值。"]
+    assert (checked, failing) == (followed.value(pair), 0)
+    median = followed.value("select median(gdp_per_capita_cny) from marts.fct_city_year_panel")
+    (found,) = followed.rows(judged, "The median of GDP per head is between 10 and 200 thousand yuan.")
+    assert found[:4] == ("city_year_panel", "critical", True, "人均地区生产总值的中位数在1万元与20万元之间。")
+    assert (float(found[4]), *found[5:]) == (pytest.approx(median, rel=1e-12), None, None)
 
 
 def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(followed: Build) -> None:

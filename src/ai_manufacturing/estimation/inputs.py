@@ -58,11 +58,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Finding:
-    """A failed expectation, by the series and years, or the series, cities and years, that fail it."""
+    """A failed expectation, by what fails it: series in a year, series in a city and year, or series as a whole."""
 
     expectation: Sentence
     years: set[tuple[str, str, int]]
     city_years: dict[Key, set[tuple[str, int]]]
+    series: set[Key]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class _RestsOn:
             if of_sample or year in self.fixed.get(key, ()):
                 broken.setdefault(series, set()).add(year)
         return broken
+
+    def broken_series(self, finding: Finding) -> list[str]:
+        return sorted(series for series, scope in finding.series & (self.pairs_of.keys() | self.fixed.keys()))
 
     def inside(self, finding: Finding) -> set[tuple[str, int]]:
         return {
@@ -303,9 +307,9 @@ class Inputs:
         Returns
         -------
         list of Sentence
-            One sentence on series that the gate does not judge; one per series and failed expectation about years; one
-            per failed expectation about cities and years, with how many of these the estimate rests on. A break between
-            two years is that of the later one.
+            One sentence on series that the gate does not judge; one per failed expectation about series as a whole; one
+            per series and failed expectation about years; one per failed expectation about cities and years, with how
+            many of these the estimate rests on. A break between two years is that of the later one.
 
         Notes
         -----
@@ -323,6 +327,8 @@ class Inputs:
             return found
         rests = self._rests_on(specification, used)
         for finding in self._findings:
+            if broken := rests.broken_series(finding):
+                found.append(said("series_break_as_a_whole", series=broken, expectation=finding.expectation))
             found += [
                 said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
                 for series, years in sorted(rests.broken_years(finding).items())
@@ -506,23 +512,28 @@ class Inputs:
 
     @cached_property
     def _findings(self) -> list[Finding]:
-        """What the gate found wrong with a series in a year or in a city and year, and let pass."""
+        """What the gate found wrong with a series, in a year, in a city and year or as a whole, and let pass."""
         failed = self.gate_results[~self.gate_results["success"].astype(bool)]
         found = [self._finding(row) for row in failed.itertuples()]
-        return [finding for finding in found if finding.years or finding.city_years]
+        return [finding for finding in found if finding.years or finding.city_years or finding.series]
 
     def _finding(self, failed: Any) -> Finding:
         declared = failed.series.split() if isinstance(failed.series, str) else []
         years: set[tuple[str, str, int]] = set()
         city_years: dict[Key, set[tuple[str, int]]] = {}
-        for row in json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else ():
+        rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
+        whole = set() if rows else {(series, self._scope_of(series)) for series in declared}
+        for row in rows:
             for series in (row["series"],) if "series" in row else declared:
-                scope = row.get("scope") or ("total" if series in self._total_series else PANEL_SCOPE)
+                scope = row.get("scope") or self._scope_of(series)
                 if {"city_id", "year"} <= row.keys():
                     city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
                 elif "year" in row:
                     years.add((series, scope, row["year"]))
-        return Finding(Sentence(failed.description, failed.description_zh), years, city_years)
+        return Finding(Sentence(failed.description, failed.description_zh), years, city_years, whole)
+
+    def _scope_of(self, series: str) -> str:
+        return "total" if series in self._total_series else PANEL_SCOPE
 
     @cached_property
     def _total_series(self) -> set[str]:

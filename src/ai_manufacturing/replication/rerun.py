@@ -120,7 +120,10 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
         expected = {
             "Tables": {(name, "gained") for name in names},
             "Columns": {
-                row for section in sections for row in section.rows if row[1:] == (withheld.COLUMNS[0], "gained")
+                row
+                for section in sections
+                for row in section.rows
+                if row[1:] in [(column, "gained") for column in withheld.COLUMNS]
             },
         }
         sections = [

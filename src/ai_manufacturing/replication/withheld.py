@@ -17,7 +17,7 @@ OF_ONE_UNIT = ("city_id", "city_code", "id")
 # These name cities and no value of a source.
 WITHOUT_VALUES = ("marts.dim_city", "marts.dim_city_groups", "estimates.estimation_samples")
 # Rows that failed an expectation, with their values.
-COLUMNS = ("failing_rows",)
+COLUMNS = ("failing_rows", "validation_result")
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 

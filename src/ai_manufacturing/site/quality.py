@@ -19,7 +19,8 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the gate found and what was delivered."""
     expectations = release.rows(
-        "select suite, description, description_zh, severity, success, checked_count, failing_row_count, failing_rows "
+        "select suite, description, description_zh, severity, success, observed_value, checked_count, "
+        "failing_row_count, failing_rows "
         f"from {release.gate_results()} order by success, severity, suite, description"
     )
     names = {
@@ -66,7 +67,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 def gate_counts(release: Release) -> dict[str, int]:
     """Return how many expectations passed, failed by severity, or had nothing to check and so did neither."""
     return release.rows(
-        "select count(case when success and checked_count > 0 then 1 end) as passed, "
+        "select count(case when success and checked_count is distinct from 0 then 1 end) as passed, "
         "count(case when success and checked_count = 0 then 1 end) as nothing_to_check, "
         "count(case when not success and severity = 'critical' then 1 end) as critical, "
         "count(case when not success and severity = 'warning' then 1 end) as warnings "

@@ -1,0 +1,157 @@
+"""The suites in expectations/: JSON of Great Expectations, with what the project adds to it under `meta`."""
+
+import difflib
+import inspect
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from ai_manufacturing import settings
+
+REQUIRED = {"type": str, "kwargs": dict, "severity": str, "description": str, "meta": dict}
+SEVERITIES = ("critical", "warning")
+
+Fault = tuple[tuple[str | int, ...], str]
+"""Keys and positions that lead to a part of a suite, and what is wrong there."""
+
+
+class SuiteError(Exception):
+    """A suite that Great Expectations cannot read, or that lacks what the gate needs."""
+
+
+def great_expectations() -> ModuleType:
+    """Return the package, imported when a suite is read or a table judged, as that takes three seconds."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    return great_expectations
+
+
+def read(suite: str, needs_series: bool = False) -> list[dict[str, Any]]:
+    """Return the expectations of the suite expectations/<suite>.json, as it declares them.
+
+    Parameters
+    ----------
+    suite : str
+        Name of the suite.
+    needs_series : bool
+        Whether each expectation must list its series, because failing rows do not name theirs.
+
+    Returns
+    -------
+    list of dict
+        Type, kwargs, severity, description and meta of each. `meta.zh` is the description in Chinese, `meta.series` the
+        series of series.csv that it is about.
+
+    Raises
+    ------
+    SuiteError
+        With each fault of the suite by file and line: no JSON, a type or an argument that Great Expectations does not
+        have (with the nearest that it has), a field or a severity that there is not, a description that is missing in
+        one of the languages or occurs twice, missing series.
+    """
+    path = settings.project_root() / "expectations" / f"{suite}.json"
+    text = path.read_text(encoding="utf-8")
+    try:
+        declared = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SuiteError(f"expectations/{path.name}, line {error.lineno}: no JSON: {error.msg}.") from error
+    faults = [
+        f"expectations/{path.name}, line {_line(text, place)}: {message}"
+        for place, message in _faults(suite, declared, needs_series)
+    ]
+    if faults:
+        raise SuiteError("\n".join(faults))
+    expectations: list[dict[str, Any]] = declared["expectations"]
+    return expectations
+
+
+def _faults(suite: str, declared: Any, needs_series: bool) -> Iterator[Fault]:
+    expectations = declared.get("expectations") if isinstance(declared, dict) else None
+    if not isinstance(expectations, list) or not all(isinstance(one, dict) for one in expectations):
+        yield (), f'a suite is {{"name": "{suite}", "expectations": [...]}}, with an object for each expectation.'
+        return
+    if declared.get("name") != suite:
+        yield ("name",), f"the suite is named {declared.get('name')!r}, its file {suite!r}."
+    yield from _unknown(declared, great_expectations().ExpectationSuite)
+    for number, expectation in enumerate(expectations):
+        for place, message in _faults_of(expectation, needs_series):
+            yield ("expectations", number, *place), message
+    for description, count in Counter(one.get("description") for one in expectations).items():
+        if count > 1:
+            yield ("expectations",), f"{count} expectations have the description {description!r}, which names one."
+
+
+def _faults_of(expectation: dict[str, Any], needs_series: bool) -> Iterator[Fault]:
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    yield from _unknown(expectation, ExpectationConfiguration)
+    missing = [name for name, kind in REQUIRED.items() if not isinstance(expectation.get(name), kind)]
+    for name in missing:
+        yield (name,), f"`{name}` must be {'an object' if REQUIRED[name] is dict else 'a text'}."
+    if missing:
+        return
+    if expectation["severity"] not in SEVERITIES:
+        yield ("severity",), f"severity {expectation['severity']!r} is neither {' nor '.join(SEVERITIES)}."
+    meta = expectation["meta"]
+    if not meta.get("zh"):
+        yield ("meta",), "`meta.zh`, the description in Chinese, is missing."
+    if not isinstance(meta.get("series", []), list) or (needs_series and not meta.get("series")):
+        yield (
+            ("meta",),
+            "`meta.series` is missing. Failing rows are cities and years: list the series of series.csv that the "
+            "expectation is about, so that the estimates that use them carry its warning.",
+        )
+    yield from _faults_of_type(expectation["type"], expectation["kwargs"])
+
+
+def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
+    import great_expectations.expectations as gxe
+    from great_expectations.compatibility.pydantic import ValidationError
+
+    known = [one for one in vars(gxe).values() if getattr(one, "expectation_type", "")]
+    classes = {one.expectation_type: one for one in known}
+    if name not in classes:
+        yield ("type",), f"Great Expectations has no expectation {name!r}.{_nearest(name, classes)}"
+        return
+    try:
+        classes[name](**arguments)
+    except ValidationError as error:
+        # A value that may be of several types has a fault for each; the first does.
+        for argument, fault in {str(fault["loc"][0]): fault for fault in reversed(error.errors())}.items():
+            if argument not in arguments:
+                message = f"{name} needs the argument {argument!r}."
+            elif fault["type"] == "value_error.extra":
+                message = f"{name} has no argument {argument!r}.{_nearest(argument, classes[name].__fields__)}"
+            else:
+                message = f"{name}, argument {argument!r}: {arguments[argument]!r}: {fault['msg']}."
+            yield ("kwargs", argument), message
+
+
+def _unknown(declared: dict[str, Any], of_library: Any) -> Iterator[Fault]:
+    for name in declared.keys() - inspect.signature(of_library).parameters.keys():
+        yield (name,), f"Great Expectations does not know {name!r}; what the project adds stands under `meta`."
+
+
+def _nearest(name: Any, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(str(name), known, n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def _line(text: str, place: tuple[str | int, ...]) -> int:
+    """Return the line of a part of a suite, or of what it is missing in. YAML, which JSON is, knows lines."""
+    node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+    line = node.start_mark.line
+    for step in place:
+        if isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line
+        else:
+            name, node = next(((key, value) for key, value in node.value if key.value == step), (node, node))
+            line = name.start_mark.line
+    return int(line) + 1
