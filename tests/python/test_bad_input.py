@@ -221,7 +221,8 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     assert set(delivery.rows(vanished, "firm_count")) == {("长沙市",)}
 
     year, share = delivery.rows(
-        "select year, unknown_city_share from intermediate.int_source_checks where file_path like '%_全.csv'"
+        "select year_of_lost_cities, unknown_city_share from intermediate.int_source_checks "
+        "where file_path like '%_全.csv'"
     )[0]
     assert (year, share) == ("2013", 1.0)
     critical = "select failing_rows from gates.gate_landed_sources where severity = 'critical' and not success"

@@ -523,6 +523,16 @@ def test_a_warehouse_whose_name_dbt_would_not_escape_is_refused(name: str, tmp_p
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
 
 
+def test_a_project_whose_seeds_dbt_could_not_load_is_refused_at_the_start(fresh: Build, tmp_path: Path) -> None:
+    project = tmp_path / "it's"
+    project.mkdir()
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project)
+    debug = replace(fresh, project=project).dbt("debug")
+    assert debug.exit_code != 0
+    assert f"{project}: dbt loads no seed from a path with a quotation mark ('). Rename the folder" in debug.output
+
+
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, audited_build: Build) -> None:
     with lock.held(store.folder / "refresh.lock"):
         with pytest.raises(LockedError, match=f'Another refresh is at work: {{"pid": {os.getpid()}, '):
