@@ -77,6 +77,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert "release 000002" in message
     assert "is of public (delivered). Nothing was published." in message
     assert message.endswith("--replace-extract-set.")
+    assert "write name" not in message, "a sample is no delivery of the public set"
     assert store.current().release_id == "000002"
     store.published.unlink()
     assert refused() == message, "the latest past release counts where none is published"
