@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
@@ -290,6 +291,16 @@ def test_a_city_year_that_fails_warns_of_the_estimates_that_rest_on_it(tables: T
     assert "on 1 of the 1 " in warned("gdp_100m_cny unit_employment_10k", lags, "table_4_col_4")
     assert "city-years" not in warned("unit_employment_10k", lags, "table_4_col_4")
     assert warned("gdp_100m_cny", [("999999", 2015)], "table_1_col_1") == ""
+
+
+def test_an_estimate_is_not_warned_in_words_about_what_no_estimate_uses(tables: Tables) -> None:
+    failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
+    for english, chinese in (gates.OTHER_YEARS, gates.OTHER_SERIES):
+        words = {"description": f"{english}odd.", "description_zh": f"{chinese}异常。"}
+        found = estimated(rows_of("table_1_col_1"), replace(failed, gate_results=failed.gate_results.assign(**words)))
+        assert found["warnings"].str.endswith(" (cities: 1) that break: odd.").all()
+        assert found["warnings_zh"].str.endswith("异常。").all()
+        assert not found["warnings_zh"].str.contains("估计使用的").any()
 
 
 def test_an_accepted_critical_failure_warns_too(tables: Tables) -> None:

@@ -604,7 +604,7 @@ def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> 
 def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -> None:
     project.deliver_workbook("firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)])
     assert landing.deliveries()["hint"].to_pylist() == [
-        "Sheet 宽表 has no row with all declared headings (none with 年份, 企业数, 产值), so its 2 rows are prose. If "
+        "Sheet 宽表 lacks the declared header (no 年份 or 企业数 or 产值), so its 2 rows are prose. If "
         'it is not to be read, name the others in vendor.toml, source firms: sheets = ["面板"]. If it holds records, '
         "ask for them in the layout of sheet 面板."
     ]

@@ -562,7 +562,8 @@ def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatc
     """Publish a warehouse as what the present code makes of these extracts, so that a refresh finds nothing new."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    published = described("000001") | {"fingerprint": fingerprint.of(fingerprint.delivery_hashes(extracts))}
+    hashes = fingerprint.delivery_hashes(extracts)
+    published = described("000001") | {"fingerprint": fingerprint.of(hashes), "delivery_hashes": hashes}
     writer.write(warehouse, store.work / "unpublished.duckdb", published, None)
     store.add(store.work / "unpublished.duckdb", "000001")
     store.publish("000001")
@@ -814,6 +815,32 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
     assert [line[:8] for line in listed.splitlines()] == ["  000001", "* 000002"]
     assert "a drill" in listed
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
+
+
+@pytest.mark.soak
+def test_a_file_that_was_withdrawn_is_named_before_the_breaks_that_follow_from_it(
+    store: Store, delivery: Build, sample_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published_as_built(store, sample_build.warehouse, sample_build.extracts, monkeypatch)
+    keep_as_last_build(store, sample_build, delivery)
+    (delivery.extracts / "firm_survival/企业存续_2015.csv").unlink()
+    held = command(store, delivery, "refresh")
+    assert held.returncode == 4, held.stdout + held.stderr
+    events = [json.loads(line) for line in held.stdout.splitlines()]
+    assert [event["event"] for event in events[:3]] == ["started", "delivery", "landed"]
+    assert events[1]["withdrawn"] == ["firm_survival/企业存续_2015.csv"]
+    (firms,) = [row for row in events[2]["records"] if row["entity"] == "firm_survival"]
+    withdrawn = sample_build.value("select record_count from raw.deliveries where file_path like '%企业存续_2015.csv'")
+    assert firms["records_before"] - firms["records"] == withdrawn > 10_000
+    message = events[-1]["message"].splitlines()
+    assert message[1] == (
+        f"1 withdrawn: firm_survival/企业存续_2015.csv (vendor firm_survival, {withdrawn:,} records)."
+    )
+    assert message[3] == "What fails below may follow from this."
+    breaks = [place for place, line in enumerate(message) if line.startswith("firm_survival: ")]
+    assert breaks
+    assert min(breaks) > 3
+    assert all(len(event["message"]) <= 300 for event in events if event["event"] == "warning")
 
 
 @pytest.mark.soak

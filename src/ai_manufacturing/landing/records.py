@@ -123,7 +123,7 @@ def _remarks(sheets: list[Sheet], with_header: list[Sheet], notes: list[str], so
     for sheet in sheets:
         if lacking := sheet.missing(source.read_columns):
             yield (
-                f"Sheet {sheet.name} has no row with all declared headings (none with {', '.join(lacking)}), so its "
+                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so its "
                 f"{sheet.rows.num_rows} rows are prose. If it is not to be read, name the others in "
                 f"{source.provider}.toml, source {source.name}: sheets = {named}. If it holds records, ask for them in "
                 f"the layout of sheet {with_header[0].name}."
