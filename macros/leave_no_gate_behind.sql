@@ -57,13 +57,14 @@ died is settled by the next one. What it does to each habit is in docs/decisions
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='noted_fingerprints')) }}
 {%- endmacro %}
 
-{# The critical failures of a gate that hold estimates back, as lines; none of a gate that is not built. #}
+{# The critical failures of a gate that hold estimates back, as lines, all marks of one run in one; none of a gate that is not built. #}
 {% macro critical_failures(condition='true', gate=none) -%}
     {%- set accepted = 'false' if env_var('ACCEPTED_GATE_FAILURES', '') else 'true' -%}
     {%- set results = relation_of(gate or all_gates()) -%}
     {{ return(run_query(
-        "select suite || ': ' || description from " ~ results
-        ~ " where severity = 'critical' and not success and " ~ accepted ~ ' and ' ~ condition ~ ' order by all'
+        "select string_agg(suite, ', ' order by suite) || ': ' || description from " ~ results
+        ~ " where severity = 'critical' and not success and " ~ accepted ~ ' and ' ~ condition
+        ~ " group by description, case when expectation <> 'judged' then suite end order by all"
     ).columns[0].values() if results else []) }}
 {%- endmacro %}
 

@@ -16,7 +16,8 @@
                 {{ exceptions.raise_compiler_error(
                     env_var('WAREHOUSE_PATH', 'build/warehouse.duckdb') ~ ' holds the extract set "' ~ others.rows[0][0]
                     ~ '", and EXTRACTS_DIR now holds "' ~ current
-                    ~ '". Nothing was changed. Set WAREHOUSE_PATH to another file, or delete this one.'
+                    ~ '". Nothing was changed. If these files continue that set, write name: "' ~ others.rows[0][0]
+                    ~ '" into their extract_set.yml. Otherwise set WAREHOUSE_PATH to another file, or delete this one.'
                 ) }}
             {%- endif -%}
         {%- endif -%}

@@ -16,6 +16,15 @@ value at fault first and then what identifies the row.
     {{ return(words | join('; ')) }}
 {%- endmacro %}
 
+{# What a gate found, as a line; a warning has 300 characters at most, as those of a refresh. #}
+{% macro failure_in_words(table, severity, suite, description, observed, failing_rows) -%}
+    {%- set rows = failing_rows_in_words(failing_rows) or ('Observed: ' ~ observed if observed else '') -%}
+    {%- set line = ('gate ' ~ severity ~ ': ' ~ suite ~ ': ' ~ description ~ ' ' ~ rows).strip(' .') -%}
+    {%- set rest = '… The whole is in gates.' ~ table -%}
+    {%- if severity == 'warning' and line | length >= 300 -%} {%- set line = line[:299 - rest | length] ~ rest -%} {%- endif -%}
+    {{ return(line ~ '.') }}
+{%- endmacro %}
+
 {# At the end of a run: which expectations failed and on which rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
@@ -23,14 +32,21 @@ value at fault first and then what identifies the row.
             {%- set results = adapter.get_relation(target.database, 'gates', table) -%}
             {%- set failed = run_query(
                 'select severity, suite, description, observed_value, failing_rows from ' ~ results
-                ~ ' where not success order by severity, suite, description'
+                ~ " where not success and expectation <> 'judged' order by severity, suite, description"
             ).rows if results else [] -%}
-            {%- for row in failed -%}
-                {%- do log(
-                    ('gate ' ~ row[0] ~ ': ' ~ row[1] ~ ': ' ~ row[2] ~ ' '
-                    ~ (failing_rows_in_words(row[4]) or ('Observed: ' ~ row[3] if row[3] else ''))).strip(' .') ~ '.', info=True
+            {%- for row in failed -%} {%- do log(failure_in_words(table, *row), info=True) -%} {%- endfor -%}
+            {%- set marked = run_query(
+                'select suite, observed_value from ' ~ results ~ " where expectation = 'judged' order by suite"
+            ) if results else none -%}
+            {%- if marked and marked.rows -%}
+                {%- set changed = fromjson(marked.rows[0][1] or '[]', []) -%}
+                {#- Not a failure of what was delivered: the run ends with exit code 0, and the next estimates are refused. -#}
+                {%- do exceptions.warn(
+                    'gate warning: ' ~ marked.rows | length ~ ' gates have not judged what was built since ('
+                    ~ names_of(marked.columns[0].values()) ~ ')'
+                    ~ ('; ' ~ changed[0] if changed else '') ~ '. No estimate is built on it before dbt build --select +gate_results+.'
                 ) -%}
-            {%- endfor -%}
+            {%- endif -%}
         {%- endfor -%}
         {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
         {%- if deliveries -%}

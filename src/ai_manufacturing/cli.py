@@ -565,7 +565,7 @@ def _described(manifest: "Manifest", published: str | None) -> dict[str, Any]:
         "extract_set": manifest.extract_set,
         "extract_set_kind": manifest.extract_set_kind,
         "git_commit": manifest.git_commit,
-        "delivery_count": len(manifest.delivery_hashes),
+        "delivery_count": manifest.delivery_count,
         "gate": manifest.gate_summary,
     }
 
@@ -731,7 +731,7 @@ def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tu
     if manifest is not None:
         of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
         yield f"{store.published}: {of}", None
-        files = f"{len(manifest.delivery_hashes)} files"
+        files = f"{manifest.delivery_count} files"
         yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
         gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
         yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None

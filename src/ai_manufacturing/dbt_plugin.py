@@ -28,9 +28,16 @@ class Plugin(BasePlugin):
         Raises
         ------
         DbtRuntimeError
-            If the file has a name that dbt-duckdb, which names the catalog after it, would not escape.
+            If the file has a name that dbt-duckdb, which names the catalog after it, would not escape, or the project
+            lies in a folder of which it would not escape the path of a seed.
         """
-        os.environ["DBT_PROJECT_DIR"] = str(settings.project_root())
+        root = str(settings.project_root())
+        os.environ["DBT_PROJECT_DIR"] = root
+        if "'" in root:
+            raise DbtRuntimeError(
+                f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the folder, or move the "
+                "project to another. Folders that settings name may have one."
+            )
         path = settings.project_root() / creds.path
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(

@@ -226,5 +226,7 @@ def require(results: pd.DataFrame) -> None:
 
 
 def declared_description(description: str) -> str:
-    """Return the words of an expectation as its suite has them, without those before one that only warns."""
-    return description.removeprefix(OTHER_YEARS[0]).removeprefix(OTHER_SERIES[0])
+    """Return the words of an expectation in either language as its suite has them, without those of one that warns."""
+    for prefix in (*OTHER_YEARS, *OTHER_SERIES):
+        description = description.removeprefix(prefix)
+    return description

@@ -97,6 +97,7 @@ AUDITED = {
         "dim_specification_series",
         "fct_ai_measure",
         "fct_city_year_panel",
+        "fct_deliveries",
         "fct_register_rows_set_aside",
         "fct_row_accounting",
         "fct_rows_set_aside",

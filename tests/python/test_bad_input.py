@@ -195,6 +195,25 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     edit(yearbook(delivery, 2011), lambda rows: rows[:200])
     lines = [yearbook(delivery, year).read_text(encoding="utf-8").splitlines() for year in range(2010, 2021)]
     unknown = [",".join(["", "某市", *line.split(",")[2:]]) for line in lines[3][1:]]
+    # a note below the counts is no record of an unknown city; a second sheet in wide layout is named
+    with firm_survival(delivery, 2018).open("a", encoding="utf-8") as file:
+        file.write("注：本表数据为虚构。\n")
+    book = openpyxl.Workbook()
+    for title, rows in (
+        (
+            "面板",
+            [
+                ["year", "地级市", "外商直接投资", "单位"],
+                *([year, "长沙市", 1, "百万美元"] for year in range(2010, 2021)),
+            ],
+        ),
+        ("宽表", [["地级市", *range(2010, 2021)], ["长沙市", *[1] * 11]]),
+    ):
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    del book["Sheet"]
+    book.save(delivery.extracts / "city_yearbook/外商直接投资FDI.xlsx")
     whole = [lines[0][0], *(line for year, rows in enumerate(lines) if year != 3 for line in rows[1:]), *unknown]
     (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text("\n".join(whole), encoding="utf-8")
     (delivery.extracts / "city_yearbook/备份.csv").write_text("a,b\n1,2\n", encoding="utf-8")
@@ -221,7 +240,8 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     assert set(delivery.rows(vanished, "firm_count")) == {("长沙市",)}
 
     year, share = delivery.rows(
-        "select year, unknown_city_share from intermediate.int_source_checks where file_path like '%_全.csv'"
+        "select year_of_lost_cities, unknown_city_share from intermediate.int_source_checks "
+        "where file_path like '%_全.csv'"
     )[0]
     assert (year, share) == ("2013", 1.0)
     critical = "select failing_rows from gates.gate_landed_sources where severity = 'critical' and not success"
@@ -231,10 +251,17 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     }
     # the panel of all years has 200 of the 260 cities of 2011, which another file had
     assert found == {
+        ("city_yearbook/外商直接投资FDI.xlsx", "prose_share"): pytest.approx(2 / 13),
         ("city_yearbook/城市统计年鉴_全.csv", "unknown_city_share"): 1.0,
         ("city_yearbook/城市统计年鉴_全.csv", "dropped_city_share"): pytest.approx(60 / 260),
         ("patents/专利_2015.csv", "lost_count_records"): 48,
     }
+
+    (hint,) = {row["hint"] for row in failing if "prose_share" in row}
+    assert hint.startswith("Sheet 宽表 lacks the declared header (no year or 外商直接投资 or 单位)")
+    assert 'in biechouwo.toml, source foreign_direct_investment: sheets = ["面板"].' in hint
+    note = "select value, reason from raw.rejected_rows where file_path = 'firm_survival/企业存续_2018.csv'"
+    assert delivery.rows(note) == [("注：本表数据为虚构。", "prose: note")]
 
     told = "select outcome, remedy, record_count, used_count, out_of_period_count, no_city_count, lost_count_records "
     told += "from marts.fct_deliveries where file_path = ? and outcome not in ('superseded', 'withdrawn')"

@@ -257,7 +257,9 @@ def test_another_extract_set_is_refused_and_nothing_is_changed(delivery: Build, 
 
     assert delivery.exit_code != 0
     assert 'holds the extract set "sample", and EXTRACTS_DIR now holds "other"' in delivery.output
-    assert "Set WAREHOUSE_PATH to another file, or delete this one." in delivery.output
+    # a set that goes on under another name is offered its name first
+    way_out = 'If these files continue that set, write name: "sample" into their extract_set.yml. Otherwise set '
+    assert f"{way_out}WAREHOUSE_PATH to another file, or delete this one." in delivery.output
     assert delivery.rows("from reports.rpt_coefficients order by all") == before
 
 

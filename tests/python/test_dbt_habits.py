@@ -136,7 +136,7 @@ def test_a_table_that_changed_takes_the_estimates_along_until_it_is_judged(habit
 
     before = habits.state
     assert habits.dbt("build --select est_spatial_autocorrelation") == 2
-    assert "gate_city_year_panel: What this judges was built again since" in habits.build.output
+    assert f"{', '.join(habits.marked)}: What this judges was built again since" in habits.build.output
     assert "Nothing was changed. Run dbt build, which lands corrected files" in habits.build.output
     for command in ("build --select gates+", "run --select gate_results+"):
         assert habits.dbt(command) == 2
@@ -162,6 +162,10 @@ def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made
     assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
     assert habits.estimates == before
     assert "gate_landed_sources" in habits.marked
+    # what ends with exit code 0 has no critical line, and one line for all gates
+    (line,) = [line for line in habits.build.output.splitlines() if "gate " in line]
+    assert f"gate warning: {len(habits.marked)} gates have not judged what was built since (gate_" in line
+    assert "; changed: raw_deliveries. No estimate is built on it before dbt build --select +gate_results+." in line
     assert habits.dbt("run --select rpt_figure_1") == 2
     assert habits.estimates == before
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
@@ -302,6 +303,16 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
     assert warnings.loc["table_1_col_1", "warnings"] == both
     assert warnings.loc["table_1_col_1", "warnings_zh"].startswith("gdp_100m_cny、unit_employment_10k整体未通过检验：")
     assert "gdp_100m_cny" not in str(warnings.loc["controls_as_outcomes_1", "warnings"])
+
+
+def test_an_estimate_is_not_warned_in_words_about_what_no_estimate_uses(tables: Tables) -> None:
+    failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
+    for english, chinese in (gates.OTHER_YEARS, gates.OTHER_SERIES):
+        words = {"description": f"{english}odd.", "description_zh": f"{chinese}异常。"}
+        found = estimated(rows_of("table_1_col_1"), replace(failed, gate_results=failed.gate_results.assign(**words)))
+        assert found["warnings"].str.endswith(" (cities: 1) that break: odd.").all()
+        assert found["warnings_zh"].str.endswith("异常。").all()
+        assert not found["warnings_zh"].str.contains("估计使用的").any()
 
 
 def test_an_accepted_critical_failure_warns_too(tables: Tables) -> None:

@@ -77,10 +77,21 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     assert "release 000002" in message
     assert "is of public (delivered). Nothing was published." in message
     assert message.endswith("--replace-extract-set.")
+    assert "write name" not in message, "a sample is no delivery of the public set"
     assert store.current().release_id == "000002"
     store.published.unlink()
     assert refused() == message, "the latest past release counts where none is published"
     store.publish("000002")
+
+    # a set that goes on under another name is offered its name first, and what replaces it last
+    later = extracts(audited_build, tmp_path / "city_yearbooks")
+    (later / "extract_set.yml").write_text("name: city statistics\n", encoding="utf-8")
+    forgotten["EXTRACTS_DIR"] = str(later)
+    assert refused().endswith(
+        'is of public (delivered). Nothing was published. If these files continue that set, write name: "public" into '
+        "their extract_set.yml. Otherwise set EXTRACTS_DIR to the folder of public, or RELEASE_DIR to another folder. "
+        "To give that set up, add --replace-extract-set."
+    )
 
     run = command(store, audited_build, "diff", "000001", "000002")
     assert (run.returncode, run.stdout) == (2, "")

@@ -50,6 +50,11 @@ def fault() -> str:
     return str(raised.value)
 
 
+RENAMED = """
+    [sources.headings]
+    "企业数" = ["企业数量", "企业数（户）"]
+"""
+
 # What lands
 
 
@@ -511,7 +516,8 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
         "firms/notes.pdf: the content is a PDF file. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in "
         "gzip and zip. Convert the file.",
         "firms/renamed.csv, row 1: wrong header: missing 年份; found 城市代码, 年度, 企业数, 产值. If the provider "
-        "renamed columns, declare the new names in vendor.toml; otherwise ask for the file again.",
+        "renamed columns, declare the new headings in vendor.toml, source firms, [sources.headings]; otherwise ask "
+        "for the file again. It was read as UTF-8.",
     ]
     assert len(project.store_folders()) == 1
 
@@ -525,10 +531,109 @@ def test_a_workbook_without_the_header_names_the_closest_row(project: Project) -
     assert fault() == "firms/a.xlsx: all sheets are empty. Ask the provider for the file again."
 
 
+def test_a_column_that_was_renamed_lands_from_either_heading(project: Project) -> None:
+    project.declare(FIRMS + RENAMED)
+    project.deliver("firms/2019.csv", csv_text(("110000", 2019, 11, 3)))
+    renamed = [name.replace("企业数", "企业数量") for name in HEADER]
+    project.deliver("firms/2020.csv", csv_text(("110000", 2020, 12, 3), ("120000", 2020, '"1,2O4"', 3), header=renamed))
+    project.deliver_workbook(
+        "firms/2021.xlsx", s=[("标题",), [name.replace("企业数", " 企业数（户）") for name in HEADER], GOOD]
+    )
+    assert values("企业数") == [11, 12, 12]
+    assert landing.deliveries()["columns_not_read"].to_pylist() == [None, None, None]
+    assert rejected()[0] == (None, 3, "企业数量", "1,2O4", "not a number (a letter O?)")
+
+
+def test_two_headings_of_one_column_in_a_file_are_named(project: Project) -> None:
+    project.declare(FIRMS + RENAMED)
+    project.deliver("firms/a.csv", csv_text((*GOOD, 13), header=(*HEADER, "企业数量")))
+    assert fault() == (
+        "firms/a.csv, row 1, column 企业数: the columns 企业数 and 企业数量 are declared as one. Ask the provider "
+        "which one is meant, or correct [sources.headings] in vendor.toml, source firms."
+    )
+
+
+@pytest.mark.parametrize(
+    ("headings", "message"),
+    [
+        ('"企业数" = ["产值"]', "gives 产值 for 企业数, and it is a heading of 产值 already"),
+        ('"企业数" = ["甲"]\n"产值" = ["甲"]', "gives 甲 for 产值, and it is a heading of 企业数 already"),
+        ('"户数" = ["甲"]', "has 户数, which is no column of [sources.columns] that a file holds"),
+        ('"企业数" = "甲"', "gives '甲' for 企业数, not a list of headings"),
+    ],
+)
+def test_headings_that_say_nothing_clear_are_refused(project: Project, headings: str, message: str) -> None:
+    project.declare(textwrap.dedent(FIRMS) + f"[sources.headings]\n{headings}\n")
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    assert fault() == f"vendor/vendor.toml, source firms: [sources.headings] {message}. Correct the declaration."
+
+
+def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
+    project.declare(FIRMS.replace("产值", "产值(亿元)"))
+    project.deliver("firms/a.csv", csv_text(GOOD, header=(*HEADER[:3], "产值（亿元）")))
+    assert (
+        "missing 产值(亿元); found 城市代码, 年份, 企业数, 产值（亿元）. 产值（亿元） looks like 产值(亿元), but has "
+        "（ (U+FF08 FULLWIDTH LEFT PARENTHESIS) for ( (U+0028 LEFT PARENTHESIS), "
+        "） (U+FF09 FULLWIDTH RIGHT PARENTHESIS) for ) (U+0029 RIGHT PARENTHESIS). If the provider renamed columns"
+    ) in fault()
+
+
+@pytest.mark.parametrize("in_workbook", [False, True])
+def test_a_note_below_the_table_is_prose_and_no_record_of_an_unknown_city(project: Project, in_workbook: bool) -> None:
+    notes = ["注：本表数据来源于市场监管部门。", "1. 莱芜市自2019年起并入济南市"]
+    if in_workbook:
+        project.deliver_workbook("firms/a.xlsx", s=[HEADER, GOOD, *([note] for note in notes)])
+        whole = [f"{note}|||" for note in notes]
+    else:
+        # a line without its delimiters may be the end of a file that was cut off, unless it begins as a note
+        project.deliver("firms/a.csv", csv_text(GOOD) + f"{notes[0]}\n{notes[1]},,,\n1200\n")
+        whole = [notes[0], f"{notes[1]}|||"]
+    assert values("城市代码") == ["110000"]
+    sheet = "s" if in_workbook else None
+    found = [(sheet, row, None, text, "prose: note") for row, text in enumerate(whole, start=3)]
+    assert rejected() == found + ([] if in_workbook else [(None, 5, None, "1200", "expected 4 fields, found 1")])
+
+
+def test_a_city_of_which_no_value_was_delivered_is_no_note(project: Project) -> None:
+    project.declare(FIRMS.replace('["城市代码", "年份"]', '["城市代码"]'))
+    project.deliver("firms/a.csv", csv_text(("110000", "", "", ""), ("资料来源：统计局", "", "", "")))
+    assert values("城市代码") == ["110000"]
+    assert rejected() == [(None, 3, None, "资料来源：统计局|||", "prose: note")]
+
+
+def test_a_sheet_of_another_layout_is_named_with_the_way_out(project: Project) -> None:
+    project.deliver_workbook("firms/a.xlsx", 面板=[HEADER, GOOD], 宽表=[("城市代码", 2019, 2020), ("110000", 1, 2)])
+    assert landing.deliveries()["hint"].to_pylist() == [
+        "Sheet 宽表 lacks the declared header (no 年份 or 企业数 or 产值), so its 2 rows are prose. If "
+        'it is not to be read, name the others in vendor.toml, source firms: sheets = ["面板"]. If it holds records, '
+        "ask for them in the layout of sheet 面板."
+    ]
+
+
 def test_a_declared_column_that_stands_twice_is_ambiguous(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text((*GOOD, 4), header=(*HEADER, "产值")))
     assert fault() == (
         "firms/a.csv, row 1, column 产值: 2 columns have this name. Ask the provider which one is meant."
+    )
+
+
+def test_a_text_in_big5_says_which_encoding_was_guessed_and_which_it_may_have(project: Project) -> None:
+    text = csv_text(("臺北", 2020, 1, 1), header=("城市代碼", "年份", "企業數", "產值"))
+    project.deliver("firms/a.csv", text.encode("big5"))
+    message = fault()
+    assert "wrong header: missing 城市代码, 年份, 企业数, 产值; found " in message
+    assert message.endswith(
+        " It was read as GB18030, a guess: the file does not name its encoding. As Big5 its first line is: "
+        "城市代碼,年份,企業數,產值. If its characters are wrong, it has another. Save it as UTF-8, or ask the provider "
+        "for it in UTF-8."
+    )
+    # of what is GB18030, a header that nobody declared is no Big5
+    project.deliver("firms/a.csv", csv_text(GOOD, header=("城市代码", "年度", "企业数", "产值")).encode("gb18030"))
+    assert "It was read as GB18030, a guess: the file does not name its encoding. If its" in fault()
+    project.deliver("firms/a.csv", text.encode("big5") + b"\xff\n")
+    assert fault().endswith(
+        "no byte order mark of UTF-16. As Big5 its first line is: 城市代碼,年份,企業數,產值. Save it as UTF-8, or ask "
+        "the provider for it in UTF-8."
     )
 
 

@@ -135,6 +135,69 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
                 os.seteuid(0)
 
 
+def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
+    project.deliver("firms/a.csv", csv_text(GOOD))
+    os.mkfifo(project.root / "extracts/firms/b.csv")
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    assert str(raised.value) == (
+        "firms/b.csv: it is a named pipe, which is not read. Deliver a regular file, or take it out of the extracts "
+        "folder."
+    )
+    with pytest.raises(BadConfigurationError, match=r"firms/b\.csv: it is a named pipe"):
+        fingerprint.delivery_hashes(project.root / "extracts")
+
+
+IN_LITTLE_MEMORY = """
+import resource
+from ai_manufacturing import landing
+landing.DELIVERIES_SCHEMA  # imports what landing needs
+with open("/proc/self/statm") as pages:
+    taken = int(pages.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 500_000_000,) * 2)
+try:
+    print(landing.deliveries()["size_bytes"].to_pylist())
+except landing.LandingError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        (
+            "firms/a.csv",
+            40 * 10**9,
+            "firms/a.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296 bytes. If that is right, "
+            "deliver it in parts; if a row is a firm or a patent, declare a register.",
+        ),
+        (
+            "firms/a.csv",
+            7 * 10**8,
+            "firms/a.csv: the memory of this machine does not hold its 700,000,000 bytes. Deliver it in parts, or "
+            "build on a larger machine.",
+        ),
+        # nobody reads it, but for its hash
+        ("backup.bin", 7 * 10**8, "[700000000, "),
+    ],
+)
+def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(
+    project: Project, name: str, size: int, message: str
+) -> None:
+    project.deliver("firms/b.csv", csv_text(GOOD))
+    with project.deliver(name, b"").open("wb") as sparse:
+        sparse.truncate(size)
+    assert (project.root / "extracts" / name).stat().st_blocks == 0
+    run = subprocess.run(
+        [sys.executable, "-c", IN_LITTLE_MEMORY],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout.startswith(message), run.stderr) == (True, ""), run.stdout + run.stderr
+
+
 def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project) -> None:
     file = unprivileged.deliver("firms/a.csv", csv_text(GOOD))
     folder = unprivileged.deliver("firms/2020/a.csv", csv_text(GOOD)).parent

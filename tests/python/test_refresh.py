@@ -140,9 +140,7 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, audited_b
     assert summary.counts == {"cell_changed": 2, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
     assert changes.recorded(store.published) == summary
-    assert any(
-        "ln_fdi: 1 cells of 1 cities changed, 2016-2016, at most from or to missing" in line for line in summary.lines
-    )
+    assert any("ln_fdi: 1 cells of 1 cities changed, 2016-2016, from or to missing" in line for line in summary.lines)
 
 
 def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(store: Store, audited_build: Build) -> None:
@@ -322,9 +320,9 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     built_from_the_sample(warned("same.duckdb", [shenyang, fuxin], "firms/2020.CSV"))
     (known,) = warnings()
     assert (known["state"], known["count"]) == ("known", 3)
-    assert known["message"].startswith(f"3 known warnings, as in release 000001: {shares}; {growth}")
-    assert known["message"].endswith(
-        "(2 rows); delivered files that match no declaration (1). Their rows are in gates.gate_results."
+    assert known["message"] == (
+        "3 known warnings, as in release 000001, with their rows in gates.gate_results: "
+        f"{shares}; and 2 more in gates.gate_results."
     )
 
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")  # rows that were said in another language are known all the same
@@ -335,10 +333,111 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     assert known["count"] == 2
 
 
-def test_a_list_of_failing_rows_ends_with_a_whole_row_and_how_many_more() -> None:
-    rows = tuple(f"{number}" for number in range(44))
+def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> None:
+    rows = tuple(f"row {number} of a hundred" for number in range(100))
     said = str(findings.Finding("a_suite", "It holds.", "critical", None, None, rows))
-    assert said == "a_suite: It holds. 0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 34 more in gates.gate_results."
+    assert said.startswith("a_suite: It holds. row 0 of a hundred; row 1 of a hundred; ")
+    assert said.endswith(" of a hundred; and 88 more in gates.gate_results.")
+    assert len(said) + len("; row 12 of a hundred") > 300 >= len(said)
+    said = str(findings.Finding("a_suite", "It holds.", "critical", None, None, ("一" * 2000,)))
+    assert (len(said), said[-41:]) == (300, "一一一一… The whole is in gates.gate_results.")
+
+
+def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_what_follows(
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    events: list[tuple[str, dict[str, Any]]] = []
+
+    def refreshed() -> list[tuple[str, dict[str, Any]]]:
+        events.clear()
+        refresh.refresh(store, refresh.Limits(), lambda event, facts: events.append((event, facts)))
+        return events
+
+    extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    built_from_the_sample(audited_build.warehouse)
+    (_, started), (event, first), (_, landed), *_ = refreshed()
+    # 11 years of three entities; extract_set.yml is no delivered file
+    assert (started["deliveries"], event) == (33, "delivery")
+    assert (first["since"], len(first["added"]), first["lines"]) == (
+        *(None, 33),
+        ["33 files, the first of this extract set."],
+    )
+    sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where "
+    counts = {
+        entity: audited_build.rows(f"{sums} entity = '{entity}'")[0]
+        for entity in ("city_yearbook", "firm_survival", "patents")
+    }
+    firms, used = counts["firm_survival"]
+    said = [
+        f"vendor {entity} {count:,}{'' if used == count else f' ({used:,} used)'}"
+        for entity, (count, used) in counts.items()
+    ]
+    assert landed["lines"] == [f"Records: {'; '.join(said)}."]
+
+    withdrawn, renamed = "firm_survival/企业存续_2015.csv", "patents/专利_2011.csv"
+    ((gone, used_of_it),) = audited_build.rows(f"{sums} file_path = '{withdrawn}'")
+    (extracts / withdrawn).unlink()
+    (extracts / renamed).rename(extracts / "patents/专利_2011年.csv")
+    with (extracts / "extract_set.yml").open("a", encoding="utf-8") as file:
+        file.write("# a remark\n")
+    (extracts / "new.csv").write_text("a,b\n", encoding="utf-8")
+    broken = changed(
+        audited_build.warehouse,
+        tmp_path / "broken.duckdb",
+        f"update marts.fct_deliveries set outcome = 'withdrawn' where file_path = '{withdrawn}'",
+        f"update marts.fct_deliveries set file_path = 'patents/专利_2011年.csv' where file_path = '{renamed}'",
+        'update gates.gate_results set success = false, failing_rows = \'[{"firm_stock_flow_break_count": 1, '
+        '"provider": "vendor", "city_id": "430100", "year": 2016}]\' where suite = \'firm_survival\'',
+    )
+    built_from_the_sample(broken)
+    copied = build.dbt
+    monkeypatch.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
+    monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
+    with pytest.raises(GateFailedError) as held:
+        refreshed()
+    assert [event for event, _ in events][:3] == ["started", "delivery", "landed"]
+    files = [
+        f"1 withdrawn: {withdrawn} (vendor firm_survival, {gone:,} records).",
+        f"1 renamed: {renamed} -> patents/专利_2011年.csv.",
+        "1 added: new.csv.",
+        "extract_set.yml changed.",
+    ]
+    records = f"Records: vendor firm_survival {firms:,} -> {firms - gone:,} ({used - used_of_it:,} used)."
+    assert events[1][1]["lines"] == files
+    assert events[1][1]["withdrawn"] == [withdrawn]
+    assert events[2][1]["lines"] == [records]
+    # the file that is gone is named before the breaks that follow from it
+    message = str(held.value).splitlines()
+    assert message[1:7] == [*files, records, "What fails below may follow from this."]
+    assert message[7].startswith("firm_survival: ")
+    kept = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["delivery"]
+    assert (kept["since"], kept["withdrawn"], kept["lines"]) == ("000001", [withdrawn], [*files, records])
+    assert {row["entity"]: row["records_before"] - row["records"] for row in kept["records"]} == {
+        "city_yearbook": 0,
+        "firm_survival": gone,
+        "patents": 0,
+    }
+
+
+def test_a_change_of_a_logarithm_is_no_share_of_it(audited_build: Build, tmp_path: Path, store: Store) -> None:
+    def panel(name: str, logarithm: float, share: float, stock: float) -> Path:
+        return changed(
+            audited_build.warehouse,
+            tmp_path / name,
+            f"update marts.fct_city_year_panel set ln1p_ai_firms_scaled = {logarithm}, gdp_100m_cny = {share}, "
+            f"fdi_1m_usd = {stock} where city_id = '440300' and year = 2016",
+        )
+
+    release(store, panel("old.duckdb", 1e-16, 100, 1e-9))
+    release(store, panel("new.duckdb", 0.59, 103, 4))
+    lines = [line for line in changes.recorded(store.published).lines if "cells of" in line]
+    assert [line.split(", ")[-1] for line in lines] == [
+        "by at most 4",
+        "by at most 3 %",
+        "by at most 0.59 in logarithms",
+    ]
 
 
 def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
@@ -463,7 +562,8 @@ def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatc
     """Publish a warehouse as what the present code makes of these extracts, so that a refresh finds nothing new."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    published = described("000001") | {"fingerprint": fingerprint.of(fingerprint.delivery_hashes(extracts))}
+    hashes = fingerprint.delivery_hashes(extracts)
+    published = described("000001") | {"fingerprint": fingerprint.of(hashes), "delivery_hashes": hashes}
     writer.write(warehouse, store.work / "unpublished.duckdb", published, None)
     store.add(store.work / "unpublished.duckdb", "000001")
     store.publish("000001")
@@ -521,6 +621,16 @@ def test_a_warehouse_whose_name_dbt_would_not_escape_is_refused(name: str, tmp_p
     credentials = DuckDBCredentials(path=str(tmp_path / name), schema="main")
     with pytest.raises(DbtRuntimeError, match="Rename the file; folder names are not limited"):
         Plugin("ai_manufacturing", {}, credentials).update_connection_config(credentials, {})
+
+
+def test_a_project_whose_seeds_dbt_could_not_load_is_refused_at_the_start(fresh: Build, tmp_path: Path) -> None:
+    project = tmp_path / "it's"
+    project.mkdir()
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project)
+    debug = replace(fresh, project=project).dbt("debug")
+    assert debug.exit_code != 0
+    assert f"{project}: dbt loads no seed from a path with a quotation mark ('). Rename the folder" in debug.output
 
 
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, audited_build: Build) -> None:
@@ -671,14 +781,15 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
     for name, (rows, _) in found.items():
         assert rows.equals(expected[name][0]), f"{name} differs"
     events = [json.loads(line)["event"] for line in first.stdout.splitlines()]
-    assert events == ["started", "built", "changes", "published"]
+    assert events == ["started", "delivery", "landed", "built", "changes", "published"]
     manifest = store.current()
     assert manifest.extract_set_kind == "synthetic"
     assert manifest.gate_summary["critical"] == 0
     # In the sample no file replaces another (3), no register is placed by the two rules for places (2), and no series
     # has a second source (of what shown estimates use, and of the rest).
     assert manifest.gate_summary["nothing_to_check"] == 7
-    assert len(manifest.delivery_hashes) == sum(1 for path in delivery.extracts.rglob("*") if path.is_file())
+    # extract_set.yml describes the delivered files
+    assert manifest.delivery_count == sum(1 for path in delivery.extracts.rglob("*") if path.is_file()) - 1
 
     again = command(store, delivery, "refresh")
     assert again.returncode == 3
@@ -704,6 +815,32 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
     assert [line[:8] for line in listed.splitlines()] == ["  000001", "* 000002"]
     assert "a drill" in listed
     assert "standard errors" in command(store, delivery, "diff", "000001", "000002").stdout
+
+
+@pytest.mark.soak
+def test_a_file_that_was_withdrawn_is_named_before_the_breaks_that_follow_from_it(
+    store: Store, delivery: Build, sample_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published_as_built(store, sample_build.warehouse, sample_build.extracts, monkeypatch)
+    keep_as_last_build(store, sample_build, delivery)
+    (delivery.extracts / "firm_survival/企业存续_2015.csv").unlink()
+    held = command(store, delivery, "refresh")
+    assert held.returncode == 4, held.stdout + held.stderr
+    events = [json.loads(line) for line in held.stdout.splitlines()]
+    assert [event["event"] for event in events[:3]] == ["started", "delivery", "landed"]
+    assert events[1]["withdrawn"] == ["firm_survival/企业存续_2015.csv"]
+    (firms,) = [row for row in events[2]["records"] if row["entity"] == "firm_survival"]
+    withdrawn = sample_build.value("select record_count from raw.deliveries where file_path like '%企业存续_2015.csv'")
+    assert firms["records_before"] - firms["records"] == withdrawn > 10_000
+    message = events[-1]["message"].splitlines()
+    assert message[1] == (
+        f"1 withdrawn: firm_survival/企业存续_2015.csv (vendor firm_survival, {withdrawn:,} records)."
+    )
+    assert message[3] == "What fails below may follow from this."
+    breaks = [place for place, line in enumerate(message) if line.startswith("firm_survival: ")]
+    assert breaks
+    assert min(breaks) > 3
+    assert all(len(event["message"]) <= 300 for event in events if event["event"] == "warning")
 
 
 @pytest.mark.soak
@@ -893,7 +1030,7 @@ def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Stor
     assert "building: reading the project" in lines
     assert any(re.fullmatch(r"building: \d+ of \d+ steps, .+", line) for line in lines), lines
     assert lines[-1] == "", "nothing stays of the line"
-    assert [json.loads(line)["event"] for line in printed.splitlines()] == ["started", "BuildFailedError"]
+    assert [json.loads(line)["event"] for line in printed.splitlines()] == ["started", "delivery", "BuildFailedError"]
     message = json.loads(printed.splitlines()[-1])["message"]
     first, *faults = message.splitlines()
     assert first == "Files could not be landed; the published release is unchanged."

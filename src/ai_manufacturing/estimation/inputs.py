@@ -354,7 +354,9 @@ class Inputs:
         What a specification rests on is told in warnings.
         """
         rests = self._rests_on(specification, used)
-        found = {finding.expectation: {city_id for city_id, _ in rests.inside(finding)} for finding in self._findings}
+        found: dict[Sentence, set[str]] = {}
+        for finding in self._findings:
+            found.setdefault(finding.expectation, set()).update(city_id for city_id, _ in rests.inside(finding))
         return {expectation: cities for expectation, cities in found.items() if cities}
 
     def broken_years(self, specification: Specification, used: Sample) -> set[int]:
@@ -530,7 +532,9 @@ class Inputs:
                     city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
                 elif "year" in row:
                     years.add((series, scope, row["year"]))
-        return Finding(Sentence(failed.description, failed.description_zh), years, city_years, whole)
+        # an estimate that carries the warning uses the series or year that shown estimates do not
+        words = (gates.declared_description(text) for text in (failed.description, failed.description_zh))
+        return Finding(Sentence(*words), years, city_years, whole)
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE

@@ -19,6 +19,7 @@ from ai_manufacturing.landing.errors import FileFault
 
 GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 EXPANDED_LIMIT = 2**30
+WHOLE_LIMIT = 2**32  # of a file that is read whole into memory
 RATIO_LIMIT = 200
 RATIO_FLOOR = 2**24  # a small file may be as repetitive as it likes
 CHUNK = 2**20
@@ -136,6 +137,15 @@ def check_expansion(size: int, compressed_size: int, what: str, instead: str = "
         raise FileFault(
             f"{what} expands from {compressed_size:,} to {size:,} bytes or more, above the limits of "
             f"{EXPANDED_LIMIT:,} bytes and {RATIO_LIMIT} times. If that is right, deliver it {instead}."
+        )
+
+
+def check_size(size: int) -> None:
+    """Raise a fault if a file is too large to be read whole; a sparse one may say any size."""
+    if size > WHOLE_LIMIT:
+        raise FileFault(
+            f"the file has {size:,} bytes, above the limit of {WHOLE_LIMIT:,} bytes. If that is right, deliver it in "
+            "parts; if a row is a firm or a patent, declare a register."
         )
 
 

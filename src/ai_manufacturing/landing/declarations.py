@@ -5,7 +5,8 @@ import fnmatch
 import re
 import tomllib
 import unicodedata
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Source:
     `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
     delivery replaces an earlier one's records of a period if it repeats one of them. `sheets` are patterns of the names
     of the sheets to read, all of them where it is empty. `column_sum` is what each column of numbers of a file adds to.
+    `headings` are the other headings under which some files hold a column, by column.
     """
 
     provider: str
@@ -37,12 +39,14 @@ class Source:
     period: str | None = None
     sheets: tuple[str, ...] = ()
     column_sum: float | None = None
+    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All that the declaration says, in its order."""
         # what a declaration does not say leaves the keys of its files in the store as they are
-        return {name: value for name, value in asdict(self).items() if name != "column_sum" or value is not None}
+        added = ("column_sum", "headings")
+        return {name: value for name, value in asdict(self).items() if name not in added or value not in (None, {})}
 
     @property
     def file_name_columns(self) -> list[str]:
@@ -53,6 +57,11 @@ class Source:
     def read_columns(self) -> list[str]:
         """The columns that the file itself holds."""
         return [column for column in self.columns if column not in self.file_name_columns]
+
+    @property
+    def read_headings(self) -> dict[str, str]:
+        """The columns that the file itself holds, by each heading under which it may hold them."""
+        return {heading: column for column in self.read_columns for heading in (column, *self.headings.get(column, ()))}
 
     @property
     def read_key(self) -> list[str]:
@@ -113,6 +122,7 @@ def read() -> list[Source]:
                         period=entry.get("period"),
                         sheets=tuple(entry.get("sheets", ())),
                         column_sum=entry.get("column_sum"),
+                        headings={column: tuple(others) for column, others in entry.get("headings", {}).items()},
                     )
                 )
     faults.extend(_conflicts(sources))
@@ -208,7 +218,9 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
 
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
-    unknown = sorted(entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum"})
+    unknown = sorted(
+        entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum", "headings"}
+    )
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():
@@ -233,8 +245,27 @@ def _fault(entry: dict[str, Any]) -> str | None:
         return f'period is "{entry["period"]}", which is not a column of the key'
     if entry["columns"].get(entry.get("period")) == "number":
         return f'period {entry["period"]} is of type "number"; declare integer or text'
+    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], named):
+        return wrong
     if not set(entry["key"]) - named:
         return "no key column is read from the file, so landing cannot tell prose from records; declare one"
+    return None
+
+
+def _headings_fault(headings: Any, columns: dict[str, str], named: set[str]) -> str | None:
+    """Return what is wrong with the other headings of columns."""
+    if not isinstance(headings, dict):
+        return f"headings is {headings!r}, not a table [sources.headings]"
+    claimed = {column: column for column in columns}
+    for column, others in headings.items():
+        if column not in columns or column in named:
+            return f"[sources.headings] has {column}, which is no column of [sources.columns] that a file holds"
+        if not isinstance(others, list) or not others or not all(isinstance(name, str) and name for name in others):
+            return f"[sources.headings] gives {others!r} for {column}, not a list of headings"
+        for other in others:
+            if other in claimed:
+                return f"[sources.headings] gives {other} for {column}, and it is a heading of {claimed[other]} already"
+            claimed[other] = column
     return None
 
 

@@ -23,6 +23,7 @@ KINDS = ("delivered", "synthetic")
 DESCRIPTION_LIMIT = 2**16
 NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
 VALUE_LIMIT = 1000  # characters
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
 
 
@@ -71,13 +72,24 @@ class DeliveredFile:
         Raises
         ------
         FileFault
-            If it is a member of an archive that is damaged, expands beyond the limits or is an archive itself.
+            If it is larger than the limit, or a member of an archive that is damaged, expands beyond the limits or is
+            an archive itself.
         """
         if self.member is None:
+            containers.check_size(self.path.stat().st_size)
             return self.path.read_bytes()
         content = containers.read_member(*self.member)
         containers.refuse_nested(content, "the member")
         return content
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the file a megabyte at a time, so that it is never whole in memory."""
+        if self.member is not None:
+            yield from containers.stream_member(*self.member)
+            return
+        with self.path.open("rb") as content:
+            while chunk := content.read(containers.CHUNK):
+                yield chunk
 
 
 def extract_set(folder: Path) -> ExtractSet:
@@ -310,6 +322,11 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
         # a link to a folder above leads to what is read already
         elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
             yield from _walk(path, f"{file_path}/", above, faults)
+        elif not stat.S_ISDIR(found.st_mode) and not is_no_delivery(file_path):
+            faults.append(
+                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}, which is not read. "
+                "Deliver a regular file, or take it out of the extracts folder."
+            )
 
 
 def escaped(name: str) -> str:

@@ -10,7 +10,7 @@ import io
 import itertools
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
@@ -55,10 +55,19 @@ ENDINGS = {
     "parquet": "parquet",
 }
 HEADER_ROWS = 20
+NOTE_BELOW = "prose: note"
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
 ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 AGAIN = "Ask the provider for the file again."
 csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
+# what a note below a table begins with
+_NOTE = re.compile(
+    r"[（(【\[*※]*\s*(?:注释?|附注|备注|说明|(?:数据|资料)?来源|notes?|sources?)\s*\d*\s*[)）】\]]?\s*[：:、.．]",
+    re.IGNORECASE,
+)
+# symbols and the frequent characters of Big5, whose second bytes are seldom those of GB18030
+_BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
+IN_UTF_8 = "Save it as UTF-8, or ask the provider for it in UTF-8."
 BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
 
@@ -78,13 +87,19 @@ class Sheet:
     """The records of one sheet (or of the whole file, where a format has no sheets) as text."""
 
     name: str | None
-    header: list[str]
+    headings: list[str]  # as delivered
+    header: list[str]  # the same, with the declared name of each column that was delivered under another heading
     header_row: int | None  # None where the format has no header row
     rows: pa.Table  # columns "0", "1", …: one for each name of the header
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
     unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
     is_hidden: bool = False
+    encoding: str | None = None  # of a text, in words: how it was found out, and what else it may be
+
+    def heading(self, column: str) -> str:
+        """Return the heading under which a declared column was delivered."""
+        return self.headings[self.header.index(column)]
 
     def missing(self, wanted: list[str]) -> list[str]:
         """Return the declared columns that the header lacks."""
@@ -101,15 +116,16 @@ class Detected:
     delimiter: str | None = None
 
 
-def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
+def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Sheet]]:
     """Read a file, whatever its name says.
 
     Parameters
     ----------
     content : bytes
         The file.
-    wanted : list of str
-        The declared columns, by which the header row is found. A name with "/" may stand in two rows.
+    wanted : mapping of str to str
+        The declared columns, by which the header row is found, by each heading that they may have. A heading with "/"
+        may stand in two rows.
 
     Returns
     -------
@@ -135,9 +151,9 @@ def read(content: bytes, wanted: list[str]) -> tuple[Detected, list[Sheet]]:
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        of_table, sheet = _read_table(content, file_format)
+        of_table, sheet = _read_table(content, file_format, wanted)
         return Detected(file_format, compression, of_table), [sheet]
-    except FileFault:
+    except (FileFault, MemoryError):
         raise
     except BaseException as error:  # the readers raise whatever their libraries do; a person needs one line
         # a panic of one written in Rust is no Exception
@@ -177,6 +193,12 @@ def clean(text: str) -> str:
     return text.translate(_DROP_ZERO_WIDTH).strip()
 
 
+def is_note(cells: Iterable[str]) -> bool:
+    """Whether a row is a note below a table: one cell that begins as notes do, and nothing else."""
+    filled = [text for text in map(clean, cells) if text]
+    return len(filled) == 1 and _NOTE.match(filled[0]) is not None
+
+
 def row_text(cells: Iterable[str]) -> str:
     """Return a whole row as one text."""
     return "|".join(cells)
@@ -192,15 +214,24 @@ class _Header:
     held: int
 
 
-def _header(top: list[list[str]], wanted: list[str]) -> _Header:
+def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
     """Return the row that names the most declared columns, or the two rows that together name more."""
     rows = [list(map(clean, cells)) for cells in top]
-    found = [_Header(index, index, names, len(set(wanted) & set(names))) for index, names in enumerate(rows)]
+    found = [_Header(index, index, names, _held(names, wanted)) for index, names in enumerate(rows)]
     if any("/" in name for name in wanted):
         for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
             names = _joined(upper, lower)
-            found.append(_Header(index, index + 1, names, len(set(wanted) & set(names))))
+            found.append(_Header(index, index + 1, names, _held(names, wanted)))
     return max(found, key=lambda header: header.held, default=_Header(0, 0, [], 0))
+
+
+def _held(names: list[str], wanted: Mapping[str, str]) -> int:
+    """Return how many of the declared columns some headings name."""
+    return len({wanted[name] for name in names if name in wanted})
+
+
+def _as_declared(headings: list[str], wanted: Mapping[str, str]) -> list[str]:
+    return [wanted.get(name, name) for name in headings]
 
 
 def _joined(upper: list[str], lower: list[str]) -> list[str]:
@@ -212,7 +243,7 @@ def _joined(upper: list[str], lower: list[str]) -> list[str]:
     return names
 
 
-def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
+def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Sheet]:
     encoding, text = _decode(content)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
@@ -223,13 +254,14 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
-    sheet = Sheet(None, header, header_row, table, numbers)
+    sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
     if quotation.spans_lines(header):
         below = table.filter(pa.array(numbers > header_row)).to_pylist()
         has_records = any(any(map(clean, row.values())) for row in below)
         has_others = any(number > header_row and any(map(clean, cells)) for number, cells in odd)
         quotation.check_header(header, delimiter, has_records, has_others)
-    if sheet.missing(wanted):
+    if sheet.missing([*wanted.values()]):
+        sheet.encoding = _encoding_in_words(encoding, content)
         return encoding, delimiter, sheet
     for found in doubtful:
         lines = enumerate(found.lines, found.row)
@@ -246,7 +278,7 @@ def _read_csv(content: bytes, wanted: list[str]) -> tuple[str, str, Sheet]:
         elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
             mended.append((number, cells[: len(header)]))
         else:
-            reason = f"expected {len(header)} fields, found {len(cells)}"
+            reason = NOTE_BELOW if is_note(cells) else f"expected {len(header)} fields, found {len(cells)}"
             sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
     sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
     return encoding, delimiter, sheet
@@ -280,9 +312,31 @@ def encoding_of(stream: BinaryIO) -> str:
             return encoding
     tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
     raise FileFault(
-        f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}. "
-        "Save it as UTF-8, or ask the provider for it.",
+        f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}."
+        f"{_as_big5(stream)} {IN_UTF_8}",
         row=max(stops.values(), key=lambda stop: stop.byte).row,
+    )
+
+
+def _as_big5(stream: BinaryIO) -> str:
+    """Return a sentence with the first line of a text as Big5, of Taiwan and Hong Kong, if it may be one."""
+    stream.seek(0)
+    line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
+    if line.isascii() or not _BIG5.fullmatch(line):
+        return ""
+    try:
+        return f" As Big5 its first line is: {line.decode('big5')[:120]}."
+    except UnicodeDecodeError:
+        return ""
+
+
+def _encoding_in_words(encoding: str, content: bytes) -> str:
+    """Return how a text was read whose headings nobody declared."""
+    if encoding != "gb18030":
+        return f"It was read as {encoding.upper()}."
+    return (
+        f"It was read as GB18030, a guess: the file does not name its encoding.{_as_big5(io.BytesIO(content))} If its "
+        f"characters are wrong, it has another. {IN_UTF_8}"
     )
 
 
@@ -314,12 +368,12 @@ def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
         yield text
 
 
-def delimiter_of(text: str, wanted: list[str]) -> str:
+def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
     """Return the delimiter with which the first row names the most of the wanted columns."""
     return next(iter(_headers(text, wanted, 1)))
 
 
-def _headers(text: str, wanted: list[str], rows: int) -> dict[str, _Header]:
+def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Header]:
     """Return the header as each delimiter gives it, the likeliest first."""
     # the first megabyte holds the header; the rest is for the vectorised parser
     top = text[:1_000_000]
@@ -366,7 +420,7 @@ def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[s
     return pa.concat_tables([table, added]).take(order), numbers[order]
 
 
-def _read_workbook(content: bytes, file_format: str, wanted: list[str]) -> list[Sheet]:
+def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) -> list[Sheet]:
     """Return the sheets that hold something, visible ones before hidden ones."""
     import python_calamine
 
@@ -411,15 +465,16 @@ def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[
     return sorted(rows.items())
 
 
-def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: list[str]) -> Sheet:
+def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
-    is_complete = header.held == len(set(wanted))
+    is_complete = header.held == len(set(wanted.values()))
     above = rows[: header.first] if is_complete else []
     data = rows[header.last + 1 :] if is_complete else rows
     columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
     return Sheet(
         name,
         header.names,
+        _as_declared(header.names, wanted),
         rows[header.last][0] if rows else None,
         pa.table([pa.array(column, pa.string()) for column in columns], names=[str(i) for i in range(len(columns))]),
         np.array([number for number, _ in data], dtype=np.int64),
@@ -440,7 +495,7 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
+def _read_table(content: bytes, file_format: str, wanted: Mapping[str, str]) -> tuple[str | None, Sheet]:
     """Read a format that names and types its columns; row numbers are those of the observations."""
     encoding = None
     if file_format == "dta":
@@ -452,11 +507,13 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
         if not STATA_IN_UTF_8.match(content):
             encoding, table = _recoded(table)
     else:
-        return None, _read_parquet(content)
+        return None, _read_parquet(content, wanted)
     columns = [_as_text(column) for column in table.columns]
+    headings = [clean(name) for name in table.column_names]
     sheet = Sheet(
         None,
-        [clean(name) for name in table.column_names],
+        headings,
+        _as_declared(headings, wanted),
         None,
         pa.table(columns, names=[str(position) for position in range(len(columns))]),
         np.arange(1, table.num_rows + 1),
@@ -464,7 +521,7 @@ def _read_table(content: bytes, file_format: str) -> tuple[str | None, Sheet]:
     return encoding, sheet
 
 
-def _read_parquet(content: bytes) -> Sheet:
+def _read_parquet(content: bytes, wanted: Mapping[str, str]) -> Sheet:
     """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
     # texts stay coded, because a dictionary may hold one long text for all rows
     texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
@@ -487,9 +544,11 @@ def _read_parquet(content: bytes) -> Sheet:
         pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
         for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
     ]
+    headings = [clean(name) for name in names]
     return Sheet(
         None,
-        [clean(name) for name in names],
+        headings,
+        _as_declared(headings, wanted),
         None,
         pa.table(columns, names=[str(position) for position in range(len(columns))]),
         np.arange(1, file.metadata.num_rows + 1),

@@ -94,17 +94,30 @@ def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
         landed = registers.land(file, file.source, folder)
         return landed if isinstance(landed, str) else landed | _facts(file, file.source)
     try:
+        if file.source is None:
+            return _unclaimed(file)
         content = file.read()
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
         return f"{file.file_path}: cannot be read ({error.strerror}). Correct its permissions, or deliver it again."
+    except MemoryError:
+        return _too_large(file)
     try:
-        return _land_content(file, content, folder)
+        return _land_content(file, file.source, content, folder)
     except FileFault as fault:
         return " ".join([fault.line(file.file_path), *_contradiction(file.file_path, content)])
     except OSError as error:
         return f"{file.file_path}: cannot be stored in {folder} ({error.strerror}). Make room there."
+    except MemoryError:
+        return _too_large(file)
+
+
+def _too_large(file: DeliveredFile) -> str:
+    return (
+        f"{file.file_path}: the memory of this machine does not hold its {file.path.stat().st_size:,} bytes. Deliver "
+        "it in parts, or build on a larger machine."
+    )
 
 
 def _contradiction(file_path: str, content: bytes) -> list[str]:
@@ -117,17 +130,24 @@ def _contradiction(file_path: str, content: bytes) -> list[str]:
     return [hint] if hint and not containers.is_gzip(content) else []
 
 
-def _land_content(file: DeliveredFile, content: bytes, folder: Path) -> dict[str, Any]:
+def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
+    """Return what is recorded of a file that nobody declared."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in file.chunks():
+        digest.update(chunk)
+        size += len(chunk)
+    counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
+    nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
+    delivered = {"file_path": file.file_path, "delivery_id": digest.hexdigest(), "size_bytes": size}
+    return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
+
+
+def _land_content(file: DeliveredFile, source: Source, content: bytes, folder: Path) -> dict[str, Any]:
     delivery_id = hashlib.sha256(content).hexdigest()
     delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": len(content)}
-    source = file.source
-    if source is None:
-        counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
-        nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-        return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
-        detected, sheets = formats.read(content, source.read_columns)
+        detected, sheets = formats.read(content, source.read_headings)
         landed = records.land(sheets, source, file.file_name_values)
         record = {
             "file_format": detected.file_format,

@@ -1,7 +1,9 @@
 """The row rules: every record of every sheet is landed with its types, or set aside with a reason."""
 
 import fnmatch
+import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault
-from ai_manufacturing.landing.formats import ZERO_WIDTH, Rejected, Sheet, clean, row_text
+from ai_manufacturing.landing.formats import NOTE_BELOW, ZERO_WIDTH, Rejected, Sheet, clean, is_note, row_text
 from ai_manufacturing.landing.workbook_xml import UNSAVED
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
@@ -48,7 +50,7 @@ class Landed:
     rejected: pa.Table
     columns_not_read: list[str]
     synthetic: bool
-    notes: str | None  # which numbers carried the mark of a note
+    notes: str | None  # which numbers carried the mark of a note, and which sheets have no header
 
 
 def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) -> Landed:
@@ -109,8 +111,23 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
         columns_not_read=list(not_read),
         synthetic=_is_synthetic(rows, source),
-        notes=f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}." if notes else None,
+        notes=" ".join(_remarks(sheets, with_header, notes, source)) or None,
     )
+
+
+def _remarks(sheets: list[Sheet], with_header: list[Sheet], notes: list[str], source: Source) -> Iterable[str]:
+    """Yield what a person must know of a file that landed."""
+    if notes:
+        yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
+    named = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
+    for sheet in sheets:
+        if lacking := sheet.missing(source.read_columns):
+            yield (
+                f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so its "
+                f"{sheet.rows.num_rows} rows are prose. If it is not to be read, name the others in "
+                f"{source.provider}.toml, source {source.name}: sheets = {named}. If it holds records, ask for them in "
+                f"the layout of sheet {with_header[0].name}."
+            )
 
 
 class Earlier:
@@ -194,13 +211,50 @@ def _wrong_header(sheets: list[Sheet], source: Source) -> FileFault:
     wanted = source.read_columns
     closest = min(sheets, key=lambda sheet: len(sheet.missing(wanted)))
     # a stray quotation mark may have made the file one name
-    found = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.header if name) or "none"
+    found = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in closest.headings if name) or "none"
+    alike = [
+        f"{heading} looks like {column}, but has {differences}."
+        for column in closest.missing(wanted)
+        for heading in closest.headings
+        if (differences := _differences(heading, column))
+    ]
+    renamed = (
+        f"If the provider renamed columns, declare the new headings in {source.provider}.toml, source {source.name}, "
+        "[sources.headings]; otherwise ask for the file again."
+    )
+    missing = f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}."
     return FileFault(
-        f"wrong header: missing {', '.join(closest.missing(wanted))}; found {found}. If the provider renamed columns, "
-        f"declare the new names in {source.provider}.toml; otherwise ask for the file again.",
+        " ".join(filter(None, [missing, *alike, renamed, closest.encoding])),
         sheet=closest.name,
         row=closest.header_row,
     )
+
+
+def _differences(heading: str, column: str) -> str:
+    """Return the characters in which a heading differs from a declared one that looks the same; empty if it does not.
+
+    Full-width and half-width forms look the same, and so do spaces.
+    """
+    pairs = [(_alike(heading), heading), (_alike(column), column)]
+    if heading == column or pairs[0][0] != pairs[1][0]:
+        return ""
+    marks = [
+        (mark, other)
+        for mark, other in zip(heading, column, strict=False)
+        if mark != other and _alike(mark) == _alike(other)
+    ]
+    if len(heading) != len(column) or not marks:
+        return "other spaces or characters of several letters"
+    return ", ".join(f"{_named(mark)} for {_named(other)}" for mark, other in dict.fromkeys(marks))
+
+
+def _alike(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def _named(mark: str) -> str:
+    """Return for example: （ (U+FF08 FULLWIDTH LEFT PARENTHESIS)."""
+    return f"{mark} (U+{ord(mark):04X} {unicodedata.name(mark, 'without a name')})"
 
 
 def _file_name_value(column: str, text: str, source: Source) -> pa.Scalar:
@@ -214,8 +268,14 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
     """Return the rows that land, their number first, those set aside, and the numbers that have note marks."""
     for column in source.read_columns:
         if sheet.header.count(column) > 1:
+            headings = dict.fromkeys(
+                heading for name, heading in zip(sheet.header, sheet.headings, strict=True) if name == column
+            )
             raise FileFault(
-                f"{sheet.header.count(column)} columns have this name. Ask the provider which one is meant.",
+                f"{sheet.header.count(column)} columns have this name. Ask the provider which one is meant."
+                if len(headings) == 1
+                else f"the columns {' and '.join(headings)} are declared as one. Ask the provider which one is meant, "
+                f"or correct [sources.headings] in {source.provider}.toml, source {source.name}.",
                 sheet=sheet.name,
                 row=sheet.header_row,
                 column=column,
@@ -233,7 +293,7 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
         (found,) = np.nonzero(sheet.row_numbers == number)
         if column in source.read_columns and found.size:
             row = int(found[0])
-            set_aside(row, column, texts[column][row].as_py(), UNSAVED)
+            set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
 
     # a cell that is not a number is not empty either
     no_key = np.ones(count, dtype=bool)
@@ -243,6 +303,11 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
         cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
         if any(map(clean, cells)):
             set_aside(row, None, row_text(cells), "prose: no key")
+
+    for row in _lone_cells(typed, count):
+        cells = [cell.as_py() for cell in (column[row] for column in sheet.rows.columns)]
+        if sum(bool(clean(cell)) for cell in cells) == 1 and (is_note(cells) or len(source.read_key) > 1):
+            set_aside(row, None, row_text(cells), NOTE_BELOW)
 
     table = pa.table({column: values for column, (values, _) in typed.items()})
     sound = np.ones(count, dtype=bool)
@@ -256,11 +321,22 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
     kept[list(aside)] = False
     for column, (_, reasons) in typed.items():
         for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & kept).tolist():
-            set_aside(row, column, texts[column][row].as_py(), reasons[row].as_py())
+            set_aside(row, sheet.heading(column), texts[column][row].as_py(), reasons[row].as_py())
     kept[list(aside)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
     notes = [note for column, text in texts.items() for note in _notes(sheet, column, text, source, kept)]
     return table if kept.all() else table.filter(pa.array(kept)), list(aside.values()), notes
+
+
+def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list[int]:
+    """Return the rows of which one declared cell holds anything, and that is text: a note, and no record."""
+    filled = np.zeros(count, dtype=np.int64)
+    is_text = np.zeros(count, dtype=bool)
+    for values, reasons in typed.values():
+        has_text = _mask(pc.is_valid(values if pa.types.is_string(values.type) else reasons))
+        is_text |= has_text
+        filled += has_text | _mask(pc.is_valid(values))
+    return [int(row) for row in np.flatnonzero((filled == 1) & is_text)]
 
 
 def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, kept: np.ndarray) -> Iterable[str]:

@@ -74,7 +74,7 @@ class Register(Source):
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All that decides how a file lands, in its order; without what is not declared: older stores stay good."""
-        added = ("personal", "lacks", "place")
+        added = ("personal", "lacks", "place", "headings")
         declared = asdict(self)
         del declared["covers"]
         return {name: value for name, value in declared.items() if value or name not in added}
@@ -175,7 +175,7 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
         before = _version(file.path)
         digest = hashlib.sha256()
         size = 0
-        for chunk in _chunks(file):
+        for chunk in file.chunks():
             digest.update(chunk)
             size += len(chunk)
         delivery_id = digest.hexdigest()
@@ -190,16 +190,6 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
             "its permissions."
         )
     return {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size, "store_key": store_key}
-
-
-def _chunks(file: DeliveredFile) -> Iterator[bytes]:
-    """Yield what a file holds, or a member of an archive, a megabyte at a time."""
-    if file.member is not None:
-        yield from containers.stream_member(*file.member)
-        return
-    with file.path.open("rb") as content:
-        while chunk := content.read(containers.CHUNK):
-            yield chunk
 
 
 def _version(path: Path) -> tuple[int, int, int]:
@@ -332,7 +322,7 @@ def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:
 
 def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[int, int, int]) -> None:
     """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
-    head = next(_chunks(file), b"")[: 2**10]
+    head = next(file.chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
     if containers.is_gzip(head) or containers.is_zip(head):
@@ -374,7 +364,7 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
 def _unpacked(file: DeliveredFile, target: Path) -> Path:
     """Write a member of an archive to the disk, where DuckDB reads it."""
     with target.open("wb") as unpacked:
-        for chunk in _chunks(file):
+        for chunk in file.chunks():
             unpacked.write(chunk)
     return target
 
@@ -409,7 +399,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     with path.open("rb") as content:
         encoding = formats.encoding_of(content)
         top = next(formats.decoded(content, encoding))
-        mark = formats.delimiter_of(top, [*register.columns])
+        mark = formats.delimiter_of(top, register.read_headings)
         names = _names(top, mark, register)
         beside = target.with_name("rows.csv")
         if encoding not in ("utf-8", "utf-8-sig"):

@@ -14,6 +14,8 @@ from ai_manufacturing.sql_text import identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
+LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # what names of such columns begin with
+NEAR_ZERO = 10  # a change of more times its old value is said in the column's unit
 SAME = 1e-9  # a smaller relative difference is the order of a sum
 
 COLUMNS = {
@@ -72,7 +74,7 @@ class Summary:
             ),
             *(
                 f"{row['column_name']}: {row['count']} cells of {row['cities']} cities changed, "
-                f"{row['first_year']}-{row['last_year']}, at most {_share(row['largest_relative_change'])}"
+                f"{row['first_year']}-{row['last_year']}, {_size(row)}"
                 for row in self.cells
             ),
             *map(_estimate_in_words, self.estimates),
@@ -248,7 +250,8 @@ def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
     )
     cells = (
         f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0)) "
-        f"as largest_relative_change from {table} where change_kind = 'cell_changed' group by all order by all"
+        "as largest_relative_change, max(abs(new_value - old_value)) as largest_change "
+        f"from {table} where change_kind = 'cell_changed' group by all order by all"
     )
     estimates = (
         "select change_kind, specification_id, term, old_value, old_std_error, new_value, new_std_error, "
@@ -273,8 +276,14 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
 
 
-def _share(value: float | None) -> str:
-    return "from or to missing" if value is None else f"{100 * value:.2g} %"
+def _size(row: Mapping[str, Any]) -> str:
+    """Return how far the cells of a column moved; a share of a logarithm, or of a value near zero, says nothing."""
+    share, change = row["largest_relative_change"], row["largest_change"]
+    if change is None:
+        return "from or to missing"
+    if row["column_name"].startswith(LOGARITHMS):
+        return f"by at most {change:.2g} in logarithms"
+    return f"by at most {change:.4g}" if share is None or share > NEAR_ZERO else f"by at most {100 * share:.2g} %"
 
 
 def _number(value: float | None) -> str:

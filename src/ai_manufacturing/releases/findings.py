@@ -13,9 +13,13 @@ from ai_manufacturing.releases.store import Manifest, Store, reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
 PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
+REMARKS = ("year_of_lost_cities", "hint")  # what is said of a row only where there is something to say
 LISTED_ROWS = 10
 LISTED_RECORDS = 5
-PRINTED = 1200  # characters of a delivered value or of a list; all of them are in the warehouse
+LINE = 300  # characters of a warning; what it leaves out is in the table that it names
+VALUE = 120  # characters of a delivered value
+PRINTED = 1200  # characters of a list; all of it is in the warehouse
+RESULTS = "gates.gate_results"
 LANDED = "landed_sources"  # the suite on what landing set aside
 
 
@@ -41,7 +45,7 @@ class Finding:
     rows: tuple[str, ...]
 
     def __str__(self) -> str:
-        return said(f"{self.suite}: {self.description}", self.rows or (f"observed {self.observed_value}",))
+        return listed(f"{self.suite}: {self.description}", self.rows or (f"observed {self.observed_value}",), RESULTS)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -54,10 +58,29 @@ class Finding:
         return {name: getattr(self, name) for name in names}
 
 
-def said(what: str, rows: Sequence[str]) -> str:
-    """Return a heading and its first rows, whole, and how many more there are."""
-    more = f"; and {len(rows) - LISTED_ROWS} more in gates.gate_results" if len(rows) > LISTED_ROWS else ""
-    return f"{what} {'; '.join(rows[:LISTED_ROWS])}{more}."
+def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str:
+    """Return a heading and as many items as a line holds, whole, and the table that has the others.
+
+    Parameters
+    ----------
+    heading : str
+        What they have in common.
+    items : sequence of str
+        At least one. If the first is too long for the line, it is cut.
+    table : str
+        Where all of them are.
+    end : str
+        A sentence after them.
+    """
+
+    def line(shown: int) -> str:
+        more = f"; and {len(items) - shown} more in {table}" if shown < len(items) else ""
+        return f"{heading} {'; '.join(items[:shown])}{more}.{end and f' {end}'}"
+
+    if len(line(1)) <= LINE:
+        return line(max(shown for shown in range(1, len(items) + 1) if len(line(shown)) <= LINE))
+    rest = f"… The whole is in {table}.{end and f' {end}'}"
+    return f"{heading} {items[0]}"[: LINE - len(rest)].rstrip() + rest
 
 
 def failed(database: Path, severity: str, names: Mapping[str, str] | None = None) -> list[Finding]:
@@ -110,7 +133,7 @@ def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str
             new.append(str(finding))
         elif rows:
             same = len(finding.rows) - len(rows)
-            new.append(said(heading, rows) + (f" {same} more rows are known." if same else ""))
+            new.append(listed(heading, rows, RESULTS, f"{same} more rows are known." if same else ""))
         else:
             known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
     return new, known
@@ -133,18 +156,15 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
     for message in new:
         yield {"state": "new", "message": message}
     unread = _unread_before(published, store) if published is not None and is_comparable else set()
-    named = [f"{path}{f': {hint}' if hint else ''}" for path, hint in files if path not in unread]
+    named = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
     if named:
-        message = f"{len(named)} delivered files match no declaration: {'; '.join(named)}"[:PRINTED].rstrip(".")
-        yield {"state": "new", "message": f"{message}. Declare, rename or remove them."}
+        heading, way_out = f"{len(named)} delivered files match no declaration:", "Declare, rename or remove them."
+        yield {"state": "new", "message": listed(heading, named, "marts.fct_deliveries", way_out)}
     if len(files) > len(named):
         known.append(f"delivered files that match no declaration ({len(files) - len(named)})")
     if published is not None and known:
-        message = (
-            f"{len(known)} known warnings, as in release {published.release_id}: {'; '.join(known)}. Their rows are in "
-            "gates.gate_results."
-        )
-        yield {"state": "known", "count": len(known), "message": message}
+        heading = f"{len(known)} known warnings, as in release {published.release_id}, with their rows in {RESULTS}:"
+        yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
 
 
 def _unread_before(published: Manifest, store: Store) -> set[str]:
@@ -164,11 +184,12 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
         found = connection.execute(
             f"""
             with aside as (
-                select provider, source_name, file_path, row_number, column_name, value, reason
+                select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
                 from raw.rejected_rows
                 where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
                 union all
-                select provider, source_name, file_path, row_number, null, coalesce(city_name, city_code), reason
+                select
+                    provider, source_name, file_path, null, row_number, null, coalesce(city_name, city_code), reason
                 from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
                 where reason not in ('superseded', 'withdrawn')
             ),
@@ -185,29 +206,33 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
 
             records as (
                 select
-                    file_path, row_number, column_name, value, reason,
+                    file_path, sheet_name, row_number, column_name, value, reason,
                     count(*) over (partition by provider, source_name, reason) as record_count
                 from aside
                 where list_contains($sources, provider || '.' || source_name)
                 union all
-                select record.file_path, record.row_number, null, record.value, reason, record_count
+                select record.file_path, null, record.row_number, null, record.value, reason, record_count
                 from of_registers
             )
 
-            select file_path, row_number, column_name, value, reason
+            select file_path, sheet_name, row_number, column_name, value, reason
             from records
-            order by record_count, file_path, row_number, column_name
+            order by record_count, file_path, sheet_name, row_number, column_name
             limit {LISTED_RECORDS + 1}
             """,
             {"sources": sorted(sources)},
         ).fetchall()
     lines = [
-        f"{path}, row {row}{f', column {column}' if column else ''}: {json.dumps(value, ensure_ascii=False)[:PRINTED]} "
-        f"is set aside ({reason})."
-        for path, row, column, value, reason in found[:LISTED_RECORDS]
+        f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}{f', column {column}' if column else ''}: "
+        f"{json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
+        for path, sheet, row, column, value, reason in found[:LISTED_RECORDS]
     ]
     more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
     return [*lines, more] if len(found) > LISTED_RECORDS else lines
+
+
+def _cut(value: str | None) -> str | None:
+    return f"{value[:VALUE]}…" if value and len(value) > VALUE else value
 
 
 def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
@@ -223,7 +248,11 @@ def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
         for name in PLACE
         if row.get(name) is not None
     ]
-    found = [f"{name} {_number(value)}" for name, value in row.items() if name not in PLACE]
+    found = [
+        f"{name} {_number(value)}"
+        for name, value in row.items()
+        if name not in PLACE and (value is not None or name not in REMARKS)
+    ]
     return f"{' '.join(place)}: {', '.join(found)}"
 
 

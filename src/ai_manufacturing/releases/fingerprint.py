@@ -48,6 +48,11 @@ def delivery_hashes(folder: Path) -> dict[str, str]:
     return hashes
 
 
+def delivered(hashes: dict[str, str]) -> dict[str, str]:
+    """Return the hashes of delivered files alone: extract_set.yml describes them."""
+    return {file_path: sha256 for file_path, sha256 in hashes.items() if file_path != DESCRIPTION}
+
+
 def of(hashes: dict[str, str]) -> str:
     """Return the hash of all that the tables are a function of: deliveries, code and package versions.
 

@@ -19,9 +19,11 @@ import duckdb
 from ai_manufacturing import databases, landing, settings
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
+from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import (
     build,
     changes,
+    deliveries,
     findings,
     fingerprint,
     freshness,
@@ -105,7 +107,7 @@ def refresh(
         if years is None:
             _leave_what_was_judged(store, code, limits, declared, report)
         release_id = store.next_id()
-        report("started", {"release_id": release_id, "deliveries": len(hashes)})
+        report("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
         with _recorded(store, release_id):
             manifest = _build_and_publish(
                 store, release_id, code, hashes, limits, declared, report, years, replaces, told
@@ -398,6 +400,9 @@ def _build_and_publish(
     work = store.work / release_id
     work.mkdir()
     warehouse = work / "warehouse.duckdb"
+    published = store.current()
+    delivery = deliveries.since(published, hashes, landing.extract_set(settings.extracts_dir()).name, store)
+    report("delivery", delivery.facts())
     if years is not None:
         _read_again(years, report)
     made_by, seeds = last_build.made_by(), last_build.seeds()
@@ -422,7 +427,8 @@ def _build_and_publish(
     # one synthetic file makes the set synthetic, which only landing finds out
     origin = Origin(described["extract_set"], described["extract_set_kind"])
     _keep_the_set(store, origin, f"The build of {_extracts_said()}", replaces)
-    published = store.current()
+    delivery = delivery.landed(warehouse)
+    report("landed", {"records": delivery.records(), "lines": delivery.record_lines})
     if not is_at_gate:
         report("built", {"release_id": release_id})
     for facts in findings.warnings(warehouse, published, store):
@@ -431,6 +437,7 @@ def _build_and_publish(
         failures = findings.failed(warehouse, "critical")
         lines = [
             f"The gate holds back release {release_id}; the published release is unchanged.",
+            *delivery.causes,
             *map(str, failures),
             *findings.lost_records(warehouse, failures),
             f"Held in {store.held(release_id)}: query warehouse.duckdb there. To publish it anyway: "
@@ -439,6 +446,7 @@ def _build_and_publish(
         found = [failure.record() for failure in failures]
         # it moves the warehouse, so that nothing reads it afterwards
         kept = {"outcome": GateFailedError.__name__, "manifest": described, "found": found}
+        kept["delivery"] = delivery.facts()
         _hold(store, kept, _judged_by(published, limits, declared), report)
         raise GateFailedError("\n".join(lines), release_id)
     if published is not None and published.origin != origin:
@@ -452,16 +460,18 @@ def _build_and_publish(
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
-        report("warning", {"message": f"Years outside {_named(years)} also changed. {'; '.join(others.lines)}."})
+        heading = f"Years outside {_named(years)} also changed."
+        report("warning", {"message": findings.listed(heading, others.lines, "release.changes")})
     if published is not None and published.origin == origin:
         moved = revisions.moves(store.published, target, warehouse, limits.hold_above, rewritten)
         if why := revisions.why_held(rewritten, moved, limits.hold_above):
             kept = {"outcome": HeldError.__name__, "manifest": described, "found": [*why, *summary.lines]}
+            kept["delivery"] = delivery.facts()
             kept |= rewritten.record() if rewritten else {}
             _hold(store, kept, _judged_by(published, limits, declared), report)
             first = f"Release {release_id} is held: it rewrites what was published. The published release is unchanged."
             way_out = revisions.way_out(rewritten, published, described, store.held(release_id))
-            raise HeldError("\n".join([first, *why, *way_out]))
+            raise HeldError("\n".join([first, *delivery.file_lines, *delivery.record_lines, *why, *way_out]))
         for note in moved.notes:
             report("warning", {"message": f"{note}."})
     if summary.is_beyond(limits.warn_above):
@@ -514,9 +524,17 @@ def _keep_the_set(store: Store, origin: Origin, what: str, replaces: bool) -> No
         return
     raise BadConfigurationError(
         f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of {standing.origin}. "
-        f"Nothing was published. Set EXTRACTS_DIR to the folder of {standing.extract_set}, or RELEASE_DIR to another "
-        "folder; to replace that set, add --replace-extract-set."
+        f"Nothing was published. {_or_the_same_set(origin, standing.origin)} EXTRACTS_DIR to the folder of "
+        f"{standing.extract_set}, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
     )
+
+
+def _or_the_same_set(origin: Origin, standing: Origin) -> str:
+    """Return the beginning of the way out, which is the name where a set goes on under another one."""
+    if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
+        return "Set"
+    name = json.dumps(standing.extract_set, ensure_ascii=False)
+    return f"If these files continue that set, write name: {name} into their {DESCRIPTION}. Otherwise set"
 
 
 def _keep_the_declared_set(store: Store, replaces: bool) -> None:
@@ -568,9 +586,7 @@ def build_site(store: Store, report: Report) -> None:
         check=False,
     )
     if run.returncode:
-        message = (
-            f"{folder}: the site could not be built; the old site stays. {run.stderr.strip()[-findings.PRINTED :]}"
-        )
+        message = f"{folder}: the site could not be built; the old site stays. {run.stderr.strip()[-findings.VALUE :]}"
         report("warning", {"message": message})
     else:
         report("site", {"path": str(folder)})

@@ -30,6 +30,7 @@ import duckdb
 from ai_manufacturing import checksums, duckdb_client
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import copy, make_folder, open_to_readers, replace_bytes, sync
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
 
@@ -65,6 +66,11 @@ class Manifest:
     def origin(self) -> Origin:
         """Whose numbers these are."""
         return Origin(self.extract_set, self.extract_set_kind)
+
+    @property
+    def delivery_count(self) -> int:
+        """How many files were delivered."""
+        return len(fingerprint.delivered(self.delivery_hashes))
 
 
 MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
