@@ -1,6 +1,7 @@
 """Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows numbers of them."""
 
 import fcntl
+import hashlib
 import json
 import os
 import random
@@ -16,12 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 from ai_manufacturing import checksums, cli, databases, landing, verify
-from ai_manufacturing.landing import landed, registers
+from ai_manufacturing.landing import landed, log, registers
 from ai_manufacturing.releases import refresh
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
-from tests.python.landing_project import FIRMS, GOOD, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, Project, as_at_base, csv_text
+from tests.python.landing_project import lines as kept_lines
 from tests.python.release_store import quiet, release
 from tests.python.test_command_line import keys
 
@@ -106,8 +108,8 @@ def refused(kept: Store, path: Path) -> None:
         ]
     elif path.is_relative_to(kept.folder / "held"):
         acts = [lambda: refresh.publish_held(kept, "000003", "a test", quiet)]
-    elif path.name == "refreshes.jsonl":
-        acts = [kept.refreshes, kept.next_id]
+    elif path.name.startswith("refreshes.jsonl"):
+        acts = [kept.refreshes, kept.next_id, lambda: refresh.rollback(kept, "000001", quiet)]
     else:
         acts = [kept.current, kept.next_id, lambda: databases.read(kept.published)]
     for act in acts:
@@ -122,7 +124,7 @@ def flips(kept: Store, store: Path, count: int) -> None:
     assert verify.verify().damaged == []
     kinds = (
         files(store, 64 * "?" + "/*", "tables/*/*"),
-        files(store, "log/*/*", "landed/*") + files(kept.folder, "refreshes.jsonl"),
+        files(store, "log/*") + files(kept.folder, "refreshes.jsonl*"),
         files(kept.folder, "*.duckdb*", "past/*", "held/*/*"),
     )
     for number in range(count):
@@ -241,7 +243,22 @@ def test_a_past_release_is_no_link_to_the_published_file(kept: Store) -> None:
     refresh.difference(kept, "000001", "000002")
 
 
+def outcomes_alone(kept: Store, sealed: bool) -> None:
+    """Turn a release folder into one of commit 63ebdc3, whose log had no head; unsealed, into one of 0.1.0."""
+    log = kept.folder / "refreshes.jsonl"
+    log.with_name(f"{log.name}.head").unlink()
+    before = b""
+    for line in kept_lines(log):
+        if "outcome" in line:
+            body = {name: value for name, value in line.items() if name not in ("sha256", "log_version")}
+            own = hashlib.sha256(before + json.dumps(body, ensure_ascii=False).encode()).hexdigest()
+            before += json.dumps(body | ({"sha256": own} if sealed else {}), ensure_ascii=False).encode() + b"\n"
+    log.write_bytes(before)
+
+
 def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(kept: Store) -> None:
+    outcomes_alone(kept, sealed=False)
+    before = kept.refreshes()
     for path in files(kept.folder, "*.sha256", "past/*.sha256", "held/*/SHA256SUMS"):
         path.unlink()
     kept.published.unlink()
@@ -249,17 +266,33 @@ def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(k
     found = verify.verify()
     assert found.damaged == []
     assert [line.split(": ")[0] for line in found.mended] == [
-        str(path)
-        for path in (
-            kept.past("000001"), kept.past("000002"), kept.past("000002"), kept.held("000003"),
-            checksums.beside(kept.published),
-        )
-    ]  # fmt: skip
-    assert [line["release_id"] for line in kept.refreshes() if line["outcome"].startswith("SHA-256 recorded")] == [
-        "000001", "000002",
-    ]  # fmt: skip
+        str(path) for path in (kept.past("000002"), kept.folder, checksums.beside(kept.published))
+    ]
+    assert "written by an earlier version. The SHA-256 of 2 releases are now in" in found.mended[1]
+    assert kept.refreshes() == before
+    assert [row["release_id"] for row in kept.listed()[0]] == ["000001", "000002"]
     assert not kept.published.samefile(kept.past("000002"))
+    assert checksums.check_folder(kept.held("000003")) == []
     assert verify.verify().mended == []
+
+
+def test_a_release_folder_of_the_last_version_keeps_its_lines_and_hashes_and_a_lost_one_is_not_made_up(
+    kept: Store,
+) -> None:
+    outcomes_alone(kept, sealed=True)
+    written = (kept.folder / "refreshes.jsonl").read_bytes()
+    before, digest = kept.refreshes(), checksums.recorded(kept.past("000001"))
+    checksums.beside(kept.past("000002")).unlink()
+    run = CliRunner().invoke(cli.main, ["rollback", "000001"])
+    assert (run.exit_code, run.output.count("written by an earlier version")) == (0, 1), run.output
+    assert (kept.folder / "refreshes.jsonl").read_bytes().startswith(written)
+    assert kept.refreshes()[:-1] == before
+    assert kept.named()["000001"]["file_sha256"] == digest
+    found = verify.verify()
+    assert found.mended == []
+    assert [line.split(": ")[0] for line in found.damaged] == [
+        str(checksums.beside(kept.past("000002"))), str(kept.past("000002")),
+    ]  # fmt: skip
 
 
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_compared(
@@ -282,17 +315,20 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
 # ---------------------------------------------------------------- the landing store
 
 
-def events(project: Project, *folders: str) -> list[Path]:
-    return files(project.root / "landing", *(f"{folder}/*.json" for folder in folders))
+def log_of(project: Project) -> Path:
+    return log.chain(project.root / "landing").path
 
 
-def without_hashes(project: Project) -> None:
-    """Turn a store into one of an earlier version."""
+def without_hashes(project: Project) -> Path:
+    """Turn a store into one of 0.1.0, and return the folder of its events."""
+    as_at_base(project.root / "landing")
     shutil.rmtree(project.root / "landing" / "landed")
-    for path in events(project, "log/extracts"):
+    folder = project.root / "landing/log/extracts"
+    for path in folder.iterdir():
         event = json.loads(path.read_text(encoding="utf-8"))
         event = {name: value for name, value in event.items() if "sha256" not in name}
         path.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
+    return folder
 
 
 def refusal(as_of: int | None = None) -> str:
@@ -302,32 +338,56 @@ def refusal(as_of: int | None = None) -> str:
     return str(raised.value)
 
 
-def test_a_store_of_an_earlier_version_is_adopted_whole_and_new_events_cover_the_old(project: Project) -> None:
+def test_a_store_of_an_earlier_version_is_adopted_whole_once_and_it_is_said(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     for city in ("110000", "120000", "130000"):
         project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
         landing.deliveries()
-    without_hashes(project)
-    before = landing.deliveries()
-    adopted = json.loads((project.root / "landing/landed/1.json").read_text(encoding="utf-8"))
-    assert adopted["event"] == "adopted"
-    assert len(adopted["files"]) == 3 * 3 + 3
-    assert landing.deliveries() == before
-    old = events(project, "log/extracts")[1]
-    written = flip(old, random.Random(4))
-    assert str(old) in refusal()
-    overwrite(old, written)
+    before, bytes_before = landing.deliveries(), landed.recorded(project.root / "landing")
+    earlier: list[Callable[[], object]] = [
+        lambda: without_hashes(project),
+        lambda: as_at_base(project.root / "landing"),
+    ]
+    for turn in earlier:
+        turn()
+        assert landing.deliveries() == before
+        assert "landing: written by an earlier version. 3 events and 9 files are now in" in capsys.readouterr().err
+        assert landed.recorded(project.root / "landing") == bytes_before
+        assert {path.name for path in (project.root / "landing/log").iterdir()} == {
+            log_of(project).name, log.chain(project.root / "landing").head.name,
+        }  # fmt: skip
+        assert landing.deliveries() == before
+        assert capsys.readouterr().err == ""
     project.deliver("firms/new.csv", csv_text(GOOD))
+    assert landing.deliveries()["delivery_number"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_a_store_of_an_earlier_version_that_was_damaged_is_not_adopted(project: Project) -> None:
+    for city in ("110000", "120000", "130000"):
+        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
+        landing.deliveries()
+    store = project.root / "landing"
+    as_at_base(store)
+    for folder in (store / "landed", store / "log/extracts"):
+        one, two = folder / "1.json", folder / "2.json"
+        written = two.read_bytes()
+        for changed in (one.read_bytes(), written.replace(b"firms", b"farms").replace(b"parquet", b"parkett")):
+            two.write_bytes(changed)
+            assert f"{two}: not as it was written, or it does not follow on the one before" in refusal()
+        two.unlink()
+        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
+        two.write_bytes(written)
+    shutil.move(store / "landed", project.root)
+    assert f"{store / 'landed'}: missing, and the events of {store / 'log'} have SHA-256" in refusal()
+    shutil.move(project.root / "landed", store)
     landing.deliveries()
-    shutil.rmtree(project.root / "landing/landed")  # the chain alone
-    overwrite(old, written.replace(b"firms/1", b"firms/2"))
-    with pytest.raises(landing.LandingError, match=r"4\.json: it does not follow on the event before it"):
-        landing.deliveries(as_of=1)
 
 
 def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD))
     landing.deliveries()
-    without_hashes(project)
+    events = without_hashes(project)
     (folder,) = project.store_folders()
     rows = folder / "rows.parquet"
     written = rows.read_bytes()
@@ -335,15 +395,18 @@ def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
     assert "rows.parquet: has 0 rows, and delivery.json says 1" in refusal()
     rows.write_bytes(written[:-9])
     assert f"{folder}: cannot be read" in refusal()
-    assert not events(project, "landed")
+    assert not log_of(project).exists()
+    assert events.exists()
 
 
-def test_files_and_events_that_were_exchanged_or_lost_are_named(project: Project) -> None:
+def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project) -> None:
     for city in ("110000", "120000", "130000"):
         project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
         landing.deliveries()
     first, second, _ = project.store_folders()
-    whole = {path: path.read_bytes() for path in (first / "rows.parquet", *events(project, "log/extracts", "landed"))}
+    written, head = log_of(project), log.chain(project.root / "landing").head
+    whole = {path: path.read_bytes() for path in (first / "rows.parquet", written, head)}
+    lines = whole[written].splitlines(keepends=True)
 
     def restore() -> None:
         for path, content in whole.items():
@@ -353,15 +416,28 @@ def test_files_and_events_that_were_exchanged_or_lost_are_named(project: Project
     overwrite(first / "rows.parquet", (second / "rows.parquet").read_bytes())
     assert f"{first / 'rows.parquet'}: not what landed" in refusal()
     restore()
-    for folder in ("log/extracts", "landed"):
-        one, two, _ = events(project, folder)
-        two.unlink()
-        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
-        shutil.copy(one, two)
-        assert f"{two}: it does not follow on the event before it" in refusal()
+    for content, said in (
+        ([*lines[:2], *lines[3:]], f"{written}: was cut: it has 5 lines, and {head} counts 6"),
+        (lines[:-1], f"{written}: was cut: it has 5 lines, and {head} counts 6"),
+        ([*lines[:2], lines[3], lines[2], *lines[4:]], f"{written}, line 3: not as it was written"),
+        ([*lines, *lines[:2]], f"{written}: has 8 lines, and {head} counts 6"),
+        ([], f"{written}: was cut: it has 0 lines"),
+    ):
+        written.write_bytes(b"".join(content))
+        assert said in refusal()
         restore()
+    written.unlink()
+    assert f"{written}: was cut: it has 0 lines" in refusal()
+    restore()
+    head.unlink()
+    assert f"{written}: has 6 lines, and {head} is missing" in refusal()
+    restore()
+    shutil.rmtree(written.parent)
+    assert f"{written}: missing, and {project.root / 'landing'} has landed files" in refusal()
+    written.parent.mkdir()
+    restore()
     (first / "more.parquet").touch()
-    assert f"{first / 'more.parquet'}: no event of {project.root / 'landing/landed'} names it" in refusal()
+    assert f"{first / 'more.parquet'}: no line of {written} names it" in refusal()
 
 
 def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(project: Project) -> None:

@@ -60,7 +60,6 @@ def land_again(years: range) -> list[str]:
     files, faults = delivered_files(settings.extracts_dir(), [*declarations.read(), *registers.declared()])
     again = []
     with store.held(folder), closing_archives(files):
-        landed_bytes.adopt(folder)
         expected = landed_bytes.by_folder(landed_bytes.recorded(folder))
         for file in files:
             if file.source is None:

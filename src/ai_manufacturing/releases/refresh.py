@@ -41,7 +41,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.progress import Told
 from ai_manufacturing.releases.revisions import Declaration, Revisions
-from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
+from ai_manufacturing.releases.store import Manifest, Store, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
 BUILT = ("--exclude-resource-type", "unit_test")  # they test code, which a delivery does not change
@@ -252,13 +252,13 @@ def rollback(store: Store, release_id: str, report: Report, replaces: bool = Fal
     RefreshError
         If there is no such release, or its content is not what its manifest says.
     """
-    path = store.past(release_id)
+    store.past(release_id)  # refuses what is no number
     with _at_work(store, report):
         if release_id not in store.release_ids():
             raise BadConfigurationError(
                 f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
             )
-        manifest = check(path)
+        manifest = store.whole(release_id)
         _keep_the_set(store, manifest.origin, f"Release {release_id}", replaces)
         taken_back = None
         with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
@@ -282,7 +282,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     for number, path in zip((old, new), paths, strict=True):
         if not path.exists():
             raise BadConfigurationError(f"No release {number}. There are: {', '.join(store.release_ids()) or 'none'}.")
-    origins = [check(path).origin for path in paths]
+    origins = [store.whole(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
             f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
@@ -304,6 +304,8 @@ def _at_work(store: Store, report: Report) -> Iterator[None]:
     with lock.held(store.folder / "refresh.lock"):
         store.prepare()
         with _in_words(store):
+            for line in store.adopt():
+                report("warning", {"message": f"{line}."})
             _warn_of_log(store.move_log_aside(), report)
             yield
 
@@ -541,7 +543,7 @@ def _write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
 def _publish(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
     release_id = manifest.release_id
-    store.add(target, release_id)
+    store.add(target, manifest)
     _warn_of_log(store.publish(release_id), report)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
