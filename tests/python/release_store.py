@@ -51,7 +51,7 @@ def release(store: Store, warehouse: Path) -> Manifest:
     manifest = writer.write(
         warehouse, target, described(release_id), store.published if store.published.exists() else None
     )
-    store.add(target, manifest)
+    store.add(target, release_id)
     store.publish(release_id)
     store.prune()
     return manifest

@@ -7,24 +7,29 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import checksums, cli, databases, landing, verify
+from ai_manufacturing import chain, checksums, cli, databases, landing, verify
+from ai_manufacturing.chain import Chain
 from ai_manufacturing.landing import landed, log, registers
-from ai_manufacturing.releases import refresh
+from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
+from tests.python import killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import FIRMS, GOOD, Project, as_at_base, csv_text
 from tests.python.landing_project import lines as kept_lines
-from tests.python.release_store import quiet, release
+from tests.python.release_store import described, quiet, release
 from tests.python.test_command_line import keys
 
 ENTITIES = ("city_yearbook", "firm_survival", "patents")
@@ -310,6 +315,196 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
             read()
     overwrite(kept.published, before)
     assert verify.verify().mended == [f"{checksums.beside(kept.published)}: missing; written again."]
+
+
+# ---------------------------------------------------------------- witnesses that are gone
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    run = CliRunner().invoke(cli.main, arguments)
+    return run.exit_code, run.output.replace('\\"', '"')  # of paths in JSON
+
+
+def times_ten(path: Path) -> None:
+    """Change the estimates of a release, which stays one that opens."""
+    path.chmod(0o644)
+    with duckdb.connect(str(path)) as release:
+        release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
+
+
+def test_a_past_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: Store) -> None:
+    past, published = kept.past("000001"), kept.published.read_bytes()
+    sums = checksums.beside(past)
+    whole = {path: path.read_bytes() for path in (past, sums)}
+
+    def is_refused(said: str) -> None:
+        for arguments in (["verify"], ["rollback", "000001"], ["diff", "000001", "000002"], ["compare", past, past]):
+            code, printed = command(*map(str, arguments))
+            assert code == (2 if arguments[0] == "compare" else 1), printed
+            assert said in printed
+        assert kept.published.read_bytes() == published
+        for path, content in whole.items():
+            overwrite(path, content) if path.exists() else path.write_bytes(content)
+        assert command("verify")[0] == 0
+
+    times_ten(past)
+    sums.unlink()
+    is_refused(f"{sums}: missing")
+    sums.unlink()
+    is_refused(f"{sums}: missing")
+    times_ten(past)
+    sums.unlink()
+    checksums.record(past, checksums.sha256(past))
+    is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
+    # the published file, beside which a publication that dies leaves none
+    times_ten(kept.published)
+    checksums.beside(kept.published).unlink()
+    code, printed = command("verify")
+    assert (code, f"{kept.published}: its SHA-256 is " in printed) == (1, True)
+    assert command("export", "--format", "csv", "--out", str(kept.folder / "out"), "--database", str(kept.published))[0]
+    assert command("rollback", "000002")[0] == 0
+    assert command("verify")[0] == 0
+
+
+def test_a_held_build_whose_sha_256_are_gone_is_damage_and_is_not_published(kept: Store) -> None:
+    sums = kept.held("000003") / "SHA256SUMS"
+    sums.unlink()
+    for arguments in (["verify"], ["publish", "000003", "--reason", "a test"]):
+        code, printed = command(*arguments)
+        assert (code, f"{sums}: missing" in printed) == (1, True)
+
+
+@pytest.mark.parametrize("kept_lines", [0, 1, -1])
+def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(kept: Store, kept_lines: int) -> None:
+    log, published = kept.folder / "refreshes.jsonl", kept.published.read_bytes()
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:kept_lines]))
+    cut = f"{log}: was cut: it has {len(lines[:kept_lines])} lines, and {log}.head counts {len(lines)}"
+    for arguments in (["verify"], ["rollback", "000001"], ["refresh"], ["status"]):
+        code, printed = command(*arguments)
+        assert (code, cut in printed) == (1, True), printed
+    code, printed = command("releases")
+    assert (code, cut in printed, "000001" in printed) == (1, True, True)
+    assert kept.published.read_bytes() == published
+    # the way out where there is no backup
+    log.write_bytes(b"")
+    Path(f"{log}.head").unlink()
+    assert command("rollback", "000001")[0] == 0
+    assert command("verify")[0] == 0
+    log.unlink()
+    Path(f"{log}.head").unlink()
+    code, printed = command("verify")
+    assert (code, f"{log}: missing, and {kept.folder / 'past'} has releases" in printed) == (1, True)
+
+
+def test_a_landing_store_that_lost_its_log_or_the_end_of_it_is_damage_and_nothing_is_built_of_it(
+    kept: Store, tmp_path: Path
+) -> None:
+    store = tmp_path / "landing"
+    written = log.chain(store).path
+    lines = written.read_bytes().splitlines(keepends=True)
+    rows = next(
+        path for path in files(store, 64 * "?" + "/rows.parquet") if "地区生产总值(亿元)" in pq.read_schema(path).names
+    )
+    table = pq.read_table(rows)
+    at = table.schema.get_field_index("地区生产总值(亿元)")
+    gdp = pa.array([value and 1.2 * value for value in table.column(at).to_pylist()], table.schema.field(at).type)
+
+    def is_refused(said: str) -> None:
+        for arguments, expected in ((["verify"], 1), (["refresh"], 5)):
+            code, printed = command(*arguments)
+            assert (code, said in printed) == (expected, True), printed
+        assert said in refusal()
+
+    written.write_bytes(b"".join(lines[:20]))
+    is_refused(f"{written}: was cut: it has 20 lines, and {written}.head counts {len(lines)}")
+    # all hashes are gone, and a value is another: nothing is landed over it
+    written.write_bytes(b"".join(lines))
+    before = rows.read_bytes()
+    pq.write_table(table.set_column(at, table.schema.field(at), gdp), rows)
+    assert command("verify")[0] == 1
+    shutil.move(written.parent, tmp_path / "log")
+    is_refused(f"{written}: missing, and {store} has landed files")
+    shutil.move(tmp_path / "log", store)
+    overwrite(rows, before)
+    assert command("verify")[0] == 0
+
+
+def test_releases_and_the_logs_are_compared_with_each_other(kept: Store, audited_build: Build, tmp_path: Path) -> None:
+    store, past = tmp_path / "landing", kept.folder / "past"
+    (name,) = log.sets(store)
+    first, second = (event for event in log.read(store, name)[:2])
+    hashes = {first["file_path"]: first["delivery_id"], second["file_path"]: 64 * "0", "extract_set.yml": 64 * "1"}
+    target = kept.work / "unpublished.duckdb"
+    writer.write(audited_build.warehouse, target, described("000004") | {"delivery_hashes": hashes}, None)
+    kept.add(target, "000004")
+    assert verify.verify().damaged == [
+        f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {64 * '0'}, which the log of {name} "
+        "does not have. Restore the landing store of this release."
+    ]
+    for path in (past / "000004.duckdb", past / "000001.duckdb"):
+        for there, copied in ((path, "000009.duckdb"), (checksums.beside(path), "000009.duckdb.sha256")):
+            shutil.copy(there, past / copied)
+            there.unlink()
+    (past / "000009.duckdb.sha256").write_text(f"{checksums.sha256(past / '000009.duckdb')}  000009.duckdb\n")
+    found = verify.verify().damaged
+    # 000004 was never seen by a reader: a refresh died before its file came
+    assert [line.split(". ")[0] for line in found] == [
+        f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
+        f"{past / '000009.duckdb'}: no line of {kept.folder / 'refreshes.jsonl'} names it",
+    ]
+    kept.published.unlink()
+    for release_id in ("000010", "000011"):
+        writer.write(audited_build.warehouse, target, described(release_id), None)
+        kept.add(target, release_id)
+        kept.publish(release_id)
+    replace(kept, kept=2).prune()
+    assert verify.verify().damaged == []
+
+
+def test_the_releases_are_listed_from_the_log_and_not_opened(kept: Store) -> None:
+    listed = kept.named()["000001"]
+    added = {f"{number:06d}": listed | {"release_id": f"{number:06d}"} for number in range(4, 404)}
+    Chain(kept.folder / "refreshes.jsonl").append(lambda lines: {"releases": added})
+    for release_id in added:
+        kept.past(release_id).write_bytes(b"no release")
+    run = CliRunner().invoke(cli.main, ["releases", "--json"])
+    releases = json.loads(run.stdout)["releases"]
+    assert (run.exit_code, len(releases), releases[-1]["release_id"]) == (0, 402, "000403")
+    assert [row["release_id"] for row in releases if row["is_published"]] == ["000002"]
+    assert releases[0].keys() == keys("`release` of `status`, each of `releases`")
+    kept.past("000404").write_bytes(b"no release")  # which the log does not list
+    code, printed = command("releases")
+    assert (code, f"{kept.past('000404')}: not a release" in printed) == (1, True)
+
+
+def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
+    """One after the other, so that each meets what the ones before it have left."""
+    written = Chain(tmp_path / "log.jsonl")
+    place, exit_code = 0, 1
+    while exit_code:
+        before, place = written.read().lines, place + 1
+        child = os.fork()
+        if not child:
+            try:
+                chain._read.clear()
+                with killed.at_place(("/ai_manufacturing/chain", "/ai_manufacturing/durable"), place):
+                    written.append(lambda lines: {"number": place})  # noqa: B023
+                os._exit(0)
+            finally:
+                os._exit(1)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert exit_code in (0, -signal.SIGKILL)
+        lines = written.read().lines
+        assert lines[: len(before)] == before
+        assert lines[len(before) :] in ([], [{"number": place}])
+    assert place > 40
+    assert 5 < len(lines) < place
+    content = written.path.read_bytes()
+    for size in (*range(0, len(content), 7), len(content) - 1):
+        written.path.write_bytes(content[:size])
+        with pytest.raises(checksums.DamagedError, match=r"log\.jsonl"):
+            written.read()
 
 
 # ---------------------------------------------------------------- the landing store

@@ -35,6 +35,18 @@ def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any
     return declared, others
 
 
+def take_over() -> list[str]:
+    """Take over, once, what an earlier version landed; return a line for what was done.
+
+    Raises
+    ------
+    LandingError
+        If the landing store cannot be opened, or its log is damaged.
+    """
+    with store.held(settings.landing_dir()) as done:
+        return done
+
+
 def land_again(years: range) -> list[str]:
     """Read anew the landed files of the extracts folder that may hold some of these years.
 

@@ -373,12 +373,15 @@ def _say_late_providers(store: Store, report: Report, outcome: str, is_published
         raise StaleError("\n".join(lines), is_published)
 
 
-def _read_again(years: range, report: Report) -> None:
+def _prepare_landing(years: range | None, report: Report) -> None:
+    """Read years again, if some are named, and build nothing on a landing store whose log is damaged."""
     try:
-        paths = landing.land_again(years)
+        for line in landing.take_over():
+            report("warning", {"message": line})
+        if years is not None:
+            report("read again", {"years": _named(years), "files": len(landing.land_again(years))})
     except landing.LandingError as error:
         raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
-    report("read again", {"years": _named(years), "files": len(paths)})
 
 
 def _named(years: range) -> str:
@@ -400,8 +403,7 @@ def _build_and_publish(
     work = store.work / release_id
     work.mkdir()
     warehouse = work / "warehouse.duckdb"
-    if years is not None:
-        _read_again(years, report)
+    _prepare_landing(years, report)
     made_by, seeds = last_build.made_by(), last_build.seeds()
     # whoever reads years again does not trust what was built
     if years is None and (damaged := last_build.start_from(store.folder, work)):
@@ -543,7 +545,7 @@ def _write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
 def _publish(store: Store, manifest: Manifest, target: Path, report: Report) -> None:
     """Move a written release to its place and before its readers."""
     release_id = manifest.release_id
-    store.add(target, manifest)
+    store.add(target, release_id)
     _warn_of_log(store.publish(release_id), report)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})

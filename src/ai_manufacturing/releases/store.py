@@ -367,13 +367,13 @@ class Store:
             named |= line.get("releases", {})
         return named
 
-    def add(self, finished: Path, manifest: Manifest) -> None:
+    def add(self, finished: Path, release_id: str) -> None:
         """Move a closed release file among the past ones, durably; its SHA-256 is there before it."""
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
-        path, digest = self.past(manifest.release_id), checksums.sha256(finished)
-        self._append({"releases": {manifest.release_id: {"file_sha256": digest, **manifest.listed}}})
+        path, digest = self.past(release_id), checksums.sha256(finished)
+        self._append({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
         checksums.record(path, digest)
         finished.replace(path)
         sync(path.parent)
