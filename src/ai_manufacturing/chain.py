@@ -61,10 +61,13 @@ class Chain:
         The log; its folder must exist before a line is appended.
     mode : int
         Permissions of both files.
+    damaged : callable
+        Makes of a message the error that is raised where the log is damaged.
     """
 
     path: Path
     mode: int = 0o644
+    damaged: Callable[[str], Exception] = DamagedError
 
     @property
     def head(self) -> Path:
@@ -76,8 +79,8 @@ class Chain:
 
         Raises
         ------
-        DamagedError
-            If it was cut, or a line is not as it was written; the message names the file and the line.
+        Exception
+            The one of `damaged`, if it was cut, or a line is not as it was written; it names the file and the line.
         """
         while True:
             signature = self._signature()
@@ -100,7 +103,7 @@ class Chain:
 
         Raises
         ------
-        DamagedError
+        Exception
             As `read`.
         OSError
             If the disk refuses, or the file system has no locks.
@@ -156,10 +159,10 @@ class Chain:
         marked = next((number for number, line in enumerate(parsed) if line and MARK in line), len(texts))
         counted, own = self._counted(head) if head is not None else (marked, None)
         if len(texts) < counted:
-            raise DamagedError(f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}")
+            raise self.damaged(f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}")
         if len(texts) > counted + 1:
             what = f"counts {counted}" if head is not None else "is missing"
-            raise DamagedError(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
+            raise self.damaged(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
         lines: list[Line] = []
         so_far, size, count, last = hashlib.sha256(), 0, 0, None
         for number, (text, line) in enumerate(zip(texts, parsed, strict=True)):
@@ -169,9 +172,9 @@ class Chain:
             if is_torn or (number >= counted and not is_whole):
                 break  # of a writer that died
             if (seal or last) and not is_whole:
-                raise DamagedError(f"{self.path}, line {number + 1}: not as it was written")
+                raise self.damaged(f"{self.path}, line {number + 1}: not as it was written")
             if own is not None and number == counted - 1 and seal != own:
-                raise DamagedError(f"{self.path}, line {counted}: not the one that {self.head} counts")
+                raise self.damaged(f"{self.path}, line {counted}: not the one that {self.head} counts")
             last = seal
             so_far.update(text + b"\n")
             size, count = size + len(text) + 1, number + 1
@@ -183,7 +186,7 @@ class Chain:
     def _counted(self, head: bytes) -> tuple[int, str]:
         found = _parsed(head) or {}
         if head != json.dumps(found).encode() + b"\n" or found.keys() != {"lines", OWN}:
-            raise DamagedError(f"{self.head}: not as it was written")
+            raise self.damaged(f"{self.head}: not as it was written")
         return found["lines"], found[OWN]
 
 

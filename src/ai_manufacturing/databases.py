@@ -85,6 +85,10 @@ def read(path: Path) -> Database:
         raise DatabaseError(
             f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
         )
+    from ai_manufacturing.releases.errors import RefreshError  # here, because releases import this module
+    from ai_manufacturing.releases.store import Store
+
+    releases = Store(settings.release_dir(), settings.release_path())
     try:
         digest = checksums.check(path)
         with duckdb_client.connect(str(path), read_only=True) as connection:
@@ -96,8 +100,14 @@ def read(path: Path) -> Database:
             release_id = None
             if _is_release(connection):
                 ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
-                _require_witness(path.resolve(), release_id, digest)
+                place = path.resolve()
+                # a publication that died before its last step leaves none beside the published file
+                has_none = place == releases.published and digest is None and release_id in releases.named()
+                if has_none or place.parent == releases.folder / "past":
+                    releases.require_witness(place, release_id, digest)
             return Database(path, origin, release_id)
+    except RefreshError as error:
+        raise DatabaseError(str(error)) from error
     except checksums.DamagedError as error:
         raise DatabaseError(
             f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "
@@ -108,21 +118,6 @@ def read(path: Path) -> Database:
             f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]}). Wait for the build "
             "that writes to it, or name another file with --database."
         ) from error
-
-
-def _require_witness(path: Path, release_id: str, digest: str | None) -> None:
-    """Let no release of the release folder be read whose SHA-256 is gone."""
-    from ai_manufacturing.releases.errors import RefreshError  # here, because releases import this module
-    from ai_manufacturing.releases.store import Store
-
-    store = Store(settings.release_dir(), settings.release_path())
-    try:
-        # a publication that died before its last step leaves none beside the published file
-        has_none = path == store.published and digest is None and release_id in store.named()
-        if has_none or path.parent == store.folder / "past":
-            store.require_witness(path, release_id, digest)
-    except RefreshError as error:
-        raise DatabaseError(str(error)) from error
 
 
 def origin_of(connection: duckdb.DuckDBPyConnection) -> Origin | None:

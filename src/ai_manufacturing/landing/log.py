@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ai_manufacturing.chain import Chain, Line
-from ai_manufacturing.checksums import DamagedError
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.permissions import file_mode, make_folder
 
@@ -100,8 +99,8 @@ def place(event: Event) -> Place:
 
 
 def chain(store: Path) -> Chain:
-    """Return the log of a store, as a file."""
-    return Chain(store / NAME, file_mode(store))
+    """Return the log of a store, as a file; where it is damaged, it raises LandingError."""
+    return Chain(store / NAME, file_mode(store), lambda text: LandingError([f"{text}. {WAY_OUT}"]))
 
 
 def lines(store: Path) -> list[Line]:
@@ -112,19 +111,13 @@ def lines(store: Path) -> list[Line]:
     LandingError
         If it was cut, or one is not as it was written.
     """
-    try:
-        return chain(store).read().lines
-    except DamagedError as error:
-        raise LandingError([f"{error}. {WAY_OUT}"]) from error
+    return chain(store).read().lines
 
 
 def append(store: Path, following: Callable[[list[Line]], Line | None]) -> list[Line]:
-    """Add a line to the log, as `Chain.append`; a damaged log is a LandingError."""
+    """Add a line to the log, as `Chain.append`."""
     make_folder((store / NAME).parent, store)
-    try:
-        return chain(store).append(following)
-    except DamagedError as error:
-        raise LandingError([f"{error}. {WAY_OUT}"]) from error
+    return chain(store).append(following)
 
 
 def read(store: Path, extract_set: str) -> list[Event]:

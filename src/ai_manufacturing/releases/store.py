@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Annotated, Any, get_type_hints
 import duckdb
 
 from ai_manufacturing import checksums, duckdb_client
-from ai_manufacturing.chain import Chain, Log
+from ai_manufacturing.chain import Chain
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import copy, make_folder, open_to_readers, sync
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
@@ -180,7 +180,7 @@ class Store:
         RefreshError
             If there are releases and no log.
         """
-        log = self._read()
+        log = self._chain.read()
         ids = self.release_ids()
         if log.is_marked:
             return []
@@ -188,6 +188,7 @@ class Store:
             raise RefreshError(f"{self._chain.path}: missing, and {self.folder / 'past'} has releases. {RESTORE_LOG}")
         done = []
         releases: dict[str, dict[str, Any]] = {}
+        has_none = bool(log.lines) and not log.is_sealed  # a version that sealed the log wrote all other hashes too
         for path in map(self.past, ids):
             if self.published.exists() and path.samefile(self.published):
                 incoming = self.work / path.name
@@ -196,18 +197,17 @@ class Store:
                 sync(incoming)
                 incoming.replace(path)
                 done.append(f"{path}: was one file with the published one; now a copy")
-            # a version that sealed the log wrote a hash beside each release
             with suppress(RefreshError, checksums.DamagedError):  # one without a line is damage
-                if not log.is_sealed and not checksums.beside(path).exists():
+                if has_none and not checksums.beside(path).exists():
                     check(path)
                     checksums.record(path, checksums.sha256(path))
                 if digest := checksums.recorded(path):
                     releases[path.stem] = {"file_sha256": digest}
                     releases[path.stem] |= read_manifest(path).listed
-        for folder in map(self.held, [] if log.is_sealed else self.held_ids()):
+        for folder in map(self.held, self.held_ids() if has_none else []):
             if (folder / "report.json").exists() and not (folder / checksums.SUMS).exists():
                 checksums.record_folder(folder)
-        self._append({"releases": releases})
+        self.record({"releases": releases})
         if ids or self.held_ids() or log.lines:
             done.append(
                 f"{self.folder}: written by an earlier version. The SHA-256 of {len(releases)} releases are now in "
@@ -311,7 +311,7 @@ class Store:
         RefreshError
             Naming the file and what is missing or differs.
         """
-        if not self._read().is_marked:
+        if not self._chain.read().is_marked:
             return
         in_log = self.named().get(release_id, {}).get("file_sha256")
         if digest is None and in_log and path == self.published:  # a publication died before its last step
@@ -337,7 +337,7 @@ class Store:
 
     def _published_since(self) -> set[str]:
         """Return the numbers of the releases that should be there: seen by readers since the log names them."""
-        lines = self._read().lines
+        lines = self._chain.read().lines
         pruned = {number for line in lines for number in line.get("pruned", ())}
         seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
         return (self.named().keys() & seen) - pruned
@@ -363,7 +363,7 @@ class Store:
             If the log is damaged.
         """
         named: dict[str, dict[str, Any]] = {}
-        for line in self._read().lines:
+        for line in self._chain.read().lines:
             named |= line.get("releases", {})
         return named
 
@@ -373,7 +373,7 @@ class Store:
         finished.chmod(0o444)
         sync(finished)
         path, digest = self.past(release_id), checksums.sha256(finished)
-        self._append({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
+        self.record({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
         checksums.record(path, digest)
         finished.replace(path)
         sync(path.parent)
@@ -400,7 +400,7 @@ class Store:
         copy(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, found = _recorded(source), checksums.sha256(incoming)
+        digest, found = require_whole(source, checksums.recorded), checksums.sha256(incoming)
         self.require_witness(source, release_id, digest)
         if found != digest:
             raise RefreshError(f"{source}: its SHA-256 is {found}, not {digest}; nothing was published. {RESTORE}")
@@ -448,7 +448,7 @@ class Store:
         # a lost one that is older than all that are kept needs no backup any more
         lost = [number for number in self._published_since() - {*ids} if number < min({*ids} - {*pruned}, default="")]
         if pruned or lost:
-            self._append({"pruned": sorted([*pruned, *lost])})
+            self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
             self.past(number).unlink()
             checksums.beside(self.past(number)).unlink(missing_ok=True)
@@ -462,8 +462,14 @@ class Store:
         return pruned
 
     def record(self, outcome: dict[str, Any]) -> None:
-        """Add a line to the log of refreshes, whole or not at all."""
-        self._append(outcome)
+        """Add a line to the log of refreshes, whole or not at all.
+
+        Raises
+        ------
+        RefreshError
+            If the log is damaged.
+        """
+        self._chain.append(lambda lines: outcome)
 
     def refreshes(self) -> list[dict[str, Any]]:
         """Return what the log of refreshes has, but for the releases that were added and pruned.
@@ -473,23 +479,11 @@ class Store:
         RefreshError
             If it was cut, or naming the line that is not as it was written.
         """
-        return [line for line in self._read().lines if not line.keys() & {"releases", "pruned"}]
+        return [line for line in self._chain.read().lines if not line.keys() & {"releases", "pruned"}]
 
     @property
     def _chain(self) -> Chain:
-        return Chain(self.folder / LOG)
-
-    def _read(self) -> Log:
-        try:
-            return self._chain.read()
-        except checksums.DamagedError as error:
-            raise RefreshError(f"{error}. {RESTORE_LOG}") from error
-
-    def _append(self, line: dict[str, Any]) -> None:
-        try:
-            self._chain.append(lambda lines: line)
-        except checksums.DamagedError as error:
-            raise RefreshError(f"{error}. {RESTORE_LOG}") from error
+        return Chain(self.folder / LOG, damaged=lambda text: RefreshError(f"{text}. {RESTORE_LOG}"))
 
 
 def checked_id(release_id: str) -> str:
@@ -528,7 +522,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
 
 
-def require_whole(path: Path) -> str | None:
+def require_whole(path: Path, of: Callable[[Path], str | None] = checksums.check) -> str | None:
     """Compare a release with the SHA-256 beside it, and return that; None if there is none.
 
     Raises
@@ -537,14 +531,7 @@ def require_whole(path: Path) -> str | None:
         If they differ.
     """
     try:
-        return checksums.check(path)
-    except checksums.DamagedError as error:
-        raise RefreshError(f"{error}. {RESTORE}") from error
-
-
-def _recorded(path: Path) -> str | None:
-    try:
-        return checksums.recorded(path)
+        return of(path)
     except checksums.DamagedError as error:
         raise RefreshError(f"{error}. {RESTORE}") from error
 
