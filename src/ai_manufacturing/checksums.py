@@ -49,37 +49,28 @@ def recorded(path: Path) -> str | None:
         raise DamagedError(f"{sums}: does not name {path.name}") from error
 
 
-def check(path: Path, instead: Path | None = None) -> bool:
-    """Compare a file with the SHA-256 beside it; return whether there is one.
+def check(path: Path) -> str | None:
+    """Compare a file with the SHA-256 beside it, and return that; None if there is none.
 
     A file that is replaced meanwhile is compared anew, so that a publication never looks like damage.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    instead : Path, optional
-        Another file of the same bytes; the SHA-256 beside it counts where there is none beside the first.
 
     Raises
     ------
     DamagedError
         If they differ.
     """
-    if not any(beside(named).exists() for named in (path, instead) if named):
-        return False
+    if not beside(path).exists():
+        return None
     while True:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             # after the file: of a new file it is written last
-            sums, expected = beside(path), recorded(path)
-            if expected is None and instead is not None:
-                sums, expected = beside(instead), recorded(instead)
+            expected = recorded(path)
             is_replaced = not os.path.samestat(os.fstat(file.fileno()), path.stat())
         if expected in (None, found):
-            return expected is not None
+            return expected
         if not is_replaced:
-            raise DamagedError(f"{path}: its SHA-256 is {found}, and {sums} says {expected}")
+            raise DamagedError(f"{path}: its SHA-256 is {found}, and {beside(path)} says {expected}")
 
 
 def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:

@@ -521,53 +521,38 @@ def rollback(release_id: str, replaces: bool) -> None:
 @JSON
 def releases(as_json: bool) -> None:
     """List the kept releases."""
+    from ai_manufacturing.databases import Origin
     from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
-    from ai_manufacturing.releases.store import read_manifest
 
     with _outcome(_say):
         store = configured.store()
-        damaged = current = None
-        listed = []
+        current = None
+        listed, damaged = store.listed()
         try:
             current = store.current()
         except RefreshError as error:  # said once those are listed that can take its place
-            damaged = error
-        for release_id in store.release_ids():
-            try:
-                listed.append(read_manifest(store.past(release_id)))
-            except RefreshError as error:
-                damaged = damaged or error
-        published = current.release_id if current else None
+            damaged.insert(0, error)
+        releases = [_described(release, current.release_id if current else None) for release in listed]
         if as_json:
-            _print_json({"releases": [_described(manifest, published) for manifest in listed]})
-        for manifest in [] if as_json else listed:
-            is_published = manifest.release_id == published
+            _print_json({"releases": releases})
+        for release in [] if as_json else releases:
+            is_published = release["is_published"]
             line = (
-                f"{'*' if is_published else ' '} {manifest.release_id}  {manifest.published_at}  {manifest.origin}  "
-                f"{manifest.git_commit[:12]}  {manifest.reason}"
+                f"{'*' if is_published else ' '} {release['release_id']}  {release['published_at']}  "
+                f"{Origin(release['extract_set'], release['extract_set_kind'])}  {release['git_commit'][:12]}  "
+                f"{release['reason']}"
             )
             click.secho(line.rstrip(), fg="green" if is_published else None)
-        if damaged is not None:
-            raise damaged
+        if damaged:
+            raise damaged[0]
         if not listed:
             raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
 
 
-def _described(manifest: "Manifest", published: str | None) -> dict[str, Any]:
+def _described(release: dict[str, Any], published: str | None) -> dict[str, Any]:
     """Return what status and releases say of a release in JSON."""
-    return {
-        "release_id": manifest.release_id,
-        "is_published": manifest.release_id == published,
-        "published_at": manifest.published_at,
-        "published_by": manifest.published_by,
-        "reason": manifest.reason,
-        "extract_set": manifest.extract_set,
-        "extract_set_kind": manifest.extract_set_kind,
-        "git_commit": manifest.git_commit,
-        "delivery_count": manifest.delivery_count,
-        "gate": manifest.gate_summary,
-    }
+    return {**release, "is_published": release["release_id"] == published}
 
 
 @main.command(
@@ -719,7 +704,7 @@ def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
     }
     if manifest is not None:
         age_days = _age(manifest).total_seconds() / 86400
-        document["release"] = {**_described(manifest, manifest.release_id), "age_days": age_days}
+        document["release"] = {**_described(manifest.listed, manifest.release_id), "age_days": age_days}
         document["providers"] = [provider.record() for provider in freshness.of_release(store.published)]
     return document
 

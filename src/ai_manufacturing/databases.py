@@ -85,8 +85,12 @@ def read(path: Path) -> Database:
         raise DatabaseError(
             f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
         )
+    from ai_manufacturing.releases.errors import RefreshError  # here, because releases import this module
+    from ai_manufacturing.releases.store import Store
+
+    releases = Store(settings.release_dir(), settings.release_path())
     try:
-        is_compared = checksums.check(path)
+        digest = checksums.check(path)
         with duckdb_client.connect(str(path), read_only=True) as connection:
             origin = origin_of(connection)
             if origin is None:
@@ -96,10 +100,14 @@ def read(path: Path) -> Database:
             release_id = None
             if _is_release(connection):
                 ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
-                if not is_compared and path.resolve() == settings.release_path():
-                    # a publication died before its last step
-                    checksums.check(path, settings.release_dir() / "past" / f"{release_id}.duckdb")
+                place = path.resolve()
+                # a publication that died before its last step leaves none beside the published file
+                has_none = place == releases.published and digest is None and release_id in releases.named()
+                if has_none or place.parent == releases.folder / "past":
+                    releases.require_witness(place, release_id, digest)
             return Database(path, origin, release_id)
+    except RefreshError as error:
+        raise DatabaseError(str(error)) from error
     except checksums.DamagedError as error:
         raise DatabaseError(
             f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "

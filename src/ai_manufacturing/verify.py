@@ -1,7 +1,7 @@
 """What `ai-manufacturing verify` compares, byte for byte: landing store, logs, releases, held builds and the site.
 
-What a dead run left is removed, under the lock that its writer would hold. Nothing else is changed, but that hashes are
-recorded of what an earlier version wrote without any.
+What a dead run left is removed, under the lock that its writer would hold. Nothing else is changed, but that what an
+earlier version wrote is taken over, once. From then on, a hash or a line that is gone is damage.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from ai_manufacturing.landing import declarations, delivered, landed, log, regis
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, last_build, lock
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import Store, check, require_whole
+from ai_manufacturing.releases.store import Manifest, Store
 
 BUILD_AGAIN = "Run the build again, which writes it anew."
 SITE_AGAIN = "Run `ai-manufacturing report` again."
@@ -75,21 +75,16 @@ def verify() -> Verified:
     releases = configured.store()
     is_there = releases.folder.is_dir()
     with lock.held(releases.folder / "refresh.lock") if is_there else nullcontext():
-        if is_there:
-            _releases(releases, found)
+        manifests = _releases(releases, found) if is_there else {}
         if settings.landing_dir().is_dir():
-            _landing(settings.landing_dir(), found)
+            _landing(settings.landing_dir(), manifests, found)
         _site(settings.site_dir() or settings.project_root() / "site", found)
     return found
 
 
-def _landing(folder: Path, found: Verified) -> None:
-    with store.held(folder) as removed:
-        found.mended += [f"{path}: left by a dead run; removed." for path in removed]
-        if not (folder / landed.FOLDER).exists():
-            with found.damage():
-                landed.adopt(folder)
-                found.mended.append(f"{folder}: written by an earlier version; SHA-256 are recorded from now on.")
+def _landing(folder: Path, manifests: dict[Path, Manifest], found: Verified) -> None:
+    with found.damage(), store.held(folder) as done:
+        found.mended += done
         # before the events: one is written before its folder has its name
         folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
         with found.damage():
@@ -107,7 +102,23 @@ def _landing(folder: Path, found: Verified) -> None:
                     if not (folder / key).is_dir():
                         what = f"{delivery.event['file_path']}, delivery {delivery.number} of {name}, landed there"
                         found.damaged.append(f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}")
+                found.damaged += _not_delivered(events, name, manifests)
         _tables(folder, found)
+
+
+def _not_delivered(events: list[log.Event], name: str, manifests: dict[Path, Manifest]) -> Iterator[str]:
+    """Yield what releases were made of, and the log of the same extract set never had at its path."""
+    delivered_as: dict[str, set[str]] = {}
+    for event in events:
+        if event["event"] == "delivered":
+            delivered_as.setdefault(event["file_path"], set()).add(event["delivery_id"])
+    for path, manifest in manifests.items():
+        for file_path, digest in manifest.delivery_hashes.items() if manifest.extract_set == name else ():
+            if digest not in delivered_as.get(file_path, {digest}):  # a file that nobody declared has no delivery
+                yield (
+                    f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name} does not have. "
+                    "Restore the landing store of this release."
+                )
 
 
 def _tables(folder: Path, found: Verified) -> None:
@@ -125,17 +136,20 @@ def _tables(folder: Path, found: Verified) -> None:
         found.mended.append(f"{left}: of an earlier version; removed. Build again what has views on registers.")
 
 
-def _releases(releases: Store, found: Verified) -> None:
+def _releases(releases: Store, found: Verified) -> dict[Path, Manifest]:
     found.mended += [f"{what}." for what in releases.prepare()]
-    for path in map(releases.past, releases.release_ids()):
+    with found.damage():
+        found.mended += [f"{what}." for what in releases.adopt()]
+    manifests = {}
+    for release_id in releases.release_ids():
         with found.damage():
-            if not require_whole(path):
-                check(path)  # says why its hash could not be recorded
+            manifests[releases.past(release_id)] = releases.whole(release_id)
         found.count("releases")
     with found.damage():
         releases.current()
     with found.damage():
         found.count("lines of the log of refreshes", len(releases.refreshes()))
+        found.damaged += releases.faults()
     for release_id in releases.held_ids():
         with found.damage():
             releases.require_held(release_id)
@@ -146,6 +160,7 @@ def _releases(releases: Store, found: Verified) -> None:
     ]
     if last.exists():
         found.count("last builds")
+    return manifests
 
 
 def _site(folder: Path, found: Verified) -> None:

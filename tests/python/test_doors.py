@@ -20,12 +20,13 @@ import pytest
 
 from ai_manufacturing import catalogue, checksums, counts, duckdb_client, exports, site
 from ai_manufacturing.databases import Origin
-from ai_manufacturing.landing import landed
+from ai_manufacturing.landing import landed, log
 from ai_manufacturing.releases import lock, refresh
 from ai_manufacturing.releases.store import Store, check
 from ai_manufacturing.synthetic import registers
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
+from tests.python.landing_project import as_at_base
 from tests.python.release_store import quiet, release
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
@@ -74,21 +75,21 @@ def permissions(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(mask: int, tmp_path: Path) -> None:
+def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
+    mask: int, audited_build: Build, tmp_path: Path
+) -> None:
     folder = tmp_path / "above" / "releases"
     store = Store(folder, folder / "ai_manufacturing.duckdb")
     with umask(mask), lock.held(folder / "refresh.lock"):
         store.prepare()
-        (store.work / "finished").write_bytes(b"a release")
-        store.add(store.work / "finished", "000001")
-        store.publish("000001")
+        release(store, audited_build.warehouse)
         store.record({"release_id": "000001"})
         (store.work / "000002").mkdir()
         (store.work / "000002" / "report.json").write_text("{}", encoding="utf-8")
         store.keep_held(store.work / "000002", "000002")
     found = permissions(folder)
     folders = {"releases", "past", "held", "work", "000002"}
-    written_again = {"refreshes.jsonl", "refresh.lock"}
+    written_again = {"refreshes.jsonl", "refreshes.jsonl.head", "refresh.lock"}
     assert {name for name, mode in found.items() if mode == 0o755} == folders
     assert {name for name, mode in found.items() if mode == 0o644} == written_again
     assert {name for name, mode in found.items() if mode == 0o444} == found.keys() - folders - written_again
@@ -226,12 +227,19 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
     folders = [path for path in landing.iterdir() if landed.is_landed_folder(path)]
     kept = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
     published = store.published.read_bytes()
+    (name,) = log.sets(landing)
+    events = len(log.read(landing, name))
     litter = [store.work / "000009", tmp_path / ".site.4194304999", landing / f".{'0' * 32}"]
 
     def of_an_earlier_version() -> None:
-        shutil.rmtree(landing / "landed", ignore_errors=True)
+        if (landing / log.NAME).exists():
+            as_at_base(landing)
         for sums in store.folder.rglob("*.sha256"):
             sums.unlink()
+        (store.folder / "refreshes.jsonl").write_text(
+            '{"release_id": "000001", "outcome": "published"}\n', encoding="utf-8"
+        )
+        (store.folder / "refreshes.jsonl.head").unlink()
         for folder in litter:
             folder.mkdir()
 
@@ -240,11 +248,16 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
         for path in (store.published, store.past("000001")):
             assert path.read_bytes() == published
             checksums.check(path)
+        # old or new, and whole: in the middle of the upgrade there may be both
+        new = log.chain(landing).read().lines
+        assert new or len([*landing.glob("log/*/*.json")]) == events
         check(store.published)
 
     def is_in_order(printed: str) -> None:
         is_unchanged()
         assert "None differ." in printed
+        assert len(log.read(landing, name)) == events
+        assert [row["release_id"] for row in store.listed()[0]] == ["000001"]
         assert not [folder for folder in litter if folder.exists()]
         assert not [path for path in (*landing.rglob(".*"), *store.folder.rglob(".*")) if path.is_file()]
 

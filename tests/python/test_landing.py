@@ -888,7 +888,7 @@ def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypa
     monkeypatch.setattr(store, "holds", lambda *at: next(answers, found(*at)))
     assert landing.deliveries() == first
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert {path.name for path in (project.root / "landing").iterdir()} == {folder.name, "landed", "log", "tables"}
+    assert {path.name for path in (project.root / "landing").iterdir()} == {folder.name, "log", "tables"}
 
 
 def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:

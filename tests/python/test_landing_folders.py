@@ -369,7 +369,7 @@ def test_what_a_dead_run_left_goes_and_what_a_live_one_writes_stays(project: Pro
     (litter,) = drafts(project)
     hidden = project.root / "landing/.git"
     hidden.mkdir()
-    log_draft = project.root / "landing/log/extracts" / f".{'0' * 32}"
+    log_draft = project.root / "landing/log" / f".deliveries.jsonl.head.{'0' * 32}"
     log_draft.parent.mkdir(parents=True)
     log_draft.touch()
 

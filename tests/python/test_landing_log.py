@@ -1,10 +1,10 @@
 """Validity by order of delivery: copies, corrections, withdrawals, and the past."""
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -41,8 +41,7 @@ def recorded(*columns: str) -> list[tuple[Any, ...]]:
 
 
 def events(project: Project) -> list[dict[str, Any]]:
-    folder = project.root / "landing/log/extracts"
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[0-9]*.json"))]
+    return log.read(project.root / "landing", "extracts")
 
 
 def test_new_files_are_numbered_by_path_and_a_landing_without_change_adds_nothing(project: Project) -> None:
@@ -175,7 +174,9 @@ def test_files_that_change_names_keep_their_order(project: Project, moves: dict[
     assert current() == [("a", 2020, max(contents.values()))]
 
 
-def test_a_landing_that_was_cut_off_in_the_middle_of_a_swap_is_gone_on_with(project: Project) -> None:
+def test_a_landing_is_recorded_whole_or_not_at_all_even_with_a_swap_in_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.declare(BY_YEAR)
     old = project.deliver("firms/a.csv", firms(("a", 2020, 1)))
     landing.deliveries()
@@ -184,9 +185,20 @@ def test_a_landing_that_was_cut_off_in_the_middle_of_a_swap_is_gone_on_with(proj
     texts = old.read_text(encoding="utf-8"), new.read_text(encoding="utf-8")
     new.write_text(texts[0], encoding="utf-8")
     old.write_text(texts[1], encoding="utf-8")
-    landing.deliveries()
-    (project.root / "landing/log/extracts/4.json").unlink()
+    written = log.chain(project.root / "landing").path
+    without_the_swap = written.read_bytes()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(landing.LandingError, match=r"the log of deliveries cannot be written \(No space left"):
+            landing.deliveries()
+    # what the disk took of the line
+    whole = written.read_bytes()
+    assert whole.startswith(without_the_swap)
+    written.write_bytes(whole[: (len(whole) + len(without_the_swap)) // 2])
+    assert len(events(project)) == 2
     assert validity() == before
+    assert written.read_bytes().startswith(without_the_swap)
+    assert [event["landing"] for event in events(project)] == [1, 2, 3, 3]
 
 
 def test_the_old_bytes_delivered_again_in_place_count_again(project: Project) -> None:
@@ -326,12 +338,12 @@ def test_what_a_power_cut_left_half_written_is_named_with_the_way_out(project: P
     for path in sorted(folder.iterdir()):
         path.unlink()
     folder.rmdir()
-    event = project.root / "landing/log/extracts/1.json"
-    event.write_text("", encoding="utf-8")
-    with pytest.raises(landing.LandingError, match=r"1\.json: incomplete .* if it is the last of the log, delete it"):
-        landing.deliveries()
-    event.unlink()
     assert validity() == [("a", 2020, 1, 1, None)]
+    log.chain(project.root / "landing").path.write_text("", encoding="utf-8")
+    with pytest.raises(
+        landing.LandingError, match=r"deliveries\.jsonl: was cut: it has 0 lines, and .* counts 3\. Rest"
+    ):
+        landing.deliveries()
 
 
 def test_files_of_some_years_are_read_again_and_the_log_stays(project: Project) -> None:
@@ -354,8 +366,9 @@ def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     for number in range(20):
         project.deliver(f"firms/{number:02}.csv", firms((str(number), 2020, 1)))
     landing.deliveries()
-    present = [delivery.event for delivery in log.State(events_in_order(project)).at_place.values()]
+    present = [delivery.event for delivery in log.State(events(project)).at_place.values()]
     folder = project.root / "another"
+    folder.mkdir()
     with ThreadPoolExecutor(4) as threads:
         logs = list(threads.map(lambda _: log.record(folder, "s", present), range(4)))
     assert all(len(found) == 20 for found in logs)
@@ -363,17 +376,16 @@ def test_two_landings_at_once_do_not_take_one_number(project: Project) -> None:
     assert len({event["file_path"] for event in log.read(folder, "s")}) == 20
 
 
-def events_in_order(project: Project) -> list[dict[str, Any]]:
-    return log.read(project.root / "landing", "extracts")
-
-
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "秋季 2024"])
 def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: str) -> None:
     project.deliver("firms/a.csv", firms(("a", 2020, 1)))
     project.deliver("extract_set.yml", f"name: '{name}'\n")
     landing.deliveries()
-    (folder,) = (project.root / "landing/log").iterdir()
-    assert len([*folder.iterdir()]) == 1
+    assert log.sets(project.root / "landing") == [name]
+    assert {path.name for path in (project.root / "landing/log").iterdir()} == {
+        "deliveries.jsonl",
+        "deliveries.jsonl.head",
+    }
     assert {path.name for path in project.root.iterdir()} == {"models", "extracts", "landing"}
 
 

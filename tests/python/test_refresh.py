@@ -28,6 +28,7 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
 from ai_manufacturing import checksums, cli, databases, landing, settings
+from ai_manufacturing.chain import Chain, Line
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.releases import (
@@ -903,17 +904,21 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
 def test_a_torn_line_of_the_log_loses_no_rollback(
     store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
+    """What a writer leaves that dies: no line that the head counts is lost, and what is torn is no line."""
     for warehouse in (audited_build.warehouse, changed(audited_build.warehouse, tmp_path / "wrong.duckdb")):
         built_from_the_sample(warehouse)
         refresh.refresh(store, refresh.Limits(), quiet)
     log = store.folder / "refreshes.jsonl"
-    first, second = log.read_bytes().splitlines(keepends=True)
+    before = store.refreshes()
+    whole = log.read_bytes()
     half_a_character = '{"release_id": "000002", "reason": "钟'.encode()[:-1]
-    for torn in (second[: len(second) // 2], half_a_character, second[:-1]):
+    for torn in (whole.splitlines()[-1][:20], half_a_character, whole.splitlines()[-1]):
+        log.write_bytes(log.read_bytes() + torn)
+        assert store.refreshes()[:2] == before
         store.publish("000002")
-        log.write_bytes(first + torn)
         refresh.rollback(store, "000001", quiet)
-        assert log.read_bytes().startswith(first + torn + b"\n")
+        assert log.read_bytes().startswith(whole)
+        assert torn not in log.read_bytes()[len(whole) :]
         with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
         assert store.refreshes()[-1] | {"at": None} == {
@@ -1420,8 +1425,9 @@ def test_a_release_is_on_the_disk_before_each_of_its_moves(
     monkeypatch.setattr(Path, "replace", moved)
     store.add(target, "000001")
     store.publish("000001")
+    counted = ["sync None", "move to refreshes.jsonl.head", f"sync {store.folder.name}"]
     assert steps == [
-        "sync unpublished.duckdb",
+        "sync unpublished.duckdb", "sync None", f"sync {store.folder.name}", *counted,
         "sync None", "move to past/000001.duckdb.sha256", "sync past", "move to past/000001.duckdb", "sync past",
         "sync None", "move to ai_manufacturing.duckdb", f"sync {store.folder.name}",
         "sync None", "move to ai_manufacturing.duckdb.sha256", f"sync {store.folder.name}",
@@ -1492,19 +1498,16 @@ def test_a_full_landing_store_is_told_and_lands_once_there_is_room(
         large.unlink()
         register.unlink()
         project.deliver("firms/small.csv", csv_text(GOOD))
-        link = os.link
-        for log, said in (
-            ("landed", "cannot be stored in"),
-            ("log/extracts", "the log of deliveries cannot be written"),
-        ):
+        append = Chain.append
+        for key, said in (("files", "cannot be stored in"), ("deliveries", "the log of deliveries cannot be written")):
             with monkeypatch.context() as full:
 
-                def refuse(source: Path, target: Path, log: str = log) -> None:
-                    if target.parent == small / log:
+                def refuse(chain: Chain, following: Callable[[list[Line]], Line | None], key: str = key) -> list[Line]:
+                    if key in (following(chain.read().lines) or {}):
                         raise OSError(28, "No space left on device")
-                    link(source, target)
+                    return append(chain, following)
 
-                full.setattr(os, "link", refuse)
+                full.setattr(Chain, "append", refuse)
                 with pytest.raises(landing.LandingError, match=f"{said} .*No space left on device"):
                     landing.deliveries()
         assert landing.deliveries().num_rows == 1

@@ -1,28 +1,35 @@
 """Bytes that changed on the disk: `ai-manufacturing verify` finds them, and nothing makes or shows numbers of them."""
 
 import fcntl
+import hashlib
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import checksums, cli, databases, landing, verify
-from ai_manufacturing.landing import landed, registers
-from ai_manufacturing.releases import refresh
+from ai_manufacturing import chain, checksums, cli, databases, landing, verify
+from ai_manufacturing.chain import Chain
+from ai_manufacturing.landing import landed, log, registers
+from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
+from tests.python import killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.landing_project import FIRMS, GOOD, Project, csv_text
-from tests.python.release_store import quiet, release
+from tests.python.landing_project import FIRMS, GOOD, Project, as_at_base, csv_text
+from tests.python.landing_project import lines as kept_lines
+from tests.python.release_store import described, quiet, release
 from tests.python.test_command_line import keys
 
 ENTITIES = ("city_yearbook", "firm_survival", "patents")
@@ -106,8 +113,8 @@ def refused(kept: Store, path: Path) -> None:
         ]
     elif path.is_relative_to(kept.folder / "held"):
         acts = [lambda: refresh.publish_held(kept, "000003", "a test", quiet)]
-    elif path.name == "refreshes.jsonl":
-        acts = [kept.refreshes, kept.next_id]
+    elif path.name.startswith("refreshes.jsonl"):
+        acts = [kept.refreshes, kept.next_id, lambda: refresh.rollback(kept, "000001", quiet)]
     else:
         acts = [kept.current, kept.next_id, lambda: databases.read(kept.published)]
     for act in acts:
@@ -122,7 +129,7 @@ def flips(kept: Store, store: Path, count: int) -> None:
     assert verify.verify().damaged == []
     kinds = (
         files(store, 64 * "?" + "/*", "tables/*/*"),
-        files(store, "log/*/*", "landed/*") + files(kept.folder, "refreshes.jsonl"),
+        files(store, "log/*") + files(kept.folder, "refreshes.jsonl*"),
         files(kept.folder, "*.duckdb*", "past/*", "held/*/*"),
     )
     for number in range(count):
@@ -241,7 +248,22 @@ def test_a_past_release_is_no_link_to_the_published_file(kept: Store) -> None:
     refresh.difference(kept, "000001", "000002")
 
 
+def outcomes_alone(kept: Store, sealed: bool) -> None:
+    """Turn a release folder into one of commit 63ebdc3, whose log had no head; unsealed, into one of 0.1.0."""
+    log = kept.folder / "refreshes.jsonl"
+    log.with_name(f"{log.name}.head").unlink()
+    before = b""
+    for line in kept_lines(log):
+        if "outcome" in line:
+            body = {name: value for name, value in line.items() if name not in ("sha256", "log_version")}
+            own = hashlib.sha256(before + json.dumps(body, ensure_ascii=False).encode()).hexdigest()
+            before += json.dumps(body | ({"sha256": own} if sealed else {}), ensure_ascii=False).encode() + b"\n"
+    log.write_bytes(before)
+
+
 def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(kept: Store) -> None:
+    outcomes_alone(kept, sealed=False)
+    before = kept.refreshes()
     for path in files(kept.folder, "*.sha256", "past/*.sha256", "held/*/SHA256SUMS"):
         path.unlink()
     kept.published.unlink()
@@ -249,17 +271,33 @@ def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(k
     found = verify.verify()
     assert found.damaged == []
     assert [line.split(": ")[0] for line in found.mended] == [
-        str(path)
-        for path in (
-            kept.past("000001"), kept.past("000002"), kept.past("000002"), kept.held("000003"),
-            checksums.beside(kept.published),
-        )
-    ]  # fmt: skip
-    assert [line["release_id"] for line in kept.refreshes() if line["outcome"].startswith("SHA-256 recorded")] == [
-        "000001", "000002",
-    ]  # fmt: skip
+        str(path) for path in (kept.past("000002"), kept.folder, checksums.beside(kept.published))
+    ]
+    assert "written by an earlier version. The SHA-256 of 2 releases are now in" in found.mended[1]
+    assert kept.refreshes() == before
+    assert [row["release_id"] for row in kept.listed()[0]] == ["000001", "000002"]
     assert not kept.published.samefile(kept.past("000002"))
+    assert checksums.check_folder(kept.held("000003")) == []
     assert verify.verify().mended == []
+
+
+def test_a_release_folder_of_the_last_version_keeps_its_lines_and_hashes_and_a_lost_one_is_not_made_up(
+    kept: Store,
+) -> None:
+    outcomes_alone(kept, sealed=True)
+    written = (kept.folder / "refreshes.jsonl").read_bytes()
+    before, digest = kept.refreshes(), checksums.recorded(kept.past("000001"))
+    checksums.beside(kept.past("000002")).unlink()
+    run = CliRunner().invoke(cli.main, ["rollback", "000001"])
+    assert (run.exit_code, run.output.count("written by an earlier version")) == (0, 1), run.output
+    assert (kept.folder / "refreshes.jsonl").read_bytes().startswith(written)
+    assert kept.refreshes()[:-1] == before
+    assert kept.named()["000001"]["file_sha256"] == digest
+    found = verify.verify()
+    assert found.mended == []
+    assert [line.split(": ")[0] for line in found.damaged] == [
+        str(checksums.beside(kept.past("000002"))), str(kept.past("000002")),
+    ]  # fmt: skip
 
 
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_compared(
@@ -279,20 +317,213 @@ def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_r
     assert verify.verify().mended == [f"{checksums.beside(kept.published)}: missing; written again."]
 
 
+# ---------------------------------------------------------------- witnesses that are gone
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    run = CliRunner().invoke(cli.main, arguments)
+    return run.exit_code, run.output.replace('\\"', '"')  # of paths in JSON
+
+
+def times_ten(path: Path) -> None:
+    """Change the estimates of a release, which stays one that opens."""
+    path.chmod(0o644)
+    with duckdb.connect(str(path)) as release:
+        release.execute("update reports.rpt_coefficients set estimate = 10 * estimate")
+
+
+def test_a_past_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: Store) -> None:
+    past, published = kept.past("000001"), kept.published.read_bytes()
+    sums = checksums.beside(past)
+    whole = {path: path.read_bytes() for path in (past, sums)}
+
+    def is_refused(said: str) -> None:
+        for arguments in (["verify"], ["rollback", "000001"], ["diff", "000001", "000002"], ["compare", past, past]):
+            code, printed = command(*map(str, arguments))
+            assert code == (2 if arguments[0] == "compare" else 1), printed
+            assert said in printed
+        assert kept.published.read_bytes() == published
+        for path, content in whole.items():
+            overwrite(path, content) if path.exists() else path.write_bytes(content)
+        assert command("verify")[0] == 0
+
+    times_ten(past)
+    sums.unlink()
+    is_refused(f"{sums}: missing")
+    sums.unlink()
+    is_refused(f"{sums}: missing")
+    times_ten(past)
+    sums.unlink()
+    checksums.record(past, checksums.sha256(past))
+    is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
+    # the published file, beside which a publication that dies leaves none
+    times_ten(kept.published)
+    checksums.beside(kept.published).unlink()
+    code, printed = command("verify")
+    assert (code, f"{kept.published}: its SHA-256 is " in printed) == (1, True)
+    assert command("export", "--format", "csv", "--out", str(kept.folder / "out"), "--database", str(kept.published))[0]
+    assert command("rollback", "000002")[0] == 0
+    assert command("verify")[0] == 0
+
+
+def test_a_held_build_whose_sha_256_are_gone_is_damage_and_is_not_published(kept: Store) -> None:
+    sums = kept.held("000003") / "SHA256SUMS"
+    sums.unlink()
+    for arguments in (["verify"], ["publish", "000003", "--reason", "a test"]):
+        code, printed = command(*arguments)
+        assert (code, f"{sums}: missing" in printed) == (1, True)
+
+
+@pytest.mark.parametrize("kept_lines", [0, 1, -1])
+def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(kept: Store, kept_lines: int) -> None:
+    log, published = kept.folder / "refreshes.jsonl", kept.published.read_bytes()
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:kept_lines]))
+    cut = f"{log}: was cut: it has {len(lines[:kept_lines])} lines, and {log}.head counts {len(lines)}"
+    for arguments in (["verify"], ["rollback", "000001"], ["refresh"], ["status"]):
+        code, printed = command(*arguments)
+        assert (code, cut in printed) == (1, True), printed
+    code, printed = command("releases")
+    assert (code, cut in printed, "000001" in printed) == (1, True, True)
+    assert kept.published.read_bytes() == published
+    # the way out where there is no backup
+    log.write_bytes(b"")
+    Path(f"{log}.head").unlink()
+    assert command("rollback", "000001")[0] == 0
+    assert command("verify")[0] == 0
+    log.unlink()
+    Path(f"{log}.head").unlink()
+    code, printed = command("verify")
+    assert (code, f"{log}: missing, and {kept.folder / 'past'} has releases" in printed) == (1, True)
+
+
+def test_a_landing_store_that_lost_its_log_or_the_end_of_it_is_damage_and_nothing_is_built_of_it(
+    kept: Store, tmp_path: Path
+) -> None:
+    store = tmp_path / "landing"
+    written = log.chain(store).path
+    lines = written.read_bytes().splitlines(keepends=True)
+    rows = next(
+        path for path in files(store, 64 * "?" + "/rows.parquet") if "地区生产总值(亿元)" in pq.read_schema(path).names
+    )
+    table = pq.read_table(rows)
+    at = table.schema.get_field_index("地区生产总值(亿元)")
+    gdp = pa.array([value and 1.2 * value for value in table.column(at).to_pylist()], table.schema.field(at).type)
+
+    def is_refused(said: str) -> None:
+        for arguments, expected in ((["verify"], 1), (["refresh"], 5)):
+            code, printed = command(*arguments)
+            assert (code, said in printed) == (expected, True), printed
+        assert said in refusal()
+
+    written.write_bytes(b"".join(lines[:20]))
+    is_refused(f"{written}: was cut: it has 20 lines, and {written}.head counts {len(lines)}")
+    # all hashes are gone, and a value is another: nothing is landed over it
+    written.write_bytes(b"".join(lines))
+    before = rows.read_bytes()
+    pq.write_table(table.set_column(at, table.schema.field(at), gdp), rows)
+    assert command("verify")[0] == 1
+    shutil.move(written.parent, tmp_path / "log")
+    is_refused(f"{written}: missing, and {store} has landed files")
+    shutil.move(tmp_path / "log", store)
+    overwrite(rows, before)
+    assert command("verify")[0] == 0
+
+
+def test_releases_and_the_logs_are_compared_with_each_other(kept: Store, audited_build: Build, tmp_path: Path) -> None:
+    store, past = tmp_path / "landing", kept.folder / "past"
+    (name,) = log.sets(store)
+    first, second = (event for event in log.read(store, name)[:2])
+    hashes = {first["file_path"]: first["delivery_id"], second["file_path"]: 64 * "0", "extract_set.yml": 64 * "1"}
+    target = kept.work / "unpublished.duckdb"
+    writer.write(audited_build.warehouse, target, described("000004") | {"delivery_hashes": hashes}, None)
+    kept.add(target, "000004")
+    assert verify.verify().damaged == [
+        f"{past / '000004.duckdb'}: made of {second['file_path']} with SHA-256 {64 * '0'}, which the log of {name} "
+        "does not have. Restore the landing store of this release."
+    ]
+    for path in (past / "000004.duckdb", past / "000001.duckdb"):
+        for there, copied in ((path, "000009.duckdb"), (checksums.beside(path), "000009.duckdb.sha256")):
+            shutil.copy(there, past / copied)
+            there.unlink()
+    (past / "000009.duckdb.sha256").write_text(f"{checksums.sha256(past / '000009.duckdb')}  000009.duckdb\n")
+    found = verify.verify().damaged
+    # 000004 was never seen by a reader: a refresh died before its file came
+    assert [line.split(". ")[0] for line in found] == [
+        f"{past / '000001.duckdb'}: missing, and {kept.folder / 'refreshes.jsonl'} names it",
+        f"{past / '000009.duckdb'}: no line of {kept.folder / 'refreshes.jsonl'} names it",
+    ]
+    kept.published.unlink()
+    for release_id in ("000010", "000011"):
+        writer.write(audited_build.warehouse, target, described(release_id), None)
+        kept.add(target, release_id)
+        kept.publish(release_id)
+    replace(kept, kept=2).prune()
+    assert verify.verify().damaged == []
+
+
+def test_the_releases_are_listed_from_the_log_and_not_opened(kept: Store) -> None:
+    listed = kept.named()["000001"]
+    added = {f"{number:06d}": listed | {"release_id": f"{number:06d}"} for number in range(4, 404)}
+    Chain(kept.folder / "refreshes.jsonl").append(lambda lines: {"releases": added})
+    for release_id in added:
+        kept.past(release_id).write_bytes(b"no release")
+    run = CliRunner().invoke(cli.main, ["releases", "--json"])
+    releases = json.loads(run.stdout)["releases"]
+    assert (run.exit_code, len(releases), releases[-1]["release_id"]) == (0, 402, "000403")
+    assert [row["release_id"] for row in releases if row["is_published"]] == ["000002"]
+    assert releases[0].keys() == keys("`release` of `status`, each of `releases`")
+    kept.past("000404").write_bytes(b"no release")  # which the log does not list
+    code, printed = command("releases")
+    assert (code, f"{kept.past('000404')}: not a release" in printed) == (1, True)
+
+
+def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
+    """One after the other, so that each meets what the ones before it have left."""
+    written = Chain(tmp_path / "log.jsonl")
+    place, exit_code = 0, 1
+    while exit_code:
+        before, place = written.read().lines, place + 1
+        child = os.fork()
+        if not child:
+            try:
+                chain._read.clear()
+                with killed.at_place(("/ai_manufacturing/chain", "/ai_manufacturing/durable"), place):
+                    written.append(lambda lines: {"number": place})  # noqa: B023
+                os._exit(0)
+            finally:
+                os._exit(1)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert exit_code in (0, -signal.SIGKILL)
+        lines = written.read().lines
+        assert lines[: len(before)] == before
+        assert lines[len(before) :] in ([], [{"number": place}])
+    assert place > 40
+    assert 5 < len(lines) < place
+    content = written.path.read_bytes()
+    for size in (*range(0, len(content), 7), len(content) - 1):
+        written.path.write_bytes(content[:size])
+        with pytest.raises(checksums.DamagedError, match=r"log\.jsonl"):
+            written.read()
+
+
 # ---------------------------------------------------------------- the landing store
 
 
-def events(project: Project, *folders: str) -> list[Path]:
-    return files(project.root / "landing", *(f"{folder}/*.json" for folder in folders))
+def log_of(project: Project) -> Path:
+    return log.chain(project.root / "landing").path
 
 
-def without_hashes(project: Project) -> None:
-    """Turn a store into one of an earlier version."""
+def without_hashes(project: Project) -> Path:
+    """Turn a store into one of 0.1.0, and return the folder of its events."""
+    as_at_base(project.root / "landing")
     shutil.rmtree(project.root / "landing" / "landed")
-    for path in events(project, "log/extracts"):
+    folder = project.root / "landing/log/extracts"
+    for path in folder.iterdir():
         event = json.loads(path.read_text(encoding="utf-8"))
         event = {name: value for name, value in event.items() if "sha256" not in name}
         path.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
+    return folder
 
 
 def refusal(as_of: int | None = None) -> str:
@@ -302,32 +533,56 @@ def refusal(as_of: int | None = None) -> str:
     return str(raised.value)
 
 
-def test_a_store_of_an_earlier_version_is_adopted_whole_and_new_events_cover_the_old(project: Project) -> None:
+def test_a_store_of_an_earlier_version_is_adopted_whole_once_and_it_is_said(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     for city in ("110000", "120000", "130000"):
         project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
         landing.deliveries()
-    without_hashes(project)
-    before = landing.deliveries()
-    adopted = json.loads((project.root / "landing/landed/1.json").read_text(encoding="utf-8"))
-    assert adopted["event"] == "adopted"
-    assert len(adopted["files"]) == 3 * 3 + 3
-    assert landing.deliveries() == before
-    old = events(project, "log/extracts")[1]
-    written = flip(old, random.Random(4))
-    assert str(old) in refusal()
-    overwrite(old, written)
+    before, bytes_before = landing.deliveries(), landed.recorded(project.root / "landing")
+    earlier: list[Callable[[], object]] = [
+        lambda: without_hashes(project),
+        lambda: as_at_base(project.root / "landing"),
+    ]
+    for turn in earlier:
+        turn()
+        assert landing.deliveries() == before
+        assert "landing: written by an earlier version. 3 events and 9 files are now in" in capsys.readouterr().err
+        assert landed.recorded(project.root / "landing") == bytes_before
+        assert {path.name for path in (project.root / "landing/log").iterdir()} == {
+            log_of(project).name, log.chain(project.root / "landing").head.name,
+        }  # fmt: skip
+        assert landing.deliveries() == before
+        assert capsys.readouterr().err == ""
     project.deliver("firms/new.csv", csv_text(GOOD))
+    assert landing.deliveries()["delivery_number"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_a_store_of_an_earlier_version_that_was_damaged_is_not_adopted(project: Project) -> None:
+    for city in ("110000", "120000", "130000"):
+        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
+        landing.deliveries()
+    store = project.root / "landing"
+    as_at_base(store)
+    for folder in (store / "landed", store / "log/extracts"):
+        one, two = folder / "1.json", folder / "2.json"
+        written = two.read_bytes()
+        for changed in (one.read_bytes(), written.replace(b"firms", b"farms").replace(b"parquet", b"parkett")):
+            two.write_bytes(changed)
+            assert f"{two}: not as it was written, or it does not follow on the one before" in refusal()
+        two.unlink()
+        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
+        two.write_bytes(written)
+    shutil.move(store / "landed", project.root)
+    assert f"{store / 'landed'}: missing, and the events of {store / 'log'} have SHA-256" in refusal()
+    shutil.move(project.root / "landed", store)
     landing.deliveries()
-    shutil.rmtree(project.root / "landing/landed")  # the chain alone
-    overwrite(old, written.replace(b"firms/1", b"firms/2"))
-    with pytest.raises(landing.LandingError, match=r"4\.json: it does not follow on the event before it"):
-        landing.deliveries(as_of=1)
 
 
 def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD))
     landing.deliveries()
-    without_hashes(project)
+    events = without_hashes(project)
     (folder,) = project.store_folders()
     rows = folder / "rows.parquet"
     written = rows.read_bytes()
@@ -335,15 +590,18 @@ def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
     assert "rows.parquet: has 0 rows, and delivery.json says 1" in refusal()
     rows.write_bytes(written[:-9])
     assert f"{folder}: cannot be read" in refusal()
-    assert not events(project, "landed")
+    assert not log_of(project).exists()
+    assert events.exists()
 
 
-def test_files_and_events_that_were_exchanged_or_lost_are_named(project: Project) -> None:
+def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project) -> None:
     for city in ("110000", "120000", "130000"):
         project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
         landing.deliveries()
     first, second, _ = project.store_folders()
-    whole = {path: path.read_bytes() for path in (first / "rows.parquet", *events(project, "log/extracts", "landed"))}
+    written, head = log_of(project), log.chain(project.root / "landing").head
+    whole = {path: path.read_bytes() for path in (first / "rows.parquet", written, head)}
+    lines = whole[written].splitlines(keepends=True)
 
     def restore() -> None:
         for path, content in whole.items():
@@ -353,15 +611,28 @@ def test_files_and_events_that_were_exchanged_or_lost_are_named(project: Project
     overwrite(first / "rows.parquet", (second / "rows.parquet").read_bytes())
     assert f"{first / 'rows.parquet'}: not what landed" in refusal()
     restore()
-    for folder in ("log/extracts", "landed"):
-        one, two, _ = events(project, folder)
-        two.unlink()
-        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
-        shutil.copy(one, two)
-        assert f"{two}: it does not follow on the event before it" in refusal()
+    for content, said in (
+        ([*lines[:2], *lines[3:]], f"{written}: was cut: it has 5 lines, and {head} counts 6"),
+        (lines[:-1], f"{written}: was cut: it has 5 lines, and {head} counts 6"),
+        ([*lines[:2], lines[3], lines[2], *lines[4:]], f"{written}, line 3: not as it was written"),
+        ([*lines, *lines[:2]], f"{written}: has 8 lines, and {head} counts 6"),
+        ([], f"{written}: was cut: it has 0 lines"),
+    ):
+        written.write_bytes(b"".join(content))
+        assert said in refusal()
         restore()
+    written.unlink()
+    assert f"{written}: was cut: it has 0 lines" in refusal()
+    restore()
+    head.unlink()
+    assert f"{written}: has 6 lines, and {head} is missing" in refusal()
+    restore()
+    shutil.rmtree(written.parent)
+    assert f"{written}: missing, and {project.root / 'landing'} has landed files" in refusal()
+    written.parent.mkdir()
+    restore()
     (first / "more.parquet").touch()
-    assert f"{first / 'more.parquet'}: no event of {project.root / 'landing/landed'} names it" in refusal()
+    assert f"{first / 'more.parquet'}: no line of {written} names it" in refusal()
 
 
 def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(project: Project) -> None:

@@ -13,7 +13,7 @@ from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 
 if TYPE_CHECKING:
     from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
-    from ai_manufacturing.landing.land import land_again
+    from ai_manufacturing.landing.land import land_again, take_over
     from ai_manufacturing.landing.reading import rejected_rows, rows
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "land_again",
     "rejected_rows",
     "rows",
+    "take_over",
 ]
 
 IMPORTED_WHEN_ASKED_FOR = {
@@ -35,6 +36,7 @@ IMPORTED_WHEN_ASKED_FOR = {
     "land_again": "land",
     "rejected_rows": "reading",
     "rows": "reading",
+    "take_over": "land",
 }
 """Names by their module: pyarrow takes longer than a refresh that finds nothing new."""
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -82,9 +83,9 @@ def deliveries(as_of: int | None = None) -> pa.Table:
         raise LandingError(
             [f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another."]
         )
-    with store.held(folder):
-        with _writing("what an earlier version has landed"):
-            landed.adopt(folder)
+    with store.held(folder) as done:
+        for line in done:
+            print(line, file=sys.stderr)
         return _deliveries(sources, origins, described, folder, as_of)
 
 

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import containers, declarations, log
+from ai_manufacturing.landing import containers, declarations
 from ai_manufacturing.landing.containers import SUCCESS_MARKER, Archive
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
@@ -21,7 +22,7 @@ from ai_manufacturing.landing.errors import FileFault, LandingError
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")
 DESCRIPTION_LIMIT = 2**16
-NAME_LIMIT = 255  # bytes of a folder's name, as file systems have it
+NAME_LIMIT = 255  # bytes of a file's name, as file systems have it
 VALUE_LIMIT = 1000  # characters
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # two names that differ by these alone look the same
@@ -122,7 +123,7 @@ def extract_set(folder: Path) -> ExtractSet:
         raise LandingError(
             [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
         )
-    if len(log.folder_name(name)) > NAME_LIMIT:
+    if len(quote(name)) > NAME_LIMIT:
         raise LandingError(
             [f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"]
         )

@@ -35,6 +35,18 @@ def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any
     return declared, others
 
 
+def take_over() -> list[str]:
+    """Take over, once, what an earlier version landed; return a line for what was done.
+
+    Raises
+    ------
+    LandingError
+        If the landing store cannot be opened, or its log is damaged.
+    """
+    with store.held(settings.landing_dir()) as done:
+        return done
+
+
 def land_again(years: range) -> list[str]:
     """Read anew the landed files of the extracts folder that may hold some of these years.
 
@@ -60,7 +72,6 @@ def land_again(years: range) -> list[str]:
     files, faults = delivered_files(settings.extracts_dir(), [*declarations.read(), *registers.declared()])
     again = []
     with store.held(folder), closing_archives(files):
-        landed_bytes.adopt(folder)
         expected = landed_bytes.by_folder(landed_bytes.recorded(folder))
         for file in files:
             if file.source is None:

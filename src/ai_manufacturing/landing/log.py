@@ -1,21 +1,29 @@
-"""The log of an extract set: what was delivered and withdrawn, in order. Numbers decide, clocks do not.
+"""The log of the landing store: what landed, and what of each extract set was delivered and withdrawn, in order.
 
-An event is one file `<store>/log/<extract set>/<number>.json`, written once, with the hash of the one before
-(chain.py). What is valid is computed from the events, never stored, so that the warehouse as it was after any of them
-is the same computation on fewer.
+A line of `<store>/log/deliveries.jsonl` (chain.py) has the SHA-256 of landed `files`, by path; or `deliveries`, the
+events of one landing by extract set. Their numbers decide, clocks do not. What is valid is computed from the events,
+never stored, so that the warehouse as it was after any of them is the same computation on fewer.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote, unquote
+from typing import Any
 
-from ai_manufacturing.landing import chain, landed
-from ai_manufacturing.landing.chain import Event
+from ai_manufacturing.chain import Chain, Line
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.permissions import file_mode, make_folder
 
+NAME = "log/deliveries.jsonl"
+WAY_OUT = (
+    "Restore it and its .head from one backup. If there is none, delete the landing store: the delivered files then "
+    "land again, as first deliveries."
+)
+
+Event = dict[str, Any]
 Identity = tuple[str, ...]
 Place = tuple[str, str]
 
@@ -90,17 +98,37 @@ def place(event: Event) -> Place:
     return event["file_path"], event["entity"]
 
 
+def chain(store: Path) -> Chain:
+    """Return the log of a store, as a file; where it is damaged, it raises LandingError."""
+    return Chain(store / NAME, file_mode(store), lambda text: LandingError([f"{text}. {WAY_OUT}"]))
+
+
+def lines(store: Path) -> list[Line]:
+    """Return the lines of the log.
+
+    Raises
+    ------
+    LandingError
+        If it was cut, or one is not as it was written.
+    """
+    return chain(store).read().lines
+
+
+def append(store: Path, following: Callable[[list[Line]], Line | None]) -> list[Line]:
+    """Add a line to the log, as `Chain.append`."""
+    make_folder((store / NAME).parent, store)
+    return chain(store).append(following)
+
+
 def read(store: Path, extract_set: str) -> list[Event]:
     """Return the events of an extract set in order.
 
     Raises
     ------
     LandingError
-        If one cannot be read, is missing or is not what was written.
+        If the log is damaged.
     """
-    folder = _folder(store, extract_set)
-    adopted = landed.adopted(store)
-    return chain.read(folder, None if adopted is None else _below(adopted, folder.relative_to(store)))
+    return _of_set(lines(store), extract_set)
 
 
 def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
@@ -122,26 +150,25 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
         The events in order. Of one landing, further copies of known bytes come first, so that a file that moved keeps
         its number; then what is new, by path; then what is gone.
     """
-    events = read(store, extract_set)
-    while True:
+
+    def landing_of(so_far: list[Line]) -> Line | None:
+        events = _of_set(so_far, extract_set)
         changed = _changes(State(events), present)
-        # one that was cut off is gone on with, or the files that swapped names in it were new
+        # one that was cut off in an earlier version is gone on with, or the files that swapped names in it were new
         was_cut_off = bool(events and changed) and events[-1].get("left") == len(changed)
         landing = events[-1]["landing"] if was_cut_off else len(events) + 1
-        for left, event in zip(reversed(range(len(changed))), changed, strict=True):
-            numbered = {"number": len(events) + 1, "landing": landing, "left": left} | event
-            if not chain.append(_folder(store, extract_set), numbered, numbered["number"], store):
-                break
-            events.append(numbered)
-        else:
-            return events
-        # another landing took the number: what it recorded need not be recorded again
-        events = read(store, extract_set)
+        numbered = [
+            {"number": number, "landing": landing} | event
+            for number, event in enumerate(changed, start=len(events) + 1)
+        ]
+        return {"deliveries": {extract_set: numbered}} if numbered else None
+
+    return _of_set(append(store, landing_of), extract_set)
 
 
 def sets(store: Path) -> list[str]:
     """Return the names of the extract sets that have a log."""
-    return sorted(unquote(path.name) for path in (store / "log").glob("*") if path.is_dir())
+    return sorted({name for line in lines(store) for name in line.get("deliveries", {})})
 
 
 def continued_under_another_name(store: Path, extract_set: str, present: list[Event]) -> list[tuple[str, int, int]]:
@@ -179,11 +206,6 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
     return sorted(found, key=lambda alike: -alike[1])
 
 
-def folder_name(extract_set: str) -> str:
-    """Return the name of a log's folder. The name of a set is a person's text: no part of it may leave the store."""
-    return quote(extract_set, safe="").replace(".", "%2E")
-
-
 def _changes(state: State, present: list[Event]) -> list[Event]:
     places = {place(file) for file in present}
     held = {where: delivery.identity for where, delivery in state.at_place.items()}
@@ -201,10 +223,5 @@ def _changes(state: State, present: list[Event]) -> list[Event]:
     return delivered + withdrawn
 
 
-def _folder(store: Path, extract_set: str) -> Path:
-    return store / "log" / folder_name(extract_set)
-
-
-def _below(files: dict[str, str], folder: Path) -> dict[str, str]:
-    """Return the files of a folder by their names."""
-    return {Path(path).name: digest for path, digest in files.items() if Path(path).parent == folder}
+def _of_set(lines: list[Line], extract_set: str) -> list[Event]:
+    return [event for line in lines for event in line.get("deliveries", {}).get(extract_set, [])]

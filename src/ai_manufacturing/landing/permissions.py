@@ -20,5 +20,9 @@ def make_folder(folder: Path, store: Path) -> None:
 
 def share(path: Path, store: Path) -> None:
     """Give a file or a folder the permissions of the store."""
-    mode = store.stat().st_mode & 0o775 | 0o700
-    path.chmod(mode if path.is_dir() else mode & 0o666)
+    path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
+
+
+def file_mode(store: Path) -> int:
+    """Return the permissions of a file of the store."""
+    return (store.stat().st_mode & 0o775 | 0o700) & 0o666

@@ -217,7 +217,6 @@ def declared_path(entity: str) -> str:
     store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
     if not (folder / store_key).is_dir():
         with store.held(folder):
-            landed.adopt(folder)
             store.write_alone(folder, store_key, schema.empty_table())
     landed.require(folder, [store_key])
     return one_file(store.rows_path(folder, store_key))

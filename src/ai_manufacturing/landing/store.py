@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing import duckdb_client
 from ai_manufacturing.checksums import SUMS, check_folder, record_folder
 from ai_manufacturing.durable import sync
+from ai_manufacturing.landing import earlier
 from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
@@ -32,16 +33,16 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes 
 
 
 @contextmanager
-def held(store: Path) -> Iterator[list[Path]]:
+def held(store: Path) -> Iterator[list[str]]:
     """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
 
-    Yields what was removed. Any number of runs may hold it at once: a lock tells their drafts from those of the dead,
-    as no clock can.
+    What an earlier version wrote is taken over. Yields a line for what was done. Any number of runs may hold it at
+    once: a lock tells their drafts from those of the dead, as no clock can.
 
     Raises
     ------
     LandingError
-        If the folder cannot be made or opened.
+        If the folder cannot be made or opened, or its log is damaged.
     """
     try:
         make_folder(store, store)
@@ -51,7 +52,14 @@ def held(store: Path) -> Iterator[list[Path]]:
             [f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."]
         ) from error
     try:
-        yield _sweep(store, descriptor)
+        done = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        try:
+            done += filter(None, [earlier.adopt(store)])
+        except OSError as error:
+            raise LandingError(
+                [f"{error.filename or store}: {error.strerror}. Make room there, or correct its permissions."]
+            ) from error
+        yield done
     finally:
         os.close(descriptor)
 
@@ -64,7 +72,7 @@ def _sweep(store: Path, descriptor: int) -> list[Path]:
         except BlockingIOError:
             pass
         else:
-            below = ("*", "log/*/*", "tables/*/*", f"{landed_bytes.FOLDER}/*")
+            below = ("*", "log/*", "tables/*/*")
             for path in (path for pattern in below for path in [*store.glob(pattern)]):
                 if not DRAFT.fullmatch(path.name):
                     continue

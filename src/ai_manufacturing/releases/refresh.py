@@ -43,7 +43,7 @@ from ai_manufacturing.releases.errors import (
 )
 from ai_manufacturing.releases.progress import Told
 from ai_manufacturing.releases.revisions import Declaration, Revisions
-from ai_manufacturing.releases.store import Manifest, Store, check, read_manifest
+from ai_manufacturing.releases.store import Manifest, Store, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
 BUILT = ("--exclude-resource-type", "unit_test")  # they test code, which a delivery does not change
@@ -254,13 +254,13 @@ def rollback(store: Store, release_id: str, report: Report, replaces: bool = Fal
     RefreshError
         If there is no such release, or its content is not what its manifest says.
     """
-    path = store.past(release_id)
+    store.past(release_id)  # refuses what is no number
     with _at_work(store, report):
         if release_id not in store.release_ids():
             raise BadConfigurationError(
                 f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}."
             )
-        manifest = check(path)
+        manifest = store.whole(release_id)
         _keep_the_set(store, manifest.origin, f"Release {release_id}", replaces)
         taken_back = None
         with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
@@ -284,7 +284,7 @@ def difference(store: Store, old: str, new: str) -> changes.Summary:
     for number, path in zip((old, new), paths, strict=True):
         if not path.exists():
             raise BadConfigurationError(f"No release {number}. There are: {', '.join(store.release_ids()) or 'none'}.")
-    origins = [check(path).origin for path in paths]
+    origins = [store.whole(number).origin for number in (old, new)]
     if origins[0] != origins[1]:
         raise BadConfigurationError(
             f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
@@ -306,6 +306,8 @@ def _at_work(store: Store, report: Report) -> Iterator[None]:
     with lock.held(store.folder / "refresh.lock"):
         store.prepare()
         with _in_words(store):
+            for line in store.adopt():
+                report("warning", {"message": f"{line}."})
             _warn_of_log(store.move_log_aside(), report)
             yield
 
@@ -373,12 +375,15 @@ def _say_late_providers(store: Store, report: Report, outcome: str, is_published
         raise StaleError("\n".join(lines), is_published)
 
 
-def _read_again(years: range, report: Report) -> None:
+def _prepare_landing(years: range | None, report: Report) -> None:
+    """Read years again, if some are named, and build nothing on a landing store whose log is damaged."""
     try:
-        paths = landing.land_again(years)
+        for line in landing.take_over():
+            report("warning", {"message": line})
+        if years is not None:
+            report("read again", {"years": _named(years), "files": len(landing.land_again(years))})
     except landing.LandingError as error:
         raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
-    report("read again", {"years": _named(years), "files": len(paths)})
 
 
 def _named(years: range) -> str:
@@ -403,8 +408,7 @@ def _build_and_publish(
     published = store.current()
     delivery = deliveries.since(published, hashes, landing.extract_set(settings.extracts_dir()).name, store)
     report("delivery", delivery.facts())
-    if years is not None:
-        _read_again(years, report)
+    _prepare_landing(years, report)
     made_by, seeds = last_build.made_by(), last_build.seeds()
     # whoever reads years again does not trust what was built
     if years is None and (damaged := last_build.start_from(store.folder, work)):

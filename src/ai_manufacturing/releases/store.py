@@ -5,31 +5,31 @@
         past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         one line per refresh that built, and per rollback
+        refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (chain.py)
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
 
-The SHA-256 of each release stands beside it, that of a held build in it. Numbers order the releases; no clock does.
+The SHA-256 of each release stands beside it and in the log, that of a held build in it. One that is gone is damage.
+Numbers order the releases; no clock does.
 """
 
 import glob
-import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
 from ai_manufacturing import checksums, duckdb_client
+from ai_manufacturing.chain import Chain
 from ai_manufacturing.databases import Origin
-from ai_manufacturing.durable import copy, make_folder, open_to_readers, replace_bytes, sync
+from ai_manufacturing.durable import copy, make_folder, open_to_readers, sync
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
@@ -37,9 +37,13 @@ from ai_manufacturing.sql_text import identifier
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
 LOG = "refreshes.jsonl"
-OWN = "sha256"
+SEEN = ("published", "published by hand", "rolled back to")  # outcomes after which readers see a release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")
 RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
+RESTORE_LOG = (
+    "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty file in place of "
+    "the log: the next refresh then records the releases anew, and does not know which were rolled back."
+)
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
@@ -71,6 +75,13 @@ class Manifest:
     def delivery_count(self) -> int:
         """How many files were delivered."""
         return len(fingerprint.delivered(self.delivery_hashes))
+
+    @property
+    def listed(self) -> dict[str, Any]:
+        """What `status` and `releases` say of a release."""
+        names = ("published_at", "published_by", "reason", "extract_set", "extract_set_kind", "git_commit")
+        facts = {name: getattr(self, name) for name in ("release_id", *names)}
+        return {**facts, "delivery_count": self.delivery_count, "gate": self.gate_summary}
 
 
 MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
@@ -146,13 +157,45 @@ class Store:
         return done
 
     def _settle(self) -> list[str]:
-        """Bring files and hashes together where a dead refresh, or an earlier version, left one without the other."""
+        """Bring files and hashes together where a dead refresh left one without the other."""
         done = []
         for sums in (self.folder / "past").glob(f"*.duckdb{checksums.SUFFIX}"):
             if not sums.with_suffix("").exists():
                 sums.unlink()
                 done.append(f"{sums}: without its release; removed")
-        for path in map(self.past, self.release_ids()):
+        if self.published.exists() and not checksums.beside(self.published).exists():
+            found = checksums.sha256(self.published)
+            with suppress(RefreshError):  # a damaged log says nothing; whoever reads it names the damage
+                if found in (release["file_sha256"] for release in self.named().values()):
+                    checksums.record(self.published, found)
+                    done.append(f"{checksums.beside(self.published)}: missing; written again")
+        return done
+
+    def adopt(self) -> list[str]:
+        """Take over what an earlier version wrote, once; from then on, a SHA-256 that is gone is damage.
+
+        Only the holder of the lock may call this.
+
+        Returns
+        -------
+        list of str
+            What was done.
+
+        Raises
+        ------
+        RefreshError
+            If there are releases and no log.
+        """
+        log = self._chain.read()
+        ids = self.release_ids()
+        if log.is_marked:
+            return []
+        if ids and not self._chain.path.exists():
+            raise RefreshError(f"{self._chain.path}: missing, and {self.folder / 'past'} has releases. {RESTORE_LOG}")
+        done = []
+        releases: dict[str, dict[str, Any]] = {}
+        has_none = bool(log.lines) and not log.is_sealed  # a version that sealed the log wrote all other hashes too
+        for path in map(self.past, ids):
             if self.published.exists() and path.samefile(self.published):
                 incoming = self.work / path.name
                 copy(path, incoming)
@@ -160,37 +203,23 @@ class Store:
                 sync(incoming)
                 incoming.replace(path)
                 done.append(f"{path}: was one file with the published one; now a copy")
-            if not checksums.beside(path).exists() and self._adopt(path):
-                done.append(f"{path}: of an earlier version; its SHA-256 is recorded from now on")
-        for folder in map(self.held, self.held_ids()):
+            with suppress(RefreshError, checksums.DamagedError):  # one without a line is damage
+                if has_none and not checksums.beside(path).exists():
+                    check(path)
+                    checksums.record(path, checksums.sha256(path))
+                if digest := checksums.recorded(path):
+                    releases[path.stem] = {"file_sha256": digest}
+                    releases[path.stem] |= read_manifest(path).listed
+        for folder in map(self.held, self.held_ids() if has_none else []):
             if (folder / "report.json").exists() and not (folder / checksums.SUMS).exists():
                 checksums.record_folder(folder)
-                done.append(f"{folder}: of an earlier version; its SHA-256 are recorded from now on")
-        if self.published.exists() and not checksums.beside(self.published).exists():
-            found = checksums.sha256(self.published)
-            if found in self._recorded_past():
-                checksums.record(self.published, found)
-                done.append(f"{checksums.beside(self.published)}: missing; written again")
-        return done
-
-    def _adopt(self, path: Path) -> bool:
-        """Record the hash of a release of an earlier version, and say so in the log, if its tables are whole."""
-        try:
-            check(path)
-        except RefreshError:  # whoever reads it says what is wrong with it
-            return False
-        checksums.record(path, checksums.sha256(path))
-        now = datetime.now(UTC).isoformat("T", "seconds")
-        self.record({"release_id": path.stem, "at": now, "outcome": "SHA-256 recorded; an earlier version wrote none"})
-        return True
-
-    def _recorded_past(self) -> set[str]:
-        found = set()
-        for number in self.release_ids():
-            with suppress(checksums.DamagedError):
-                if digest := checksums.recorded(self.past(number)):
-                    found.add(digest)
-        return found
+        self.record({"releases": releases})
+        if ids or self.held_ids() or log.lines:
+            done.append(
+                f"{self.folder}: written by an earlier version. The SHA-256 of {len(releases)} releases are now in "
+                f"{self._chain.path}; from now on one that is missing is damage"
+            )
+        return [*done, *self._settle()]
 
     def move_log_aside(self) -> Path | None:
         """Move away a write-ahead log that somebody left beside the published file.
@@ -240,11 +269,84 @@ class Store:
 
     def _whole(self, path: Path) -> Manifest:
         """Return the manifest of a release whose bytes are those of its SHA-256."""
-        is_compared = require_whole(path)
+        digest = require_whole(path)
         manifest = read_manifest(path)
-        if not is_compared:  # a publication died before its last step
-            require_whole(path, self.past(manifest.release_id))
+        self.require_witness(path, manifest.release_id if path == self.published else path.stem, digest)
         return manifest
+
+    def whole(self, release_id: str) -> Manifest:
+        """Return the manifest of a past release, whose bytes and witnesses are compared.
+
+        Raises
+        ------
+        RefreshError
+            Naming the file that differs, or is missing.
+        """
+        return self._whole(self.past(release_id))
+
+    def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
+        """Return what `releases` says of each past release, and what is damaged; none is opened that the log lists."""
+        found, damaged = [], []
+        try:
+            named = self.named()
+        except RefreshError as error:
+            named, damaged = {}, [error]
+        for release_id in self.release_ids():
+            release = dict(named.get(release_id, {}))
+            release.pop("file_sha256", None)
+            try:
+                found.append(release or read_manifest(self.past(release_id)).listed)
+            except RefreshError as error:
+                damaged.append(error)
+        return found, damaged
+
+    def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
+        """Let no release of this folder pass whose SHA-256 is gone, or is not the one of the log.
+
+        Parameters
+        ----------
+        path : Path
+            The published file or a past one.
+        release_id : str
+            Its number.
+        digest : str or None
+            The SHA-256 that stands beside it.
+
+        Raises
+        ------
+        RefreshError
+            Naming the file and what is missing or differs.
+        """
+        if not self._chain.read().is_marked:
+            return
+        in_log = self.named().get(release_id, {}).get("file_sha256")
+        if digest is None and in_log and path == self.published:  # a publication died before its last step
+            digest = checksums.sha256(path)
+        if digest is None:
+            raise RefreshError(f"{checksums.beside(path)}: missing. {RESTORE}")
+        if in_log not in (None, digest):
+            raise RefreshError(f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}")
+
+    def faults(self) -> list[str]:
+        """Return where the log and the past releases differ, a line for each."""
+        named, there = self.named(), set(self.release_ids())
+        wrong = [
+            f"{self.past(number)}: no line of {self._chain.path} names it. Delete it."
+            for number in there - named.keys()
+        ]
+        wrong += [
+            f"{self.past(number)}: missing, and {self._chain.path} names it. Restore it and its .sha256 from a backup; "
+            "else it counts as pruned once no older release is kept."
+            for number in self._published_since() - there
+        ]
+        return sorted(wrong)
+
+    def _published_since(self) -> set[str]:
+        """Return the numbers of the releases that should be there: seen by readers since the log names them."""
+        lines = self._chain.read().lines
+        pruned = {number for line in lines for number in line.get("pruned", ())}
+        seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
+        return (self.named().keys() & seen) - pruned
 
     def next_id(self) -> str:
         """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
@@ -258,14 +360,29 @@ class Store:
         ]
         return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
 
+    def named(self) -> dict[str, dict[str, Any]]:
+        """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.
+
+        Raises
+        ------
+        RefreshError
+            If the log is damaged.
+        """
+        named: dict[str, dict[str, Any]] = {}
+        for line in self._chain.read().lines:
+            named |= line.get("releases", {})
+        return named
+
     def add(self, finished: Path, release_id: str) -> None:
         """Move a closed release file among the past ones, durably; its SHA-256 is there before it."""
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
-        checksums.record(self.past(release_id), checksums.sha256(finished))
-        finished.replace(self.past(release_id))
-        sync(self.past(release_id).parent)
+        path, digest = self.past(release_id), checksums.sha256(finished)
+        self.record({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
+        checksums.record(path, digest)
+        finished.replace(path)
+        sync(path.parent)
 
     def publish(self, release_id: str) -> Path | None:
         """Put a past release where readers look, in one step.
@@ -289,13 +406,15 @@ class Store:
         copy(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        if not require_whole(incoming, source):
-            raise RefreshError(f"{checksums.beside(source)}: missing; nothing was published. {RESTORE}")
+        digest, found = require_whole(source, checksums.recorded), checksums.sha256(incoming)
+        self.require_witness(source, release_id, digest)
+        if found != digest:
+            raise RefreshError(f"{source}: its SHA-256 is {found}, not {digest}; nothing was published. {RESTORE}")
         aside = self.move_log_aside()
         checksums.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
         sync(self.published.parent)
-        checksums.record(self.published, str(checksums.recorded(source)))
+        checksums.record(self.published, found)
         return aside
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
@@ -315,8 +434,10 @@ class Store:
         folder = self.held(release_id)
         try:
             wrong = checksums.check_folder(folder)
-        except FileNotFoundError:  # no build: one has SHA256SUMS since the last prepare
-            return
+        except FileNotFoundError:
+            if not (folder / "report.json").exists():  # no build
+                return
+            wrong = [f"{folder / checksums.SUMS}: missing"]
         except checksums.DamagedError as error:
             wrong = [str(error)]
         if wrong:
@@ -330,6 +451,10 @@ class Store:
         before = [number for number in ids if current is None or number < current][-1:]
         removable = [number for number in ids if number != current and number not in before]
         pruned = removable[: max(len(ids) - self.kept, 0)]
+        # a lost one that is older than all that are kept needs no backup any more
+        lost = [number for number in self._published_since() - {*ids} if number < min({*ids} - {*pruned}, default="")]
+        if pruned or lost:
+            self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
             self.past(number).unlink()
             checksums.beside(self.past(number)).unlink(missing_ok=True)
@@ -343,67 +468,28 @@ class Store:
         return pruned
 
     def record(self, outcome: dict[str, Any]) -> None:
-        """Add a line to the log of refreshes, whole or not at all, with the hash of all that stands before it.
-
-        A line that a dead refresh of an earlier version left torn is ended first.
-        """
-        before = self._log.read_bytes() if self._log.exists() else b""
-        if before and not before.endswith(b"\n"):
-            before += b"\n"
-        replace_bytes(self._log, before + _sealed(outcome, hashlib.sha256(before)) + b"\n")
-
-    def refreshes(self) -> list[dict[str, Any]]:
-        """Return the lines of the log of refreshes that are whole.
+        """Add a line to the log of refreshes, whole or not at all.
 
         Raises
         ------
         RefreshError
-            Naming the line that is not as it was written.
+            If the log is damaged.
         """
-        found = []
-        so_far, is_sealed, torn = hashlib.sha256(), False, None
-        lines = self._log.read_bytes().splitlines(keepends=True) if self._log.exists() else []
-        for number, text in enumerate(lines, start=1):
-            line = _parsed(text)
-            if line is None or OWN not in line:
-                # before the first line with a hash, a refresh may have died while it wrote
-                torn = torn or (number if is_sealed else None)
-            else:
-                body = {name: value for name, value in line.items() if name != OWN}
-                if text.removesuffix(b"\n") != _sealed(body, so_far):
-                    raise RefreshError(_not_as_written(self._log, torn or number))
-                is_sealed, torn, line = True, None, body
-            so_far.update(text)
-            if line is not None:
-                found.append(line)
-        if torn:
-            raise RefreshError(_not_as_written(self._log, torn))
-        return found
+        self._chain.append(lambda lines: outcome)
+
+    def refreshes(self) -> list[dict[str, Any]]:
+        """Return what the log of refreshes has, but for the releases that were added and pruned.
+
+        Raises
+        ------
+        RefreshError
+            If it was cut, or naming the line that is not as it was written.
+        """
+        return [line for line in self._chain.read().lines if not line.keys() & {"releases", "pruned"}]
 
     @property
-    def _log(self) -> Path:
-        return self.folder / LOG
-
-
-def _sealed(line: dict[str, Any], before: "hashlib._Hash") -> bytes:
-    """Return the text of a line of the log with, last, the SHA-256 of what stands before it and of its own content."""
-    own = before.copy()
-    own.update(json.dumps(line, ensure_ascii=False).encode())
-    return json.dumps(line | {OWN: own.hexdigest()}, ensure_ascii=False).encode()
-
-
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    with suppress(ValueError):
-        line = json.loads(text)
-        return line if isinstance(line, dict) else None
-    return None
-
-
-def _not_as_written(log: Path, number: int) -> str:
-    return (
-        f"{log}, line {number}: not as it was written. Restore the file from a backup; or look at it, and move it "
-        "away: the next refresh then does not know which releases were rolled back."
-    )
+    def _chain(self) -> Chain:
+        return Chain(self.folder / LOG, damaged=lambda text: RefreshError(f"{text}. {RESTORE_LOG}"))
 
 
 def checked_id(release_id: str) -> str:
@@ -442,8 +528,8 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
 
 
-def require_whole(path: Path, instead: Path | None = None) -> bool:
-    """Compare a release with the SHA-256 beside it, or beside another of the same bytes; return whether there is one.
+def require_whole(path: Path, of: Callable[[Path], str | None] = checksums.check) -> str | None:
+    """Compare a release with the SHA-256 beside it, and return that; None if there is none.
 
     Raises
     ------
@@ -451,7 +537,7 @@ def require_whole(path: Path, instead: Path | None = None) -> bool:
         If they differ.
     """
     try:
-        return checksums.check(path, instead)
+        return of(path)
     except checksums.DamagedError as error:
         raise RefreshError(f"{error}. {RESTORE}") from error
 

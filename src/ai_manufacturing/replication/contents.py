@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ai_manufacturing import databases, exports, settings
-from ai_manufacturing.landing import log
+from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.landing.provenance import PASSED_ON
 from ai_manufacturing.releases import fingerprint, store
@@ -335,14 +335,14 @@ def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
     events = log.read(landing, manifest.extract_set)
     if not events:
         return
-    kept = f"log/{log.folder_name(manifest.extract_set)}"
-    shutil.copytree(landing / kept, folder / kept)
     present = set(manifest.delivery_hashes.values())
     for event in events:
         if event["event"] == "delivered" and event["delivery_id"] not in present:
             rows = folder / event["store_key"]
             if (landing / event["store_key"]).is_dir() and not rows.exists():
                 shutil.copytree(landing / event["store_key"], rows)
+    files = {name: digest for name, digest in landed.recorded(landing).items() if (folder / name).is_file()}
+    log.append(folder, lambda lines: {"files": files, "deliveries": {manifest.extract_set: events}})
 
 
 def _allowed_keys(package: Package) -> set[str]:
