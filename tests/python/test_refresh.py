@@ -463,7 +463,8 @@ def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatc
     """Publish a warehouse as what the present code makes of these extracts, so that a refresh finds nothing new."""
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    published = described("000001") | {"fingerprint": fingerprint.of(fingerprint.delivery_hashes(extracts))}
+    hashes = fingerprint.delivery_hashes(extracts)
+    published = described("000001") | {"fingerprint": fingerprint.of(hashes), "delivery_hashes": hashes}
     writer.write(warehouse, store.work / "unpublished.duckdb", published, None)
     store.add(store.work / "unpublished.duckdb", "000001")
     store.publish("000001")

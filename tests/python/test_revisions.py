@@ -623,7 +623,10 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
     old = gdp_of(100, range(2018, 2021))
     del old["gdp", "total", "7", 2019]
     old["gdp", "total", "8", 2019] = 0.0
-    assert compared(tmp_path, old, {key: value for key, value in old.items() if key[2] not in ("7", "8")}).lost_cities == ()
+    assert (
+        compared(tmp_path, old, {key: value for key, value in old.items() if key[2] not in ("7", "8")}).lost_cities
+        == ()
+    )
     less = {key: value for key, value in old.items() if key[2] != "9"}
     (lost,) = compared(tmp_path, old, less).lost_cities
     assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
