@@ -497,6 +497,21 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
 
 
 @main.command(
+    examples=["accept 000012 --reason 'compared with the yearbook'"],
+    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
+)
+@click.argument("release_id")
+@click.option("--reason", required=True, help="Why the numbers are right; the log and the next releases keep it.")
+def accept(release_id: str, reason: str) -> None:
+    """Accept the published release: drift of its estimates is measured from it on."""
+    from ai_manufacturing.releases import configured
+    from ai_manufacturing.releases.refresh import accept as run
+
+    with _outcome(_say):
+        run(configured.store(), release_id, reason, _say)
+
+
+@main.command(
     examples=["rollback 000012"],
     ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
 )
@@ -520,9 +535,9 @@ def rollback(release_id: str, replaces: bool) -> None:
 )
 @JSON
 def releases(as_json: bool) -> None:
-    """List the kept releases."""
+    """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
     from ai_manufacturing.databases import Origin
-    from ai_manufacturing.releases import configured
+    from ai_manufacturing.releases import anchors, configured
     from ai_manufacturing.releases.errors import RefreshError
 
     with _outcome(_say):
@@ -533,7 +548,9 @@ def releases(as_json: bool) -> None:
             current = store.current()
         except RefreshError as error:  # said once those are listed that can take its place
             damaged.insert(0, error)
-        releases = [_described(release, current.release_id if current else None) for release in listed]
+        published = current.release_id if current else None
+        anchor = anchors.of(store, store.published, current).release_id if current else None
+        releases = [_described(release, published, anchor) for release in listed]
         if as_json:
             _print_json({"releases": releases})
         for release in [] if as_json else releases:
@@ -541,7 +558,7 @@ def releases(as_json: bool) -> None:
             line = (
                 f"{'*' if is_published else ' '} {release['release_id']}  {release['published_at']}  "
                 f"{Origin(release['extract_set'], release['extract_set_kind'])}  {release['git_commit'][:12]}  "
-                f"{release['reason']}"
+                f"{release['reason']}{'  (anchor)' * release['is_anchor']}"
             )
             click.secho(line.rstrip(), fg="green" if is_published else None)
         if damaged:
@@ -550,9 +567,10 @@ def releases(as_json: bool) -> None:
             raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
 
 
-def _described(release: dict[str, Any], published: str | None) -> dict[str, Any]:
+def _described(release: dict[str, Any], published: str | None, anchor: str | None) -> dict[str, Any]:
     """Return what status and releases say of a release in JSON."""
-    return {**release, "is_published": release["release_id"] == published}
+    number = release["release_id"]
+    return {**release, "is_published": number == published, "is_anchor": number == anchor}
 
 
 @main.command(
@@ -692,26 +710,30 @@ def status(as_json: bool) -> None:
 
 def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
     """Return the JSON document of status."""
-    from ai_manufacturing.releases import freshness
+    from ai_manufacturing.releases import anchors, freshness
 
     last = next(reversed(store.refreshes()), None)
     names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
     document: dict[str, Any] = {
         "path": str(store.published),
         "release": None,
+        "anchor": None,
         "providers": [],
         "last_refresh": {name: last.get(name) for name in names} if last else None,
     }
     if manifest is not None:
         age_days = _age(manifest).total_seconds() / 86400
-        document["release"] = {**_described(manifest.listed, manifest.release_id), "age_days": age_days}
+        anchor = anchors.of(store, store.published, manifest)
+        described = _described(manifest.listed, manifest.release_id, anchor.release_id)
+        document["release"] = {**described, "age_days": age_days}
+        document["anchor"] = anchor.record(store.published)
         document["providers"] = [provider.record() for provider in freshness.of_release(store.published)]
     return document
 
 
 def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tuple[str, str | None]]:
     """Yield the lines of status and their colours."""
-    from ai_manufacturing.releases import freshness
+    from ai_manufacturing.releases import anchors, freshness
 
     if manifest is not None:
         of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
@@ -720,6 +742,9 @@ def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tu
         yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
         gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
         yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None
+        anchor = anchors.of(store, store.published, manifest)
+        drift = anchor.record(store.published)["largest_drift"]
+        yield f"drift: {drift:.2f} standard errors at most, from {anchor}", None
         for provider in freshness.of_release(store.published):
             yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
     last = next(reversed(store.refreshes()), None)

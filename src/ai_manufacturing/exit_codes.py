@@ -56,8 +56,8 @@ class ExitCode(IntEnum):
     LOCKED = (6, "another refresh is at work", "wait for it")
     HELD = (
         7,
-        "published values, city-years or shown estimates are rewritten; the build is held, and not repeated for the "
-        "same files, limit and declared revisions",
+        "published values, city-years or shown estimates are rewritten, or a new year is unlike those before; the "
+        "build is held, and not judged again for the same files, limit, anchor and declared revisions",
         "docs/refresh.md, Rewritten history",
     )
     STALE = (

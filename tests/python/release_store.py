@@ -82,7 +82,7 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 # What a refresh reads of a build, and what its tests change there: of these, a release is soon written.
 AUDITED = {
     "raw": ("deliveries", "rejected_rows"),
-    "seeds": ("published_estimates", "substitutions"),
+    "seeds": ("published_estimates", "series", "substitutions"),
     "intermediate": (
         "int_city_year_variables",
         "int_series_conformed",
@@ -118,6 +118,11 @@ def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory)
             connection.execute(f"create schema {schema}")
             for name in names:
                 connection.execute(f"create table {schema}.{name} as from whole.{schema}.{name}")
+        # of the values in files, as many as tests of their provenance need
+        connection.execute(
+            "create table marts.fct_delivered_values as from whole.marts.fct_delivered_values "
+            "where series = 'gdp_100m_cny'"
+        )
     return replace(sample_build, warehouse=warehouse)
 
 

@@ -109,6 +109,7 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
     assert document(run, 1, "status") == {
         "path": str(store.published),
         "release": None,
+        "anchor": None,
         "providers": [],
         "last_refresh": None,
     }
@@ -147,6 +148,8 @@ def test_commands_that_read_print_one_json_document(
     assert {name: value for name, value in status["release"].items() if name != "age_days"} == listed[1]
     assert (listed[1]["extract_set"], listed[1]["extract_set_kind"]) == ("sample", "synthetic")
     assert status["release"]["age_days"] > 0
+    assert status["anchor"].keys() == keys("`anchor`")
+    assert (listed[1]["is_anchor"], status["anchor"]["release_id"]) == (True, "000002")
     (vendor,) = status["providers"]
     assert vendor.keys() == keys("each of `providers`")
     assert (vendor["provider"], vendor["warn_after_days"], vendor["is_stale"]) == ("vendor", 400, False)

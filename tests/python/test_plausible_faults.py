@@ -456,6 +456,83 @@ def test_a_delivery_that_is_plausible_and_rewrites_the_past_is_not_published(
     assert_named(name, held.rows(FAILED))
 
 
+# Of the sample, the 24 cities whose patents hold the slope of Table 1 column 2 down most.
+HALVED = (
+    "410100", "421100", "341800", "451200", "411100", "620600", "360900", "430400",
+    "220100", "460400", "350800", "540600", "370900", "320700", "321000", "320300",
+    "330500", "445300", "150100", "360400", "140300", "370800", "610700", "511000",
+)  # fmt: skip
+
+
+def patents_halved(cities: Sequence[str], rows: pd.DataFrame) -> pd.DataFrame:
+    chosen = rows[CITY].isin(cities) & (rows[YEAR] >= 2017)
+    return rows.assign(**{name: rows[name].where(~chosen, rows[name] // 2) for name in COUNTS})
+
+
+def applications_at_the_capital(rows: pd.DataFrame) -> pd.DataFrame:
+    """Book a third of each city's applications of 2019 and 2020 at the capital of its province."""
+    rows = rows.copy()
+    capital = rows[CITY].str[2:] == "0100"
+    place = [rows[CITY].str[:2], rows[YEAR], rows[INDUSTRY], rows[KIND]]
+    chosen = (rows[YEAR] >= 2019) & capital.groupby(place).transform("any")
+    for name in COUNTS[::2]:
+        third = (rows[name] // 3).where(chosen & ~capital, 0)
+        rows[name] += third.groupby(place).transform("sum").where(capital, 0) - third
+    return rows
+
+
+@pytest.mark.soak
+def test_patents_of_twelve_cities_halved_warn_and_those_of_twelve_more_are_held_by_the_anchor(
+    store: Store, delivery: Build, sample_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step is below 5 % of the cities and one standard error; both together are beyond it."""
+    published_as_built(store, delivery.warehouse, delivery.extracts, monkeypatch)
+    keep_as_last_build(store, sample_build, delivery)
+    edited("patents", partial(patents_halved, HALVED[:12]), delivery)
+    run = command(store, delivery, "refresh")
+    assert run.returncode == 0, run.stdout
+    (warning,) = (line for line in run.stdout.splitlines() if "Drift from release 000001" in line)
+    assert "table_1_col_2 ai_patent_applications" in warning
+    edited("patents", partial(patents_halved, HALVED[12:]), delivery)
+    run = command(store, delivery, "refresh")
+    assert run.returncode == 7, run.stdout
+    message = json.loads(run.stdout.splitlines()[-1])["message"]
+    (held,) = (line for line in message.splitlines() if line.startswith("Drift from release 000001"))
+    assert "table_1_col_2 ai_patent_applications" in held
+    assert "An estimate moved by" not in message, "the last release alone would not have held it"
+    # once a person has accepted the release before, this step passes, without a build
+    accepted = command(store, delivery, "accept", "000002", "--reason", "counted anew by the office")
+    assert accepted.returncode == 0, accepted.stderr
+    run = command(store, delivery, "refresh")
+    assert (run.returncode, '"judged again"' in run.stdout) == (0, True), run.stdout
+
+
+@pytest.mark.soak
+def test_new_years_whose_applications_are_booked_at_the_capital_are_held(
+    store: Store, delivery: Build, sample_build: Build
+) -> None:
+    """Patents end in 2018 at first, which the gate stops, so that a person publishes."""
+    keep_as_last_build(store, sample_build, delivery)
+    of_all_years = delivered(delivery, "patents")
+    for path in (delivery.extracts / "patents").glob("*"):
+        if path.stem.endswith(("2019", "2020")):
+            path.unlink()
+    stopped = command(store, delivery, "refresh")
+    assert stopped.returncode == 4, stopped.stdout
+    by_hand = command(store, delivery, "publish", "000001", "--reason", "two years are to come")
+    assert by_hand.returncode == 0, by_hand.stdout
+    deliver(delivery, "patents", applications_at_the_capital(of_all_years))
+    run = command(store, delivery, "refresh")
+    assert run.returncode == 7, run.stdout
+    lines = json.loads(run.stdout.splitlines()[-1])["message"].splitlines()
+    (held,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
+    assert "a capital's share of its province moved by +0.3" in held
+    assert "table_1_col_2" in held
+    deliver(delivery, "patents", of_all_years)
+    run = command(store, delivery, "refresh")
+    assert run.returncode == 0, run.stdout
+
+
 @pytest.mark.soak
 def test_public_faults_are_named_with_their_cities_and_years(public_build: Build, fresh: Build, tmp_path: Path) -> None:
     """A digit too many in the firm counts of two cities, and five years of one population."""

@@ -7,8 +7,10 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import numpy as np
@@ -16,11 +18,23 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from ai_manufacturing.releases import configured, fingerprint, published_years, refresh, revisions, writer
+from ai_manufacturing.releases import (
+    build,
+    configured,
+    fingerprint,
+    new_years,
+    published_years,
+    refresh,
+    revisions,
+    writer,
+)
 from ai_manufacturing.releases.errors import BadConfigurationError, HeldError, NothingNewError
 from ai_manufacturing.releases.revisions import Declaration, Revisions
 from ai_manufacturing.releases.store import Store, read_manifest
+from ai_manufacturing.settings import period
 from ai_manufacturing.sql_text import literal
+from ai_manufacturing.synthetic import draw
+from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, described, quiet
 
@@ -574,3 +588,322 @@ def test_the_public_years_of_2019_and_2020_are_published_without_a_hold(
     assert notes, "no column moved beyond the limit"
     assert all(line["message"].endswith("it moved by 0.00.") for line in notes)
     assert store.current().release_id == "000002"
+
+
+# ---------------------------------------------------------------- cities that vanish
+
+
+def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_zero(
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Hangzhou and Suzhou: what a provider of counts does not list is zero, so no year of them was lost."""
+    monkeypatch.setenv("LC_ALL", "C")
+    gone = "city_id in ('330100', '320500')"
+    built_from_the_sample(
+        changed(
+            audited_build.warehouse,
+            tmp_path / "gone.duckdb",
+            f"update {CONFORMED} set value = 0 where {gone} and scope <> 'total'",
+            f"delete from {CONFORMED} where {gone} and scope = 'total'",
+        )
+    )
+    with pytest.raises(HeldError) as held:
+        refresh.refresh(published, LIMITS, quiet)
+    lines = str(held.value).splitlines()
+    for name in ("Hangzhou (330100)", "Suzhou (320500)"):
+        (line,) = (line for line in lines if line.startswith(f"{name} had a value in every published year, 2010-2020"))
+        assert "has none any more: " in line
+    assert "vendor,gdp_100m_cny,total,2010,2020,<reason>" in "\n".join(lines)
+    report = json.loads((published.held("000002") / "report.json").read_text(encoding="utf-8"))
+    assert report["lost_city_years"] == 22
+
+
+def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
+    old = gdp_of(100, range(2018, 2021))
+    del old["gdp", "total", "7", 2019]
+    old["gdp", "total", "8", 2019] = 0.0
+    assert (
+        compared(tmp_path, old, {key: value for key, value in old.items() if key[2] not in ("7", "8")}).lost_cities
+        == ()
+    )
+    less = {key: value for key, value in old.items() if key[2] != "9"}
+    (lost,) = compared(tmp_path, old, less).lost_cities
+    assert (lost.city_id, lost.series, lost.first_year, lost.last_year) == ("9", "gdp", 2018, 2020)
+    assert compared(tmp_path, old, less | {("gdp", "total", "9", 2020): 1.0}).lost_cities == ()
+    assert compared(tmp_path, old, less, declaration(2018, 2020)).lost_cities == ()
+
+
+# ---------------------------------------------------------------- the anchor
+
+
+@pytest.fixture
+def moving(
+    built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
+) -> Callable[[float], None]:
+    """Return a function that lets the next refresh build the sample with an estimate some errors from its own."""
+
+    def move(errors: float, *statements: str) -> None:
+        by = f"update reports.rpt_coefficients set estimate = estimate + {errors} * std_error"
+        name = f"{errors}_{len(statements)}.duckdb"
+        built_from_the_sample(changed(audited_build.warehouse, tmp_path / name, f"{by} where {MOVED}", *statements))
+
+    return move
+
+
+MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
+
+
+def warned(store: Store) -> list[str]:
+    """Refresh, and return the warnings of drift."""
+    messages: list[str] = []
+    refresh.refresh(store, LIMITS, lambda event, facts: messages.append(facts.get("message", "")))
+    return [message for message in messages if message.startswith("Drift from ")]
+
+
+def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
+    published: Store, moving: Callable[..., None]
+) -> None:
+    """Each step is below the limit; together they were 1.6 standard errors from the first release, in silence."""
+    store = published
+    moving(0.4)
+    assert warned(store) == []
+    moving(0.96)
+    (message,) = warned(store)
+    assert message.startswith("Drift from release 000001, the first (nobody has accepted one): table_2_col_3 ai_patent")
+    assert "0.96 standard errors. Beyond 1 a release is held." in message
+    moving(1.63)
+    with pytest.raises(HeldError, match=r"Drift from release 000001, .*: table_2_col_3 .*, 1\.63 standard errors"):
+        refresh.refresh(store, LIMITS, quiet)
+    assert store.current().release_id == "000003"
+    # the held build is judged again as soon as a person has accepted what it would follow
+    assert refresh.accept(store, "000003", "compared with the office", quiet) == store.current()
+    (message,) = warned(store)
+    assert "compared with the office: table_2_col_3 " in message
+    assert "0.67 standard errors" in message
+    # a rollback loses neither of the two anchors
+    refresh.rollback(store, "000002", quiet)
+    moving(1.5)
+    with pytest.raises(HeldError, match="Drift from release 000001, the first"):
+        refresh.refresh(store, LIMITS, quiet)
+    refresh.rollback(store, "000005", quiet)
+    moving(2.1)
+    with pytest.raises(HeldError, match=r"Drift from release 000003, accepted 20\d\d-.*, 1\.14 standard errors"):
+        refresh.refresh(store, LIMITS, quiet)
+    # what a person publishes is accepted
+    by_hand = refresh.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
+    moving(2.5)
+    assert warned(store) == []
+    (row,) = read(store.published, "from release.anchor")
+    assert (row[0], row[2]) == (by_hand.release_id, "the provider was asked")
+
+
+def read(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_anchor_is_never_pruned(published: Store, moving: Callable[..., None]) -> None:
+    for step in range(1, 6):
+        moving(step / 100)
+        refresh.refresh(published, LIMITS, quiet)
+    assert published.release_ids() == ["000001", "000005", "000006"]
+
+
+def test_a_declared_revision_explains_its_own_drift_and_no_other(
+    published: Store, moving: Callable[..., None], seed: Path
+) -> None:
+    rewritten = (
+        f"update {CONFORMED} set value = value * 1.5 where series = 'invention_grant_count' and scope = 'industry' "
+        "and year = 2018"
+    )
+    moving(0.45)
+    refresh.refresh(published, LIMITS, quiet)
+    seed.write_text(f"{HEADER}vendor,*,*,2018,2018,recount,2026-11-26,000002\n", encoding="utf-8")
+    moving(2.45, rewritten)
+    assert warned(published) == []
+    assert published.current().reason.endswith("recount")
+    seed.write_text(HEADER, encoding="utf-8")
+    moving(2.55, rewritten)
+    (message,) = warned(published)
+    assert "0.55 standard errors" in message
+    moving(3.1, rewritten)
+    with pytest.raises(HeldError, match=r"Drift from release 000001.* 1\.10 standard errors"):
+        refresh.refresh(published, LIMITS, quiet)
+
+
+def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(
+    published: Store, audited_build: Build
+) -> None:
+    store, build = published, audited_build
+    for arguments, message in (
+        (("000002", "--reason", "right"), "Release 000002 is not the published one (000001 is)."),
+        (("000001", "--reason", " "), "Give a reason for accepting a release"),
+    ):
+        run = command(store, build, "accept", *arguments)
+        assert (run.returncode, message in run.stderr) == (2, True), run.stderr
+    status = json.loads(command(store, build, "status", "--json").stdout)
+    assert (status["anchor"]["release_id"], status["anchor"]["reason"]) == ("000001", None)
+    run = command(store, build, "accept", "000001", "--reason", "compared with the yearbook")
+    assert run.returncode == 0, run.stderr
+    status = json.loads(command(store, build, "status", "--json").stdout)
+    assert status["anchor"]["reason"] == "compared with the yearbook"
+    assert status["anchor"]["accepted_at"] == store.refreshes()[-1]["at"]
+    assert "0.00 standard errors at most, from release 000001, accepted" in command(store, build, "status").stdout
+    assert command(store, build, "releases").stdout.rstrip().endswith("(anchor)")
+
+
+# ---------------------------------------------------------------- an empty published path
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_counts(
+    is_moved: bool, published: Store, moving: Callable[..., None], tmp_path: Path
+) -> None:
+    store = published
+    moving(0.3)
+    refresh.refresh(store, LIMITS, quiet)
+    refresh.rollback(store, "000001", quiet)
+    if is_moved:
+        store = replace(store, published=tmp_path / "new place/ai_manufacturing.duckdb")
+    else:
+        store.published.unlink()
+    moving(1.2)
+    with pytest.raises(HeldError, match=r"An estimate moved by 1\.20 standard errors"):
+        refresh.refresh(store, LIMITS, quiet)
+    assert not store.published.exists()
+    moving(0.9)
+    refresh.refresh(store, LIMITS, quiet)
+    assert read(store.published, "select release_id from release.previous") == [("000001",)]
+
+
+# ---------------------------------------------------------------- years read again
+
+
+def test_years_read_again_free_no_value_of_a_file_that_was_delivered_since(
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    (yearbook,) = (extracts / "city_yearbook").glob("*2018*")
+    yearbook.write_text(yearbook.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
+        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
+    # one that is gone from the folder is not read again either
+    yearbook.unlink()
+    with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
+        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
+    shutil.copy(audited_build.extracts / "city_yearbook" / yearbook.name, yearbook)
+    assert refresh.refresh(published, LIMITS, quiet, range(2010, 2021)).reason == "years 2010:2020 read again"
+
+
+# ---------------------------------------------------------------- a held build, judged again
+
+
+def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_would_have_given(
+    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    store = published
+    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    with pytest.raises(HeldError) as held:
+        refresh.refresh(store, LIMITS, quiet)
+    built = Mock(side_effect=build.dbt)
+    monkeypatch.setattr(build, "dbt", built)
+    (row,) = (line for line in str(held.value).splitlines() if line.startswith("vendor,"))
+    seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
+    events: list[str] = []
+    manifest = refresh.refresh(store, LIMITS, lambda event, facts: events.append(event))
+    assert built.call_count == 0
+    assert events == ["started", "judged again", "declared", "changes", "published"]
+    assert (manifest.release_id, store.held_ids()) == ("000003", [])
+    judged_again = {name: read(store.published, f"from {name}") for name in manifest.row_counts}
+    changed_rows = read(store.published, "from release.changes")
+    with pytest.raises(NothingNewError):
+        refresh.refresh(store, LIMITS, quiet)
+
+    # the same with a build
+    refresh.rollback(store, "000001", quiet)
+    store.past("000003").unlink()
+    again = refresh.refresh(store, LIMITS, quiet)
+    assert built.call_count == 1
+    assert (again.reason, again.fingerprint) == (manifest.reason, manifest.fingerprint)
+    assert {name: read(store.published, f"from {name}") for name in again.row_counts} == judged_again
+    assert read(store.published, "from release.changes") == changed_rows
+
+
+def test_the_command_judges_a_held_build_again_and_a_damaged_one_is_built(
+    published: Store, audited_build: Build, built_from_the_sample: Callable[[Path], None], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {MOVED}"
+    warehouse = changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved)
+    monkeypatch.setattr(build, "dbt", lambda work, target, *_, **__: bool(shutil.copyfile(warehouse, target)) is False)
+    with pytest.raises(HeldError):
+        refresh.refresh(published, LIMITS, quiet)
+    run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="3")
+    assert run.returncode == 0, run.stdout + run.stderr
+    events = [json.loads(line)["event"] for line in run.stdout.splitlines()]
+    assert events[:2] == ["started", "judged again"]
+    assert published.current().release_id == "000003"
+    assert (published.folder / "last_build").exists() is False  # dbt left no results here, so nothing to start from
+
+
+# ---------------------------------------------------------------- new years, by their structure
+
+
+def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.DataFrame:
+    """Book a third of each city's patent applications at the capital of its province."""
+    of_year = rows["series"].str.endswith("application_count") & rows["year"].isin(years) & rows["value"].notna()
+    capital = rows["city_id"].str[2:] == "0100"
+    place = [rows["series"], rows["scope"], rows["year"], rows["city_id"].str[:2]]
+    has_capital = (of_year & capital).groupby(place).transform("any")
+    third = (rows["value"] / 3).where(of_year & ~capital & has_capital, 0)
+    booked = third.groupby(place).transform("sum").where(of_year & capital, 0)
+    return rows.assign(value=rows["value"] - third + booked)
+
+
+def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
+    """Write of a release what new years are compared with."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {literal(str(path))} as old")
+        connection.execute("create schema old.release")
+        query = f"from ({revisions.values('built')}) where year <= {last_year}"
+        connection.execute(f"create table old.release.series_values as {query}")
+    return path
+
+
+@pytest.mark.parametrize("last_year", [2014, 2017, 2018, 2019])
+def test_the_real_years_after_a_public_release_are_like_those_before(
+    last_year: int, public_build: Build, tmp_path: Path
+) -> None:
+    release = released_to(last_year, public_build.warehouse, tmp_path / "release.duckdb")
+    assert new_years.odd(release, public_build.warehouse, [], tmp_path / "spill") == []
+
+
+@pytest.mark.parametrize(
+    "seed_of_draw",
+    [pytest.param(number, marks=[] if number < 700_002 else pytest.mark.soak) for number in range(700_000, 700_014)],
+)
+def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
+    seed_of_draw: int, audited_build: Build, tmp_path: Path
+) -> None:
+    rows = gate.conformed(draw(seed_of_draw, period()))
+
+    def odd(number: int, content: pd.DataFrame, last_year: int) -> set[tuple[str, int]]:
+        warehouse = tmp_path / f"{number}.duckdb"
+        shutil.copyfile(audited_build.warehouse, warehouse)
+        with duckdb.connect(str(warehouse)) as connection:
+            connection.register("content", content)
+            connection.execute(f"create or replace table {CONFORMED} as from content")
+        release = released_to(last_year, warehouse, tmp_path / f"{number}_release.duckdb")
+        return {(year.series, year.year) for year in new_years.odd(release, warehouse, [], tmp_path / "spill")}
+
+    for number, last_year in enumerate((2014, 2016, 2018)):
+        assert odd(number, rows, last_year) == set()
+    applications = ("invention_application_count", "ai_invention_application_count")
+    faulty = booked_at_the_capital(rows, (2019, 2020))
+    assert odd(3, faulty, 2018) == {(name, 2019) for name in applications}

@@ -44,7 +44,7 @@ class LockedError(RefreshError):
 
 
 class HeldError(RefreshError):
-    """Published values, city-years or estimates would be rewritten; the build is held for inspection."""
+    """Published values or estimates would be rewritten, or a new year is odd; the build is held for inspection."""
 
     exit_code = ExitCode.HELD
 

@@ -151,7 +151,7 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
             "select file_path, hint from raw.deliveries where source_name is null order by file_path"
         ).fetchall()
     is_comparable = published is not None and published.origin == origin
-    before = failed(store.published, "warning", names) if is_comparable else []
+    before = failed(store.basis, "warning", names) if is_comparable else []
     new, known = since(failed(warehouse, "warning", names), before)
     for message in new:
         yield {"state": "new", "message": message}
@@ -169,7 +169,7 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
 
 def _unread_before(published: Manifest, store: Store) -> set[str]:
     """Return the delivered files that the published release has no row of."""
-    with reading(store.published) as connection:
+    with reading(store.basis) as connection:
         read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
     return {path for path in published.delivery_hashes if path not in read}
 

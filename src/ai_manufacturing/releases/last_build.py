@@ -88,14 +88,31 @@ def keep(folder: Path, work: Path, made: dict[str, Any], of_seeds: dict[str, str
         return
     incoming = work / "kept"
     incoming.mkdir()
-    (work / WAREHOUSE).replace(incoming / WAREHOUSE)
-    for name in (PARSED, RESULTS):
-        (work / "target" / name).replace(incoming / name)
-    described = {"made_by": made, "seeds": of_seeds}
-    (incoming / DESCRIBED).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+    gather(work, incoming, made, of_seeds)
     open_to_readers(incoming, files=0o444)
     checksums.record_folder(incoming)
     put_in_place(incoming, folder / FOLDER)
+
+
+def gather(work: Path, incoming: Path, made: dict[str, Any], of_seeds: dict[str, str]) -> None:
+    """Move a build, as far as dbt has left it, into a folder, with what it was made by; parameters as in keep."""
+    for path in (work / WAREHOUSE, work / "target" / PARSED, work / "target" / RESULTS):
+        if path.exists():
+            path.replace(incoming / path.name)
+    described = {"made_by": made, "seeds": of_seeds}
+    (incoming / DESCRIBED).write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+
+
+def lay_out(gathered: Path, work: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Copy a build that was gathered in a folder to where dbt would have left it, and return what it was made by."""
+    (work / "target").mkdir()
+    for name, to in ((WAREHOUSE, work), (PARSED, work / "target"), (RESULTS, work / "target")):
+        if (gathered / name).exists():
+            copy(gathered / name, to / name)
+    if not (gathered / DESCRIBED).exists():  # held by earlier code, without dbt's results: keep passes it over
+        return made_by(), seeds()
+    described = json.loads((gathered / DESCRIBED).read_text(encoding="utf-8"))
+    return described["made_by"], described["seeds"]
 
 
 def passed(last: Path) -> set[str]:

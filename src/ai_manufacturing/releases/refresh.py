@@ -21,12 +21,14 @@ from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import sync
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import (
+    anchors,
     build,
     changes,
     deliveries,
     findings,
     fingerprint,
     freshness,
+    judgement,
     last_build,
     lock,
     revisions,
@@ -42,8 +44,8 @@ from ai_manufacturing.releases.errors import (
     StaleError,
 )
 from ai_manufacturing.releases.progress import Told
-from ai_manufacturing.releases.revisions import Declaration, Revisions
-from ai_manufacturing.releases.store import Manifest, Store, read_manifest
+from ai_manufacturing.releases.revisions import Declaration, ReadAgain
+from ai_manufacturing.releases.store import Manifest, Store, checked_id, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
 BUILT = ("--exclude-resource-type", "unit_test")  # they test code, which a delivery does not change
@@ -104,13 +106,12 @@ def refresh(
         hashes = fingerprint.delivery_hashes(settings.extracts_dir())
         _keep_the_declared_set(store, replaces)
         code = fingerprint.of(hashes)
-        if years is None:
-            _leave_what_was_judged(store, code, limits, declared, report)
+        held = _leave_what_was_judged(store, code, limits, declared, report) if years is None else None
         release_id = store.next_id()
         report("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
         with _recorded(store, release_id):
             manifest = _build_and_publish(
-                store, release_id, code, hashes, limits, declared, report, years, replaces, told
+                store, release_id, code, hashes, limits, declared, report, years, replaces, told, held
             )
         _say_late_providers(store, report, f"Release {release_id} is published.", is_published=True)
         return manifest
@@ -118,8 +119,14 @@ def refresh(
 
 def _leave_what_was_judged(
     store: Store, code: str, limits: Limits, declared: Sequence[Declaration], report: Report
-) -> None:
-    """End a refresh that would build a release again that is published, was rolled back, or is held."""
+) -> str | None:
+    """End a refresh that would build a release again that is published, was rolled back, or is held.
+
+    Returns
+    -------
+    str or None
+        A held build of the same deliveries, code and packages that something else decides of now: to be judged again.
+    """
     published = store.current()
     same = "same deliveries, code and packages"
     nothing = None
@@ -135,14 +142,17 @@ def _leave_what_was_judged(
     if nothing is not None:
         _say_late_providers(store, report, nothing, is_published=False)
         raise NothingNewError(nothing)
-    judged_by = _judged_by(published, limits, declared)
+    judged_by = judgement.judged_by(store, limits.hold_above, declared)
+    again = None
     for folder in sorted((store.folder / "held").glob("*")):
         try:
             kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a build that is not whole judges nothing
             continue
         is_same = kept["outcome"] == GateFailedError.__name__ or kept.get("judged_by") == judged_by
-        if kept["manifest"]["fingerprint"] == code and is_same:
+        if kept["manifest"]["fingerprint"] != code:
+            continue
+        if is_same:
             message = (
                 f"Nothing new since build {folder.name}, which is held: {same}. {folder / 'report.json'} says why. "
                 f"To publish it anyway: ai-manufacturing publish {folder.name} --reason '...'; or delete its folder, "
@@ -151,6 +161,10 @@ def _leave_what_was_judged(
             if kept["outcome"] == HeldError.__name__:
                 raise HeldError(message)
             raise GateFailedError(message, folder.name)
+        with suppress(RefreshError):  # a damaged one is built again
+            store.require_held(folder.name)
+            again = folder.name
+    return again
 
 
 def _taken_back(store: Store, code: str, published: str) -> str | None:
@@ -165,11 +179,6 @@ def _taken_back(store: Store, code: str, published: str) -> str | None:
                 if read_manifest(store.past(number)).fingerprint == code:
                     return number
     return None
-
-
-def _judged_by(published: Manifest | None, limits: Limits, declared: Sequence[Declaration]) -> list[Any]:
-    """Return what a build is held by, beside its own content."""
-    return [published.release_id if published else None, str(limits.hold_above), *map(str, declared)]
 
 
 def publish_held(store: Store, release_id: str, reason: str, report: Report, replaces: bool = False) -> Manifest:
@@ -225,9 +234,49 @@ def publish_held(store: Store, release_id: str, reason: str, report: Report, rep
         reasons = "; ".join(filter(None, [reason, kept["manifest"]["reason"]]))
         described = {**kept["manifest"], "published_by": "hand", "reason": reasons, "published_at": _now()}
         target, manifest = _write(store, described)
+        anchors.write(target, anchors.own(target, release_id, manifest.published_at, reason))
         _publish(store, manifest, target, report)
         shutil.rmtree(folder)
         return manifest
+
+
+def accept(store: Store, release_id: str, reason: str, report: Report) -> Manifest:
+    """Record that a person accepts the published release: from now on, drift is measured from it.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases are.
+    release_id : str
+        Number of the published release.
+    reason : str
+        Why it is accepted; the log of refreshes keeps it, and each release after it.
+    report : callable
+        As in refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release.
+
+    Raises
+    ------
+    RefreshError
+        If it is not the published release, or that is damaged.
+    """
+    if not reason.strip():
+        raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
+    with _at_work(store, report):
+        published = store.current()
+        if published is None or published.release_id != checked_id(release_id):
+            now = f"{published.release_id} is" if published else "none is"
+            raise BadConfigurationError(
+                f"Release {release_id} is not the published one ({now}). A person accepts the numbers that readers "
+                "see: publish it with `ai-manufacturing rollback` first, or a held build with `publish`."
+            )
+        store.record({"release_id": release_id, "at": _now(), "outcome": anchors.ACCEPTED, "reason": reason})
+        report(anchors.ACCEPTED, {"release_id": release_id, "reason": reason})
+        return published
 
 
 def rollback(store: Store, release_id: str, report: Report, replaces: bool = False) -> Manifest:
@@ -375,15 +424,24 @@ def _say_late_providers(store: Store, report: Report, outcome: str, is_published
         raise StaleError("\n".join(lines), is_published)
 
 
-def _prepare_landing(years: range | None, report: Report) -> None:
-    """Read years again, if some are named, and build nothing on a landing store whose log is damaged."""
+def _prepare_landing(years: range | None, report: Report) -> list[str]:
+    """Read years again, if some are named, and build nothing on a landing store whose log is damaged.
+
+    Returns
+    -------
+    list of str
+        The files that were read again.
+    """
+    paths: list[str] = []
     try:
         for line in landing.take_over():
             report("warning", {"message": line})
         if years is not None:
-            report("read again", {"years": _named(years), "files": len(landing.land_again(years))})
+            paths = landing.land_again(years)
+            report("read again", {"years": _named(years), "files": len(paths)})
     except landing.LandingError as error:
         raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
+    return paths
 
 
 def _named(years: range) -> str:
@@ -401,19 +459,25 @@ def _build_and_publish(
     years: range | None,
     replaces: bool,
     told: Told | None,
+    held: str | None,
 ) -> Manifest:
     work = store.work / release_id
     work.mkdir()
     warehouse = work / "warehouse.duckdb"
-    published = store.current()
+    published = store.compared_with()
     delivery = deliveries.since(published, hashes, landing.extract_set(settings.extracts_dir()).name, store)
     report("delivery", delivery.facts())
-    _prepare_landing(years, report)
-    made_by, seeds = last_build.made_by(), last_build.seeds()
-    # whoever reads years again does not trust what was built
-    if years is None and (damaged := last_build.start_from(store.folder, work)):
-        report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
-    failed = build.dbt(work, warehouse, "build", *BUILT, told=told)
+    read_again = _prepare_landing(years, report)
+    failed = False
+    if held is not None:
+        made_by, seeds = last_build.lay_out(store.held(held), work)
+        report("judged again", {"held": held})
+    else:
+        made_by, seeds = last_build.made_by(), last_build.seeds()
+        # whoever reads years again does not trust what was built
+        if years is None and (damaged := last_build.start_from(store.folder, work)):
+            report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
+        failed = build.dbt(work, warehouse, "build", *BUILT, told=told)
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
@@ -433,10 +497,11 @@ def _build_and_publish(
     _keep_the_set(store, origin, f"The build of {_extracts_said()}", replaces)
     delivery = delivery.landed(warehouse)
     report("landed", {"records": delivery.records(), "lines": delivery.record_lines})
-    if not is_at_gate:
+    if not is_at_gate and held is None:
         report("built", {"release_id": release_id})
     for facts in findings.warnings(warehouse, published, store):
         report("warning", facts)
+    judged_by = judgement.judged_by(store, limits.hold_above, declared)
     if is_at_gate:
         failures = findings.failed(warehouse, "critical")
         lines = [
@@ -451,62 +516,43 @@ def _build_and_publish(
         # it moves the warehouse, so that nothing reads it afterwards
         kept = {"outcome": GateFailedError.__name__, "manifest": described, "found": found}
         kept["delivery"] = delivery.facts()
-        _hold(store, kept, _judged_by(published, limits, declared), report)
+        _hold(store, kept, judged_by, report)
         raise GateFailedError("\n".join(lines), release_id)
     if published is not None and published.origin != origin:
         report("warning", {"message": f"Release {release_id} of {origin} replaces one of {published.origin}."})
-    rewritten = None
+    compared = None
     if published is not None and published.origin == origin:
-        rewritten = _rewritten(store, warehouse, published, declared, years, report)
-        used = "; ".join(str(row) for row in rewritten.used if row in declared) if rewritten else ""
-        described["reason"] = "; ".join(filter(None, [described["reason"], used]))
+        again = None if years is None else ReadAgain(years, judgement.unchanged(read_again, hashes, published))
+        compared = judgement.compare(store, published, warehouse, declared, again, report)
+        described["reason"] = "; ".join(filter(None, [described["reason"], *map(str, compared.used)]))
     target, manifest = _write(store, described)
     summary = changes.recorded(target)
     report("changes", {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)})
     if years is not None and (others := changes.outside(target, years)).lines:
         heading = f"Years outside {_named(years)} also changed."
         report("warning", {"message": findings.listed(heading, others.lines, "release.changes")})
-    if published is not None and published.origin == origin:
-        moved = revisions.moves(store.published, target, warehouse, limits.hold_above, rewritten)
-        if why := revisions.why_held(rewritten, moved, limits.hold_above):
-            kept = {"outcome": HeldError.__name__, "manifest": described, "found": [*why, *summary.lines]}
+    anchor = anchors.own(target, release_id, "", "")
+    if published is not None and compared is not None:
+        judged = judgement.judge(store, published, described, target, limits.hold_above, compared)
+        if judged.why:
+            kept = {"outcome": HeldError.__name__, "manifest": described, "found": [*judged.why, *summary.lines]}
             kept["delivery"] = delivery.facts()
-            kept |= rewritten.record() if rewritten else {}
-            _hold(store, kept, _judged_by(published, limits, declared), report)
+            kept |= compared.rewritten.record() if compared.rewritten else {}
+            _hold(store, kept, judged_by, report, (made_by, seeds))
             first = f"Release {release_id} is held: it rewrites what was published. The published release is unchanged."
-            way_out = revisions.way_out(rewritten, published, described, store.held(release_id))
-            raise HeldError("\n".join([first, *delivery.file_lines, *delivery.record_lines, *why, *way_out]))
-        for note in moved.notes:
+            way_out = revisions.way_out(judged.rows, published, described, store.held(release_id))
+            raise HeldError("\n".join([first, *delivery.file_lines, *delivery.record_lines, *judged.why, *way_out]))
+        for note in judged.notes:
             report("warning", {"message": f"{note}."})
+        anchor = judged.anchor
+    anchors.write(target, anchor)
     if summary.is_beyond(limits.warn_above):
         report("warning", {"message": f"{summary.moved(limits.warn_above)}."})
     last_build.keep(store.folder, work, made_by, seeds)
     _publish(store, manifest, target, report)
+    if held is not None:
+        shutil.rmtree(store.held(held))
     return manifest
-
-
-def _rewritten(
-    store: Store,
-    warehouse: Path,
-    published: Manifest,
-    declared: Sequence[Declaration],
-    years: range | None,
-    report: Report,
-) -> Revisions | None:
-    """Return what a build rewrites of the published values; None, and a warning, if these were not kept."""
-    # whoever names years to read again has declared that they change
-    named = [] if years is None else [revisions.of_years(years, published.release_id)]
-    spill = warehouse.with_name("spill")
-    found = revisions.compare(store.published, warehouse, [*declared, *named], spill)
-    if found is None:
-        message = (
-            f"Release {published.release_id} was written before releases kept their series. This once, only estimates "
-            "that move hold a release, and no values."
-        )
-        report("warning", {"message": message})
-    elif used := [str(row) for row in found.used if row in declared]:
-        report("declared", {"revisions": used})
-    return found
 
 
 def _extracts_said() -> str:
@@ -556,7 +602,7 @@ def _write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
     work = store.work / described["release_id"]
     # Not named release: a catalog of that name could not be told from the schema.
     target = work / "unpublished.duckdb"
-    previous = store.published if store.published.exists() else None
+    previous = store.basis if store.basis.exists() else None
     return target, writer.write(work / "warehouse.duckdb", target, described, previous)
 
 
@@ -569,7 +615,8 @@ def _publish(store: Store, manifest: Manifest, target: Path, report: Report) -> 
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
     store.record({"release_id": release_id, "at": _now(), **outcome})
     facts = {"release_id": release_id, "path": str(store.published), "extract_set": str(manifest.origin)}
-    report("published", {**facts, "pruned": store.prune()})
+    anchor = anchors.of(store, store.published, manifest)
+    report("published", {**facts, "pruned": store.prune(anchor.release_id)})
     shutil.rmtree(store.work / release_id)
     build_site(store, report)
 
@@ -596,12 +643,25 @@ def build_site(store: Store, report: Report) -> None:
         report("site", {"path": str(folder)})
 
 
-def _hold(store: Store, kept: dict[str, Any], judged_by: list[Any], report: Report) -> None:
-    """Keep a build that is not published, whole or not at all."""
+def _hold(
+    store: Store,
+    kept: dict[str, Any],
+    judged_by: list[Any],
+    report: Report,
+    made: tuple[dict[str, Any], dict[str, str]] | None = None,
+) -> None:
+    """Keep a build that is not published, whole or not at all.
+
+    One that can be judged again is kept with what it was made by.
+    """
     release_id = kept["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
-    (store.work / release_id / "warehouse.duckdb").replace(incoming / "warehouse.duckdb")
+    work = store.work / release_id
+    if made is None:
+        (work / "warehouse.duckdb").replace(incoming / "warehouse.duckdb")
+    else:
+        last_build.gather(work, incoming, *made)
     kept["judged_by"] = judged_by
     (incoming / "report.json").write_text(json.dumps(kept, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")

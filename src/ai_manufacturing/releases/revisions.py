@@ -7,7 +7,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,9 @@ from ai_manufacturing.sql_text import literal
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
 CELLS = 0.05  # of the published values of a series, scope and year
 CITY_YEARS = 0.01  # of the published city-years
+FULL_HISTORY = 3  # published years of a series, at least, in all of which a city has a value
 LISTED_CITIES = 3
+LISTED_SERIES = 3
 ANY = "*"
 SEED = Path("seeds/declared_revisions.csv")
 
@@ -100,6 +102,27 @@ class Cell(NamedTuple):
     is_declared: bool
 
 
+class LostCity(NamedTuple):
+    """A city that had a value of a series in every published year, and has none any more."""
+
+    city_id: str
+    city: str
+    series: str
+    scope: str
+    provider: str
+    label: str
+    quantity: str
+    first_year: int
+    last_year: int
+
+
+class ReadAgain(NamedTuple):
+    """Years that somebody has named to be read again, and the files that were: those that were landed before."""
+
+    years: range
+    paths: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Revisions:
     """What a build rewrites of the values of the published release.
@@ -115,7 +138,9 @@ class Revisions:
     explained : frozenset of str
         Published specifications that rest on a rewritten value, all of which are declared.
     city_years, lost_city_years : int
-        Published city-years with any value; those with none in the build, but for declared ones.
+        Published city-years with any value; those with none but zeros in the build, but for declared ones.
+    lost_cities : tuple of LostCity
+        By city, all series that it has lost undeclared.
     """
 
     series_years: tuple[SeriesYear, ...] = ()
@@ -124,6 +149,7 @@ class Revisions:
     explained: frozenset[str] = frozenset()
     city_years: int = 0
     lost_city_years: int = 0
+    lost_cities: tuple[LostCity, ...] = ()
 
     @property
     def beyond(self) -> tuple[SeriesYear, ...]:
@@ -161,6 +187,17 @@ class Revisions:
                 f"{self.lost_city_years} of {self.city_years} published city-years have no value any more, more than "
                 f"{100 * CITY_YEARS:g} %."
             )
+        by_city: dict[str, list[LostCity]] = defaultdict(list)
+        for city in self.lost_cities:
+            by_city[city.city_id].append(city)
+        for city_id, lost_series in by_city.items():
+            labels = [*dict.fromkeys(f"{row.label} ({row.series})" for row in lost_series)]
+            more = f" and {len(labels) - LISTED_SERIES} more" if len(labels) > LISTED_SERIES else ""
+            span = f"{min(row.first_year for row in lost_series)}-{max(row.last_year for row in lost_series)}"
+            lines.append(
+                f"{lost_series[0].city} ({city_id}) had a value in every published year, {span}, and has none any "
+                f"more: {', '.join(labels[:LISTED_SERIES])}{more}."
+            )
         return lines
 
     def rows_to_declare(self, after_release: str, today: str) -> list[str]:
@@ -168,8 +205,10 @@ class Revisions:
         years: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         for found in self.beyond:
             years[found.provider, found.quantity, found.scope].add(found.year)
+        for city in self.lost_cities:
+            years[city.provider, city.quantity, city.scope].update(range(city.first_year, city.last_year + 1))
         return [
-            f"{provider},{quantity},{scope},{first},{last},<reason>,{today},{after_release}"
+            row_to_declare(provider, quantity, scope, (first, last), after_release, today)
             for (provider, quantity, scope), found in sorted(years.items())
             for first, last in _spans(found)
         ]
@@ -183,7 +222,15 @@ class Revisions:
             ],
             "city_years": self.city_years,
             "lost_city_years": self.lost_city_years,
+            "lost_cities": [city._asdict() for city in self.lost_cities],
         }
+
+
+def row_to_declare(
+    provider: str, quantity: str, scope: str, years: tuple[int, int], after_release: str, today: str
+) -> str:
+    """Return a row of the seed, but for its reason."""
+    return f"{provider},{quantity},{scope},{years[0]},{years[1]},<reason>,{today},{after_release}"
 
 
 def _spans(years: Iterable[int]) -> list[tuple[int, int]]:
@@ -203,7 +250,7 @@ def spans_said(years: Iterable[int]) -> str:
 
 def write_series(connection: duckdb.DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
-    connection.execute(f"create table new.release.series_values as {_values('built')} order by all")
+    connection.execute(f"create table new.release.series_values as {values('built')} order by all")
     connection.execute(
         "comment on table new.release.series_values is 'One row per series, scope, city and year with a value: what "
         "the next release is compared with.'"
@@ -212,7 +259,7 @@ def write_series(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"comment on column new.release.series_values.{name} is {literal(comment)}")
 
 
-def _values(database: str) -> str:
+def values(database: str) -> str:
     """Return the query of the values that a warehouse uses: one row per series, scope, city and year."""
     return f"""
         select series, scope, city_id, cast(year as integer) as year, value, quantity, provider
@@ -279,17 +326,12 @@ def _is_right(name: str, text: str, series: Collection[str]) -> bool:
     return text in series if name == "series" else bool(text.strip())
 
 
-def of_years(years: range, after_release: str) -> Declaration:
-    """Return the declaration of somebody who has years read again: of every series."""
-    return Declaration(ANY, ANY, ANY, years.start, years.stop - 1, "read again", "", after_release)
-
-
 def standing(declarations: Sequence[Declaration], store: Store) -> list[Declaration]:
     """Return the declarations that a refresh may use: of the published release, and not used by a later one.
 
     After a rollback a later release may have used a row that names the release published now.
     """
-    published = store.current() if declarations else None
+    published = store.compared_with() if declarations else None
     if published is None:
         return []
     reasons = []
@@ -304,7 +346,13 @@ def standing(declarations: Sequence[Declaration], store: Store) -> list[Declarat
     ]
 
 
-def compare(published: Path, warehouse: Path, declarations: Sequence[Declaration], spill: Path) -> Revisions | None:
+def compare(
+    published: Path,
+    warehouse: Path,
+    declarations: Sequence[Declaration],
+    spill: Path,
+    read_again: ReadAgain | None = None,
+) -> Revisions | None:
     """Compare the values of a built warehouse with those of the published release.
 
     Parameters
@@ -315,6 +363,8 @@ def compare(published: Path, warehouse: Path, declarations: Sequence[Declaration
         Those that stand.
     spill : Path
         Folder for what exceeds the memory limit.
+    read_again : ReadAgain, optional
+        Values of these years that come out of these files count as declared.
 
     Returns
     -------
@@ -328,16 +378,17 @@ def compare(published: Path, warehouse: Path, declarations: Sequence[Declaration
         kept = "from duckdb_tables() where database_name = 'old' and table_name = 'series_values'"
         if not connection.execute(kept).fetchall():
             return None
+        covered(connection, declarations)
         connection.execute(
-            "create temp table declared (number integer, provider varchar, series varchar, scope varchar, "
-            "first_year integer, last_year integer)"
+            "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year integer)"
         )
-        for number, row in enumerate(declarations):
-            covered = [number, row.provider, row.series, row.scope, row.first_year, row.last_year]
-            connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covered)
-        connection.execute(_COMPARED.format(values=_values("built"), changed=CHANGED))
+        if read_again is not None:
+            again = {"paths": sorted(read_again.paths), "first": read_again.years[0], "last": read_again.years[-1]}
+            connection.execute(_READ_AGAIN, again)
+        connection.execute(_COMPARED.format(values=values("built"), changed=CHANGED))
         ((city_years, lost_city_years),) = connection.execute(_CITY_YEARS).fetchall()
-        cells = _CELLS.format(name=city_names.column(connection, "old.marts.dim_city"))
+        name = city_names.column(connection, "old.marts.dim_city")
+        cells = _CELLS.format(name=name)
         used = connection.execute(
             "select distinct unnest(declared_by) as number from compared where is_rewritten order by number"
         ).fetchall()
@@ -348,9 +399,21 @@ def compare(published: Path, warehouse: Path, declarations: Sequence[Declaration
             frozenset(name for (name,) in connection.execute(_EXPLAINED).fetchall()),
             int(city_years),
             int(lost_city_years),
+            tuple(LostCity(*row) for row in connection.execute(_LOST_CITIES.format(name=name)).fetchall()),
         )
     finally:
         connection.close()
+
+
+def covered(connection: duckdb.DuckDBPyConnection, declarations: Sequence[Declaration]) -> None:
+    """Write the temporary table `declared`: what each declaration covers, by its place in the sequence."""
+    connection.execute(
+        "create temp table declared (number integer, provider varchar, series varchar, scope varchar, "
+        "first_year integer, last_year integer)"
+    )
+    for number, row in enumerate(declarations):
+        covers = [number, row.provider, row.series, row.scope, row.first_year, row.last_year]
+        connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
 
 
 _COMPARED = f"""
@@ -371,21 +434,78 @@ _COMPARED = f"""
                 and old.scope = new.scope
                 and old.city_id = new.city_id
                 and old.year = new.year
+    ),
+
+    declarations as (
+        select
+            *,
+            (
+                select coalesce(list(declared.number), [])
+                from declared
+                where
+                    declared.provider in (joined.provider, '{ANY}')
+                    and declared.series in (joined.quantity, '{ANY}')
+                    and declared.scope in (joined.scope, '{ANY}')
+                    and joined.year between declared.first_year and declared.last_year
+            ) as declared_by
+        from joined
     )
 
     select
-        *,
-        (
-            select coalesce(list(declared.number), [])
-            from declared
-            where
-                declared.provider in (joined.provider, '{ANY}')
-                and declared.series in (joined.quantity, '{ANY}')
-                and declared.scope in (joined.scope, '{ANY}')
-                and joined.year between declared.first_year and declared.last_year
-        ) as declared_by
-    from joined
+        declarations.*,
+        len(declarations.declared_by) > 0 or read_again.city_id is not null as is_declared
+    from declarations
+    left join read_again
+        on
+            declarations.quantity = read_again.quantity
+            and declarations.provider = read_again.provider
+            and declarations.city_id = read_again.city_id
+            and declarations.year = read_again.year
 """
+
+# A value comes out of the files that deliver it now; one that is gone, out of those that delivered it before. What no
+# table of delivered values has, as counts of a register, comes out of all files of its provider.
+_READ_AGAIN = """
+    insert into read_again
+    with
+
+    delivered as (
+        {}
+    ),
+
+    cells as (
+        select quantity, provider, city_id, year, when_delivered, bool_and(list_contains($paths, file_path)) as is_again
+        from delivered
+        group by all
+    ),
+
+    whole_providers as (
+        select provider
+        from built.raw.deliveries
+        where valid_until_delivery is null
+        group by provider
+        having bool_and(list_contains($paths, file_path))
+    )
+
+    select quantity, provider, city_id, year
+    from cells
+    group by all
+    having arg_min(is_again, when_delivered)
+    union all
+    select distinct quantity, provider, city_id, year
+    from old.release.series_values
+    where
+        year between $first and $last
+        and provider in (select provider from whole_providers)
+        and (quantity, provider) not in (select (quantity, provider) from cells)
+""".format(
+    " union all ".join(
+        f"select series as quantity, provider, city_id, year, file_path, {order} as when_delivered "
+        f"from {database}.marts.fct_delivered_values "
+        "where valid_until_delivery is null and delivered_value is not null and year between $first and $last"
+        for order, database in enumerate(("built", "old"))
+    )
+)
 
 _SERIES_YEARS = """
     with
@@ -398,7 +518,7 @@ _SERIES_YEARS = """
             count(*) as published,
             count(case when is_rewritten then 1 end) as rewritten,
             count(case when new_value is null then 1 end) as lost,
-            count(case when is_rewritten and len(declared_by) = 0 then 1 end) as undeclared
+            count(case when is_rewritten and not is_declared then 1 end) as undeclared
         from compared
         group by series, scope, year
     ),
@@ -421,7 +541,7 @@ _SERIES_YEARS = """
 _CELLS = """
     select
         compared.series, compared.scope, compared.city_id, coalesce(cities.{name}, ''), compared.year,
-        compared.old_value, compared.new_value, len(compared.declared_by) > 0
+        compared.old_value, compared.new_value, compared.is_declared
     from compared
     left join old.marts.dim_city as cities on compared.city_id = cities.city_id
     where compared.is_rewritten
@@ -435,18 +555,65 @@ _CELLS = """
         compared.city_id, compared.year
 """
 
+# Where a provider lists only cities with a count, one that is in no file counts zero: zeros are no values here.
 _CITY_YEARS = """
     select
         count(*),
-        count(case when value_count = 0 and has_undeclared then 1 end)
+        count(case when has_undeclared and (new_count = 0 or (counted_before and not counted_now)) then 1 end)
     from (
         select
             city_id, year,
-            count(new_value) as value_count,
-            bool_or(is_rewritten and len(declared_by) = 0) as has_undeclared
+            count(new_value) as new_count,
+            bool_or(old_value <> 0) as counted_before,
+            coalesce(bool_or(new_value <> 0), false) as counted_now,
+            bool_or(is_rewritten and not is_declared) as has_undeclared
         from compared
         group by city_id, year
     )
+"""
+
+_LOST_CITIES = f"""
+    with
+
+    histories as (
+        select
+            series, scope, city_id,
+            any_value(provider) as provider,
+            any_value(quantity) as quantity,
+            min(year) as first_year,
+            max(year) as last_year,
+            count(case when old_value <> 0 then 1 end) as years,
+            coalesce(bool_or(new_value <> 0), false) as is_there,
+            bool_and(is_declared) as is_declared
+        from compared
+        group by series, scope, city_id
+    ),
+
+    published as (
+        select series, scope, count(distinct year) as years
+        from compared
+        group by series, scope
+    ),
+
+    labels as (
+        select series, scope, any_value(label_en) as label
+        from old.marts.dim_series
+        group by series, scope
+    )
+
+    select
+        histories.city_id, coalesce(cities.{{name}}, ''), histories.series, histories.scope, histories.provider,
+        coalesce(labels.label, histories.series), histories.quantity, histories.first_year, histories.last_year
+    from histories
+    inner join published
+        on
+            histories.series = published.series
+            and histories.scope = published.scope
+            and histories.years = published.years
+    left join labels on histories.series = labels.series and histories.scope = labels.scope
+    left join old.marts.dim_city as cities on histories.city_id = cities.city_id
+    where histories.years >= {FULL_HISTORY} and not histories.is_there and not histories.is_declared
+    order by histories.city_id, histories.series, histories.scope
 """
 
 _EXPLAINED = """
@@ -455,7 +622,7 @@ _EXPLAINED = """
     inner join compared on drawn.series = compared.series and drawn.scope = compared.scope
     where compared.is_rewritten
     group by drawn.specification_id
-    having bool_and(len(compared.declared_by) > 0)
+    having bool_and(compared.is_declared)
 """
 
 
@@ -469,13 +636,26 @@ class Moves:
         Changes of the shown columns that the limit judges.
     notes : tuple of str
         Columns that are beyond the limit because of new years only, in words.
+    explained : frozenset of str
+        Specifications whose moves declared revisions explain.
+    on_published_years : mapping
+        Estimates of the columns that reach new years on the published years alone, by specification and term.
     """
 
     held: changes.Summary
     notes: tuple[str, ...] = ()
+    explained: frozenset[str] = frozenset()
+    on_published_years: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
-def moves(published: Path, release: Path, warehouse: Path, limit: float, revisions: Revisions | None) -> Moves:
+def moves(
+    published: Path,
+    release: Path,
+    warehouse: Path,
+    limit: float,
+    revisions: Revisions | None,
+    doubted: Collection[str] = (),
+) -> Moves:
     """Return the moves of shown estimates that a limit judges.
 
     Parameters
@@ -488,10 +668,12 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
         In published standard errors.
     revisions : Revisions or None
         What the build rewrites; columns that declared revisions explain are left out.
+    doubted : collection of str
+        Specifications whose new years are not like the years before: the limit judges their whole move.
     """
     explained = revisions.explained if revisions else frozenset()
     with reading(published) as connection:
-        shown = _shown(connection)
+        names = shown(connection)
         old_years = _sample_years(connection)
         before = {
             (name, term): (estimate, error)
@@ -500,14 +682,8 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
                 "where estimate is not null"
             ).fetchall()
         }
-    if not shown:
-        with reading(release) as connection:
-            shown = _shown(connection)
-    shown -= explained
-    judged = changes.of_specifications(release, shown)
-    if not judged.is_beyond(limit):
-        return Moves(judged)
     with reading(release) as connection:
+        names = (names or shown(connection)) - explained
         new_years = _sample_years(connection)
         beyond = dict(
             connection.execute(
@@ -519,30 +695,31 @@ def moves(published: Path, release: Path, warehouse: Path, limit: float, revisio
     # what new years add is no revision
     grown = {
         name: old_years[name]
-        for name in sorted(shown & beyond.keys() & old_years.keys() & new_years.keys())
+        for name in sorted(names & old_years.keys() & new_years.keys())
         if new_years[name][0] < old_years[name][0] or new_years[name][1] > old_years[name][1]
     }
-    passed, notes = set(), []
+    again: dict[tuple[str, str], float] = {}
     if grown:
         from ai_manufacturing.releases import published_years  # here, because it imports the estimators
 
         again = published_years.estimates(warehouse, grown)
-        for name, years in grown.items():
-            revised = max(
-                abs(again.get((name, term), float("inf")) - estimate) / error
-                for (of, term), (estimate, error) in before.items()
-                if of == name and error
+    passed, notes = set(), []
+    for name in sorted(grown.keys() & beyond.keys() - {*doubted}):
+        revised = max(
+            abs(again.get((name, term), float("inf")) - estimate) / error
+            for (of, term), (estimate, error) in before.items()
+            if of == name and error
+        )
+        if revised <= limit:
+            passed.add(name)
+            notes.append(
+                f"{name} moved by {beyond[name]:.2f} standard errors as its sample reaches new years. On the "
+                f"published years, {grown[name][0]}-{grown[name][1]}, it moved by {revised:.2f}"
             )
-            if revised <= limit:
-                passed.add(name)
-                notes.append(
-                    f"{name} moved by {beyond[name]:.2f} standard errors as its sample reaches new years. On the "
-                    f"published years, {years[0]}-{years[1]}, it moved by {revised:.2f}"
-                )
-    return Moves(changes.of_specifications(release, shown - passed), tuple(notes))
+    return Moves(changes.of_specifications(release, names - passed), tuple(notes), explained, again)
 
 
-def _shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
+def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Return the shown columns of a release; none of one that was written before it had a table of them."""
     with suppress(duckdb.CatalogException):
         found = connection.execute("select specification_id from reports.rpt_column_specifications").fetchall()
@@ -571,15 +748,13 @@ def why_held(revisions: Revisions | None, moved: Moves, limit: float) -> list[st
     return lines
 
 
-def way_out(
-    revisions: Revisions | None, published: Manifest, described: Mapping[str, Any], held: Path
-) -> Iterator[str]:
+def way_out(rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path) -> Iterator[str]:
     """Yield where a held rewrite comes from, as far as that is known, and what can be done.
 
     Parameters
     ----------
-    revisions : Revisions or None
-        What the build rewrites.
+    rows : sequence of str
+        Rows of the seed that would let it pass, but for their reason.
     published : Manifest
         Of the published release.
     described : mapping
@@ -593,7 +768,6 @@ def way_out(
             f"The deliveries are those of release {published.release_id}: code, seeds or packages make the difference "
             f"(commit {commits[0]}, now {commits[1]})."
         )
-    rows = revisions.rows_to_declare(published.release_id, described["published_at"][:10]) if revisions else []
     if rows:
         yield f"If these are revisions, add to {SEED}, each with its reason, and refresh again:"
         yield from rows

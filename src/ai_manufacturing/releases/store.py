@@ -256,6 +256,29 @@ class Store:
         """
         return self._whole(self.published) if self.published.exists() else None
 
+    @property
+    def basis(self) -> Path:
+        """The file of the release that a build is compared with: the published one.
+
+        Where that path is empty, it is the past release that readers saw last, by the log of refreshes; else the
+        newest one. Only a folder without any past release has no such file.
+        """
+        if self.published.exists():
+            return self.published
+        seen = [line["release_id"] for line in self.refreshes() if line["outcome"] in SEEN]
+        numbers = (*reversed(seen), *reversed(self.release_ids()))
+        return next((path for path in map(self.past, numbers) if path.exists()), self.published)
+
+    def compared_with(self) -> Manifest | None:
+        """Return the manifest of the release that a build is compared with; None if there is none.
+
+        Raises
+        ------
+        RefreshError
+            If it is damaged.
+        """
+        return self._whole(self.basis) if self.basis.exists() else None
+
     def standing(self) -> Manifest | None:
         """Return the manifest that another release must be of one extract set with.
 
@@ -443,13 +466,13 @@ class Store:
         if wrong:
             raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
 
-    def prune(self) -> list[str]:
-        """Delete the oldest releases above the number kept, never the published one or the one before it."""
+    def prune(self, *anchors: str) -> list[str]:
+        """Delete the oldest releases above the number kept, never the published one, the one before it or an anchor."""
         published = self.current()
         ids = self.release_ids()
         current = published.release_id if published else None
         before = [number for number in ids if current is None or number < current][-1:]
-        removable = [number for number in ids if number != current and number not in before]
+        removable = [number for number in ids if number != current and number not in (*before, *anchors)]
         pruned = removable[: max(len(ids) - self.kept, 0)]
         # a lost one that is older than all that are kept needs no backup any more
         lost = [number for number in self._published_since() - {*ids} if number < min({*ids} - {*pruned}, default="")]
