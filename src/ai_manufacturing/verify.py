@@ -74,7 +74,7 @@ def verify() -> Verified:
     found = Verified()
     releases = configured.store()
     is_there = releases.folder.is_dir()
-    with lock.held(releases.folder / "refresh.lock") if is_there else nullcontext():
+    with lock.held(releases.lock) if is_there else nullcontext():
         if is_there:
             _releases(releases, found)
         if settings.landing_dir().is_dir():

@@ -301,7 +301,7 @@ def _now() -> str:
 @contextmanager
 def _at_work(store: Store, report: Report) -> Iterator[None]:
     """Hold the lock over a store that is ready."""
-    with lock.held(store.folder / "refresh.lock"):
+    with lock.held(store.lock):
         store.prepare()
         with _in_words(store):
             _warn_of_log(store.move_log_aside(), report)
