@@ -28,6 +28,7 @@ from ai_manufacturing.releases import (
     last_build,
     lock,
     revisions,
+    whole_build,
     writer,
 )
 from ai_manufacturing.releases.errors import (
@@ -401,10 +402,7 @@ def _build_and_publish(
     if years is not None:
         _read_again(years, report)
     made_by, seeds = last_build.made_by(), last_build.seeds()
-    # whoever reads years again does not trust what was built
-    if years is None and (damaged := last_build.start_from(store.folder, work)):
-        report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
-    failed = build.dbt(work, warehouse, "build", *BUILT, told=told)
+    failed = _built(store, work, hashes, report, years, told)
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
@@ -469,6 +467,29 @@ def _build_and_publish(
     last_build.keep(store.folder, work, made_by, seeds)
     _publish(store, manifest, target, report)
     return manifest
+
+
+def _built(
+    store: Store, work: Path, hashes: dict[str, str], report: Report, years: range | None, told: Told | None
+) -> bool:
+    """Take the whole build that is in WAREHOUSE_PATH, or let dbt build; return whether dbt failed."""
+    warehouse = work / last_build.WAREHOUSE
+    reason = "years are read again"  # whoever does that does not trust what was built
+    if years is None:
+        try:
+            taken = whole_build.take(work, hashes)
+        except whole_build.NotTakenError as error:
+            reason = str(error)
+        else:
+            report("build", {"message": f"publishes the build of {taken.started_at} in {settings.warehouse_path()}"})
+            is_short = taken.permutations != build.permutations()
+            failed = is_short and build.dbt(work, warehouse, "build", *BUILT, "--select", build.JOINT_TEST, told=told)
+            taken.add_results(work)
+            return failed
+    report("build", {"message": f"builds, because {reason}"})
+    if years is None and (damaged := last_build.start_from(store.folder, work)):
+        report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
+    return build.dbt(work, warehouse, "build", *BUILT, told=told)
 
 
 def _rewritten(
