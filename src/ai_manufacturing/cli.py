@@ -18,6 +18,7 @@ from ai_manufacturing.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ai_manufacturing.databases import Database
+    from ai_manufacturing.releases.attempts import Attempt
     from ai_manufacturing.releases.progress import Progress, Told
     from ai_manufacturing.releases.store import Manifest, Store
 
@@ -472,12 +473,14 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
 @_replaces
 def refresh(years: range | None, replaces: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass."""
-    from ai_manufacturing.releases import configured
+    from ai_manufacturing import settings
+    from ai_manufacturing.releases import attempts, configured
     from ai_manufacturing.releases.refresh import refresh as run
 
-    with _outcome(_report):
+    with _outcome(_report), attempts.recorded(settings.release_dir()):
         manifest = run(configured.store(), configured.limits(), _report, years, replaces, _progress_line())
-        click.echo(f"Release {manifest.release_id} is published.", err=not sys.stdout.isatty())
+        if sys.stdout.isatty():
+            click.echo(f"Release {manifest.release_id} is published.")
 
 
 @main.command(
@@ -692,34 +695,41 @@ def replication_package(
 )
 @JSON
 def status(as_json: bool) -> None:
-    """Show the published release, its deliveries, late providers and the last refresh."""
-    from ai_manufacturing.releases import configured
+    """Show the published release, its deliveries, late providers, the last attempt, and whether one runs."""
+    from ai_manufacturing.releases import configured, lock
     from ai_manufacturing.releases.errors import RefreshError
 
     with _outcome(_say):
         store = configured.store()
+        running = lock.holder(store.lock)
         manifest = store.current()
         if as_json:
-            _print_json(_status(store, manifest))
+            _print_json(_status(store, manifest, running))
         else:
-            for line, colour in _status_in_words(store, manifest):
+            for line, colour in _status_in_words(store, manifest, running):
                 click.secho(line, fg=colour)
         if manifest is None:
-            raise RefreshError(f"{store.published}: nothing is published yet. `ai-manufacturing refresh` does it.")
+            at_work = (
+                f"A refresh has been running {_since(running)}." if running else "`ai-manufacturing refresh` does it."
+            )
+            raise RefreshError(f"{store.published}: nothing is published yet. {at_work}")
 
 
-def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
+def _status(store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None) -> dict[str, Any]:
     """Return the JSON document of status."""
-    from ai_manufacturing.releases import anchors, freshness
+    from ai_manufacturing.releases import anchors, attempts, freshness
 
-    last = next(reversed(store.refreshes()), None)
+    lines, attempt = store.refreshes(), _last(attempts.read(store.folder))
     names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
     document: dict[str, Any] = {
         "path": str(store.published),
         "release": None,
         "anchor": None,
         "providers": [],
-        "last_refresh": {name: last.get(name) for name in names} if last else None,
+        "last_refresh": _chosen(_last(lines), names),
+        "last_attempt": asdict(attempt) if attempt else None,
+        "last_publication": _chosen(_last_publication(lines), names[:3]),
+        "running": running,
     }
     if manifest is not None:
         age_days = _age(manifest).total_seconds() / 86400
@@ -731,9 +741,26 @@ def _status(store: "Store", manifest: "Manifest | None") -> dict[str, Any]:
     return document
 
 
-def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tuple[str, str | None]]:
+def _last(items: Sequence[Any]) -> Any:
+    return items[-1] if items else None
+
+
+def _chosen(line: dict[str, Any] | None, names: Sequence[str]) -> dict[str, Any] | None:
+    return {name: line.get(name) for name in names} if line else None
+
+
+def _last_publication(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    from ai_manufacturing.releases.refresh import PUBLISHED
+
+    publications = [line for line in lines if line["outcome"] in PUBLISHED]
+    return publications[-1] if publications else None
+
+
+def _status_in_words(
+    store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None
+) -> Iterator[tuple[str, str | None]]:
     """Yield the lines of status and their colours."""
-    from ai_manufacturing.releases import anchors, freshness
+    from ai_manufacturing.releases import anchors, attempts, freshness
 
     if manifest is not None:
         of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
@@ -747,8 +774,39 @@ def _status_in_words(store: "Store", manifest: "Manifest | None") -> Iterator[tu
         yield f"drift: {drift:.2f} standard errors at most, from {anchor}", None
         for provider in freshness.of_release(store.published):
             yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
-    last = next(reversed(store.refreshes()), None)
+    if running:
+        yield f"running: {_since(running)}", "yellow"
+    yield _attempt_in_words(_last(attempts.read(store.folder)), running)
+    lines = store.refreshes()
+    publication = _last_publication(lines)
+    yield f"last publication: {_refresh_in_words(publication) if publication else 'none'}", None
+    last = _last(lines)
     yield f"last refresh: {_refresh_in_words(last) if last else 'none'}", None
+
+
+def _attempt_in_words(attempt: "Attempt | None", running: dict[str, Any] | None) -> tuple[str, str | None]:
+    """Return the line of status on an attempt, and its colour."""
+    if attempt is None:
+        return "last attempt: none is recorded", None
+    began = f"last attempt: {attempt.began_at}, {_days_ago(attempt.began_at)}"
+    if attempt.ended_at is None:
+        if running and (running["pid"], running["host"]) == (attempt.pid, attempt.host):
+            return f"{began}, is running", None
+        return f"{began}, began and did not end: it was killed, or the machine stopped", "red"
+    failed = attempt.exit_code not in (ExitCode.DONE, ExitCode.NOTHING_NEW)
+    ended = f"{began}, exit code {attempt.exit_code}, {attempt.outcome}"
+    return ": ".join(filter(None, (ended, attempt.message))), "red" if failed else None
+
+
+def _since(running: dict[str, Any]) -> str:
+    """Return since when the holder of a lock is at work, and which process it is."""
+    if running["since"] is None:
+        return "for a moment"
+    return f"since {running['since']}, process {running['pid']} on {running['host']}"
+
+
+def _days_ago(at: str) -> str:
+    return f"{(datetime.now(UTC) - datetime.fromisoformat(at)).days} days ago"
 
 
 def _age(manifest: "Manifest") -> timedelta:
@@ -803,11 +861,16 @@ def _outcome(report: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
 
 
 def _report(event: str, facts: dict[str, Any]) -> None:
-    """Print progress: words on a terminal, a JSON line under a scheduler."""
+    """Print progress, words on a terminal and a JSON line under a scheduler, and add the line to the log."""
+    from ai_manufacturing import settings
+    from ai_manufacturing.releases import refresh_log
+
+    line = refresh_log.line(event, facts)
+    refresh_log.write(settings.release_dir(), line)
     if sys.stdout.isatty():
         _say(event, facts)
     else:
-        click.echo(json.dumps({"event": event, **facts}, ensure_ascii=False))
+        click.echo(line)
 
 
 def _say(event: str, facts: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
 from ai_manufacturing import gate_results, gates, settings, suites
-from ai_manufacturing.releases import configured, findings
+from ai_manufacturing.releases import attempts, configured, findings, refresh_log
 from ai_manufacturing.releases import refresh as releases
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
 from ai_manufacturing.releases.store import Manifest, read_manifest, reading
@@ -60,10 +60,12 @@ def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
 
     def report(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
+        refresh_log.write(settings.release_dir(), refresh_log.line(event, facts))
 
     try:
-        store = configured.store()
-        manifest = releases.refresh(store, configured.limits(), report)
+        with attempts.recorded(settings.release_dir()):
+            store = configured.store()
+            manifest = releases.refresh(store, configured.limits(), report)
     except NothingNewError as error:
         context.log.info(str(error))
         # Dagster wants each check answered: what the gate found of the release that stands
@@ -111,6 +113,7 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
 
 
 def _failure(error: RefreshError) -> dg.Failure:
+    refresh_log.write(settings.release_dir(), refresh_log.line(type(error).__name__, {"message": str(error)}))
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
@@ -13,6 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import duckdb_client, landing, repeated_hashes, settings
 from ai_manufacturing.landing import provenance, registers
+from ai_manufacturing.releases import whole_build
 
 UNESCAPED = "'\";"
 
@@ -38,7 +40,9 @@ class Plugin(BasePlugin):
                 f"{root}: dbt loads no seed from a path with a quotation mark ('). Rename the folder, or move the "
                 "project to another. Folders that settings name may have one."
             )
-        path = settings.project_root() / creds.path
+        # the profile has the name alone, because dbt parses the whole project again for another path
+        named = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
+        path = settings.project_root() / named.parent / creds.path
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
                 f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of {UNESCAPED}. "
@@ -58,6 +62,9 @@ class Plugin(BasePlugin):
         conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
         conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
         repeated_hashes.add_function(conn, settings.landing_dir())
+        conn.create_function("build_inputs", whole_build.inputs, [], "VARCHAR")
+        conn.create_function("landed_until", whole_build.landed, [], "VARCHAR")
+        conn.create_function("content_query", whole_build.content_query, ["VARCHAR[]"], "VARCHAR")
         conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 

@@ -74,7 +74,7 @@ def verify() -> Verified:
     found = Verified()
     releases = configured.store()
     is_there = releases.folder.is_dir()
-    with lock.held(releases.folder / "refresh.lock") if is_there else nullcontext():
+    with lock.held(releases.lock) if is_there else nullcontext():
         manifests = _releases(releases, found) if is_there else {}
         if settings.landing_dir().is_dir():
             _landing(settings.landing_dir(), manifests, found)

@@ -112,6 +112,9 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
         "anchor": None,
         "providers": [],
         "last_refresh": None,
+        "last_attempt": None,
+        "last_publication": None,
+        "running": None,
     }
     assert "nothing is published yet" in run.stderr
     run = asked("releases", "--json")

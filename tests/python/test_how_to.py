@@ -1,6 +1,7 @@
 """The pages of docs/how_to, followed to the letter in one copy of the project and one build."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ PLACE = r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of) 
 BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 COPY = re.compile(r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE)
 ELECTRICITY = "工业用电量(万千瓦时)"
+YEARLY = "the_yearly_delivery.md"  # followed in a project of its own, as its steps are refreshes
 
 
 def copy_of_the_project(folder: Path) -> Path:
@@ -40,12 +43,14 @@ def touched(page: str) -> set[str]:
     return {block["path"] for block in BLOCK.finditer(words)} | {path for path, *_ in COPY.findall(words)}
 
 
-def follow(page: str, project: Path) -> None:
-    """Do what a page says."""
+def follow(page: str, project: Path, path: str | None = None) -> None:
+    """Do what a page says, or what it says of one file."""
     words = (PAGES / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(words))
     assert len(blocks) == words.count("```") / 2, f"{page}: a block without a place above it"
     for block in blocks:
+        if path not in (None, block["path"]):
+            continue
         target, how, text = project / block["path"], block["how"], block["text"]
         if how:
             lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -118,7 +123,8 @@ def followed(sample_build: Build, shared: Path) -> Build:
     def make(build: Build) -> Build:
         copy_of_the_project(build.project)
         for page in sorted(PAGES.glob("*.md")):
-            follow(page.name, build.project)
+            if page.name != YEARLY:
+                follow(page.name, build.project)
         deliver(sample_build, Path(shutil.copytree(sample_build.extracts, build.extracts)))
         deliver_register(build.extracts)
         ran = run(build, str(Path(sys.executable).parent / "dbt"), "--no-use-colors", "build")
@@ -128,9 +134,10 @@ def followed(sample_build: Build, shared: Path) -> Build:
     return built_once(build, make)
 
 
-def run(build: Build, *command: str) -> subprocess.CompletedProcess[str]:
+def run(build: Build, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command with the package of the copy, which the pages change too."""
-    environment = {**build.environment, "PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
+    of_the_copy = {"PYTHONPATH": os.pathsep.join([str(build.project / "src"), str(PROJECT)])}
+    environment = build.environment | of_the_copy | variables
     return subprocess.run(command, cwd=build.project, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -275,3 +282,84 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
         cities[name] for name in sorted(cities)
     ]
     assert 'href="regions.html"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+
+
+def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_path: Path) -> None:
+    """Four refreshes: the year before; stopped at the gate; held; published. The page's rows go between them."""
+    build = Build(
+        tmp_path / "drawn", tmp_path / "warehouse.duckdb", tmp_path, tmp_path / "project", excluded="unit_test"
+    )
+    copy_of_the_project(build.project)
+    drawn = build.command("synthetic", "--out", str(build.extracts), "--years", "2010:2021")
+    assert drawn.returncode == 0, drawn.stderr
+    store = Store(tmp_path / "releases", tmp_path / "releases/ai_manufacturing.duckdb")
+    description = build.extracts / "extract_set.yml"
+    to_come = {path: path.read_bytes() for path in build.extracts.glob("*/*2021.csv")}
+    assert len(to_come) == 3
+    for path in to_come:
+        path.unlink()
+    before = description.read_text(encoding="utf-8").replace("last_year: 2021", "last_year: 2020")
+    description.write_text(before, encoding="utf-8")
+
+    def refreshed(code: int) -> str:
+        """Refresh, and return the message that it ends with."""
+        command = str(Path(sys.executable).parent / "ai-manufacturing")
+        ended = run(build, command, "refresh", RELEASE_DIR=str(store.folder))
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        last = json.loads(ended.stdout.splitlines()[-1])
+        return str(last.get("message", ""))
+
+    refreshed(0)
+    published = store.current()
+    assert published is not None
+    assert (published.release_id, published.origin.extract_set) == ("000001", "sample")
+
+    # 1: the new files, one with a zone that nobody knows, and a revision of 2018
+    for path, content in to_come.items():
+        path.write_bytes(content)
+    words = (PAGES / YEARLY).read_text(encoding="utf-8")
+    (row,) = [block["text"] for block in BLOCK.finditer(words) if block["path"] == "seeds/non_prefectures.csv"]
+    zone = row.partition(",")[0]
+    with next(build.extracts.glob("firm_survival/*2021.csv")).open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(
+            [zone, "新区", "06", "煤炭开采和洗选业", 2021, 12, 3, 1, 0, 0, 0, "合成样本（synthetic sample）"]
+        )
+    revised = next(build.extracts.glob("city_yearbook/*2018.csv"))
+    with revised.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    column = header.index("地区生产总值(亿元)")
+    for row in rows:
+        row[column] = f"{float(row[column]) * 1.02:.2f}"
+    with revised.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+    # 2: the period, and the name that stays
+    assert "period: {first_year: 2010, last_year: 2021}" in words
+    description.write_text(before.replace("name: sample", "name: city statistics"), encoding="utf-8")
+    assert "Nothing was published" in refreshed(2)
+    description.write_text(before.replace("last_year: 2020", "last_year: 2021"), encoding="utf-8")
+
+    # 3 and 4: the gate names the record; a row of the page lets it be
+    message = refreshed(4)
+    assert "企业存续_2021.csv, row " in message
+    assert zone in message
+    follow(YEARLY, build.project, "seeds/non_prefectures.csv")
+
+    # 5: held for the revision alone; a row of the page declares it
+    message = refreshed(7)
+    assert "gdp_100m_cny" in message
+    follow(YEARLY, build.project, "seeds/declared_revisions.csv")
+    refreshed(0)
+
+    manifest = store.current()
+    assert manifest is not None
+    assert "fourth economic census" in manifest.reason
+    with duckdb.connect(str(store.published), read_only=True) as connection:
+        years = connection.execute(
+            "select year, count(ln_gdp) from marts.fct_city_year_panel where year >= 2020 group by year order by year"
+        ).fetchall()
+        aside = connection.execute(
+            "select count(*) from marts.fct_rows_set_aside where file_path like '%企业存续_2021.csv'"
+        ).fetchall()
+    assert [year for year, count in years if count > 200] == [2020, 2021]
+    assert aside == [(1,)]

@@ -1,5 +1,6 @@
 """Write, audit, publish: what readers see while refreshes publish, fail, are killed, or run out of room."""
 
+import fcntl
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +34,7 @@ from ai_manufacturing.chain import Chain, Line
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
 from ai_manufacturing.releases import (
+    attempts,
     build,
     changes,
     configured,
@@ -40,6 +43,7 @@ from ai_manufacturing.releases import (
     freshness,
     lock,
     refresh,
+    refresh_log,
     writer,
 )
 from ai_manufacturing.releases.errors import (
@@ -644,15 +648,19 @@ def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Stor
     assert not store.published.exists()
 
 
-def test_progress_is_words_on_a_terminal_and_json_under_a_scheduler(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_progress_is_words_on_a_terminal_and_json_with_times_under_a_scheduler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     events = [("published", {"release_id": "000001", "pruned": []}), ("changes", {"lines": ["a", "b"]})]
+    monkeypatch.setenv("RELEASE_DIR", str(tmp_path))
+    before = datetime.now(UTC).replace(microsecond=0)
     for event, facts in events:
         cli._report(event, facts)
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
-        {"event": event, **facts} for event, facts in events
-    ]
+    printed = capsys.readouterr().out
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert all(before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC) for line in lines)
+    assert lines == [{"event": event, **facts} for event, facts in events]
+    assert (tmp_path / "refresh.log").read_text(encoding="utf-8") == printed
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for event, facts in events:
         cli._report(event, facts)
@@ -1535,6 +1543,117 @@ def test_folders_that_cannot_be_written_to_are_named_before_the_build(
     assert "Set RELEASE_PATH to a file in a folder that this user may write to" in run.stdout
 
 
+# ---------------------------------------------------------------- heartbeat and log
+
+
+def attempted(store: Store, build: Build, code: int, *arguments: str, **environment: str) -> dict[str, Any]:
+    """Refresh, and return what status says then."""
+    run = command(store, build, "refresh", *arguments, **environment)
+    assert run.returncode == code, run.stdout + run.stderr
+    status = json.loads(command(store, build, "status", "--json").stdout)
+    assert status["last_attempt"]["exit_code"] == code
+    assert status["last_attempt"]["ended_at"] >= status["last_attempt"]["began_at"]
+    assert status["running"] is None
+    return dict(status)
+
+
+def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
+    store: Store, audited_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(command(store, audited_build, "status", "--json").stdout)["last_attempt"] is None
+    wrong = attempted(store, audited_build, 2, REFRESH_HOLD_ABOVE="much")
+    assert wrong["last_attempt"]["outcome"] == "BadConfigurationError"
+    assert "REFRESH_HOLD_ABOVE is 'much'" in wrong["last_attempt"]["message"]
+    published_as_built(store, audited_build.warehouse, audited_build.extracts, monkeypatch)
+    store.record({"release_id": "000001", "at": "2026-11-24T00:00:00+00:00", "outcome": "published"})
+    first, second = (attempted(store, audited_build, 3) for _ in range(2))
+    assert second["last_attempt"]["began_at"] > first["last_attempt"]["ended_at"], "quiet, and not dead"
+    assert first["last_refresh"] == second["last_refresh"], "the log of builds says nothing of it"
+    assert second["last_publication"] == {
+        "release_id": "000001", "at": "2026-11-24T00:00:00+00:00", "outcome": "published",
+    }  # fmt: skip
+    said = command(store, audited_build, "status").stdout
+    assert f"last attempt: {second['last_attempt']['began_at']}, 0 days ago, exit code 3, NothingNewError: No" in said
+    assert "last publication: 000001, 2026-11-24T00:00:00+00:00" in said
+    assert [attempt.exit_code for attempt in attempts.read(store.folder)] == [2, 3, 3]
+    logged = [json.loads(line) for line in (store.folder / "refresh.log").read_text().splitlines()]
+    assert [line["event"] for line in logged] == ["BadConfigurationError", "NothingNewError", "NothingNewError"]
+
+
+def test_an_attempt_that_was_killed_began_and_did_not_end(
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build
+) -> None:
+    """Killed in the middle of the audit, and while another holds the lock."""
+    environment = {**audited_build.environment, "RELEASE_DIR": str(store.folder)}
+    exit_code, printed = killed_refresh.run(audited_build.warehouse, 300, PROJECT, environment)
+    assert exit_code == -signal.SIGKILL, printed
+    status = json.loads(command(store, audited_build, "status", "--json").stdout)
+    assert status["running"] is None
+    assert status["last_attempt"]["ended_at"] is None
+    assert status["last_attempt"]["exit_code"] is None
+    assert "did not end: it was killed, or the machine stopped" in command(store, audited_build, "status").stdout
+
+
+def test_status_says_that_a_first_refresh_is_running_to_another_user_too(store: Store, audited_build: Build) -> None:
+    with attempts.recorded(store.folder), lock.held(store.lock):
+        store.folder.chmod(0o755)
+        run = command(store, audited_build, "status", "--json")
+        running = json.loads(run.stdout)["running"]
+        assert (running["pid"], run.returncode) == (os.getpid(), 1)
+        assert json.loads(run.stdout)["last_attempt"]["ended_at"] is None
+        assert f"A refresh has been running since {running['since']}, process {os.getpid()} on " in run.stderr
+        said = command(store, audited_build, "status").stdout
+        assert f"running: since {running['since']}, process {os.getpid()} on {running['host']}" in said
+        assert re.search(r"^last attempt: 20.*, is running$", said, re.MULTILINE), said
+        refused = command(store, audited_build, "refresh")
+        assert refused.returncode == 6
+        last = json.loads(command(store, audited_build, "status", "--json").stdout)
+        assert (last["last_attempt"]["outcome"], last["running"]["pid"]) == ("LockedError", os.getpid())
+        assert {(path.stat().st_mode & 0o777) for path in (store.lock, store.folder / "attempts.json")} == {0o644}
+    assert [attempt.outcome for attempt in attempts.read(store.folder)] == ["LockedError", "published"]
+
+
+def test_whoever_asks_for_the_holder_locks_no_refresh_out(store: Store) -> None:
+    with lock.held(store.lock):
+        pass
+    with store.lock.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        release_soon = threading.Timer(lock.PAUSES[0] / 2, fcntl.flock, (asking, fcntl.LOCK_UN))
+        release_soon.start()
+        with lock.held(store.lock):
+            assert lock.holder(store.lock)["pid"] == os.getpid()
+        release_soon.join()
+    assert lock.holder(store.lock) is None
+
+
+def test_the_heartbeat_keeps_the_newest_attempts_and_survives_a_file_of_somebody_else(store: Store) -> None:
+    for _ in range(attempts.KEPT + 3):
+        with attempts.recorded(store.folder):
+            pass
+    kept = attempts.read(store.folder)
+    assert len(kept) == attempts.KEPT
+    assert [attempt.began_at for attempt in kept] == sorted(attempt.began_at for attempt in kept)
+    (store.folder / "attempts.json").write_text("[{]", encoding="utf-8")
+    assert attempts.read(store.folder) == []
+    with pytest.raises(KeyboardInterrupt), attempts.recorded(store.folder):
+        raise KeyboardInterrupt
+    (last,) = attempts.read(store.folder)
+    assert (last.outcome, last.exit_code) == ("KeyboardInterrupt", 1)
+
+
+def test_the_log_rotates_and_no_line_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh_log, "LARGEST", 400)
+    for number in range(12):
+        refresh_log.write(store.folder, refresh_log.line("warning", {"message": f"{number} % 中文"}))
+    logs = sorted(store.folder.glob("refresh.log*"), reverse=True)
+    assert logs[-1].name == "refresh.log"
+    assert 1 < len(logs) <= 1 + refresh_log.OLDER
+    assert all(log.stat().st_size <= 400 for log in logs)
+    lines = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [line["message"] for line in lines] == [f"{number} % 中文" for number in range(12)]
+    assert logs[-1].stat().st_mode & 0o777 == 0o644
+
+
 # ---------------------------------------------------------------- cron and systemd
 
 
@@ -1569,8 +1688,10 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
         ended = subprocess.run(
             ["/bin/sh", "-c", shell_command], cwd=home, env=bare, capture_output=True, text=True, check=False
         )
-        last = (home / "ai-manufacturing/build/refresh.log").read_text(encoding="utf-8").splitlines()[-1]
+        last = log.read_text(encoding="utf-8").splitlines()[-1]
         return ended.returncode, ended.stdout + ended.stderr, json.loads(last)
+
+    log = home / "ai-manufacturing/build/releases/refresh.log"
 
     code, mail, last = run()
     assert (code, mail, last["event"]) == (0, "", "NothingNewError")
@@ -1579,23 +1700,23 @@ def test_the_line_for_cron_works_as_cron_runs_it(home: Path) -> None:
     code, mail, last = run()
     assert (code, last["event"]) == (1, "BadConfigurationError")
     assert "/nowhere: there is no such folder" in last["message"]
-    assert json.loads(mail.splitlines()[-1]) == last
+    assert "/nowhere: there is no such folder" in mail
+    assert last["at"] in mail
+    assert [path.name for path in (home / "ai-manufacturing/build").iterdir() if path.is_file()] == []
 
     settings_file.unlink()
-    log = (home / "ai-manufacturing/build/refresh.log").read_bytes()
+    before = log.read_bytes()
     code, mail, _ = run()
     assert code != 0
     assert "ai-manufacturing.env" in mail
-    assert (home / "ai-manufacturing/build/refresh.log").read_bytes() == log, "nothing was refreshed"
+    assert log.read_bytes() == before, "nothing was refreshed"
 
 
 def test_systemd_accepts_the_units(home: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here")
-    units = [
-        str(path)
-        for path in sorted((PROJECT / "deploy").glob("*.service")) + sorted((PROJECT / "deploy").glob("*.timer"))
-    ]
+    units = [str(path) for kind in ("service", "timer") for path in sorted((PROJECT / "deploy").glob(f"*.{kind}"))]
+    assert len(units) == 3
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--user", "--man=no", *units],
         env={"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": "/usr/bin:/bin"},
@@ -1607,6 +1728,9 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     service = (PROJECT / "deploy/ai-manufacturing-refresh.service").read_text()
     assert "SuccessExitStatus=3\n" in service
     assert "EnvironmentFile=%h/.config/ai-manufacturing.env\n" in service, "with a minus, a missing file is ignored"
+    assert "TimeoutStartSec=6h\n" in service
+    (on_failure,) = re.findall(r"^OnFailure=(.*)@%n\.service$", service, re.MULTILINE)
+    assert (PROJECT / f"deploy/{on_failure}@.service").is_file()
     (started,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
     run = subprocess.run(
         ["/bin/sh", "-c", started.removeprefix("ExecStart=").replace("%h", str(home))],
@@ -1617,3 +1741,31 @@ def test_systemd_accepts_the_units(home: Path) -> None:
         check=False,
     )
     assert run.returncode == 3, run.stdout + run.stderr
+
+
+def test_a_failure_of_the_unit_is_one_message_in_the_journal_and_one_mail(tmp_path: Path) -> None:
+    """With programs in the place of systemd's and of mail that keep what they were given."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("systemctl", "systemd-cat", "mail"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\n{{ echo "$@"; [ {name} = systemctl ] || cat; }} | tee -a {tmp_path}/{name}\n')
+        program.chmod(0o755)
+    for mail_to in ("", "office@example.org"):
+        ended = subprocess.run(
+            [str(PROJECT / "deploy/report_failure.sh"), "ai-manufacturing-refresh.service"],
+            env={"PATH": f"{programs}:/usr/bin:/bin", "MAILTO": mail_to},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert (tmp_path / "mail").exists() == bool(mail_to)
+    asked = "--user status --no-pager --full --lines=20 ai-manufacturing-refresh.service"
+    assert (tmp_path / "systemctl").read_text().splitlines() == [asked, asked]
+    journal, mail = ((tmp_path / name).read_text() for name in ("systemd-cat", "mail"))
+    assert journal.startswith("-t ai-manufacturing -p err\nai-manufacturing-refresh.service failed on ")
+    assert asked in journal
+    assert mail.startswith("-s ai-manufacturing-refresh.service failed on ")
+    assert "office@example.org\n" in mail
+    assert asked in mail

@@ -24,6 +24,13 @@
 {% macro spark__settle_what_was_left() -%}
 {%- endmacro %}
 
+{# A refresh publishes what DuckDB built. #}
+{% macro spark__begin_build_record() -%}
+{%- endmacro %}
+
+{% macro spark__end_build_record(results) -%}
+{%- endmacro %}
+
 {% macro spark__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}

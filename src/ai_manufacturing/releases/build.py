@@ -16,6 +16,7 @@ from ai_manufacturing.releases.store import reading
 
 OUTPUT = "dbt.txt"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
+JOINT_TEST = "est_specification_curve_joint+"  # the one model that reads CURVE_PERMUTATIONS, and what reads it
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in gate_results.RESULT_TABLES)
@@ -39,16 +40,13 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
     told : callable, optional
         Takes the progress of the run.
     """
-    # dbt parses the whole project again for a warehouse at another path
-    at_one_path = work.with_name("building")
-    at_one_path.unlink(missing_ok=True)
-    at_one_path.symlink_to(work.name)
     environment = {
-        "WAREHOUSE_PATH": str(at_one_path / warehouse.name),
+        "WAREHOUSE_PATH": str(warehouse),
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
         "ACCEPTED_GATE_FAILURES": accepted,
-        "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
+        "CURVE_PERMUTATIONS": permutations(),
+        "BUILT_BY_A_REFRESH": "true",
     }
     module = None
     if (work / last_build.FOLDER).exists():
@@ -56,15 +54,17 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
         module = "ai_manufacturing.releases.dbt_from_last_build"
     if told is not None:
         environment |= progress.LOG_FORMAT
-    try:
-        with (work / OUTPUT).open("w", encoding="utf-8") as output:
-            process = dbt_process.started(arguments, environment, output, module)
-            if told is None:
-                return process.wait() != 0
-            log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-            return progress.followed(process, log, told) != 0
-    finally:
-        at_one_path.unlink()
+    with (work / OUTPUT).open("w", encoding="utf-8") as output:
+        process = dbt_process.started(arguments, environment, output, module)
+        if told is None:
+            return process.wait() != 0
+        log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
+        return progress.followed(process, log, told) != 0
+
+
+def permutations() -> str:
+    """Return how many permutations of the specification curve a release has."""
+    return os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS)
 
 
 def failed_at_the_gate(work: Path) -> bool:

@@ -23,9 +23,9 @@ DESCRIBED = "build.json"
 PARSED = "partial_parse.msgpack"  # dbt's own, of the whole project
 RESULTS = "run_results.json"  # dbt's own: what became of each step, and how long it took
 VARIABLES = re.compile(
-    "CURVE_PERMUTATIONS|WAREHOUSE_(THREADS|MEMORY_LIMIT)|ACCEPTED_GATE_FAILURES|DBT_(?!.*(DIR|PATH)$).*"
+    "CURVE_PERMUTATIONS|WAREHOUSE_(THREADS|MEMORY_LIMIT)|ACCEPTED_GATE_FAILURES|DBT_(?!LOG_|.*(DIR|PATH)$).*"
 )
-"""Of the environment, on which tables depend; where dbt finds and writes its files is none of them."""
+"""Of the environment, on which tables depend; where dbt finds and writes its files and how it logs are none of them."""
 
 
 def made_by() -> dict[str, Any]:

@@ -4,13 +4,18 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
 from ai_manufacturing.durable import make_folder
 from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
+
+PAUSES = (0.05, 0.2)
+"""Seconds between tries: whoever asks for the holder has the lock itself for microseconds."""
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def held(
         raise BadConfigurationError(f"{path}: {error.strerror}. {way_out}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _take(file, wait)
         except BlockingIOError:
             file.seek(0)
             raise LockedError(f"Another refresh is at work: {file.read().strip() or 'it has just begun'}.") from None
@@ -59,3 +64,42 @@ def held(
         file.write(json.dumps(holder))
         file.flush()
         yield
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Return who holds the lock, for any user who may read the file.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+
+    Returns
+    -------
+    dict or None
+        pid, host and since (UTC), which are None of a holder that has just begun; None if nobody holds it.
+    """
+    try:
+        file = path.open(encoding="utf-8")
+    except OSError:  # nobody has ever held it
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found: dict[str, Any] = dict.fromkeys(("pid", "host", "since"))
+            with suppress(ValueError):
+                found |= json.load(file)
+            return found
+    return None
+
+
+def _take(file: IO[str], wait: bool) -> None:
+    for pause in () if wait else PAUSES:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -32,6 +32,7 @@ from ai_manufacturing.releases import (
     last_build,
     lock,
     revisions,
+    whole_build,
     writer,
 )
 from ai_manufacturing.releases.errors import (
@@ -352,7 +353,7 @@ def _now() -> str:
 @contextmanager
 def _at_work(store: Store, report: Report) -> Iterator[None]:
     """Hold the lock over a store that is ready."""
-    with lock.held(store.folder / "refresh.lock"):
+    with lock.held(store.lock):
         store.prepare()
         with _in_words(store):
             for line in store.adopt():
@@ -474,10 +475,7 @@ def _build_and_publish(
         report("judged again", {"held": held})
     else:
         made_by, seeds = last_build.made_by(), last_build.seeds()
-        # whoever reads years again does not trust what was built
-        if years is None and (damaged := last_build.start_from(store.folder, work)):
-            report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
-        failed = build.dbt(work, warehouse, "build", *BUILT, told=told)
+        failed = _built(store, work, hashes, report, years, told)
     _check_unchanged(hashes, code)
     described = {
         "release_id": release_id,
@@ -553,6 +551,29 @@ def _build_and_publish(
     if held is not None:
         shutil.rmtree(store.held(held))
     return manifest
+
+
+def _built(
+    store: Store, work: Path, hashes: dict[str, str], report: Report, years: range | None, told: Told | None
+) -> bool:
+    """Take the whole build that is in WAREHOUSE_PATH, or let dbt build; return whether dbt failed."""
+    warehouse = work / last_build.WAREHOUSE
+    reason = "years are read again"  # whoever does that does not trust what was built
+    if years is None:
+        try:
+            taken = whole_build.take(work, hashes)
+        except whole_build.NotTakenError as error:
+            reason = str(error)
+        else:
+            report("build", {"message": f"publishes the build of {taken.started_at} in {settings.warehouse_path()}"})
+            is_short = taken.permutations != build.permutations()
+            failed = is_short and build.dbt(work, warehouse, "build", *BUILT, "--select", build.JOINT_TEST, told=told)
+            taken.add_results(work)
+            return failed
+    report("build", {"message": f"builds, because {reason}"})
+    if years is None and (damaged := last_build.start_from(store.folder, work)):
+        report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
+    return build.dbt(work, warehouse, "build", *BUILT, told=told)
 
 
 def _extracts_said() -> str:

@@ -6,6 +6,8 @@
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
         refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (chain.py)
+        attempts.json           when each refresh began, and how it ended (attempts.py)
+        refresh.log             what refreshes reported, with times (refresh_log.py)
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
 
@@ -111,6 +113,11 @@ class Store:
     def work(self) -> Path:
         """Folder of private builds."""
         return self.folder / "work"
+
+    @property
+    def lock(self) -> Path:
+        """The file that whoever changes the store holds locked."""
+        return self.folder / "refresh.lock"
 
     def past(self, release_id: str) -> Path:
         """Return the file of a release by its number."""

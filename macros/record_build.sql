@@ -1,0 +1,75 @@
+{#
+What a whole build was made from, and what it holds at its end: a refresh of the same publishes it (whole_build.py). Any
+later run that builds begins by taking the record away.
+#}
+{% macro begin_build_record() -%}
+    {{ adapter.dispatch('begin_build_record')() }}
+{%- endmacro %}
+
+{% macro default__begin_build_record() -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
+        {%- do run_query('drop table if exists ' ~ build_record()) -%}
+        {%- set is_plain = not (flags.EMPTY or flags.SAMPLE or flags.DEFER or invocation_args_dict.vars) -%}
+        {%- if flags.WHICH == 'build' and is_plain and not env_var('BUILT_BY_A_REFRESH', '')
+            and not recorded_nodes() | reject('in', selected_resources) | list
+        -%}
+            {%- do run_query(
+                'create table ' ~ build_record() ~ " as select '" ~ run_started_at.strftime('%Y-%m-%dT%H:%M:%S+00:00')
+                ~ "' as started_at, build_inputs() as inputs, '' as landed, '' as content, '' as results"
+            ) -%}
+            {%- do run_query('comment on table ' ~ build_record() ~ " is 'One row: the whole dbt build that made this file'") -%}
+            {%- for column, comment in {
+                'started_at': 'When it began, UTC',
+                'inputs': 'SHA-256 of deliveries, code and seeds, versions and settings, JSON',
+                'landed': 'Last event of the log of deliveries, JSON',
+                'content': 'Fingerprint of each relation, JSON; empty of a run that did not end well',
+                'results': 'Status and seconds of each node, JSON',
+            }.items() -%}
+                {%- do run_query('comment on column ' ~ build_record() ~ '.' ~ column ~ ' is ' ~ literal(comment)) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro end_build_record(results) -%}
+    {{ adapter.dispatch('end_build_record')(results) }}
+{%- endmacro %}
+
+{% macro default__end_build_record(results) -%}
+    {%- if execute and flags.WHICH == 'build' -%}
+        {%- set ended, well = [], [] -%}
+        {%- for result in results -%}
+            {%- do ended.append({
+                'unique_id': result.node.unique_id, 'status': result.status | string, 'execution_time': result.execution_time
+            }) -%}
+            {%- if result.status in ('success', 'pass', 'warn') -%}{%- do well.append(result.node.unique_id) -%}{%- endif -%}
+        {%- endfor -%}
+        {%- set begun = run_query(
+            "select 1 from duckdb_tables() where database_name = current_database() and schema_name = '" ~ target.schema
+            ~ "' and table_name = '" ~ build_record().identifier ~ "'"
+        ).rows -%}
+        {%- if begun and not recorded_nodes() | reject('in', well) | list -%}
+            {%- set tables = run_query(
+                "select content_query(list(schema_name || '.' || table_name)) from duckdb_tables() "
+                ~ 'where database_name = current_database()'
+            ).rows[0][0] -%}
+            {%- do run_query(
+                'update ' ~ build_record() ~ ' set landed = landed_until(), results = ' ~ literal(tojson(ended))
+                ~ ', content = (select cast(json_group_object(relation, fingerprint) as varchar) from (' ~ tables ~ '))'
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro build_record() -%}
+    {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='build_record')) }}
+{%- endmacro %}
+
+{# All that a whole build builds and tests. Unit tests test code, and `make test` runs them. #}
+{% macro recorded_nodes() -%}
+    {%- set found = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}
+        {%- do found.append(node.unique_id) -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}

@@ -1,0 +1,48 @@
+"""RELEASE_DIR/refresh.log: what refreshes and publications report, one JSON object a line with its time.
+
+The same file under systemd, cron and Dagster, and on a terminal. It rotates by itself.
+"""
+
+import json
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+FILE = "refresh.log"
+LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
+OLDER = 5
+
+
+class _Handler(RotatingFileHandler):
+    """A full disk ends the refresh, which says so; its log need not."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Leave the line out."""
+
+
+def line(event: str, facts: dict[str, Any]) -> str:
+    """Return an event as the line of a log."""
+    return json.dumps({"at": _now(), "event": event, **facts}, ensure_ascii=False)
+
+
+def write(folder: Path, text: str) -> None:
+    """Add a line to the log of a release folder, if there is one that this user may write to."""
+    if not folder.is_dir():
+        return
+    path = folder / FILE
+    with suppress(OSError):
+        is_new = not path.exists()
+        handler = _Handler(path, maxBytes=LARGEST, backupCount=OLDER, encoding="utf-8")
+        try:
+            if is_new:
+                path.chmod(0o644)  # whatever the umask
+            handler.emit(logging.makeLogRecord({"msg": text}))
+        finally:
+            handler.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat("T", "milliseconds")
