@@ -296,9 +296,7 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
         "panel --out panel.dta --database build/public.duckdb",
     ],
 )
-@click.option(
-    "--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out."
-)
+@click.option("--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out.")
 @click.option("--out", type=NAMED_FILE, help="File to write. Default: standard output.")
 @_database("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, named: Path | None) -> None:

@@ -52,7 +52,7 @@ PROVENANCE = (
 )
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
-UNDATED = datetime(1960, 1, 1)  # noqa: DTZ001 - day 0 of Stata, in files of a warehouse, which has no date of its own
+UNDATED = datetime(1960, 1, 1)
 STATA_NAME_LENGTH = 32
 STATA_LABEL_LENGTH = 80
 # Words that are categories: numbers with value labels in Stata, as its factor variables need them.
@@ -336,7 +336,9 @@ def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: 
 def _withheld(connection: duckdb.DuckDBPyConnection) -> str:
     if not terms.withheld(connection):
         return ""
-    whose = "; ".join(f"{row['provider']} ({row['licence']}), from {row['whence']}" for row in terms.restricted(connection))
+    whose = "; ".join(
+        f"{row['provider']} ({row['licence']}), from {row['whence']}" for row in terms.restricted(connection)
+    )
     return f"Withheld: values of single cities that may not be passed on. Obtain them from their providers: {whose}."
 
 

@@ -68,13 +68,17 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """
     found = release.execute(
         f"""
-        select provider, {", ".join(
-            f"string_agg(distinct {column}, '; ' order by {column}) as {name}"
-            for name, column in {
-                "licence": "licence", "whence": "coalesce(republished_by, publisher)",
-                "citation_en": "citation_en", "citation_zh": "citation_zh",
-            }.items()
-        )}
+        select provider, {
+            ", ".join(
+                f"string_agg(distinct {column}, '; ' order by {column}) as {name}"
+                for name, column in {
+                    "licence": "licence",
+                    "whence": "coalesce(republished_by, publisher)",
+                    "citation_en": "citation_en",
+                    "citation_zh": "citation_zh",
+                }.items()
+            )
+        }
         from marts.fct_deliveries
         where provider is not null and not {MAY_BE_PASSED_ON}
         group by provider order by provider
@@ -186,9 +190,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
         for column in columns
     )
     connection.execute(f"create table new.{name} as select {listed} from built.{name}")
-    lost = {
-        column: f"{identifier(column)} is not null and not ({condition})" for column, condition in shown.items()
-    }
+    lost = {column: f"{identifier(column)} is not null and not ({condition})" for column, condition in shown.items()}
     return _withheld(connection, name, lost, providers)
 
 
@@ -210,9 +212,8 @@ def _withheld(
     connection: duckdb.DuckDBPyConnection, name: str, lost: dict[str, str] | dict[None, str], providers: list[str]
 ) -> list[dict[str, Any]]:
     """Count what a table loses, by column; None is whole rows."""
-    counts = connection.execute(
-        f"select {', '.join(f'count(case when {condition} then 1 end)' for condition in lost.values())} from built.{name}"
-    ).fetchall()[0]
+    counted = ", ".join(f"count(case when {condition} then 1 end)" for condition in lost.values())
+    (counts,) = connection.execute(f"select {counted} from built.{name}").fetchall()
     return [
         dict(zip(WITHHELD_COMMENTS, (name, column, count, ", ".join(providers)), strict=True))
         for column, count in zip(lost, counts, strict=True)

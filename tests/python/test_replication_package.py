@@ -208,7 +208,9 @@ def test_a_withheld_table_is_compared_by_its_means(
     rerun_of(unpacked)
     for path in (whole, unpacked / rerun.RERUN / "warehouse.duckdb"):
         with duckdb.connect(str(path)) as connection:
-            connection.execute("update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'")
+            connection.execute(
+                "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+            )
     copied = {row["table_name"] for row in terms.public_copy(whole, unpacked / contents.RELEASE)}
     names = sorted(name for name in copied if not name.startswith("release."))
     assert {"marts.fct_city_year_panel", "marts.fct_delivered_values"} <= {*names}
@@ -344,7 +346,13 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     command = ("replication-package", "--check", str(archive))
     ended = sample_build.command(*command)
     assert (ended.returncode, ended.stdout, seen.exists()) == (2, "", False)
-    for words in ("sh run.sh", str(archive), "the work of whoever made the zip", "which does not say from whom", "--yes"):
+    for words in (
+        "sh run.sh",
+        str(archive),
+        "the work of whoever made the zip",
+        "which does not say from whom",
+        "--yes",
+    ):
         assert words in ended.stderr
     code, _, sent = on_terminal(sample_build, *command, typed="n\n")
     assert (code, "Run it? [y/N]" in sent, "not run" in sent, seen.exists()) == (2, True, True, False)

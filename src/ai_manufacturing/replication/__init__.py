@@ -133,11 +133,13 @@ def check(
         contents.require_package(folder)
         broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
         _complete(folder, extracts)
-        if not may_run(
-            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {checksums.sha256(archive)}), and through it the programs "
-            f"in its folder {contents.CODE}. They are the work of whoever made the zip, and can do what you can do on "
-            "this machine. Every file has the SHA-256 that the zip names: it is whole, which does not say from whom it is."
-        ):
+        what = (
+            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {checksums.sha256(archive)}), and through it the "
+            f"programs in its folder {contents.CODE}. They are the work of whoever made the zip, and can do what you "
+            "can do on this machine. Every file has the SHA-256 that the zip names: so it is whole, which does not say "
+            "from whom it is."
+        )
+        if not may_run(what):
             raise ReplicationError(f"{archive}: not run, so no number is compared.")
         say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
@@ -208,7 +210,9 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         opened = containers.archive(archive)
         if opened is None:
-            raise ReplicationError(f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package` wrote.")
+            raise ReplicationError(
+                f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package` wrote."
+            )
         with opened.opened:
             members = containers.members(opened)
             if missing := [name for name in NEEDED if name not in members]:
@@ -225,4 +229,6 @@ def _unpack(archive: Path, folder: Path) -> None:
     except FileFault as error:
         raise ReplicationError(f"{archive}: {error}") from error
     except OSError as error:
-        raise ReplicationError(f"{archive}: cannot be unpacked ({error.strerror}). Make room, or name another.") from error
+        raise ReplicationError(
+            f"{archive}: cannot be unpacked ({error.strerror}). Make room, or name another."
+        ) from error

@@ -205,8 +205,8 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
         ),
         availability=(
             f"{len(absent)} of {len(package.raw_files)} delivered files are restricted and not in this package, nor "
-            "the released tables with their values; `data/withheld_tables.csv` has rows, means and standard deviations "
-            "of those."
+            "the values of single cities that come from them; `data/withheld_tables.csv` has rows, means and standard "
+            "deviations of the released tables that lack some."
             if absent
             else "All data are in this package."
         ),
@@ -249,7 +249,9 @@ def require_package(folder: Path) -> None:
     if missing:
         raise ReplicationError(f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package.")
     root = (folder / RAW).resolve()
-    if outside := [row["path"] for row in read_raw_files(folder) if not (root / row["path"]).resolve().is_relative_to(root)]:
+    if outside := [
+        row["path"] for row in read_raw_files(folder) if not (root / row["path"]).resolve().is_relative_to(root)
+    ]:
         raise ReplicationError(f"{RAW_FILES}: {outside[0]} leads out of the package.")
     try:
         databases.read(folder / RELEASE)

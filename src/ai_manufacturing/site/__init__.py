@@ -93,9 +93,7 @@ class SiteError(Exception):
     """The site could not be built; the message says what to do."""
 
 
-def build(
-    release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False
-) -> list[str]:
+def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False) -> list[str]:
     """Build the site of a release and move it into place whole.
 
     Parameters

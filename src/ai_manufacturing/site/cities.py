@@ -109,7 +109,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 
 def write(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city, its delivered rows, why a value is missing, its corrections; none without series."""
+    """Write a script for each city: delivered rows, reasons of gaps, corrections. Without a series there is none."""
     if not release.rows(f"from marts.dim_series where {SHOWN} and is_delivered and {HAS_VALUES} limit 1"):
         return
     cells = _delivered_rows(release)

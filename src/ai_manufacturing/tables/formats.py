@@ -113,7 +113,8 @@ def latex(table: Printed, siunitx: bool = False) -> str:
         Whether numbers are aligned at the decimal point, by columns of siunitx (version 3).
     """
     rows = [
-        [latex_text(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)] for line in table.rows
+        [latex_text(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)]
+        for line in table.rows
     ]
     headings = [_latex_heading(heading) for heading in table.headings]
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
@@ -171,7 +172,11 @@ def _latex_cell(text: str, siunitx: bool) -> str:
     found = NUMBER.match(text)
     if not siunitx:
         # A hyphen before a number is a minus sign.
-        return f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}" if found and found[2] else latex_text(text)
+        return (
+            f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}"
+            if found and found[2]
+            else latex_text(text)
+        )
     if not found:
         return f"{{{latex_text(text)}}}"
     before, after = (f"{{{latex_text(part)}}}" if part else "" for part in (found[1], found[5]))
