@@ -167,8 +167,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
         connection.execute(f"create table new.{name} as from built.{name}")
         return []
     if not units:
-        # a failing row of a delivery names a file, one of a city or firm has its values
-        shown = {FAILING_ROWS: " and ".join(f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT)}
+        # a failing row of a delivered file names it; another has values, and a median is that of one city
+        keys = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
+        keys += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
+        shown = {FAILING_ROWS: " and ".join(keys)}
     elif name == WIDE:
         open_ = {
             variable

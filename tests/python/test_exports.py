@@ -244,7 +244,7 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
-    escaped = formats._latex(r"2020^rev~1_a\b & 5%")
+    escaped = formats.latex_text(r"2020^rev~1_a\b & 5%")
     assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
 
 

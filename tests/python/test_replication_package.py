@@ -322,7 +322,7 @@ def test_what_is_no_package_or_expands_without_end_is_refused_and_nothing_of_it_
                 lambda folder: package_of(folder, **{"run.sh": program.encode()}),
                 f"not a replication package, as it holds no README.md, no {contents.RELEASE}",
             ),
-            (lambda folder: foreign(package, folder, program, **{"data/zeros": bytes(2**25)}), "expands from "),
+            (lambda folder: package_of(folder, **{"run.sh": program.encode(), "zeros": bytes(2**25)}), "expands from "),
             (
                 lambda folder: foreign(package, folder, program, **{contents.RELEASE: b"no release"}),
                 f"{contents.RELEASE}: not a release",
@@ -336,6 +336,9 @@ def test_what_is_no_package_or_expands_without_end_is_refused_and_nothing_of_it_
         assert why in ended.stderr
         assert "Traceback" not in ended.stderr
         assert not ran.exists()
+    ended = sample_build.command("replication-package", "--check", str(foreign(package, tmp_path, program)), "--yes")
+    assert (ended.returncode, ran.exists()) == (2, True)
+    assert "rerun/warehouse.duckdb: run.sh ended without a warehouse there" in ended.stderr
 
 
 def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no_variable(

@@ -118,7 +118,10 @@ def differences(folder: Path, release: Path | None = None) -> list[str]:
 
 
 def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
-    built = databases.read(warehouse)
+    try:
+        built = databases.read(warehouse)
+    except databases.DatabaseError as error:
+        raise ReplicationError(f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there.") from error
     held_back = withheld.read_summary(summary) if summary.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in held_back))
     with tempfile.TemporaryDirectory() as folder:
