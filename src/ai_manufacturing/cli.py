@@ -26,6 +26,7 @@ NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
 NAMED_FOLDER = click.Path(file_okay=False, path_type=Path)
 COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # of what a line begins with
 ANY_COMMAND = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
+PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md).")
 
 
@@ -292,18 +293,22 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
 @main.command(
     examples=[
         "panel --format csv > panel.csv",
-        "panel --format parquet --out panel.parquet",
-        "panel --format dta --out panel.dta --database build/public.duckdb",
+        "panel --out panel.parquet",
+        "panel --out panel.dta --database build/public.duckdb",
     ],
 )
-@click.option("--format", "file_format", type=click.Choice(["csv", "parquet", "dta"]), required=True)
+@click.option("--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out.")
 @click.option("--out", type=NAMED_FILE, help="File to write. Default: standard output.")
 @_database("A release or a built warehouse")
-def panel(file_format: str, out: Path | None, named: Path | None) -> None:
+def panel(file_format: str | None, out: Path | None, named: Path | None) -> None:
     """Write the panel, one row per city and year: the file that `export` names panel."""
     from ai_manufacturing import durable, exports
 
     stdout = click.get_binary_stream("stdout")
+    if file_format is None:
+        file_format = out.suffix.lower().removeprefix(".") if out else ""
+        if file_format not in PANEL_FORMATS:
+            raise click.UsageError(f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}.")
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(f"{file_format} is no text for a terminal. Name a file with --out, or redirect.")
     database = _read(named, err=True)
@@ -318,7 +323,7 @@ def panel(file_format: str, out: Path | None, named: Path | None) -> None:
     try:
         durable.replace_bytes(out, content)
     except OSError as error:
-        raise _Failed(f"{out}: {error.strerror}. Make room, or name another file with --out.") from error
+        raise _Failed(f"{out}: {durable.reason(error)}. Make room, or name another file with --out.") from error
     click.echo(out)
 
 
@@ -430,8 +435,13 @@ def catalogue(named: Path | None, out: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Page from `ai-manufacturing catalogue` to include. Default: the one already in --out.",
 )
-def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
-    """Build the static site of a release."""
+@click.option(
+    "--with-restricted",
+    is_flag=True,
+    help="Show values that may not be passed on, for a site behind a door; each page says so.",
+)
+def report(named: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
+    """Build the static site of a release, without values that may not be passed on."""
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
@@ -452,8 +462,8 @@ def report(named: Path | None, out: Path, catalogue: Path | None) -> None:
         attached, left_out = None, f"Without dbt's catalogue. {error}"
     try:
         with _outcome(_say):
-            pages = site.build(release.path, out, attached)
-    except (site.SiteError, OSError) as error:
+            pages = site.build(release.path, out, attached, with_restricted=with_restricted)
+    except site.SiteError as error:
         raise _Failed(str(error)) from error
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
@@ -646,7 +656,7 @@ def _file(database: "Database") -> dict[str, Any]:
     "replication-package",
     examples=[
         "replication-package",
-        "replication-package --check build/replication_sample_000001.zip",
+        "replication-package --check build/replication_sample_000001.zip --yes",
     ],
 )
 @_database("A release")
@@ -656,6 +666,7 @@ def _file(database: "Database") -> dict[str, Any]:
 @click.option(
     "--check", "archive", type=NAMED_FILE, help="Unpack this zip in an empty folder, run it, compare every number."
 )
+@click.option("--yes", is_flag=True, help="With --check: run the code of the zip without asking; you trust its makers.")
 @click.option("--extracts", type=NAMED_FOLDER, help="With --check: folder of the restricted files, obtained apart.")
 @click.option(
     "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
@@ -666,6 +677,7 @@ def replication_package(
     with_restricted: bool,
     without_run: bool,
     archive: Path | None,
+    yes: bool,
     extracts: Path | None,
     new_environment: bool,
 ) -> None:
@@ -675,7 +687,7 @@ def replication_package(
 
     try:
         if archive is not None:
-            faults = replication.check(archive, click.echo, extracts, new_environment)
+            faults = replication.check(archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment)
             click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
             raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
         release = _read(named, databases.RELEASE)
@@ -685,6 +697,17 @@ def replication_package(
     except (replication.ReplicationError, RefreshError) as error:
         raise _UsageError(str(error)) from error
     click.echo(written)
+
+
+def _may_run(what: str, yes: bool) -> bool:
+    """Say what will be run, and ask where somebody can answer."""
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(
+            f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if you trust who made "
+            "it, add --yes."
+        )
+    click.echo(f"This runs {what}", err=True)
+    return yes or click.confirm("Run it?", err=True)
 
 
 @main.command(

@@ -4,6 +4,7 @@ File systems keep the order of names and of contents apart; the kernel releases 
 """
 
 import ctypes
+import errno
 import fcntl
 import glob
 import os
@@ -14,6 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FICLONE = 0x40049409  # of Linux' ioctl: let a file share the blocks of another
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refused, in words."""
+    return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
 
 
 def sync(path: Path) -> None:

@@ -4,7 +4,6 @@ Whoever opens a file sees what it was made of: each row says which extract set i
 and so does the label, sheet or note of the file.
 """
 
-import errno
 import io
 import re
 import shutil
@@ -13,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
 
-from ai_manufacturing import databases, duckdb_client, durable
+from ai_manufacturing import databases, duckdb_client, durable, terms
 from ai_manufacturing.durable import sync
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.releases.store import read_manifest
 from ai_manufacturing.tables import PAPER_TABLES, PaperTable, TableError, cells, formats
 from ai_manufacturing.text import MARK, Catalogue
 
@@ -51,6 +52,7 @@ PROVENANCE = (
 )
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
+UNDATED = datetime(1960, 1, 1)
 STATA_NAME_LENGTH = 32
 STATA_LABEL_LENGTH = 80
 # Words that are categories: numbers with value labels in Stata, as its factor variables need them.
@@ -94,12 +96,18 @@ class Source:
         Chinese names of the codes in city_id and province_id.
     paper_tables : dict of str to PaperTable
         Tables 1 to 6 with all their readings, by name.
+    made_at : datetime
+        When the release was published, UTC: an export of one release has the same bytes at any time.
+    withheld : str
+        What of it may not be passed on and is not here, as a sentence.
     """
 
     mark: str
     tables: tuple[Table, ...]
     places: dict[str, dict[int, str]]
     paper_tables: dict[str, PaperTable]
+    made_at: datetime = UNDATED
+    withheld: str = ""
 
 
 def export(database: Path, folder: Path, *file_formats: str) -> list[Path]:
@@ -163,6 +171,8 @@ def panel(database: Path, file_format: str) -> bytes:
     """
     source = _read(database)
     only = replace(source, tables=tuple(table for table in source.tables if table.name == PANEL))
+    if not only.tables:
+        raise ExportError(f"{database}: no panel. {source.withheld} Name a release that holds them with --database.")
     with tempfile.TemporaryDirectory() as folder:
         (path,) = FORMATS[file_format](only, Path(folder))
         return path.read_bytes()
@@ -249,15 +259,15 @@ def _write(source: Source, folder: Path, file_format: str) -> list[Path]:
 
 def _refused(path: Path, error: OSError) -> ExportError:
     """Say which file the disk refuses, and what to do."""
-    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
     return ExportError(
-        f"{path}: {reason}; the files of the earlier export are unchanged. "
+        f"{path}: {durable.reason(error)}; the files of the earlier export are unchanged. "
         "Make room, or name another folder with --out."
     )
 
 
 def _read(database: Path) -> Source:
-    extract_set, kind = databases.read(database).origin
+    read = databases.read(database)
+    extract_set, kind = read.origin
     synthetic = kind == databases.SYNTHETIC
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
@@ -269,6 +279,12 @@ def _read(database: Path) -> Source:
                 tables=(*_tables(connection, synthetic, dictionary), Table("data_dictionary", dictionary, {})),
                 places=_places(connection),
                 paper_tables=cells.read(connection, text),
+                made_at=(
+                    datetime.fromisoformat(read_manifest(database).published_at).replace(tzinfo=None)
+                    if read.release_id
+                    else UNDATED
+                ),
+                withheld=_withheld(connection),
             )
     except TableError as error:
         raise ExportError(f"{database}: {error}") from error
@@ -303,14 +319,27 @@ def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Ta
 
 def _tables(connection: duckdb.DuckDBPyConnection, synthetic: bool, dictionary: pa.Table) -> list[Table]:
     described = dictionary.select(["file", "column_name", "label_en", "substitution"]).to_pylist()
-    return [
-        Table(
-            name,
-            connection.sql(f"select *, {synthetic} as is_synthetic from {relation}").to_arrow_table(),
-            {row["column_name"]: _label(row) for row in described if row["file"] == name},
-        )
-        for name, (_, relation) in TABLES.items()
-    ]
+    blank = {row["column_name"] for row in terms.withheld(connection) if row["table_name"] == terms.WIDE}
+    found = []
+    for name, (_, relation) in TABLES.items():
+        rows = connection.sql(f"select *, {synthetic} as is_synthetic from {relation}").to_arrow_table()
+        if name == PANEL and blank:
+            rows = rows.drop_columns(list(blank))
+            valued = {*rows.column_names} - {*terms.KEYS[terms.WIDE], "is_synthetic"}
+            if all(rows[column].null_count == rows.num_rows for column in valued):
+                continue
+        labels = {row["column_name"]: _label(row) for row in described if row["file"] == name}
+        found.append(Table(name, rows, {column: labels[column] for column in rows.column_names if column in labels}))
+    return found
+
+
+def _withheld(connection: duckdb.DuckDBPyConnection) -> str:
+    if not terms.withheld(connection):
+        return ""
+    whose = "; ".join(
+        f"{row['provider']} ({row['licence']}), from {row['whence']}" for row in terms.restricted(connection)
+    )
+    return f"Withheld: values of single cities that may not be passed on. Obtain them from their providers: {whose}."
 
 
 def _label(column: dict[str, str]) -> str:
@@ -364,10 +393,17 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
         "strings_to_numbers": False,
     }
     with xlsxwriter.Workbook(content, options) as workbook:
+        workbook.set_properties({"created": source.made_at})
         about = workbook.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
         about.write_column(
-            0, 0, [source.mark, f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."]
+            0,
+            0,
+            [
+                source.mark,
+                f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary.",
+                *filter(None, [source.withheld]),
+            ],
         )
         for table in source.tables:
             sheet = workbook.add_worksheet(table.name)
@@ -407,6 +443,7 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
             path,
             write_index=False,
             version=118,
+            time_stamp=source.made_at,
             data_label=source.mark[:STATA_LABEL_LENGTH],
             variable_labels={
                 short[name]: textwrap.shorten(label, STATA_LABEL_LENGTH, placeholder=" …")

@@ -65,8 +65,12 @@ def sample_site(sample_build: Build, shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def public_site(public_build: Build, shared: Path) -> Path:
+    """Return the site of the public set as behind a door: with the values that may not be passed on."""
     folder = shared / "public_site"
-    made_once(folder, lambda: site.build(release(public_build, folder, "delivered"), folder / "site"))
+    made_once(
+        folder,
+        lambda: site.build(release(public_build, folder, "delivered"), folder / "site", with_restricted=True),
+    )
     return folder / "site"
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from tests.python.conftest import Build
 
 
-def on_terminal(build: Build, *arguments: str, both: bool = False, **environment: str) -> tuple[int, str, str]:
-    """Run a command whose stderr is a terminal, and its stdout too if both are to be.
+def on_terminal(
+    build: Build, *arguments: str, both: bool = False, typed: str = "", **environment: str
+) -> tuple[int, str, str]:
+    """Run a command whose stderr is a terminal, and its stdout too if both are to be, and its stdin if one types.
 
     Returns
     -------
@@ -25,11 +27,12 @@ def on_terminal(build: Build, *arguments: str, both: bool = False, **environment
             [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
             cwd=build.project,
             env={**build.environment, "TERM": "xterm", "COLUMNS": "100", **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=theirs if typed else subprocess.DEVNULL,
             stdout=theirs if both else elsewhere,
             stderr=theirs,
         )
         os.close(theirs)
+        os.write(ours, typed.encode())
         sent = b""
         with suppress(OSError):  # the terminal is gone when the command has ended
             while part := os.read(ours, 65536):

@@ -148,6 +148,10 @@ def test_the_panel_goes_to_standard_output_or_a_file_as_export_writes_it(
     assert (written.returncode, written.stdout) == (0, f"{out}\n"), written.stderr
     pd.testing.assert_frame_equal(pd.read_stata(out), pd.read_stata(folder / "panel.dta"))
     assert [path.name for path in tmp_path.iterdir()] == ["panel.dta"]
+    # the format is that of the ending
+    written = sample_build.command("panel", "--out", str(tmp_path / "x.CSV"))
+    assert written.returncode == 0, written.stderr
+    assert (tmp_path / "x.CSV").read_bytes() == run.stdout
 
 
 def test_a_panel_that_cannot_be_written_says_why(sample_build: Build, tmp_path: Path) -> None:
@@ -155,6 +159,8 @@ def test_a_panel_that_cannot_be_written_says_why(sample_build: Build, tmp_path: 
     for arguments, code, why in (
         (("--format", "csv", "--out", str(nowhere)), 1, f"{nowhere}: No such file or directory. Make room, or name"),
         (("--format", "xlsx"), 2, "'xlsx' is not one of 'csv', 'parquet', 'dta'"),
+        (("--out", str(tmp_path / "panel.sav")), 2, "ends in .csv, .parquet, .dta"),
+        ((), 2, "Name a format with --format"),
         (("--format", "csv", "--database", str(nowhere)), 2, f"{nowhere}: there is no such file"),
     ):
         run = sample_build.command("panel", *arguments)
@@ -242,7 +248,7 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
-    escaped = formats._latex(r"2020^rev~1_a\b & 5%")
+    escaped = formats.latex_text(r"2020^rev~1_a\b & 5%")
     assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
 
 

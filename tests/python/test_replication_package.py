@@ -1,10 +1,12 @@
 """The replication package as a data editor meets it: unpacked, read, run, and changed by one number."""
 
 import csv
+import hashlib
 import io
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +15,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import checksums, exports, replication
+from ai_manufacturing import checksums, exports, replication, terms
 from ai_manufacturing.releases import fingerprint, writer
 from ai_manufacturing.replication import contents, rerun, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from tests.python.conftest import Build, environment_of_its_own, made_once
 from tests.python.release_store import described
+from tests.python.terminal import on_terminal
 
 # The example of GB 11643, whose check character is right; in one piece, it would break the rule in this file.
 IDENTITY = "110105" + "19491231" + "002X"
@@ -121,7 +124,11 @@ def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_the
         content = opened.read(contents.RELEASE)
     release = tmp_path / "held.duckdb"
     release.write_bytes(content)
-    assert withheld.tables(release, withheld.EVERY_SCHEMA) == []
+    with duckdb.connect(str(release), read_only=True) as connection:
+        for table in ("marts.fct_delivered_values", "marts.fct_source_pairs"):
+            assert connection.sql(f"select count(*) from {table}").fetchall() == [(0,)]
+        # the incomes that cities are grouped by
+        assert connection.sql("select count(*), count(value) from marts.dim_city_groups").fetchall()[0][1] == 0
     with duckdb.connect(str(release), read_only=True) as connection:
         columns = "select count(*) from duckdb_columns() where list_contains(?, column_name)"
         assert connection.execute(columns, [["failing_rows", "validation_result"]]).fetchall() == [(0,)]
@@ -145,7 +152,7 @@ def row_of(name: str, listed: list[dict[str, str]]) -> bool:
 
 def test_a_package_without_its_restricted_files_says_which_to_obtain(public_package: Path) -> None:
     with pytest.raises(ReplicationError) as error:
-        replication.check(public_package, lambda _: None)
+        replication.check(public_package, lambda _: None, lambda _: True)
     message = str(error.value)
     assert "Obtain them, put them into one folder, and name it with --extracts" in message
     for row in rows(public_package, contents.RAW_FILES):
@@ -162,7 +169,7 @@ def test_a_number_that_was_changed_in_the_zip_fails_the_check(
             if entry.filename == contents.PANEL:
                 content = content.replace(b"2015", b"2016", 1)
             new.writestr(entry, content)
-    ended = sample_build.command("replication-package", "--check", str(changed))
+    ended = sample_build.command("replication-package", "--check", str(changed), "--yes")
     assert ended.returncode == 1, ended.stderr
     assert re.search(rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", ended.stdout)
 
@@ -199,13 +206,18 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_of:
 def test_a_withheld_table_is_compared_by_its_means(
     unpacked: Path, rerun_of: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    names = withheld.tables(unpacked / contents.RELEASE)
-    assert "marts.fct_city_year_panel" in names
-    assert "marts.fct_delivered_values" in names
     whole = (unpacked / contents.RELEASE).rename(tmp_path / "whole.duckdb")
-    withheld.without(whole, unpacked / contents.RELEASE)
-    withheld.write_summary(withheld.summary(whole, names), unpacked / contents.WITHHELD)
     rerun_of(unpacked)
+    for path in (whole, unpacked / rerun.RERUN / "warehouse.duckdb"):
+        with duckdb.connect(str(path)) as connection:
+            connection.execute(
+                "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
+            )
+    copied = {row["table_name"] for row in terms.public_copy(whole, unpacked / contents.RELEASE)}
+    names = sorted(name for name in copied if not name.startswith("release."))
+    assert {"marts.fct_city_year_panel", "marts.fct_delivered_values"} <= {*names}
+    withheld.write_summary(withheld.summary(whole, names), unpacked / contents.WITHHELD)
+    (unpacked / contents.PANEL).unlink()
     assert rerun.differences(unpacked) == []
 
     with duckdb.connect(str(unpacked / rerun.RERUN / "warehouse.duckdb")) as connection:
@@ -278,11 +290,91 @@ def test_other_files_than_those_of_the_release_are_not_packed(
 def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as opened:
         opened.writestr("../outside.txt", "")
-    with pytest.raises(ReplicationError, match=r"bad\.zip: \.\./outside\.txt leads out of the package"):
-        replication.check(tmp_path / "bad.zip", lambda _: None)
-    (tmp_path / "no.zip").write_text("no zip", encoding="utf-8")
-    with pytest.raises(ReplicationError, match=r"no\.zip: cannot be unpacked"):
-        replication.check(tmp_path / "no.zip", lambda _: None)
+    with pytest.raises(ReplicationError, match=r"bad\.zip: the member '\.\./outside\.txt' points outside the archive"):
+        replication.check(tmp_path / "bad.zip", lambda _: None, lambda _: True)
+
+
+def package_of(folder: Path, **files: bytes) -> Path:
+    """Write a zip with files and with their SHA-256 of its own, as anybody can."""
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    with zipfile.ZipFile(folder / "foreign.zip", "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in {**files, checksums.SUMS: sums.encode()}.items():
+            opened.writestr(name, content)
+    return folder / "foreign.zip"
+
+
+def foreign(package: Path, folder: Path, program: str, **more: bytes) -> Path:
+    """Return a package like a whole one, whose program is another."""
+    with zipfile.ZipFile(package) as opened:
+        taken = {name: opened.read(name) for name in replication.NEEDED if name != checksums.SUMS}
+        taken[contents.RAW_FILES] = opened.read(contents.RAW_FILES).splitlines(keepends=True)[0]
+    return package_of(folder, **{**taken, "run.sh": program.encode()}, **more)
+
+
+def test_what_is_no_package_or_expands_without_end_is_refused_and_nothing_of_it_runs(
+    package: Path, sample_build: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "text.zip").write_text("no zip", encoding="utf-8")
+    ran = tmp_path / "ran"
+    program = f"touch '{ran}'"
+    for number, (make, why) in enumerate(
+        [
+            (lambda folder: tmp_path / "text.zip", "text.zip: not a"),
+            (
+                lambda folder: package_of(folder, **{"run.sh": program.encode()}),
+                f"not a replication package, as it holds no README.md, no {contents.RELEASE}",
+            ),
+            (lambda folder: package_of(folder, **{"run.sh": program.encode(), "zeros": bytes(2**25)}), "expands from "),
+            (
+                lambda folder: foreign(package, folder, program, **{contents.RELEASE: b"no release"}),
+                f"{contents.RELEASE}: not a release",
+            ),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ended = sample_build.command("replication-package", "--check", str(make(folder)), "--yes")
+        assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+        assert why in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not ran.exists()
+    ended = sample_build.command("replication-package", "--check", str(foreign(package, tmp_path, program)), "--yes")
+    assert (ended.returncode, ran.exists()) == (2, True)
+    assert "rerun/warehouse.duckdb: run.sh ended without a warehouse there" in ended.stderr
+
+
+def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no_variable(
+    package: Path, sample_build: Build, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    archive = foreign(package, tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3")
+    command = ("replication-package", "--check", str(archive))
+    ended = sample_build.command(*command)
+    assert (ended.returncode, ended.stdout, seen.exists()) == (2, "", False)
+    for words in (
+        "sh run.sh",
+        str(archive),
+        "the work of whoever made the zip",
+        "which does not say from whom",
+        "--yes",
+    ):
+        assert words in ended.stderr
+    code, _, sent = on_terminal(sample_build, *command, typed="n\n")
+    assert (code, "Run it? [y/N]" in sent, "not run" in sent, seen.exists()) == (2, True, True, False)
+    code, _, sent = on_terminal(sample_build, *command, typed="y\n")
+    assert (code, "run.sh failed with code 3" in sent) == (2, True)
+    seen.unlink()
+    secretive = {**sample_build.environment, "SECRET": "x"}
+    ended = subprocess.run(
+        [str(Path(sys.executable).parent / "ai-manufacturing"), *command, "--yes"],
+        cwd=sample_build.project, env=secretive, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, "run.sh failed with code 3" in ended.stderr) == (2, True)
+    lines = seen.read_text(encoding="utf-8").splitlines()
+    variables = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert variables.keys() <= {*rerun.PASSED_DOWN, "HOME", "TMPDIR", "ENVIRONMENT", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert not Path(variables["HOME"]).exists()
+    assert not [line for line in lines if line.startswith("home holds ")]
 
 
 @pytest.mark.soak
@@ -299,7 +391,7 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
         log = opened.read("logs/run.log").decode()
     assert "Completed successfully" in log
     assert str(tmp_path) not in log
-    ended = sample_build.command("replication-package", "--check", str(written))
+    ended = sample_build.command("replication-package", "--check", str(written), "--yes")
     # a clone in which somebody works is no commit
     lines = [line for line in ended.stdout.splitlines() if not line.startswith("The code is that of a commit.")]
     assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."

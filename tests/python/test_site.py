@@ -4,6 +4,7 @@ import csv
 import gzip
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
+from tests.python.test_refresh import mounted
 
 PAGES = [*site.PAGES]
 UNMARKED = """() => [...document.querySelectorAll("figcaption, .scroll:has(> table)")]
@@ -269,6 +271,27 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(light_build: Build,
     site.build(path, out)
     assert not (out / "stale.html").exists()
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "pages", "site"}
+
+
+def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
+    sample_build: Build, sample_site: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    mounted(small, "600k")
+    published = str(sample_site.parent / "synthetic.duckdb")
+    try:
+        run = sample_build.command("report", "--release", published, "--out", str(small / "site"))
+        assert (run.returncode, run.stderr) == (
+            1,
+            f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
+            "Make room, or name another folder with --out.\n",
+        )
+        assert [*small.iterdir()] == []
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        run = sample_build.command("report", "--release", published, "--out", str(small / "site"))
+        assert (run.returncode, "site: Read-only file system; what was" in run.stderr) == (1, True), run.stderr
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 @pytest.mark.soak

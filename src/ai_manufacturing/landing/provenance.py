@@ -10,8 +10,7 @@ from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.errors import LandingError
 
 CLASSES = ("official", "commercial_vendor", "republished", "generated")
-# Files of these may be passed on; the others, and what nobody declared, are restricted.
-PASSED_ON = ("official", "generated")
+# What may be passed on follows from class, republisher and licence: ai_manufacturing/terms.py.
 WORDS = ("publisher", "licence", "citation_en", "citation_zh")
 REQUIRED = ("class", *WORDS, "interpolated")
 OPTIONAL = ("republished_by",)

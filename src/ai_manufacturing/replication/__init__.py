@@ -10,11 +10,12 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from ai_manufacturing import checksums
+from ai_manufacturing.landing import containers
+from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.replication import contents, rerun, ro_crate, rules
 from ai_manufacturing.replication.errors import ReplicationError
 
@@ -23,6 +24,8 @@ __all__ = ["ReplicationError", "check", "write"]
 Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
 NOT_RUN = "not measured"
+# Without these a zip is no package; data/withheld_tables.csv and restricted files may be absent.
+NEEDED = (rerun.COMMAND[-1], checksums.SUMS, "README.md", contents.RELEASE, contents.RAW_FILES, contents.LOCK)
 
 
 def write(
@@ -88,7 +91,13 @@ def write(
     return out
 
 
-def check(archive: Path, say: Say, extracts: Path | None = None, new_environment: bool = False) -> list[str]:
+def check(
+    archive: Path,
+    say: Say,
+    may_run: Callable[[str], bool],
+    extracts: Path | None = None,
+    new_environment: bool = False,
+) -> list[str]:
     """Unpack a package in an empty folder, run it, and compare every number.
 
     Parameters
@@ -97,6 +106,8 @@ def check(archive: Path, say: Say, extracts: Path | None = None, new_environment
         What `write` wrote.
     say : callable
         Takes a line of progress.
+    may_run : callable
+        Takes what will be run, in words, and returns whether it may; it is asked once, before anything runs.
     extracts : Path, optional
         Folder of the restricted files that were obtained apart, at their paths in data/raw_files.csv or below the name
         of the extract set.
@@ -111,7 +122,7 @@ def check(archive: Path, say: Say, extracts: Path | None = None, new_environment
     Raises
     ------
     ReplicationError
-        If the file is no package, restricted files are missing, or the run fails.
+        If the file is no package, restricted files are missing, it may not be run, or the run fails.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
@@ -119,8 +130,17 @@ def check(archive: Path, say: Say, extracts: Path | None = None, new_environment
         _unpack(archive, folder)
         if found := _damaged(folder):
             return found
+        contents.require_package(folder)
         broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
         _complete(folder, extracts)
+        what = (
+            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {checksums.sha256(archive)}), and through it the "
+            f"programs in its folder {contents.CODE}. They are the work of whoever made the zip, and can do what you "
+            "can do on this machine. Every file has the SHA-256 that the zip names: so it is whole, which does not say "
+            "from whom it is."
+        )
+        if not may_run(what):
+            raise ReplicationError(f"{archive}: not run, so no number is compared.")
         say("Every file has its SHA-256. Running the package in an empty folder.")
         began = time.monotonic()
         done = rerun.run(folder, new_environment)
@@ -132,8 +152,6 @@ def _damaged(folder: Path) -> list[str]:
     """Return what differs between the files of a package and its SHA256SUMS."""
     try:
         found = checksums.check_folder(folder)
-    except FileNotFoundError as error:
-        raise ReplicationError(f"There is no {checksums.SUMS} in it: not a replication package.") from error
     except checksums.DamagedError as error:
         found = [str(error)]
     return [line.replace(f"{folder}/", "") for line in found]
@@ -182,14 +200,35 @@ def _zip(folder: Path, target: Path, published_at: str) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a package within the limits of landing, its files readable and its programs executable.
+
+    Raises
+    ------
+    ReplicationError
+        If it is no zip, no package, leads out of its folder, or expands beyond the limits.
+    """
     try:
-        with zipfile.ZipFile(archive) as opened:
-            for entry in opened.infolist():
-                target = (folder / entry.filename).resolve()
-                if not target.is_relative_to(folder):
-                    raise ReplicationError(f"{archive}: {entry.filename} leads out of the package.")
-                opened.extract(entry, folder)
-                with suppress(OSError):
-                    target.chmod(entry.external_attr >> 16 & 0o755 or 0o644)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ReplicationError(f"{archive}: cannot be unpacked ({error}).") from error
+        opened = containers.archive(archive)
+        if opened is None:
+            raise ReplicationError(
+                f"{archive}: not a zip. Name a zip that `ai-manufacturing replication-package` wrote."
+            )
+        with opened.opened:
+            members = containers.members(opened)
+            if missing := [name for name in NEEDED if name not in members]:
+                raise ReplicationError(
+                    f"{archive}: not a replication package, as it holds no {', no '.join(missing)}. Name a zip that "
+                    "`ai-manufacturing replication-package` wrote."
+                )
+            for name, entry in members.items():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    file.writelines(containers.stream_member(opened, entry))
+                target.chmod(entry.external_attr >> 16 & 0o755 | 0o600)
+    except FileFault as error:
+        raise ReplicationError(f"{archive}: {error}") from error
+    except OSError as error:
+        raise ReplicationError(
+            f"{archive}: cannot be unpacked ({error.strerror}). Make room, or name another."
+        ) from error

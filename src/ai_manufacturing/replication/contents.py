@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ai_manufacturing import databases, exports, settings
+from ai_manufacturing import databases, exports, settings, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.landing.provenance import PASSED_ON
 from ai_manufacturing.releases import fingerprint, store
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import withheld
@@ -29,6 +28,7 @@ RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landin
 RAW_FILES, OBSERVATIONS, WITHHELD = "data/raw_files.csv", "data/observations_by_year.csv", "data/withheld_tables.csv"
 PANEL = "data/panel.csv"
 CODE = "code"
+LOCK = f"{CODE}/requirements/run.txt"
 
 
 class Exhibit(NamedTuple):
@@ -95,8 +95,8 @@ class Package:
         Of that release.
     raw_files : list of RawFile
         All delivered files.
-    withheld : list of str
-        Released tables that it does not hold.
+    with_restricted : bool
+        Whether it holds restricted files, and the values that come from them.
     permutations : int
         Of the specification curve.
     """
@@ -105,7 +105,7 @@ class Package:
     release: Path
     manifest: Manifest
     raw_files: list[RawFile]
-    withheld: list[str]
+    with_restricted: bool
     permutations: int
 
 
@@ -147,9 +147,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     exports.export(release, folder / "output", "latex")
     for left in folder.glob("*/.export*"):
         left.unlink()
-    is_restricted = any(file.is_restricted for file in raw_files)
-    held_back = withheld.tables(release) if is_restricted and not with_restricted else []
-    package = Package(folder, release, manifest, raw_files, held_back, int(draws))
+    package = Package(folder, release, manifest, raw_files, with_restricted, int(draws))
     _write_run(package, extracts.name)
     for name in ("LICENSE", "CITATION.cff"):
         shutil.copyfile(folder / CODE / name, folder / name)
@@ -162,11 +160,13 @@ def strip(package: Package) -> None:
     for file in package.raw_files:
         if not file.is_included:
             (folder / RAW / file.path).unlink()
-    if package.withheld:
-        (folder / PANEL).unlink()
-        withheld.write_summary(withheld.summary(folder / RELEASE, package.withheld), folder / WITHHELD)
+    if not package.with_restricted:
         (folder / RELEASE).unlink()
-        withheld.without(package.release, folder / RELEASE)
+        held_back = terms.public_copy(package.release, folder / RELEASE)
+        # the schema release is not compared: a build has none
+        if names := sorted({row["table_name"] for row in held_back if not row["table_name"].startswith("release.")}):
+            (folder / PANEL).unlink()
+            withheld.write_summary(withheld.summary(package.release, names), folder / WITHHELD)
         # rows of replaced files; their log holds no values
         for rows in (folder / LANDING).glob("*"):
             if rows.name != "log" and rows.name not in _allowed_keys(package):
@@ -205,8 +205,8 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
         ),
         availability=(
             f"{len(absent)} of {len(package.raw_files)} delivered files are restricted and not in this package, nor "
-            "the released tables with their values; `data/withheld_tables.csv` has rows, means and standard deviations "
-            "of those."
+            "the values of single cities that come from them; `data/withheld_tables.csv` has rows, means and standard "
+            "deviations of the released tables that lack some."
             if absent
             else "All data are in this package."
         ),
@@ -234,6 +234,29 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
         ),
     )
     (package.folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def require_package(folder: Path) -> None:
+    """Raise if what an unpacked package says of itself cannot be read.
+
+    Raises
+    ------
+    ReplicationError
+        If data/raw_files.csv lacks a column or names a file outside, or the release is none.
+    """
+    with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
+        missing = {*RawFile.__dataclass_fields__} - {*next(csv.reader(file), [])}
+    if missing:
+        raise ReplicationError(f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package.")
+    root = (folder / RAW).resolve()
+    if outside := [
+        row["path"] for row in read_raw_files(folder) if not (root / row["path"]).resolve().is_relative_to(root)
+    ]:
+        raise ReplicationError(f"{RAW_FILES}: {outside[0]} leads out of the package.")
+    try:
+        databases.read(folder / RELEASE)
+    except databases.DatabaseError as error:
+        raise ReplicationError(f"{RELEASE}: not a release. It is no such package.") from error
 
 
 def read_raw_files(folder: Path) -> list[dict[str, str]]:
@@ -295,7 +318,8 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[Raw
     with store.reading(release) as connection:
         deliveries = connection.execute(
             "select file_path, provider, record_count, provenance_class, publisher, republished_by, licence, "
-            "citation_en, citation_zh from marts.fct_deliveries order by delivery_number"
+            f"citation_en, citation_zh, {terms.MAY_BE_PASSED_ON} as may_be_passed_on "
+            "from marts.fct_deliveries order by delivery_number"
         ).df()
     deliveries = deliveries.astype(object).where(deliveries.notna(), None)
     found = []
@@ -304,7 +328,7 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[Raw
         is_of = [name == path or name.startswith(f"{path}/") for name in deliveries["file_path"]]
         rows: list[dict[str, Any]] = deliveries[is_of].to_dict("records")
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
-        allowed = path == DESCRIPTION or (bool(rows) and all(row["provenance_class"] in PASSED_ON for row in rows))
+        allowed = path == DESCRIPTION or (bool(rows) and all(row["may_be_passed_on"] for row in rows))
         first = rows[0] if rows else {}
         whence = first.get("republished_by") or first.get("publisher") or "its provider"
         found.append(
@@ -349,8 +373,7 @@ def _allowed_keys(package: Package) -> set[str]:
     """Return the folders of the landing store that may be passed on."""
     with store.reading(package.release) as connection:
         rows = connection.execute(
-            "select delivery_number from marts.fct_deliveries where list_contains(?, provenance_class)",
-            [list(PASSED_ON)],
+            f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
         ).fetchall()
     numbers = {number for (number,) in rows}
     events = log.read(package.folder / LANDING, package.manifest.extract_set)

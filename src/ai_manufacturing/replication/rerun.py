@@ -6,18 +6,21 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from ai_manufacturing import compare, databases
+from ai_manufacturing import compare, databases, terms
 from ai_manufacturing.releases.changes import SAME
 from ai_manufacturing.replication import contents, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 
 RERUN = "rerun"
-PASSED_DOWN = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHON", "WAREHOUSE_THREADS", "WAREHOUSE_MEMORY_LIMIT")
+COMMAND = ("sh", "run.sh")
+# HOME and TMPDIR are empty folders: the program is that of whoever made the package
+PASSED_DOWN = ("PATH", "LANG", "LC_ALL", "PYTHON", "WAREHOUSE_THREADS", "WAREHOUSE_MEMORY_LIMIT")
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)")
 PRINTED_LINES = 30
 # The mean of a million numbers depends on their order by more than a number does.
@@ -47,12 +50,12 @@ def installed_as_locked(folder: Path) -> bool:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    locked = pins(folder / contents.CODE / "requirements/run.txt")
+    locked = pins(folder / contents.LOCK)
     return bool(locked) and all(version(name) == wanted for name, wanted in locked.items())
 
 
 def run(folder: Path, new_environment: bool) -> Run:
-    """Run `run.sh` of a package, with no variable of this process but those of the system.
+    """Run `run.sh` of a package in an empty HOME, with no variable of this process but PASSED_DOWN.
 
     Parameters
     ----------
@@ -71,17 +74,19 @@ def run(folder: Path, new_environment: bool) -> Run:
     if not new_environment and installed_as_locked(folder):
         variables["ENVIRONMENT"] = sys.prefix
         environment = "that of the checker, whose versions are those of code/requirements/run.txt"
-    ended = subprocess.run(
-        ["sh", str(folder / "run.sh")],
-        cwd=folder,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="home-") as home, tempfile.TemporaryDirectory(prefix="tmp-") as tmp:
+        ended = subprocess.run(
+            COMMAND,
+            cwd=folder,
+            env=variables | {"HOME": home, "TMPDIR": tmp},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
     # a log names no folder of the machine
     output = ended.stdout.replace(str(folder), ".").replace(sys.prefix, "$ENVIRONMENT")
     if ended.returncode:
@@ -113,25 +118,17 @@ def differences(folder: Path, release: Path | None = None) -> list[str]:
 
 
 def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
-    sections = compare.compare(databases.read(release), databases.read(warehouse))
+    try:
+        built = databases.read(warehouse)
+    except databases.DatabaseError as error:
+        raise ReplicationError(f"{RERUN}/{warehouse.name}: run.sh ended without a warehouse there.") from error
     held_back = withheld.read_summary(summary) if summary.is_file() else []
     names = list(dict.fromkeys(row["table"] for row in held_back))
-    if held_back:
-        expected = {
-            "Tables": {(name, "gained") for name in names},
-            "Columns": {
-                row
-                for section in sections
-                for row in section.rows
-                if row[1:] in [(column, "gained") for column in withheld.COLUMNS]
-            },
-        }
-        sections = [
-            compare.Section(section.title, section.columns, rows)
-            for section in sections
-            if (rows := [row for row in section.rows if row not in expected.get(section.title, ())])
-        ]
-    found = compare.as_text(sections).splitlines()
+    with tempfile.TemporaryDirectory() as folder:
+        if held_back:
+            built = replace(built, path=Path(folder) / "public.duckdb")
+            terms.public_copy(warehouse, built.path)
+        found = compare.as_text(compare.compare(databases.read(release), built)).splitlines()
     for before, after in zip(held_back, withheld.summary(warehouse, names), strict=True):
         found += [
             f"{before['table']}, column {before['column']}: {figure} is {after[figure]} and not {before[figure]}."

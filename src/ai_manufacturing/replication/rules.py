@@ -2,13 +2,14 @@
 
 import csv
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ai_manufacturing import checksums
-from ai_manufacturing.replication import contents, rerun, withheld
+from ai_manufacturing import checksums, terms
+from ai_manufacturing.replication import contents, rerun
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
 PATH_LIMIT = 200
@@ -104,9 +105,9 @@ def _paths(folder: Path) -> Iterator[str]:
 
 
 def _versions(folder: Path) -> Iterator[str]:
-    lock = folder / contents.CODE / "requirements/run.txt"
+    lock = folder / contents.LOCK
     if not lock.is_file() or not rerun.pins(lock):
-        yield f"{contents.CODE}/requirements/run.txt names no version"
+        yield f"{contents.LOCK} names no version"
         return
     # each requirement ends with its hashes
     for entry in re.split(r"\n(?=[A-Za-z])", lock.read_text(encoding="utf-8")):
@@ -150,10 +151,14 @@ def _restricted(folder: Path) -> Iterator[str]:
     for name in files(folder):
         if path := closed.get(checksums.sha256(folder / name)):
             yield f"{name} is {path}, which is restricted"
-    release = folder / contents.RELEASE
-    held = withheld.tables(release, withheld.EVERY_SCHEMA) if release.is_file() else []
-    yield from (f"{contents.RELEASE} holds {table}, with values of restricted files" for table in held)
-    if (folder / contents.PANEL).is_file():
+    if not (folder / contents.RELEASE).is_file():
+        return
+    with tempfile.TemporaryDirectory() as private:
+        # what a copy that may be passed on has not
+        held = terms.public_copy(folder / contents.RELEASE, Path(private) / "public.duckdb")
+    tables = dict.fromkeys(row["table_name"] for row in held)
+    yield from (f"{contents.RELEASE} holds {table}, with values of restricted files" for table in tables)
+    if (held or (folder / contents.WITHHELD).is_file()) and (folder / contents.PANEL).is_file():
         yield f"{contents.PANEL} has values of restricted files"
 
 

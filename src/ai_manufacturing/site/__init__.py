@@ -4,13 +4,14 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+import duckdb
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from ai_manufacturing import databases, settings
+from ai_manufacturing import databases, exports, settings, terms
 from ai_manufacturing.checksums import record_folder
-from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, replace_bytes
+from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, reason, replace_bytes
 from ai_manufacturing.site import (
     ai_terms,
     changes,
@@ -92,7 +93,7 @@ class SiteError(Exception):
     """The site could not be built; the message says what to do."""
 
 
-def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[str]:
+def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_restricted: bool = False) -> list[str]:
     """Build the site of a release and move it into place whole.
 
     Parameters
@@ -103,6 +104,8 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
         The folder of the site. One that is no site is left alone.
     catalogue : Path or None
         What `dbt docs generate --static` wrote, to put beside the pages.
+    with_restricted : bool
+        Whether the site holds values that may not be passed on, and says so on every page.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     Raises
     ------
     SiteError
-        If `out` holds something other than a site.
+        If `out` holds something other than a site, or the disk refuses.
     RefreshError
         If the file is no release.
     """
@@ -121,28 +124,43 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None) -> list[
     others = {entry.name for entry in out.iterdir()} - {*WRITTEN_BY_OTHERS} if out.exists() else set()
     if others and not (out / "assets" / "site.js").exists():
         raise SiteError(f"{out} is not empty and is not a site. Name another folder, or empty it.")
-    make_folder(out.parent)
-    with private_folder(out) as incoming:
-        names = _write(release_path, incoming, catalogue)
-        open_to_readers(incoming)
-        record_folder(incoming, WRITTEN_BY_OTHERS)
-        put_in_place(incoming, out)
+    try:
+        make_folder(out.parent)
+        with private_folder(out) as incoming:
+            names = _write(release_path, incoming, catalogue, with_restricted)
+            open_to_readers(incoming)
+            record_folder(incoming, WRITTEN_BY_OTHERS)
+            put_in_place(incoming, out)
+    except (OSError, duckdb.IOException, exports.ExportError) as error:
+        refused = error.__cause__ if isinstance(error, exports.ExportError) else error
+        why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]
+        raise SiteError(
+            f"{out}: {why}; what was there is unchanged. Make room, or name another folder with --out."
+        ) from error
     return names
 
 
-def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str]:
+def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restricted: bool) -> list[str]:
     (folder / "assets").mkdir(parents=True)
+    (folder / downloads.FOLDER).mkdir()
+    # All that follows reads this file, so that no page and no download can show what it does not hold.
+    shown = folder / downloads.FOLDER / downloads.RELEASE
+    if with_restricted:
+        # a link would let whoever may write here write to the published file
+        shutil.copyfile(release_path, shown)
+    else:
+        terms.public_copy(release_path, shown)
     for asset in (HERE / "assets").iterdir():
         shutil.copyfile(asset, folder / "assets" / asset.name)
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
-    has_query = query.write(release_path, folder)
+    has_query = query.write(shown, folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     pages = PAGES | ({"query": query} if has_query else {})
-    with Release(release_path) as release:
+    with Release(shown) as release:
         text = release.catalogue()
         environment.globals |= {
             "t": text.both,
@@ -152,6 +170,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "named": text.named,
             "mark": MARK,
             "tag": _tag(release, text),
+            "restricted": release.restricted if with_restricted else [],
             "substituted": [row for row in release.substituted() if row["kind"] == "series"],
             "plain": text.plain,
             "manifest": release.manifest,
@@ -159,7 +178,7 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None) -> list[str
             "menu": MENU,
             "has_catalogue": catalogue is not None,
             "has_query": has_query,
-            "downloads": {file.name: file for file in downloads.write(release_path, release, folder)},
+            "downloads": {file.name: file for file in downloads.write(shown, release)},
         }
         if cities in pages.values():
             cities.write(release, text, folder)

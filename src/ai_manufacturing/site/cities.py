@@ -40,15 +40,22 @@ WORDS = (
     "hash",
 )
 SHOWN = "scope in ('industry', 'total') and series = quantity"
+# Of a series that may not be passed on the file that the pages read has no values.
+HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return all cities' series, the means beside them, and an empty chart for each series."""
     cities = release.rows("select * from marts.dim_city order by city_id")
     found = release.rows(
-        f"select series, unit, provider, is_delivered from marts.dim_series where {SHOWN} order by scope, series"
+        f"select series, unit, provider, is_delivered, is_delivered and {HAS_VALUES} as has_values "
+        f"from marts.dim_series where {SHOWN} order by scope, series"
     )
-    series = {row["series"]: row for row in found if row["is_delivered"]}
+    series = {row["series"]: row for row in found if row["has_values"]}
+    withheld = defaultdict(list)
+    for row in found:
+        if row["is_delivered"] and not row["has_values"]:
+            withheld[row["provider"]].append(row["series"])
     regions = {city["region"] for city in cities}
     period = release.period()
     years = [period["first_year"], period["last_year"]]
@@ -94,11 +101,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         ),
         "figures": [_figure(name, row["unit"], years, text) for name, row in series.items()],
         "missing": [row["series"] for row in found if not row["is_delivered"]],
+        "withheld": [
+            {**row, "series": withheld[row["provider"]]}
+            for row in release.withheld_from("marts.fct_city_year_values", "marts.fct_delivered_values")
+        ],
     }
 
 
 def write(release: Release, text: Catalogue, folder: Path) -> None:
-    """Write a script for each city: its delivered rows, why a value is missing, and its corrections."""
+    """Write a script for each city: delivered rows, reasons of gaps, corrections. Without a series there is none."""
+    if not release.rows(f"from marts.dim_series where {SHOWN} and is_delivered and {HAS_VALUES} limit 1"):
+        return
     cells = _delivered_rows(release)
     missing: dict[str, Any] = defaultdict(lambda: defaultdict(dict))
     reasons: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
@@ -272,7 +285,7 @@ def _corrections(release: Release) -> list[dict[str, Any]]:
     return release.rows(
         "select c.* from marts.fct_corrections as c inner join marts.dim_series as s "
         "on c.series = s.series and c.provider = s.provider and c.scope = s.scope "
-        f"where s.{SHOWN.replace('series =', 's.series =')} and s.is_delivered "
+        f"where s.{SHOWN.replace('series =', 's.series =')} and s.is_delivered and s.{HAS_VALUES} "
         "order by c.city_id, c.series, c.year, c.correction_id"
     )
 
@@ -280,6 +293,8 @@ def _corrections(release: Release) -> list[dict[str, Any]]:
 def _means(release: Release, keys: str, series: list[str]) -> pd.DataFrame:
     """Return the means of series by city and year, or by fewer keys, one column each."""
     names = ", ".join(f"'{name}'" for name in series)
+    if not names:
+        return pd.DataFrame()
     return release.frame(
         f"pivot (select {keys}, variable, avg(value) as value from marts.fct_city_year_values "
         "inner join marts.dim_city using (city_id) group by all) "

@@ -1,7 +1,7 @@
 """Files beside the pages, at paths that stay: data with metadata, quick starts, citation, feed of releases."""
 
 import json
-import shutil
+import re
 import string
 import uuid
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.releases.writer import HEADLINE, SCHEMAS
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.tables.formats import latex_text
 
 HERE = Path(__file__).parent
 FOLDER = "data"
@@ -47,22 +48,17 @@ class Download:
     sha256: str
 
 
-def write(release_path: Path, release: Release, folder: Path) -> list[Download]:
+def write(release_path: Path, release: Release) -> list[Download]:
     """Write the folder of data and return its files.
 
     Parameters
     ----------
     release_path : Path
-        The release file.
+        The release file that is downloaded, in the folder of data.
     release : Release
         The same, open.
-    folder : Path
-        The folder of the pages.
     """
-    data = folder / FOLDER
-    data.mkdir()
-    # a link would let whoever may write here write to the published file
-    shutil.copyfile(release_path, data / RELEASE)
+    data = release_path.parent
     exports.export(release_path, data, *FORMATS)
     for left in data.glob(".export*"):
         left.unlink()
@@ -85,20 +81,21 @@ def bibliography(manifest: Manifest) -> str:
     year, month, day = manifest.published_at[:10].split("-")
     mark = " SYNTHETIC DATA: its numbers are not real." if manifest.extract_set_kind == databases.SYNTHETIC else ""
     commit = f", code at commit {manifest.git_commit}" if manifest.git_commit else ""
-    key = f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}".replace(" ", "_")
+    key = re.sub("[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}")
     authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    extract_set = latex_text(manifest.extract_set)
     return (
         f"@misc{{{key},\n"
-        f"  author = {{{{{cited['authors'][0]['name']}}}}},\n"
-        f"  title = {{{cited['title']}}},\n"
+        f"  author = {{{{{latex_text(cited['authors'][0]['name'])}}}}},\n"
+        f"  title = {{{latex_text(cited['title'])}}},\n"
         f"  year = {{{year}}},\n"
         f"  version = {{release {manifest.release_id} of {year}-{month}-{day}}},\n"
-        f"  note = {{Version {cited['version']} of the package{commit}; extract set {manifest.extract_set}.{mark}}}\n"
+        f"  note = {{Version {cited['version']} of the package{commit}; extract set {extract_set}.{mark}}}\n"
         "}\n\n"
         f"@article{{zhu_leng_zhang_{paper['year']},\n"
-        f"  author = {{{authors}}},\n"
-        f"  title = {{{paper['title']}}},\n"
-        f"  journal = {{{paper['journal']}}},\n"
+        f"  author = {{{latex_text(authors)}}},\n"
+        f"  title = {{{latex_text(paper['title'])}}},\n"
+        f"  journal = {{{latex_text(paper['journal'])}}},\n"
         f"  year = {{{paper['year']}}}\n"
         "}\n"
     )
@@ -164,6 +161,8 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> list[dict
             target = data / f"{table['table_name']}.parquet"
             connection.execute(f"copy (from {name}) to {literal(str(target))} (format parquet, compression zstd)")
     for table in tables:
+        if providers := release.withheld_from(f"{table['schema_name']}.{table['table_name']}"):
+            table["withheld"] = [row["provider"] for row in providers]
         english, _, chinese = (table["comment"] or "").partition("\n\n")
         table["description"], table["description_zh"] = english, chinese
         table["fields"] = [
@@ -215,6 +214,7 @@ def _write_metadata(manifest: Manifest, tables: list[dict[str, Any]], files: dic
             "description": table["description"],
             "description_zh": table["description_zh"],
             **common,
+            **({"withheld": table["withheld"]} if "withheld" in table else {}),
             "schema": {"fields": table["fields"]},
         }
         resources.append(resource)

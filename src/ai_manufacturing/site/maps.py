@@ -40,7 +40,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     clusters = release.frame(
         "select measure, year, city_id, round(statistic, 4) as local_morans_i, p_value, quadrant, "
         f"case when p_value < {SIGNIFICANT} then quadrant else 'NS' end as cluster "
-        "from estimates.est_local_spatial_autocorrelation where status = 'estimated' and statistic is not null "
+        "from estimates.est_local_spatial_autocorrelation where status = 'estimated' and p_value is not null "
         "order by measure, year, city_id"
     )
     cities = release.frame(
@@ -54,6 +54,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
         "missing": not_delivered(release),
+        "withheld": release.withheld_from("marts.fct_spatial_distribution"),
         "other_classes": Markup(", ").join(text.label(name) for name in delivered if name in text.substituted),
     }
 

@@ -54,11 +54,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "any_value(d.name_zh) as name_zh, any_value(r.name_en) as row_name_en, "
             "any_value(r.name_zh) as row_name_zh, "
             "any_value(c.delivered_value) as delivered_value, any_value(c.value) as value, "
+            "any_value(c.action) as action, "
             "any_value(c.reason) as reason, any_value(c.reason_zh) as reason_zh "
             "from marts.fct_corrections as c left join marts.dim_city as d on c.city_id = d.city_id "
             "left join marts.dim_city as r on c.delivered_city_id = r.city_id and r.city_id <> c.city_id "
             "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
+        "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
         "by_city": _by_city(release, text) if has_panel else None,
         "by_series": _by_series(release, text) if has_panel else None,
     }
@@ -95,13 +97,23 @@ def _panel_series(release: Release) -> list[str]:
     ]
 
 
+def _filled(series: list[str]) -> str:
+    """Return SQL of the city-years in which a series of the panel has a value, be it withheld here or not."""
+    names = ", ".join(f"'{name}'" for name in series)
+    return (
+        "select series, city_id, year from release.series_values "
+        f"where scope in ('industry', 'total') and series in ({names})"
+    )
+
+
 def _by_city(release: Release, text: Catalogue) -> Figure:
     series = _panel_series(release)
-    filled = " + ".join(f"cast({name} is not null as integer)" for name in series)
     data = release.frame(
         "select c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year, "
-        f"{filled} as series_count from marts.fct_city_year_panel as p "
-        "inner join marts.dim_city as c on p.city_id = c.city_id order by c.city_id, p.year"
+        "count(v.series) as series_count from marts.fct_city_year_panel as p "
+        "inner join marts.dim_city as c on p.city_id = c.city_id "
+        f"left join ({_filled(series)}) as v on p.city_id = v.city_id and p.year = v.year "
+        "group by all order by c.city_id, p.year"
     )
     cities = data.drop_duplicates("city_id").drop(columns=["year", "series_count"])
     firsts = cities.drop_duplicates("province_name_zh")
@@ -147,9 +159,12 @@ def _by_city(release: Release, text: Catalogue) -> Figure:
 
 def _by_series(release: Release, text: Catalogue) -> Figure:
     series = _panel_series(release)
-    columns = ", ".join(f"count({name}) as {name}" for name in series)
+    columns = ", ".join(f"count(case when v.series = '{name}' then 1 end) as {name}" for name in series)
     ((cities,),) = release.frame("select count(*) from marts.dim_city").to_numpy().tolist()
-    wide = release.frame(f"select year, {columns} from marts.fct_city_year_panel group by year order by year")
+    wide = release.frame(
+        f"select p.year, {columns} from marts.fct_city_year_panel as p "
+        f"left join ({_filled(series)}) as v on p.city_id = v.city_id and p.year = v.year group by all order by p.year"
+    )
     data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
     for language in LANGUAGES:
         data[f"label_{language}"] = [text.plain_label(name, language) for name in data["series"]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import duckdb_client, gate_results
+from ai_manufacturing import duckdb_client, gate_results, terms
 from ai_manufacturing.releases.store import read_manifest
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
@@ -43,6 +43,20 @@ class Release:
     def substituted(self) -> list[dict[str, Any]]:
         """Return kind, name, label and substitution of what a substitute feeds here."""
         return self.rows("select * from marts.dim_labels where substitution is not null order by kind, name")
+
+    @cached_property
+    def restricted(self) -> list[dict[str, Any]]:
+        """Return the providers whose values may not be passed on, with their terms."""
+        return terms.restricted(self._connection)
+
+    @cached_property
+    def withheld(self) -> set[str]:
+        """Return the tables, with their schemas, that do not hold here what may not be passed on."""
+        return {row["table_name"] for row in terms.withheld(self._connection)}
+
+    def withheld_from(self, *tables: str) -> list[dict[str, Any]]:
+        """Return the providers whose values some tables do not hold here; none where nothing is withheld."""
+        return self.restricted if self.withheld & {*tables} else []
 
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""

@@ -113,7 +113,8 @@ def latex(table: Printed, siunitx: bool = False) -> str:
         Whether numbers are aligned at the decimal point, by columns of siunitx (version 3).
     """
     rows = [
-        [_latex(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)] for line in table.rows
+        [latex_text(line.label), *(_latex_cell(table.text(cell), siunitx) for cell in line.cells)]
+        for line in table.rows
     ]
     headings = [_latex_lines(heading) for heading in table.headings]
     is_wide = len(table.columns) > COLUMNS_IN_NORMAL_PRINT
@@ -139,7 +140,7 @@ def latex(table: Printed, siunitx: bool = False) -> str:
             r"\footnotesize" if is_wide else r"\small",
             r"\setlength{\tabcolsep}{3pt}",
             r"\begin{threeparttable}",
-            rf"\caption{{{_latex(table.title)}}}",
+            rf"\caption{{{latex_text(table.title)}}}",
             rf"\label{{tab:{table.table_id.removeprefix('table_')}}}",
             rf"\begin{{tabular}}{{{'p{2.7cm}' if is_wide else 'l'}{column * len(table.columns)}}}",
             r"\toprule",
@@ -150,7 +151,7 @@ def latex(table: Printed, siunitx: bool = False) -> str:
             r"\end{tabular}",
             r"\begin{tablenotes}",
             r"\footnotesize",
-            *(rf"\item {{}}{_latex(note)}" for note in table.notes),  # a bracket would be an argument
+            *(rf"\item {{}}{latex_text(note)}" for note in table.notes),  # a bracket would be an argument
             r"\end{tablenotes}",
             r"\end{threeparttable}",
             r"\end{table}",
@@ -159,7 +160,8 @@ def latex(table: Printed, siunitx: bool = False) -> str:
     )
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Return a text in which no character is a command of LaTeX."""
     return "".join(LATEX_ESCAPES.get(char, char) for char in text)
 
 
@@ -169,19 +171,19 @@ def _latex_cell(text: str, siunitx: bool) -> str:
         return ""
     found = NUMBER.match(text)
     if not found:
-        words = _latex_lines(text) if len(text) > HEADING_WIDTH else _latex(text)
+        words = _latex_lines(text) if len(text) > HEADING_WIDTH else latex_text(text)
         return f"{{{words}}}" if siunitx else words
     if not siunitx:
         # A hyphen before a number is a minus sign.
-        return f"{_latex(found[1])}$-${found[3]}{found[4]}{_latex(found[5])}" if found[2] else _latex(text)
-    before, after = (f"{{{_latex(part)}}}" if part else "" for part in (found[1], found[5]))
+        return f"{latex_text(found[1])}$-${found[3]}{found[4]}{latex_text(found[5])}" if found[2] else latex_text(text)
+    before, after = (f"{{{latex_text(part)}}}" if part else "" for part in (found[1], found[5]))
     return f"{before}{found[2]}{found[3]}{found[4]}{after}"
 
 
 def _latex_lines(text: str) -> str:
     """Break words into lines, so that six columns fit a page."""
     wrapped = textwrap.wrap(text, HEADING_WIDTH, break_long_words=False, break_on_hyphens=False)
-    lines = r"\\".join(map(_latex, wrapped))
+    lines = r"\\".join(map(latex_text, wrapped))
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{lines}\end{{tabular}}"
 
 

@@ -1,0 +1,262 @@
+"""What may be passed on, by the terms that each provider declares: one rule for site, downloads and packages.
+
+A delivered file of a restricted provider stays at home, and so does every value of a single city, firm or record that
+comes from one. Estimates and sums over cities do not.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import databases
+from ai_manufacturing.duckdb_client import STORAGE_VERSION
+from ai_manufacturing.releases.writer import SCHEMAS
+from ai_manufacturing.sql_text import identifier, literal
+
+EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
+# Numbers of an office of statistics, and what a program drew, may be passed on; what a provider itself publishes, on
+# its licence. Nobody can license what is another's, so the licence that a republisher names does not count.
+OPEN_LICENCE = r"(CC0|CC[- ]BY([- ]SA)?|ODC-By|ODbL|PDDL|MIT|public domain)([- ]v?\d+(\.\d+)*)?"
+MAY_BE_PASSED_ON = (
+    "coalesce(provenance_class in ('official', 'generated') or (republished_by is null "
+    f"and provenance_class <> 'republished' and regexp_full_match(licence, {literal(OPEN_LICENCE)}, 'i')), false)"
+)
+"""SQL on a row of marts.fct_deliveries; false of a file that nobody declared."""
+
+# A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
+OF_ONE_UNIT = ("city_id", "city_code", "id")
+WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
+# Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the others are blank.
+KEYS = {
+    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", "group_name", "is_reference"),
+    "marts.fct_ai_measure": (
+        *("extract_set", "measure", "weighting", "scope", "city_id", "year", "base_year", "is_mechanical"),
+        "missing_reason",
+    ),
+    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", "name_zh", "name_en", "province_id", "region"),
+    "marts.fct_corrections": (
+        *("extract_set", "correction_id", "provider", "source_name", "series", "scope", "delivered_city_id"),
+        *("city_id", "year", "action", "reason", "reason_zh", "source"),
+    ),
+    "estimates.est_local_spatial_autocorrelation": (
+        *("extract_set", "measure", "year", "city_id", "quadrant", "p_value", "permutation_count", "city_count"),
+        *("neighbour_count", "substitutions", "substitutions_zh", "status", "reason", "reason_zh"),
+    ),
+    "release.changes": ("change_kind", "city_id", "year", "column_name"),
+    "release.series_values": ("series", "scope", "city_id", "year", "quantity", "provider"),
+}
+WIDE = "marts.fct_city_year_panel"  # a column per variable
+FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
+VALIDATION_RESULT = "validation_result"
+WITHHELD = "withheld"
+WITHHELD_COMMENTS = {
+    "table_name": "Schema and name of a table of this file.",
+    "column_name": "Column that is blank in the rows of restricted providers; null if those rows are not here.",
+    "row_count": "Rows without their value, or that are not here.",
+    "providers": "Whose values may not be passed on; marts.fct_deliveries has their terms.",
+}
+
+
+def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the providers of an open release or warehouse whose values may not be passed on.
+
+    Returns
+    -------
+    list of dict
+        provider, licence, whence (who has the files), citation_en and citation_zh, by name.
+    """
+    found = release.execute(
+        f"""
+        select provider, {
+            ", ".join(
+                f"string_agg(distinct {column}, '; ' order by {column}) as {name}"
+                for name, column in {
+                    "licence": "licence",
+                    "whence": "coalesce(republished_by, publisher)",
+                    "citation_en": "citation_en",
+                    "citation_zh": "citation_zh",
+                }.items()
+            )
+        }
+        from marts.fct_deliveries
+        where provider is not null and not {MAY_BE_PASSED_ON}
+        group by provider order by provider
+        """
+    )
+    names = [column for column, *_ in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the rows of release.withheld of an open file; none of one that is no public copy."""
+    if not release.execute(
+        "from duckdb_tables() where database_name = current_database() and schema_name = 'release' "
+        f"and table_name = '{WITHHELD}'"
+    ).fetchall():
+        return []
+    rows = release.execute(f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}").fetchall()
+    return [dict(zip(WITHHELD_COMMENTS, row, strict=True)) for row in rows]
+
+
+def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
+    """Copy a release, or the released tables of a warehouse, with nothing in it that may not be passed on.
+
+    Every table and column stays. Rows of restricted providers are left out, or keep their keys alone; the table
+    release.withheld and the comments say where. Where no provider is restricted, the copy is the same file.
+
+    Parameters
+    ----------
+    database : Path
+        A release, or a built warehouse that no process writes to.
+    target : Path
+        The file to write, always anew: what is deleted leaves its blocks in a file.
+
+    Returns
+    -------
+    list of dict
+        The rows of release.withheld, by the names of WITHHELD_COMMENTS.
+    """
+    with databases.in_memory(target.with_name("spill")) as connection:
+        connection.execute(f"attach {literal(str(database))} as built (read_only)")
+        connection.execute("use built")
+        providers = [row["provider"] for row in restricted(connection)]
+        if not providers:
+            shutil.copyfile(database, target)
+            return []
+        connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
+        _list_restricted(connection, providers)
+        for schema in EVERY_SCHEMA:
+            connection.execute(f"create schema new.{schema}")
+        lost: list[dict[str, Any]] = []
+        for schema, table in connection.execute(
+            "select table_schema, table_name from information_schema.tables "
+            "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
+            [list(EVERY_SCHEMA)],
+        ).fetchall():
+            lost += _copy(connection, f"{schema}.{table}", providers)
+        if not connection.execute(
+            f"from duckdb_tables() where database_name = 'new' and table_name = '{WITHHELD}'"  # a copy of a copy
+        ).fetchall():
+            _record(connection, lost)
+        _comment(connection, {row["table_name"] for row in lost}, providers)
+        connection.execute("detach new")
+    return lost
+
+
+def _list_restricted(connection: duckdb.DuckDBPyConnection, providers: list[str]) -> None:
+    """Make temporary tables of what is restricted: providers, with what is counted from them, and variables."""
+    connection.execute("create temp table restricted_providers as select unnest(?::varchar[]) as provider", [providers])
+    # counts that are made here of a register have a provider that delivers nothing
+    connection.execute(
+        "insert into restricted_providers select distinct provider from built.marts.dim_series "
+        "where provider not in (select provider from built.marts.fct_deliveries where provider is not null)"
+    )
+    connection.execute(
+        "create temp table restricted_variables as select distinct variable "
+        "from (select variable, unnest(string_split(series, ' ')) as series from built.marts.dim_variable) "
+        "where series in (select series from built.marts.dim_series where provider in (from restricted_providers))"
+    )
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]) -> list[dict[str, Any]]:
+    """Copy a table, and return what is withheld of it."""
+    columns = [column for column, *_ in connection.execute(f"describe built.{name}").fetchall()]
+    units = [column for column in columns if column in OF_ONE_UNIT]
+    if name in WITHOUT_VALUES or not (units or FAILING_ROWS in columns):
+        connection.execute(f"create table new.{name} as from built.{name}")
+        return []
+    if not units:
+        # a failing row of a delivered file names it; another has values, and a median is that of one city
+        keys = [f"contains({FAILING_ROWS}, '\"file_path\"')"]
+        keys += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
+        reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
+        shown = dict.fromkeys(reported, f"coalesce({' and '.join(keys)}, false)")
+    elif name == WIDE:
+        open_ = {
+            variable
+            for (variable,) in connection.execute(
+                "select variable from built.marts.dim_variable where variable not in (from restricted_variables)"
+            ).fetchall()
+        }
+        shown = dict.fromkeys((column for column in columns if column not in (*KEYS[name], *open_)), "false")
+    elif name in KEYS:
+        shown = dict.fromkeys((column for column in columns if column not in KEYS[name]), _open_rows(columns, units))
+    else:
+        condition = _open_rows(columns, units)
+        connection.execute(f"create table new.{name} as from built.{name} where {condition}")
+        return _withheld(connection, name, {None: f"not ({condition})"}, providers)
+    listed = ", ".join(
+        f"case when {shown[column]} then {identifier(column)} end as {identifier(column)}"
+        if column in shown
+        else identifier(column)
+        for column in columns
+    )
+    connection.execute(f"create table new.{name} as select {listed} from built.{name}")
+    lost = {column: f"{identifier(column)} is not null and not ({condition})" for column, condition in shown.items()}
+    return _withheld(connection, name, lost, providers)
+
+
+def _open_rows(columns: list[str], units: list[str]) -> str:
+    """Return SQL of the rows of a table that come from no restricted provider: those of no unit, where none says."""
+    by = [column for column in ("first_provider", "second_provider") if column in columns] or [
+        column for column in ("provider",) if column in columns
+    ]
+    if by:
+        conditions = [f"coalesce({column} not in (from restricted_providers), false)" for column in by]
+    elif "variable" in columns:
+        conditions = ["variable not in (from restricted_variables)"]
+    else:
+        conditions = [f"{column} is null" for column in units]
+    return " and ".join(conditions)
+
+
+def _withheld(
+    connection: duckdb.DuckDBPyConnection, name: str, lost: dict[str, str] | dict[None, str], providers: list[str]
+) -> list[dict[str, Any]]:
+    """Count what a table loses, by column; None is whole rows."""
+    counted = ", ".join(f"count(case when {condition} then 1 end)" for condition in lost.values())
+    (counts,) = connection.execute(f"select {counted} from built.{name}").fetchall()
+    return [
+        dict(zip(WITHHELD_COMMENTS, (name, column, count, ", ".join(providers)), strict=True))
+        for column, count in zip(lost, counts, strict=True)
+        if count
+    ]
+
+
+def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]]) -> None:
+    connection.execute(
+        f"create table new.release.{WITHHELD} "
+        "(table_name varchar, column_name varchar, row_count bigint, providers varchar)"
+    )
+    for row in withheld:
+        connection.execute(f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()])
+    # the codebook says it beside each column, with provider, licence and citation
+    connection.execute(
+        f"update new.marts.data_dictionary as d set source = concat_ws('; ', source, 'withheld here') "
+        f"from new.release.{WITHHELD} as w where concat(d.table_schema, '.', d.table_name) = w.table_name "
+        "and coalesce(w.column_name, d.column_name) = d.column_name"
+    )
+    connection.execute(
+        f"comment on table new.release.{WITHHELD} is 'One row per table or column whose values may not be passed on.'"
+    )
+    for column, comment in WITHHELD_COMMENTS.items():
+        connection.execute(f"comment on column new.release.{WITHHELD}.{column} is {literal(comment)}")
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, withheld: set[str], providers: list[str]) -> None:
+    commented = connection.execute(
+        "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
+        "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
+        "union all select schema_name, table_name, column_name, comment from duckdb_columns() "
+        "where database_name = 'built'"
+    ).fetchall()
+    for schema, table, column, comment in commented:
+        if schema not in EVERY_SCHEMA or not comment:
+            continue
+        if column is None and f"{schema}.{table}" in withheld:
+            comment = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. {comment}"
+        name = f"new.{identifier(schema)}.{identifier(table)}"
+        named = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
+        connection.execute(f"comment on {named} is {literal(comment)}")
