@@ -39,6 +39,11 @@ unallocated as (
     group by city_id
 ),
 
+years as (
+    select distinct year
+    from sourced
+),
+
 -- The cities that a city of 2020 takes in, and that still counted by themselves in a year.
 parts_due as (
     select
@@ -46,7 +51,7 @@ parts_due as (
         years.year,
         count(*) as part_count
     from mergers
-    inner join (select distinct sourced.year from sourced) as years on mergers.first_year > years.year
+    inner join years on mergers.first_year > years.year
     group by mergers.city_id, years.year
 ),
 
