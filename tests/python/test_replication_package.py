@@ -308,7 +308,7 @@ def foreign(package: Path, folder: Path, program: str, **more: bytes) -> Path:
     with zipfile.ZipFile(package) as opened:
         taken = {name: opened.read(name) for name in replication.NEEDED if name != checksums.SUMS}
         taken[contents.RAW_FILES] = opened.read(contents.RAW_FILES).splitlines(keepends=True)[0]
-    return package_of(folder, **{**taken, "run.sh": program.encode()}, **more)
+    return package_of(folder, **{**taken, "run.sh": program.encode(), **more})
 
 
 def test_what_is_no_package_or_expands_without_end_is_refused_and_nothing_of_it_runs(
