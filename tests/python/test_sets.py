@@ -273,7 +273,7 @@ def test_the_public_set_goes_from_delivery_to_site(
     if last_year == 2020:
         assert to_2022 == [("not_estimable", None, None)]
     else:
-        # Science spending of 2022 is corrected away, so the label promises a year that the sample has not.
+        # The correction of 2022 empties science spending, so the label promises a year that the sample does not have.
         ((status, reached, remark),) = to_2022
         assert (status, reached) == ("estimated", 2021)
         assert "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 " in remark
