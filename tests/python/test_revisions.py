@@ -834,21 +834,29 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     assert read(store.published, "from release.changes") == changed_rows
 
 
-def test_the_command_judges_a_held_build_again_and_a_damaged_one_is_built(
+def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_damaged_one(
     published: Store, audited_build: Build, built_from_the_sample: Callable[[Path], None], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {MOVED}"
     warehouse = changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved)
-    monkeypatch.setattr(build, "dbt", lambda work, target, *_, **__: bool(shutil.copyfile(warehouse, target)) is False)
+    built = Mock(side_effect=lambda work, target, *_, **__: not shutil.copyfile(warehouse, target))
+    monkeypatch.setattr(build, "dbt", built)
     with pytest.raises(HeldError):
         refresh.refresh(published, LIMITS, quiet)
+    run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="1.5")
+    assert run.returncode == 7, run.stdout + run.stderr
+    assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:2] == ["started", "judged again"]
+    for number in published.held_ids():
+        (published.held(number) / "report.json").chmod(0o644)
+        with (published.held(number) / "report.json").open("a") as report:
+            report.write(" ")
+    with pytest.raises(HeldError):
+        refresh.refresh(published, replace(LIMITS, hold_above=1.8), quiet)
+    assert built.call_count == 2
     run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="3")
     assert run.returncode == 0, run.stdout + run.stderr
-    events = [json.loads(line)["event"] for line in run.stdout.splitlines()]
-    assert events[:2] == ["started", "judged again"]
-    assert published.current().release_id == "000003"
-    assert (published.folder / "last_build").exists() is False  # dbt left no results here, so nothing to start from
+    assert published.current().release_id == "000005"
 
 
 # ---------------------------------------------------------------- new years, by their structure

@@ -143,11 +143,12 @@ def judge(
     if held := anchors.drifted(anchor, target, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps that no declaration "
-            f"explains: {'; '.join(held)}."
+            f"explains: {held}. If the published numbers are right, measure from them: ai-manufacturing accept "
+            f"{published.release_id} --reason '...', and refresh again."
         )
     elif warned := anchors.drifted(anchor, target, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {'; '.join(warned)}. Beyond {limit:.15g} a release is held. If the numbers are "
-            f"right: ai-manufacturing accept {release_id} --reason '...'"
+            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
+            f"ai-manufacturing accept {release_id} --reason '...'"
         )
     return Judgement(why, notes, rows, anchor)
