@@ -873,6 +873,42 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
     return rows.assign(value=rows["value"] - third + booked)
 
 
+def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
+) -> None:
+    column, gained = "table_1_col_2", "table_2_col_2"
+    table = "reports.rpt_coefficients"
+    to_2018 = published_years.estimates(audited_build.warehouse, {column: (2010, 2018)})
+    built_from_the_sample(
+        changed(
+            audited_build.warehouse,
+            tmp_path / "to_2018.duckdb",
+            f"delete from {CONFORMED} where year > 2018",
+            f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
+            f"update {table} set estimate = null where specification_id = '{gained}'",
+            *(
+                f"update {table} set estimate = {estimate!r}, std_error = 1e-4 "
+                f"where specification_id = '{column}' and term = '{term}'"
+                for (_, term), estimate in to_2018.items()
+            ),
+        )
+    )
+    refresh.refresh(store, LIMITS, quiet)
+    rows = booked_at_the_capital(audited_build.frame(f"from {CONFORMED}"), (2019, 2020))
+    faulty = changed(audited_build.warehouse, tmp_path / "faulty.duckdb")
+    with duckdb.connect(str(faulty)) as connection:
+        connection.register("faulty_rows", rows)
+        connection.execute(f"create or replace table {CONFORMED} as from faulty_rows")
+    built_from_the_sample(faulty)
+    with pytest.raises(HeldError) as held:
+        refresh.refresh(store, LIMITS, quiet)
+    lines = str(held.value).splitlines()
+    (line,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
+    assert "a capital's share of its province moved by +0.325 in the median province" in line
+    assert {column, gained} <= {*line.removesuffix(".").split("move or appear: ")[1].split(", ")}
+    assert any(row.startswith("vendor,invention_application_count,industry,2019,2019,<reason>,") for row in lines)
+
+
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     """Write of a release what new years are compared with."""
     with duckdb.connect() as connection:

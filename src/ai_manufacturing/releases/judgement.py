@@ -129,12 +129,16 @@ def judge(
     why, notes = revisions.why_held(found.rewritten, moved, limit), [*moved.notes]
     release_id, today = described["release_id"], described["published_at"][:10]
     rows = found.rewritten.rows_to_declare(published.release_id, today) if found.rewritten else []
-    beyond = {row["specification_id"] for row in moved.held.estimates if (row["moved_std_errors"] or 0) > limit}
+    beyond = {
+        row["specification_id"]
+        for row in moved.held.estimates
+        if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
+    }
     for year in undeclared:
         columns = sorted(beyond.intersection(year.specifications))
         line = f"{year.message}. The published years are not like that"
         if columns:
-            why.append(f"{line}, and estimates that rest on it move: {', '.join(columns)}.")
+            why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
             place = (year.provider, year.quantity, year.scope, (year.year, year.year))
             rows.append(revisions.row_to_declare(*place, published.release_id, today))
         else:
