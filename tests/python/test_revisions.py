@@ -834,21 +834,29 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     assert read(store.published, "from release.changes") == changed_rows
 
 
-def test_the_command_judges_a_held_build_again_and_a_damaged_one_is_built(
+def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_damaged_one(
     published: Store, audited_build: Build, built_from_the_sample: Callable[[Path], None], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {MOVED}"
     warehouse = changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved)
-    monkeypatch.setattr(build, "dbt", lambda work, target, *_, **__: bool(shutil.copyfile(warehouse, target)) is False)
+    built = Mock(side_effect=lambda work, target, *_, **__: not shutil.copyfile(warehouse, target))
+    monkeypatch.setattr(build, "dbt", built)
     with pytest.raises(HeldError):
         refresh.refresh(published, LIMITS, quiet)
+    run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="1.5")
+    assert run.returncode == 7, run.stdout + run.stderr
+    assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:2] == ["started", "judged again"]
+    for number in published.held_ids():
+        (published.held(number) / "report.json").chmod(0o644)
+        with (published.held(number) / "report.json").open("a") as report:
+            report.write(" ")
+    with pytest.raises(HeldError):
+        refresh.refresh(published, replace(LIMITS, hold_above=1.8), quiet)
+    assert built.call_count == 2
     run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="3")
     assert run.returncode == 0, run.stdout + run.stderr
-    events = [json.loads(line)["event"] for line in run.stdout.splitlines()]
-    assert events[:2] == ["started", "judged again"]
-    assert published.current().release_id == "000003"
-    assert (published.folder / "last_build").exists() is False  # dbt left no results here, so nothing to start from
+    assert published.current().release_id == "000005"
 
 
 # ---------------------------------------------------------------- new years, by their structure
@@ -863,6 +871,42 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
     third = (rows["value"] / 3).where(of_year & ~capital & has_capital, 0)
     booked = third.groupby(place).transform("sum").where(of_year & capital, 0)
     return rows.assign(value=rows["value"] - third + booked)
+
+
+def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
+    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
+) -> None:
+    column, gained = "table_1_col_2", "table_2_col_2"
+    table = "reports.rpt_coefficients"
+    to_2018 = published_years.estimates(audited_build.warehouse, {column: (2010, 2018)})
+    built_from_the_sample(
+        changed(
+            audited_build.warehouse,
+            tmp_path / "to_2018.duckdb",
+            f"delete from {CONFORMED} where year > 2018",
+            f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
+            f"update {table} set estimate = null where specification_id = '{gained}'",
+            *(
+                f"update {table} set estimate = {estimate!r}, std_error = 1e-4 "
+                f"where specification_id = '{column}' and term = '{term}'"
+                for (_, term), estimate in to_2018.items()
+            ),
+        )
+    )
+    refresh.refresh(store, LIMITS, quiet)
+    rows = booked_at_the_capital(audited_build.frame(f"from {CONFORMED}"), (2019, 2020))
+    faulty = changed(audited_build.warehouse, tmp_path / "faulty.duckdb")
+    with duckdb.connect(str(faulty)) as connection:
+        connection.register("faulty_rows", rows)
+        connection.execute(f"create or replace table {CONFORMED} as from faulty_rows")
+    built_from_the_sample(faulty)
+    with pytest.raises(HeldError) as held:
+        refresh.refresh(store, LIMITS, quiet)
+    lines = str(held.value).splitlines()
+    (line,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
+    assert "a capital's share of its province moved by +0.325 in the median province" in line
+    assert {column, gained} <= {*line.removesuffix(".").split("move or appear: ")[1].split(", ")}
+    assert any(row.startswith("vendor,invention_application_count,industry,2019,2019,<reason>,") for row in lines)
 
 
 def released_to(last_year: int, warehouse: Path, path: Path) -> Path:

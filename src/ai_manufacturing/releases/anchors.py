@@ -18,6 +18,7 @@ from ai_manufacturing.sql_text import literal
 
 ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
+LISTED_TERMS = 3
 
 Estimates = Mapping[tuple[str, str], tuple[float, float]]  # by specification and term: estimate and standard error
 
@@ -181,8 +182,8 @@ def write(release: Path, anchor: Anchor) -> None:
         connection.close()
 
 
-def drifted(anchor: Anchor, release: Path, above: float) -> list[str]:
-    """Return the terms of a release that have drifted from an anchor by more than a limit, in words, the worst first.
+def drifted(anchor: Anchor, release: Path, above: float) -> str:
+    """Return the terms of a release that have drifted from an anchor by more than a limit, the worst first, in words.
 
     Parameters
     ----------
@@ -194,9 +195,12 @@ def drifted(anchor: Anchor, release: Path, above: float) -> list[str]:
         In the anchor's standard errors.
     """
     new = shown_estimates(release)
-    return [
+    beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
+    lines = [
         f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "
         f"{new[name, term][0]:.4g}, {moved:.2f} standard errors"
-        for (name, term), moved in anchor.drift(new).items()
-        if moved > above
+        for (name, term), moved in [*beyond.items()][:LISTED_TERMS]
     ]
+    if len(beyond) > LISTED_TERMS:
+        lines.append(f"and {len(beyond) - LISTED_TERMS} more")
+    return "; ".join(lines)

@@ -129,12 +129,16 @@ def judge(
     why, notes = revisions.why_held(found.rewritten, moved, limit), [*moved.notes]
     release_id, today = described["release_id"], described["published_at"][:10]
     rows = found.rewritten.rows_to_declare(published.release_id, today) if found.rewritten else []
-    beyond = {row["specification_id"] for row in moved.held.estimates if (row["moved_std_errors"] or 0) > limit}
+    beyond = {
+        row["specification_id"]
+        for row in moved.held.estimates
+        if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
+    }
     for year in undeclared:
         columns = sorted(beyond.intersection(year.specifications))
         line = f"{year.message}. The published years are not like that"
         if columns:
-            why.append(f"{line}, and estimates that rest on it move: {', '.join(columns)}.")
+            why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
             place = (year.provider, year.quantity, year.scope, (year.year, year.year))
             rows.append(revisions.row_to_declare(*place, published.release_id, today))
         else:
@@ -143,11 +147,12 @@ def judge(
     if held := anchors.drifted(anchor, target, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps that no declaration "
-            f"explains: {'; '.join(held)}."
+            f"explains: {held}. If the published numbers are right, measure from them: ai-manufacturing accept "
+            f"{published.release_id} --reason '...', and refresh again."
         )
     elif warned := anchors.drifted(anchor, target, anchors.WARN_SHARE * limit):
         notes.append(
-            f"Drift from {anchor}: {'; '.join(warned)}. Beyond {limit:.15g} a release is held. If the numbers are "
-            f"right: ai-manufacturing accept {release_id} --reason '...'"
+            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
+            f"ai-manufacturing accept {release_id} --reason '...'"
         )
     return Judgement(why, notes, rows, anchor)
