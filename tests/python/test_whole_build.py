@@ -54,8 +54,10 @@ def test_a_refresh_after_a_build_runs_the_joint_test_of_the_curve_and_no_other_m
         headline = "select estimate, std_error from reports.rpt_coefficients where specification_id = 'table_1_col_1' "
         headline += "order by term_order"
         assert connection.execute(headline).fetchall() == sample_build.rows(headline)
-    of_the_build = {name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts}
-    assert manifest.row_counts == of_the_build
+    rows = {name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts}
+    assert {name for name in rows if rows[name] != manifest.row_counts[name]} == {
+        "estimates.est_specification_curve_joint"
+    }
     assert command(store, sample_build, "refresh", CURVE_PERMUTATIONS="2").returncode == 3
     # the warehouse is as it was, for the next one
     assert sample_build.rows("select started_at from main.build_record") == [(started_at,)]
