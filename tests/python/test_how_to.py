@@ -317,7 +317,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
 
     # 5: held for the revision alone; a row of the page declares it
     message = refreshed(7)
-    assert "gdp_100m_cny" in message
+    assert "vendor,gdp_100m_cny,total,2018,2018,<reason>," in message, "the row of the page"
     follow(YEARLY, build.project, "seeds/declared_revisions.csv")
     refreshed(0)
 
