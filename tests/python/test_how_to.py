@@ -322,7 +322,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
     zone = row.partition(",")[0]
     with next(build.extracts.glob("firm_survival/*2021.csv")).open("a", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(
-            [zone, "新区", "06", "煤炭开采和洗选业", 2021, 12, 3, 1, 0, 0, 0, "合成样本（synthetic sample）"]
+            ["329901", zone, "06", "煤炭开采和洗选业", 2021, 12, 3, 1, 0, 0, 0, "合成样本（synthetic sample）"]
         )
     revised = next(build.extracts.glob("city_yearbook/*2018.csv"))
     with revised.open(encoding="utf-8", newline="") as file:
@@ -347,7 +347,7 @@ def test_a_year_is_delivered_with_a_new_zone_and_a_revision_and_published(tmp_pa
 
     # 5: held for the revision alone; a row of the page declares it
     message = refreshed(7)
-    assert "gdp_100m_cny" in message
+    assert "vendor,gdp_100m_cny,total,2018,2018,<reason>," in message, "the row of the page"
     follow(YEARLY, build.project, "seeds/declared_revisions.csv")
     refreshed(0)
 

@@ -790,7 +790,7 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
     for name, (rows, _) in found.items():
         assert rows.equals(expected[name][0]), f"{name} differs"
     events = [json.loads(line)["event"] for line in first.stdout.splitlines()]
-    assert events == ["started", "delivery", "landed", "built", "changes", "published"]
+    assert events == ["started", "delivery", "build", "landed", "built", "changes", "published"]
     manifest = store.current()
     assert manifest.extract_set_kind == "synthetic"
     assert manifest.gate_summary["critical"] == 0
@@ -1044,7 +1044,8 @@ def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Stor
     assert "building: reading the project" in lines
     assert any(re.fullmatch(r"building: \d+ of \d+ steps, .+", line) for line in lines), lines
     assert lines[-1] == "", "nothing stays of the line"
-    assert [json.loads(line)["event"] for line in printed.splitlines()] == ["started", "delivery", "BuildFailedError"]
+    events = [json.loads(line)["event"] for line in printed.splitlines()]
+    assert events == ["started", "delivery", "build", "BuildFailedError"]
     message = json.loads(printed.splitlines()[-1])["message"]
     first, *faults = message.splitlines()
     assert first == "Files could not be landed; the published release is unchanged."
