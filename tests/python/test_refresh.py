@@ -927,7 +927,7 @@ def test_a_torn_line_of_the_log_loses_no_rollback(
         store.publish("000002")
         refresh.rollback(store, "000001", quiet)
         assert log.read_bytes().startswith(whole)
-        assert torn not in log.read_bytes()[len(whole) :]
+        assert all(json.loads(line) for line in log.read_bytes().splitlines())
         with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
             refresh.refresh(store, refresh.Limits(), quiet)
         assert store.refreshes()[-1] | {"at": None} == {

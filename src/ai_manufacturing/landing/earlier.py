@@ -28,9 +28,9 @@ def adopt(store: Path) -> str | None:
         Naming what is missing or not as it was written.
     """
     old = [path for path in (store / "landed", *store.glob("log/*")) if path.is_dir()]
-    folders = [path for path in store.iterdir() if landed.is_landed_folder(path)]
     done = None
     if not log.lines(store):
+        folders = [path for path in store.iterdir() if landed.is_landed_folder(path)]
         if not old and not folders:
             return None
         if not old:
