@@ -164,7 +164,7 @@ def test_commands_that_read_print_one_json_document(
     assert diff["largest_move"] == pytest.approx(2)
     assert diff["cells"] == [
         {"column_name": "ln_gdp", "count": 2, "cities": 1, "first_year": 2016, "last_year": 2018,
-         "largest_relative_change": None}
+         "largest_relative_change": None, "largest_change": None}
     ]  # fmt: skip
     (estimate,) = diff["estimates"]
     assert (estimate["specification_id"], estimate["term"]) == ("table_1_col_1", "ai_firms")

@@ -244,7 +244,7 @@ def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sa
     assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
     assert r"\item {}Extract set sample: SYNTHETIC" in text
     assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
-    assert (r"\item {}Warnings (4): " in text) == bool(frame.loc[is_prose, columns].notna().sum().sum())
+    assert (r"\item {}Warnings (" in text) == bool(frame.loc[is_prose, columns].notna().sum().sum())
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:

@@ -530,15 +530,15 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
         )
     )
     exits = "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a thousand"
-    assert warned["table_5_col_2"].startswith(exits)
-    assert warned["table_5_col_3"].startswith(exits)  # net entries hold them
+    assert exits in warned["table_5_col_2"]
+    assert exits in warned["table_5_col_3"]  # net entries hold them
     assert "ai_firm_exit_count" not in warned["table_5_col_1"]
     # A remark that quotes the estimate carries its warnings.
     remarks = dict(
         public_build.rows("select figure_en, warnings from reports.rpt_paper_remarks where remark_number in (6, 9)")
     )
     assert remarks["exits: joint p of the years before"] == warned["table_5_col_2"]
-    assert remarks["exits 2019, treated by size"].startswith(exits)
+    assert exits in remarks["exits 2019, treated by size"]
     assert "ai_firm_exit_count" not in remarks["entries: joint p of the years before"]
 
 

@@ -362,7 +362,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     built_from_the_sample(audited_build.warehouse)
-    (_, started), (event, first), (_, landed), *_ = refreshed()
+    (_, started), (event, first), _, (_, landed), *_ = refreshed()
     # 11 years of three entities; extract_set.yml is no delivered file
     assert (started["deliveries"], event) == (33, "delivery")
     assert (first["since"], len(first["added"]), first["lines"]) == (
@@ -402,7 +402,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
     with pytest.raises(GateFailedError) as held:
         refreshed()
-    assert [event for event, _ in events][:3] == ["started", "delivery", "landed"]
+    assert [event for event, _ in events][:4] == ["started", "delivery", "build", "landed"]
     files = [
         f"1 withdrawn: {withdrawn} (vendor firm_survival, {gone:,} records).",
         f"1 renamed: {renamed} -> patents/专利_2011年.csv.",
@@ -412,7 +412,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
     records = f"Records: vendor firm_survival {firms:,} -> {firms - gone:,} ({used - used_of_it:,} used)."
     assert events[1][1]["lines"] == files
     assert events[1][1]["withdrawn"] == [withdrawn]
-    assert events[2][1]["lines"] == [records]
+    assert events[3][1]["lines"] == [records]
     # the file that is gone is named before the breaks that follow from it
     message = str(held.value).splitlines()
     assert message[1:7] == [*files, records, "What fails below may follow from this."]
@@ -1731,8 +1731,8 @@ def test_systemd_accepts_the_units(home: Path) -> None:
     assert "SuccessExitStatus=3\n" in service
     assert "EnvironmentFile=%h/.config/ai-manufacturing.env\n" in service, "with a minus, a missing file is ignored"
     assert "TimeoutStartSec=6h\n" in service
-    (on_failure,) = re.findall(r"^OnFailure=(.*)@%n\.service$", service, re.MULTILINE)
-    assert (PROJECT / f"deploy/{on_failure}@.service").is_file()
+    (on_failure,) = re.findall(r"^OnFailure=(.*)\.service$", service, re.MULTILINE)
+    assert (PROJECT / f"deploy/{on_failure}.service").is_file()
     (started,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
     run = subprocess.run(
         ["/bin/sh", "-c", started.removeprefix("ExecStart=").replace("%h", str(home))],

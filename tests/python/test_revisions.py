@@ -817,7 +817,7 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     events: list[str] = []
     manifest = refresh.refresh(store, LIMITS, lambda event, facts: events.append(event))
     assert built.call_count == 0
-    assert events == ["started", "judged again", "declared", "changes", "published"]
+    assert events == ["started", "delivery", "judged again", "landed", "declared", "changes", "published"]
     assert (manifest.release_id, store.held_ids()) == ("000003", [])
     judged_again = {name: read(store.published, f"from {name}") for name in manifest.row_counts}
     changed_rows = read(store.published, "from release.changes")
@@ -846,7 +846,11 @@ def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_dam
         refresh.refresh(published, LIMITS, quiet)
     run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="1.5")
     assert run.returncode == 7, run.stdout + run.stderr
-    assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:2] == ["started", "judged again"]
+    assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:3] == [
+        "started",
+        "delivery",
+        "judged again",
+    ]
     for number in published.held_ids():
         (published.held(number) / "report.json").chmod(0o644)
         with (published.held(number) / "report.json").open("a") as report:

@@ -32,7 +32,15 @@ def test_a_refresh_after_a_build_runs_the_joint_test_of_the_curve_and_no_other_m
     run = command(store, sample_build, "refresh", CURVE_PERMUTATIONS="2")
     assert run.returncode == 0, run.stdout + run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [line["event"] for line in lines] == ["started", "build", "built", "changes", "published"]
+    assert [line["event"] for line in lines] == [
+        "started",
+        "delivery",
+        "build",
+        "landed",
+        "built",
+        "changes",
+        "published",
+    ]
     ((started_at, recorded),) = sample_build.rows("select started_at, results from main.build_record")
     assert lines[1]["message"] == f"publishes the build of {started_at} in {sample_build.warehouse}"
 

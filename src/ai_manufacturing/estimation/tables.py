@@ -204,8 +204,15 @@ def _years_not_reached(specification: Specification, used: Sample) -> list[Sente
     first, last = int(used.rows["year"].min()), int(used.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
-    declared = {"declared_first": specification.first_year, "declared_last": specification.last_year}
-    return [said("years_not_reached", first=first, last=last, **declared)]
+    return [
+        said(
+            "years_not_reached",
+            first=first,
+            last=last,
+            declared_first=specification.first_year,
+            declared_last=specification.last_year,
+        )
+    ]
 
 
 def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:

@@ -120,10 +120,14 @@ class Delivery:
 
     @property
     def causes(self) -> list[str]:
-        """What stands before the failures of a gate, which may follow from it."""
-        has_changed = self.since is not None and (self.withdrawn or self.replaced or self.added)
-        follows = ["What fails below may follow from this."] if has_changed else []
+        """What stands before the failures of a gate and the revisions of a hold, which may follow from it."""
+        follows = ["What fails below may follow from this."] if self.has_changed else []
         return [*self.file_lines, *self.record_lines, *follows]
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether files came, changed or went since the published release."""
+        return self.since is not None and bool(self.withdrawn or self.replaced or self.added)
 
     def _replaced(self, path: str) -> str:
         before, now = ([part for part in parts if _is_of(part, path)] for parts in (self.before, self.now))
@@ -159,7 +163,7 @@ def since(published: Manifest | None, hashes: dict[str, str], extract_set: str, 
         withdrawn=tuple(sorted(old.keys() - new.keys() - renamed.keys())),
         renamed=renamed,
         described=is_known and before.get(DESCRIPTION) != hashes.get(DESCRIPTION),
-        before=_parts(store.published) if is_known else (),
+        before=_parts(store.basis) if is_known else (),
     )
 
 

@@ -539,7 +539,8 @@ def _build_and_publish(
             _hold(store, kept, judged_by, report, (made_by, seeds))
             first = f"Release {release_id} is held: it rewrites what was published. The published release is unchanged."
             way_out = revisions.way_out(judged.rows, published, described, store.held(release_id))
-            raise HeldError("\n".join([first, *delivery.file_lines, *delivery.record_lines, *judged.why, *way_out]))
+            causes = delivery.causes if delivery.has_changed else []
+            raise HeldError("\n".join([first, *causes, *judged.why, *way_out]))
         for note in judged.notes:
             report("warning", {"message": f"{note}."})
         anchor = judged.anchor
