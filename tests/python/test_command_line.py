@@ -170,7 +170,7 @@ def test_commands_that_read_print_one_json_document(
     assert (estimate["specification_id"], estimate["term"]) == ("table_1_col_1", "ai_firms")
     assert (estimate["old_value"], estimate["new_value"]) == pytest.approx((old, old + 2 * error))
     assert asked("diff", "000001", "000002").stdout == (
-        "ln_gdp: 2 cells of 1 cities changed, 2016-2018, at most from or to missing\n"
+        "ln_gdp: 2 cells of 1 cities changed, 2016-2018, from or to missing\n"
         f"table_1_col_1 ai_firms: {old:.4g} ({error:.4g}) -> {old + 2 * error:.4g} ({error:.4g}), 2.00 standard errors"
         + (", intervals apart" if estimate["is_interval_changed"] else "")
         + (", stars" if estimate["is_stars_changed"] else "")

@@ -1053,7 +1053,9 @@ def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Stor
     assert all("again" in fault for fault in faults)
     assert store.refreshes()[-1]["message"] == message
     said = command(store, fresh, "status").stdout
-    assert re.search(r"^last refresh: 000001, 20.*: Files could not be landed; the published release", said), said
+    assert re.search(
+        r"^last refresh: 000001, 20.*: Files could not be landed; the published release", said, re.MULTILINE
+    ), said
 
 
 def test_nothing_published_is_no_success_of_status_and_releases(store: Store, audited_build: Build) -> None:

@@ -42,7 +42,7 @@ def test_a_refresh_after_a_build_runs_the_joint_test_of_the_curve_and_no_other_m
         "published",
     ]
     ((started_at, recorded),) = sample_build.rows("select started_at, results from main.build_record")
-    assert lines[1]["message"] == f"publishes the build of {started_at} in {sample_build.warehouse}"
+    assert lines[2]["message"] == f"publishes the build of {started_at} in {sample_build.warehouse}"
 
     before = {row["unique_id"]: row["execution_time"] for row in json.loads(recorded)}
     after = results(store.folder / "last_build/run_results.json")
