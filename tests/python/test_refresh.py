@@ -33,6 +33,7 @@ from ai_manufacturing import checksums, cli, databases, landing, settings
 from ai_manufacturing.chain import Chain, Line
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
+from ai_manufacturing.landing import landed
 from ai_manufacturing.releases import (
     attempts,
     build,
@@ -586,15 +587,15 @@ def test_years_that_landed_wrongly_are_mended_from_the_delivered_files(
     store: Store, delivery: Build, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader of files that was wrong once has left a wrong number in the landing store."""
-    (landed,) = delivery.rows(
+    key = delivery.value(
         "select store_key from raw.deliveries where source_name = 'city_yearbook' and file_path like '%2019%'"
     )
-    path = delivery.landing / landed[0] / "rows.parquet"
+    path = delivery.landing / key / "rows.parquet"
     rows = pq.read_table(path)
     column = "年末金融机构贷款余额(亿元)"
     position = rows.column_names.index(column)
     pq.write_table(rows.set_column(position, column, pc.multiply(rows[column], 1.5)), path)
-    shutil.rmtree(delivery.landing / "landed")  # the next build records what is there, as if it had landed so
+    landed.add(path.parent, delivery.landing, key)  # as if it had landed so
     loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
     right = delivery.value(loans)
 
