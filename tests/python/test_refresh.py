@@ -837,9 +837,9 @@ def test_a_file_that_was_withdrawn_is_named_before_the_breaks_that_follow_from_i
     held = command(store, delivery, "refresh")
     assert held.returncode == 4, held.stdout + held.stderr
     events = [json.loads(line) for line in held.stdout.splitlines()]
-    assert [event["event"] for event in events[:3]] == ["started", "delivery", "landed"]
+    assert [event["event"] for event in events[:4]] == ["started", "delivery", "build", "landed"]
     assert events[1]["withdrawn"] == ["firm_survival/企业存续_2015.csv"]
-    (firms,) = [row for row in events[2]["records"] if row["entity"] == "firm_survival"]
+    (firms,) = [row for row in events[3]["records"] if row["entity"] == "firm_survival"]
     withdrawn = sample_build.value("select record_count from raw.deliveries where file_path like '%企业存续_2015.csv'")
     assert firms["records_before"] - firms["records"] == withdrawn > 10_000
     message = events[-1]["message"].splitlines()
