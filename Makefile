@@ -28,7 +28,7 @@ test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done #
 	pytest -n 2
 
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, forty minutes
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, an hour
 	pytest -n 2 -m soak
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
