@@ -270,11 +270,13 @@ def measure(repeats: int, *, quick: bool) -> Section:
                     check(task, rival, mine[task], measured)
                     times[rival, task].append(measured.seconds)
     for task, work in TASKS.items():
-        for rival in RIVALS:
-            if (rival, task) in times:
-                script = PANEL_OLS if task == "specification" else SCRIPTS[rival]
-                name = PACKAGES[task] if rival == "R" else rival
-                section.add(work.format(fits=fits), times["ours", task], name, times[rival, task], script)
+        rivals = [rival for rival in RIVALS if (rival, task) in times]
+        for rival in rivals:
+            script = PANEL_OLS if task == "specification" else SCRIPTS[rival]
+            name = PACKAGES[task] if rival == "R" else rival
+            section.add(work.format(fits=fits), times["ours", task], name, times[rival, task], script)
+        if not rivals:
+            section.add(work.format(fits=fits), times["ours", task])
     section.versions += [measuring.version(name) for name in ("numpy", "linearmodels")]
     return section
 
