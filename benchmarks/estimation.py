@@ -117,8 +117,9 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
         return randomisation.of_measure(regression, 0, measure)
 
     def resampled() -> Any:
-        wild.weight_vectors.cache_clear()
-        return wild.fit(data, "y", terms, "x", cluster="province_id", draws=DRAWS)
+        wild.sign_vectors.cache_clear()
+        regression = fixed_effects.partialled_out(data, "y", terms, cluster="province_id")
+        return wild.test(regression, 0, clusters=regression.clusters, draws=DRAWS)
 
     def gmm() -> Any:
         regressors = ["L.n", "w", "L.w", "k", "L.k"]

@@ -1,6 +1,6 @@
 """How often the verdicts on printed claims are right, on fresh synthetic samples whose truth is known.
 
-Draws each seed in memory twice: with the true parameters, and with none of the effects of AI firms. Estimates the
+Draws each seed in memory twice: with the true parameters, and with no effect of firms or patents. Estimates the
 fixed-effects columns of Tables 1 to 4, makes the checks that decide a verdict, and judges by the SQL of
 rpt_credibility. Prints Markdown on stdout and progress on stderr. From the project's root:
 
@@ -14,7 +14,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from ai_manufacturing import duckdb_client
@@ -28,9 +27,17 @@ from benchmarks import replication
 
 FIRST_SEED = 900_000
 TABLES = ("table_1", "table_2", "table_3", "table_4")
-# Without the effects of firms whose share of AI is what the measure adds.
+# Without the effects of firms, and of patents, which move with firms.
 NO_EFFECT = replace(
     TRUTH,
+    gdp_on_applications=0.0,
+    gdp_on_grants=0.0,
+    secondary_share_on_applications=0.0,
+    secondary_share_on_grants=0.0,
+    secondary_employment_on_applications=0.0,
+    secondary_employment_on_grants=0.0,
+    manufacturing_employment_on_applications=0.0,
+    manufacturing_employment_on_grants=0.0,
     gdp_on_firms=0.0,
     gdp_on_mediators=0.0,
     high_income_difference=0.0,
@@ -39,23 +46,7 @@ NO_EFFECT = replace(
     manufacturing_employment_on_firms=0.0,
     resident_population_on_firms=0.0,
 )
-TRUTHS = {"true parameters": TRUTH, "no effect of AI firms": NO_EFFECT}
-
-
-def with_strata(inputs: Inputs) -> Inputs:
-    """Add the groups within which weights are permuted: region, and size by GDP of the first year."""
-    cities = units()
-    first = inputs.panel[inputs.panel["year"] == inputs.panel["year"].min()].dropna(subset="ln_gdp")
-    sized = pd.DataFrame(
-        {
-            "grouping": "large_gdp",
-            "city_id": first["city_id"],
-            "group_name": np.where(first["ln_gdp"] > first["ln_gdp"].median(), "above", "below"),
-        }
-    )
-    placed = pd.DataFrame({"grouping": "region", "city_id": cities["city_id"], "group_name": cities["region"]})
-    groups = pd.concat([inputs.groups, sized.assign(is_reference=False), placed.assign(is_reference=False)])
-    return replace(inputs, groups=groups)
+TRUTHS = {"true parameters": TRUTH, "no effect": NO_EFFECT}
 
 
 def asked(found: Inputs) -> pd.DataFrame:
@@ -67,7 +58,7 @@ def asked(found: Inputs) -> pd.DataFrame:
 
 def verdicts(seed: int, truth: str) -> pd.DataFrame:
     """Return table, column and verdict of one draw."""
-    found = with_strata(replication.inputs(draw(seed, period(), TRUTHS[truth])))
+    found = replication.inputs(draw(seed, period(), TRUTHS[truth]))
     rows = found.specifications.query("estimator == 'fixed_effects' and table_id in @TABLES")
     found = replace(found, specifications=rows)
     chosen = specifications.read(rows)
@@ -92,8 +83,11 @@ def verdicts(seed: int, truth: str) -> pd.DataFrame:
             in_memory.create(connection, name, frame)
         for name, table in {"rpt_coefficients": coefficients, **made}.items():
             connection.register(name, table)
-        in_memory.run(connection, "reports/rpt_credibility")
-        judged = connection.execute("select distinct table_id, column_number, verdict from rpt_credibility").df()
+        for model in ("rpt_credibility", "rpt_verdicts"):
+            in_memory.run(connection, f"reports/{model}")
+        judged = connection.execute(
+            "select table_id, column_number, coalesce(cause, verdict) as verdict from rpt_verdicts"
+        ).df()
     return judged.assign(seed=seed, truth=truth)
 
 
@@ -112,7 +106,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="draws of each truth (200)")
     seeds = parser.parse_args().seeds
     found = pd.concat([judged for truth in TRUTHS for judged in simulated(seeds, truth)])
-    order = list(replication.seed_table("verdicts")["verdict"])
+    words = replication.seed_table("verdicts").query("question == 'claim'")
+    order = [*words["cause"].fillna(words["verdict"])]
     print(
         f"# Verdicts where the truth is known\n\nShare of {seeds} draws with each verdict, by `benchmarks/verdicts.py`."
     )

@@ -7,8 +7,8 @@ specifications as (
         estimator = 'event_study' as is_event_study,
         case when estimator = 'event_study' then outcome else regressor end as measure,
         -- A second measurement of the measure: its counts come from the provider that the option names.
-        nullif(regexp_extract(options, '(?:instrument|second)=([^@ ]+)', 1), '') as second_measure,
-        regexp_extract(options, '(?:instrument|second)=[^@ ]+@(\S+)', 1) as second_provider,
+        nullif(regexp_extract(options, 'instrument=([^@ ]+)', 1), '') as second_measure,
+        regexp_extract(options, 'instrument=[^@ ]+@(\S+)', 1) as second_provider,
         string_split(regexp_extract(options, 'complete=(\S+)', 1), ',') as complete,
         string_split(regexp_extract(options, 'shared=(\S+)', 1), ',') as shared
     from {{ ref('int_specifications_resolved') }}

@@ -1,3 +1,4 @@
+{%- set names = ['figure', 'low', 'high', 'printed'] -%}
 with
 
 rules as (
@@ -12,209 +13,270 @@ coefficients as (
     select * from {{ ref('rpt_coefficients') }}
 ),
 
--- The claim of a column: its first term, or in an event study the average of the years from the event on.
-claims as (
-    select
-        published.table_id,
-        published.column_number,
-        avg(cast(published.estimate as double)) as printed_value,
-        count(*) as printed_count
-    from {{ ref('published_estimates') }} as published
-    where not starts_with(published.term, 'before')
-    group by published.table_id, published.column_number
+inference as (
+    select * from {{ ref('est_inference') }}
 ),
 
-estimated as (
+influence as (
+    select * from {{ ref('est_influence') }}
+),
+
+sensitivity as (
+    select * from {{ ref('est_sensitivity') }}
+),
+
+-- What the paper claims in a column: its first term, or in an event study the average of the years from the event on.
+printed as (
+    select
+        table_id,
+        column_number,
+        avg(cast(estimate as double)) as printed_value
+    from {{ ref('published_estimates') }}
+    where not starts_with(term, 'before')
+    group by table_id, column_number
+),
+
+averages as (
+    select * from inference
+    where method = 'average'
+),
+
+claims as (
     select
         columns_shown.table_id,
         columns_shown.column_number,
         columns_shown.specification_id,
         columns_shown.status,
-        claims.printed_value,
-        min(coefficients.estimator) as estimator,
-        min(coefficients.substitutions) as substitutions,
-        min(coefficients.substitutions_zh) as substitutions_zh,
-        min(coefficients.reason) as reason,
-        min(coefficients.reason_zh) as reason_zh,
-        -- Of an event study the average of the years from the event on that the paper prints.
-        avg(coefficients.estimate) filter (
-            where
-            coefficients.term = coefficients.regressor
-            or coefficients.event_time between 0 and {{ var('event_window')[1] }}
-        ) as estimate,
-        min(coefficients.p_value) filter (where coefficients.term = coefficients.regressor) as p_value,
-        cast(bool_and(coefficients.is_sound) as integer) as is_sound
+        printed.printed_value,
+        coefficients.estimator,
+        coefficients.regressor,
+        coefficients.weighting,
+        coefficients.substitutions,
+        coefficients.substitutions_zh,
+        coalesce(coefficients.reason, averages.reason) as reason,
+        coalesce(coefficients.reason_zh, averages.reason_zh) as reason_zh,
+        cast(coefficients.is_sound as integer) as is_sound,
+        {%- for claimed, column in [
+            ('estimate', 'estimate'), ('std_error', 'std_error_province'), ('conf_low', 'conf_low_province'),
+            ('conf_high', 'conf_high_province'), ('p_value', 'p_value_province')
+        ] %}
+        case when coefficients.estimator = 'event_study' then averages.{{ claimed }} else coefficients.{{ column }} end
+            as {{ claimed }},
+        {%- endfor %}
+        case when coefficients.estimator <> 'event_study' then coefficients.p_value end as p_value_city
     from columns_shown
-    inner join claims
+    inner join printed
         on
-            columns_shown.table_id = claims.table_id
-            and columns_shown.column_number = claims.column_number
-    inner join coefficients on columns_shown.specification_id = coefficients.specification_id
-    group by all
+            columns_shown.table_id = printed.table_id
+            and columns_shown.column_number = printed.column_number
+    inner join coefficients
+        on
+            columns_shown.specification_id = coefficients.specification_id
+            and (
+                coefficients.term = coefficients.regressor
+                or (coefficients.estimator = 'event_study' and coefficients.term_order = 1)
+            )
+    left join averages on columns_shown.specification_id = averages.specification_id
 ),
 
 -- Every table of checks in one form: what the rules ask of it.
-answers as (
+figures as (
     select
-        'estimate' as source,
         specification_id,
+        'estimate' as source,
         '' as method,
         '' as setting,
         'measure' as term,
-        null as bound,
-        unnest(['p_value', 'is_sound']) as figure,
-        unnest([p_value, is_sound]) as value,
+        unnest(['p_province', 'contains_printed', 'p_city', 'is_sound']) as figure,
+        unnest([
+            p_value,
+            cast(printed_value between conf_low and conf_high as integer),
+            p_value_city,
+            is_sound
+        ]) as value,
         null as reason,
         null as reason_zh
-    from estimated
+    from claims
     union all
     select
-        'inference' as source,
         inference.specification_id,
+        'inference' as source,
         inference.method,
         inference.setting,
-        'measure' as term,
-        null as bound,
-        unnest(['p_value', 'excludes_zero']) as figure,
-        unnest([inference.p_value, cast(inference.conf_low * inference.conf_high > 0 as integer)]) as value,
-        -- An interval that is empty says why.
-        coalesce(inference.reason, inference.warnings) as reason,
-        coalesce(inference.reason_zh, inference.warnings_zh) as reason_zh
-    from {{ ref('est_inference') }} as inference
-    inner join {{ ref('int_specifications_resolved') }} as specifications
-        on
-            inference.specification_id = specifications.specification_id
-            and inference.term = specifications.regressor
+        case
+            when inference.term = claims.regressor then 'measure'
+            when inference.term = claims.regressor || '_next_year' then 'next_year'
+        end as term,
+        unnest(['p_value', 'detectable_share', 'nearest_to_zero']) as figure,
+        unnest([
+            inference.p_value,
+            -- With a power of 80 % an effect of 2.80 errors is found.
+            2.80 * inference.std_error / abs(claims.printed_value),
+            -- Of the interval the end nearer to zero, in times of the printed value; below zero if zero is inside.
+            case when claims.printed_value > 0 then inference.conf_low else inference.conf_high end
+            / claims.printed_value
+        ]) as value,
+        inference.reason,
+        inference.reason_zh
+    from inference
+    inner join claims on inference.specification_id = claims.specification_id
+    where claims.estimator <> 'event_study'
+    union all
+    -- The years before and from the event on: the smallest p, of several tests together by Bonferroni.
+    select
+        inference.specification_id,
+        'inference' as source,
+        inference.method,
+        inference.setting,
+        case when starts_with(inference.term, 'before') then 'before' else 'after' end as term,
+        'p_value' as figure,
+        case
+            when inference.method = 'romano_wolf' then min(inference.p_value)
+            else least(1, count(*) * min(inference.p_value))
+        end as value,
+        min(inference.reason) as reason,
+        min(inference.reason_zh) as reason_zh
+    from inference
+    inner join claims on inference.specification_id = claims.specification_id
+    where
+        claims.estimator = 'event_study'
+        and inference.method in ('crv3', 'romano_wolf')
+    group by
+        inference.specification_id, inference.method, inference.setting, starts_with(inference.term, 'before')
+    -- A year that has no test leaves the others without a conclusion.
+    having count(*) = count(inference.p_value)
     union all
     select
-        'influence' as source,
         influence.specification_id,
+        'influence' as source,
         influence.method,
         influence.setting,
         'measure' as term,
-        null as bound,
         'p_value_without' as figure,
-        max(influence.p_value_without) as value,
+        case when count(*) = count(influence.p_value_without) then max(influence.p_value_without) end as value,
         min(influence.reason) as reason,
         min(influence.reason_zh) as reason_zh
-    from {{ ref('est_influence') }} as influence
-    inner join {{ ref('int_specifications_resolved') }} as specifications
+    from influence
+    inner join claims
         on
-            influence.specification_id = specifications.specification_id
-            and influence.term = specifications.regressor
+            influence.specification_id = claims.specification_id
+            and influence.term = claims.regressor
     group by influence.specification_id, influence.method, influence.setting
     union all
     select
-        'sensitivity' as source,
         sensitivity.specification_id,
+        'sensitivity' as source,
         sensitivity.method,
         sensitivity.setting,
         case when sensitivity.term in ('first', 'average', 'path') then sensitivity.term else 'measure' end as term,
-        sensitivity.bound,
-        unnest(['value', 'magnitude', 'excludes_zero', 'detectable_share', 'slope_share']) as figure,
+        unnest(['value', 'magnitude', 'detectable_share', 'average_share', 'breakdown', 'excludes_zero']) as figure,
         unnest([
             sensitivity.value,
             abs(sensitivity.value),
-            cast(sensitivity.conf_low * sensitivity.conf_high > 0 as integer),
-            -- Of an interval: twice 1.96 errors wide, and 2.80 errors are found with a power of 80 %.
-            coalesce(sensitivity.value, 2.80 * (sensitivity.conf_high - sensitivity.conf_low) / 3.92)
-            / abs(estimated.printed_value),
-            sensitivity.value / abs(estimated.printed_value)
+            sensitivity.value / abs(claims.printed_value),
+            -- A trend's mean over the years from the event on, in times of its slope a year.
+            sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),
+            case when sensitivity.bound is null then sensitivity.value end,
+            case when sensitivity.bound is not null then cast(sensitivity.conf_low * sensitivity.conf_high > 0 as integer) end
         ]) as value,
         sensitivity.reason,
         sensitivity.reason_zh
-    from {{ ref('est_sensitivity') }} as sensitivity
-    inner join estimated on sensitivity.specification_id = estimated.specification_id
+    from sensitivity
+    inner join claims on sensitivity.specification_id = claims.specification_id
+),
+
+answers as (
+    select * from figures
+    where
+        value is not null
+        or reason is not null
 ),
 
 checked as (
     select
-        estimated.*,
-        rules.check_id,
-        rules.check_order,
-        rules.aspect,
-        rules.threshold,
-        rules.passes_en,
-        rules.passes_zh,
-        rules.fails_en,
-        rules.fails_zh,
-        answers.value as figure,
-        format('{:.3g}', answers.value) as figure_text,
-        answers.reason as check_reason,
-        answers.reason_zh as check_reason_zh,
+        claims.*,
+        rules.* exclude (estimator),
+        answers.value,
+        coalesce(answers.reason, claims.reason) as why,
+        coalesce(answers.reason_zh, claims.reason_zh) as why_zh,
         case rules.comparison
             when 'below' then answers.value < rules.threshold
             when 'at_least' then answers.value >= rules.threshold
             when 'at_most' then answers.value <= rules.threshold
         end as passes
-    from estimated
-    inner join rules on estimated.estimator = rules.estimator
+    from claims
+    inner join rules
+        on
+            claims.estimator = rules.estimator
+            and (rules.tables is null or list_contains(string_split(rules.tables, ' '), claims.table_id))
+            -- A count that is delivered as such has no share beside a series that it scales.
+            and (rules.aspect not in ('ai', 'identified') or claims.weighting <> 'observed')
     left join answers
         on
-            estimated.specification_id = answers.specification_id
+            claims.specification_id = answers.specification_id
             and rules.source = answers.source
             and coalesce(rules.method, '') = answers.method
             and coalesce(rules.setting, '') = answers.setting
             and rules.term = answers.term
             and rules.figure = answers.figure
-            and (rules.bound is null or rules.bound = answers.bound)
 ),
 
-judged as (
+-- What only an estimate that differs from zero can have is asked of no other.
+worded as (
     select
-        specification_id,
-        case
-            when status = 'not_estimable' then 'no_data'
-            when status = 'mechanical' then 'mechanical'
-            when bool_or(aspect = 'sound' and not passes) or bool_and(figure is null) filter (where aspect = 'found')
-                then 'cannot_be_judged'
-            when bool_or(aspect = 'found' and passes) and bool_or(sign(estimate) <> sign(printed_value))
-                then 'opposite_sign'
-            when bool_or(aspect = 'found' and not passes) and bool_or(aspect = 'power' and passes) then 'not_found'
-            when bool_or(aspect = 'found' and not passes) then 'cannot_be_judged'
-            when bool_or(aspect = 'robust' and not passes) then 'not_robust'
-            when bool_or(aspect = 'ai' and not passes) then 'holds_not_ai'
-            else 'holds'
-        end as verdict
+        checked.*,
+        map {
+            'figure': case
+                when starts_with(checked.figure, 'p_') then {{ p_text('checked.value') }}
+                else format('{:.3g}', checked.value)
+            end,
+            'low': printf('%.3f', checked.conf_low),
+            'high': printf('%.3f', checked.conf_high),
+            'printed': printf('%.3f', checked.printed_value)
+        } as texts
     from checked
-    group by specification_id, status
+    left join checked as conditions
+        on
+            checked.specification_id = conditions.specification_id
+            and checked.asked_if = conditions.check_id
+    where
+        checked.asked_if is null
+        or conditions.passes
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
-        checked.table_id,
-        checked.column_number,
-        checked.specification_id,
-        checked.check_id,
-        cast(checked.check_order as bigint) as check_order,
-        checked.aspect,
-        checked.printed_value,
-        checked.estimate,
-        checked.figure,
-        checked.threshold,
-        checked.passes,
+        table_id,
+        column_number,
+        specification_id,
+        check_id,
+        check_order,
+        label_en,
+        label_zh,
+        aspect,
+        status,
+        printed_value,
+        estimate,
+        std_error,
+        conf_low,
+        conf_high,
+        p_value,
+        p_value_city,
+        value as figure,
+        threshold,
+        passes,
         case
-            when checked.figure is null then coalesce(checked.check_reason, checked.reason)
-            else replace(
-                case when checked.passes then checked.passes_en else checked.fails_en end,
-                '{figure}',
-                checked.figure_text
-            )
+            when passes is null then concat_ws(' ', 'Not made.', why)
+            else {{ replaced("case when passes then passes_en else fails_en end", 'texts', names) }}
         end as sentence,
         case
-            when checked.figure is null then coalesce(checked.check_reason_zh, checked.reason_zh)
-            else replace(
-                case when checked.passes then checked.passes_zh else checked.fails_zh end,
-                '{figure}',
-                checked.figure_text
-            )
+            when passes is null then concat_ws('', '未进行。', why_zh)
+            else {{ replaced("case when passes then passes_zh else fails_zh end", 'texts', names) }}
         end as sentence_zh,
-        judged.verdict,
-        checked.substitutions,
-        checked.substitutions_zh
-    from checked
-    inner join judged on checked.specification_id = judged.specification_id
+        substitutions,
+        substitutions_zh
+    from worded
 )
 
 select * from final

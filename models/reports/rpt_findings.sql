@@ -1,8 +1,11 @@
 {#- In two steps, as one is too deep for the linter. -#}
-{%- set first_names = ['estimate', 'printed', 'permuted', 'left', 'p', 'made', 'failed', 'p_city', 'p_province'] -%}
+{%- set first_names = [
+    'estimate', 'low', 'high', 'printed', 'printed_inside', 'printed_outside', 'next_year', 'p_next_year', 'present',
+    'permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'needed', 'failed', 'p_city', 'p_province'
+] -%}
 {%- set other_names = [
-    'readings', 'same_sign', 'by_city', 'by_province', 'printed_columns', 'unjudged', 'no_data', 'cannot', 'mechanical',
-    'reason'
+    'readings', 'same_sign', 'by_city', 'by_province', 'printed_columns', 'unjudged', 'no_data', 'imprecise', 'unsound',
+    'unmade', 'mechanical', 'failing', 'not_made', 'reason', 'next_year_rows', 'why_next_year', 'why_ai'
 ] -%}
 with
 
@@ -35,17 +38,49 @@ checks as (
 judged as (
     select
         specification_id,
-        max(figure) filter (where check_id = 'own_errors') as p_city,
-        max(figure) filter (where check_id = 'province_jackknife') as p_province,
-        max(figure) filter (where aspect = 'ai') as p,
-        bool_and(passes) filter (where aspect = 'ai') as is_ai,
-        count(case when aspect = 'robust' and figure is not null then 1 end) as made,
-        count(case when aspect = 'robust' and not passes then 1 end) as failed,
-        max(sentence) filter (where aspect = 'ai' and figure is null) as ai_reason,
-        max(sentence_zh) filter (where aspect = 'ai' and figure is null) as ai_reason_zh,
-        max(sentence) filter (where aspect = 'robust' and figure is null) as robust_reason,
-        max(sentence_zh) filter (where aspect = 'robust' and figure is null) as robust_reason_zh
+        count(case when aspect = 'required' then 1 end) as needed,
+        count(case when aspect = 'required' and not passes then 1 end) as failed,
+        string_agg(label_en, ', ' order by check_order) filter (where aspect = 'required' and not passes) as failing_en,
+        string_agg(label_zh, '、' order by check_order) filter (where aspect = 'required' and not passes) as failing_zh,
+        bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
+        max(figure) filter (where check_id = 'ai_variation') as share,
+        max(figure) filter (where check_id = 'ai_identified') as detectable,
+        max(figure) filter (where check_id = 'weights_permuted') as p_permuted,
+        {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
+        max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
+        max({{ sentence }}) filter (where check_id = 'ai_part' and passes is null) as why_ai_{{ language }},
+        max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
     from checks
+    group by specification_id
+),
+
+next_years as (
+    select
+        inference.specification_id,
+        max(case when ends_with(inference.term, '_next_year') then inference.estimate end) as next_year,
+        max(case when ends_with(inference.term, '_next_year') then inference.p_value end) as p_next_year,
+        max(case when inference.term = specifications.regressor then inference.estimate end) as present,
+        max(inference.warnings) as rows_en,
+        max(inference.warnings_zh) as rows_zh
+    from {{ ref('est_inference') }} as inference
+    inner join {{ ref('int_specifications_resolved') }} as specifications
+        on inference.specification_id = specifications.specification_id
+    where
+        inference.method = 'next_year'
+        and inference.setting = 'last_year=yes'
+    group by inference.specification_id
+),
+
+concentrated as (
+    select
+        specification_id,
+        max(value) as share_20
+    from {{ ref('est_sensitivity') }}
+    where
+        method = 'share_of_variation'
+        and setting = 'cities=20'
     group by specification_id
 ),
 
@@ -77,132 +112,108 @@ curve as (
 counted as (
     select
         count(*) as printed_columns,
-        count(case when verdict in ('no_data', 'cannot_be_judged', 'mechanical') then 1 end) as unjudged,
-        count(case when verdict = 'no_data' then 1 end) as no_data,
-        count(case when verdict = 'cannot_be_judged' then 1 end) as cannot,
-        count(case when verdict = 'mechanical' then 1 end) as mechanical
+        count(case when verdict = 'cannot_tell' then 1 end) as unjudged,
+        {%- for name, cause in [
+            ('no_data', 'no_data'), ('imprecise', 'imprecise'), ('unsound', 'unsound'), ('unmade', 'not_made'),
+            ('mechanical', 'mechanical')
+        ] %}
+        count(case when cause = '{{ cause }}' then 1 end) as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from verdicts
 ),
 
 stated as (
     select
-        headline.*,
-        judged.p_city,
-        judged.p_province,
-        judged.p,
-        judged.made,
-        judged.failed,
-        judged.ai_reason,
-        judged.ai_reason_zh,
-        judged.robust_reason,
-        judged.robust_reason_zh,
-        permuted.permuted,
-        curve.readings,
-        curve.same_sign,
-        curve.by_city,
-        curve.by_province,
-        counted.*,
+        headline.specification_id,
+        headline.substitutions,
+        headline.substitutions_zh,
+        headline.cause is distinct from 'no_data' as is_estimated,
+        coalesce(headline.cause, headline.verdict) as claim_state,
         case
-            when judged.is_ai then 'yes'
-            when not judged.is_ai and permuted.permuted is not null then 'no'
-            else 'unknown'
-        end as ai_state,
+            when judged.passes_next_year then 'passes'
+            when not judged.passes_next_year then 'fails'
+            else 'not_made'
+        end as next_year_state,
+        coalesce(headline.ai, 'cannot_tell') as ai_state,
         case
-            when judged.failed > 0 then 'no'
-            when judged.made > 0 then 'yes'
-            else 'unknown'
+            when judged.failed > 0 then 'fails'
+            when headline.not_made is not null then 'not_made'
+            else 'passes'
         end as robust_state,
-        case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state
+        case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
+        -- The numbers as they stand in a sentence.
+        map {
+            'estimate': printf('%.3f', headline.estimate),
+            'low': printf('%.3f', headline.conf_low),
+            'high': printf('%.3f', headline.conf_high),
+            'printed': printf('%.3f', headline.printed_value),
+            'printed_inside': case when headline.contains_printed then printf('%.3f', headline.printed_value) end,
+            'printed_outside': case when not headline.contains_printed then printf('%.3f', headline.printed_value) end,
+            'next_year': printf('%.3f', next_years.next_year),
+            'p_next_year': {{ p_text('next_years.p_next_year') }},
+            'present': printf('%.3f', next_years.present),
+            'permuted': printf('%.3f', permuted.permuted),
+            'p_permuted': {{ p_text('judged.p_permuted') }},
+            'share': format('{:.2g} %', 100 * judged.share),
+            'share_20': format('{:.0f} %', 100 * concentrated.share_20),
+            'detectable': format('{:.2g}', judged.detectable),
+            'needed': cast(judged.needed as varchar),
+            'failed': cast(judged.failed as varchar),
+            'p_city': {{ p_text('headline.p_value_city') }},
+            'p_province': {{ p_text('headline.p_value') }},
+            'readings': format('{:,}', cast(curve.readings as bigint)),
+            'same_sign': format('{:.0f} %', 100 * curve.same_sign),
+            'by_city': format('{:.0f} %', 100 * curve.by_city),
+            'by_province': format('{:.0f} %', 100 * curve.by_province),
+            'printed_columns': cast(counted.printed_columns as varchar),
+            'unjudged': cast(counted.unjudged as varchar),
+            {%- for name in ['no_data', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
+            '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar){{ ',' if not loop.last }}
+            {%- endfor %}
+        } as figures,
+        {%- for language, not_made in [('en', 'not_made'), ('zh', 'not_made_zh')] %}
+        map {
+            'failing': judged.failing_{{ language }},
+            'not_made': headline.{{ not_made }},
+            'reason': judged.reason_{{ language }},
+            'next_year_rows': next_years.rows_{{ language }},
+            'why_next_year': judged.why_next_year_{{ language }},
+            'why_ai': judged.why_ai_{{ language }}
+        } as words_{{ language }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from headline
     inner join judged on headline.specification_id = judged.specification_id
+    left join next_years on headline.specification_id = next_years.specification_id
+    left join concentrated on headline.specification_id = concentrated.specification_id
     left join permuted on headline.specification_id = permuted.specification_id
     left join curve on headline.specification_id = curve.specification_id
     cross join counted
 ),
 
--- The numbers as they stand in a sentence.
-texts as (
-    select
-        *,
-        map_from_entries([
-            ('estimate', format('{:.3f}', estimate)),
-            ('printed', format('{:.3f}', printed_value)),
-            ('permuted', format('{:.3f}', permuted)),
-            ('left', format('{:.0f} %', 100 * permuted / nullif(estimate, 0))),
-            ('p', format('{:.2g}', p)),
-            ('made', cast(made as varchar)),
-            ('failed', cast(failed as varchar)),
-            ('p_city', format('{:.2g}', p_city)),
-            ('p_province', format('{:.2g}', p_province)),
-            ('readings', format('{:,}', cast(readings as bigint))),
-            ('same_sign', format('{:.0f} %', 100 * same_sign)),
-            ('by_city', format('{:.0f} %', 100 * by_city)),
-            ('by_province', format('{:.0f} %', 100 * by_province)),
-            ('printed_columns', cast(printed_columns as varchar)),
-            ('unjudged', cast(unjudged as varchar)),
-            ('no_data', cast(nullif(no_data, 0) as varchar)),
-            ('cannot', cast(nullif(cannot, 0) as varchar)),
-            ('mechanical', cast(nullif(mechanical, 0) as varchar))
-        ]) as figures
-    from stated
-),
-
--- One row per finding and sentence that makes it: the claim has two.
 chosen as (
     select
-        unnest(['claim', 'claim', 'ai', 'robust', 'unjudged']) as finding,
-        unnest([1, 2, 1, 1, 1]) as part,
-        unnest(['claim', 'due_to_ai', 'ai', 'robust', 'unjudged']) as of_finding,
-        unnest([verdict, ai_state, ai_state, robust_state, unjudged_state]) as state,
+        unnest(['claim', 'next_year', 'ai', 'robust', 'unjudged']) as finding,
+        unnest([claim_state, next_year_state, ai_state, robust_state, unjudged_state]) as state,
         *
-    from texts
+    from stated
 ),
 
 begun as (
     select
-        chosen.finding,
-        chosen.part,
-        chosen.state,
-        chosen.specification_id,
-        chosen.substitutions,
-        chosen.substitutions_zh,
+        chosen.*,
         {%- for language in ['en', 'zh'] %}
-        {{ replaced('sentences.sentence_' ~ language, 'chosen.figures', first_names) }} as sentence_{{ language }},
+        {{ replaced('sentences.sentence_' ~ language, 'chosen.figures', first_names) }} as begun_{{ language }},
+        map_concat(chosen.figures, chosen.words_{{ language }}) as texts_{{ language }}{{ ',' if not loop.last }}
         {%- endfor %}
-        map_concat(
-            chosen.figures,
-            map_from_entries([
-                ('reason', case chosen.finding when 'robust' then chosen.robust_reason else chosen.ai_reason end)
-            ])
-        ) as figures_en,
-        map_concat(
-            chosen.figures,
-            map_from_entries([
-                ('reason', case chosen.finding when 'robust' then chosen.robust_reason_zh else chosen.ai_reason_zh end)
-            ])
-        ) as figures_zh
     from chosen
     inner join sentences
         on
-            chosen.of_finding = sentences.finding
+            chosen.finding = sentences.finding
             and chosen.state = sentences.state
-    -- Without data there is nothing that AI could be behind.
-    where not (chosen.part = 2 and chosen.verdict in ('no_data', 'mechanical'))
-),
-
-filled as (
-    select
-        finding,
-        part,
-        state,
-        specification_id,
-        {%- for language in ['en', 'zh'] %}
-        {{ complete_sentences(replaced('sentence_' ~ language, 'figures_' ~ language, other_names)) }}
-            as sentence_{{ language }},
-        {%- endfor %}
-        substitutions,
-        substitutions_zh
-    from begun
+    -- Without data there is nothing to ask of.
+    where
+        chosen.is_estimated
+        or chosen.finding in ('claim', 'unjudged')
 ),
 
 final as (
@@ -210,17 +221,16 @@ final as (
         current_extract_set() as extract_set,
         questions.finding,
         questions.finding_order,
-        filled.specification_id,
-        min(filled.state) filter (where filled.part = 1) as state,
+        begun.specification_id,
+        begun.state,
         questions.question_en,
         questions.question_zh,
-        string_agg(filled.sentence_en, '' order by filled.part) as sentence,
-        string_agg(filled.sentence_zh, '' order by filled.part) as sentence_zh,
-        filled.substitutions,
-        filled.substitutions_zh
-    from filled
-    inner join questions on filled.finding = questions.finding
-    group by all
+        {{ complete_sentences(replaced('begun.begun_en', 'begun.texts_en', other_names)) }} as sentence,
+        {{ complete_sentences(replaced('begun.begun_zh', 'begun.texts_zh', other_names)) }} as sentence_zh,
+        begun.substitutions,
+        begun.substitutions_zh
+    from begun
+    inner join questions on begun.finding = questions.finding
 )
 
 select * from final

@@ -142,22 +142,21 @@ misses as (
     select
         cast(count(*) as double) as printed_count,
         cast(count(estimated_value) as double) as estimated_count,
-        cast(count(case when verdict in ('reproduced', 'cannot_tell') then 1 end) as double) as inside_count,
-        cast(count(case when verdict = 'reproduced' then 1 end) as double) as reproduced_count,
-        cast(count(case when verdict = 'cannot_tell' then 1 end) as double) as cannot_tell_count,
+        {%- for verdict in ['compatible', 'cannot_tell', 'not_found', 'differs'] %}
+        cast(count(case when verdict = '{{ verdict }}' then 1 end) as double) as {{ verdict }}_count,
+        {%- endfor %}
         cast(count(case when explaining_remark_number <> 11 then 1 end) as double) as explained_count,
         cast(count(case when explaining_remark_number = 11 then 1 end) as double) as chance_count,
-        cast(count(case when verdict = 'outside' and explaining_remark_number is null then 1 end) as double)
-            as unexplained_count,
+        cast(
+            count(case when verdict in ('differs', 'not_found') and explaining_remark_number is null then 1 end) as double
+        ) as unexplained_count,
         0.05 * count(case when status = 'estimated' then 1 end) as expected_count,
         min(
             case
-                when verdict = 'outside' and coalesce(explaining_remark_number, 11) = 11 then miss_p_value_of_all
+                when verdict in ('differs', 'not_found') and coalesce(explaining_remark_number, 11) = 11
+                    then miss_p_value_of_all
             end
-        ) as least_likely_p_value,
-        cast(count(distinct case when path_verdict is not null then specification_id end) as double) as path_count,
-        cast(count(distinct case when path_verdict = 'outside' then specification_id end) as double)
-            as outside_path_count
+        ) as least_likely_p_value
     from scorecard
 ),
 
@@ -192,9 +191,9 @@ computed_values as (
         ('printed', ['printed_gmm', 'printed_r2', 'printed_error']),
         ('correlation_with_growth', ['weight_and_growth']),
         ('correlation_with_size', ['treatment_and_size']),
-        ('misses', ['printed_count', 'estimated_count', 'inside_count', 'reproduced_count', 'cannot_tell_count',
-            'explained_count', 'chance_count', 'unexplained_count', 'expected_count', 'least_likely_p_value',
-            'path_count', 'outside_path_count']),
+        ('misses', ['printed_count', 'estimated_count', 'compatible_count', 'cannot_tell_count', 'not_found_count',
+            'differs_count', 'explained_count', 'chance_count', 'unexplained_count', 'expected_count',
+            'least_likely_p_value']),
         ('vintage', ['vintage_first_share', 'vintage_last_share', 'vintage_ratio', 'vintage_early_share'])
     ] %}
     {%- set last_relation = loop.last %}

@@ -1,4 +1,4 @@
-{#- Level of the intervals and of the joint tests. -#}
+{#- Level of the tests. -#}
 {%- set level = 0.05 -%}
 with
 
@@ -75,11 +75,10 @@ compared as (
         coefficients.substitutions,
         coefficients.substitutions_zh,
         coefficients.is_sound,
-        coefficients.printed_path_statistic as path_statistic,
-        coefficients.printed_path_df1 as path_df1,
-        coefficients.printed_path_df2 as path_df2,
-        coefficients.printed_path_p_value as path_p_value,
-        coefficients.zero_path_p_value,
+        coefficients.std_error_province,
+        coefficients.conf_low_province,
+        coefficients.conf_high_province,
+        coefficients.p_value_printed,
         case
             when coefficients.term is null then 'The estimate has no such term: no city-year of that year is left.'
             else coefficients.reason
@@ -88,22 +87,20 @@ compared as (
             when coefficients.term is null then '估计中没有此项：该年没有剩余的城市年。'
             else coefficients.reason_zh
         end as reason_zh,
+        -- What the interval by province says; without one nothing.
         case
             when coefficients.estimate is null then 'not_estimable'
-            when published.printed_value not between coefficients.conf_low and coefficients.conf_high then 'outside'
-            when 0 not between coefficients.conf_low and coefficients.conf_high then 'reproduced'
-            -- Zero is inside too, or there is no interval.
-            else 'cannot_tell'
-        end as verdict,
-        case
-            when coefficients.printed_path_p_value is null then null
-            when coefficients.printed_path_p_value < {{ level }} then 'outside'
-            when coefficients.zero_path_p_value < {{ level }} then 'reproduced'
-            else 'cannot_tell'
-        end as path_verdict,
-        -- Two-sided, from the normal distribution: with some 200 clusters t is no other to two digits.
-        {{ normal_p_value('(published.printed_value - coefficients.estimate) / nullif(coefficients.std_error, 0)') }}
-            as miss_p_value
+            when coefficients.conf_low_province is null then 'cannot_tell'
+            when published.printed_value between coefficients.conf_low_province and coefficients.conf_high_province
+                then
+                    case
+                        when 0 between coefficients.conf_low_province and coefficients.conf_high_province
+                            then 'cannot_tell'
+                        else 'compatible'
+                    end
+            when 0 between coefficients.conf_low_province and coefficients.conf_high_province then 'not_found'
+            else 'differs'
+        end as verdict
     from published
     inner join columns_shown
         on
@@ -120,8 +117,8 @@ counted as (
         *,
         -- The least likely of all intervals together: Bonferroni. The smaller of one and nothing would be one.
         case
-            when miss_p_value is not null
-                then least(1, miss_p_value * count(case when status = 'estimated' then estimate end) over ())
+            when p_value_printed is not null
+                then least(1, p_value_printed * count(case when status = 'estimated' then estimate end) over ())
         end as miss_p_value_of_all
     from compared
 ),
@@ -142,7 +139,7 @@ explained as (
     select
         counted.*,
         case
-            when counted.verdict <> 'outside' then null
+            when counted.verdict not in ('differs', 'not_found') then null
             -- Towards one, where the outcome is on both sides.
             when counted.status = 'mechanical' and abs(counted.estimate - 1) < abs(counted.printed_value - 1) then 4
             -- Only where the dynamic panel passes its own tests: a rejected one explains nothing.
@@ -150,8 +147,7 @@ explained as (
                 counted.is_sound
                 and abs(counted.printed_value - lagged_outcomes.lagged_estimate)
                 < abs(counted.printed_value - counted.estimate) then 3
-            -- The years of an event study are one path: one that is rejected is not outside by chance in any year.
-            when counted.miss_p_value_of_all > {{ level }} and coalesce(counted.path_verdict, '') <> 'outside' then 11
+            when counted.miss_p_value_of_all > {{ level }} then 11
         end as explaining_remark_number
     from counted
     left join lagged_outcomes on counted.specification_id = lagged_outcomes.specification_id
@@ -176,6 +172,9 @@ coefficient_rows as (
         explained.std_error,
         explained.conf_low,
         explained.conf_high,
+        explained.std_error_province,
+        explained.conf_low_province,
+        explained.conf_high_province,
         explained.estimated_stars,
         explained.observation_count,
         explained.r2_inclusive,
@@ -196,11 +195,6 @@ coefficient_rows as (
         explained.verdict,
         explained.miss_p_value_of_all,
         explained.explaining_remark_number,
-        explained.path_verdict,
-        explained.path_statistic,
-        explained.path_df1,
-        explained.path_df2,
-        explained.path_p_value,
         explained.status,
         explained.reason,
         explained.reason_zh,
@@ -293,6 +287,9 @@ fact_rows as (
         cast(null as double) as std_error,
         cast(null as double) as conf_low,
         cast(null as double) as conf_high,
+        cast(null as double) as std_error_province,
+        cast(null as double) as conf_low_province,
+        cast(null as double) as conf_high_province,
         cast(null as varchar) as estimated_stars,
         cast(null as bigint) as observation_count,
         cast(null as double) as r2_inclusive,
@@ -306,16 +303,11 @@ fact_rows as (
             -- A printed number stands for all that round to it.
             when
                 round(facts.value, cast(length(split_part(published_facts.value, '.', 2)) as integer))
-                = cast(published_facts.value as double) then 'reproduced'
-            else 'outside'
+                = cast(published_facts.value as double) then 'compatible'
+            else 'differs'
         end as verdict,
         cast(null as double) as miss_p_value_of_all,
         cast(null as integer) as explaining_remark_number,
-        cast(null as varchar) as path_verdict,
-        cast(null as double) as path_statistic,
-        cast(null as bigint) as path_df1,
-        cast(null as bigint) as path_df2,
-        cast(null as double) as path_p_value,
         case
             when facts.value is null then 'not_estimable'
             when substitution.substitutions is not null then 'not_comparable'

@@ -83,7 +83,7 @@ regressions as (
 checks as (
     select * from {{ ref('est_inference') }}
     where
-        (method = 'crv1' and setting = 'cluster=province')
+        (method = 'crv3' and setting = 'cluster=province')
         or (method = 'wild_restricted' and setting = 'cluster=province weights=rademacher')
 ),
 
@@ -99,8 +99,8 @@ terms as (
             when coefficients.status <> 'mechanical'
                 then coalesce(bootstraps.p_value, coefficients.bootstrap_p_value)
         end as wild_p_value,
-        coalesce(errors.reason, 'This estimator has no errors clustered by province.') as no_province_error,
-        coalesce(errors.reason_zh, '该估计方法没有按省聚类的标准误。') as no_province_error_zh,
+        coalesce(errors.reason, 'No error by province can be made.') as no_province_error,
+        coalesce(errors.reason_zh, '无法计算按省的标准误。') as no_province_error_zh,
         case
             when coefficients.status = 'mechanical'
                 then 'No p-value tests a regressor that is made from the outcome.'
@@ -120,7 +120,7 @@ terms as (
         on
             coefficients.specification_id = errors.specification_id
             and coefficients.term = errors.term
-            and errors.method = 'crv1'
+            and errors.method = 'crv3'
     left join checks as bootstraps
         on
             coefficients.specification_id = bootstraps.specification_id

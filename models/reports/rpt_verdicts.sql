@@ -1,6 +1,6 @@
 with
 
-credibility as (
+checks as (
     select * from {{ ref('rpt_credibility') }}
 ),
 
@@ -8,27 +8,117 @@ verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
+-- One row per claim. What was not made is null, and what is null lets no claim hold.
+answered as (
+    select
+        extract_set,
+        table_id,
+        column_number,
+        specification_id,
+        status,
+        printed_value,
+        estimate,
+        std_error,
+        conf_low,
+        conf_high,
+        p_value,
+        p_value_city,
+        bool_and(passes) filter (where aspect = 'zero') as excludes_zero,
+        bool_and(passes) filter (where aspect = 'printed') as contains_printed,
+        coalesce(bool_or(not passes) filter (where aspect = 'sound'), false) as is_unsound,
+        coalesce(bool_or(not passes) filter (where aspect = 'required'), false) as fails,
+        string_agg(label_en, ', ' order by check_order)
+            filter (where passes is null and aspect in ('zero', 'printed', 'sound', 'required')) as not_made,
+        string_agg(label_zh, '、' order by check_order)
+            filter (where passes is null and aspect in ('zero', 'printed', 'sound', 'required')) as not_made_zh,
+        count(case when aspect = 'ai' then 1 end) > 0 as asks_of_ai,
+        bool_and(passes) filter (where aspect = 'identified') as is_identified,
+        bool_and(passes) filter (where aspect = 'ai') as is_ai,
+        count(case when passes then 1 end) as passed_count,
+        count(case when not passes then 1 end) as failed_count,
+        count(case when passes is null then 1 end) as not_made_count,
+        substitutions,
+        substitutions_zh
+    from checks
+    group by all
+),
+
+judged as (
+    select
+        *,
+        case
+            when status = 'not_estimable' then 'no_data'
+            when status = 'mechanical' then 'mechanical'
+            when is_unsound then 'unsound'
+            when excludes_zero is null or contains_printed is null then 'not_made'
+            when not excludes_zero and contains_printed then 'imprecise'
+            when excludes_zero and not fails and not_made is not null then 'not_made'
+        end as cause,
+        case
+            when not asks_of_ai then null
+            when not is_identified or is_identified is null or is_ai is null then 'cannot_tell'
+            when is_ai then 'yes'
+            else 'no'
+        end as ai
+    from answered
+),
+
+worded as (
+    select
+        *,
+        case
+            when cause is not null then 'cannot_tell'
+            when not excludes_zero then 'not_found'
+            when fails then 'not_robust'
+            when sign(estimate) <> sign(printed_value) then 'opposite_sign'
+            else 'holds'
+        end as verdict
+    from judged
+),
+
 final as (
     select
-        credibility.extract_set,
-        credibility.table_id,
-        credibility.column_number,
-        credibility.specification_id,
-        credibility.printed_value,
-        credibility.estimate,
-        credibility.verdict,
-        verdicts.label_en as verdict_en,
-        verdicts.label_zh as verdict_zh,
-        verdicts.meaning,
-        verdicts.meaning_zh,
-        count(case when credibility.passes then 1 end) as passed_count,
-        count(case when not credibility.passes then 1 end) as failed_count,
-        count(case when credibility.passes is null then 1 end) as not_made_count,
-        credibility.substitutions,
-        credibility.substitutions_zh
-    from credibility
-    inner join verdicts on credibility.verdict = verdicts.verdict
-    group by all
+        worded.extract_set,
+        worded.table_id,
+        worded.column_number,
+        worded.specification_id,
+        worded.printed_value,
+        worded.estimate,
+        worded.std_error,
+        worded.conf_low,
+        worded.conf_high,
+        worded.p_value,
+        worded.p_value_city,
+        worded.excludes_zero,
+        worded.contains_printed,
+        worded.verdict,
+        worded.cause,
+        words.label_en as verdict_en,
+        words.label_zh as verdict_zh,
+        words.meaning,
+        words.meaning_zh,
+        worded.ai,
+        words_of_ai.label_en as ai_en,
+        words_of_ai.label_zh as ai_zh,
+        words_of_ai.meaning as ai_meaning,
+        words_of_ai.meaning_zh as ai_meaning_zh,
+        worded.not_made,
+        worded.not_made_zh,
+        worded.passed_count,
+        worded.failed_count,
+        worded.not_made_count,
+        worded.substitutions,
+        worded.substitutions_zh
+    from worded
+    inner join verdicts as words
+        on
+            words.question = 'claim'
+            and worded.verdict = words.verdict
+            and worded.cause is not distinct from words.cause
+    left join verdicts as words_of_ai
+        on
+            words_of_ai.question = 'ai'
+            and worded.ai = words_of_ai.verdict
 )
 
 select * from final

@@ -19,7 +19,4 @@ def model(dbt, session):
     )
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    # The permutations that the verdict rests on.
-    rules = dbt.ref("verdict_rules").df()
-    asked = asked.merge(rules.loc[rules["aspect"] == "ai", ["method", "setting"]].drop_duplicates())
     return checks.permuted(specifications.read(drawn.specifications[named]), asked, drawn, cities)

@@ -17,6 +17,5 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    rows = drawn.specifications
-    named = [*specifications.read(rows, "iv_fixed_effects"), *specifications.read(rows, "errors_in_variables")]
+    named = specifications.read(drawn.specifications, "iv_fixed_effects")
     return tables.coefficients(named, drawn)

@@ -420,8 +420,6 @@ def _diagnostics(head: dict[str, Any]) -> str:
         )
     if head["first_stage_f"] is not None:
         return f"first-stage F {head['first_stage_f']:.4g}"
-    if head["reliability_ratio"] is not None:
-        return f"divided by the reliability ratio {head['reliability_ratio']:.4f}"
     return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
 
 

@@ -1,4 +1,4 @@
-"""Bounds for the lagged outcome, and windows of lags, against printed numbers, a second route, and truth."""
+"""Bounds for the lagged outcome, against printed numbers, a second route, and truth."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
-from ai_manufacturing.estimators.dynamic_panel_checks import WINDOWS, bounds, lag_windows
+from ai_manufacturing.estimators.dynamic_panel_checks import bounds
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from tests.python.test_dynamic_panel import LIMITS, REGRESSORS, random_panel
 
@@ -77,27 +77,3 @@ def test_a_panel_without_the_lag_has_no_bounds() -> None:
         bounds(random_panel(1), "y", ["L2.y", "m"])
     with pytest.raises(NotEstimable, match="linear combination"):
         bounds(random_panel(1).assign(w=lambda d: 2 * d["m"]), "y", REGRESSORS)
-
-
-def test_windows_are_the_fits_that_they_name() -> None:
-    data = random_panel(5, cities=100)
-    found = lag_windows(data, "y", REGRESSORS, ["y", "m"])
-    assert [(window.first, window.last) for window in found] == list(WINDOWS)
-    assert [window.reason for window in found] == [None] * len(WINDOWS)
-    for window in found:
-        limits = {"y": (window.first, window.last), "m": (window.first, window.last)}
-        theirs = dynamic_panel.fit(data, "y", REGRESSORS, limits)
-        assert window.fit is not None
-        np.testing.assert_array_equal(window.fit.estimates, theirs.estimates)
-        assert (window.fit.hansen_p, window.fit.ar2_p) == (theirs.hansen_p, theirs.ar2_p)
-    counts = [window.fit.instrument_count for window in found if window.fit]
-    assert counts[:4] == [counts[0] + 2 * more for more in range(4)]
-
-
-def test_a_window_beyond_the_sample_is_a_reason_and_stops_none_of_the_others() -> None:
-    data = random_panel(5, cities=100)
-    near, far = lag_windows(data, "y", ["L.y", "x"], ["y"], windows=[(2, 3), (9, 12)], equation="difference")
-    assert near.fit is not None
-    assert far.fit is None
-    assert far.reason is not None
-    assert far.reason.en == "There are 7 independent instruments for 8 terms."

@@ -1,4 +1,4 @@
-"""Bands and pre-tests of event studies against R's numbers, one-dimensional integrals, simulation and scipy."""
+"""Bands of event studies, and the trends that they find, against R, one-dimensional integrals, simulation and scipy."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from ai_manufacturing.estimators import event_study
-from ai_manufacturing.estimators.event_paths import (
-    PreTestKind,
-    after_the_pre_test,
-    pre_tests,
-    rectangle,
-    simultaneous_band,
-    sup_t,
-    trend_found,
-)
+from ai_manufacturing.estimators.event_paths import rectangle, simultaneous_band, sup_t, trend_found
 from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
@@ -145,79 +137,56 @@ def test_a_rectangle_far_off_holds_nothing_and_a_wide_one_everything() -> None:
     assert rectangle(np.full(4, -np.inf), np.full(4, np.inf), correlations) == pytest.approx(1, abs=1e-12)
 
 
-# ---------------------------------------------------------------- the pre-test
+# ---------------------------------------------------------------- the trend that is found
+
+
+def power_of(slope: float, threshold: float = 1.959964) -> float:
+    """Probability that any term before the event is significant, with a trend of this slope."""
+    errors = np.sqrt(np.diag(SIGMA))[:5]
+    means = slope * (np.array(TIMES[:5]) - OMITTED) / errors
+    return 1 - rectangle(-threshold - means, threshold - means, SIGMA[:5, :5] / np.outer(errors, errors))
 
 
 @pytest.mark.parametrize("record", GOLDEN["pre_test"], ids=lambda record: str(record["target"]))
-def test_r_finds_the_same_trends_and_the_same_means_after_the_pre_test(record: dict[str, Any]) -> None:
-    ours = trend_found(SIGMA, TIMES, record["target"], omitted_time=OMITTED)
-    assert ours.slope == pytest.approx(record["slope"], rel=0.01)
-    assert ours.power == pytest.approx(record["target"], abs=1e-5)
-    assert ours.event_times == (1, 2)
-    assert ours.trend == pytest.approx((ours.slope, 2 * ours.slope))
-
-    at_r = after_the_pre_test(SIGMA, TIMES, record["slope"], omitted_time=OMITTED)
-    assert at_r.power == pytest.approx(record["power"], abs=1e-3)  # pmvnorm's own error
-    assert at_r.expected == pytest.approx(record["mean_after_pretest"], abs=5e-6)
+def test_r_finds_the_same_trends(record: dict[str, Any]) -> None:
+    slope = trend_found(SIGMA, TIMES, record["target"], omitted_time=OMITTED)
+    assert slope == pytest.approx(record["slope"], rel=0.01)
+    assert power_of(slope) == pytest.approx(record["target"], abs=1e-5)
+    assert power_of(record["slope"]) == pytest.approx(record["power"], abs=1e-3)  # pmvnorm's own error
 
 
 @pytest.mark.parametrize("degrees", [None, 30])
-@pytest.mark.parametrize("kind", ["any term", "joint"])
-def test_simulated_estimates_are_found_as_often_and_leave_the_same_means(
-    kind: PreTestKind, degrees: int | None
-) -> None:
-    ours = trend_found(SIGMA, TIMES, 0.6, omitted_time=OMITTED, kind=kind, degrees_of_freedom=degrees)
-    trend = ours.slope * np.array(TIMES)
-    draws = np.random.default_rng(1).multivariate_normal(trend, SIGMA, size=200_000)
-    before = draws[:, :5]
-    if kind == "joint":
-        threshold = special.chdtri(5, 0.05) if degrees is None else 5 * special.fdtri(5, degrees, 0.95)
-        found = np.einsum("ij,ij->i", before @ np.linalg.inv(SIGMA[:5, :5]), before) > threshold
-    else:
-        threshold = 1.959964 if degrees is None else -special.stdtrit(degrees, 0.025)
-        found = (np.abs(before) > threshold * np.sqrt(np.diag(SIGMA))[:5]).any(axis=1)
+def test_simulated_estimates_are_found_as_often(degrees: int | None) -> None:
+    slope = trend_found(SIGMA, TIMES, 0.6, omitted_time=OMITTED, degrees_of_freedom=degrees)
+    threshold = 1.959964 if degrees is None else float(-special.stdtrit(degrees, 0.025))
+    assert power_of(slope, threshold) == pytest.approx(0.6, abs=1e-5)
+    draws = np.random.default_rng(1).multivariate_normal(slope * np.array(TIMES), SIGMA, size=200_000)[:, :5]
+    found = (np.abs(draws) > threshold * np.sqrt(np.diag(SIGMA))[:5]).any(axis=1)
     assert found.mean() == pytest.approx(0.6, abs=0.004)
-    missed = draws[~found, 5:]
-    errors = missed.std(axis=0) / np.sqrt(len(missed))
-    assert (np.abs(missed.mean(axis=0) - ours.expected) < 4 * errors).all()
-    assert ours.power == pytest.approx(0.6, abs=1e-5)
 
 
 def test_one_year_before_the_event_has_the_power_of_one_t_test() -> None:
-    ours = trend_found(np.diag([0.04, 0.09]), [-2, 0], 0.5, omitted_time=-1)
-    drift = ours.slope / 0.2
+    drift = trend_found(np.diag([0.04, 0.09]), [-2, 0], 0.5, omitted_time=-1) / 0.2
     assert special.ndtr(-1.959964 - drift) + special.ndtr(-1.959964 + drift) == pytest.approx(0.5, abs=1e-6)
-    joint = trend_found(np.diag([0.04, 0.09]), [-2, 0], 0.5, omitted_time=-1, kind="joint")
-    assert joint.slope == pytest.approx(ours.slope, rel=1e-5)
-    assert ours.expected == pytest.approx(ours.trend)  # unrelated to the year before: passing tells nothing
 
 
-def test_a_trend_that_falls_is_found_as_often_as_one_that_rises() -> None:
-    rising, falling = (after_the_pre_test(SIGMA, TIMES, slope, omitted_time=0) for slope in (0.003, -0.003))
-    assert falling.power == pytest.approx(rising.power, abs=2e-5)
-    assert falling.expected == pytest.approx([-mean for mean in rising.expected], abs=1e-6)
+def trend_of(fit: EventStudyFit, power: float, degrees_of_freedom: int | None = None) -> float:
+    return trend_found(
+        fit.covariance_matrix, fit.event_times, power, omitted_time=-1, degrees_of_freedom=degrees_of_freedom
+    )
 
 
-def test_a_fit_has_the_trends_of_both_tests_with_its_own_thresholds() -> None:
+def test_a_steeper_trend_is_found_more_often_and_t_asks_for_more() -> None:
     fit = fitted(panel(), cluster="city_id")
-    found = pre_tests(fit, fit.event_times, omitted_time=-1)
-    assert [(test.kind, round(test.power, 4)) for test in found] == [
-        ("any term", 0.5),
-        ("any term", 0.8),
-        ("joint", 0.5),
-        ("joint", 0.8),
-    ]
-    assert found[0].event_times == (0, 1, 2, 3)
-    assert found[0].trend == pytest.approx(found[0].slope * np.arange(1, 5))
-    assert found[0].slope < found[1].slope
-    normal = trend_found(fit.covariance_matrix, fit.event_times, 0.5, omitted_time=-1)
-    assert normal.slope < found[0].slope  # t(59) asks for more than 1.96
+    by_t = trend_of(fit, 0.5, fit.degrees_of_freedom)
+    assert trend_of(fit, 0.5) < by_t < trend_of(fit, 0.8, fit.degrees_of_freedom)
 
 
 @pytest.mark.soak
 def test_a_planted_trend_is_found_as_often_as_said() -> None:
     """Truth: 60 panels with the trend that the test of one of them finds with power .5."""
-    slope = pre_tests(fitted(panel()), (-6, -5, -4, -3, -2, 0, 1, 2, 3), omitted_time=-1)[0].slope
+    fit = fitted(panel())
+    slope = trend_of(fit, 0.5, fit.degrees_of_freedom)
     found = 0
     for seed in range(60):
         data = panel(seed=seed)
@@ -236,7 +205,7 @@ def test_an_exact_fit_has_no_band_and_no_power() -> None:
     with pytest.raises(NotEstimable, match="an error is zero because the outcome is fitted exactly"):
         simultaneous_band(fit, fit.terms)
     with pytest.raises(NotEstimable, match="an error is zero because the outcome is fitted exactly"):
-        pre_tests(fit, fit.event_times, omitted_time=-1)
+        trend_of(fit, 0.5)
 
 
 def test_fewer_clusters_than_terms_have_no_band_and_no_power() -> None:
@@ -244,13 +213,13 @@ def test_fewer_clusters_than_terms_have_no_band_and_no_power() -> None:
     with pytest.raises(NotEstimable, match="the covariance of the 9 terms has rank 3"):
         simultaneous_band(fit, fit.terms)
     with pytest.raises(NotEstimable, match="the covariance of the 5 terms has rank 3"):
-        pre_tests(fit, fit.event_times, omitted_time=-1)
+        trend_of(fit, 0.5)
 
 
 def test_no_year_before_the_event_leaves_no_pre_test() -> None:
     fit = fitted(panel().query("year >= 2015"))
     with pytest.raises(NotEstimable, match="No pre-trend test: no year before the event has a term"):
-        pre_tests(fit, fit.event_times, omitted_time=-1)
+        trend_of(fit, 0.5)
 
 
 def test_a_test_that_rejects_by_chance_as_often_finds_no_trend() -> None:

@@ -19,26 +19,29 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
     page = reader.open(public_site, "index")
     text = {
         name: page.locator(f"#answer-{name}").inner_text().replace("\n\n", "\n")
-        for name in ("ai", "robust", "unjudged")
+        for name in ("next_year", "ai", "robust", "unjudged")
     }
 
-    # Is it AI's? Not by swapped shares, whose mean is counted here from the draws.
+    # Is it AI's? The measure cannot tell, and the shares of other cities do as well.
     slopes = public_build.frame(f"select estimate from estimates.est_permuted_weights where {HEADLINE}")["estimate"]
-    assert text["ai"].startswith("Is the effect AI's?\nNot shown. Cities' own AI shares give 0.160, ")
-    assert f"region and size {np.mean(slopes):.3f} on average (p = 0.69)" in text["ai"]
-    assert f"{100 * np.mean(slopes) / 0.159576:.0f} % of the coefficient is left" in text["ai"]
+    assert text["ai"].startswith("Is the effect AI's?\nCannot be told. This measure cannot tell AI from firms.")
+    assert (
+        "Only 0.19 % of its variation is not the growth of all firms, and 61 % of that lies in 20 cities." in text["ai"]
+    )
+    assert f"region and size give {np.mean(slopes):.3f} on average, own ones 0.160 (permutation p = 0.69" in text["ai"]
     assert page.locator("#figure-permuted svg").inner_html().count("own shares 0.160") == 1
     expect(page.locator("#figure-permuted svg")).to_contain_text("printed 0.125")
 
-    # Is it robust? By city it is, by province it is not.
-    by_province, by_city = (
-        public_build.value(
-            f"select p_value from estimates.est_inference where {HEADLINE} and method = ? and setting = ?", *check
-        )
-        for check in (("crv3", "cluster=province"), ("crv1", "cluster=city"))
+    # Does next year's measure do as well? It does better.
+    assert text["next_year"].startswith("Does next year's measure do as well?\nYes. No cause can lie after its effect.")
+    assert "next year's has 0.321 (p = 0.014), this year's -0.119." in text["next_year"]
+    assert "On 1,954 of the column's 2,230 city-years; its own estimate on them is 0.158." in text["next_year"]
+
+    # Is it robust? Three checks that the claim needs fail.
+    assert text["robust"].startswith(
+        "Is it robust?\nNo. Of the 3 checks that the claim needs 3 fail: Next year's measure"
     )
-    assert text["robust"].startswith("Is it robust?\nNo. 3 of 5 checks that must hold fail.")
-    assert f"By city p = {by_city:.2g}, but by province p = {by_province:.2g}" in text["robust"]
+    assert "By city, the paper's errors, p < 0.001; by province p = 0.126." in text["robust"]
     count, share = public_build.rows(
         "with one as (select curve_id, min(estimate) as estimate, min(p_value) filter (errors = 'province') as p "
         "from estimates.est_specification_curve where status = 'estimated' group by curve_id) "
@@ -51,7 +54,7 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
     verdicts = public_build.rows(
         "select 'Table ' || table_id[-1] || ' (' || column_number || ')', verdict from reports.rpt_verdicts"
     )
-    unjudged = {column for column, verdict in verdicts if verdict in ("no_data", "cannot_be_judged", "mechanical")}
+    unjudged = {column for column, verdict in verdicts if verdict == "cannot_tell"}
     assert f"{len(unjudged)} of the {len(verdicts)} printed columns." in text["unjudged"]
     assert unjudged == set(re.findall(r"Table \d \(\d\)", page.locator("#unjudged + ul").inner_text()))
     for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):
@@ -67,20 +70,23 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
         "The five cities with most AI firms hold 34.8 % of them in 2010, 27.6 % in 2020.",
     ]
 
-    claim = page.locator("#claim").inner_text()
-    assert claim.startswith(
-        "In these data GDP rises with the paper's AI measure (0.160; printed 0.125), but not robustly"
+    # What the data say: the size, the interval by province, and what is in it.
+    assert page.locator("#claim").inner_text() == (
+        "These data cannot tell whether GDP rises with the paper's AI measure: 0.160, by province from -0.047 to "
+        "0.366. "
+        "Zero is in that interval, and so is the printed 0.125. †"
     )
-    assert claim.endswith("AI shares of other cities give 0.159. †")
     page.get_by_role("button", name="中文").click()
-    expect(page.locator("#claim")).to_contain_text("没有证据表明其源于人工智能", use_inner_text=True)
+    expect(page.locator("#claim")).to_contain_text(
+        "本数据无法判断GDP是否随论文的人工智能融合指标上升", use_inner_text=True
+    )
     assert page.locator("#how + ul li").count() == 3
     assert reader.complaints == []
 
 
 def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(reader: Reader, sample_site: Path) -> None:
     page = reader.open(sample_site, "index")
-    for name, answer in (("ai", "Yes."), ("robust", "Yes.")):
+    for name, answer in (("next_year", "No."), ("robust", "Yes.")):
         expect(page.locator(f"#answer-{name} strong")).to_have_text(answer, use_inner_text=True)
     # Beside each sentence with numbers; tables and charts are marked on every page.
     numbers = page.locator("#claim, .answers p:first-of-type, .claims th:nth-child(3), .remark > p:not(.without)")
@@ -123,7 +129,7 @@ def test_a_remark_is_an_answer_on_the_screen_and_on_paper_and_leaves_out_what_it
         lines = page.locator(f"#remark-{number} > p")
         expect(lines.first).to_be_visible()
         expect(lines.first).to_contain_text(answer or "Not estimable", use_inner_text=True)
-    for name in ("ai", "robust", "unjudged"):
+    for name in ("next_year", "ai", "robust", "unjudged"):
         expect(page.locator(f"#answer-{name} p").first).to_be_visible()
 
 

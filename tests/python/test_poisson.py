@@ -1,4 +1,4 @@
-"""Poisson with two effects against statsmodels' on all dummies, separation by hand, and truth; the sweep of units."""
+"""Poisson with two effects against statsmodels' on all dummies, separation by hand, and truth."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ import pytest
 import statsmodels.api as sm
 from scipy import linalg, stats
 
-from ai_manufacturing.estimators import event_study, fixed_effects
+from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.poisson import fit, inference_of, unit_sweep
+from ai_manufacturing.estimators.poisson import fit, inference_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -240,61 +240,10 @@ def test_what_cannot_be_estimated_says_why(case: str) -> None:
     assert caught.value.reason.en.endswith(".")
 
 
-# ---------------------------------------------------------------- units of log(1 + x)
-
-
-UNITS = (0.01, 0.1, 1.0, 10.0, 100.0)
-
-
-def test_a_sweep_is_one_regression_per_unit_of_the_outcome() -> None:
-    data = panel()
-    data["ln1p_count"] = np.log1p(data["count"])
-    ours = unit_sweep(data, "ln1p_count", ["x", "z"], "z", logged="ln1p_count", count="count", units=UNITS)
-    assert [estimate.unit for estimate in ours] == list(UNITS)
-    for estimate in ours:
-        data["y"] = np.log(1 + data["count"] / estimate.unit)
-        by_hand = fixed_effects.fit(data, "y", ["x", "z"])
-        assert estimate.inference.estimate == pytest.approx(by_hand.estimates[1], rel=1e-10)
-        assert estimate.inference.p_value == pytest.approx(by_hand.p_values[1], rel=1e-8)
-        assert estimate.inference.degrees_of_freedom == by_hand.degrees_of_freedom
-    # Zeros weigh more the smaller the unit: the slope of the count's log is no limit.
-    assert np.ptp([estimate.inference.estimate for estimate in ours]) > 0.2
-
-
-def test_a_measure_without_zeros_has_the_slope_of_its_log_in_small_units() -> None:
-    data = panel(mean=30.0)
-    data["firms"] = np.exp(2 + data["x"])
-    data["y"] = 0.1 * np.log(data["firms"]) + data["city_id"].astype(int) + 0.1 * data["z"]
-    data["measure"] = np.log1p(data["firms"])
-    ours = unit_sweep(data, "y", ["measure", "z"], "measure", logged="measure", count="firms", units=(1e-9, 1.0, 1e3))
-    estimates = [estimate.inference.estimate for estimate in ours]
-    assert estimates[0] == pytest.approx(0.1, rel=1e-6)
-    assert abs(estimates[2]) > 5 * abs(estimates[1])
-
-
-def test_poisson_beside_it_is_read_as_normal() -> None:
+def test_a_row_of_poisson_is_read_as_normal() -> None:
     fitted = fit(panel(), "count", ["x", "z"])
     row = inference_of(fitted, 1)
     assert (row.estimate, row.std_error, row.p_value) == (fitted.estimates[1], fitted.std_errors[1], fitted.p_values[1])
     assert row.degrees_of_freedom is None
     assert row.warnings == ()
     assert row.cluster_count == 30
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"term": "w"}, "w is not among the regressors x, z."),
-        ({"logged": "w"}, "w is neither the outcome count nor among the regressors x, z."),
-        ({"units": (1.0, 0.0)}, "A unit must be above zero; the units are 1.0, 0.0."),
-    ],
-)
-def test_a_sweep_of_what_is_not_there_is_a_mistake(change: dict[str, Any], reason: str) -> None:
-    options: dict[str, Any] = {"term": "x", "logged": "count", "count": "count", "units": UNITS}
-    with pytest.raises(ValueError, match=reason):
-        unit_sweep(panel(), "count", ["x", "z"], **options | change)
-
-
-def test_a_sweep_of_counts_below_zero_is_not_estimable() -> None:
-    with pytest.raises(NotEstimable, match="a count is not below zero"):
-        unit_sweep(panel(), "count", ["x", "z"], "x", logged="x", count="x", units=UNITS)

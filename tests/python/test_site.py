@@ -354,6 +354,9 @@ def test_a_catalogue_says_of_which_set_it_is_and_reaches_no_address(
     assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
 
 
+NO_DATA = "cannot tell: no data"
+
+
 def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
     reader: Reader, public_site: Path, public_build: Build
 ) -> None:
@@ -367,13 +370,13 @@ def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
         "select 'Table ' || table_id[-1] || ' (' || column_number || ')', verdict_en from reports.rpt_verdicts "
         "order by 1"
     )
-    assert shown == [list(row) for row in verdicts if row[1] != "no data"]
-    assert shown[0] == ["Table 1 (1)", "not robust"]
+    assert shown == [list(row) for row in verdicts if row[1] != NO_DATA]
+    assert shown[0] == ["Table 1 (1)", "cannot tell: imprecise"]
     # What has no data is a line for each reason.
     assert sorted(column for line in without for column in re.findall(r"Table \d \(\d\)", line)) == [
-        column for column, verdict in verdicts if verdict == "no data"
+        column for column, verdict in verdicts if verdict == NO_DATA
     ]
-    assert all("no data. Not delivered: " in line for line in without)
+    assert all(f"{NO_DATA}. Not delivered: " in line for line in without)
     first.locator("td").last.get_by_role("link").click()
     expect(page).to_have_url(re.compile(r"credibility\.html#table_1_col_1$"))
     rows = public_build.rows(
@@ -389,12 +392,12 @@ def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
     lines = page.locator("#verdict-table tr.without")
     reasons = public_build.value(
         "select count(distinct s.reason) from reports.rpt_specifications as s "
-        "inner join reports.rpt_verdicts as v using (specification_id) where v.verdict = 'no_data'"
+        "inner join reports.rpt_verdicts as v using (specification_id) where v.cause = 'no_data'"
     )
     expect(lines).to_have_count(reasons)
     line = lines.filter(has=page.locator("#table_1_col_2"))
-    expect(line).to_contain_text("Table 3 (2): no data. Not delivered: ", use_inner_text=True)
-    assert page.locator("section").count() == sum(verdict != "no data" for _, verdict in verdicts)
+    expect(line).to_contain_text(f"Table 3 (2): {NO_DATA}. Not delivered: ", use_inner_text=True)
+    assert page.locator("section").count() == sum(verdict != NO_DATA for _, verdict in verdicts)
 
 
 def test_another_rule_makes_another_verdict_on_the_page(
@@ -413,7 +416,7 @@ def test_another_rule_makes_another_verdict_on_the_page(
         (schema,) = connection.execute(
             "select table_schema from information_schema.tables where table_name = 'verdict_rules'"
         ).fetchall()[0]
-        connection.execute(f"update {schema}.verdict_rules set threshold = 0 where check_id = 'province_jackknife'")
+        connection.execute(f"update {schema}.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
         connection.execute("create temp macro current_extract_set() as 'sample'")  # dbt makes it at the start of a run
         for name in ("rpt_credibility", "rpt_verdicts", "rpt_findings"):
             sql = (compiled / f"{name}.sql").read_text(encoding="utf-8")
@@ -424,11 +427,10 @@ def test_another_rule_makes_another_verdict_on_the_page(
     )
     verdict = '<a href="credibility.html#table_1_col_1"><span class="en" lang="en">not robust</span>'
     assert index.count(verdict) == 1
-    assert "(0.126; printed 0.125), but not robustly; and it takes" in index
+    assert "but of the checks that the claim needs these fail: Without flagged cities." in index
     assert '<strong><span class="en" lang="en">No.</span>' in index.split('id="answer-robust"')[1]
     section = checks.split('<section id="table_1_col_1">')[1].split("</section>")[0]
-    assert section.count("✗") == 1
-    assert "With jackknife errors by province it does not differ from zero" in section
+    assert "Without the cities that the gate flags it does not differ from zero" in section
 
 
 def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: Path, sample_build: Build) -> None:

@@ -13,12 +13,9 @@ from scipy import integrate, linalg, optimize, special, stats
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
-from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.spatial_errors import (
-    Kernel,
     conley,
-    conley_by_cutoff,
     critical_value,
     rejection_rates,
     scpc,
@@ -88,8 +85,8 @@ def test_the_golden_conley_errors_are_met(cutoff: int) -> None:
     np.testing.assert_allclose(errors, list(CONLEY["se"][str(cutoff)].values()), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", ["bartlett", "uniform"])
-def test_conley_is_the_double_sum_over_all_pairs_of_rows(kernel: Kernel) -> None:
+@pytest.mark.parametrize("cutoff", [200.0, 900.0])
+def test_conley_is_the_double_sum_over_all_pairs_of_rows(cutoff: float) -> None:
     data, coordinates = panel(1, cities=20)
     literal = Literal(data)
 
@@ -98,21 +95,17 @@ def test_conley_is_the_double_sum_over_all_pairs_of_rows(kernel: Kernel) -> None
         cosine = sin(lat_i) * sin(lat_j) + cos(lat_i) * cos(lat_j) * cos(lon_i - lon_j)
         return 6371.01 * acos(min(cosine, 1.0))
 
-    cutoffs = (200.0, 900.0)
-    found = conley_by_cutoff(regression_of(data), 0, coordinates, cutoffs, kernel)
-    for cutoff, inference in zip(cutoffs, found, strict=True):
-        variance = 0.0
-        for i, first in zip(literal.cities, literal.scores, strict=True):
-            for j, second in zip(literal.cities, literal.scores, strict=True):
-                share = kilometres(i, j) / cutoff
-                variance += first * second * (max(1 - share, 0) if kernel == "bartlett" else share <= 1)
-        assert isinstance(inference, Inference)
-        assert inference.std_error == pytest.approx(np.sqrt(variance), rel=1e-7)  # acos loses half the digits
-        assert inference.estimate == pytest.approx(literal.slope, rel=1e-10)
-        reference = stats.t(19)
-        assert inference.p_value == pytest.approx(2 * reference.sf(abs(literal.slope) / np.sqrt(variance)), rel=1e-6)
-        ends = literal.slope + np.array([-1, 1]) * reference.ppf(0.975) * np.sqrt(variance)
-        np.testing.assert_allclose([inference.conf_low, inference.conf_high], ends, rtol=1e-6)
+    variance = 0.0
+    for i, first in zip(literal.cities, literal.scores, strict=True):
+        for j, second in zip(literal.cities, literal.scores, strict=True):
+            variance += first * second * max(1 - kilometres(i, j) / cutoff, 0)
+    inference = conley(regression_of(data), 0, coordinates, cutoff)
+    assert inference.std_error == pytest.approx(np.sqrt(variance), rel=1e-7)  # acos loses half the digits
+    assert inference.estimate == pytest.approx(literal.slope, rel=1e-10)
+    reference = stats.t(19)
+    assert inference.p_value == pytest.approx(2 * reference.sf(abs(literal.slope) / np.sqrt(variance)), rel=1e-6)
+    ends = literal.slope + np.array([-1, 1]) * reference.ppf(0.975) * np.sqrt(variance)
+    np.testing.assert_allclose([inference.conf_low, inference.conf_high], ends, rtol=1e-6)
 
 
 def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_sample_factor() -> None:
@@ -123,25 +116,6 @@ def test_below_the_least_distance_conley_is_clustered_by_city_without_the_small_
         inference = conley(regression, position, coordinates, 1.0)
         assert inference.std_error == pytest.approx(clustered.std_errors[position] / np.sqrt(regression.factor))
         assert (inference.degrees_of_freedom, inference.cluster_count) == (39, 40)
-
-
-def test_a_negative_variance_at_one_cutoff_is_said_and_leaves_the_others() -> None:
-    """The uniform kernel is no covariance on a map: for some data and cutoffs the double sum is below zero."""
-    data, coordinates = panel(4, cities=12)
-    regression, literal = regression_of(data), Literal(data)
-    cutoffs = [1.0, 800.0, 2200.0, 20_000.0]
-    kilometres = 2 * np.pi * 6371.01 * angles_of(coordinates)[np.ix_(literal.cities, literal.cities)]
-    variances = [literal.scores @ (kilometres <= cutoff) @ literal.scores for cutoff in cutoffs]
-    found = conley_by_cutoff(regression, 0, coordinates, cutoffs, "uniform")
-    assert [variance < -1e-6 for variance in variances] == [False, False, True, False]
-    assert [isinstance(each, NotEstimable) for each in found] == [False, False, True, True]
-    said = f"No Conley error with the uniform kernel at 2,200 km: the variance, {variances[2]:.2g}, is not positive."
-    assert str(found[2]) == said
-    with pytest.raises(NotEstimable) as raised:
-        conley(regression, 0, coordinates, 2200, "uniform")
-    assert str(raised.value) == said
-    # Where the cutoff covers the map, the variance is the square of the sum of all scores, which is zero.
-    assert "20,000 km: the variance, 0, is not positive" in str(found[3])
 
 
 # ---------------------------------------------------------------- SCPC: printed numbers
@@ -169,12 +143,13 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
     printed = {row["_row"]: row for row in record["stats"]}
     for position, term in enumerate(terms):
         row = printed[term]
-        (ours,) = scpc(regression, position, coordinates, [record["avc"]], conditional="uncond" not in name)
+        ours = scpc(regression, position, coordinates, record["avc"])
         assert ours.estimate == pytest.approx(row["Coef"], rel=1e-10)
         assert ours.std_error == pytest.approx(row["Std_Err"], rel=1e-10)
         assert ours.statistic == pytest.approx(row["t"], rel=1e-10)
-        assert ours.p_value == pytest.approx(row["P>|t|"], rel=1e-9)
-        assert [ours.conf_low, ours.conf_high] == pytest.approx([row["2.5 %"], row["97.5 %"]], rel=1e-9)
+        if "uncond" in name:  # of the conditional records, error and components are the same, and the tails are not
+            assert ours.p_value == pytest.approx(row["P>|t|"], rel=1e-9)
+            assert [ours.conf_low, ours.conf_high] == pytest.approx([row["2.5 %"], row["97.5 %"]], rel=1e-9)
 
 
 def test_critical_values_at_other_levels_are_those_of_scpcr() -> None:
@@ -230,25 +205,14 @@ def test_scpc_is_the_literal_computation_of_the_papers(average_correlation: floa
     }
     assert min(lengths, key=lambda k: lengths[k]) == q
 
-    # Conditional: errors of the regressor's shape, through the regression on all dummies.
-    member = (literal.cities[:, None] == np.arange(count)).astype(float)
-    shape = literal.direction / np.sqrt(member.T @ literal.direction**2)[literal.cities]
-    errors = vectors[literal.cities, :q] * shape[:, None]
-    errors -= literal.design @ (literal.bread @ (literal.design.T @ errors))
-    given = np.column_stack(
-        [mean * np.sqrt(member.T @ literal.direction**2), member.T @ (errors * literal.direction[:, None])]
-    )
-
-    scores = member.T @ literal.scores
+    scores = (literal.cities[:, None] == np.arange(count)).T @ literal.scores
     error = np.sqrt(count / q * ((vectors[:, :q].T @ scores) ** 2).sum())
-    for conditional, functions in ((False, [rates[q]]), (True, [rates[q], worst(given)])):
-        (ours,) = scpc(regression, 0, coordinates, [average_correlation], conditional=conditional)
-        assert ours.std_error == pytest.approx(error, rel=1e-8)
-        p_value = max(rate(abs(literal.slope) / error) for rate in functions)
-        assert ours.p_value == pytest.approx(p_value, abs=1e-5)
-        half_width = max(critical_of(rate) for rate in functions) * error
-        assert ours.conf_high == pytest.approx(literal.slope + half_width, abs=1.1e-3 * error)
-        assert ours.conf_low == pytest.approx(literal.slope - half_width, abs=1.1e-3 * error)
+    ours = scpc(regression, 0, coordinates, average_correlation)
+    assert ours.std_error == pytest.approx(error, rel=1e-8)
+    assert ours.p_value == pytest.approx(rates[q](abs(literal.slope) / error), abs=1e-5)
+    half_width = critical_of(rates[q]) * error
+    assert ours.conf_high == pytest.approx(literal.slope + half_width, abs=1.1e-3 * error)
+    assert ours.conf_low == pytest.approx(literal.slope - half_width, abs=1.1e-3 * error)
 
 
 # ---------------------------------------------------------------- SCPC: known truth
@@ -279,10 +243,9 @@ def test_simulated_fields_are_rejected_as_often_as_computed_and_never_above_five
 def test_the_order_of_the_cities_does_not_matter() -> None:
     data, coordinates = panel(7)
     turned = data.assign(city_id=39 - data["city_id"])
-    for conditional in (False, True):
-        (ours,) = scpc(regression_of(data), 0, coordinates, [0.03], conditional=conditional)
-        (other,) = scpc(regression_of(turned), 0, coordinates[::-1], [0.03], conditional=conditional)
-        assert (ours.p_value, ours.conf_low) == pytest.approx((other.p_value, other.conf_low), rel=1e-9)
+    ours = scpc(regression_of(data), 0, coordinates, 0.03)
+    other = scpc(regression_of(turned), 0, coordinates[::-1], 0.03)
+    assert (ours.p_value, ours.conf_low) == pytest.approx((other.p_value, other.conf_low), rel=1e-9)
 
 
 # ---------------------------------------------------------------- what cannot be estimated
@@ -291,7 +254,7 @@ def test_the_order_of_the_cities_does_not_matter() -> None:
 def both(regression: PartialledOut, coordinates: np.ndarray) -> list[Callable[[], object]]:
     return [
         lambda: conley(regression, 0, coordinates, 300),
-        lambda: scpc(regression, 0, coordinates, conditional=True),
+        lambda: scpc(regression, 0, coordinates, 0.03),
     ]
 
 
@@ -327,7 +290,7 @@ def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="above zero: -5"):
         conley(regression, 0, coordinates, -5)
     with pytest.raises(ValueError, match=r"within 0.001 and 0.99: 1.0"):
-        scpc(regression, 0, coordinates, [1.0])
+        scpc(regression, 0, coordinates, 1.0)
 
 
 def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
@@ -342,7 +305,7 @@ def test_scores_that_cancel_in_every_city_leave_no_error() -> None:
     with pytest.raises(NotEstimable, match="is not positive"):
         conley(regression, 0, coordinates, 300)
     with pytest.raises(NotEstimable, match="spatial components of the scores are zero"):
-        scpc(regression, 0, coordinates)
+        scpc(regression, 0, coordinates, 0.03)
 
 
 def test_components_need_places_enough_and_apart() -> None:

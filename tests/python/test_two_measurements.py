@@ -1,4 +1,4 @@
-"""Two measurements of one regressor: against dummies and sandwiches by hand, known truths, and the delta method."""
+"""Two measurements of one regressor: against dummies and sandwiches by hand, and known truths."""
 
 from dataclasses import replace
 
@@ -94,63 +94,27 @@ def test_one_instrument_is_the_reduced_form_over_the_first_stage() -> None:
 def test_units_of_the_measurements_change_nothing_but_the_units() -> None:
     sample = drawn(3)
     fit = two_measurements.instrumented(sample, "y", "x", "z", ["control"])
-    corrected = two_measurements.corrected(sample, "y", "x", "z", ["control"])
     scaled = sample.assign(x=1e6 * sample["x"], z=1e-3 * sample["z"] + 7)
     again = two_measurements.instrumented(scaled, "y", "x", "z", ["control"])
     np.testing.assert_allclose(again.estimates * [1e6, 1], fit.estimates, rtol=1e-8)
     np.testing.assert_allclose(again.std_errors * [1e6, 1], fit.std_errors, rtol=1e-8)
-    again = two_measurements.corrected(scaled, "y", "x", "z", ["control"])
-    assert again.estimates[0] * 1e6 == pytest.approx(corrected.estimates[0], rel=1e-8)
-    assert again.std_errors[0] * 1e6 == pytest.approx(corrected.std_errors[0], rel=1e-8)
 
 
-def test_both_find_the_slope_that_errors_hide() -> None:
+def test_the_slope_that_errors_hide_is_found() -> None:
     """With errors of variance 1/4 against 1 of the truth within, reliability is 4/5: the plain slope is .32."""
-    plain, instrumented, corrected, ratios = [], [], [], []
+    plain, instrumented = [], []
     for seed in range(40):
         sample = drawn(seed)
         plain.append(fixed_effects.fit(sample, "y", ["x", "control"]).estimates[0])
         instrumented.append(two_measurements.instrumented(sample, "y", "x", "z", ["control"]).estimates[0])
-        fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
-        corrected.append(fit.estimates[0])
-        ratios.append(float(fit.reliability_ratio or 0))
     assert np.mean(plain) == pytest.approx(0.8 * SLOPE, abs=0.01)
     assert np.mean(instrumented) == pytest.approx(SLOPE, abs=0.01)
-    assert np.mean(corrected) == pytest.approx(SLOPE, abs=0.01)
-    assert np.mean(ratios) == pytest.approx(0.8, abs=0.01)
-
-
-def test_the_corrected_slope_is_the_plain_one_over_the_partial_correlation() -> None:
-    sample = drawn(4)
-    fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
-    slopes = [fixed_effects.fit(sample, *names) for names in (("x", ["z", "control"]), ("z", ["x", "control"]))]
-    ratio = np.sqrt(slopes[0].estimates[0] * slopes[1].estimates[0])
-    plain = fixed_effects.fit(sample, "y", ["x", "control"])
-    assert fit.reliability_ratio == pytest.approx(ratio, rel=1e-10)
-    assert fit.estimates[0] == pytest.approx(plain.estimates[0] / ratio, rel=1e-10)
-    # With the covariance over its own variance as the ratio, the other measurement is instrumented by this one.
-    other = two_measurements.instrumented(sample, "y", "z", "x", ["control"])
-    assert plain.estimates[0] / slopes[1].estimates[0] == pytest.approx(other.estimates[0], rel=1e-10)
-
-
-def test_the_error_of_the_corrected_slope_is_that_of_the_jackknife_over_cities() -> None:
-    sample = drawn(5, cities=120)
-    fit = two_measurements.corrected(sample, "y", "x", "z", ["control"])
-    cities = sample["city_id"].unique()
-    left_out = [
-        two_measurements.corrected(sample[sample["city_id"] != city], "y", "x", "z", ["control"]).estimates[0]
-        for city in cities
-    ]
-    jackknife = np.sqrt((len(cities) - 1) / len(cities) * np.sum(np.square(left_out - np.mean(left_out))))
-    assert fit.std_errors[0] == pytest.approx(jackknife, rel=0.05)
 
 
 def test_what_two_measurements_cannot_tell_is_a_reason() -> None:
     sample = drawn(6)
     with pytest.raises(NotEstimable, match="linear combination"):
         two_measurements.instrumented(sample.assign(z=sample["x"]), "y", "x", "z", ["control"])
-    with pytest.raises(NotEstimable, match="do not correlate"):
-        two_measurements.corrected(sample.assign(z=-sample["z"]), "y", "x", "z", ["control"])
 
 
 @pytest.fixture(scope="module")
@@ -188,23 +152,16 @@ def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_ser
     assert second["estimate"] == swapped["estimate"]
 
 
-def test_two_vendors_are_instruments_for_each_other_and_correct_the_attenuation(two_vendors: Tables) -> None:
+def test_two_vendors_are_instruments_for_each_other(two_vendors: Tables) -> None:
     rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
     by_second = estimated(rows.assign(options="instrument=ai_firms@ciciliujx"), two_vendors)
     by_first = estimated(
         rows.assign(options="instrument=ai_firms@vendor", providers="ai_firm_count=ciciliujx"), two_vendors
     )
-    corrected = estimated(
-        rows.assign(estimator="errors_in_variables", options="second=ai_firms@ciciliujx"), two_vendors
-    )
-    found = pd.concat([by_second, by_first, corrected]).query("term == 'ai_firms'")
+    found = pd.concat([by_second, by_first]).query("term == 'ai_firms'")
     assert set(found["status"]) == {"estimated"}
-    assert (found["first_stage_f"].dropna() > 10).all()
+    assert (found["first_stage_f"] > 10).all()
     assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
-    # The ratio's square is the product of the two first stages, on one sample.
-    ratio = corrected["reliability_ratio"].iloc[0]
-    stages = found["first_stage_estimate"].dropna()
-    assert ratio**2 == pytest.approx(stages.prod(), rel=1e-9)
 
 
 def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors: Tables, sample_build: Build) -> None:
@@ -231,7 +188,7 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors:
         ({"estimator": "iv_fixed_effects", "options": "instrument=ai_firms"}, "'instrument=ai_firms' is not an option"),
         ({"estimator": "iv_fixed_effects", "options": ""}, "iv_fixed_effects needs instrument=measure@provider"),
         (
-            {"estimator": "errors_in_variables", "options": "second=ai_firms@ciciliujx", "covariance": "robust"},
+            {"estimator": "iv_fixed_effects", "options": "instrument=ai_firms@ciciliujx", "covariance": "robust"},
             "column covariance: 'robust' is not supported",
         ),
     ],

@@ -115,28 +115,24 @@ def test_the_vendors_agree_in_2020_in_the_files_themselves(public_build: Build, 
     assert correlation == pytest.approx(np.corrcoef(np.log(both).T)[0, 1], abs=0.003)
 
 
-def test_the_second_vendor_is_a_reading_an_instrument_and_a_correction(public_build: Build) -> None:
+def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -> None:
     name = "table_1_col_1_observed{}"
     found = public_build.frame(
         "select * from reports.rpt_coefficients where term = 'ai_firms' and table_id = 'table_1' and column_number = 1"
     ).set_index("specification_id")
-    plain, second, by_second, by_first, corrected = (
+    plain, second, by_second, by_first = (
         found.loc[name.format(part)]
         for part in (
             "",
             "_second_vendor",
             "_instrumented",
             "_second_vendor_instrumented",
-            "_corrected",
         )
     )
     # One sample, so that each estimate follows from others: by the reduced form of the other vendor's plain estimate.
-    assert {row["observation_count"] for row in (plain, second, by_second, by_first, corrected)} == {
-        plain["observation_count"]
-    }
+    assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {plain["observation_count"]}
     assert by_second["estimate"] == pytest.approx(second["estimate"] / by_second["first_stage_estimate"], rel=1e-9)
     assert by_first["estimate"] == pytest.approx(plain["estimate"] / by_first["first_stage_estimate"], rel=1e-9)
-    assert corrected["estimate"] == pytest.approx(plain["estimate"] / corrected["reliability_ratio"], rel=1e-9)
     assert by_second["first_stage_f"] > 100
     assert "Not judged by the gate: ai_firm_count@ciciliujx." in by_second["warnings"]
     assert "Not judged" not in plain["warnings"]

@@ -1,7 +1,7 @@
 """What would break an estimate: the checks of inference_checks.csv, as rows of three tables."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any
@@ -23,24 +23,23 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators import (
     cluster_errors,
     dose_event_study,
-    dynamic_panel,
     dynamic_panel_checks,
     event_paths,
     event_study,
+    fixed_effects,
     honest_did,
     poisson,
     randomisation,
     romano_wolf,
     sensitivity,
     spatial_errors,
-    weak_instruments,
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
-from ai_manufacturing.estimators.sentences import NOTHING, Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, said
 
 IDENTIFIERS = [
     ("specification_id", pa.string()),
@@ -115,6 +114,8 @@ PERMUTED = pa.schema(
     ]
 )
 
+SCALED = "ln_scaled_series"
+MOST_MOVING = 10  # cities without which an estimate moves most
 Check = Callable[..., Iterable[Row]]
 
 
@@ -204,11 +205,6 @@ class Case:
         return honest_did.of_event_study(study, window=self.inputs.event_window)
 
     @cached_property
-    def fewest_cities(self) -> cluster_errors.FewestToChange:
-        """How few cities carry the first term."""
-        return cluster_errors.fewest_to_change(self.regression, 0)
-
-    @cached_property
     def _permutations(self) -> dict[str, randomisation.Permutations]:
         return {}
 
@@ -266,93 +262,153 @@ def _of_each_term(method: Callable[..., Inference]) -> Check:
     return check
 
 
-def _crv1(case: Case, position: int, cluster: str) -> Inference:
-    return cluster_errors.crv1(case.regression, position, case.codes(cluster))
-
-
 def _crv3(case: Case, position: int, cluster: str) -> Inference:
     return cluster_errors.crv3(case.regression, position, case.codes(cluster))
 
 
-def _two_way(case: Case, position: int, first: str, second: str) -> Inference:
-    return cluster_errors.two_way(case.regression, position, case.codes(first), case.codes(second))
+def _clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:
+    """Return the error by city as the paper has it, or by province as conclusions rest on it."""
+    method = {"city": cluster_errors.crv1, "province": cluster_errors.crv3}[cluster]
+    return method(regression, position, codes)
 
 
-def _driscoll_kraay(case: Case, position: int, bandwidth: str) -> Inference:
-    return cluster_errors.driscoll_kraay(case.regression, position, int(bandwidth), periods=case.codes("year"))
+def _wild_restricted(case: Case, position: int, cluster: str, weights: str) -> Inference:
+    test = {"rademacher": wild_bootstrap.test}[weights]
+    return test(case.regression, position, clusters=case.codes(cluster))
 
 
-def _wild_restricted(case: Case, position: int, cluster: str, weights: wild_bootstrap.Weights) -> Inference:
-    return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster), weights=weights)
+def _conley(case: Case, position: int, cutoff_km: str, kernel: str) -> Inference:
+    conley = {"bartlett": spatial_errors.conley}[kernel]
+    return conley(case.regression, position, case.coordinates, float(cutoff_km))
 
 
-def _wild_unrestricted(case: Case, position: int, cluster: str, weights: wild_bootstrap.Weights) -> Inference:
-    return wild_bootstrap.test(
-        case.regression, position, clusters=case.codes(cluster), weights=weights, null_imposed=False
-    )
+def _next_year(case: Case, last_year: str) -> Iterator[Row]:
+    """Add next year's measure, and last year's if asked: under strict exogeneity next year's has no effect."""
+    specification = case.specification
+    measure = specification.regressor
+    shifts = {f"{measure}_next_year": 1} | ({"no": {}, "yes": {f"{measure}_last_year": -1}}[last_year])
+    shifted = {name: case.inputs.measure_of_another_year(specification, case.used, by) for name, by in shifts.items()}
+    sample = case.used.rows.assign(**shifted).dropna(subset=[*shifts])
+    terms = [*shifts, *specification.terms]
+
+    def fitted() -> tuple[FixedEffectsFit, Sentence]:
+        own = fixed_effects.fit(sample, specification.outcome, specification.terms, time=specification.period)
+        rows = said(
+            "same_rows", count=len(own.regression.index), all=len(case.regression.index), value=own.estimates[0]
+        )
+        return fixed_effects.fit(sample, specification.outcome, terms, time=specification.period), rows
+
+    found = attempted(fitted)
+    for term in (*shifts, measure):
+        if isinstance(found, Sentence):
+            yield reason_row(found, term=term)
+            continue
+        fit, rows = found
+        provinces = pd.factorize(sample.loc[fit.regression.index, "province_id"], sort=True)[0]
+        answers = _answered(term, partial(cluster_errors.crv3, fit.regression, terms.index(term), provinces))
+        yield from ({**answer, "warnings": (*answer.get("warnings", ()), rows)} for answer in answers)
 
 
-def _conley(case: Case, position: int, cutoff_km: str, kernel: spatial_errors.Kernel) -> Inference:
-    return spatial_errors.conley(case.regression, position, case.coordinates, float(cutoff_km), kernel)
+def _given_scaled_series(case: Case, cluster: str) -> Iterator[Row]:
+    """Add the log of the scaled series: what is left of the measure is the AI share's own part."""
+    specification = case.specification
+    term = specification.regressor
+    fit = _with_scaled_series(case, specification.outcome, [*specification.terms, SCALED])
+    codes = pd.factorize(case.used.rows.loc[fit.regression.index, f"{cluster}_id"], sort=True)[0]
+    yield {"term": term, **vars(cluster_errors.crv3(fit.regression, fit.terms.index(term), codes))}
+
+
+def _share_of_variation(case: Case, position: int, cities: str) -> float:
+    """Return the share of the measure's variation that the scaled series leaves, or the part of it in some cities."""
+    specification = case.specification
+    others = [term for term in specification.terms if term != specification.regressor]
+    regression = _with_scaled_series(case, specification.regressor, [SCALED, *others]).regression
+    residuals = regression.outcome - regression.design @ np.linalg.lstsq(regression.design, regression.outcome)[0]
+    by_city = np.sort(np.bincount(regression.entities, weights=residuals**2))
+    if cities != "all":
+        return float(by_city[-int(cities) :].sum() / by_city.sum())
+    controls = regression.design[:, 1:]
+    variation = regression.outcome - controls @ np.linalg.lstsq(controls, regression.outcome)[0]
+    return float(by_city.sum() / (variation @ variation))
+
+
+def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> FixedEffectsFit:
+    """Fit a regression that has the log of the scaled series among its terms.
+
+    Raises
+    ------
+    NotEstimable
+        If the measure is a log itself: the AI share is then a constant of the city, which the city's effect takes up.
+    """
+    if case.specification.transform == "ln":
+        raise NotEstimable("share_cancels_in_logs")
+    sample = case.used.rows.assign(**{SCALED: np.log(case.used.rows["scaling_value"])})
+    return fixed_effects.fit(sample, outcome, terms, time=case.specification.period)
 
 
 def _scpc(case: Case, position: int, average_correlation: str, conditional: str) -> Inference:
-    (found,) = spatial_errors.scpc(
-        case.regression,
-        position,
-        case.coordinates,
-        [float(average_correlation)],
-        conditional={"yes": True, "no": False}[conditional],
-    )
-    return found
+    scpc = {"no": spatial_errors.scpc}[conditional]
+    return scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
-def _of_measure(method: Callable[[PartialledOut, int, randomisation.PermutedMeasure], Any]) -> Check:
-    """Make a check of a method that permutes the weights of the measure, which is the first term."""
-
-    def check(case: Case, strata: str) -> Iterator[Row]:
-        found = method(case.regression, 0, case.permuted(strata)).by_t()
-        yield {"term": case.specification.regressor, **vars(found)}
-
-    return check
+def _randomisation(case: Case, strata: str) -> Iterator[Row]:
+    """Permute the weights of the measure, which is the first term."""
+    found = randomisation.of_measure(case.regression, 0, case.permuted(strata)).by_t()
+    yield {"term": case.specification.regressor, **vars(found)}
 
 
 def _leave_out(case: Case, unit: str) -> Iterator[Row]:
+    """Leave out each province, or each city; of cities only those without which the estimate moves most."""
     codes = case.codes(unit)
-    names = case.rows[{"city": "city_id", "province": "province_id"}[unit]].to_numpy()
-    labels = dict(zip(codes, names, strict=True))
+    labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
     city_counts = dict(zip(*np.unique(inside, return_counts=True), strict=True))
+    methods: dict[str, Callable[[PartialledOut, int, Codes], list[cluster_errors.LeftOut]]]
+    methods = {"city": cluster_errors.leave_out, "province": _leave_out_jackknifed}
 
     def without_each(term: str, position: int) -> Iterator[Row]:
-        found = cluster_errors.leave_out(case.regression, position, codes)
+        found = methods[unit](case.regression, position, codes)
         moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for left, rank in zip(found, ranks, strict=True):
-            yield {
-                "term": term,
-                "unit_kind": unit,
-                "unit_id": labels[left.group],
-                "city_count": int(city_counts[left.group]),
-                "estimate": case.fit.estimates[position],
-                "estimate_without": left.estimate,
-                "std_error_without": left.std_error,
-                "p_value_without": left.p_value,
-                "rank": None if np.isnan(rank) else int(rank),
-            }
+            if unit == "province" or rank <= MOST_MOVING:
+                yield {
+                    "term": term,
+                    "unit_kind": unit,
+                    "unit_id": labels[left.group],
+                    "city_count": int(city_counts[left.group]),
+                    "estimate": case.fit.estimates[position],
+                    "estimate_without": left.estimate,
+                    "std_error_without": left.std_error,
+                    "p_value_without": left.p_value,
+                    "rank": None if np.isnan(rank) else int(rank),
+                }
 
     for term, position in case.terms.items():
         yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
 
 
+def _leave_out_jackknifed(regression: PartialledOut, position: int, codes: Codes) -> list[cluster_errors.LeftOut]:
+    """Return the coefficient without each province, with jackknife errors by the other provinces."""
+
+    def without(code: int) -> cluster_errors.LeftOut:
+        rest, rows = cluster_errors.without(regression, codes == code)
+        error = cluster_errors.crv3(rest, position, codes[rows])
+        return cluster_errors.LeftOut(code, error.estimate, error.std_error, error.p_value)
+
+    found = {int(code): attempted(partial(without, int(code))) for code in np.unique(codes)}
+    return [
+        cluster_errors.LeftOut(code, None, None, None) if isinstance(left, Sentence) else left
+        for code, left in found.items()
+    ]
+
+
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
-    if not case.flagged:
-        nobody = {"unit_kind": "flagged cities", "city_count": 0}
-        yield from (reason_row(said("nobody_flagged"), term=term, **nobody) for term in case.terms)
+    flagged: dict[Sentence, set[str]] = case.flagged or {said("nobody_flagged"): set()}
     entities = case.rows["city_id"]
 
     def estimate(rest: PartialledOut, codes: Codes, position: int) -> Iterator[Row]:
-        left = cluster_errors.crv1(rest, position, codes)
+        left = _clustered(rest, position, codes, cluster)
         yield {
             "estimate": case.fit.estimates[position],
             "estimate_without": left.estimate,
@@ -360,7 +416,7 @@ def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
             "p_value_without": left.p_value,
         }
 
-    for expectation, cities in case.flagged.items():
+    for expectation, cities in flagged.items():
         inside = entities.isin(cities).to_numpy()
         common = {
             "unit_kind": "flagged cities",
@@ -389,26 +445,22 @@ def _valued(method: Callable[..., float | None]) -> Check:
 
 
 def _fewest_cities(case: Case, position: int, change: str) -> float | None:
-    found = case.fewest_cities
-    count: int | None = {"significance": found.significance, "sign": found.sign}[change]
-    return count
+    cities = {"significance": cluster_errors.fewest_to_change}[change](case.regression, position)
+    return None if cities is None else len(cities)
 
 
 def _minimum_detectable_effect(case: Case, position: int, cluster: str) -> float:
-    error = _crv1(case, position, cluster)
+    error = _clustered(case.regression, position, case.codes(cluster), cluster)
     if error.std_error is None or error.degrees_of_freedom is None:
         raise NotEstimable("no_error_of_exact_fit")
     return sensitivity.minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
 def _robustness_value(case: Case, position: int, change: str, error: str) -> float:
-    options: dict[str, float | None] = {}
-    if error != "iid":
-        clustered = _crv1(case, position, error)
-        options = {"std_error": clustered.std_error, "degrees_of_freedom": clustered.degrees_of_freedom}
-    found = sensitivity.robustness_value(case.regression, position, **options)
-    value: float = {"sign": found.rv_q, "significance": found.rv_qa}[change]
-    return value
+    clustered = _clustered(case.regression, position, case.codes(error), error)
+    if clustered.statistic is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return {"sign": sensitivity.robustness_value}[change](case.regression, clustered.statistic)
 
 
 def _oster(case: Case, position: int) -> float:
@@ -419,6 +471,16 @@ def _event_study(case: Case) -> event_study.EventStudyFit:
     if not isinstance(case.fit, event_study.EventStudyFit):
         raise NotEstimable("no_static_regression", estimator=case.specification.estimator)
     return case.fit
+
+
+def _average(case: Case, cluster: str) -> Iterator[Row]:
+    """Average the effects of the years from the event on that the paper prints."""
+    study = _event_study(case)
+    positions = [j for j, time in enumerate(study.event_times) if 0 <= time <= case.inputs.event_window[1]]
+    if not positions:
+        raise NotEstimable("no_post_period")
+    averaged = cluster_errors.averaged(case.regression, positions)
+    yield {"term": "average", **vars(cluster_errors.crv3(averaged, positions[0], case.codes(cluster)))}
 
 
 def _sup_t(case: Case, cluster: str) -> Iterator[Row]:
@@ -462,19 +524,18 @@ def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
             yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
 
 
-def _pre_test_power(case: Case, kind: str, power: str) -> Iterator[Row]:
+def _pre_test_power(case: Case, power: str) -> Iterator[Row]:
     study = _event_study(case)
     _years_before_hold(case, study)
     count = len(study.event_times)
-    found = event_paths.trend_found(
+    slope = event_paths.trend_found(
         study.covariance_matrix[:count, :count],
         study.event_times,
         float(power),
         omitted_time=-1,
-        kind={"any_term": event_paths.KINDS[0], "joint": event_paths.KINDS[1]}[kind],
         degrees_of_freedom=study.degrees_of_freedom,
     )
-    yield {"term": "path", "value": found.slope}
+    yield {"term": "path", "value": slope}
 
 
 def _require_log_of_one_plus(specification: Specification) -> None:
@@ -493,27 +554,9 @@ def _poisson(case: Case, cluster: str) -> Iterator[Row]:
         omitted_year=inputs.event_year - 1,
         window=inputs.event_window,
     )
-    column = {"city": "city_id", "province": "province_id"}[cluster]
-    fit = poisson.fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=column)
+    fit = poisson.fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id")
     for j, term in enumerate(study.terms[: len(study.event_times)]):
         yield {"term": term, **vars(poisson.inference_of(fit, j))}
-
-
-def _unit_sweep(case: Case, unit: str) -> Iterator[Row]:
-    specification = case.specification
-    counts = case.rows["weight"] * case.rows["scaling_value"]
-    _require_log_of_one_plus(specification)
-    (found,) = poisson.unit_sweep(
-        case.rows.assign(counted=counts),
-        specification.outcome,
-        specification.terms,
-        specification.regressor,
-        logged=specification.regressor,
-        count="counted",
-        units=[float(unit)],
-        time=specification.period,
-    )
-    yield {"term": specification.regressor, **vars(found.inference)}
 
 
 def _dose(case: Case, split: dose_event_study.Split) -> Iterator[Row]:
@@ -541,76 +584,10 @@ def _dynamic(case: Case) -> tuple[DynamicPanelOptions, list[str], tuple[str, ...
     return options, *tables.lagged(case.specification, options)
 
 
-def _moments(case: Case) -> dynamic_panel.Moments:
-    options, regressors, instrumented = _dynamic(case)
-    return dynamic_panel.moments(
-        case.used.rows,
-        case.specification.outcome,
-        regressors,
-        dict.fromkeys(instrumented, options.lags),
-        equation=options.equation,
-        collapse=options.collapse,
-    )
-
-
 def _lag_bounds(case: Case, estimate: str) -> Iterator[Row]:
     _, regressors, _ = _dynamic(case)
     found = dynamic_panel_checks.bounds(case.used.rows, case.specification.outcome, regressors)
     yield {"term": regressors[0], **vars({"within": found.within, "pooled_ols": found.pooled_ols}[estimate])}
-
-
-def _lag_window(case: Case, lags: str) -> Iterator[Row]:
-    options, regressors, instrumented = _dynamic(case)
-    first, _, last = lags.partition("-")
-    (found,) = dynamic_panel_checks.lag_windows(
-        case.used.rows,
-        case.specification.outcome,
-        regressors,
-        instrumented,
-        windows=[(int(first), int(last) if last else None)],
-        equation=options.equation,
-        steps=options.steps,
-        collapse=options.collapse,
-    )
-    if found.fit is None:
-        yield reason_row(found.reason or NOTHING, term=regressors[0])
-        return
-    fit = found.fit
-    tests = said("window_tests", hansen=fit.hansen_p, ar2=fit.ar2_p)
-    for j, term in enumerate(regressors[:2]):
-        yield {
-            "term": term,
-            "estimate": fit.estimates[j],
-            "std_error": fit.std_errors[j],
-            "statistic": fit.statistics[j],
-            "p_value": fit.p_values[j],
-            "conf_low": fit.conf_low[j],
-            "conf_high": fit.conf_high[j],
-            "cluster_count": fit.city_count,
-            "warnings": (*fit.warnings, tests),
-        }
-
-
-def _anderson_rubin(case: Case) -> Iterator[Row]:
-    _, regressors, _ = _dynamic(case)
-
-    def tested(position: int) -> Inference:
-        return weak_instruments.anderson_rubin(_moments(case), position)
-
-    for position, term in enumerate(regressors[:2]):
-        yield from _answered(term, partial(tested, position))
-
-
-def _conditional_f(case: Case, equation: str) -> Iterator[Row]:
-    for strength in weak_instruments.conditional_f(_moments(case)):
-        if strength.equation == equation:
-            yield {
-                "term": strength.term,
-                "statistic": strength.statistic,
-                "degrees_of_freedom": strength.df1,
-                "p_value": strength.p_value,
-                "warnings": strength.warnings,
-            }
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
@@ -651,25 +628,18 @@ def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]
 FAMILIES = {"inference": {"romano_wolf": _romano_wolf}, "influence": {}, "sensitivity": {}}
 CHECKS: dict[str, dict[str, Check]] = {
     "inference": {
-        "crv1": _of_each_term(_crv1),
         "crv3": _of_each_term(_crv3),
-        "two_way": _of_each_term(_two_way),
-        "driscoll_kraay": _of_each_term(_driscoll_kraay),
         "wild_restricted": _of_each_term(_wild_restricted),
-        "wild_unrestricted": _of_each_term(_wild_unrestricted),
         "conley": _of_each_term(_conley),
         "scpc": _of_each_term(_scpc),
-        "randomisation": _of_measure(randomisation.of_measure),
-        "expected_control": _of_measure(randomisation.given_expected),
-        "recentred": _of_measure(randomisation.recentred),
+        "next_year": _next_year,
+        "given_scaled_series": _given_scaled_series,
+        "average": _average,
+        "randomisation": _randomisation,
         "sup_t": _sup_t,
         "poisson": _poisson,
-        "unit_sweep": _unit_sweep,
         "dose": _dose,
         "lag_bounds": _lag_bounds,
-        "lag_window": _lag_window,
-        "anderson_rubin": _anderson_rubin,
-        "conditional_f": _conditional_f,
     },
     "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},
     "sensitivity": {
@@ -677,6 +647,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "minimum_detectable_effect": _valued(_minimum_detectable_effect),
         "robustness_value": _valued(_robustness_value),
         "oster": _valued(_oster),
+        "share_of_variation": _valued(_share_of_variation),
         "honest_did": _honest_did,
         "pre_test_power": _pre_test_power,
     },

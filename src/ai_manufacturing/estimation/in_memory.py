@@ -23,6 +23,7 @@ SEEDS = (
     "substitutions",
 )
 
+MACROS = ("qualified_name", "first_of", "share_of", "p_text", "sentences")
 LABELS = ["extract_set", "city_id", "year", "name_zh", "province_id", "region"]  # of int_city_year_variables
 
 
@@ -124,7 +125,7 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
 
 def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
     """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
-    parts = (*(f"macros/{name}.sql" for name in ("qualified_name", "first_of", "share_of")), f"models/{model}.sql")
+    parts = (*(f"macros/{name}.sql" for name in MACROS), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
     sql = jinja2.Template(text).render(ref=_Relation, var=years, period=years)

@@ -17,7 +17,7 @@ from ai_manufacturing.estimation.specifications import (
     Specification,
     SpecificationError,
 )
-from ai_manufacturing.estimators.columns import Codes
+from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, said
@@ -481,6 +481,13 @@ class Inputs:
             rows = self.measures.iloc[self._measure_rows.get(key, [])]
             self._aligned[key] = rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
         return self._aligned[key]
+
+    def measure_of_another_year(self, specification: Specification, used: Sample, by: int) -> Floats:
+        """Return the measure of each row's city `by` years later; missing where the panel has no such year."""
+        measured = self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
+        cells = pd.MultiIndex.from_arrays([used.rows["city_id"], used.rows["year"] + by], names=measured.index.names)
+        values: Floats = measured.reindex(cells).to_numpy(dtype=float, na_value=np.nan)
+        return values
 
     def _measure_key(self, specification: Specification, role: str = "measure") -> tuple[Any, str, str]:
         """Return measure, weighting and scope of fct_ai_measure; the first is None if nothing has the role."""

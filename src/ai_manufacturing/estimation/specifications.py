@@ -70,14 +70,7 @@ class InstrumentOptions:
     instrument: str
 
 
-@dataclass(frozen=True)
-class ErrorsInVariablesOptions:
-    """Options of estimator errors_in_variables: the second measurement that tells the reliability, measure@provider."""
-
-    second: str
-
-
-Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions | InstrumentOptions | ErrorsInVariablesOptions
+Options = FixedEffectsOptions | EventStudyOptions | DynamicPanelOptions | InstrumentOptions
 
 
 def _lag_limits(text: str) -> tuple[int, int | None]:
@@ -126,7 +119,6 @@ ESTIMATORS: dict[str, tuple[type[Options], dict[str, Callable[[str], Any]]]] = {
         },
     ),
     "iv_fixed_effects": (InstrumentOptions, {"instrument": _measure_of_provider}),
-    "errors_in_variables": (ErrorsInVariablesOptions, {"second": _measure_of_provider}),
 }
 
 
@@ -209,7 +201,7 @@ def _specification(row: dict[str, Any]) -> Specification:
         (
             "covariance",
             "give city",
-            row["estimator"] in ("iv_fixed_effects", "errors_in_variables") and not COVARIANCES[row["covariance"]][1],
+            row["estimator"] == "iv_fixed_effects" and not COVARIANCES[row["covariance"]][1],
         ),
         (
             "fixed_effects",

@@ -7,13 +7,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import special
 
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, of_each
 from ai_manufacturing.estimation.specifications import (
     COVARIANCES,
     DynamicPanelOptions,
-    ErrorsInVariablesOptions,
     EventStudyOptions,
     FixedEffectsOptions,
     InstrumentOptions,
@@ -31,10 +31,12 @@ from ai_manufacturing.estimators import (
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
+from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, said
-from ai_manufacturing.estimators.weak_instruments import WEAK
 
+# Columns with _province after their name.
+BY_PROVINCE = ("std_error", "p_value", "conf_low", "conf_high", "degrees_of_freedom")
 COEFFICIENTS = pa.schema(
     [
         ("specification_id", pa.string()),
@@ -59,6 +61,10 @@ COEFFICIENTS = pa.schema(
         ("covariance", pa.string()),
         ("std_error_province", pa.float64()),
         ("p_value_province", pa.float64()),
+        ("conf_low_province", pa.float64()),
+        ("conf_high_province", pa.float64()),
+        ("degrees_of_freedom_province", pa.int64()),
+        ("p_value_printed", pa.float64()),
         ("std_error_iid", pa.float64()),
         ("p_value_iid", pa.float64()),
         ("std_error_robust", pa.float64()),
@@ -84,15 +90,8 @@ COEFFICIENTS = pa.schema(
         ("joint_df1", pa.int64()),
         ("joint_df2", pa.int64()),
         ("joint_p_value", pa.float64()),
-        ("printed_path_statistic", pa.float64()),
-        ("printed_path_df1", pa.int64()),
-        ("printed_path_df2", pa.int64()),
-        ("printed_path_p_value", pa.float64()),
-        ("zero_path_statistic", pa.float64()),
-        ("zero_path_p_value", pa.float64()),
         ("first_stage_estimate", pa.float64()),
         ("first_stage_f", pa.float64()),
-        ("reliability_ratio", pa.float64()),
         ("instrument_count", pa.int64()),
         ("hansen_statistic", pa.float64()),
         ("hansen_df", pa.int64()),
@@ -160,6 +159,7 @@ OF_SPECIFICATION = (
     "scope",
     "covariance",
 )
+WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
 
@@ -226,8 +226,6 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
             rows = _dynamic_panel(specification, options, used)
         case InstrumentOptions():
             rows = _instrumented(specification, used)
-        case ErrorsInVariablesOptions():
-            rows = _corrected(specification, used)
     years = used.rows.loc[used.is_estimated, "year"]
     of_sample = {
         "sample_first_year": int(years.min()),
@@ -235,7 +233,16 @@ def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[R
         "outcome_mean": float(used.rows.loc[used.is_estimated, specification.outcome].mean()),
         "singletons_dropped": used.singletons_dropped,
     }
-    return [{**row, **of_sample} for row in rows]
+    printed = inputs.printed(specification)
+    return [{**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))} for row in rows]
+
+
+def _p_value_of(row: Row, value: float | None) -> float | None:
+    """Return p, by province, of the hypothesis that a coefficient has a value."""
+    error = row.get("std_error_province")
+    if value is None or not error:
+        return None
+    return 2 * float(special.stdtr(row["degrees_of_freedom_province"], -abs(row["estimate"] - value) / error))
 
 
 def fit_fixed_effects(
@@ -333,16 +340,18 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
 
 
 def _by_province(fit: fixed_effects.FixedEffectsFit, used: Sample) -> list[Row]:
-    """Return the errors clustered by province beside those of the specification; nothing where there is none."""
+    """Return the jackknife errors by province, on which conclusions rest; nothing where there are none."""
     provinces = pd.factorize(used.rows["province_id"].loc[fit.regression.index], sort=True)[0]
-    errors: list[Row] = []
-    for position in range(len(fit.terms)):
-        found = attempted(partial(cluster_errors.crv1, fit.regression, position, provinces))
-        if isinstance(found, Sentence):
-            errors.append({})
-        else:
-            errors.append({"std_error_province": found.std_error, "p_value_province": found.p_value})
-    return errors
+    return [
+        _province_columns(attempted(partial(cluster_errors.crv3, fit.regression, position, provinces)))
+        for position in range(len(fit.terms))
+    ]
+
+
+def _province_columns(by_province: Inference | Sentence) -> Row:
+    if isinstance(by_province, Sentence):
+        return {}
+    return {f"{name}_province": getattr(by_province, name) for name in BY_PROVINCE}
 
 
 def _few_cities(
@@ -363,7 +372,7 @@ def _few_cities(
     )
     warning = said("few_cities_permuted", groups=few, grouping=grouping)
     errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
-    undefined = dict.fromkeys((*errors, "std_error_province", "p_value_province"))
+    undefined = dict.fromkeys((*errors, *(f"{name}_province" for name in BY_PROVINCE)))
     return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
 
 
@@ -378,22 +387,20 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
         joint = _joint(said("no_early_effect"), fit.pre_trend)
-    path = _printed_path(fit, inputs.printed(specification))
     undefined: Row = {}
     if few := _handfuls(used.rows, specification.regressor):
         errors = ("std_error", "p_value")
-        kinds = ("", "_province", "_iid", "_robust")
-        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in kinds)
+        undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
+        undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
         warning = said("few_cities", groups=few)
         undefined["warnings"] = [warning]
-        joint, path = {"joint_test": warning}, {}
+        joint = {"joint_test": warning}
     return [
         {
             **row,
             **of_province,
             **joint,
-            **path,
             "event_time": fit.event_times[j] if j < len(fit.event_times) else None,
             "std_error_iid": fit.unclustered.iid[j],
             "p_value_iid": fit.unclustered.iid_p_values[j],
@@ -404,25 +411,6 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
         }
         for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, used), strict=True))
     ]
-
-
-def _printed_path(fit: event_study.EventStudyFit, printed: dict[str, float]) -> Row:
-    """Test the years that the paper prints as one path: that they are as printed, and that all are zero."""
-    terms = [term for term in fit.terms[: len(fit.event_times)] if term in printed]
-    if not terms:
-        return {}
-    tests = attempted(lambda: [event_study.wald(fit, terms, of) for of in ([printed[term] for term in terms], None)])
-    if isinstance(tests, Sentence):
-        return {"warnings": [tests]}
-    as_printed, zero = tests
-    return {
-        "printed_path_statistic": as_printed.statistic,
-        "printed_path_df1": as_printed.df1,
-        "printed_path_df2": as_printed.df2,
-        "printed_path_p_value": as_printed.p_value,
-        "zero_path_statistic": zero.statistic,
-        "zero_path_p_value": zero.p_value,
-    }
 
 
 def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[list[str], tuple[str, ...]]:
@@ -468,8 +456,13 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
             for name, suffix in (("statistic", ""), ("p", "_value"))
         },
     }
+    provinces = used.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
+    clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # The period effects and the constant that follow are not reported.
-    return [{**row, **tests} for row in _estimates(fit)[: len(regressors)]]
+    return [
+        {**row, **_province_columns(attempted(partial(dynamic_panel.clustered, fit, position, clusters))), **tests}
+        for position, row in enumerate(_estimates(fit)[: len(regressors)])
+    ]
 
 
 def _instrumented(specification: Specification, used: Sample) -> list[Row]:
@@ -482,24 +475,10 @@ def _instrumented(specification: Specification, used: Sample) -> list[Row]:
         cluster=str(COVARIANCES[specification.covariance][1]),
     )
     warnings = [said("unrelated_errors")]
-    if fit.first_stage_f is not None and fit.first_stage_f < WEAK:
+    if fit.first_stage_f < WEAK:
         warnings.append(said("weak_instrument", least=WEAK))
     first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
     return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
-
-
-def _corrected(specification: Specification, used: Sample) -> list[Row]:
-    fit = two_measurements.corrected(
-        used.rows,
-        specification.outcome,
-        specification.regressor,
-        SECOND,
-        specification.controls,
-        cluster=str(COVARIANCES[specification.covariance][1]),
-    )
-    warnings = [said("unrelated_errors"), said("equal_errors")]
-    told = {"reliability_ratio": fit.reliability_ratio, "warnings": warnings}
-    return [{**row, **told} for row in _estimates(fit)]
 
 
 def _estimates(

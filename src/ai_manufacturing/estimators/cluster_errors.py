@@ -1,5 +1,6 @@
 """Errors of one coefficient by clusters of any kind, and what the coefficient is without each of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,16 +15,13 @@ from ai_manufacturing.estimators.fixed_effects import (
     CANCELLED,
     COLLINEAR,
     EXACT,
-    ROUNDING,
     Effects,
     PartialledOut,
     cluster_factor,
     rows_without_singletons,
-    unclustered_degrees_of_freedom,
 )
-from ai_manufacturing.estimators.inference import LEVEL, Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
 
 LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
 UNIDENTIFIED = 1e-9  # ... and so is the coefficient, at this share of its regressor's variation
@@ -49,28 +47,6 @@ class LeftOut:
     estimate: float | None
     std_error: float | None
     p_value: float | None
-
-
-@dataclass(frozen=True)
-class FewestToChange:
-    """How few groups a result rests on.
-
-    Attributes
-    ----------
-    significance : int or None
-        Groups without which p is above .05; zero if it is with all of them.
-    sign : int or None
-        Groups without which the estimate has the other sign.
-    group_count : int
-        Of all groups. A count is None if it would take more than half of them, or if the rest identifies nothing.
-    removed : tuple of int
-        Codes of the groups in the order of their removal, up to the later of the two changes.
-    """
-
-    significance: int | None
-    sign: int | None
-    group_count: int
-    removed: tuple[int, ...]
 
 
 def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
@@ -133,130 +109,46 @@ def crv3(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     References
     ----------
     MacKinnon, Nielsen and Webb (2023), "Fast and reliable jackknife and bootstrap methods for cluster-robust
-    inference", Journal of Applied Econometrics 38(5): CRV3, and CRV3J for crv3j.
+    inference", Journal of Applied Econometrics 38(5): CRV3.
     """
-    return _jackknife(regression, position, clusters, about_mean=False)
-
-
-def crv3j(regression: PartialledOut, position: int, clusters: Codes) -> Inference:
-    """Return the cluster jackknife error centred at the mean of the delete-one estimates; as crv3 in all else."""
-    return _jackknife(regression, position, clusters, about_mean=True)
-
-
-def two_way(regression: PartialledOut, position: int, first: Codes, second: Codes) -> Inference:
-    """Return the error of a coefficient whose errors depend within two kinds of clusters, as city and year.
-
-    Where one kind nests the other (province and city) the two-way error is that of the wider kind, crv1 by province,
-    and a warning says so.
-
-    Parameters
-    ----------
-    regression, position
-        As in crv1.
-    first, second : ndarray of int, shape (n,)
-        Clusters of each row, of either kind.
-
-    Returns
-    -------
-    Inference
-        Cluster count and leverage are those of the kind with fewer clusters, which gives t its freedom.
-
-    Raises
-    ------
-    NotEstimable
-        If a kind has fewer than two clusters, the outcome is fitted exactly, or the variance is not positive.
-
-    Notes
-    -----
-    V = V_first + V_second - V_both, all three by the factor G/(G-1) (n-1)/(n-K) with the smaller G, and t(G-1).
-    K counts the regressors and the effects that are nested in neither kind, and one: fixest's default. Negative
-    eigenvalues of V are set to zero, with a warning; regressors are of unit length there, so that no error depends
-    on the unit of another regressor (reghdfe does this in the units of the sample, fixest if a variance is negative).
-
-    References
-    ----------
-    Cameron, Gelbach and Miller (2011), Journal of Business and Economic Statistics 29(2).
-    """
-    first, second = (np.unique(codes, return_inverse=True)[1] for codes in (first, second))
-    crossed = np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1]
-    fewer = first if first.max() <= second.max() else second
-    count = int(fewer.max()) + 1
-    n, k = regression.design.shape
-    parameters = k + 1
-    for codes in (regression.entities, regression.times):
-        if not (_is_nested(codes, first) or _is_nested(codes, second)):
-            parameters += int(codes.max())
-    factor = cluster_factor(n, count, k, parameters - k)
-
-    term = _term(regression, position)
-    influence = _influence(regression)
-    variance = np.zeros((k, k))
-    for codes, sign in ((first, 1), (second, 1), (crossed, -1)):
-        sums = _summed(influence, codes)
-        variance += sign * factor * sums.T @ sums
-    warnings: list[Sentence] = []
-    if crossed.max() == max(first.max(), second.max()):
-        warnings.append(said("two_way_is_one_way"))
-    strengths, directions = np.linalg.eigh(variance)
-    if strengths[0] < -ROUNDING * strengths[-1] or variance[position, position] < 0:
-        variance = directions * np.maximum(strengths, 0.0) @ directions.T
-        warnings.append(said("two_way_not_positive"))
-    return _inference(term, float(variance[position, position]), count - 1, fewer, tuple(warnings))
-
-
-def driscoll_kraay(
-    regression: PartialledOut, position: int, bandwidth: int, *, periods: Codes | None = None
-) -> Inference:
-    """Return the error of a coefficient whose errors depend across entities, and over time up to a lag.
-
-    Parameters
-    ----------
-    regression, position
-        As in crv1.
-    bandwidth : int
-        Longest lag, of weight 1/(bandwidth + 1) by Bartlett's kernel; 0 clusters by period.
-    periods : ndarray of int, shape (n,), optional
-        Year of each row. The default is the regression's times, one after the other; give the years where some are
-        missing, or where the times are province-years.
-
-    Returns
-    -------
-    Inference
-        With T periods in place of clusters, and t(T-1).
-
-    Raises
-    ------
-    NotEstimable
-        If there are fewer than two periods, the bandwidth is not shorter than the panel, the outcome is fitted
-        exactly, or the variance is zero.
-
-    Notes
-    -----
-    The factor is T/(T-1) (n-1)/(n-K), K = slopes + entities + periods - 1, fixest's default for this covariance.
-    The theory lets T grow: with the eight or ten years of such panels the error is too small.
-
-    References
-    ----------
-    Driscoll and Kraay (1998), Review of Economics and Statistics 80(4).
-    """
-    term = _term(regression, position)
-    years = regression.times if periods is None else periods
-    steps = years - years.min()
-    codes = np.unique(steps, return_inverse=True)[1]
-    count, length = int(codes.max()) + 1, int(steps.max()) + 1
+    clusters = _nested(regression, clusters)
+    count = int(clusters.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
-    if not 0 <= bandwidth < length:
-        raise NotEstimable("bandwidth_too_long", bandwidth=bandwidth, length=length)
-    n, k = regression.design.shape
-    free = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
+    term = _term(regression, position)
+    deleted = _deleted(term, _basis(regression, position), clusters)
+    if (deleted.xx <= UNIDENTIFIED * term.xx).any():
+        raise NotEstimable("one_cluster_identifies", count=count)
+    deviations = deleted.xy / deleted.xx - term.slope
+    return _inference(term, (count - 1) / count * float(deviations @ deviations), count - 1, clusters)
 
-    scores = np.bincount(steps, weights=term.x * term.residuals)  # a missing year's is zero
-    spread = float(scores @ scores)
-    for lag in range(1, bandwidth + 1):
-        spread += 2 * (1 - lag / (bandwidth + 1)) * float(scores[lag:] @ scores[:-lag])
-    factor = count / (count - 1) * (n - 1) / free
-    return _inference(term, factor * spread / term.xx**2, count - 1, codes)
+
+def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledOut:
+    """Return the same regression written so that one slope is the average of several.
+
+    Parameters
+    ----------
+    regression : PartialledOut
+        Regression with its effects removed.
+    positions : sequence of int
+        Of the regressors whose slopes are averaged.
+
+    Returns
+    -------
+    PartialledOut
+        The average is the slope at the first of the positions; fit and residuals are unchanged.
+
+    Notes
+    -----
+    With a = sum b_p / m, the term sum x_p b_p is m x_1 a + sum over the others of (x_p - x_1) b_p.
+    """
+    first, *others = positions
+    design, units = regression.design.copy(), regression.units.copy()
+    columns = design[:, positions] / units[positions]
+    units[positions] = 1.0
+    design[:, first] = len(positions) * columns[:, 0]
+    design[:, others] = columns[:, 1:] - columns[:, :1]
+    return replace(regression, design=design, units=units)
 
 
 def leave_out(
@@ -384,8 +276,8 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
 
 def fewest_to_change(
     regression: PartialledOut, position: int, *, groups: Codes | None = None, clusters: Codes | None = None
-) -> FewestToChange:
-    """Remove the most influential group again and again, until p is above .05 and until the sign is the other one.
+) -> list[int] | None:
+    """Remove the most influential group again and again, until p is above .05.
 
     Parameters
     ----------
@@ -396,8 +288,10 @@ def fewest_to_change(
 
     Returns
     -------
-    FewestToChange
-        An upper bound of the fewest: another set that is as small may do, but a smaller one was not found.
+    list of int or None
+        Codes of the groups without which p is above .05, in the order of their removal; empty if it is with all of
+        them, None if it would take more than half of them, or if the rest identifies nothing. Their number is an upper
+        bound of the fewest: another set that is as small may do, but a smaller one was not found.
 
     Raises
     ------
@@ -419,43 +313,36 @@ def fewest_to_change(
     clusters = regression.entities if clusters is None else _nested(regression, clusters)
     term = _term(regression, position)
     whole = _clustered(regression, term, clusters)
-    direction = np.sign(whole.estimate)
-    significance = 0 if whole.p_value is not None and whole.p_value > LEVEL else None
-    sign = None
+    if whole.p_value is not None and whole.p_value > LEVEL:
+        return []
     basis, columns = _basis(regression, position), np.column_stack([term.x, term.y])
     gram, right = np.zeros((basis.shape[1], basis.shape[1])), np.zeros((basis.shape[1], 2))
     removed: list[int] = []
-    gone, left = np.zeros(len(labels), dtype=bool), np.ones(len(groups), dtype=bool)
+    left = np.ones(len(groups), dtype=bool)
     x, xx, residuals = term.x, term.xx, term.residuals
-    while (significance is None or sign is None) and len(removed) < int(MOST * len(labels)):
+    while len(removed) < int(MOST * len(labels)):
         others = xx - np.bincount(groups, weights=x**2)
-        pulls = direction * np.bincount(groups, weights=x * residuals)
+        pulls = np.sign(whole.estimate) * np.bincount(groups, weights=x * residuals)
         np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * xx)
-        pulls[gone] = -np.inf
-        code = int(pulls.argmax())
-        gone[code] = True
-        rows = np.flatnonzero(groups == code)
+        pulls[removed] = -np.inf
+        removed.append(int(pulls.argmax()))
+        rows = np.flatnonzero(groups == removed[-1])
         left[rows] = False
         gram += basis[rows].T @ basis[rows]
         right += basis[rows].T @ columns[rows]
         x, y = ((columns + basis @ _solved(gram, right)[0]) * left[:, None]).T
         xx = float(x @ x)
         if xx <= UNIDENTIFIED * term.xx:
-            break
+            return None
         slope = float(x @ y) / xx
         residuals = y - slope * x
         error = float(np.linalg.norm(np.bincount(clusters, weights=x * residuals))) / xx
         tested = _tested(regression, term, slope, error, _counts_of(regression, left, clusters))
         if tested is None:
-            break
-        p_value = tested[1]
-        removed.append(code)
-        if significance is None and p_value > LEVEL:
-            significance = len(removed)
-        if sign is None and direction * slope < 0:
-            sign = len(removed)
-    needed = max(significance or 0, sign or 0)
-    return FewestToChange(significance, sign, len(labels), tuple(int(labels[code]) for code in removed[:needed]))
+            return None
+        if tested[1] > LEVEL:
+            return [int(labels[code]) for code in removed]
+    return None
 
 
 class _Term(NamedTuple):
@@ -494,37 +381,18 @@ def _least_squares(regression: PartialledOut) -> tuple[Floats, Floats, Floats]:
     return basis @ inverse.T, slopes, regression.outcome - regression.design @ slopes
 
 
-def _influence(regression: PartialledOut) -> Floats:
-    """Return each row's part in the estimation error of the slopes, in units of the design, shape (n, k)."""
-    design = regression.design
-    bread = np.linalg.inv(design.T @ design)
-    residuals = regression.outcome - design @ (bread @ (design.T @ regression.outcome))
-    influence: Floats = (design * residuals[:, None]) @ bread
-    return influence
-
-
-def _inference(
-    term: _Term, variance: float, degrees_of_freedom: int, clusters: Codes, warnings: tuple[Sentence, ...] = ()
-) -> Inference:
+def _inference(term: _Term, variance: float, degrees_of_freedom: int, clusters: Codes) -> Inference:
     """Return the test and interval of a slope from its variance in units of the design; NotEstimable if it is zero."""
     leverages = np.bincount(clusters, weights=term.x**2) / term.xx
     if variance <= (CANCELLED * term.unclustered_error) ** 2:
         raise NotEstimable("no_cluster_variance", count=len(leverages))
-    estimate, std_error = term.slope * term.unit, float(np.sqrt(variance)) * term.unit
-    statistic = estimate / std_error
-    half_width = float(special.stdtrit(degrees_of_freedom, 1 - LEVEL / 2)) * std_error
-    return Inference(
-        estimate=estimate,
-        std_error=std_error,
-        statistic=statistic,
-        degrees_of_freedom=float(degrees_of_freedom),
-        p_value=2 * float(special.stdtr(degrees_of_freedom, -abs(statistic))),
-        conf_low=estimate - half_width,
-        conf_high=estimate + half_width,
+    return by_t(
+        term.slope * term.unit,
+        float(np.sqrt(variance)) * term.unit,
+        degrees_of_freedom,
         cluster_count=len(leverages),
         effective_cluster_count=1 / float(leverages @ leverages),
         largest_partial_leverage=float(leverages.max()),
-        warnings=warnings,
     )
 
 
@@ -535,22 +403,6 @@ def _clustered(regression: PartialledOut, term: _Term, clusters: Codes) -> Infer
     factor = cluster_factor(n, count, k, regression.time_count)
     scores = np.bincount(clusters, weights=term.x * term.residuals)
     return _inference(term, factor * float(scores @ scores) / term.xx**2, count - 1, clusters)
-
-
-def _jackknife(regression: PartialledOut, position: int, clusters: Codes, *, about_mean: bool) -> Inference:
-    """Return crv3, or crv3j if the squares are taken about the mean."""
-    clusters = _nested(regression, clusters)
-    count = int(clusters.max()) + 1
-    if count < 2:
-        raise NotEstimable("too_few_clusters", count=count)
-    term = _term(regression, position)
-    deleted = _deleted(term, _basis(regression, position), clusters)
-    lost = deleted.xx <= UNIDENTIFIED * term.xx
-    if lost.any():
-        raise NotEstimable("one_cluster_identifies", count=count)
-    slopes = deleted.xy / deleted.xx
-    deviations = slopes - (slopes.mean() if about_mean else term.slope)
-    return _inference(term, (count - 1) / count * float(deviations @ deviations), count - 1, clusters)
 
 
 def _basis(regression: PartialledOut, position: int) -> Floats:
@@ -667,8 +519,3 @@ def _nested(regression: PartialledOut, codes: Codes) -> Codes:
         pairs = np.unique(np.column_stack([regression.entities, codes]), axis=0)[:, 0]
         raise NotEstimable("entities_not_nested", count=int((np.bincount(pairs) > 1).sum()))
     return codes
-
-
-def _summed(columns: Floats, codes: Codes) -> Floats:
-    """Return the sums of columns, shape (n, m), within each group, shape (G, m)."""
-    return np.column_stack([np.bincount(codes, weights=column) for column in columns.T])

@@ -2,18 +2,19 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Floats, check_one_row_per_cell, groups_in, numbers_in
+from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
+from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import NOTHING, Sentence, both, said
+from ai_manufacturing.estimators.sentences import Sentence, both, said
 
 Flags = NDArray[np.bool_]
 
@@ -69,6 +70,10 @@ class DynamicPanelFit:
         the errors of all periods.
     warnings : tuple of Sentence
         What a reader must be told beside the estimates.
+    entities : Index, length n
+        Labels of the entities, in the order of the influence.
+    influence : ndarray, shape (n, k)
+        Part of each entity in the estimation error of the coefficients, with the weights of the last step as given.
     """
 
     terms: tuple[str, ...]
@@ -98,60 +103,35 @@ class DynamicPanelFit:
     instrumented: tuple[str, ...]
     not_instrumented: tuple[str, ...]
     warnings: tuple[Sentence, ...]
+    entities: pd.Index
+    influence: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """What a dynamic panel is estimated from: difference rows above level rows, zeros where a row is not used.
+class Moments(NamedTuple):
+    """What a dynamic panel is estimated from: difference rows above level rows, zeros where a row is not used."""
 
-    Attributes
-    ----------
-    terms : tuple of str, length k
-        As in DynamicPanelFit.
-    instrumented, not_instrumented : tuple of str
-        As in DynamicPanelFit; together the regressors, which come first among the terms.
-    outcome, time, entity : str
-        Columns of the sample.
-    y : ndarray, shape (n, 2t)
-        Outcome of n entities over the t periods of the grid.
-    x : ndarray, shape (n, 2t, k)
-        Terms.
-    z : ndarray, shape (n, 2t, l)
-        Instruments that are not all zero.
-    differenced, levels : ndarray of bool, shape (n, t)
-        The rows used in either equation.
-    of_lags, of_levels : ndarray of bool, shape (l,)
-        The instruments that lags make, and those of them in the level equation.
-    independent : ndarray, shape (l, l)
-        Covariance of the moments under independent errors of one variance.
-    zx, zy : ndarray, shapes (n, l, k) and (n, l)
-        Z_i'X_i and Z_i'y_i.
-    units : ndarray, shape (k,)
-        An estimate times these is in the units of the sample.
-    """
-
-    terms: tuple[str, ...]
-    instrumented: tuple[str, ...]
-    not_instrumented: tuple[str, ...]
-    outcome: str
-    time: str
-    entity: str
-    y: Floats
-    x: Floats
-    z: Floats
-    differenced: Flags
-    levels: Flags
-    of_lags: Flags
-    of_levels: Flags
-    independent: Floats
-    zx: Floats
-    zy: Floats
-    units: Floats
+    terms: tuple[str, ...]  # k, as in DynamicPanelFit
+    entities: pd.Index  # labels of n entities
+    y: Floats  # (n, 2t) over the t periods of the grid
+    x: Floats  # (n, 2t, k)
+    z: Floats  # (n, 2t, l) instruments that are not all zero
+    differenced: Flags  # (n, t) the rows used in the difference equation
+    levels: Flags  # (n, t) and in the level equation
+    of_levels: Flags  # (l,) the instruments that lags make in the level equation
+    independent: Floats  # (l, l) covariance of the moments under independent errors of one variance
+    units: Floats  # (k,) an estimate times these is in the units of the sample
 
     @property
-    def regressors(self) -> tuple[str, ...]:
-        """The terms that are no period effect and no constant, in their order."""
-        return self.terms[: len(self.instrumented) + len(self.not_instrumented)]
+    def zx(self) -> Floats:
+        """Z_i'X_i, shape (n, l, k)."""
+        products: Floats = self.z.transpose(0, 2, 1) @ self.x
+        return products
+
+    @property
+    def zy(self) -> Floats:
+        """Z_i'y_i, shape (n, l)."""
+        products: Floats = (self.z.transpose(0, 2, 1) @ self.y[..., None])[..., 0]
+        return products
 
 
 def fit(
@@ -162,10 +142,7 @@ def fit(
     *,
     equation: Literal["system", "difference"] = "system",
     steps: Literal[1, 2] = 2,
-    windmeijer: bool = True,
     collapse: bool = True,
-    own_instruments: Literal["difference", "both"] = "difference",
-    time_dummies: bool = True,
     entity: str = "city_id",
     time: str = "year",
 ) -> DynamicPanelFit:
@@ -187,20 +164,15 @@ def fit(
         Columns that instrument the difference equation by their own levels, lagged from the first to the second
         limit (None: as far as the sample goes). The first limit is 2 for the outcome and for an endogenous column, 1
         for a predetermined one. A system adds, in the level equation, the difference of the column, lagged the first
-        limit less one. A regressor whose column is not named here is its own instrument.
+        limit less one. A regressor whose column is not named here is its own instrument, in the difference equation: it
+        is taken as unrelated to the errors, and may be related to the entity effect.
     equation : {"system", "difference"}
         Difference and level equations stacked, or the difference equation alone.
     steps : {1, 2}
-        Estimates from the weights that homoskedastic errors imply, or from those of the one-step residuals.
-    windmeijer : bool
-        Correct two-step errors for the estimated weights. Uncorrected ones are too small, often by half.
+        Estimates from the weights that homoskedastic errors imply, or from those of the one-step residuals, with
+        Windmeijer's correction of their errors.
     collapse : bool
         One instrument per lag instead of one per lag and period.
-    own_instruments : {"difference", "both"}
-        Where, in a system, a regressor instruments itself. "difference" asks that it be unrelated to the errors;
-        "both" (one column over both equations, xtabond2's default) also that it be unrelated to the entity effect.
-    time_dummies : bool
-        Period effects, their own instruments: in a system in the level equation, as Roodman (2009) advises.
     entity, time : str
         Columns of the entities and of the periods, whole numbers.
 
@@ -219,10 +191,12 @@ def fit(
         instruments do not identify a term; the regressors fit the outcome exactly; or the corrected variance of a
         term is not positive.
     ValueError
-        If equation, steps or own_instruments is none of the values above.
+        If equation or steps is none of the values above.
 
     Notes
     -----
+    Period effects are their own instruments: in a system in the level equation, as Roodman (2009) advises.
+
     The one-step weights invert Z'HZ with H = BB', B = [D; I], D differencing: what independent errors imply, and
     xtabond2's h(3). The error variance in Sargan's test is the mean square of the differenced residuals, halved.
     Weights are pseudo-inverses, so collinear instruments do no harm; they count in
@@ -235,147 +209,41 @@ def fit(
     87(1); Windmeijer (2005), "A finite sample correction for the variance of linear efficient two-step GMM
     estimators", Journal of Econometrics 126(1); Roodman (2009), "How to do xtabond2", Stata Journal 9(1).
     """
-    return estimate(
-        moments(
-            sample,
-            outcome,
-            regressors,
-            lag_limits,
-            equation=equation,
-            collapse=collapse,
-            own_instruments=own_instruments,
-            time_dummies=time_dummies,
-            entity=entity,
-            time=time,
-        ),
-        steps=steps,
-        windmeijer=windmeijer,
+    if equation not in ("system", "difference") or steps not in (1, 2):
+        raise ValueError(f"Unknown estimator: {equation=}, {steps=}. Valid are 'system' or 'difference', 1 or 2.")
+    model = moments(
+        sample, outcome, regressors, lag_limits, equation=equation, collapse=collapse, entity=entity, time=time
     )
-
-
-def moments(
-    sample: pd.DataFrame,
-    outcome: str,
-    regressors: Sequence[str],
-    lag_limits: Mapping[str, tuple[int, int | None]],
-    *,
-    equation: Literal["system", "difference"] = "system",
-    collapse: bool = True,
-    own_instruments: Literal["difference", "both"] = "difference",
-    time_dummies: bool = True,
-    entity: str = "city_id",
-    time: str = "year",
-) -> Moments:
-    """Lay out what fit estimates from, so that an estimate and its checks share one layout.
-
-    Parameters, and reasons for NotEstimable that concern the sample and its columns, are those of fit.
-
-    Returns
-    -------
-    Moments
-        Outcome, terms and instruments of both equations.
-    """
-    if equation not in ("system", "difference") or own_instruments not in ("difference", "both"):
-        raise ValueError(
-            f"Unknown estimator: {equation=}, {own_instruments=}. Valid are equation 'system' or 'difference', "
-            "own_instruments 'difference' or 'both'."
-        )
-    lagged = [parsed(regressor) for regressor in regressors]
-    _check_specification(outcome, lagged, lag_limits)
-    columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
-    grids, periods = _on_grid(sample, list(columns), entity, time)
-    scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}  # no square can overflow
-    grids = {name: grid / scale[name] for name, grid in grids.items()}
-
-    x = np.stack([_lag(grids[name], lag) for name, lag in lagged], axis=-1)
-    complete = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
-    differenced = complete & _lag(complete, 1, absent=False)
-    if not differenced.any():
-        raise NotEstimable("no_two_periods", entity=entity, time=time)
-    system = equation == "system"
-    used = complete if system else differenced
-    kept = used.any(axis=1)
-    grids = {name: grid[kept] for name, grid in grids.items()}
-    x, used, differenced, levels = x[kept], used[kept], differenced[kept], complete[kept] & system
-
-    # The design: regressors, period effects, constant. Difference rows above level rows, and zeros where a row is not
-    # used (all level rows of difference GMM), so that sums need no mask.
-    n, t = used.shape
-    years = np.flatnonzero(used.any(axis=0))[int(system) :] if time_dummies else np.arange(0)
-    terms = (*regressors, *(f"{time} {periods[year]}" for year in years), *(["constant"] if system else []))
-    if n <= len(terms):
-        raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
-    effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
-    yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
-    yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels, yx)], axis=1)
-    y, x = yx[..., 0], yx[..., 1:]
-    if not y[:, :t].any():
-        raise NotEstimable("unchanged_outcome", name=outcome, time=time)
-    _check_regressors(x.reshape(-1, len(terms)), regressors, time, system, time_dummies)
-    z, independent, of_lags, of_levels = _instruments(
-        grids, x, differenced, levels, lagged, lag_limits, collapse, own_in_levels=own_instruments == "both"
-    )
-    transposed = z.transpose(0, 2, 1)
-    by_lags = [name in lag_limits for name, _ in lagged]
-    return Moments(
-        terms=terms,
-        instrumented=tuple(itertools.compress(regressors, by_lags)),
-        not_instrumented=tuple(name for name, is_by_lags in zip(regressors, by_lags, strict=True) if not is_by_lags),
-        outcome=outcome,
-        time=time,
-        entity=entity,
-        y=y,
-        x=x,
-        z=z,
-        differenced=differenced,
-        levels=levels,
-        of_lags=of_lags,
-        of_levels=of_levels,
-        independent=independent,
-        zx=transposed @ x,
-        zy=(transposed @ y[..., None])[..., 0],
-        units=scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
-    )
-
-
-def estimate(moments: Moments, *, steps: Literal[1, 2] = 2, windmeijer: bool = True) -> DynamicPanelFit:
-    """Estimate from moments, as fit does.
-
-    Parameters, and reasons for NotEstimable that concern the estimates, are those of fit.
-
-    Returns
-    -------
-    DynamicPanelFit
-        Estimates, errors, specification tests, counts and warnings.
-    """
-    if steps not in (1, 2):
-        raise ValueError(f"Unknown estimator: {steps=}. Valid are 1 and 2.")
-    terms, zx, zy, (n, t) = moments.terms, moments.zx, moments.zy, moments.differenced.shape
-    y_changes, x_changes = moments.y[:, :t], moments.x[:, :t]
-    first = gmm_step(zx, zy, moments.independent, terms, "instruments")
-    first_errors = y_changes - x_changes @ first.estimates
-    if np.linalg.norm(first_errors) <= EXACT * np.linalg.norm(y_changes):
-        raise NotEstimable("exact_fit", name=moments.outcome)
+    terms, zx, zy, units, (n, t) = model.terms, model.zx, model.zy, model.units, model.differenced.shape
+    dy, dx = model.y[:, :t], model.x[:, :t]
+    first = gmm_step(zx, zy, model.independent, terms, "instruments")
+    de = dy - dx @ first.estimates
+    if np.linalg.norm(de) <= EXACT * np.linalg.norm(dy):
+        raise NotEstimable("exact_fit", name=outcome)
     clustered = first.scores.T @ first.scores
     second = gmm_step(zx, zy, clustered, terms, "moments of the one-step residuals")
-
-    first_covariance = first.projection @ clustered @ first.projection.T
-    final, covariance = first, first_covariance
+    final, covariance = first, first.projection @ clustered @ first.projection.T
     if steps == 2:
-        final = second
-        covariance = _windmeijer(zx, first, second, first_covariance) if windmeijer else second.bread
+        final, covariance = second, _windmeijer(zx, first, second, covariance)
     variances = np.diag(covariance)
     if variances.min() <= 0:
         raise NotEstimable("variance_not_positive", name=terms[int(variances.argmin())])
 
     df = first.rank - len(terms)
-    sargan = first.distance * 2 * int(moments.differenced.sum()) / float(np.sum(first_errors**2))
-    level_hansen, level_df = _level_hansen(moments, clustered, second, df)
-    errors = y_changes - x_changes @ final.estimates
-    ar1, ar2 = (_serial_correlation(errors, x_changes, final, covariance, order) for order in (1, 2))
-    hansen_p, level_hansen_p = _chi2_p(second.distance, df), _chi2_p(level_hansen, level_df)
-    ar1_p, ar2_p = _normal_p(ar1), _normal_p(ar2)
-    estimates, std_errors = final.estimates * moments.units, np.sqrt(variances) * moments.units
+    sargan = first.distance * 2 * int(model.differenced.sum()) / float(np.sum(de**2))
+    tests: dict[str, Any] = {}
+    for name, statistic, freedom in (
+        ("hansen", second.distance, df),
+        ("sargan", sargan, df),
+        ("level_hansen", *_level_hansen(model, zx, zy, clustered, second, df)),
+    ):
+        p_value = float(special.chdtrc(freedom, statistic)) if freedom > 0 else np.nan
+        tests |= {f"{name}_statistic": statistic, f"{name}_df": freedom, f"{name}_p": p_value}
+    for order in (1, 2):
+        z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
+        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(2 * special.ndtr(-abs(z)))}
+    by_lags = [parsed(regressor)[0] in lag_limits for regressor in regressors]
+    estimates, std_errors = final.estimates * units, np.sqrt(variances) * units
     half_width = special.ndtri(0.975) * std_errors
     return DynamicPanelFit(
         terms=terms,
@@ -385,30 +253,113 @@ def estimate(moments: Moments, *, steps: Literal[1, 2] = 2, windmeijer: bool = T
         p_values=2 * special.ndtr(-np.abs(estimates / std_errors)),
         conf_low=estimates - half_width,
         conf_high=estimates + half_width,
-        covariance_matrix=covariance * np.outer(moments.units, moments.units),
-        observation_count=int((moments.levels if moments.levels.any() else moments.differenced).sum()),
+        covariance_matrix=covariance * np.outer(units, units),
+        observation_count=int((model.levels if equation == "system" else model.differenced).sum()),
         city_count=n,
-        instrument_count=moments.z.shape[2],
-        hansen_statistic=second.distance,
-        hansen_df=df,
-        hansen_p=hansen_p,
-        sargan_statistic=sargan,
-        sargan_df=df,
-        sargan_p=_chi2_p(sargan, df),
-        level_hansen_statistic=level_hansen,
-        level_hansen_df=level_df,
-        level_hansen_p=level_hansen_p,
-        ar1_statistic=ar1,
-        ar1_p=ar1_p,
-        ar2_statistic=ar2,
-        ar2_p=ar2_p,
-        instrumented=moments.instrumented,
-        not_instrumented=moments.not_instrumented,
-        warnings=(
-            *_warnings(moments.z.shape[2], n, moments.entity, hansen_p, level_hansen_p, ar1_p, ar2_p),
-            *_near_collinear(moments, second),
-        ),
+        instrument_count=model.z.shape[2],
+        **tests,
+        instrumented=tuple(itertools.compress(regressors, by_lags)),
+        not_instrumented=tuple(itertools.compress(regressors, np.logical_not(by_lags))),
+        warnings=(*_warnings(model.z.shape[2], n, entity, tests), *_near_collinear(regressors, second)),
+        entities=model.entities,
+        influence=final.scores @ final.projection.T * units,
     )
+
+
+def moments(
+    sample: pd.DataFrame,
+    outcome: str,
+    regressors: Sequence[str],
+    lag_limits: Mapping[str, tuple[int, int | None]],
+    *,
+    equation: Literal["system", "difference"],
+    collapse: bool,
+    entity: str,
+    time: str,
+) -> Moments:
+    """Lay out what fit estimates from; parameters, and reasons for NotEstimable, are those of fit."""
+    lagged = [parsed(regressor) for regressor in regressors]
+    _check_specification(outcome, lagged, lag_limits)
+    columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
+    grids, periods = _on_grid(sample, list(columns), entity, time)
+    scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}  # no square can overflow
+    grids = {name: grid / scale[name] for name, grid in grids.items()}
+
+    x = np.stack([_lag(grids[name], lag) for name, lag in lagged], axis=-1)
+    levels = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
+    differenced = levels & _lag(levels, 1, absent=False)
+    if not differenced.any():
+        raise NotEstimable("no_two_periods", entity=entity, time=time)
+    system = equation == "system"
+    levels = levels & (system | differenced)  # of difference GMM, whose level rows are zero, the difference rows
+    kept = levels.any(axis=1)
+    grids = {name: grid[kept] for name, grid in grids.items()}
+    x, levels, differenced = x[kept], levels[kept], differenced[kept]
+
+    # The design: regressors, period effects, constant.
+    n, t = levels.shape
+    years = np.flatnonzero(levels.any(axis=0))[int(system) :]
+    terms = (*regressors, *(f"{time} {periods[year]}" for year in years), *(["constant"] if system else []))
+    if n <= len(terms):
+        raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
+    effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
+    yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
+    yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels & system, yx)], axis=1)
+    y, x = yx[..., 0], yx[..., 1:]
+    if not y[:, :t].any():
+        raise NotEstimable("unchanged_outcome", name=outcome, time=time)
+    _check_regressors(x.reshape(-1, len(terms)), regressors, time, system)
+    z, of_levels = _instruments(grids, x, differenced, levels & system, lagged, lag_limits, collapse)
+
+    # B'Z_i of all entities, B = [D; I]: half'half is Z'HZ. Columns are scaled to its lengths, free of units.
+    half = z[:, t:] + z[:, :t]  # a level row holds e_t, a difference row e_t
+    half[:, :-1] -= z[:, 1:t]  # ... less e_(t-1)
+    norms = np.linalg.norm(half, axis=(0, 1))
+    norms[norms == 0] = 1.0
+    half = (half / norms).reshape(-1, len(norms))
+    return Moments(
+        terms=terms,
+        entities=pd.Index(np.unique(sample[entity]))[kept],
+        y=y,
+        x=x,
+        z=z / norms,
+        differenced=differenced,
+        levels=levels,
+        of_levels=of_levels,
+        independent=half.T @ half,
+        units=scale[outcome] / np.array([*(scale[name] for name, _ in lagged), *[1.0] * effects.shape[1]]),
+    )
+
+
+def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference:
+    """Return the test of a coefficient with errors clustered by groups of entities, such as provinces.
+
+    Parameters
+    ----------
+    fit : DynamicPanelFit
+    position : int
+        Of the term.
+    clusters : ndarray of int, shape (n,)
+        Group of each of fit.entities; any codes.
+
+    Returns
+    -------
+    Inference
+        With the sandwich of the summed scores, the factor G/(G-1) and t(G-1). The weights of the moments are taken as
+        given: there is no Windmeijer correction, whose own weights are by entity.
+
+    Raises
+    ------
+    NotEstimable
+        If there are fewer than two groups.
+    """
+    codes = np.unique(clusters, return_inverse=True)[1]
+    count = int(codes.max()) + 1
+    if count < 2:
+        raise NotEstimable("too_few_clusters", count=count)
+    summed = np.bincount(codes, weights=fit.influence[:, position])
+    error = float(np.sqrt(count / (count - 1) * (summed @ summed)))
+    return by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
 
 
 def level_rows(
@@ -432,8 +383,7 @@ def level_rows(
     return pd.DataFrame(cells | {name: grid[entities, times] for name, grid in columns.items()})
 
 
-@dataclass(frozen=True)
-class GmmStep:
+class GmmStep(NamedTuple):
     """One GMM estimate, with A the pseudo-inverse of a covariance of the moments."""
 
     estimates: Floats  # (k,) bread X'ZA Z'y
@@ -507,51 +457,26 @@ def _where(rows: Flags, grid: Floats) -> Floats:
     return np.where(rows[..., None] & np.isfinite(grid), grid, 0.0)
 
 
-def _first_dependent(columns: Floats, base: Floats) -> tuple[int, list[int]] | None:
-    """Find the first of columns, shape (r, m), that a base, shape (r, b), and the columns before it span.
-
-    Returns the column and the earlier ones that it combines: none if the base spans it alone.
-    """
-    basis = np.linalg.qr(base)[0]
+def _check_regressors(design: Floats, regressors: Sequence[str], time: str, system: bool) -> None:
+    """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
+    columns, effects = np.split(design, [len(regressors)], axis=1)
+    removed = said("effects_removed", effects=time)
+    basis = np.linalg.qr(effects)[0]
     left = columns - basis @ (basis.T @ columns)
     lengths = np.linalg.norm(left, axis=0)
     spanned = lengths <= SPANNED * np.linalg.norm(columns, axis=0)
     if spanned.any():
-        return int(spanned.argmax()), []
-    left /= lengths
-    collinear = np.abs(np.diag(np.linalg.qr(left, mode="r"))) <= COLLINEAR
-    if not collinear.any():
-        return None
-    j = int(collinear.argmax())
-    weights = np.linalg.lstsq(left[:, :j], left[:, j], rcond=None)[0]
-    return j, [i for i in range(j) if abs(weights[i]) > COLLINEAR]
-
-
-def _check_regressors(design: Floats, regressors: Sequence[str], time: str, system: bool, time_dummies: bool) -> None:
-    """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
-    dependent = _first_dependent(design[:, : len(regressors)], design[:, len(regressors) :])
-    if dependent:
-        name, earlier = regressors[dependent[0]], [regressors[i] for i in dependent[1]]
-        removed = said("effects_removed", effects=time) if time_dummies else NOTHING
-        if earlier:
-            raise NotEstimable("collinear", name=name, others=both(earlier), removed=removed)
+        name = regressors[int(spanned.argmax())]
         if system:
             raise NotEstimable("constant_regressor", name=name, removed=removed)
         raise NotEstimable("unchanged_regressor", name=name, time=time, removed=removed)
-
-
-def _gmm_style(grid: Floats, lags: range, rows: Flags, collapse: bool) -> Floats:
-    """Return lags of a grid as instruments of the rows, shape (n, t, lags), or (n, t, t * lags) if not collapsed."""
-    lagged = np.zeros((*grid.shape, len(lags)))
-    for j, lag in enumerate(lags):
-        lagged[..., j] = _lag(grid, lag)
-    lagged = _where(rows, lagged)
-    if collapse:
-        return lagged
-    n, t = grid.shape
-    by_period = np.zeros((n, t, t, len(lags)))
-    by_period[:, np.arange(t), np.arange(t)] = lagged
-    return by_period.reshape(n, t, -1)
+    left /= lengths
+    collinear = np.abs(np.diag(np.linalg.qr(left, mode="r"))) <= COLLINEAR
+    if collinear.any():
+        j = int(collinear.argmax())
+        weights = np.linalg.lstsq(left[:, :j], left[:, j], rcond=None)[0]
+        others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
+        raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
 
 
 def _instruments(
@@ -562,47 +487,40 @@ def _instruments(
     lagged: Sequence[tuple[str, int]],
     lag_limits: Mapping[str, tuple[int, int | None]],
     collapse: bool,
-    own_in_levels: bool,
-) -> tuple[Floats, Floats, Flags, Flags]:
-    """Build the instruments, scaled to unit length of B'Z, so that no tolerance depends on units.
-
-    Returns
-    -------
-    z : ndarray, shape (n, 2t, l)
-        Difference rows above level rows, as in the design x; columns of zeros are dropped.
-    independent : ndarray, shape (l, l)
-        Covariance of the moments under independent errors.
-    of_lags, of_levels : ndarray of bool, shape (l,)
-        The GMM-style instruments, and those of the level equation.
-    """
-    t = differenced.shape[1]
-    in_changes, in_levels = ((0, 0), (0, t), (0, 0)), ((0, 0), (t, 0), (0, 0))
-    own = x[..., [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]]
+) -> tuple[Floats, Flags]:
+    """Return the instruments in the rows of the design x, shape (n, 2t, l), and which lags make of the level rows."""
+    n, t = differenced.shape
+    own = x[..., [j for j, (name, _) in enumerate(lagged) if name not in lag_limits]].copy()
     effects = x[..., len(lagged) :].copy()
-    if not own_in_levels:
-        own[:, t:] = 0.0
+    own[:, t:] = 0.0
     if levels.any():
         effects[:, :t] = 0.0
-    blocks = [own, effects]
-    themselves = own.shape[2] + effects.shape[2]
+
+    def gmm_style(grid: Floats, lags: Iterable[int], rows: Flags) -> Floats:
+        """Return lags of a grid in some rows of one equation: a column per lag, or per lag and period."""
+        columns = [_where(rows, _lag(grid, lag)[..., None])[..., 0] for lag in lags]
+        if not collapse:
+            columns = [np.where(np.arange(t) == period, column, 0.0) for period in range(t) for column in columns]
+        return np.stack(columns, axis=-1) if columns else np.empty((n, t, 0))
+
+    none = np.zeros((n, t, 0))
+    of_changes, of_levels = [none], [none]
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
-        blocks.append(np.pad(_gmm_style(grids[name], lags, differenced, collapse), in_changes))
-    others = sum(block.shape[2] for block in blocks)
-    for name, (nearest, _) in lag_limits.items():
-        change = grids[name] - _lag(grids[name], 1)
-        blocks.append(np.pad(_gmm_style(change, range(nearest - 1, nearest), levels, collapse), in_levels))
-    z = np.concatenate(blocks, axis=2)
+        of_changes.append(gmm_style(grids[name], lags, differenced))
+        of_levels.append(gmm_style(grids[name] - _lag(grids[name], 1), [nearest - 1], levels))
+    changes, level = (np.concatenate(blocks, axis=-1) for blocks in (of_changes, of_levels))
+    z = np.concatenate(
+        [
+            own,
+            effects,
+            np.concatenate([changes, np.zeros_like(changes)], axis=1),
+            np.concatenate([np.zeros_like(level), level], axis=1),
+        ],
+        axis=2,
+    )
     present = z.any(axis=(0, 1))
-    z, positions = z[..., present], np.flatnonzero(present)
-
-    # B'Z_i of all entities: half'half is Z'HZ.
-    half = z[:, t:] + z[:, :t]  # a level row holds e_t, a difference row e_t
-    half[:, :-1] -= z[:, 1:t]  # ... less e_(t-1)
-    norms = np.linalg.norm(half, axis=(0, 1))
-    norms[norms == 0] = 1.0
-    half = (half / norms).reshape(-1, len(norms))
-    return z / norms, half.T @ half, positions >= themselves, positions >= others
+    return z[..., present], (np.arange(z.shape[2]) >= z.shape[2] - level.shape[2])[present]
 
 
 def root_of_inverse(covariance: Floats) -> Floats:
@@ -655,20 +573,22 @@ def _windmeijer(zx: Floats, first: GmmStep, second: GmmStep, first_covariance: F
     return second.bread + d @ second.bread + second.bread @ d.T + d @ first_covariance @ d.T
 
 
-def _level_hansen(moments: Moments, clustered: Floats, full: GmmStep, df: int) -> tuple[float, int]:
+def _level_hansen(
+    model: Moments, zx: Floats, zy: Floats, clustered: Floats, full: GmmStep, df: int
+) -> tuple[float, int]:
     """Return statistic and degrees of freedom of the difference-in-Hansen test of the level instruments.
 
     The restricted fit keeps the full fit's covariance of the moments, so that the difference is not negative.
     """
-    rest = np.flatnonzero(~moments.of_levels)
-    if len(rest) == len(moments.of_levels):
-        return np.nan, 0
+    rest = np.flatnonzero(~model.of_levels)
     square = np.ix_(rest, rest)
+    if len(rest) == len(model.of_levels):
+        return np.nan, 0
     try:
-        without = gmm_step(moments.zx[:, rest], moments.zy[:, rest], clustered[square], moments.terms, "rest")
+        without = gmm_step(zx[:, rest], zy[:, rest], clustered[square], model.terms, "rest")
     except NotEstimable:
         return np.nan, 0
-    rest_df = root_of_inverse(moments.independent[square]).shape[1] - len(moments.terms)
+    rest_df = root_of_inverse(model.independent[square]).shape[1] - len(model.terms)
     return full.distance - without.distance, df - rest_df
 
 
@@ -687,48 +607,34 @@ def _serial_correlation(errors: Floats, x: Floats, final: GmmStep, covariance: F
     return float(products.sum() / np.sqrt(variance)) if variance > 0 else np.nan
 
 
-def _near_collinear(moments: Moments, second: GmmStep) -> tuple[Sentence, ...]:
+def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentence, ...]:
     """Return a warning if the moments hardly tell regressors apart: their slopes are then large and of opposite sign.
 
     The variance inflation of a regressor is 1/(1 - R2) of its weighted moments on those of the other regressors, once
     those of the period effects and the constant are removed: the diagonal of the inverse of the correlation of the
     two-step slopes.
     """
-    slopes = second.bread[: len(moments.regressors), : len(moments.regressors)]
+    slopes = second.bread[: len(regressors), : len(regressors)]
     lengths = np.sqrt(np.diag(slopes))
     values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
-    inflated = [name for name, factor in zip(moments.regressors, inflation, strict=True) if factor > INFLATED]
+    inflated = [*itertools.compress(regressors, inflation > INFLATED)]
     return (said("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
 
 
-def _normal_p(z: float) -> float:
-    """Return the two-sided p-value of a z statistic."""
-    return float(2 * special.ndtr(-abs(z)))
-
-
-def _chi2_p(statistic: float, df: int) -> float:
-    """Return the p-value of a chi-squared statistic, NaN if there is nothing to test."""
-    return float(special.chdtrc(df, statistic)) if df > 0 else np.nan
-
-
-def _warnings(
-    instruments: int, cities: int, entity: str, hansen_p: float, level_hansen_p: float, ar1_p: float, ar2_p: float
-) -> tuple[Sentence, ...]:
+def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
-    found = []
-    if instruments > cities:
-        found.append(said("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities))
-    if ar1_p >= REJECTED:
-        found.append(said("ar1_does_not_reject", p=ar1_p))
-    if ar2_p < REJECTED:
-        found.append(said("ar2_rejects", p=ar2_p))
-    if np.isnan(ar2_p):
-        found.append(said("no_ar2"))
-    if hansen_p < REJECTED:
-        found.append(said("hansen_rejects", p=hansen_p))
-    if level_hansen_p < REJECTED:
-        found.append(said("level_hansen_rejects", p=level_hansen_p))
-    if hansen_p >= ALL_PASS:
-        found.append(said("hansen_cannot_reject"))
-    return tuple(found)
+    hansen, level_hansen, ar1, ar2 = (tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2"))
+    found = (
+        (
+            instruments > cities,
+            said("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
+        ),
+        (ar1 >= REJECTED, said("ar1_does_not_reject", p=ar1)),
+        (ar2 < REJECTED, said("ar2_rejects", p=ar2)),
+        (np.isnan(ar2), said("no_ar2")),
+        (hansen < REJECTED, said("hansen_rejects", p=hansen)),
+        (level_hansen < REJECTED, said("level_hansen_rejects", p=level_hansen)),
+        (hansen >= ALL_PASS, said("hansen_cannot_reject")),
+    )
+    return tuple(sentence for applies, sentence in found if applies)

@@ -1,9 +1,8 @@
-"""Reading the path of an event study: a band for all its years at once, and the trends that its pre-test can miss."""
+"""Reading the path of an event study: a band for all its years at once, and the trend that early years can miss."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy import optimize, special
@@ -15,11 +14,7 @@ from ai_manufacturing.estimators.event_study import SINGULAR
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-PreTestKind = Literal["any term", "joint"]
-
-LEVEL = 0.95  # of bands; and of the pre-test, whose size is one less it
-POWERS = (0.5, 0.8)  # those of Roth (2022)
-KINDS: tuple[PreTestKind, ...] = ("any term", "joint")
+LEVEL = 0.95  # of bands; the size of the test of one term is one less it
 COARSE, MIDDLE, FINE = 10, 13, 17  # binary logarithms of the points of an integral
 BLOCK = 2**14  # points that fit the cache of a core
 SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
@@ -41,34 +36,6 @@ class SimultaneousBand:
     critical_value: float
     conf_low: Floats
     conf_high: Floats
-
-
-@dataclass(frozen=True)
-class PreTest:
-    """How often a linear trend would be found before the event, and what it would leave after it.
-
-    Attributes
-    ----------
-    kind : {"any term", "joint"}
-        The trend is found if any term before the event is significant at 5 %, or if all are in one Wald test.
-    slope : float
-        Of the trend: outcome of treated cities less that of the others, per year.
-    power : float
-        Probability that the test finds it.
-    event_times : tuple of int
-        Years from the event on that have a term.
-    trend : tuple of float
-        What the trend puts on their coefficients.
-    expected : tuple of float
-        Means of their estimates, were there no effect, over the samples in which the test does not find the trend.
-    """
-
-    kind: PreTestKind
-    slope: float
-    power: float
-    event_times: tuple[int, ...]
-    trend: tuple[float, ...]
-    expected: tuple[float, ...]
 
 
 def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int | None = None) -> float:
@@ -140,54 +107,15 @@ def simultaneous_band(fit: FixedEffectsFit, terms: Sequence[str]) -> Simultaneou
     )
 
 
-def pre_tests(fit: FixedEffectsFit, event_times: Sequence[int], *, omitted_time: int) -> list[PreTest]:
-    """Return the trends that each kind of pre-test of a fit finds with powers of 50 and 80 %.
-
-    Parameters
-    ----------
-    fit : FixedEffectsFit
-        An event study, whose leading terms are those of the event times.
-    event_times : sequence of int
-        Years since the event of the leading terms.
-    omitted_time : int
-        Years since the event of the year that the others are measured against.
-
-    Returns
-    -------
-    list of PreTest
-        By kind, then power; the thresholds are those of t and F with the fit's degrees of freedom.
-
-    Raises
-    ------
-    NotEstimable
-        For any reason of trend_found.
-    """
-    count = len(event_times)
-    covariance = fit.covariance_matrix[:count, :count]
-    return [
-        trend_found(
-            covariance,
-            event_times,
-            power,
-            omitted_time=omitted_time,
-            kind=kind,
-            degrees_of_freedom=fit.degrees_of_freedom,
-        )
-        for kind in KINDS
-        for power in POWERS
-    ]
-
-
 def trend_found(
     covariance: Floats,
     event_times: Sequence[int],
     power: float,
     *,
     omitted_time: int,
-    kind: PreTestKind = "any term",
     degrees_of_freedom: int | None = None,
-) -> PreTest:
-    """Return the linear trend that the test of the terms before the event finds with a given probability.
+) -> float:
+    """Return the linear trend with which any term before the event is significant at 5 % with a given probability.
 
     Parameters
     ----------
@@ -196,18 +124,16 @@ def trend_found(
     event_times : sequence of int
         Years since the event; those below zero are tested.
     power : float
-        Probability that the test finds the trend.
+        Probability that the trend is found.
     omitted_time : int
         Years since the event of the year that the others are measured against.
-    kind : {"any term", "joint"}
-        As in PreTest.
     degrees_of_freedom : int, optional
-        Of the t or F that gives the threshold; the default is the normal distribution, or chi-squared.
+        Of the t that gives the threshold; the default is the normal distribution.
 
     Returns
     -------
-    PreTest
-        With a slope above zero; its negative is found as often.
+    float
+        Slope above zero: outcome of treated cities less that of the others, per year. Its negative is found as often.
 
     Raises
     ------
@@ -223,78 +149,25 @@ def trend_found(
     References
     ----------
     Roth (2022), "Pretest with caution: event-study estimates after testing for parallel trends", AER: Insights 4(3);
-    its R package pretrends has the kind "any term" with a threshold of 1.96.
+    its R package pretrends has a threshold of 1.96.
     """
-    before = _before(event_times)
+    before = [position for position, event_time in enumerate(event_times) if event_time < 0]
+    if not before:
+        raise NotEstimable("no_pre_trend")
     correlations = _correlations(covariance[np.ix_(before, before)])
-    errors = np.sqrt(np.diag(covariance)[before])
-    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / errors
-    size = _power(correlations, np.zeros(len(before)), kind, degrees_of_freedom, MIDDLE)
+    drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(np.diag(covariance)[before])
+    threshold = _two_sided(1 - LEVEL, degrees_of_freedom)
+
+    def excess(slope: float, fineness: int) -> float:
+        means = slope * drift
+        return 1 - power - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
+
+    size = excess(0.0, MIDDLE) + power
     if size >= power:
         raise NotEstimable("found_without_trend", size=size, power=power)
-    if kind == "joint":
-        threshold = _joint_threshold(len(before), degrees_of_freedom)
-        distance = float(special.chndtrinc(threshold, len(before), 1 - power))
-        slope = float(np.sqrt(distance / (drift @ np.linalg.solve(correlations, drift))))
-    else:
-        # Any term is found at least as often as the one that the trend moves most.
-        enough = (_two_sided(1 - LEVEL, degrees_of_freedom) + special.ndtri(power)) / np.abs(drift).max()
-
-        def excess(slope: float, fineness: int) -> float:
-            return _power(correlations, slope * drift, kind, degrees_of_freedom, fineness) - power
-
-        slope = _root(excess, 0.0, 1.01 * float(enough), MIDDLE)
-    return after_the_pre_test(
-        covariance,
-        event_times,
-        slope,
-        omitted_time=omitted_time,
-        kind=kind,
-        degrees_of_freedom=degrees_of_freedom,
-    )
-
-
-def after_the_pre_test(
-    covariance: Floats,
-    event_times: Sequence[int],
-    slope: float,
-    *,
-    omitted_time: int,
-    kind: PreTestKind = "any term",
-    degrees_of_freedom: int | None = None,
-) -> PreTest:
-    """Return how often a given trend is found, and the mean of the later estimates where it is not.
-
-    Parameters, reasons for NotEstimable and references are those of trend_found, with a slope in place of a power.
-
-    Notes
-    -----
-    The mean of normal estimates inside a rectangle is that of Tallis (1961), Journal of the Royal Statistical Society
-    B 23(1). Inside an ellipsoid around zero it is the mean without a test times the ratio of two noncentral
-    chi-squared probabilities, with q + 2 and with q degrees of freedom.
-    """
-    before = _before(event_times)
-    after = [position for position in range(len(event_times)) if position not in before]
-    correlations = _correlations(covariance[np.ix_(before, before)])
-    errors = np.sqrt(np.diag(covariance)[before])
-    trend = slope * (np.asarray(event_times, dtype=float) - omitted_time)
-    means = trend[before] / errors  # in units of the errors, as all below
-    passing = 1 - _power(correlations, means, kind, degrees_of_freedom, MIDDLE)
-    if kind == "joint":
-        threshold, count = _joint_threshold(len(before), degrees_of_freedom), len(before)
-        distance = float(means @ np.linalg.solve(correlations, means))
-        moved = means * (special.chndtr(threshold, count + 2, distance) / passing - 1)
-    else:
-        moved = _truncated_means(means, correlations, _two_sided(1 - LEVEL, degrees_of_freedom), passing) - means
-    of_after = covariance[np.ix_(after, before)] / errors
-    return PreTest(
-        kind=kind,
-        slope=slope,
-        power=1 - passing,
-        event_times=tuple(event_times[position] for position in after),
-        trend=tuple(trend[after].tolist()),
-        expected=tuple((trend[after] + of_after @ np.linalg.solve(correlations, moved)).tolist()),
-    )
+    # Any term is found at least as often as the one that the trend moves most.
+    enough = (threshold + special.ndtri(power)) / np.abs(drift).max()
+    return _root(excess, 0.0, 1.01 * float(enough), MIDDLE)
 
 
 def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int = FINE) -> float:
@@ -390,46 +263,6 @@ def _root(excess: Callable[[float, int], float], low: float, high: float, finene
     return float(coarse - excess(coarse, fineness) / slope)
 
 
-def _power(correlations: Floats, means: Floats, kind: PreTestKind, degrees: int | None, fineness: int) -> float:
-    """Return the probability that a pre-test rejects if the t statistics have these means."""
-    if kind == "joint":
-        distance = float(means @ np.linalg.solve(correlations, means))
-        return 1 - float(special.chndtr(_joint_threshold(len(means), degrees), len(means), distance))
-    threshold = _two_sided(1 - LEVEL, degrees)
-    return 1 - rectangle(-threshold - means, threshold - means, correlations, fineness=fineness)
-
-
-def _truncated_means(means: Floats, correlations: Floats, threshold: float, passing: float) -> Floats:
-    """Return the means of t statistics of which none is beyond the threshold, shape (k,)."""
-    densities = np.zeros(len(means))
-    for j in range(len(means)):
-        others = np.delete(np.arange(len(means)), j)
-        loadings = correlations[others, j]
-        left = correlations[np.ix_(others, others)] - np.outer(loadings, loadings)
-        scales = np.sqrt(np.diag(left))
-        for sign in (-1, 1):
-            end = -sign * threshold - means[j]
-            inside = 1.0
-            if len(others):
-                centres = means[others] + loadings * end
-                inside = rectangle(
-                    (-threshold - centres) / scales,
-                    (threshold - centres) / scales,
-                    left / np.outer(scales, scales),
-                    fineness=MIDDLE,
-                )
-            densities[j] += sign * np.exp(-(end**2) / 2) / np.sqrt(2 * np.pi) * inside
-    return means + correlations @ densities / passing
-
-
-def _before(event_times: Sequence[int]) -> list[int]:
-    """Return the positions of the terms before the event; NotEstimable if there is none."""
-    before = [position for position, event_time in enumerate(event_times) if event_time < 0]
-    if not before:
-        raise NotEstimable("no_pre_trend")
-    return before
-
-
 def _correlations(covariance: Floats) -> Floats:
     """Return correlations of full rank, or raise NotEstimable."""
     errors = np.sqrt(np.diag(covariance))
@@ -448,13 +281,6 @@ def _two_sided(size: float, degrees_of_freedom: int | None) -> float:
     if degrees_of_freedom is None:
         return float(-special.ndtri(size / 2))
     return float(-special.stdtrit(degrees_of_freedom, size / 2))
-
-
-def _joint_threshold(count: int, degrees_of_freedom: int | None) -> float:
-    """Return the threshold of a Wald statistic at 5 %: that of chi-squared, or as many times that of F."""
-    if degrees_of_freedom is None:
-        return float(special.chdtri(count, 1 - LEVEL))
-    return count * float(special.fdtri(count, degrees_of_freedom, LEVEL))
 
 
 def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:

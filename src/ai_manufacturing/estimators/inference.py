@@ -1,6 +1,10 @@
 """What a check of a coefficient answers: one row of est_inference, whatever the method."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
 
 from ai_manufacturing.estimators.sentences import Sentence
 
@@ -57,3 +61,32 @@ class Inference:
     is_enumerated: bool | None = None
     monte_carlo_error: float | None = None
     warnings: tuple[Sentence, ...] = ()
+
+
+def by_t(estimate: float, std_error: float, degrees_of_freedom: int, **rest: Any) -> Inference:
+    """Return the test of zero and the 95 % interval by the t distribution.
+
+    Parameters
+    ----------
+    estimate, std_error : float
+    degrees_of_freedom : int
+    **rest
+        Further attributes of Inference.
+
+    Returns
+    -------
+    Inference
+        Statistic and p-value are NaN if the error is zero.
+    """
+    statistic = estimate / std_error if std_error > 0 else np.nan
+    half_width = float(special.stdtrit(degrees_of_freedom, 1 - LEVEL / 2)) * std_error
+    return Inference(
+        estimate=estimate,
+        std_error=std_error,
+        statistic=statistic,
+        degrees_of_freedom=float(degrees_of_freedom),
+        p_value=2 * float(special.stdtr(degrees_of_freedom, -abs(statistic))),
+        conf_low=estimate - half_width,
+        conf_high=estimate + half_width,
+        **rest,
+    )

@@ -40,13 +40,6 @@ class PoissonFit(FixedEffectsFit):
     separated_dropped: int
 
 
-class UnitEstimate(NamedTuple):
-    """An estimate with log(1 + x/unit) in place of log(1 + x)."""
-
-    unit: float
-    inference: Inference
-
-
 def fit(
     sample: pd.DataFrame,
     outcome: str,
@@ -119,83 +112,6 @@ def fit(
                 raise NotEstimable("not_converged", outcome=outcome, steps=STEPS) from None
             by_program += int((~telling).sum())
             rows = rows[telling]
-
-
-def unit_sweep(
-    sample: pd.DataFrame,
-    outcome: str,
-    regressors: Sequence[str],
-    term: str,
-    *,
-    logged: str,
-    count: str,
-    units: Sequence[float],
-    entity: str = "city_id",
-    time: str = "year",
-    cluster: str | None = None,
-) -> list[UnitEstimate]:
-    """Estimate one coefficient with log(1 + x/unit) in place of one column, for each unit.
-
-    Log(1 + x) is close to log x where x is large and to x where it is small, so a coefficient depends on the unit
-    that x is counted in, which is arbitrary.
-
-    Parameters
-    ----------
-    sample, outcome, regressors, entity, time, cluster
-        As in fixed_effects.fit.
-    term : str
-        The regressor whose coefficient is returned.
-    logged : str
-        The outcome or the regressor that is replaced.
-    count : str
-        Column of x, none below zero.
-    units : sequence of float
-        Units of x, each above zero.
-
-    Returns
-    -------
-    list of UnitEstimate
-        In the order of the units.
-
-    Raises
-    ------
-    NotEstimable
-        If a count is below zero, or for any reason of fixed_effects.fit.
-    ValueError
-        If the term is none of the regressors, the column to replace is not in the regression, or a unit is not above
-        zero.
-
-    References
-    ----------
-    Chen and Roth (2024), "Logs with zeros? Some problems and solutions", Quarterly Journal of Economics 139(2).
-    """
-    if term not in regressors:
-        raise ValueError(f"{term} is not among the regressors {', '.join(regressors)}.")
-    if logged not in (outcome, *regressors):
-        raise ValueError(f"{logged} is neither the outcome {outcome} nor among the regressors {', '.join(regressors)}.")
-    if not all(unit > 0 for unit in units):
-        raise ValueError(f"A unit must be above zero; the units are {', '.join(str(unit) for unit in units)}.")
-    counts = numbers_in(sample, count)
-    if (counts < 0).any():
-        raise NotEstimable("negative_count", column=count, value=counts[counts < 0][0])
-    position = list(regressors).index(term)
-    return [
-        UnitEstimate(
-            unit,
-            inference_of(
-                fixed_effects.fit(
-                    sample.assign(**{logged: np.log1p(counts / unit)}),
-                    outcome,
-                    regressors,
-                    entity=entity,
-                    time=time,
-                    cluster=cluster,
-                ),
-                position,
-            ),
-        )
-        for unit in units
-    ]
 
 
 def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:

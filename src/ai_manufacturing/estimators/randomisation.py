@@ -1,20 +1,18 @@
 """Randomisation inference of equation 2: what a slope would be if other cities had the weights.
 
 Equation 2 multiplies a weight that is fixed per city by a yearly scaling value. Its slope says something of the weights
-only if it is unusual among the slopes with permuted weights, and only as far as the part of the measure that the
-scaling values alone predict is taken out of it.
+only if it is unusual among the slopes with permuted weights.
 """
 
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
@@ -164,15 +162,12 @@ class PermutedMeasure:
     ----------
     own : ndarray, shape (n,)
         The measure itself.
-    expected : ndarray, shape (n,)
-        Mean of the measure over all permutations, of which the draws are some.
     spreads : ndarray, shape (1 + draws,)
         Length of the measure, and of that of each draw, less its mean and with the effects.
     permutations : Permutations
     """
 
     own: Floats
-    expected: Floats
     spreads: Floats
     permutations: Permutations
     _of_donors: Floats  # (C * C, years): less the mean of the city, a row per city and donor, zero where it has no row
@@ -270,9 +265,6 @@ def permuted_measure(
 class _Donated(NamedTuple):
     """A measure with the weight of each donor."""
 
-    effects: Effects
-    entities: Codes
-    of_donors: Floats  # (n, C)
     by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
     places: Codes
     own: Floats  # (n,): of the measure itself, effects removed
@@ -300,7 +292,7 @@ def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: byt
         donors = slice(first, first + DONORS)
         by_donor[entities, donors, position] = effects.centred(of_donors[:, donors])
     places = entities * by_donor.shape[2] + position
-    return _Donated(effects, entities, of_donors, by_donor.reshape(count * count, -1), places, own, sums, squares)
+    return _Donated(by_donor.reshape(count * count, -1), places, own, sums, squares)
 
 
 @lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
@@ -308,16 +300,12 @@ def _permuted_measure(
     entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
 ) -> PermutedMeasure:
     donated = _donated(entities, times, weights, scaling, transform)
-    of_donors, count = donated.of_donors, donated.of_donors.shape[1]
-    in_stratum = permuted.strata[:, None] == np.arange(int(permuted.strata.max()) + 1)
-    means = of_donors @ (in_stratum / in_stratum.sum(axis=0))
-    expected = np.take_along_axis(means, permuted.strata[donated.entities][:, None], axis=1)
+    count = len(permuted.cities)
     pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
     sums, squares = (table.take(pairs).sum(axis=1) for table in (donated.sums, donated.squares))
     return PermutedMeasure(
         own=donated.own,
-        expected=donated.effects.removed_from(expected)[:, 0],
-        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_donors), 0.0)),
+        spreads=np.sqrt(np.maximum(squares - sums**2 / len(donated.places), 0.0)),
         permutations=permuted,
         _of_donors=donated.by_donor,
         _places=donated.places,
@@ -361,63 +349,34 @@ class PermutedSlopes:
         """Share of the clustered t at least as large in absolute value, the sample's own counted."""
         return self._share(np.abs(self.statistics) >= abs(self.statistic) * (1 - TIE))
 
-    def by_slope(self) -> Inference:
-        """Test by the slope; statistic is its distance from the mean of the permuted ones, with its sign."""
-        return self._tested(
-            Inference(estimate=self.estimate, statistic=float(self.estimate - self.slopes.mean())),
-            self.p_value_of_slope,
-        )
-
     def by_t(self) -> Inference:
         """Test by the clustered t, in absolute value.
 
         Permutations give slopes of unlike precision, where cities are unlike, and t compares.
-        """
-        self._check_error()
-        return self._tested(
-            Inference(
-                estimate=self.estimate,
-                std_error=self.std_error,
-                statistic=self.statistic,
-                cluster_count=self.cluster_count,
-            ),
-            self.p_value_of_t,
-        )
 
-    def clustered(self) -> Inference:
-        """Test by the clustered t against t(G-1), as without permutations."""
-        self._check_error()
-        degrees_of_freedom = self.cluster_count - 1
-        half_width = float(special.stdtrit(degrees_of_freedom, 0.975)) * self.std_error
+        Raises
+        ------
+        NotEstimable
+            If the outcome is fitted exactly.
+        """
+        if self.std_error == 0:
+            raise NotEstimable("no_permutation_of_t")
+        p_value, draws, is_enumerated = self.p_value_of_t, len(self.slopes), self.permutations.is_enumerated
         return Inference(
             estimate=self.estimate,
             std_error=self.std_error,
             statistic=self.statistic,
-            degrees_of_freedom=degrees_of_freedom,
-            p_value=float(2 * special.stdtr(degrees_of_freedom, -abs(self.statistic))),
-            conf_low=self.estimate - half_width,
-            conf_high=self.estimate + half_width,
-            cluster_count=self.cluster_count,
-        )
-
-    def _check_error(self) -> None:
-        if self.std_error == 0:
-            raise NotEstimable("no_permutation_of_t")
-
-    def _share(self, extreme: NDArray[np.bool_]) -> float:
-        counted = 0 if self.permutations.is_enumerated else 1  # enumerated, the sample is one of the draws
-        return float((counted + extreme.sum()) / (counted + len(extreme)))
-
-    def _tested(self, found: Inference, p_value: float) -> Inference:
-        draws, is_enumerated = len(self.slopes), self.permutations.is_enumerated
-        return replace(
-            found,
             p_value=p_value,
+            cluster_count=self.cluster_count,
             draws=draws,
             is_enumerated=is_enumerated,
             monte_carlo_error=0.0 if is_enumerated else math.sqrt(p_value * (1 - p_value) / draws),
             warnings=self.permutations.warnings,
         )
+
+    def _share(self, extreme: NDArray[np.bool_]) -> float:
+        counted = 0 if self.permutations.is_enumerated else 1  # enumerated, the sample is one of the draws
+        return float((counted + extreme.sum()) / (counted + len(extreme)))
 
 
 def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
@@ -458,90 +417,74 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     (2019), Quarterly Journal of Economics 134(4); on t as the statistic, MacKinnon and Webb (2020), Journal of
     Econometrics 218(2).
     """
-    return _slopes(regression, position, measure)
+    if len(measure.own) != len(regression.outcome):
+        raise ValueError(
+            f"The measure has {len(measure.own)} rows, and the regression {len(regression.outcome)}: make it for these "
+            "rows."
+        )
+    others: Floats = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
+    basis = np.column_stack([regression.effects.period_basis, others])
+    draws = _draws(measure, basis.tobytes(), others.shape[1])
+    length = float(np.linalg.norm(measure.own))
+    if not (draws.lengths > ABSORBED * measure.spreads).all():
+        raise NotEstimable("constant_permutation")
+    if np.linalg.norm(measure.own / length - regression.design[:, position]) > SAME:
+        raise NotEstimable("not_weight_times_scaling")
 
+    # With x a draw and y the outcome, both less the other regressors: sums of x^2 and xy over each cluster.
+    y = regression.outcome - others @ (others.T @ regression.outcome)
+    clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
+    order = np.argsort(clusters, kind="stable")
+    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    xx, xy = draws.squares, measure.times(y, basis, draws.loadings)
+    if not np.array_equal(clusters, np.arange(len(clusters))):
+        xx, xy = (np.add.reduceat(sums[:, order], firsts, axis=1) for sums in (xx, xy))
+    squares = xx.sum(axis=1)
+    if not (np.sqrt(squares) > COLLINEAR * draws.lengths).all():
+        raise NotEstimable("constant_permutation")
+    slopes = xy.sum(axis=1) / squares
+    errors = np.empty(len(slopes))
+    for start in range(0, len(slopes), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        scores = xx[part] * -slopes[part, None]
+        scores += xy[part]
+        errors[part] = np.einsum("dg,dg->d", scores, scores)
+    factor = cluster_factor(len(y), len(firsts), others.shape[1] + 1, regression.time_count)
+    errors = np.sqrt(factor * errors) / squares
 
-def given_expected(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
-    """Regress as of_measure does, with the expected measure as a further control.
-
-    Returns
-    -------
-    PermutedSlopes
-
-    Raises
-    ------
-    NotEstimable
-        If the measure and its expectation are collinear, as in logs, or for any reason of of_measure.
-
-    Notes
-    -----
-    The expected measure is the mean over all permutations, in a closed form: the mean, over the cities of the stratum,
-    of the measure with their weight. It is what the scaling values alone predict, and it confounds the measure.
-
-    References
-    ----------
-    Borusyak and Hull (2023), "Nonrandom exposure to exogenous shocks", Econometrica 91(6).
-    """
-    return _slopes(regression, position, measure, expected="control")
-
-
-def recentred(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
-    """Regress as of_measure does, on the measure less its expectation, alone.
-
-    Returns
-    -------
-    PermutedSlopes
-        Of the part of the measure that is due to which city has which weight.
-
-    Raises
-    ------
-    NotEstimable
-        If the measure and its expectation are collinear, as in logs, or for any reason of of_measure.
-
-    References
-    ----------
-    As of given_expected.
-    """
-    return _slopes(regression, position, measure, expected="subtracted")
+    # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
+    outcome = float(regression.outcome @ regression.outcome)
+    for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
+        x = regression.without_effects(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
+        x -= others @ (others.T @ x)
+        if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
+            errors[draw] = 0.0
+    statistics = np.full(len(slopes), np.inf)
+    np.divide(slopes, errors, out=statistics, where=errors > 0)
+    unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
+    return PermutedSlopes(
+        estimate=unit * float(slopes[0]),
+        std_error=unit * float(errors[0]),
+        statistic=float(statistics[0]),
+        slopes=unit * slopes[1:],
+        statistics=statistics[1:],
+        cluster_count=len(firsts),
+        permutations=measure.permutations,
+    )
 
 
 class _Draws(NamedTuple):
-    """Each draw x of a measure less the effects and the other regressors, and u, the expected measure less the same."""
+    """Each draw x of a measure less the effects and the other regressors."""
 
     squares: Floats  # (1 + draws, entities): of x, summed over an entity's rows
     loadings: Floats  # (1 + draws, r): of the draws on the basis
     lengths: Floats  # (1 + draws,): of x with the other regressors
-    u: Floats  # (n,), of unit length, or zero where the other regressors span it
-    length_of_expected: float  # zero there
-
-
-class _Moments(NamedTuple):
-    """Sums over each cluster of products of x, y and u; y is the outcome less the other regressors."""
-
-    xx: Floats  # (1 + draws, clusters)
-    xy: Floats
-    xu: Floats
-    uu: Floats  # (clusters,)
-    uy: Floats
-    lengths: Floats
-    y: Floats  # (n,)
-    u: Floats
-    length_of_expected: float
-    controls: int
 
 
 @lru_cache(maxsize=4)  # by content of the basis: outcomes of the same rows, measure and controls follow each other
 def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Draws:
     """Project the draws off a basis of the periods and of the other regressors, which are its last columns."""
-    in_rows = np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)
-    others = in_rows[:, in_rows.shape[1] - controls :]
-    u = measure.expected - others @ (others.T @ measure.expected)
-    length = float(np.linalg.norm(u))
-    if length > COLLINEAR * np.linalg.norm(measure.expected):
-        u /= length
-    else:
-        u, length = np.zeros_like(u), 0.0
-    basis, donors = measure.laid_out(in_rows), measure.donors
+    basis, donors = measure.laid_out(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
     squares = np.empty(donors.shape)
     loadings = np.empty((len(donors), basis.shape[1]))
     for start in range(0, len(donors), AT_ONCE):
@@ -553,103 +496,4 @@ def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Dr
         np.einsum("dct,dct->dc", x, x, out=squares[part])
     of_others = loadings[:, basis.shape[1] - controls :]
     lengths = np.sqrt(squares.sum(axis=1) + np.einsum("dk,dk->d", of_others, of_others))
-    return _Draws(squares, loadings, lengths, u, length)
-
-
-@lru_cache(maxsize=2)  # three statistics of two kinds of strata follow each other
-def _moments(regression: PartialledOut, position: int, measure: PermutedMeasure) -> _Moments:
-    """Sum what all statistics need."""
-    if len(measure.own) != len(regression.outcome):
-        raise ValueError(
-            f"The measure has {len(measure.own)} rows, and the regression {len(regression.outcome)}: make it for these "
-            "rows."
-        )
-    others = _others(regression, position)
-    basis = np.column_stack([regression.effects.period_basis, others])
-    draws = _draws(measure, basis.tobytes(), others.shape[1])
-    if not (draws.lengths > ABSORBED * measure.spreads).all():
-        raise NotEstimable("constant_permutation")
-    y, u = regression.outcome - others @ (others.T @ regression.outcome), draws.u
-    of_entities = (draws.squares, *(measure.times(column, basis, draws.loadings) for column in (y, u)))
-    clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
-    order = np.argsort(clusters, kind="stable")
-    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    if len(firsts) == len(order):
-        xx, xy, xu = (sums if (order == firsts).all() else sums[:, order] for sums in of_entities)
-    else:
-        xx, xy, xu = (np.add.reduceat(sums[:, order], firsts, axis=1) for sums in of_entities)
-    uu, uy = (np.bincount(regression.clusters, weights=u * v).astype(np.float64) for v in (u, y))
-    return _Moments(xx, xy, xu, uu, uy, draws.lengths, y, u, draws.length_of_expected, others.shape[1])
-
-
-def _others(regression: PartialledOut, position: int) -> Floats:
-    """Return an orthonormal basis of the other regressors, shape (n, k - 1)."""
-    basis: Floats = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
-    return basis
-
-
-def _slopes(
-    regression: PartialledOut,
-    position: int,
-    measure: PermutedMeasure,
-    expected: Literal["control", "subtracted"] | None = None,
-) -> PermutedSlopes:
-    """Regress the outcome on the measure of each draw, with or without its expectation."""
-    moments = _moments(regression, position, measure)
-    length = float(np.linalg.norm(measure.own))
-    if np.linalg.norm(measure.own / length - regression.design[:, position]) > SAME:
-        raise NotEstimable("not_weight_times_scaling")
-    unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
-    xx, xy, xu, uu, uy = moments.xx, moments.xy, moments.xu, moments.uu, moments.uy
-    y, slope_count, shares, of_y = moments.y, moments.controls + 1, np.zeros(len(xx)), 0.0
-    squares, products = xx.sum(axis=1), xy.sum(axis=1)
-    if expected is not None and moments.length_of_expected > 0:
-        # x becomes x - share u; as a control, u is taken off y too.
-        of_u = xu.sum(axis=1)
-        shares[:] = moments.length_of_expected
-        if expected == "control":
-            of_y, shares, slope_count = float(uy.sum()), of_u, slope_count + 1
-        y = y - of_y * moments.u
-        products = products - of_y * of_u - shares * float((uy - of_y * uu).sum())
-        squares = squares - 2 * shares * of_u + shares**2 * float(uu.sum())
-    squares = np.maximum(squares, 0.0)
-    varies = np.sqrt(squares) > COLLINEAR * moments.lengths
-    if not varies[0]:
-        raise NotEstimable("nothing_but_expected")
-    if not varies.all():
-        raise NotEstimable("constant_permutation")
-    slopes = products / squares
-    # Scores (x - share u)(y - of_y u) - slope (x - share u)^2 of the clusters, of some draws at once.
-    on_u = 2 * slopes * shares - of_y
-    per_draw, per_cluster = np.stack([-shares, -slopes * shares**2]), np.stack([uy - of_y * uu, uu])
-    errors = np.empty(len(slopes))
-    for start in range(0, len(slopes), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        scores = xx[part] * -slopes[part, None]
-        scores += xy[part]
-        if expected is not None:
-            scores += xu[part] * on_u[part, None]
-            scores += per_draw[:, part].T @ per_cluster
-        errors[part] = np.einsum("dg,dg->d", scores, scores)
-    factor = cluster_factor(len(y), xx.shape[1], slope_count, regression.time_count)
-    errors = np.sqrt(factor * errors) / squares
-
-    # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
-    outcome = float(regression.outcome @ regression.outcome)
-    basis = _others(regression, position)
-    for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
-        x = regression.without_effects(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
-        x -= basis @ (basis.T @ x) + shares[draw] * moments.u
-        if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
-            errors[draw] = 0.0
-    statistics = np.full(len(slopes), np.inf)
-    np.divide(slopes, errors, out=statistics, where=errors > 0)
-    return PermutedSlopes(
-        estimate=unit * float(slopes[0]),
-        std_error=unit * float(errors[0]),
-        statistic=float(statistics[0]),
-        slopes=unit * slopes[1:],
-        statistics=statistics[1:],
-        cluster_count=xx.shape[1],
-        permutations=measure.permutations,
-    )
+    return _Draws(squares, loadings, lengths)

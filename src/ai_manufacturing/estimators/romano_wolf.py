@@ -61,7 +61,7 @@ def adjusted(
     (2020), Stata Journal 20(4). Golden numbers by R's wildrwolf.
     """
     labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
-    vectors, enumerated = wild_bootstrap.weight_vectors(len(labels), "rademacher", draws, seed)
+    vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
     estimates, statistics, drawn = [], [], []
     for regression, position, rows in zip(regressions, positions, clusters, strict=True):
         own, codes = np.unique(rows, return_inverse=True)

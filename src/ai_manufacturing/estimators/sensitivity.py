@@ -5,7 +5,6 @@ nothing of selection on the controls, and inclusive R2, near one with city effec
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,181 +117,43 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     )
 
 
-@dataclass(frozen=True)
-class RobustnessValue:
-    """How strongly a confounder must be related to both regressor and outcome to undo a result.
-
-    Attributes
-    ----------
-    t_statistic : float
-        Of the estimate, by the error asked for.
-    dof : int
-        Residual degrees of freedom, n-K.
-    r2yd_x : float
-        Partial R2 of the outcome with the regressor, t2 / (t2 + dof): a confounder that explains all that is left of
-        the outcome must explain this share of the regressor for a slope of zero.
-    rv_q : float
-        Partial R2 that a confounder must have with both for a slope of zero.
-    rv_qa : float
-        The same for a slope that is not significant at 5 %; zero if it is not without a confounder.
-    """
-
-    t_statistic: float
-    dof: int
-    r2yd_x: float
-    rv_q: float
-    rv_qa: float
-
-
-def robustness_value(
-    regression: PartialledOut,
-    position: int,
-    *,
-    std_error: float | None = None,
-    degrees_of_freedom: float | None = None,
-) -> RobustnessValue:
-    """Return the partial R2 with regressor and outcome at which a confounder undoes the estimate.
+def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
+    """Return the partial R2 that a confounder must have with both regressor and outcome for a slope of zero.
 
     Parameters
     ----------
     regression : PartialledOut
-    position : int
-        Of the term.
-    std_error, degrees_of_freedom : float, optional
-        Of another covariance than the classical: its error in the units of the estimate, and its degrees of freedom
-        for the critical value (G-1 of clustered errors).
+    t_statistic : float
+        Of the estimate, by the error of choice.
 
     Returns
     -------
-    RobustnessValue
+    float
+        Share, 0 to 1.
 
     Raises
     ------
     NotEstimable
-        If the outcome is fitted exactly, or there is no residual degree of freedom to spare.
-    ValueError
-        If only one of error and degrees of freedom is given.
+        If there is no residual degree of freedom to spare.
 
     Notes
     -----
-    With the classical error the values are identities: a confounder of rv_q makes the slope zero, and one of rv_qa
-    makes its t in the longer regression the critical value of t(n-K-1). With another error they are the values of a
-    sample that has independent errors and the same t and n-K. Where clustered errors are the larger ones, these values
-    are the smaller ones; they are a convention, and make no statement on a confounder of this sample.
+    With the t of the classical error the value is an identity: a confounder of that strength makes the slope zero. With
+    another t it is the value of a sample that has independent errors and the same t and n-K. Where clustered errors are
+    the larger ones, this value is the smaller one; it is a convention, and makes no statement on a confounder of this
+    sample.
 
     References
     ----------
     Cinelli and Hazlett (2020), "Making sense of sensitivity", Journal of the Royal Statistical Society B 82(1);
     sensemakr, golden numbers in tests/python/golden.
     """
-    if (std_error is None) != (degrees_of_freedom is None):
-        raise ValueError("An error and its degrees of freedom belong together: give both or neither.")
-    estimate, classical, dof = _classical(regression, position)
-    critical_dof = dof - 1 if degrees_of_freedom is None else degrees_of_freedom
-    t_statistic = estimate / (classical if std_error is None else float(std_error))
-    f = abs(t_statistic) / math.sqrt(dof)
-    critical = float(special.stdtrit(critical_dof, 1 - LEVEL / 2)) / math.sqrt(dof - 1)
-    spare = f - critical
-    if spare <= 0:
-        rv_qa = 0.0
-    elif f < 1 / critical:
-        rv_qa = _equal_strength(spare)
-    else:  # the error shrinks faster than the estimate as the confounder takes up the outcome
-        rv_qa = (f**2 - critical**2) / (1 + f**2)
-    return RobustnessValue(
-        t_statistic=t_statistic, dof=dof, r2yd_x=f**2 / (1 + f**2), rv_q=_equal_strength(f), rv_qa=rv_qa
-    )
-
-
-@dataclass(frozen=True)
-class ConfounderBound:
-    """What a confounder some times as strong as a control would leave of an estimate, at worst.
-
-    Attributes
-    ----------
-    multiple : float
-        Times as strong as the control, with the regressor and with the outcome.
-    r2dz_x, r2yz_dx : float
-        Its partial R2 with the regressor given the controls, and with the outcome given these and the regressor.
-    adjusted_estimate, adjusted_se, adjusted_t : float
-        Slope, classical error and t beside the confounder.
-    adjusted_conf_low, adjusted_conf_high : float
-        Ends of the 95 % interval from t(n-K), as sensemakr prints them.
-    """
-
-    multiple: float
-    r2dz_x: float
-    r2yz_dx: float
-    adjusted_estimate: float
-    adjusted_se: float
-    adjusted_t: float
-    adjusted_conf_low: float
-    adjusted_conf_high: float
-
-
-def confounder_bounds(
-    regression: PartialledOut, position: int, benchmark: int, *, multiples: Sequence[float] = (1, 2, 3)
-) -> list[ConfounderBound]:
-    """Bound what confounders as strong as a control, twice and three times as strong, would do to an estimate.
-
-    Parameters
-    ----------
-    regression : PartialledOut
-    position, benchmark : int
-        Of the term, and of the control to measure the confounder by.
-    multiples : sequence of float
-
-    Returns
-    -------
-    list of ConfounderBound
-        One per multiple, but for those that no confounder can have.
-
-    Raises
-    ------
-    NotEstimable
-        If the outcome is fitted exactly, or there is no residual degree of freedom to spare.
-    ValueError
-        If the control is the term itself.
-
-    References
-    ----------
-    As of robustness_value.
-    """
-    if position == benchmark:
-        raise ValueError(f"Regressor {position} cannot be its own benchmark: name a control.")
-    estimate, error, dof = _classical(regression, position)
-    y, x, _ = _parts(regression, position)
-    others = np.delete(regression.design, [position, benchmark], axis=1)
-    control = regression.design[:, benchmark]
-    with_x = _partial_r2(others, control, x)
-    with_y = _partial_r2(np.column_stack([others, x]), control, y)
-    bounds = []
-    for multiple in multiples:
-        r2dz = multiple * with_x / (1 - with_x)
-        if r2dz >= 1 or multiple * with_x >= 1:
-            continue
-        shared = multiple * with_x**2 / ((1 - multiple * with_x) * (1 - with_x))
-        if shared >= 1:
-            continue
-        strength = (math.sqrt(multiple) + math.sqrt(shared)) ** 2 / (1 - shared)
-        r2yz = min(strength * with_y / (1 - with_y), 1.0)
-        bias = math.sqrt(r2yz * r2dz / (1 - r2dz)) * error * math.sqrt(dof)
-        adjusted = math.copysign(1, estimate) * (abs(estimate) - bias)
-        adjusted_se = math.sqrt((1 - r2yz) / (1 - r2dz) * dof / (dof - 1)) * error
-        half_width = float(special.stdtrit(dof, 1 - LEVEL / 2)) * adjusted_se
-        bounds.append(
-            ConfounderBound(
-                multiple=multiple,
-                r2dz_x=r2dz,
-                r2yz_dx=r2yz,
-                adjusted_estimate=adjusted,
-                adjusted_se=adjusted_se,
-                adjusted_t=adjusted / adjusted_se if adjusted_se else math.copysign(math.inf, adjusted),
-                adjusted_conf_low=adjusted - half_width,
-                adjusted_conf_high=adjusted + half_width,
-            )
-        )
-    return bounds
+    n, k = regression.design.shape
+    dof = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
+    if dof < 2:
+        raise NotEstimable("no_freedom_for_a_confounder")
+    f2 = t_statistic**2 / dof  # of Cohen
+    return (math.sqrt(f2**2 + 4 * f2) - f2) / 2
 
 
 def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> float:
@@ -328,30 +189,3 @@ def _without(controls: Floats, column: Floats) -> Floats:
     basis = np.linalg.qr(controls)[0]
     left: Floats = column - basis @ (basis.T @ column)
     return left
-
-
-def _partial_r2(controls: Floats, added: Floats, column: Floats) -> float:
-    """Share of what the controls leave of a column that an added regressor explains."""
-    of_added, of_column = _without(controls, added), _without(controls, column)
-    return float((of_added @ of_column) ** 2 / ((of_added @ of_added) * (of_column @ of_column)))
-
-
-def _classical(regression: PartialledOut, position: int) -> tuple[float, float, int]:
-    """Return slope and classical error in the units of the sample, and residual degrees of freedom."""
-    y, x, controls = _parts(regression, position)
-    x_left, y_left = _without(controls, x), _without(controls, y)
-    slope = x_left @ y_left / (x_left @ x_left)
-    unexplained = np.linalg.norm(y_left - slope * x_left)
-    if unexplained <= EXACT * np.linalg.norm(y):
-        raise NotEstimable("no_room_for_a_confounder")
-    n, k = regression.design.shape
-    dof = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
-    if dof < 2:
-        raise NotEstimable("no_freedom_for_a_confounder")
-    unit = float(regression.units[position])
-    return float(slope) * unit, float(unexplained / math.sqrt(dof) / np.linalg.norm(x_left)) * unit, dof
-
-
-def _equal_strength(f: float) -> float:
-    """Return the partial R2, the same with regressor and outcome, that uses up f of Cohen."""
-    return (math.sqrt(f**4 + 4 * f**2) - f**2) / 2

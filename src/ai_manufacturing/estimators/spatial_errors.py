@@ -1,29 +1,20 @@
 """Errors that let near cities be alike: Conley's kernel, and the spatial principal components of Müller and Watson."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, log
-from typing import Literal
 
 import numpy as np
 from scipy import linalg, special
 
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
-from ai_manufacturing.estimators.inference import LEVEL, Inference
+from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
-Kernel = Literal["bartlett", "uniform"]
-
 RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
-KERNELS: Mapping[Kernel, Callable[[Floats], Floats]] = {  # weight of two cities, of their distance in cutoffs
-    "bartlett": lambda distances: np.maximum(1 - distances, 0.0),
-    "uniform": lambda distances: (distances <= 1).astype(float),
-}
 
 # The constants of Müller and Watson's programs: another grid or stopping rule gives other third digits.
-AVERAGE_CORRELATIONS = (0.01, 0.03, 0.05, 0.10)
 FEWEST_LOCATIONS = 5
 LEAST_AVERAGE_CORRELATION = 1e-5  # size is controlled from the given average correlation down to this one ...
 DECAY_STEP = 1.2  # ... on a grid of decays, each this multiple of the one before
@@ -35,13 +26,7 @@ NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
 
 
-def conley(
-    regression: PartialledOut,
-    position: int,
-    coordinates: Floats,
-    cutoff_km: float,
-    kernel: Kernel = "bartlett",
-) -> Inference:
+def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float) -> Inference:
     """Infer with Conley's error: cities closer than a cutoff may be dependent, in all years.
 
     Parameters
@@ -52,9 +37,8 @@ def conley(
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     cutoff_km : float
-        Great-circle distance from which on two cities are independent.
-    kernel : {"bartlett", "uniform"}
-        Weight of two cities: falls linearly from one to zero at the cutoff, or is one up to the cutoff.
+        Great-circle distance from which on two cities are independent; the weight of two cities falls linearly from one
+        to zero there (Bartlett's kernel).
 
     Returns
     -------
@@ -65,7 +49,7 @@ def conley(
     ------
     NotEstimable
         If the outcome is fitted exactly, a coordinate is missing or no place on earth, or the variance is not
-        positive, which neither kernel excludes on a map.
+        positive, which the kernel does not exclude on a map.
     ValueError
         If the cutoff is not positive, or there is not one row of coordinates per entity.
 
@@ -76,74 +60,27 @@ def conley(
     weight one, so that a city's own years may be dependent however far apart. No small-sample factor. As the cutoff
     goes to zero the error becomes the one clustered by city without its factor; hence the same t(m-1).
 
-    With a cutoff that is long for the map, the error rests on few independent regions and the test rejects too often;
-    as the cutoff comes to cover the map, the error falls to zero, because all scores sum to zero. scpc allows for both.
+    With a cutoff that is long for the map, the error rests on few independent regions and the test rejects too often.
+    scpc allows for that.
 
     References
     ----------
     Conley (1999), "GMM estimation with cross sectional dependence", Journal of Econometrics 92(1); golden numbers in
     tests/python/golden.
     """
-    found = conley_by_cutoff(regression, position, coordinates, [cutoff_km], kernel)[0]
-    if isinstance(found, NotEstimable):
-        raise found
-    return found
-
-
-def conley_by_cutoff(
-    regression: PartialledOut,
-    position: int,
-    coordinates: Floats,
-    cutoffs_km: Sequence[float],
-    kernel: Kernel = "bartlett",
-) -> list[Inference | NotEstimable]:
-    """Infer as conley does with several cutoffs, at the price of one matrix of distances.
-
-    Parameters, and what is raised, are those of conley.
-
-    Returns
-    -------
-    list of Inference or NotEstimable
-        In the order of the cutoffs. A variance that is not positive at one cutoff leaves the others as they are, so
-        its NotEstimable stands in the list.
-    """
-    if min(cutoffs_km) <= 0:
-        raise ValueError(f"A cutoff is a distance in km above zero: {min(cutoffs_km)}.")
+    if cutoff_km <= 0:
+        raise ValueError(f"A cutoff is a distance in km above zero: {cutoff_km}.")
     places = _checked(coordinates, regression)
     estimate, influence, scale = _influence(regression, position)
+    variance = float(influence @ _kernel(places, cutoff_km) @ influence)
     rounding = (CANCELLED * scale) ** 2
-    found: list[Inference | NotEstimable] = []
-    for cutoff in cutoffs_km:
-        variance = float(influence @ _kernel(places, cutoff, kernel) @ influence)
-        if variance <= rounding:
-            variance = variance if variance < -rounding else 0.0
-            found.append(NotEstimable("conley_not_positive", kernel=kernel, cutoff=cutoff, variance=variance))
-            continue
-        std_error, degrees = np.sqrt(variance), len(influence) - 1
-        half_width = special.stdtrit(degrees, 1 - LEVEL / 2) * std_error
-        found.append(
-            Inference(
-                estimate=estimate,
-                std_error=float(std_error),
-                statistic=float(estimate / std_error),
-                degrees_of_freedom=float(degrees),
-                p_value=float(2 * special.stdtr(degrees, -abs(estimate / std_error))),
-                conf_low=float(estimate - half_width),
-                conf_high=float(estimate + half_width),
-                cluster_count=len(influence),
-            )
-        )
-    return found
+    if variance <= rounding:
+        variance = variance if variance < -rounding else 0.0
+        raise NotEstimable("conley_not_positive", cutoff=cutoff_km, variance=variance)
+    return by_t(estimate, float(np.sqrt(variance)), len(influence) - 1, cluster_count=len(influence))
 
 
-def scpc(
-    regression: PartialledOut,
-    position: int,
-    coordinates: Floats,
-    average_correlations: Sequence[float] = AVERAGE_CORRELATIONS,
-    *,
-    conditional: bool = False,
-) -> list[Inference]:
+def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_correlation: float) -> Inference:
     """Infer with spatial-correlation principal components: valid whatever the range of the correlation is.
 
     Parameters
@@ -153,18 +90,15 @@ def scpc(
         Of the term among the regressors.
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
-    average_correlations : sequence of float
+    average_correlation : float
         Largest correlation of two cities, on average over all pairs, for which the size of the test is controlled.
-    conditional : bool
-        Control size given the regressor too, which matters where its variation is itself spatial (2023). Never less
-        cautious than without.
 
     Returns
     -------
-    list of Inference
-        One per average correlation. The error is the one that the statistic divides by; p-value and interval are from
-        its worst-case distribution, not from t. degrees_of_freedom is the number of components q: t(q) is the
-        distribution if no two cities are correlated. cluster_count is m.
+    Inference
+        The error is the one that the statistic divides by; p-value and interval are from its worst-case distribution,
+        not from t. degrees_of_freedom is the number of components q: t(q) is the distribution if no two cities are
+        correlated. cluster_count is m.
 
     Raises
     ------
@@ -173,7 +107,7 @@ def scpc(
         cities, so many cities share a place that no decay gives the average correlation, or the components have no
         variance.
     ValueError
-        If an average correlation is not within .001 to .99, or there is not one row of coordinates per entity.
+        If the average correlation is not within .001 to .99, or there is not one row of coordinates per entity.
 
     Notes
     -----
@@ -181,10 +115,6 @@ def scpc(
     their q leading principal components under the covariance exp(-c d), c such that its average is as given. The
     critical value bounds the rejection rate for every c from there upwards, and q gives the shortest expected
     interval under independence.
-
-    Conditional: the worst case is run through the regression. Errors proportional to a spatial process are projected
-    off both effects and all regressors, as residuals are. Programs handed the within-transformed regression project
-    off its regressors only, and their p-values are a little smaller (.252 for .266 on the public headline at .03).
 
     References
     ----------
@@ -194,33 +124,21 @@ def scpc(
     """
     places = _checked(coordinates, regression)
     estimate, influence, scale = _influence(regression, position)
-    count = len(influence)
-    found = []
-    for average_correlation in average_correlations:
-        components = _components(places, average_correlation)
-        std_error = np.sqrt(count / components.count) * np.linalg.norm(components.vectors.T @ influence)
-        if std_error <= CANCELLED * scale:
-            raise NotEstimable("scpc_no_variance", count=components.count)
-        roots, critical = [components.roots], [components.critical_value]
-        if conditional:
-            given = _roots(_angles(places), components.decays, _through(regression, position, components.vectors))
-            roots.append(given)
-            critical.append(critical_value(given))
-        statistic = estimate / std_error
-        half_width = max(critical) * std_error
-        found.append(
-            Inference(
-                estimate=estimate,
-                std_error=float(std_error),
-                statistic=float(statistic),
-                degrees_of_freedom=float(components.count),
-                p_value=max(float(rejection_rates(each, abs(statistic)).max()) for each in roots),
-                conf_low=float(estimate - half_width),
-                conf_high=float(estimate + half_width),
-                cluster_count=count,
-            )
-        )
-    return found
+    components = _components(places, average_correlation)
+    std_error = float(np.sqrt(len(influence) / components.count) * np.linalg.norm(components.vectors.T @ influence))
+    if std_error <= CANCELLED * scale:
+        raise NotEstimable("scpc_no_variance", count=components.count)
+    half_width = components.critical_value * std_error
+    return Inference(
+        estimate=estimate,
+        std_error=std_error,
+        statistic=estimate / std_error,
+        degrees_of_freedom=float(components.count),
+        p_value=float(rejection_rates(components.roots, abs(estimate / std_error)).max()),
+        conf_low=estimate - half_width,
+        conf_high=estimate + half_width,
+        cluster_count=len(influence),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,34 +253,8 @@ def _influence(regression: PartialledOut, position: int) -> tuple[float, Floats,
         raise NotEstimable("no_spatial_error")
     unit = float(regression.units[position])
     rows = unit * (regression.design @ fitted.bread[:, position]) * fitted.residuals
-    of_entities = _summed(regression, rows[:, None])[:, 0]
+    of_entities: Floats = np.bincount(regression.entities, weights=rows).astype(np.float64)
     return unit * float(fitted.slopes[position]), of_entities, float(np.linalg.norm(rows))
-
-
-def _summed(regression: PartialledOut, columns: Floats) -> Floats:
-    """Return the sums over each entity's rows, shape (m, k), of columns of shape (n, k)."""
-    return np.column_stack([np.bincount(regression.entities, weights=column) for column in columns.T])
-
-
-def _through(regression: PartialledOut, position: int, vectors: Floats) -> Floats:
-    """Return what the mean and the components become when errors of the shape of the regressor are regressed.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (m, q)
-
-    Returns
-    -------
-    ndarray, shape (m, q + 1)
-    """
-    fitted = least_squares(regression)
-    design, entities = regression.design, regression.entities
-    regressor = design @ fitted.bread[:, position]
-    sizes = np.sqrt(_summed(regression, regressor[:, None] ** 2)[:, 0])
-    shape = np.divide(regressor, sizes[entities], out=np.zeros_like(regressor), where=sizes[entities] > 0)
-    errors = regression.without_effects(vectors[entities] * shape[:, None])
-    errors -= design @ (fitted.bread @ (design.T @ errors))
-    return np.column_stack([sizes / np.sqrt(len(sizes)), _summed(regression, errors * regressor[:, None])])
 
 
 def _checked(coordinates: Floats, regression: PartialledOut) -> bytes:
@@ -396,9 +288,9 @@ def _angles(places: bytes) -> Floats:
     return angles
 
 
-@lru_cache(maxsize=8)  # as many as there are cutoffs: regressions of the same cities follow each other
-def _kernel(places: bytes, cutoff_km: float, kernel: Kernel) -> Floats:
-    return KERNELS[kernel](RADIUS_KM * _angles(places) / cutoff_km)
+@lru_cache(maxsize=8)  # regressions of the same cities follow each other
+def _kernel(places: bytes, cutoff_km: float) -> Floats:
+    return np.maximum(1 - RADIUS_KM * _angles(places) / cutoff_km, 0.0)
 
 
 @lru_cache(maxsize=128)

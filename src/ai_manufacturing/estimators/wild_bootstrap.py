@@ -1,13 +1,11 @@
 """Wild cluster bootstrap of one coefficient: inference where clusters are few or unequal, as provinces are."""
 # ruff: noqa: PT028 - `test` is no test of pytest
 
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ai_manufacturing.estimators import fixed_effects
@@ -16,12 +14,9 @@ from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import said
 
-Weights = Literal["rademacher", "webb"]
-
 DRAWS = 9_999
 SEED = 2020
 ENUMERATED_BELOW = 2**12  # distinct vectors of signs: up to 12 clusters have fewer
-WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))  # with both signs, six points of mean 0 and variance 1
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the draws
 DOUBLINGS = 40  # an interval wider than 2**40 errors has no end
 
@@ -31,15 +26,13 @@ def test(
     position: int,
     *,
     clusters: NDArray[Any],
-    null_imposed: bool = True,
-    weights: Weights = "rademacher",
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Inference:
-    """Test one coefficient by the wild cluster bootstrap, with the null imposed on the residuals (WCR) or not (WCU).
+    """Test one coefficient by the wild cluster bootstrap with the null imposed on the residuals (WCR).
 
-    Each draw keeps a fit and turns its residuals by one random weight per cluster; t is recomputed with clustered
-    errors, whose small-sample factor is the same in every draw and cancels.
+    Each draw keeps the fit under the null and turns its residuals by one random sign per cluster; t is recomputed with
+    clustered errors, whose small-sample factor is the same in every draw and cancels.
 
     Parameters
     ----------
@@ -49,12 +42,8 @@ def test(
         Of the term among the regressors.
     clusters : ndarray, shape (n,)
         Label of the cluster of each row of the regression.
-    null_imposed : bool
-        Whether the fit is that under the null (WCR, the one to report) or the unrestricted one (WCU).
-    weights : {"rademacher", "webb"}
-        Signs, or Webb's six points.
     draws : int
-        Draws of the weights. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
+        Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
         instead.
     seed : int
         Of the draws; the same seed gives the same p-value.
@@ -75,26 +64,25 @@ def test(
     -----
     p is (1 + r)/(1 + draws) with r draws at least as extreme as the sample, which is the one counted beside them; it
     decides as r/draws does where 0.05 (1 + draws) is whole, and is never zero. Enumerated, it is the share of all
-    vectors. With the null imposed the sample is one of those. Without, it is not, and p can be zero.
+    vectors, of which the sample is one.
 
-    Where the regressor varies in few clusters only (few treated provinces), the restricted bootstrap rejects too
-    rarely and the unrestricted one too often, and no weight repairs it: far apart, they warn.
+    Where the regressor varies in few clusters only (few treated provinces), it rejects too rarely.
 
-    The weights enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a regression, and a
+    The signs enter t through G x G matrices of cluster sums, so that a draw costs G^2 and not a regression, and a
     value of the null costs no more than a pass over the draws.
 
     References
     ----------
     Cameron, Gelbach and Miller (2008), Review of Economics and Statistics 90(3); MacKinnon and Webb (2017), Journal
-    of Applied Econometrics 32(2); Webb (2023), Canadian Journal of Economics 56(3); on the computation and on
-    inverting the test, Roodman, Nielsen, MacKinnon and Webb (2019), Stata Journal 19(1).
+    of Applied Econometrics 32(2); on the computation and on inverting the test, Roodman, Nielsen, MacKinnon and Webb
+    (2019), Stata Journal 19(1).
     """
     labels, codes = np.unique(clusters, return_inverse=True)
-    vectors, enumerated = weight_vectors(len(labels), weights, draws, seed)
+    vectors, enumerated = sign_vectors(len(labels), draws, seed)
     counted = 0 if enumerated else 1
-    resampled = _resampled(regression, position, codes.tobytes(), len(labels), weights, draws, seed)
-    p_value = resampled.p_value(-resampled.slope, counted, null_imposed)
-    low, high = resampled.interval(counted, null_imposed)
+    resampled = Resampled(regression, position, codes, vectors)
+    p_value = resampled.p_value(-resampled.slope, counted)
+    low, high = resampled.interval(counted)
     unit = float(regression.units[position])
     step = 1 / len(vectors)
     return Inference(
@@ -117,57 +105,14 @@ def check(regression: fixed_effects.PartialledOut, position: int, clusters: Code
     Resampled(regression, position, clusters, np.ones((1, int(clusters.max()) + 1)))
 
 
-def fit(
-    sample: pd.DataFrame,
-    outcome: str,
-    regressors: Sequence[str],
-    term: str,
-    *,
-    entity: str = "city_id",
-    time: str = "year",
-    cluster: str | None = None,
-    weights: Weights = "rademacher",
-    draws: int = DRAWS,
-    seed: int = SEED,
-) -> Inference:
-    """Test one coefficient of a two-way fixed-effects regression of a sample, with the null imposed.
-
-    Parameters
-    ----------
-    sample, outcome, regressors, entity, time, cluster
-        As in fixed_effects.fit.
-    term : str
-        The regressor to test.
-    weights, draws, seed
-        As in test.
-
-    Returns
-    -------
-    Inference
-        As of test.
-
-    Raises
-    ------
-    NotEstimable
-        For any reason of fixed_effects.partialled_out, or of test.
-    ValueError
-        If the term is none of the regressors.
-    """
-    if term not in regressors:
-        raise ValueError(f"{term} is not among the regressors {', '.join(regressors)}.")
-    regression = fixed_effects.partialled_out(sample, outcome, regressors, entity=entity, time=time, cluster=cluster)
-    position = list(regressors).index(term)
-    return test(regression, position, clusters=regression.clusters, weights=weights, draws=draws, seed=seed)
-
-
 @lru_cache(maxsize=4)  # one matrix serves all tests with as many clusters
-def weight_vectors(clusters: int, weights: Weights, draws: int, seed: int) -> tuple[Floats, bool]:
-    """Return the weights, shape (draws, clusters), and whether they are all distinct vectors of signs there are.
+def sign_vectors(clusters: int, draws: int, seed: int) -> tuple[Floats, bool]:
+    """Return signs, shape (draws, clusters), and whether they are all distinct vectors there are.
 
     Parameters
     ----------
     clusters : int
-    weights, draws, seed
+    draws, seed
         As in test.
 
     Returns
@@ -175,29 +120,14 @@ def weight_vectors(clusters: int, weights: Weights, draws: int, seed: int) -> tu
     vectors : ndarray, read-only
     enumerated : bool
     """
-    enumerated = weights == "rademacher" and 2 ** (clusters - 1) < ENUMERATED_BELOW
+    enumerated = 2 ** (clusters - 1) < ENUMERATED_BELOW
     if enumerated:
         # A vector and its negative give the same |t|: the first sign is fixed.
         vectors = np.array([(1.0, *signs) for signs in product((1.0, -1.0), repeat=clusters - 1)])
     else:
-        points = np.array([1.0]) if weights == "rademacher" else WEBB
-        vectors = np.random.default_rng(seed).choice(np.concatenate([-points, points]), size=(draws, clusters))
+        vectors = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(draws, clusters))
     vectors.flags.writeable = False
     return vectors, enumerated
-
-
-@lru_cache(maxsize=4)  # with the null imposed and without it, the draws are the same
-def _resampled(
-    regression: fixed_effects.PartialledOut,
-    position: int,
-    clusters: bytes,
-    count: int,
-    weights: Weights,
-    draws: int,
-    seed: int,
-) -> "Resampled":
-    vectors = weight_vectors(count, weights, draws, seed)[0]
-    return Resampled(regression, position, np.frombuffer(clusters, dtype=np.intp), vectors)
 
 
 def monte_carlo_error(p_value: float, draws: int, enumerated: bool) -> float:
@@ -210,7 +140,7 @@ class Resampled:
 
     In units of the design. Under such a null the restricted residuals are e - delta x: e those of the full
     regression, x what the other regressors and the effects leave of the regressor. Everything a draw needs is linear
-    in them, so it is computed once for e and once for x; unrestricted, e is all.
+    in them, so it is computed once for e and once for x.
 
     Parameters
     ----------
@@ -265,48 +195,38 @@ class Resampled:
         self._ee = np.einsum("ij,ij->i", scores_e, scores_e)
         self._ex = np.einsum("ij,ij->i", scores_e, scores_x)
         self._xx = np.einsum("ij,ij->i", scores_x, scores_x)
-        self._same = (vectors == vectors[:, :1]).all(axis=1)  # one weight for all clusters: the sample's own t
+        self._same = (vectors == vectors[:, :1]).all(axis=1)  # one sign for all clusters: the sample's own t
 
-    def squares(self, delta: float, null_imposed: bool = True) -> Floats:
+    def squares(self, delta: float) -> Floats:
         """Return t squared of each draw, shape (draws,), without the small-sample factor."""
-        shifts, variances = self._shift_e, self._ee
-        if null_imposed:
-            shifts = shifts - delta * self._shift_x
-            variances = variances - 2 * delta * self._ex + delta**2 * self._xx
+        shifts = self._shift_e - delta * self._shift_x
+        variances = self._ee - 2 * delta * self._ex + delta**2 * self._xx
         squares = np.full(len(shifts), np.inf)
         np.divide(shifts**2, variances, out=squares, where=variances > 0)
-        if null_imposed:
-            squares[self._same] = delta**2 / self._variance
+        squares[self._same] = delta**2 / self._variance
         return squares
 
-    def p_value(self, delta: float, counted: int, null_imposed: bool) -> float:
+    def p_value(self, delta: float, counted: int) -> float:
         """Return the share of draws at least as extreme as the sample, which is `counted` beside them or is not."""
-        extreme = int((self.squares(delta, null_imposed) >= delta**2 / self._variance * (1 - TIE)).sum())
+        extreme = int((self.squares(delta) >= delta**2 / self._variance * (1 - TIE)).sum())
         return (counted + extreme) / (counted + len(self._shift_e))
 
-    def interval(self, counted: int, null_imposed: bool) -> tuple[float, float]:
+    def interval(self, counted: int) -> tuple[float, float]:
         """Return the ends of the interval of slopes that the test does not reject."""
-        if null_imposed:
-            return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
-        # The draws do not depend on the null: the end is the least t that fewer than 5 % of them reach.
-        draws = len(self._shift_e)
-        least = int(np.argmax((counted + np.arange(draws + 1)) / (counted + draws) > LEVEL))
-        largest = np.sort(self.squares(0.0, null_imposed=False))[::-1]
-        width = float(np.sqrt(largest[least - 1] * self._variance)) if least > 0 else np.inf
-        return self.slope - width, self.slope + width
+        return self.slope + self._end(-1, counted), self.slope + self._end(+1, counted)
 
     def _end(self, sign: int, counted: int) -> float:
         """Return the delta on one side of the estimate where the test begins to reject, by doubling and bisection."""
         inside, outside = 0.0, sign * np.sqrt(self._variance)
         for _ in range(DOUBLINGS):
-            if self.p_value(outside, counted, null_imposed=True) <= LEVEL:
+            if self.p_value(outside, counted) <= LEVEL:
                 break
             inside, outside = outside, 2 * outside
         else:
             return sign * np.inf
         while abs(outside - inside) > 1e-10 * abs(outside):
             middle = (inside + outside) / 2
-            if self.p_value(middle, counted, null_imposed=True) <= LEVEL:
+            if self.p_value(middle, counted) <= LEVEL:
                 outside = middle
             else:
                 inside = middle

@@ -22,10 +22,10 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         checks.setdefault(row["specification_id"], []).append(row)
     return {
         "columns": [
-            {**row, **_checks(checks[row["specification_id"]])} for row in columns if row["verdict"] != "no_data"
+            {**row, **_checks(checks[row["specification_id"]])} for row in columns if row["cause"] != "no_data"
         ],
         "column_count": len(columns),
-        "without_data": columns_by([row for row in columns if row["verdict"] == "no_data"], "reason"),
+        "without_data": columns_by([row for row in columns if row["cause"] == "no_data"], "reason"),
         "verdicts": verdict_counts(release),
     }
 

@@ -20,8 +20,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "select v.*, coalesce(s.outcome_label_en, s.outcome) as outcome_en, "
         "coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, s.regressor, s.estimator, s.status, "
         "s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh, s.reason, s.reason_zh, "
-        "p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars, p.std_error, "
-        "p.verdict as reproduced from reports.rpt_verdicts as v "
+        "p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars "
+        "from reports.rpt_verdicts as v "
         "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
         "left join reports.rpt_replication_scorecard as p on v.specification_id = p.specification_id "
         "and v.table_id = p.table_id and v.column_number = p.column_number and p.term = s.regressor "
@@ -32,16 +32,16 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "findings": findings,
         "permuted": _permuted(release, text),
         "also": _also(release),
-        "claims": [row for row in claims if row["verdict"] != "no_data"],
+        "claims": [row for row in claims if row["cause"] != "no_data"],
         "notes": columns_by([row for row in claims if row["estimate"] is not None], "substitutions"),
-        "without_data": columns_by([row for row in claims if row["verdict"] == "no_data"], "reason"),
-        "unjudged": [row for row in claims if row["verdict"] in ("no_data", "cannot_be_judged", "mechanical")],
+        "without_data": columns_by([row for row in claims if row["cause"] == "no_data"], "reason"),
+        "unjudged": [row for row in claims if row["verdict"] == "cannot_tell"],
         "verdicts": verdict_counts(release),
         "score": release.rows(
             "select count(*) as printed, count(estimated_value) as estimated, "
-            "count(case when verdict = 'reproduced' then 1 end) as reproduced, "
+            "count(case when verdict = 'compatible' then 1 end) as compatible, "
             "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
-            "count(case when verdict = 'outside' then 1 end) as outside "
+            "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
             "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
         )[0],
         "curve": specification_curve.curve(release, text),
