@@ -272,14 +272,12 @@ def _clustered(regression: PartialledOut, position: int, codes: Codes, cluster: 
     return method(regression, position, codes)
 
 
-def _wild_restricted(case: Case, position: int, cluster: str, weights: str) -> Inference:
-    test = {"rademacher": wild_bootstrap.test}[weights]
-    return test(case.regression, position, clusters=case.codes(cluster))
+def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
+    return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster))
 
 
-def _conley(case: Case, position: int, cutoff_km: str, kernel: str) -> Inference:
-    conley = {"bartlett": spatial_errors.conley}[kernel]
-    return conley(case.regression, position, case.coordinates, float(cutoff_km))
+def _conley(case: Case, position: int, cutoff_km: str) -> Inference:
+    return spatial_errors.conley(case.regression, position, case.coordinates, float(cutoff_km))
 
 
 def _next_year(case: Case, last_year: str) -> Iterator[Row]:
@@ -346,9 +344,8 @@ def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> Fixed
     return fixed_effects.fit(sample, outcome, terms, time=case.specification.period)
 
 
-def _scpc(case: Case, position: int, average_correlation: str, conditional: str) -> Inference:
-    scpc = {"no": spatial_errors.scpc}[conditional]
-    return scpc(case.regression, position, case.coordinates, float(average_correlation))
+def _scpc(case: Case, position: int, average_correlation: str) -> Inference:
+    return spatial_errors.scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
 def _randomisation(case: Case, strata: str) -> Iterator[Row]:
@@ -444,8 +441,8 @@ def _valued(method: Callable[..., float | None]) -> Check:
     return check
 
 
-def _fewest_cities(case: Case, position: int, change: str) -> float | None:
-    cities = {"significance": cluster_errors.fewest_to_change}[change](case.regression, position)
+def _fewest_cities(case: Case, position: int) -> float | None:
+    cities = cluster_errors.fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
 
 
@@ -456,11 +453,11 @@ def _minimum_detectable_effect(case: Case, position: int, cluster: str) -> float
     return sensitivity.minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
-def _robustness_value(case: Case, position: int, change: str, error: str) -> float:
-    clustered = _clustered(case.regression, position, case.codes(error), error)
+def _robustness_value(case: Case, position: int, cluster: str) -> float:
+    clustered = _clustered(case.regression, position, case.codes(cluster), cluster)
     if clustered.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
-    return {"sign": sensitivity.robustness_value}[change](case.regression, clustered.statistic)
+    return sensitivity.robustness_value(case.regression, clustered.statistic)
 
 
 def _oster(case: Case, position: int) -> float:
@@ -518,10 +515,9 @@ def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
                 "conf_high": bound.conf_high,
                 "is_unbounded": bound.is_empty_or_unbounded,
             }
-    for breakdown in found.breakdowns:
-        if breakdown.restriction == restriction:
-            unbounded = breakdown.value is not None and np.isinf(breakdown.value)
-            yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+    for breakdown in found.breakdowns if restriction == "relative_magnitude" else ():
+        unbounded = breakdown.value is not None and np.isinf(breakdown.value)
+        yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
 
 
 def _pre_test_power(case: Case, power: str) -> Iterator[Row]:
