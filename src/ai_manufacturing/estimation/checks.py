@@ -290,11 +290,11 @@ def _next_year(case: Case, last_year: str) -> Iterator[Row]:
     terms = [*shifts, *specification.terms]
 
     def fitted() -> tuple[FixedEffectsFit, Sentence]:
-        own = fixed_effects.fit(sample, specification.outcome, specification.terms, time=specification.period)
-        rows = said(
-            "same_rows", count=len(own.regression.index), all=len(case.regression.index), value=own.estimates[0]
-        )
-        return fixed_effects.fit(sample, specification.outcome, terms, time=specification.period), rows
+        fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
+        design, outcome, units = (getattr(fit.regression, name) for name in ("design", "outcome", "units"))
+        own = np.linalg.lstsq(design[:, len(shifts) :], outcome)[0][0] * units[len(shifts)]
+        count = len(fit.regression.index)
+        return fit, said("same_rows", count=count, all=len(case.regression.index), value=float(own))
 
     found = attempted(fitted)
     for term in (*shifts, measure):
@@ -360,44 +360,30 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
     labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
     city_counts = dict(zip(*np.unique(inside, return_counts=True), strict=True))
-    methods: dict[str, Callable[[PartialledOut, int, Codes], list[cluster_errors.LeftOut]]]
-    methods = {"city": cluster_errors.leave_out, "province": _leave_out_jackknifed}
+    methods: dict[str, Callable[[PartialledOut, int, Codes], list[cluster_errors.LeftOut]]] = {
+        "city": partial(cluster_errors.leave_out, most=MOST_MOVING),
+        "province": cluster_errors.leave_out_jackknifed,
+    }
 
     def without_each(term: str, position: int) -> Iterator[Row]:
         found = methods[unit](case.regression, position, codes)
         moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for left, rank in zip(found, ranks, strict=True):
-            if unit == "province" or rank <= MOST_MOVING:
-                yield {
-                    "term": term,
-                    "unit_kind": unit,
-                    "unit_id": labels[left.group],
-                    "city_count": int(city_counts[left.group]),
-                    "estimate": case.fit.estimates[position],
-                    "estimate_without": left.estimate,
-                    "std_error_without": left.std_error,
-                    "p_value_without": left.p_value,
-                    "rank": None if np.isnan(rank) else int(rank),
-                }
+            yield {
+                "term": term,
+                "unit_kind": unit,
+                "unit_id": labels[left.group],
+                "city_count": int(city_counts[left.group]),
+                "estimate": case.fit.estimates[position],
+                "estimate_without": left.estimate,
+                "std_error_without": left.std_error,
+                "p_value_without": left.p_value,
+                "rank": None if np.isnan(rank) else int(rank),
+            }
 
     for term, position in case.terms.items():
         yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
-
-
-def _leave_out_jackknifed(regression: PartialledOut, position: int, codes: Codes) -> list[cluster_errors.LeftOut]:
-    """Return the coefficient without each province, with jackknife errors by the other provinces."""
-
-    def without(code: int) -> cluster_errors.LeftOut:
-        rest, rows = cluster_errors.without(regression, codes == code)
-        error = cluster_errors.crv3(rest, position, codes[rows])
-        return cluster_errors.LeftOut(code, error.estimate, error.std_error, error.p_value)
-
-    found = {int(code): attempted(partial(without, int(code))) for code in np.unique(codes)}
-    return [
-        cluster_errors.LeftOut(code, None, None, None) if isinstance(left, Sentence) else left
-        for code, left in found.items()
-    ]
 
 
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
