@@ -34,13 +34,16 @@ def by_ivgmm(
 
     y, x, z, cities, half = _stacked(sample, outcome, regressors, lag_limits)
     model = IVGMM(y, None, x, z, weight_type="clustered", clusters=cities)
-    options = {"initial_weight": np.linalg.inv(half.T @ half), "cov_type": "clustered", "clusters": cities}
-    one, two = (model.fit(iter_limit=steps, **options) for steps in (1, 2))
+    weights: Floats = np.linalg.inv(half.T @ half)
+    one, two = (
+        model.fit(iter_limit=steps, initial_weight=weights, cov_type="clustered", clusters=cities) for steps in (1, 2)
+    )
     first, second = (y - x @ result.params.to_numpy() for result in (one, two))
 
     # Windmeijer (2005): the weights of the second step depend on the estimates of the first.
     def by_city(column: Floats) -> Floats:
-        return pd.DataFrame(z * column[:, None]).groupby(cities).sum().to_numpy()
+        sums: Floats = pd.DataFrame(z * column[:, None]).groupby(cities).sum().to_numpy()
+        return sums
 
     scores = by_city(first)
     weights = np.linalg.inv(scores.T @ scores)
@@ -70,8 +73,8 @@ def _stacked(
     is_change = is_level & np.pad(is_level, ((0, 0), (1, 0)))[:, :-1]
 
     def stacked(of_changes: pd.DataFrame, of_levels: pd.DataFrame) -> Floats:
-        rows = (of_changes.to_numpy()[is_change], of_levels.to_numpy()[is_level])
-        return np.nan_to_num(np.concatenate(rows))
+        rows: Floats = np.concatenate((of_changes.to_numpy()[is_change], of_levels.to_numpy()[is_level]))
+        return np.nan_to_num(rows)
 
     def change(grid: pd.DataFrame) -> pd.DataFrame:
         return grid - grid.shift(1, axis=1)
