@@ -34,9 +34,10 @@ def by_ivgmm(
 
     y, x, z, cities, half = _stacked(sample, outcome, regressors, lag_limits)
     model = IVGMM(y, None, x, z, weight_type="clustered", clusters=cities)
-    weights: Floats = np.linalg.inv(half.T @ half)
+    independent = np.asarray(np.linalg.inv(half.T @ half), dtype=float)
     one, two = (
-        model.fit(iter_limit=steps, initial_weight=weights, cov_type="clustered", clusters=cities) for steps in (1, 2)
+        model.fit(iter_limit=steps, initial_weight=independent, cov_type="clustered", clusters=cities)
+        for steps in (1, 2)
     )
     first, second = (y - x @ result.params.to_numpy() for result in (one, two))
 
