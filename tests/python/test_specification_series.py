@@ -99,7 +99,8 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
 
 def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begin(public_build: Build) -> None:
     """AI firms are counted from 2010 on, all firms from 2012 on."""
-    begun = "select first_year from marts.dim_series where series in ('ai_firm_count', 'firm_count') order by series"
+    begun = "select first_year from marts.dim_series where series in ('ai_firm_count', 'firm_count') "
+    begun += "and scope = 'industry' order by series"
     assert public_build.rows(begun) == [(2010,), (2012,)]
     fixed = public_build.rows(
         "select series, fixed_year, first_year is not null from marts.dim_specification_series "

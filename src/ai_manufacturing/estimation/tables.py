@@ -236,10 +236,13 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
         fit, _ = fit_fixed_effects(reading, replace(sample, rows=rows), inputs)
         return float(fit.estimates[fit.terms.index(reading.regressor)])
 
-    estimates = (attempted(partial(slope, *reading)) for reading in readings)
-    found = (None if isinstance(estimate, Sentence) else estimate for estimate in estimates)
-    names = ("overlap_estimate", "overlap_default_estimate")
-    return {"overlap_observation_count": len(cells), **dict(zip(names, found, strict=True))}
+    slopes = (attempted(partial(slope, *reading)) for reading in readings)
+    estimate, default_estimate = (None if isinstance(value, Sentence) else value for value in slopes)
+    return {
+        "overlap_observation_count": len(cells),
+        "overlap_estimate": estimate,
+        "overlap_default_estimate": default_estimate,
+    }
 
 
 def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
