@@ -54,8 +54,8 @@ qualified_weightings as (
         scaling.series as scaling_series,
         weightings.scaling_area,
         case weightings.share_year
-            when 'base' then {{ period('base_year') }}
             when 'first' then greatest(delivered_bases.first_year, delivered_scaling.first_year)
+            else {{ period('base_year') }}
         end as share_year,
         weightings.is_mechanical
     from weightings
@@ -235,7 +235,7 @@ final as (
         scope,
         city_id,
         year,
-        cast(coalesce(share_year, {{ period('base_year') }}) as integer) as base_year,
+        cast(share_year as integer) as base_year,
         weight,
         scaling_value,
         measure_count,

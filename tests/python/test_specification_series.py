@@ -107,7 +107,8 @@ def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begi
         "where specification_id = 'table_1_col_1_first_shares' and role in ('measure', 'scaling') order by series"
     )
     assert fixed == [("ai_firm_count", 2012, False), ("firm_count", 2012, True)]
-    held = "select distinct base_year from marts.fct_ai_measure where measure = 'ai_firms' and weighting = ?"
+    held = "select distinct base_year from marts.fct_ai_measure where measure = 'ai_firms' and weighting = ? "
+    held += "and scope = 'industry'"
     assert (public_build.value(held, "first_ratio"), public_build.value(held, "fixed_ratio")) == (2012, 2020)
     traced = public_build.command(
         "trace", "--specification", "table_1_col_1_first_shares", "--city", "深圳", "--year", "2015"
