@@ -148,6 +148,7 @@ def inputs(drawn: CityYears) -> Inputs:
             series=pd.concat([counts, totals.assign(scope="total")]).assign(
                 quantity=lambda rows: rows["series"],
                 is_delivered=True,
+                first_year=int(drawn.years[0]),
                 provider="vendor",
                 substitution=None,
                 absence_reason=None,

@@ -15,27 +15,48 @@ required_cities as (
     select city_id from {{ ref('required_cities') }}
 ),
 
-years as (
-    select
-        specification_id,
-        count(distinct year) as year_count
+-- In each year of a sample each required city is due.
+due as (
+    select distinct
+        samples.specification_id,
+        required_cities.city_id,
+        samples.year
     from samples
-    group by specification_id
+    inner join headlines on samples.specification_id = headlines.specification_id
+    cross join required_cities
+),
+
+known_gaps as (
+    select
+        series.specification_id,
+        gaps.city_id,
+        unnest(range(gaps.first_year, gaps.last_year + 1)) as year
+    from {{ ref('dim_specification_series') }} as series
+    inner join {{ ref('expected_coverage') }} as gaps
+        on
+            series.quantity = gaps.series
+            and series.scope = gaps.scope
+            and series.provider = gaps.provider
+    where gaps.city_id is not null
 ),
 
 final as (
     select
-        years.specification_id,
-        required_cities.city_id,
-        years.year_count - count(samples.year) as missing_year_count
-    from years
-    inner join headlines on years.specification_id = headlines.specification_id
-    cross join required_cities
+        due.specification_id,
+        due.city_id,
+        count(case when samples.year is null and known_gaps.year is null then 1 end) as missing_year_count
+    from due
     left join samples
         on
-            years.specification_id = samples.specification_id
-            and required_cities.city_id = samples.city_id
-    group by years.specification_id, required_cities.city_id, years.year_count
+            due.specification_id = samples.specification_id
+            and due.city_id = samples.city_id
+            and due.year = samples.year
+    left join known_gaps
+        on
+            due.specification_id = known_gaps.specification_id
+            and due.city_id = known_gaps.city_id
+            and due.year = known_gaps.year
+    group by due.specification_id, due.city_id
 )
 
 select * from final

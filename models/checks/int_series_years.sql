@@ -37,6 +37,7 @@ conformed as (
 
 expected_coverage as (
     select * from {{ ref('expected_coverage') }}
+    where city_id is null
 ),
 
 series as (

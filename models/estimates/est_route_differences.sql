@@ -20,6 +20,14 @@ first_route as (
         std_error
     from {{ ref('est_event_study') }}
     where estimate is not null
+    union all
+    select
+        specification_id,
+        term,
+        estimate,
+        std_error
+    from {{ ref('est_dynamic_panel') }}
+    where estimate is not null
 ),
 
 estimated_first as (
@@ -40,9 +48,9 @@ compared as (
         coalesce(first_route.specification_id, second_route.specification_id) as specification_id,
         coalesce(first_route.term, second_route.term) as term,
         first_route.estimate,
-        second_route.estimate as panel_ols_estimate,
+        second_route.estimate as second_estimate,
         first_route.std_error,
-        second_route.std_error as panel_ols_std_error
+        second_route.std_error as second_std_error
     from estimated_first as first_route
     full outer join estimated_second as second_route
         on
@@ -56,16 +64,16 @@ final as (
         specification_id,
         term,
         estimate,
-        panel_ols_estimate,
+        second_estimate,
         std_error,
-        panel_ols_std_error,
+        second_std_error,
         -- An error that the first route does not claim, for a handful of cities, is not compared.
         estimate is not null
-        and panel_ols_estimate is not null
-        and (std_error is null or panel_ols_std_error is not null) as is_in_both,
-        abs(panel_ols_estimate - estimate) / nullif(greatest(abs(estimate), coalesce(std_error, 0)), 0)
+        and second_estimate is not null
+        and (std_error is null or second_std_error is not null) as is_in_both,
+        abs(second_estimate - estimate) / nullif(greatest(abs(estimate), coalesce(std_error, 0)), 0)
             as estimate_difference,
-        abs(panel_ols_std_error - std_error) / nullif(std_error, 0) as std_error_difference
+        abs(second_std_error - std_error) / nullif(std_error, 0) as std_error_difference
     from compared
 )
 

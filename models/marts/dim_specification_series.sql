@@ -95,13 +95,14 @@ of_panel as (
         variables.series_order,
         variables.scope,
         true as is_of_sample_years,
+        false as is_of_first_year,
         null as fixed_year
     from named
     left join variables on named.variable = variables.variable
     where named.variable <> ''
 ),
 
--- A count that is scaled matters in the base year alone; the series that scales it, in the base year and each year.
+-- A count that is scaled matters in the year of its share alone; what scales it, in that year and each year.
 of_measure as (
     select
         specifications.specification_id,
@@ -112,7 +113,8 @@ of_measure as (
         unnest([3, 1, 2]) as series_order,
         specifications.scope,
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
-        case when weightings.scaling_series is not null then {{ period('base_year') }} end as fixed_year
+        weightings.share_year = 'first' as is_of_first_year,
+        case when weightings.share_year = 'base' then {{ period('base_year') }} end as fixed_year
     from specifications
     inner join weightings
         on
@@ -131,7 +133,8 @@ of_second_measure as (
         unnest([1, 2, 3]) as series_order,
         specifications.scope,
         unnest([weightings.scaling_series is null, weightings.scaling_series is null, true]) as is_of_sample_years,
-        case when weightings.scaling_series is not null then {{ period('base_year') }} end as fixed_year
+        weightings.share_year = 'first' as is_of_first_year,
+        case when weightings.share_year = 'base' then {{ period('base_year') }} end as fixed_year
     from specifications
     inner join weightings
         on
@@ -170,6 +173,7 @@ of_groupings as (
         cast(null as integer) as series_order,
         'industry' as scope,
         false as is_of_sample_years,
+        false as is_of_first_year,
         groupings.year as fixed_year
     from grouped
     inner join groupings on grouped.grouping = groupings.grouping
@@ -268,7 +272,15 @@ final as (
         resolved.scope_used as scope,
         case when resolved.is_of_sample_years then specifications.first_year end as first_year,
         case when resolved.is_of_sample_years then specifications.last_year end as last_year,
-        resolved.fixed_year,
+        -- The first year in which all series of a share are delivered.
+        case
+            when resolved.is_of_first_year
+                then max(series.first_year) over (
+                    partition by
+                        resolved.specification_id, resolved.is_of_first_year, resolved.role = 'second_measure'
+                )
+            else resolved.fixed_year
+        end as fixed_year,
         specifications.is_headline,
         case when resolved.series is not null then coalesce(series.is_delivered, false) end as is_delivered,
         series.provider,

@@ -21,6 +21,10 @@ scopes as (
     select distinct scope from {{ ref('industry_scopes') }}
 ),
 
+delivered_series as (
+    select * from {{ ref('dim_series') }}
+),
+
 -- The plain series, delivered or not, and those of other providers in the scopes that these deliver.
 choices as (
     select
@@ -49,6 +53,10 @@ qualified_weightings as (
         subtracted.series as minus_series,
         scaling.series as scaling_series,
         weightings.scaling_area,
+        case weightings.share_year
+            when 'first' then greatest(delivered_bases.first_year, delivered_scaling.first_year)
+            else {{ period('base_year') }}
+        end as share_year,
         weightings.is_mechanical
     from weightings
     inner join choices as bases on weightings.base_series = bases.quantity
@@ -60,6 +68,14 @@ qualified_weightings as (
         on
             weightings.scaling_series = scaling.quantity
             and bases.scope = scaling.scope
+    left join delivered_series as delivered_bases
+        on
+            bases.series = delivered_bases.series
+            and delivered_bases.scope in (bases.scope, 'total')
+    left join delivered_series as delivered_scaling
+        on
+            scaling.series = delivered_scaling.series
+            and delivered_scaling.scope in (bases.scope, 'total')
 ),
 
 -- A series without industries scales the counts of every scope.
@@ -171,6 +187,7 @@ cells as (
         counts.city_id,
         counts.year,
         counts.is_mechanical,
+        counts.share_year,
         scaling.value as scaling_value,
         case
             when counts.scaling_series is not null then base_year_counts.value / nullif(base_year_scaling.value, 0)
@@ -193,7 +210,7 @@ cells as (
             and counts.weighting = base_year_counts.weighting
             and counts.scope = base_year_counts.scope
             and counts.city_id = base_year_counts.city_id
-            and base_year_counts.year = {{ period('base_year') }}
+            and counts.share_year = base_year_counts.year
     left join scaling_series as scaling
         on
             counts.scaling_series = scaling.series
@@ -207,7 +224,7 @@ cells as (
             and counts.scaling_area = base_year_scaling.area
             and counts.scope = base_year_scaling.scope
             and counts.city_id = base_year_scaling.city_id
-            and base_year_scaling.year = {{ period('base_year') }}
+            and counts.share_year = base_year_scaling.year
 ),
 
 final as (
@@ -218,7 +235,7 @@ final as (
         scope,
         city_id,
         year,
-        cast({{ period('base_year') }} as integer) as base_year,
+        cast(share_year as integer) as base_year,
         weight,
         scaling_value,
         measure_count,

@@ -18,5 +18,6 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     rows = drawn.specifications
-    named = [*specifications.read(rows, "fixed_effects"), *specifications.read(rows, "event_study")]
+    estimators = ("fixed_effects", "event_study", "dynamic_panel")
+    named = [one for estimator in estimators for one in specifications.read(rows, estimator)]
     return tables.second_route(named, drawn)

@@ -292,15 +292,18 @@ class _Reader:
             for row in counts:
                 lines += self._series_lines(row["series"], row["scope"], city_id, year)
             return lines
-        [base], [scale] = counts, scaling
+        [scale] = scaling
         areas = self.rows(
             "from seeds.measure_weightings where measure = ? and weighting = ?", counts[0]["variable"], weighting
         )
         area = areas[0]["scaling_area"]
         name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
-        base_year = base["fixed_year"]
-        lines = [f"{described}: {base['series']} {base_year} / {name} {base_year} x {name} {year}"]
-        lines += self._series_lines(base["series"], base["scope"], city_id, base_year)
+        base_year = counts[0]["fixed_year"]
+        base = " less ".join(f"{row['series']} {base_year}" for row in counts)
+        base = base if len(counts) == 1 else f"({base})"
+        lines = [f"{described}: {base} / {name} {base_year} x {name} {year}"]
+        for row in counts:
+            lines += self._series_lines(row["series"], row["scope"], city_id, base_year)
         if area != "city":
             lines.append(
                 f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from linearmodels.panel import PanelOLS
 
 from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications
@@ -434,3 +435,63 @@ def test_a_row_that_names_what_the_seeds_do_not_list_names_itself(
 ) -> None:
     with pytest.raises(SpecificationError, match=message):
         estimated(rows_of("table_1_col_1").assign(**changed), tables)
+
+
+PATENTS = {"patent applications": "ai_patent_applications", "patent grants": "ai_patent_grants"}
+
+
+def test_the_paper_is_whole(sample_build: Build) -> None:
+    """Footnote 1, column 3 of Table 5, and what Tables 1 to 3 are read by."""
+    rows = sample_build.frame("select * from reports.rpt_specifications where table_id like 'table_%'")
+    readings = {column: set(group["reading"]) for column, group in rows.groupby(["table_id", "column_number"])}
+    for table, count in (("table_1", 3), ("table_2", 3), ("table_3", 6)):
+        for column in range(1, count + 1):
+            assert {"default", "manufacturing only", "shares of the first year"} <= readings[table, column]
+    assert readings["table_5", 1] == readings["table_5", 2] == readings["table_5", 3]
+    status = rows.set_index(["table_id", "column_number", "reading"])["status"]
+    for column in range(1, 5):
+        for reading in PATENTS:
+            assert status["table_4", column, reading] == ("mechanical" if column == 3 else "estimated")
+    scopes = rows[rows["reading"] == "manufacturing only"]
+    assert len(scopes) == 12
+    assert set(scopes["scope"]) == {"manufacturing"}
+    assert set(rows.loc[rows["reading"].isin([*PATENTS, "log", "equation 2"]), "status"]) == {"estimated", "mechanical"}
+
+
+@pytest.mark.parametrize("measure", PATENTS.values())
+def test_footnote_1_is_what_panel_ols_gives(measure: str, sample_build: Build) -> None:
+    name = f"table_4_col_1_{measure.removeprefix('ai_patent_')}"
+    controls = ["ln_registered_population", "ln_unit_employment", "ln_rd_personnel"]
+    rows = sample_build.frame(
+        f"select s.city_id, s.year, v.ln_gdp_per_capita, m.ln_measure, {', '.join(controls)} "
+        "from estimates.estimation_samples as s "
+        "inner join intermediate.int_city_year_variables as v on s.city_id = v.city_id and s.year = v.year "
+        "inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year "
+        f"and m.measure = '{measure}' and m.weighting = 'fixed_ratio' and m.scope = 'industry' "
+        f"where s.specification_id = '{name}'"
+    ).set_index(["city_id", "year"])
+    fit = PanelOLS(
+        rows["ln_gdp_per_capita"], rows[["ln_measure", *controls]], entity_effects=True, time_effects=True
+    ).fit()
+    [(estimate, count)] = sample_build.rows(
+        f"select estimate, observation_count from reports.rpt_coefficients where specification_id = '{name}' "
+        f"and term = '{measure}'"
+    )
+    assert count == len(rows) > 2000
+    assert estimate == pytest.approx(fit.params["ln_measure"], rel=1e-8)
+
+
+def test_readings_are_compared_on_the_city_years_that_they_share(tables: Tables, sample_build: Build) -> None:
+    """A subset and its default: each is what the other rows give; the same rows have nothing beside."""
+    found = estimated(rows_of("table_1_col_1", "table_1_col_1_resident", "table_1_col_1_observed"), tables)
+    found = found[found["term"] == "ai_firms"].set_index("reading")
+    assert found.loc[["default", "observed yearly"], "overlap_estimate"].isna().all()
+    reading = found.loc["resident population"]
+    assert (
+        reading["overlap_observation_count"] == reading["observation_count"] < found.loc["default"]["observation_count"]
+    )
+    assert reading["overlap_estimate"] == pytest.approx(reading["estimate"], rel=1e-12)
+    fewer = rows_of("table_1_col_1", options="complete=ln_resident_population")
+    [on_these] = estimated(fewer, tables).query("term == 'ai_firms'")["estimate"]
+    assert reading["overlap_default_estimate"] == pytest.approx(on_these, rel=1e-12)
+    assert reading["overlap_default_estimate"] != pytest.approx(found.loc["default"]["estimate"], rel=1e-6)

@@ -11,7 +11,7 @@ import pytest
 
 from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications, tables
-from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators import dynamic_panel, dynamic_panel_by_ivgmm, fixed_effects
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables, rows_of
 
@@ -19,18 +19,16 @@ BY_PROVINCE = "table_1_col_1_province"
 
 
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
-def test_every_printed_column_with_two_way_effects_is_estimated_twice(
-    extracts: str, request: pytest.FixtureRequest
-) -> None:
+def test_every_printed_column_is_estimated_twice(extracts: str, request: pytest.FixtureRequest) -> None:
     build: Build = request.getfixturevalue(extracts)
     printed = build.rows(
         "select distinct c.specification_id from reports.rpt_coefficients as c "
         "inner join seeds.published_estimates as p on c.table_id = p.table_id and c.column_number = p.column_number "
-        "where c.reading = 'default' and c.estimator <> 'dynamic_panel' and c.status <> 'not_estimable'"
+        "where c.reading = 'default' and c.status <> 'not_estimable'"
     )
     compared = build.rows("select distinct specification_id from estimates.est_route_differences")
     assert set(compared) == {*printed, (BY_PROVINCE,)}
-    assert {"table_1_col_1", "table_4_col_3", "table_5_col_1"} <= {name for (name,) in compared}
+    assert {"table_1_col_1", "table_4_col_3", "table_4_col_4", "table_5_col_1"} <= {name for (name,) in compared}
     terms = "select count(*) from reports.rpt_coefficients where specification_id in "
     terms += "(select specification_id from estimates.est_route_differences)"
     found = build.rows("select success, checked_count, severity from gates.gate_second_route")
@@ -46,7 +44,8 @@ def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
         connection.execute("create macro current_extract_set() as 'in memory'")
         for name, table in (("est_fixed_effects", first), ("est_second_route", second)):
             connection.register(name, table)
-        connection.execute("create table est_event_study as from est_fixed_effects limit 0")
+        for name in ("est_event_study", "est_dynamic_panel"):
+            connection.execute(f"create table {name} as from est_fixed_effects limit 0")
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
     found = gates.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
@@ -68,6 +67,18 @@ def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixed_effects, "least_squares", wrong)
 
 
+def another_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = dynamic_panel._windmeijer
+    monkeypatch.setattr(dynamic_panel, "_windmeijer", lambda *parts: (1 + 1e-7) * right(*parts))
+
+
+def another_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = dynamic_panel_by_ivgmm.by_ivgmm
+    monkeypatch.setattr(
+        dynamic_panel_by_ivgmm, "by_ivgmm", lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3)))
+    )
+
+
 def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("absorbed")
@@ -81,6 +92,8 @@ def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda _: None, set()),
         (a_larger_factor, {"std_error_difference"}),
         (another_slope, {"estimate_difference"}),
+        (another_correction, {"std_error_difference"}),
+        (another_lag, {"estimate_difference", "std_error_difference"}),
         (a_refusal, {"is_in_both"}),
     ],
 )
@@ -94,7 +107,7 @@ def test_the_gate_finds_a_route_that_gives_other_numbers(
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
     harm(monkeypatch)
-    found = judged(rows_of("table_1_col_1", BY_PROVINCE, "table_5_col_2"), sample_build)
+    found = judged(rows_of("table_1_col_1", BY_PROVINCE, "table_5_col_2", "table_4_col_4"), sample_build)
     assert {column for column, success in found.items() if not success} == failing
 
 

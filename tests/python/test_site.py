@@ -253,6 +253,25 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
         assert [specification_id, f"Not estimable {words}"] in shown
 
 
+def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_both(
+    reader: Reader, public_site: Path
+) -> None:
+    page = reader.open(public_site, "readings")
+    rows = {
+        cells[0].removesuffix(" †"): cells[1:]
+        for cells in page.locator("#table_1_1 table.plain tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+        )
+    }
+    assert rows["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
+    assert {"shares of the first year", "iid errors"}.isdisjoint(rows), "on the same city-years"
+    page = reader.open(public_site, "specifications", "#table_1_col_1_no_controls")
+    expect(page.locator("#table_1_col_1_no_controls")).to_contain_text(
+        "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's is 0.160.",
+        use_inner_text=True,
+    )
+
+
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_site_replaces_an_older_one_whole_and_nothing_else(light_build: Build, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """The table of what a specification rests on, against a second reading of the seeds."""
 
+import json
 import re
 
+import duckdb
 import pandas as pd
+import pytest
 
+from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables
@@ -64,5 +68,53 @@ def test_the_built_gate_holds_the_series_of_the_headlines(sample_build: Build) -
     expected = set().union(*(by_hand(row) for _, row in headlines.iterrows()))
     gated = sample_build.rows("select distinct series, scope from intermediate.int_series_years where is_headline")
     delivered = sample_build.rows("select distinct series, scope from intermediate.int_series_years")
-    assert len(expected) == 10
+    assert len(expected) == 13  # of Tables 1 to 3
     assert set(gated) == expected & set(delivered)
+
+
+def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_declared(
+    public_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shenzhen has no secondary value added from 2011 to 2014: corrections, and a row of expected_coverage.csv."""
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(public_build.extracts))
+    declared = "select count(*) from gates.gate_results where suite = 'headline_samples' and success"
+    assert public_build.value(declared) == 1
+    with duckdb.connect() as connection:
+        for name in (
+            "intermediate.int_specification_samples", "marts.dim_specification_series", "seeds.required_cities",
+            "seeds.regression_specifications", "seeds.expected_coverage",
+        ):  # fmt: skip
+            in_memory.create(connection, name.partition(".")[2], public_build.frame(f"from {name}"))
+        connection.execute("delete from expected_coverage where city_id is not null")
+        in_memory.run(connection, "checks/int_headline_samples")
+        found = connection.execute("select *, 'public' as extract_set from int_headline_samples").df()
+    [judged] = gates.validate(found, "headline_samples", key=["specification_id", "city_id"]).to_pylist()
+    assert (judged["success"], judged["severity"]) == (False, "critical")
+    [failing] = json.loads(judged["failing_rows"])
+    assert (
+        failing.items() >= {"specification_id": "table_2_col_1", "city_id": "440300", "missing_year_count": 3}.items()
+    )
+
+
+def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begin(public_build: Build) -> None:
+    """AI firms are counted from 2010 on, all firms from 2012 on."""
+    begun = "select first_year from marts.dim_series where series in ('ai_firm_count', 'firm_count') "
+    begun += "and scope = 'industry' order by series"
+    assert public_build.rows(begun) == [(2010,), (2012,)]
+    fixed = public_build.rows(
+        "select series, fixed_year, first_year is not null from marts.dim_specification_series "
+        "where specification_id = 'table_1_col_1_first_shares' and role in ('measure', 'scaling') order by series"
+    )
+    assert fixed == [("ai_firm_count", 2012, False), ("firm_count", 2012, True)]
+    held = "select distinct base_year from marts.fct_ai_measure where measure = 'ai_firms' and weighting = ? "
+    held += "and scope = 'industry'"
+    assert (public_build.value(held, "first_ratio"), public_build.value(held, "fixed_ratio")) == (2012, 2020)
+    traced = public_build.command(
+        "trace", "--specification", "table_1_col_1_first_shares", "--city", "深圳", "--year", "2015"
+    )
+    assert "ai_firm_count 2012 / firm_count 2012 x firm_count 2015" in traced.stdout
+    name = "table_5_col_3_fixed_ratio"
+    traced = public_build.command("trace", "--specification", name, "--city", "深圳", "--year", "2015")
+    ratio = "(ai_firm_entry_count 2020 less ai_firm_exit_count 2020) / firm_count 2020 x firm_count 2015"
+    assert ratio in traced.stdout

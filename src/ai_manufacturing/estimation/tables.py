@@ -1,7 +1,7 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators import (
     cluster_errors,
     dynamic_panel,
+    dynamic_panel_by_ivgmm,
     dynamic_panel_checks,
     event_study,
     fixed_effects,
@@ -30,6 +31,7 @@ from ai_manufacturing.estimators import (
     two_measurements,
     wild_bootstrap,
 )
+from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
@@ -82,6 +84,9 @@ COEFFICIENTS = pa.schema(
         ("sample_last_year", pa.int32()),
         ("outcome_mean", pa.float64()),
         ("singletons_dropped", pa.int64()),
+        ("overlap_observation_count", pa.int64()),
+        ("overlap_estimate", pa.float64()),
+        ("overlap_default_estimate", pa.float64()),
         ("r2_inclusive", pa.float64()),
         ("r2_within", pa.float64()),
         ("joint_test", pa.string()),
@@ -177,8 +182,12 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     -------
     Table
         One row per specification and term, in the columns of COEFFICIENTS. What cannot be estimated is one row with
-        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical.
+        status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical. A
+        reading that uses other city-years than the default one of its column, if that is among the specifications, has
+        both coefficients on the city-years of both.
     """
+    specifications = [*specifications]
+    defaults = {(one.table_id, one.column_number): one for one in specifications if one.reading == "default"}
 
     def common(specification: Specification) -> Row:
         row: Row = {name: getattr(specification, name) for name in OF_SPECIFICATION}
@@ -188,15 +197,52 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         used = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
         found = _terms(specification, used, inputs)
+        default = defaults.get((specification.table_id, specification.column_number), specification)
+        overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
         warnings = [*_years_not_reached(specification, used), *inputs.warnings(specification, used)]
         for order, term in enumerate(found, start=1):
             told = [*warnings, *term.get("warnings", ())]
-            yield {**common(specification), **status, "term_order": order, **term, "warnings": told}
+            of_both = overlap.get(term["term"], {})
+            yield {**common(specification), **status, "term_order": order, **term, **of_both, "warnings": told}
 
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
 
     return of_each(specifications, inputs, COEFFICIENTS, rows_of, instead)
+
+
+def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
+    """Return the coefficients of two readings on the city-years of both; nothing where they use the same."""
+    # Part of the cities has no coefficient of a regression that tells groups of them apart.
+    has_one_slope = default.grouping is None and isinstance(default.options, FixedEffectsOptions)
+    other = attempted(partial(inputs.sample, default))
+    if not has_one_slope or not isinstance(specification.options, FixedEffectsOptions) or isinstance(other, Sentence):
+        return {}
+    own = inputs.sample(specification)
+    if np.array_equal(own.cells, other.cells):
+        return {}
+    readings = ((specification, own), (default, other))
+    cells, count = np.intersect1d(own.cells, other.cells), -1
+    while count != len(cells):  # what is alone in a period of one reading is left out of both
+        count = len(cells)
+        for reading, sample in readings:
+            is_left = np.isin(sample.cells, cells)
+            rows = sample.rows[is_left]
+            cities, periods = (pd.factorize(rows[name])[0] for name in ("city_id", reading.period))
+            cells = sample.cells[is_left][fixed_effects.rows_without_singletons(cities, periods)]
+
+    def slope(reading: Specification, sample: Sample) -> float:
+        rows = sample.rows[np.isin(sample.cells, cells)]
+        fit, _ = fit_fixed_effects(reading, replace(sample, rows=rows), inputs)
+        return float(fit.estimates[fit.terms.index(reading.regressor)])
+
+    slopes = (attempted(partial(slope, *reading)) for reading in readings)
+    estimate, default_estimate = (None if isinstance(value, Sentence) else value for value in slopes)
+    return {
+        "overlap_observation_count": len(cells),
+        "overlap_estimate": estimate,
+        "overlap_default_estimate": default_estimate,
+    }
 
 
 def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
@@ -541,12 +587,12 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate by PanelOLS the paper's columns with two-way effects: as it reads, and clustered by province.
+    """Estimate the paper's columns by PanelOLS, the dynamic panel by IVGMM: as it reads, and clustered by province.
 
     Parameters
     ----------
     specifications : iterable of Specification
-        Those of estimators fixed_effects and event_study.
+        Those of estimators fixed_effects, event_study and dynamic_panel.
     inputs : Inputs
         The tables they draw on.
 
@@ -554,7 +600,7 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     -------
     Table
         One row per specification and term, in the columns of SECOND_ROUTE; not_estimable with the reason where there is
-        no sample, or PanelOLS refuses it.
+        no sample, or the second route refuses it.
     """
 
     def is_asked(specification: Specification) -> bool:
@@ -563,15 +609,11 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return cluster is not None and is_read and bool(inputs.printed(specification))
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        sample, terms = _with_dummies(specification, inputs)
-        cluster = COVARIANCES[specification.covariance][1]
         try:
-            found = fixed_effects.by_panel_ols(
-                sample, specification.outcome, terms, time=specification.period, cluster=str(cluster)
-            )
-        # What PanelOLS refuses, the first route must refuse too: the gate looks for the numbers of both.
+            terms, found = _by_second_route(specification, inputs)
+        # What the second route refuses, the first must refuse too: the gate looks for the numbers of both.
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            raise NotEstimable("refused_by_panel_ols", error=str(error).splitlines()[0]) from error
+            raise NotEstimable("refused_by_second_route", error=str(error).splitlines()[0]) from error
         for term, estimate, std_error in zip(terms, *found, strict=True):
             yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
 
@@ -579,6 +621,21 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return {"term": specification.regressor}
 
     return of_each(filter(is_asked, specifications), inputs, SECOND_ROUTE, rows_of, instead)
+
+
+def _by_second_route(specification: Specification, inputs: Inputs) -> tuple[Sequence[str], tuple[Floats, Floats]]:
+    """Return the terms, and their coefficients and errors."""
+    if isinstance(options := specification.options, DynamicPanelOptions):
+        if (options.equation, options.steps, options.collapse) != ("system", 2, True):
+            raise ValueError("IVGMM is given a system in two steps with collapsed instruments, and no other")
+        terms, instrumented = lagged(specification, options)
+        rows, limits = inputs.sample(specification).rows, dict.fromkeys(instrumented, options.lags)
+        return terms, dynamic_panel_by_ivgmm.by_ivgmm(rows, specification.outcome, terms, limits)
+    sample, terms = _with_dummies(specification, inputs)
+    cluster = str(COVARIANCES[specification.covariance][1])
+    return terms, fixed_effects.by_panel_ols(
+        sample, specification.outcome, terms, time=specification.period, cluster=cluster
+    )
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:

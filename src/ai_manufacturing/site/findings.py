@@ -10,6 +10,7 @@ import pandas as pd
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import BLUE, CLASSES, ORANGE, TABLE, Figure, figure
 from ai_manufacturing.site.credibility import columns_by, verdict_counts
+from ai_manufacturing.site.readings import overlap_note
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
@@ -53,18 +54,18 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
 
 def _also(release: Release) -> list[dict[str, Any]]:
     """Return facts beside the claim that have pages of their own: the page, the key of the text, and its values."""
-    estimates = {
-        row["specification_id"]: f"{row['estimate']:.3f}"
-        for row in release.rows(
-            "select specification_id, estimate from reports.rpt_coefficients "
-            "where term = 'ai_firms' and status <> 'not_estimable' "
-            "and specification_id in ('table_1_col_1_no_controls', 'table_1_col_1_observed')"
-        )
-    }
-    found = []
-    if len(estimates) == 2:
-        without, observed = (estimates[f"table_1_col_1_{reading}"] for reading in ("no_controls", "observed"))
-        found.append({"page": "readings", "key": "also_readings", "without": without, "observed": observed})
+    found: list[dict[str, Any]] = []
+    for row in release.rows(
+        "select c.*, m.base_year as share_year from reports.rpt_coefficients as c "
+        "left join (select distinct measure, weighting, scope, base_year from marts.fct_ai_measure) as m "
+        "on c.regressor = m.measure and c.weighting = m.weighting and c.scope = m.scope "
+        "where c.term = 'ai_firms' and c.status <> 'not_estimable' and c.specification_id in "
+        "('table_1_col_1_no_controls', 'table_1_col_1_observed', 'table_1_col_1_first_shares') "
+        "order by c.specification_id <> 'table_1_col_1_no_controls', c.specification_id desc"
+    ):
+        key = f"also_{row['specification_id'].removeprefix('table_1_col_1_')}"
+        told = {"estimate": f"{row['estimate']:.3f}", "count": f"{row['observation_count']:,}"}
+        found.append({"page": "readings", "key": key, **told, "year": row["share_year"], "then": overlap_note(row)})
     for row in release.rows(
         "select min(year) as year, max(year) as base_year, "
         "arg_min(national_share_relative_to_base_year, year) as ratio from reports.rpt_fixed_ratio_test "
@@ -72,11 +73,15 @@ def _also(release: Release) -> list[dict[str, Any]]:
     ):
         found.append({"page": "measure", "key": "also_ratio", **row, "ratio": f"{row['ratio']:.2f}"})
     for row in release.rows(
-        "select difference, difference_p_value from reports.rpt_heterogeneity "
-        "where specification_id = 'heterogeneity_income_median' and group_name = 'above' and difference is not null"
+        "select common.difference, common.difference_p_value as p, apart.difference as apart, "
+        "apart.difference_p_value as p_apart from reports.rpt_heterogeneity as common "
+        "inner join reports.rpt_heterogeneity as apart on common.grouping = apart.grouping "
+        "and common.group_name = apart.group_name and apart.fixed_effects = 'city group-year' "
+        "where common.specification_id = 'heterogeneity_income_median' and common.group_name = 'above' "
+        "and common.difference is not null and apart.difference is not null"
     ):
-        p = row["difference_p_value"]
-        told = {"difference": f"{row['difference']:+.3f}", "p": "< 0.001" if p < 0.001 else f"= {p:.3f}"}
+        told = {name: f"{row[name]:+.3f}" for name in ("difference", "apart")}
+        told |= {name: "< 0.001" if row[name] < 0.001 else f"= {row[name]:.3f}" for name in ("p", "p_apart")}
         found.append({"page": "heterogeneity", "key": "also_income", **told})
     for row in release.rows(
         "select min(year) as first_year, max(year) as last_year, arg_min(top_5_share, year) as first, "

@@ -63,6 +63,9 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
             coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
+        "overlaps": estimated[estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()]
+        .astype({"overlap_observation_count": int})
+        .to_dict("records"),
     }
 
 
@@ -126,6 +129,14 @@ def coefficient_plot(
     if said := _substitutions(estimated):
         notes.append(said)
     return figure(id_, title, data, draw, describe, Markup(" ").join(notes))
+
+
+def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
+    """Return the sentence on the city-years that a reading shares with the paper's; nothing if they are the same."""
+    own, default, count = (row[f"overlap_{name}"] for name in ("estimate", "default_estimate", "observation_count"))
+    if own is None or default is None:
+        return None
+    return {"key": "overlap_note", "count": f"{count:,.0f}", "own": f"{own:.3f}", "default": f"{default:.3f}"}
 
 
 def _substitutions(estimated: pd.DataFrame) -> Markup:

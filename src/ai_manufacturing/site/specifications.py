@@ -3,6 +3,7 @@
 from typing import Any
 
 from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.site.readings import overlap_note
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
@@ -49,6 +50,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             {
                 **row,
                 "terms": terms[row["specification_id"]],
+                "overlap": next(filter(None, map(overlap_note, terms[row["specification_id"]])), None),
                 "losses": losses.get(row["specification_id"], []),
                 "inference": inference.get(row["specification_id"], []),
                 "influence": influence.get(row["specification_id"], []),
