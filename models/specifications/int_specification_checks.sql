@@ -21,6 +21,7 @@ final as (
             and case checks.specifications
                 when 'shown' then specifications.reading = 'default'
                 when 'headline' then specifications.is_headline
+                when 'all' then true
                 else specifications.specification_id = checks.specifications
             end
 )
