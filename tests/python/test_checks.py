@@ -362,6 +362,9 @@ def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: 
             found.loc[found["statistic"] == "median_estimate", ["observed", "permuted_low", "permuted_high"]]
         )
     assert np.ptp(medians[0].iloc[0]) > 0
+    longer = joint(choices.assign(first_year=2018, last_year=2019, difference_years=3))
+    assert longer["reason"].str.startswith("No two years of a city with all of ln_gdp, ").all()
+    assert longer["reason"].str.contains("are 3 apart in 2018-2019").all()
     np.testing.assert_allclose(medians[0], medians[1], rtol=1e-8)
 
 

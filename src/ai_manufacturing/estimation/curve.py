@@ -267,9 +267,10 @@ class _Panel:
         )
         if len(kept) == 0:
             names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
-            raise NotEstimable(
-                "no_city_year", names=names, first=int(choice["first_year"]), last=int(choice["last_year"])
-            )
+            years = {"first": int(choice["first_year"]), "last": int(choice["last_year"])}
+            if lag:
+                raise NotEstimable("no_earlier_city_year", names=names, lag=lag, **years)
+            raise NotEstimable("no_city_year", names=names, **years)
         return positions[kept]
 
     def period_effects(self, choice: Choice) -> Codes:
@@ -340,7 +341,8 @@ class _Panel:
             return Donated(own, np.empty((0, self._year_count)))
         of_donors = self._of_donors(choice).take(pairs, axis=0)
         if lag:
-            of_donors[:, lag:] -= of_donors[:, :-lag].copy()
+            with np.errstate(invalid="ignore"):  # the log of a donor without a weight
+                of_donors[:, lag:] -= of_donors[:, :-lag].copy()
             of_donors[:, :lag] = np.nan
         return Donated(own, of_donors)
 
