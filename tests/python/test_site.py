@@ -517,6 +517,22 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "0.071",
         "0.300",
     ]
+    # Two measurements, each the instrument of the other: are the slopes one?
+    section = page.locator("#table_1_col_1_observed_instrumented")
+    section.locator("summary").first.click()
+    section.locator("details.inference summary").click()
+    row = section.locator("details.inference tbody tr", has_text="province")
+    assert row.evaluate("row => [...row.cells].map(cell => cell.innerText)") == [
+        "less the slope of the other measurement",
+        "clusters: province",
+        "-0.022",
+        "0.017",
+        "0.209",
+        "[-0.058, 0.013]",
+    ]
+    expect(section.locator("details.inference p.note")).to_contain_text(
+        "equality is not rejected, nor is any difference from -0.058 to 0.013.", use_inner_text=True
+    )
 
 
 NOTHING_TO_CHECK = {
