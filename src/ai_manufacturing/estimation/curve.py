@@ -267,10 +267,10 @@ class _Panel:
         )
         if len(kept) == 0:
             names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
-            years = {"first": int(choice["first_year"]), "last": int(choice["last_year"])}
+            first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
-                raise NotEstimable("no_earlier_city_year", names=names, lag=lag, **years)
-            raise NotEstimable("no_city_year", names=names, **years)
+                raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
+            raise NotEstimable("no_city_year", names=names, first=first, last=last)
         return positions[kept]
 
     def period_effects(self, choice: Choice) -> Codes:
