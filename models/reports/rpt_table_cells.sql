@@ -83,8 +83,8 @@ regressions as (
 checks as (
     select * from {{ ref('est_inference') }}
     where
-        (method = 'crv3' and setting = 'cluster=province')
-        or (method = 'wild_restricted' and setting = 'cluster=province weights=rademacher')
+        method in ('crv3', 'wild_restricted')
+        and setting = 'cluster=province'
 ),
 
 terms as (

@@ -8,6 +8,10 @@ checks as (
     select * from {{ ref('inference_checks') }}
 ),
 
+printed_tables as (
+    select distinct table_id from {{ ref('published_estimates') }}
+),
+
 final as (
     select
         specifications.specification_id,
@@ -15,11 +19,12 @@ final as (
         coalesce(checks.setting, '') as setting,
         checks.check_order
     from specifications
+    left join printed_tables on specifications.table_id = printed_tables.table_id
     inner join checks
         on
             specifications.estimator = checks.estimator
             and case checks.specifications
-                when 'shown' then specifications.reading = 'default'
+                when 'shown' then specifications.reading = 'default' and printed_tables.table_id is not null
                 when 'headline' then specifications.is_headline
                 when 'all' then true
                 else specifications.specification_id = checks.specifications

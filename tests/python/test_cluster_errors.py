@@ -16,6 +16,7 @@ from ai_manufacturing.estimators.cluster_errors import (
     crv3,
     fewest_to_change,
     leave_out,
+    leave_out_jackknifed,
     without,
 )
 from ai_manufacturing.estimators.fixed_effects import PartialledOut, fit, partialled_out
@@ -140,6 +141,28 @@ def test_leaving_out_is_refitting(time: str, column: str, cluster: str) -> None:
             np.testing.assert_allclose(
                 [getattr(one, name) for one in ours], [getattr(one, name) for one in theirs], rtol=1e-9
             )
+
+
+@pytest.mark.parametrize("time", ["year", "province_year"])
+def test_without_a_province_the_jackknife_is_that_of_the_other_rows(time: str) -> None:
+    data = panel(5, time=time)
+    regression = partialled_out(data, "y", REGRESSORS, time=time)
+    for position in (0, 2):
+        ours = leave_out_jackknifed(regression, position, codes(data, "province"))
+        assert [one.group for one in ours] == [300, 311, 322, 333, 344]
+        for one in ours:
+            rest = without_singletons(data[data["province"] != one.group], time)
+            error = crv3(partialled_out(rest, "y", REGRESSORS, time=time), position, codes(rest, "province"))
+            expected = (error.estimate, error.std_error, error.p_value)
+            assert (one.estimate, one.std_error, one.p_value) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_groups_without_which_an_estimate_moves_most_are_told_apart_before_their_errors_are_made() -> None:
+    regression = partialled_out(panel(5), "y", REGRESSORS)
+    whole = fit(panel(5), "y", REGRESSORS).estimates[1]
+    every = leave_out(regression, 1, regression.entities)
+    most = sorted(every, key=lambda one: -abs((one.estimate or 0.0) - whole))[:4]
+    assert leave_out(regression, 1, regression.entities, most=4) == sorted(most, key=lambda one: one.group)
 
 
 @pytest.mark.parametrize("time", ["year", "province_year"])

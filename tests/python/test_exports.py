@@ -352,7 +352,7 @@ def test_exports_say_what_a_number_is_on_this_set(public_folder: Path) -> None:
     assert comments["ai_firm_count"] == f"{label} ({note})"
     table = (public_folder / "table_1.tex").read_text(encoding="utf-8")
     assert r"\caption{AI in manufacturing and GDP (with substitutes)}" in table
-    assert r"AI firms of all industries, by keyword (M\_AI) & 0.160*** $^{\dagger}$" in table
+    assert r"AI firms of all industries, by keyword (M\_AI) & 0.160***$^{\ddagger}$ $^{\dagger}$" in table
     assert "AI firms in manufacturing (M" not in table
     assert r"\item {}$^{\dagger}$ Substitutions (1): science spending substitutes for R\&D" in table
     assert r"\item {}[ ]: standard errors, clustered by province." in table

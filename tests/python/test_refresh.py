@@ -730,7 +730,8 @@ FAULTS: dict[str, tuple[Callable[[Build], None], str]] = {
     ),
     "panel_consistency": (
         test_gate.unit_slip_of_a_cell,
-        "Changsha (430100) 2016: gdp_growth_factor ",
+        # 2015 has two values, so that growth is seen on the way back
+        "Changsha (430100) 2017: gdp_growth_factor 0.117",
     ),
     "headline_samples": (
         test_gate.without(test_gate.BEIJING),

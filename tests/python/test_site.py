@@ -487,6 +487,7 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
     )[0]
     row = section.locator("details.inference tbody tr", has_text="jackknife").filter(has_text="province")
     assert row.evaluate("row => [...row.cells].map(cell => cell.innerText)") == [
+        "AI firms of all industries, by keyword †",
         "clustered jackknife errors (CRV3)",
         "clusters: province",
         f"{estimate:.3f}",
@@ -508,14 +509,14 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
     )
     expect(city.locator("td").first).to_have_text(re.compile(f" {name}$"), use_inner_text=True)
     expect(row).to_contain_text(f"{without:.3f}")
-    # The cities whose GDP breaks: 37, without which .075 is left (p .30 by province).
+    # The cities whose GDP breaks: 37, without which .075 is left (p .37 by province).
     flagged = section.locator("details.influence tbody tr", has_text="GDP of a city grows").filter(has_text="province")
     assert flagged.last.evaluate("row => [...row.cells].slice(1).map(cell => cell.innerText)") == [
         "37",
         "province",
         "0.075",
-        "0.071",
-        "0.300",
+        "0.082",
+        "0.368",
     ]
     # Two measurements, each the instrument of the other: are the slopes one?
     section = page.locator("#table_1_col_1_observed_instrumented")
@@ -577,7 +578,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     page = reader.open(public_site, "index")
     row = page.locator("#headline tbody tr").first
     expect(row).to_contain_text("AI firms of all industries, by keyword (M_AI) †", use_inner_text=True)
-    expect(row.locator("td.number").last).to_have_text(re.compile(r"^\s*0\.160\*\*\* †\s*\(0\.042\)\s*$"))
+    expect(row.locator("td.number").last).to_have_text(re.compile(r"^\s*0\.160\*\*\* †\s*\[-0\.047, 0\.366\]\s*$"))
     note = page.locator("p.note", has_text="†").first
     expect(note).to_contain_text("Table 1 (1)", use_inner_text=True)
     for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):

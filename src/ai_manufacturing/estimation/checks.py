@@ -279,14 +279,12 @@ def _clustered(regression: PartialledOut, position: int, codes: Codes, cluster: 
     return method(regression, position, codes)
 
 
-def _wild_restricted(case: Case, position: int, cluster: str, weights: str) -> Inference:
-    test = {"rademacher": wild_bootstrap.test}[weights]
-    return test(case.regression, position, clusters=case.codes(cluster))
+def _wild_restricted(case: Case, position: int, cluster: str) -> Inference:
+    return wild_bootstrap.test(case.regression, position, clusters=case.codes(cluster))
 
 
-def _conley(case: Case, position: int, cutoff_km: str, kernel: str) -> Inference:
-    conley = {"bartlett": spatial_errors.conley}[kernel]
-    return conley(case.regression, position, case.coordinates, float(cutoff_km))
+def _conley(case: Case, position: int, cutoff_km: str) -> Inference:
+    return spatial_errors.conley(case.regression, position, case.coordinates, float(cutoff_km))
 
 
 def _next_year(case: Case, last_year: str) -> Iterator[Row]:
@@ -299,11 +297,11 @@ def _next_year(case: Case, last_year: str) -> Iterator[Row]:
     terms = [*shifts, *specification.terms]
 
     def fitted() -> tuple[FixedEffectsFit, Sentence]:
-        own = fixed_effects.fit(sample, specification.outcome, specification.terms, time=specification.period)
-        rows = said(
-            "same_rows", count=len(own.regression.index), all=len(case.regression.index), value=own.estimates[0]
-        )
-        return fixed_effects.fit(sample, specification.outcome, terms, time=specification.period), rows
+        fit = fixed_effects.fit(sample, specification.outcome, terms, time=specification.period)
+        design, outcome, units = (getattr(fit.regression, name) for name in ("design", "outcome", "units"))
+        own = np.linalg.lstsq(design[:, len(shifts) :], outcome)[0][0] * units[len(shifts)]
+        count = len(fit.regression.index)
+        return fit, said("same_rows", count=count, all=len(case.regression.index), value=float(own))
 
     found = attempted(fitted)
     for term in (*shifts, measure):
@@ -353,9 +351,8 @@ def _with_scaled_series(case: Case, outcome: str, terms: Sequence[str]) -> Fixed
     return fixed_effects.fit(sample, outcome, terms, time=case.specification.period)
 
 
-def _scpc(case: Case, position: int, average_correlation: str, conditional: str) -> Inference:
-    scpc = {"no": spatial_errors.scpc}[conditional]
-    return scpc(case.regression, position, case.coordinates, float(average_correlation))
+def _scpc(case: Case, position: int, average_correlation: str) -> Inference:
+    return spatial_errors.scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
 def _randomisation(case: Case, strata: str) -> Iterator[Row]:
@@ -370,44 +367,30 @@ def _leave_out(case: Case, unit: str) -> Iterator[Row]:
     labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
     inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
     city_counts = dict(zip(*np.unique(inside, return_counts=True), strict=True))
-    methods: dict[str, Callable[[PartialledOut, int, Codes], list[cluster_errors.LeftOut]]]
-    methods = {"city": cluster_errors.leave_out, "province": _leave_out_jackknifed}
+    methods: dict[str, Callable[[PartialledOut, int, Codes], list[cluster_errors.LeftOut]]] = {
+        "city": partial(cluster_errors.leave_out, most=MOST_MOVING),
+        "province": cluster_errors.leave_out_jackknifed,
+    }
 
     def without_each(term: str, position: int) -> Iterator[Row]:
         found = methods[unit](case.regression, position, codes)
         moves = [abs((left.estimate or np.nan) - case.fit.estimates[position]) for left in found]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for left, rank in zip(found, ranks, strict=True):
-            if unit == "province" or rank <= MOST_MOVING:
-                yield {
-                    "term": term,
-                    "unit_kind": unit,
-                    "unit_id": labels[left.group],
-                    "city_count": int(city_counts[left.group]),
-                    "estimate": case.fit.estimates[position],
-                    "estimate_without": left.estimate,
-                    "std_error_without": left.std_error,
-                    "p_value_without": left.p_value,
-                    "rank": None if np.isnan(rank) else int(rank),
-                }
+            yield {
+                "term": term,
+                "unit_kind": unit,
+                "unit_id": labels[left.group],
+                "city_count": int(city_counts[left.group]),
+                "estimate": case.fit.estimates[position],
+                "estimate_without": left.estimate,
+                "std_error_without": left.std_error,
+                "p_value_without": left.p_value,
+                "rank": None if np.isnan(rank) else int(rank),
+            }
 
     for term, position in case.terms.items():
         yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
-
-
-def _leave_out_jackknifed(regression: PartialledOut, position: int, codes: Codes) -> list[cluster_errors.LeftOut]:
-    """Return the coefficient without each province, with jackknife errors by the other provinces."""
-
-    def without(code: int) -> cluster_errors.LeftOut:
-        rest, rows = cluster_errors.without(regression, codes == code)
-        error = cluster_errors.crv3(rest, position, codes[rows])
-        return cluster_errors.LeftOut(code, error.estimate, error.std_error, error.p_value)
-
-    found = {int(code): attempted(partial(without, int(code))) for code in np.unique(codes)}
-    return [
-        cluster_errors.LeftOut(code, None, None, None) if isinstance(left, Sentence) else left
-        for code, left in found.items()
-    ]
 
 
 def _leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
@@ -451,8 +434,8 @@ def _valued(method: Callable[..., float | None]) -> Check:
     return check
 
 
-def _fewest_cities(case: Case, position: int, change: str) -> float | None:
-    cities = {"significance": cluster_errors.fewest_to_change}[change](case.regression, position)
+def _fewest_cities(case: Case, position: int) -> float | None:
+    cities = cluster_errors.fewest_to_change(case.regression, position)
     return None if cities is None else len(cities)
 
 
@@ -463,11 +446,11 @@ def _minimum_detectable_effect(case: Case, position: int, cluster: str) -> float
     return sensitivity.minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
-def _robustness_value(case: Case, position: int, change: str, error: str) -> float:
-    clustered = _clustered(case.regression, position, case.codes(error), error)
+def _robustness_value(case: Case, position: int, cluster: str) -> float:
+    clustered = _clustered(case.regression, position, case.codes(cluster), cluster)
     if clustered.statistic is None:
         raise NotEstimable("no_error_of_exact_fit")
-    return {"sign": sensitivity.robustness_value}[change](case.regression, clustered.statistic)
+    return sensitivity.robustness_value(case.regression, clustered.statistic)
 
 
 def _oster(case: Case, position: int) -> float:
@@ -525,10 +508,9 @@ def _honest_did(case: Case, restriction: str) -> Iterator[Row]:
                 "conf_high": bound.conf_high,
                 "is_unbounded": bound.is_empty_or_unbounded,
             }
-    for breakdown in found.breakdowns:
-        if breakdown.restriction == restriction:
-            unbounded = breakdown.value is not None and np.isinf(breakdown.value)
-            yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+    for breakdown in found.breakdowns if restriction == "relative_magnitude" else ():
+        unbounded = breakdown.value is not None and np.isinf(breakdown.value)
+        yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
 
 
 def _pre_test_power(case: Case, power: str) -> Iterator[Row]:

@@ -14,11 +14,10 @@ from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 Target = Literal["first", "average"]
-Restriction = Literal["parallel_trends", "relative_magnitude", "smoothness"]
+Restriction = Literal["parallel_trends", "relative_magnitude"]
 
 OMITTED = -1  # year since the event
 MAGNITUDES = (0.5, 1.0, 2.0)
-CURVATURES_IN_ERRORS = (0.0, 0.5, 1.0)  # M in standard errors of the first effect
 FIRST_STAGE = LEVEL / 10  # share of the level that the least favourable test spends; HonestDiD's default
 SECOND_STAGE = (LEVEL - FIRST_STAGE) / (1 - FIRST_STAGE)
 NORMAL_95 = float(special.ndtri(1 - LEVEL / 2))
@@ -28,7 +27,6 @@ NEWTON_STEPS = 10  # all that the two quantiles need to the last digit
 GRID = 257  # values tested between those that the first stage rejects
 ZOOM = 33  # values tested between the last accepted one and its neighbour
 ZOOMS = 4
-KNOTS = 1000  # a path cut short still gives intervals that cover
 DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the first excludes it at any
 
 
@@ -40,11 +38,11 @@ class Bound:
     ----------
     target : {"first", "average"}
         The effect in the first period after the omitted one, or the average of all after it.
-    restriction : {"parallel_trends", "relative_magnitude", "smoothness"}
+    restriction : {"parallel_trends", "relative_magnitude"}
         Trends do not differ (the usual interval); or from one period to the next their difference changes by no more
-        than `bound` times the largest such change before the event; or its slope changes by no more than `bound`.
+        than `bound` times the largest such change before the event.
     bound : float
-        Mbar, without unit, or M, in units of the outcome per period; zero for parallel trends.
+        Mbar, without unit; zero for parallel trends.
     conf_low, conf_high : float
         Ends of the 95 % interval, in units of the outcome.
     is_empty_or_unbounded : bool
@@ -61,18 +59,17 @@ class Bound:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The largest bound at which the robust interval leaves out zero.
+    """The largest Mbar at which the robust interval leaves out zero.
 
     Attributes
     ----------
-    target, restriction
+    target
         As in Bound.
     value : float or None
-        Infinite if no bound brings zero in; None if zero is in at a bound of zero.
+        Infinite if no Mbar brings zero in; None if zero is in at Mbar of zero.
     """
 
     target: Target
-    restriction: Restriction
     value: float | None
 
 
@@ -83,9 +80,9 @@ class Sensitivity:
     Attributes
     ----------
     bounds : tuple of Bound
-        By target, and in it the usual interval, the magnitudes and the curvatures in the order asked for.
+        By target, and in it the usual interval and the magnitudes in the order asked for.
     breakdowns : tuple of Breakdown
-        By target, relative magnitudes and then smoothness.
+        By target.
     """
 
     bounds: tuple[Bound, ...]
@@ -97,7 +94,6 @@ def of_event_study(
     *,
     window: tuple[int, int],
     magnitudes: Sequence[float] = MAGNITUDES,
-    curvatures: Sequence[float] | None = None,
 ) -> Sensitivity:
     """Return the robust intervals of an event study that omits the year before the event.
 
@@ -107,7 +103,7 @@ def of_event_study(
     window : tuple of int
         First and last year since the event that the path has; of terms outside nothing is assumed. A pooled endpoint
         is taken for the one year that its term names.
-    magnitudes, curvatures
+    magnitudes
         As in of_path.
 
     Returns
@@ -134,7 +130,6 @@ def of_event_study(
         study.covariance_matrix[np.ix_(within, within)],
         sum(study.event_times[j] < OMITTED for j in within),
         magnitudes=magnitudes,
-        curvatures=curvatures,
     )
 
 
@@ -144,7 +139,6 @@ def of_path(
     pre_count: int,
     *,
     magnitudes: Sequence[float] = MAGNITUDES,
-    curvatures: Sequence[float] | None = None,
 ) -> Sensitivity:
     """Return intervals for the first effect and for the average one that hold if trends differ by a bounded amount.
 
@@ -159,10 +153,6 @@ def of_path(
     magnitudes : sequence of float
         Mbar, each at least zero: from one period to the next the difference in trends changes by at most Mbar times
         the largest such change before the event.
-    curvatures : sequence of float, optional
-        M, each at least zero, in units of the outcome: the slope of the difference in trends changes by at most M from
-        one period to the next; M of zero is a linear difference. The default is multiples of the error of the first
-        effect.
 
     Returns
     -------
@@ -190,23 +180,20 @@ def of_path(
     HonestDiD prints it. With one period after the event HonestDiD does not let the second stage know that the first
     accepted, and its intervals are a little wider.
 
-    Smoothness: the shortest interval of fixed length around a linear estimator (FLCI). The weights that trade variance
-    for bias best are a lasso path, which is exact; the folded normal quantile is solved for, where HonestDiD draws it.
-
     All errors are taken as known and estimates as normal, as HonestDiD does: with few clusters the intervals are
     too short.
 
     References
     ----------
     Rambachan and Roth (2023), Review of Economic Studies 90(5); Andrews, Roth and Pakes (2023), Review of Economic
-    Studies 90(6); on the FLCI, Armstrong and Kolesar (2018), Econometrica 86(2).
+    Studies 90(6).
     """
     count = len(estimates)
     if covariance.shape != (count, count):
         raise ValueError(
             f"A path of {count} estimates needs a covariance of {count} x {count}, not {covariance.shape}."
         )
-    if min([0.0, *magnitudes, *(curvatures or ())]) < 0:
+    if min([0.0, *magnitudes]) < 0:
         raise ValueError("A bound on trends cannot be negative.")
     if pre_count < 1:
         raise NotEstimable("no_pre_period")
@@ -215,9 +202,6 @@ def of_path(
     _check_covariance(covariance)
 
     post_count = count - pre_count
-    first_error = float(np.sqrt(covariance[pre_count, pre_count]))
-    if curvatures is None:
-        curvatures = [share * first_error for share in CURVATURES_IN_ERRORS]
     targets: dict[Target, Floats] = {
         "first": np.eye(post_count)[0],
         "average": np.full(post_count, 1 / post_count),
@@ -228,14 +212,8 @@ def of_path(
         half = NORMAL_95 * float(np.sqrt(weights @ covariance[pre_count:, pre_count:] @ weights))
         bounds.append(_bound(target, "parallel_trends", 0.0, (estimate - half, estimate + half)))
         relative = _RelativeMagnitudes(estimates, covariance, pre_count, weights)
-        smooth = _Smoothness(estimates, covariance, pre_count, weights)
-        families: list[tuple[Restriction, Sequence[float], float, Callable[[float], tuple[float, float]]]] = [
-            ("relative_magnitude", magnitudes, 1.0, relative.interval),
-            ("smoothness", curvatures, first_error, smooth.interval),
-        ]
-        for restriction, asked, unit, interval in families:
-            bounds += [_bound(target, restriction, float(bound), interval(bound)) for bound in asked]
-            breakdowns.append(Breakdown(target, restriction, _breakdown(interval, unit)))
+        bounds += [_bound(target, "relative_magnitude", float(bound), relative.interval(bound)) for bound in magnitudes]
+        breakdowns.append(Breakdown(target, _breakdown(relative.interval)))
     return Sensitivity(tuple(bounds), tuple(breakdowns))
 
 
@@ -244,7 +222,7 @@ def _bound(target: Target, restriction: Restriction, bound: float, interval: tup
     return Bound(target, restriction, bound, low, high, not -np.inf < low <= high < np.inf)
 
 
-def _breakdown(interval: Callable[[float], tuple[float, float]], unit: float) -> float | None:
+def _breakdown(interval: Callable[[float], tuple[float, float]]) -> float | None:
     """Return the bound at which the end of the interval that is nearest to zero reaches it."""
 
     def distance(bound: float) -> float:
@@ -253,10 +231,10 @@ def _breakdown(interval: Callable[[float], tuple[float, float]], unit: float) ->
 
     if distance(0.0) <= 0:
         return None
-    inside, outside = 0.0, unit
+    inside, outside = 0.0, 1.0
     for _ in range(DOUBLINGS):
         if distance(outside) <= 0:
-            return float(optimize.brentq(distance, inside, outside, xtol=1e-6 * unit))
+            return float(optimize.brentq(distance, inside, outside, xtol=1e-6))
         inside, outside = outside, 2 * outside
     return np.inf
 
@@ -390,94 +368,3 @@ def _least_favourable(rows: Floats) -> Floats:
         half_square += share / falling * np.log(share / FIRST_STAGE)
     critical: Floats = farthest * np.sqrt(2 * half_square)
     return critical
-
-
-class _Smoothness:
-    """Linear estimators of one target that a linear difference in trends does not bias, and the best of them.
-
-    The weights before the event are second differences of x_0, x_1, ...: x_0 is fixed, by the slope that the target
-    must be cleared of, and the largest bias is M times a constant plus M times the sum of the other |x_j|.
-    """
-
-    def __init__(self, estimates: Floats, covariance: Floats, pre_count: int, weights: Floats) -> None:
-        ahead = np.arange(1, len(weights) + 1)
-        slope = weights @ ahead
-        self._constant_bias = float(sum(weights[j:] @ ahead[: len(weights) - j] for j in range(len(weights))))
-        differences = np.diff(np.eye(pre_count + 2), n=2, axis=1).T  # of x_0 to x_(pre_count + 1), nearest period first
-        before = np.vstack([differences[::-1, :pre_count], np.zeros((len(weights), pre_count))])
-        fixed = slope * before[:, 0]
-        fixed[pre_count:] = weights
-        free = before[:, 1:]
-        self._estimate, self._moves = float(fixed @ estimates), free.T @ estimates
-        self._variance = float(fixed @ covariance @ fixed)
-        self._linear, self._quadratic = free.T @ covariance @ fixed, free.T @ covariance @ free
-        self._knots = _lasso_path(self._quadratic, self._linear)
-
-    def interval(self, curvature: float) -> tuple[float, float]:
-        """Return the shortest interval of fixed length whose coverage holds while the slope changes by no more."""
-        last = len(self._knots) - 1
-        place = 0.0
-        if last:
-            place = optimize.minimize_scalar(
-                lambda place: self._half_length(self._at(place), curvature), bounds=(0, last), options={"xatol": 1e-10}
-            ).x
-        x = self._at(place)
-        half = self._half_length(x, curvature)
-        return self._estimate + float(self._moves @ x) - half, self._estimate + float(self._moves @ x) + half
-
-    def _at(self, place: float) -> Floats:
-        """Return x on the path: at a knot where the place is whole, on the line between two elsewhere."""
-        before = min(int(place), max(len(self._knots) - 2, 0))
-        after = min(before + 1, len(self._knots) - 1)
-        x: Floats = self._knots[before] + (place - before) * (self._knots[after] - self._knots[before])
-        return x
-
-    def _half_length(self, x: Floats, curvature: float) -> float:
-        error = float(np.sqrt(self._variance + 2 * self._linear @ x + x @ self._quadratic @ x))
-        bias = curvature * (self._constant_bias + float(np.abs(x).sum()))
-        return error * _folded_quantile(bias / error)
-
-
-def _folded_quantile(mean: float) -> float:
-    """Return what |z + mean| exceeds in 5 % of samples, z standard normal."""
-    quantile = mean - float(special.ndtri(LEVEL))  # a little less than the root: Newton's steps do not overshoot
-    for _ in range(NEWTON_STEPS):
-        covered = special.ndtr(quantile - mean) - special.ndtr(-quantile - mean)
-        density = np.exp(-((quantile - mean) ** 2) / 2) + np.exp(-((quantile + mean) ** 2) / 2)
-        quantile += (1 - LEVEL - covered) * np.sqrt(2 * np.pi) / density
-    return float(quantile)
-
-
-def _lasso_path(quadratic: Floats, linear: Floats) -> Floats:
-    """Return the knots, shape (n, k), of what minimises x'Qx/2 + c'x + penalty |x| as the penalty falls to zero.
-
-    The first knot is zero; between two the minimiser moves on a straight line (Osborne, Presnell and Turlach 2000).
-    """
-    count = len(linear)
-    x, signs, penalty = np.zeros(count), np.zeros(count), float(np.abs(linear).max(initial=0.0))
-    knots = [x]
-    # A term enters where its gradient meets the penalty, or minus the penalty, and leaves where it is zero itself.
-    above, below, zero = 0, 1, 2
-    event = (above, int(np.abs(linear).argmax())) if penalty else None
-    while event is not None and len(knots) < KNOTS:
-        kind, j = event
-        gradient = linear + quadratic @ x
-        came_from = zero if kind != zero else below if signs[j] > 0 else above
-        signs[j] = 0.0 if kind == zero else -np.sign(gradient[j])
-        active = signs != 0
-        moves = np.zeros(count)  # of x, as the penalty falls by one
-        moves[active] = np.linalg.solve(quadratic[np.ix_(active, active)], signs[active])
-        turns = quadratic @ moves  # of the gradient
-        with np.errstate(divide="ignore", invalid="ignore"):
-            falls = np.stack([(penalty - gradient) / (1 + turns), (penalty + gradient) / (1 - turns), -x / moves])
-        falls[:zero, active], falls[zero, ~active], falls[came_from, j] = np.inf, np.inf, np.inf
-        falls[~(falls >= 0)] = np.inf
-        nearest = divmod(int(falls.argmin()), count)
-        fall = min(float(falls[nearest]), penalty)
-        event = nearest if fall < penalty else None
-        penalty -= fall
-        x = x + fall * moves
-        if event is not None and event[0] == zero:
-            x[event[1]] = 0.0
-        knots.append(x)
-    return np.array(knots)
