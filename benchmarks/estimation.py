@@ -106,7 +106,7 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
         effects = fixed_effects.Effects(city, year)
         columns = effects.removed_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
-        return specification_curve.slopes(effects, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS)
+        return specification_curve.slopes(city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS)
 
     def permuted() -> Any:
         regression = fixed_effects.partialled_out(data, "y", terms)

@@ -22,6 +22,7 @@ specifications as (
         fixed_effects,
         period,
         city_sample,
+        dynamics,
         min(standardised_estimate) as standardised_estimate,
         min(case when errors = 'city' then p_value end) as p_value_by_city,
         min(case when errors = 'province' then p_value end) as p_value_by_province
@@ -37,7 +38,8 @@ specifications as (
         population,
         fixed_effects,
         period,
-        city_sample
+        city_sample,
+        dynamics
 ),
 
 -- Ordered, as sums of doubles depend on their order.
@@ -79,7 +81,8 @@ chosen as (
             'population',
             'fixed_effects',
             'period',
-            'city_sample'
+            'city_sample',
+            'dynamics'
         ]) as axis,
         unnest([
             transform,
@@ -90,7 +93,8 @@ chosen as (
             population,
             fixed_effects,
             period,
-            city_sample
+            city_sample,
+            dynamics
         ]) as value
     from centred
 ),
@@ -142,6 +146,9 @@ final as (
         shared.axis,
         shared.value,
         cast(axis_values.value_order as bigint) as value_order,
+        axis_values.standing,
+        axis_values.why_en,
+        axis_values.why_zh,
         shared.specification_count,
         shared.estimated_count,
         shared.median_estimate,

@@ -26,6 +26,7 @@ final as (
             and case checks.specifications
                 when 'shown' then specifications.reading = 'default' and printed_tables.table_id is not null
                 when 'headline' then specifications.is_headline
+                when 'all' then true
                 else specifications.specification_id = checks.specifications
             end
 )

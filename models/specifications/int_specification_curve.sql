@@ -1,11 +1,44 @@
 with
 
 axes as (
-    select * from {{ ref('curve_axes') }}
+    select
+        *,
+        axis || '=' || value as choice,
+        value_order > min(value_order) over (partition by axis) as is_another
+    from {{ ref('curve_axes') }}
 ),
 
+-- An asterisk stands for all values of an axis but its first.
 exclusions as (
-    select * from {{ ref('curve_exclusions') }}
+    select
+        of_axes.choice,
+        excluded_axes.choice as excluded_choice
+    from {{ ref('curve_exclusions') }} as listed
+    inner join axes as of_axes
+        on
+            listed.axis = of_axes.axis
+            and (listed.value = of_axes.value or (listed.value = '*' and of_axes.is_another))
+    inner join axes as excluded_axes
+        on
+            listed.excluded_axis = excluded_axes.axis
+            and (
+                listed.excluded_value = excluded_axes.value
+                or (listed.excluded_value = '*' and excluded_axes.is_another)
+            )
+),
+
+dominated as (
+    select choice
+    from axes
+    where
+        case
+            when standing in ('arbitrary', 'defensible', 'dominated') then standing = 'dominated'
+            else
+                error(
+                    'seeds/curve_axes.csv, ' || choice || ', column standing: ''' || coalesce(standing, '')
+                    || ''' is not arbitrary, defensible or dominated.'
+                )
+        end
 ),
 
 crossed as (
@@ -19,11 +52,14 @@ crossed as (
         fixed_effects.value as fixed_effects,
         periods.value as period,
         city_samples.value as city_sample,
+        dynamics.value as dynamics,
         providers.setting as second_provider,
         replace(coalesce(controls.setting, ''), '{population}', populations.setting) as control_variables,
         fixed_effects.setting as period_effects,
         cast(split_part(periods.setting, ' ', 1) as integer) as first_year,
-        cast(split_part(periods.setting, ' ', 2) as integer) as last_year
+        cast(split_part(periods.setting, ' ', 2) as integer) as last_year,
+        coalesce(try_cast(dynamics.setting as integer), 0) as difference_years,
+        case when difference_years = 0 then dynamics.setting else '' end as city_effects
     from axes as transforms
     cross join axes as weightings
     cross join axes as scopes
@@ -33,6 +69,7 @@ crossed as (
     cross join axes as fixed_effects
     cross join axes as periods
     cross join axes as city_samples
+    cross join axes as dynamics
     where
         transforms.axis = 'transform'
         and weightings.axis = 'weighting'
@@ -43,6 +80,7 @@ crossed as (
         and fixed_effects.axis = 'fixed_effects'
         and periods.axis = 'period'
         and city_samples.axis = 'city_sample'
+        and dynamics.axis = 'dynamics'
 ),
 
 choices as (
@@ -57,7 +95,8 @@ choices as (
             'population=' || population,
             'fixed_effects=' || fixed_effects,
             'period=' || period,
-            'city_sample=' || city_sample
+            'city_sample=' || city_sample,
+            'dynamics=' || dynamics
         ] as chosen
     from crossed
 ),
@@ -73,17 +112,22 @@ final as (
         choices.fixed_effects,
         choices.period,
         choices.city_sample,
+        choices.dynamics,
         choices.second_provider,
         choices.control_variables,
         choices.period_effects,
         choices.first_year,
         choices.last_year,
-        array_to_string(choices.chosen, '; ') as curve_id
+        choices.difference_years,
+        choices.city_effects,
+        list_has_any(choices.chosen, (select list(dominated.choice) from dominated)) as is_dominated,
+        -- An axis that came later is named only where it is off its first value, so that older ids stand.
+        replace(array_to_string(choices.chosen, '; '), '; dynamics=levels', '') as curve_id
     from choices
     anti join exclusions
         on
-            list_contains(choices.chosen, exclusions.axis || '=' || exclusions.value)
-            and list_contains(choices.chosen, exclusions.excluded_axis || '=' || exclusions.excluded_value)
+            list_contains(choices.chosen, exclusions.choice)
+            and list_contains(choices.chosen, exclusions.excluded_choice)
 )
 
 select * from final

@@ -20,4 +20,6 @@ def model(dbt, session):
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     chosen = specifications.read(drawn.specifications[named])
     draws = int(dbt.config.meta_get("permutations"))
-    return curve.joint(chosen, dbt.ref("int_specification_curve").df(), drawn, draws)
+    axes = dbt.ref("curve_axes").df()
+    errors = axes.loc[(axes["axis"] == "errors") & (axes["standing"] != "dominated"), "value"]
+    return curve.joint(chosen, dbt.ref("int_specification_curve").df(), [*errors], drawn, draws)

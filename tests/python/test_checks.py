@@ -1,6 +1,7 @@
 """The checks of estimates as rows: figures that a referee computed by another route, and what cannot be checked."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,7 @@ def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build,
         )
     choice = (
         "transform = 'ln1p' and weighting = 'fixed_ratio' and scope = 'industry' and provider = 'default' "
-        "and population = 'registered' and period = '2010-2020' and city_sample = 'all'"
+        "and population = 'registered' and period = '2010-2020' and city_sample = 'all' and dynamics = 'levels'"
     )
     for build, controls in ((sample_build, "research"), (public_build, "science")):
         for fixed_effects, reading in (("city year", ""), ("city province-year", "_province_years")):
@@ -264,26 +265,170 @@ def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build,
             assert of_curve == pytest.approx(of_column, rel=1e-9)
 
 
+DYNAMICS = {
+    "levels": (0.1596, 0.0879, 2230),
+    "city_trends": (0.1893, 0.0785, 2230),
+    "difference_1": (0.1738, 0.0923, 1947),
+    "difference_3": (0.1666, 0.0895, 1384),
+    "difference_5": (0.1235, 0.0846, 827),
+    "difference_7": (0.1716, 0.0860, 276),
+}
+
+
+def test_trends_and_differences_of_the_headline_are_those_of_linearmodels(public_build: Build) -> None:
+    """PanelOLS on what dummies and city trends leave, and on differences; its bare errors times the factor."""
+    names = ["x", "ln_registered_population", "ln_unit_employment", "ln_science_spending"]
+    rows = public_build.frame(
+        "select v.city_id, v.year, v.province_id, ln_gdp, m.ln1p_measure as x, ln_registered_population, "
+        "ln_unit_employment, ln_science_spending from estimates.estimation_samples as s "
+        "inner join intermediate.int_city_year_variables as v on s.city_id = v.city_id and s.year = v.year "
+        "inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year "
+        f"where s.specification_id = '{HEADLINE}' and m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' "
+        "and m.scope = 'industry' order by v.city_id, v.year"
+    ).astype(dict.fromkeys(["ln_gdp", *names], float))
+    of_curve = {
+        dynamics: numbers
+        for dynamics, *numbers in public_build.rows(
+            "select dynamics, estimate, std_error, observation_count from estimates.est_specification_curve "
+            "where transform = 'ln1p' and weighting = 'fixed_ratio' and scope = 'industry' and provider = 'default' "
+            "and population = 'registered' and controls = 'science' and fixed_effects = 'city year' "
+            "and period = '2010-2020' and city_sample = 'all' and errors = 'province'"
+        )
+    }
+    assert of_curve.keys() == DYNAMICS.keys()
+    for dynamics, printed in DYNAMICS.items():
+        data = rows
+        if dynamics.startswith("difference"):
+            lag = int(dynamics.removeprefix("difference_"))
+            pairs = rows.merge(rows.assign(year=rows["year"] + lag), on=["city_id", "year"], suffixes=("", "_before"))
+            before = pairs[[f"{name}_before" for name in ("ln_gdp", *names)]].to_numpy()
+            data = pairs[["city_id", "year", "province_id"]].copy()
+            data[["ln_gdp", *names]] = pairs[["ln_gdp", *names]].to_numpy() - before
+        elif dynamics == "city_trends":
+            columns = rows[["ln_gdp", *names]].to_numpy()
+            trends = pd.get_dummies(rows["city_id"], dtype=float).to_numpy()
+            years = pd.get_dummies(rows["year"], dtype=float).to_numpy()
+            trends = np.column_stack([trends, trends * (rows["year"].to_numpy() - 2015.0)[:, None], years])
+            within = columns - trends @ np.linalg.lstsq(trends, columns)[0]
+            data = rows.assign(**dict(zip(["ln_gdp", *names], within.T, strict=True)))
+        panel = data.set_index(["city_id", "year"])
+        panel["province"] = pd.factorize(panel["province_id"])[0]
+        fit = PanelOLS(
+            panel["ln_gdp"],
+            panel[names],
+            entity_effects=dynamics == "levels",
+            time_effects=dynamics != "city_trends",
+        ).fit(
+            cov_type="clustered",
+            clusters=panel[["province"]],
+            debiased=False,
+            group_debias=False,
+            auto_df=False,
+            count_effects=False,
+        )
+        count, years = len(panel), panel.index.get_level_values("year").nunique()
+        provinces = panel["province"].nunique()
+        factor = provinces / (provinces - 1) * (count - 1) / (count - len(names) - years)
+        found = (float(fit.params["x"]), float(np.sqrt(factor) * fit.std_errors["x"]), count)
+        assert found == pytest.approx(printed, abs=6e-5)
+        assert of_curve[dynamics] == pytest.approx(found, rel=1e-6)
+
+
+def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
+    """Return the joint test of the headline for some choices of the curve."""
+    tables = drawn(build)
+    headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+
+    def joint(choices: pd.DataFrame, draws: int = 19) -> pd.DataFrame:
+        return curve.joint(headline, choices, ["province"], tables, draws).to_pandas()
+
+    return joint
+
+
+def test_on_two_years_a_permuted_difference_is_the_permuted_level(sample_build: Build) -> None:
+    """City effects and differences are then one regression, with the own weights and with those of others."""
+    joint = joint_of(sample_build)
+    medians = []
+    for dynamics in ("levels", "difference_1"):
+        choices = sample_build.frame(
+            "select * from intermediate.int_specification_curve where transform = 'ln1p' and scope = 'industry' "
+            "and provider = 'default' and controls = 'research' and population = 'registered' "
+            "and fixed_effects = 'city year' and period = '2010-2020' and city_sample = 'all' "
+            f"and weighting = 'observed' and dynamics = '{dynamics}'"
+        )
+        found = joint(choices.assign(first_year=2018, last_year=2019))
+        medians.append(
+            found.loc[found["statistic"] == "median_estimate", ["observed", "permuted_low", "permuted_high"]]
+        )
+    assert np.ptp(medians[0].iloc[0]) > 0
+    longer = joint(choices.assign(first_year=2018, last_year=2019, difference_years=3))
+    assert longer["reason"].str.startswith("No two years of a city with all of ln_gdp, ").all()
+    assert longer["reason"].str.contains("are 3 apart in 2018-2019").all()
+    np.testing.assert_allclose(medians[0], medians[1], rtol=1e-8)
+
+
+def test_trends_and_differences_cross_measure_and_controls_only(sample_build: Build) -> None:
+    """4 transforms x 2 weightings less ln of observed counts, 2 scopes and 5 sets of controls: 70 each."""
+    counts = sample_build.rows(
+        "select dynamics, count(*), count(distinct (provider, population, fixed_effects, period, city_sample)), "
+        "count(*) filter (contains(curve_id, 'dynamics')) from intermediate.int_specification_curve "
+        "group by dynamics order by count(*) desc, dynamics"
+    )
+    assert counts == [
+        ("levels", 3024, 64, 0),  # as many as before there were others, by the same ids
+        *((name, 70, 1, 70) for name in ("city_trends", *(f"difference_{years}" for years in (1, 3, 5, 7)))),
+    ]
+
+
+def test_a_standing_that_there_is_not_is_named(sample_build: Build) -> None:
+    compiled = sample_build.scratch / "target/compiled/ai_manufacturing/models/specifications"
+    sql = (compiled / "int_specification_curve.sql").read_text(encoding="utf-8")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{sample_build.warehouse}' as warehouse (read_only)")
+        connection.execute("create schema seeds")
+        for name in ("curve_axes", "curve_exclusions"):
+            connection.execute(f"create table seeds.{name} as from warehouse.seeds.{name}")
+        sql = sql.replace(f'"{sample_build.warehouse.stem}".', "")
+        dominated = "select count(*) filter (is_dominated), count(*) from ({})"
+        counts = connection.execute(dominated.format(sql)).fetchone()
+        assert counts == sample_build.rows(dominated.format("from intermediate.int_specification_curve"))[0]
+        connection.execute("update seeds.curve_axes set standing = 'fine' where value = 'asinh'")
+        with pytest.raises(duckdb.InvalidInputException, match="transform=asinh, column standing: 'fine' is not arb"):
+            connection.execute(sql)
+
+
 def test_the_same_permutation_runs_through_all_specifications(sample_build: Build) -> None:
     """On the sample AI content has an effect: permuted weights give smaller slopes in nearly all draws."""
-    tables = drawn(sample_build)
-    headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
+    joint = joint_of(sample_build)
     choices = sample_build.frame(
         "select * from intermediate.int_specification_curve where transform in ('ln1p', 'asinh') "
         "and scope = 'industry' and provider = 'default' and controls in ('none', 'research') "
         "and population = 'registered' and fixed_effects = 'city year' and period = '2010-2020' "
-        "and city_sample = 'all' and weighting = 'fixed_ratio'"
+        "and city_sample = 'all' and weighting = 'fixed_ratio' and dynamics in ('levels', 'difference_3')"
     )
-    found = curve.joint(headline, choices, tables, draws=19).to_pandas()
+    found = joint(choices)
     median = found[found["statistic"] == "median_estimate"]
-    assert list(median["specification_count"]) == [4, 4]
+    # Without controls is dominated, and so are errors by city.
+    assert [*median[["choices", "errors", "specification_count"]].itertuples(index=False, name=None)] == [
+        ("all", "city", 8),
+        ("all", "province", 8),
+        ("without_dominated", "province", 4),
+    ]
     assert (median["observed"] > median["permuted_mean"]).all()
     assert (found["p_value"] >= 1 / 20).all()
-    again = curve.joint(headline, choices, tables, draws=19).to_pandas()
-    pd.testing.assert_frame_equal(found, again)
-    backwards = curve.joint(headline, choices[::-1], tables, draws=19).to_pandas()
-    pd.testing.assert_frame_equal(found, backwards, rtol=1e-9)
-    none = curve.joint(headline, choices, tables, draws=0).to_pandas()
+    pd.testing.assert_frame_equal(found, joint(choices))
+    pd.testing.assert_frame_equal(found, joint(choices[::-1]), rtol=1e-9)
+    # The same swaps as where the others were never made.
+    alone = joint(choices[~choices["is_dominated"]])
+    columns = ["statistic", "observed", "permuted_mean", "permuted_low", "permuted_high", "p_value"]
+    pd.testing.assert_frame_equal(
+        *(
+            frame.loc[(frame["choices"] == name) & (frame["errors"] == "province"), columns].reset_index(drop=True)
+            for frame, name in ((found, "without_dominated"), (alone, "all"))
+        ),
+        rtol=1e-9,
+    )
+    none = joint(choices, draws=0)
     assert list(none["status"].unique()) == ["not_estimable"]
     assert none["reason"].str.contains("CURVE_PERMUTATIONS").all()
 

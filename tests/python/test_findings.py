@@ -47,7 +47,7 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
         "from estimates.est_specification_curve where status = 'estimated' group by curve_id) "
         "select count(*), avg(cast(p < 0.05 and estimate > 0 as integer)) from one"
     )[0]
-    assert f"Of {count:,} defensible readings" in text["robust"]
+    assert f"Of {count:,} combinations of choices" in text["robust"]
     assert f"{100 * share:.0f} % by province" in text["robust"]
 
     # What cannot be judged? Every such column is in the box, and so is every substitute of the claim.

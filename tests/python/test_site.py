@@ -458,7 +458,13 @@ def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: 
         "select count(distinct curve_id) from estimates.est_specification_curve where status = 'estimated'"
     )
     expect(page.locator("#figure-curve svg .mark-symbol.role-mark path")).to_have_count(estimated)
-    expect(page.locator("p.lead")).to_contain_text(f"{estimated:,} defensible ways")
+    undominated = sample_build.value(
+        "select count(distinct curve_id) from estimates.est_specification_curve "
+        "where status = 'estimated' and not is_dominated"
+    )
+    expect(page.locator("p.lead")).to_contain_text(
+        f"{estimated:,} combinations of choices, {undominated:,} of them without a dominated one"
+    )
     cells = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
     axes, joint = (page.locator(f"#{name} + p + .scroll tbody tr").evaluate_all(cells) for name in ("axes", "joint"))
     assert [row[2:7] for row in axes] == [
@@ -470,10 +476,22 @@ def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: 
         )
     ]
     assert ["Weighting", "fixed ratio (equation 2)"] in [row[:2] for row in axes]
+    [level] = [row for row in axes if row[1] == "level"]
+    assert level[-1] == (
+        "dominated By ln1p: GDP is a log and the counts are skewed, so that a few large cities are the slope"
+    )
+    for word in ("Arbitrary:", "Defensible:", "Dominated:"):
+        expect(page.locator("#joint ~ p, #axes ~ p").filter(has_text=word).first).to_be_visible()
     # A build of one's own permutes nothing, and says so.
-    reasons = sample_build.rows("select errors, reason from estimates.est_specification_curve_joint order by errors")
-    assert [row[0] for row in joint] == [errors for errors, _ in reasons]
-    assert all(reason in row[1] for row, (_, reason) in zip(joint, reasons, strict=True))
+    reasons = sample_build.rows(
+        "select errors, reason from estimates.est_specification_curve_joint order by choices, errors"
+    )
+    assert [row[:2] for row in joint] == [
+        ["all", "city"],
+        ["all", "province"],
+        ["without dominated choices", "province"],
+    ]
+    assert all(reason in row[2] for row, (_, reason) in zip(joint, reasons, strict=True))
 
 
 def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities(
@@ -519,6 +537,22 @@ def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities
         "0.082",
         "0.368",
     ]
+    # Two measurements, each the instrument of the other: are the slopes one?
+    section = page.locator("#table_1_col_1_observed_instrumented")
+    section.locator("summary").first.click()
+    section.locator("details.inference summary").click()
+    row = section.locator("details.inference tbody tr", has_text="province")
+    assert row.evaluate("row => [...row.cells].map(cell => cell.innerText)") == [
+        "less the slope of the other measurement",
+        "clusters: province",
+        "-0.022",
+        "0.017",
+        "0.209",
+        "[-0.058, 0.013]",
+    ]
+    expect(section.locator("details.inference p.note")).to_contain_text(
+        "equality is not rejected, nor is any difference from -0.058 to 0.013.", use_inner_text=True
+    )
 
 
 NOTHING_TO_CHECK = {

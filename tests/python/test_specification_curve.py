@@ -1,8 +1,11 @@
 """Slopes of a regressor and its permutations, and what all specifications say together."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 from ai_manufacturing.estimators import fixed_effects, specification_curve
 from ai_manufacturing.estimators.columns import Codes, Floats
@@ -25,14 +28,14 @@ def test_each_column_is_a_regression_with_errors_by_city_and_by_province() -> No
     effects = fixed_effects.Effects(codes["city_id"], codes["year"])
     y, z, x = (effects.removed_from(data[names].to_numpy()) for names in (["y"], ["z"], versions))
     clusters = {"city": np.arange(24), "province": np.arange(24) // 4}
-    found = specification_curve.slopes(effects, y[:, 0], z, x, clusters, data["year"].nunique())
+    found = specification_curve.slopes(codes["city_id"], y[:, 0], z, x, clusters, data["year"].nunique())
     for j, name in enumerate(versions):
         for cluster, column in (("city", "city_id"), ("province", "province_id")):
             fit = fixed_effects.fit(data, "y", [name, "z"], cluster=column)
             assert found.estimates[j] == pytest.approx(fit.estimates[0], rel=1e-9)
             assert found.std_errors[cluster][j] == pytest.approx(fit.std_errors[0], rel=1e-9)
             assert found.p_values(cluster)[j] == pytest.approx(fit.p_values[0], rel=1e-8)
-    doubled = specification_curve.slopes(effects, 5 * y[:, 0], z, 2 * x, clusters, data["year"].nunique())
+    doubled = specification_curve.slopes(codes["city_id"], 5 * y[:, 0], z, 2 * x, clusters, data["year"].nunique())
     np.testing.assert_allclose(doubled.standardised, found.standardised)
 
 
@@ -40,7 +43,9 @@ CITIES, YEARS, DRAWS = 24, 7, 9
 CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z"), ("measure",)]
 
 
-def laid_out(data: pd.DataFrame, blocks: Codes) -> tuple[LaidOut, Donated, Codes, Floats]:
+def laid_out(
+    data: pd.DataFrame, blocks: Codes, entity_effects: Sequence[str] = ("constant",)
+) -> tuple[LaidOut, Donated, Codes, Floats]:
     """Return the panel by city and year, a measure with every city as donor, draws, and the same measures by row."""
     rng = np.random.default_rng(5)
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
@@ -61,6 +66,7 @@ def laid_out(data: pd.DataFrame, blocks: Codes) -> tuple[LaidOut, Donated, Codes
         controls=controls,
         control_sets=CONTROL_SETS,
         donor_counts=np.full(CITIES, CITIES),
+        entity_effects=entity_effects,
     )
     donors = drawn + CITIES * np.arange(CITIES)
     np.testing.assert_array_equal(made.by_row(Donated(measures[:, 0], of_donors), donors), measures)
@@ -84,7 +90,7 @@ def test_sums_by_city_give_what_all_rows_give(blocks: Codes) -> None:
         controls = np.column_stack([np.empty((len(data), 0)), *(of_name[name] for name in names)])
         found = made.slopes(moments, names, lambda: made.by_row(measure, donors))
         by_rows = specification_curve.slopes(
-            effects, within[:, 0], controls, within[:, 5:], clusters, int(periods.max()) + 1
+            city, within[:, 0], controls, within[:, 5:], clusters, int(periods.max()) + 1
         )
         assert found.degrees_of_freedom == by_rows.degrees_of_freedom
         for mine, other in (
@@ -97,6 +103,43 @@ def test_sums_by_city_give_what_all_rows_give(blocks: Codes) -> None:
         np.testing.assert_allclose(alone.std_errors["city"], found.std_errors["city"][:1], rtol=1e-12)
     with pytest.raises(NotEstimable, match="does not vary"):
         made.slopes(moments, ("measure",), lambda: made.by_row(measure, donors))
+
+
+@pytest.mark.parametrize("entity_effects", [("constant", "trend"), ()], ids=["trends", "differences"])
+def test_trends_and_no_effects_of_cities_are_regressions_on_all_dummies(entity_effects: tuple[str, ...]) -> None:
+    """statsmodels on dummies and on each city's years; effects of a city lie in its cluster and count as one."""
+    data = panel()
+    blocks = np.zeros(CITIES, dtype=int)
+    made, measure, donors, columns = laid_out(data, blocks, entity_effects)
+    dummies = [pd.get_dummies(data[name], dtype=float).to_numpy() for name in ("city_id", "year")]
+    of_cities = {"constant": dummies[0], "trend": dummies[0] * (data["year"].to_numpy() - 2013.0)[:, None]}
+    effects = np.column_stack([*(of_cities[name] for name in entity_effects), dummies[1]])
+    of_name = dict(zip(("z", "w", "measure", "near"), columns.T, strict=False))
+    moments = made.moments(measure, donors)
+    for names in CONTROL_SETS[:-1]:
+        found = made.slopes(moments, names, lambda: made.by_row(measure, donors))
+        for draw, regressor in enumerate(columns[:, 4:].T):
+            terms = np.column_stack([regressor, *(of_name[name] for name in names)])
+            raw = np.column_stack([data["y"], terms])
+            within = raw - effects @ np.linalg.lstsq(effects, raw)[0]
+            for kind, groups in (("city", data["city_id"]), ("province", data["province_id"])):
+                fit = sm.OLS(within[:, 0], within[:, 1:]).fit(
+                    cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+                )
+                count, parameters = groups.nunique(), terms.shape[1] + YEARS
+                factor = count / (count - 1) * (len(data) - 1) / (len(data) - parameters)
+                assert found.estimates[draw] == pytest.approx(fit.params[0], rel=1e-7)
+                assert found.std_errors[kind][draw] == pytest.approx(np.sqrt(factor) * fit.bse[0], rel=1e-7)
+                assert found.degrees_of_freedom[kind] == count - 1
+
+
+def test_a_row_that_the_effects_of_its_city_fit_exactly_is_dropped() -> None:
+    """City 0 has one row, city 1 two and city 2 three; year 3 has one row."""
+    cities, years = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3]), np.array([0, 0, 1, 0, 1, 2, 0, 1, 3])
+    for effects, rows in ((0, [0, 1, 2, 3, 4, 6, 7]), (1, [1, 2, 3, 4, 6, 7]), (2, [])):
+        np.testing.assert_array_equal(
+            fixed_effects.rows_without_singletons(cities, years, entity_effects=effects), rows
+        )
 
 
 def test_joint_statistics_are_those_counted_by_hand() -> None:

@@ -117,6 +117,56 @@ def test_what_two_measurements_cannot_tell_is_a_reason() -> None:
         two_measurements.instrumented(sample.assign(z=sample["x"]), "y", "x", "z", ["control"])
 
 
+@pytest.mark.parametrize("controls", [[], ["control"]])
+def test_the_difference_of_the_slopes_has_the_errors_of_both_stages_by_hand(controls: list[str]) -> None:
+    """By city the stacked scores of both; by province both estimated again without each."""
+    sample = drawn(4, cities=60)
+
+    def slopes(rows: pd.DataFrame) -> tuple[float, float]:
+        return tuple(
+            two_measurements.instrumented(rows, "y", one, other, controls).estimates[0]
+            for one, other in (("x", "z"), ("z", "x"))
+        )
+
+    own, other = slopes(sample)
+    by_city = two_measurements.equality(sample, "y", "x", "z", controls, cluster="city")
+    assert by_city.estimate == pytest.approx(own - other, rel=1e-9)
+    dummies = [pd.get_dummies(sample[name], dtype=float) for name in ("city_id", "year")]
+    rest = np.column_stack([*dummies, sample[controls]])
+    raw = sample[["y", "x", "z"]].to_numpy()
+    y, x, z = (raw - rest @ np.linalg.lstsq(rest, raw)[0]).T
+    scores = (z * (y - own * x) - x * (y - other * z)) / (z @ x)
+    sums = pd.Series(scores).groupby(sample["city_id"].to_numpy()).sum()
+    factor = 60 / 59 * (len(sample) - 1) / (len(sample) - (1 + len(controls)) - sample["year"].nunique())
+    assert by_city.std_error == pytest.approx(np.sqrt(factor * (sums**2).sum()), rel=1e-9)
+    assert (by_city.degrees_of_freedom, by_city.warnings) == (59, ())
+
+    by_province = two_measurements.equality(sample, "y", "x", "z", controls, cluster="province")
+    without = [
+        np.subtract(*slopes(sample[sample["province_id"] != province])) for province in sample["province_id"].unique()
+    ]
+    squares = sum((difference - (own - other)) ** 2 for difference in without)
+    assert by_province.std_error == pytest.approx(np.sqrt(11 / 12 * squares), rel=1e-9)
+    assert by_province.degrees_of_freedom == 11
+
+
+def test_classical_errors_are_rarely_rejected_and_an_error_that_moves_with_the_truth_always() -> None:
+    """An error that takes half of the truth off doubles the slope on that measurement."""
+    rejected = []
+    for seed in range(40):
+        sample = drawn(seed, cities=60)
+        found = two_measurements.equality(sample, "y", "x", "z", ["control"], cluster="province")
+        rejected.append(found.p_value < 0.05)
+        assert ("equality is rejected" in found.warnings[0].en) == rejected[-1]
+        shrunk = two_measurements.equality(
+            sample.assign(z=0.5 * sample["z"]), "y", "x", "z", ["control"], cluster="province"
+        )
+        assert shrunk.p_value < 0.05
+        assert "equality is rejected" in shrunk.warnings[0].en
+        assert "拒绝两者相等" in shrunk.warnings[0].zh
+    assert np.mean(rejected) <= 0.15
+
+
 @pytest.fixture(scope="module")
 def two_vendors(sample_build: Build) -> Tables:
     """The sample's tables, with AI firms of a second vendor: those of the first, some years late."""

@@ -143,6 +143,25 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
             "where specification_id = 'table_1_col_1_observed_instrumented' and role = 'second_measure'"
         )
     }
+    # Classical errors imply that the two are one number: by city t is -1.37, and conclusions rest on provinces.
+    rows = public_build.rows(
+        "select specification_id, setting, estimate, std_error, statistic, p_value, warnings, warnings_zh "
+        "from estimates.est_inference where method = 'equal_slopes' order by specification_id, setting"
+    )
+    assert [row[:2] for row in rows] == [
+        (name.format(part), f"cluster={cluster}")
+        for part in ("_instrumented", "_second_vendor_instrumented")
+        for cluster in ("city", "province")
+    ]
+    (_, _, difference, error, t, *_), (*_, of_province, _, p_value, sentence, sentence_zh), *mirrored = rows
+    assert difference == pytest.approx(by_second["estimate"] - by_first["estimate"], rel=1e-9)
+    assert (difference, error, t) == pytest.approx((-0.0223, 0.0162, -1.373), abs=6e-4)
+    assert of_province > 0
+    assert p_value > 0.05
+    assert "this one has 0.060 and the other 0.083: equality is not rejected" in sentence
+    assert "0.060" in sentence_zh
+    assert "不拒绝两者相等" in sentence_zh
+    assert [row[2] for row in mirrored] == pytest.approx([-difference, -difference])
     # The default provider named by its name is the plain series.
     assert public_build.rows(
         "select variable, variable_used, series from marts.dim_specification_series where role = 'second_measure' "

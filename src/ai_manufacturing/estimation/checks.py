@@ -4,19 +4,20 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ai_manufacturing.estimation import tables
-from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, answered, of_each, reason_row
 from ai_manufacturing.estimation.specifications import (
     DynamicPanelOptions,
     EventStudyOptions,
     FixedEffectsOptions,
+    InstrumentOptions,
     Specification,
     SpecificationError,
 )
@@ -33,6 +34,7 @@ from ai_manufacturing.estimators import (
     romano_wolf,
     sensitivity,
     spatial_errors,
+    two_measurements,
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.columns import Codes, Floats
@@ -234,11 +236,16 @@ def _case(specification: Specification, inputs: Inputs, cities: pd.DataFrame) ->
     key = "case", specification, tuple(cities.index), content
     if key not in inputs.kept:
         made = Case(specification, inputs.sample(specification), inputs, cities)
-        if not isinstance(specification.options, DynamicPanelOptions):
+        if _is_regression(specification):
             made.fit  # noqa: B018 - whether it can be estimated at all
         inputs.kept[key] = made
     case: Case = inputs.kept[key]
     return case
+
+
+def _is_regression(specification: Specification) -> bool:
+    """Tell whether a specification is one least-squares fit, which checks take apart."""
+    return not isinstance(specification.options, (DynamicPanelOptions, InstrumentOptions))
 
 
 @lru_cache(maxsize=8)  # many specifications have the same cities
@@ -566,6 +573,17 @@ def _dynamic(case: Case) -> tuple[DynamicPanelOptions, list[str], tuple[str, ...
     return options, *tables.lagged(case.specification, options)
 
 
+def _equal_slopes(case: Case, cluster: Literal["city", "province"]) -> Iterator[Row]:
+    specification = case.specification
+    if not isinstance(specification.options, InstrumentOptions):
+        raise NotEstimable("no_two_measurements", estimator=specification.estimator)
+    term = specification.regressor
+    found = two_measurements.equality(
+        case.used.rows, specification.outcome, term, SECOND, specification.controls, cluster=cluster
+    )
+    yield {"term": term, **vars(found)}
+
+
 def _lag_bounds(case: Case, estimate: str) -> Iterator[Row]:
     _, regressors, _ = _dynamic(case)
     found = dynamic_panel_checks.bounds(case.used.rows, case.specification.outcome, regressors)
@@ -573,8 +591,8 @@ def _lag_bounds(case: Case, estimate: str) -> Iterator[Row]:
 
 
 def _in_family(setting: str, specification: Specification) -> bool:
-    """Tell whether a specification is of the tables that a setting names, tables=1-3; a dynamic panel is of none."""
-    if isinstance(specification.options, DynamicPanelOptions):
+    """Tell whether a specification is of the tables that a setting names, tables=1-3: a single regression."""
+    if not _is_regression(specification):
         return False
     first, _, last = setting.removeprefix("tables=").partition("-")
     return first <= specification.table_id.removeprefix("table_") <= last
@@ -621,6 +639,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "sup_t": _sup_t,
         "poisson": _poisson,
         "dose": _dose,
+        "equal_slopes": _equal_slopes,
         "lag_bounds": _lag_bounds,
     },
     "influence": {"leave_out": _leave_out, "leave_out_flagged": _leave_out_flagged},
@@ -719,12 +738,12 @@ def _first_term(case: Case) -> str:
     """Return the term under which the reason stands why a check cannot be made."""
     if isinstance(case.specification.options, DynamicPanelOptions):
         return tables.lagged(case.specification, case.specification.options)[0][0]
-    return next(iter(case.terms))
+    return next(iter(case.terms)) if _is_regression(case.specification) else case.specification.regressor
 
 
 def _shared(case: Case | Sentence) -> bytes:
-    """Return what tells the rows and regressors of a case from others; nothing of a dynamic panel, or of a reason."""
-    if isinstance(case, Sentence) or isinstance(case.specification.options, DynamicPanelOptions):
+    """Return what tells the rows and regressors of a case from others; nothing where no fit is taken apart."""
+    if isinstance(case, Sentence) or not _is_regression(case.specification):
         return b""
     regression = case.regression
     return b"".join(array.tobytes() for array in (regression.entities, regression.times, regression.design))

@@ -1,6 +1,6 @@
 """The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ AXES = [
     "fixed_effects",
     "period",
     "city_sample",
+    "dynamics",
 ]
 CLUSTERS = {"city": "city_id", "province": "province_id"}
 CURVE = pa.schema(
@@ -37,6 +38,7 @@ CURVE = pa.schema(
         ("specification_id", pa.string()),
         ("curve_id", pa.string()),
         *((axis, pa.string()) for axis in AXES),
+        ("is_dominated", pa.bool_()),
         ("errors", pa.string()),
         ("estimate", pa.float64()),
         ("std_error", pa.float64()),
@@ -54,6 +56,7 @@ CURVE = pa.schema(
 JOINT = pa.schema(
     [
         ("specification_id", pa.string()),
+        ("choices", pa.string()),
         ("errors", pa.string()),
         ("statistic", pa.string()),
         ("observed", pa.float64()),
@@ -106,7 +109,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     def rows_of(specification: Specification) -> Iterator[Choice]:
         for fitted in _fitted(specification, choices, inputs, draws=0):
             for cluster in CLUSTERS:
-                row = {name: fitted.choice[name] for name in ("curve_id", *AXES)}
+                row = {name: fitted.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
                 row |= {
                     "errors": cluster,
                     "observation_count": fitted.observation_count,
@@ -126,25 +129,42 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     return of_each(chosen, inputs, CURVE, rows_of)
 
 
-def joint(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs, draws: int) -> pa.Table:
+def joint(
+    chosen: Iterable[Specification], choices: pd.DataFrame, errors: Sequence[str], inputs: Inputs, draws: int
+) -> pa.Table:
     """Test the combinations together, against the same permutations of the weights in all of them.
+
+    Parameters
+    ----------
+    chosen, choices, inputs
+        As of curve.
+    errors : sequence of str
+        Those of CLUSTERS that are not dominated.
+    draws : int
+        Permutations.
 
     Returns
     -------
     Table
-        One row per kind of error and statistic, in the columns of JOINT; not_estimable with the reason where there is
-        no permutation.
+        One row per kind of error and statistic, of all combinations and of those without a dominated choice, in the
+        columns of JOINT; not_estimable with the reason where there is no permutation.
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
-        answers = [fitted.answer for fitted in _fitted(specification, choices, inputs, draws)] if draws else []
-        slopes = [answer for answer in answers if isinstance(answer, Slopes)]
-        reasons = [answer for answer in answers if isinstance(answer, Sentence)]
-        for cluster in CLUSTERS:
-            if reasons and not slopes:
-                yield reason_row(reasons[0], errors=cluster)
-            else:
-                yield from answered(partial(_joint, slopes, cluster, draws), errors=cluster)
+        fitted = _fitted(specification, choices, inputs, draws) if draws else []
+        for name, members, clusters in (
+            ("all", fitted, [*CLUSTERS]),
+            ("without_dominated", [one for one in fitted if not one.choice["is_dominated"]], errors),
+        ):
+            slopes = [one.answer for one in members if isinstance(one.answer, Slopes)]
+            reasons = [one.answer for one in members if isinstance(one.answer, Sentence)]
+            for cluster in clusters:
+                common = {"choices": name, "errors": cluster}
+                if reasons and not slopes:
+                    yield reason_row(reasons[0], **common)
+                    continue
+                for row in answered(partial(_joint, slopes, cluster, draws), **common):
+                    yield {**common, **row}
 
     return of_each(chosen, inputs, JOINT, rows_of)
 
@@ -154,7 +174,7 @@ def _joint(fitted: list[Slopes], cluster: str, draws: int) -> Iterator[Choice]:
         np.array([slopes.standardised for slopes in fitted]).reshape(len(fitted), 1 + draws),
         np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
     )
-    return ({"errors": cluster, **vars(test)} for test in tests)
+    return (vars(test) for test in tests)
 
 
 @dataclass(eq=False)
@@ -170,14 +190,14 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
     panel = attempted(partial(_Panel, specification, inputs))
     if isinstance(panel, Sentence):
         return [Fitted(choice, panel) for choice in choices.to_dict("records")]
-    samples: dict[tuple[str, bytes], _Rows] = {}
+    samples: dict[tuple[str, str, bytes], _Rows] = {}
     fitted: list[Fitted] = []
     for choice in choices.to_dict("records"):
         positions = attempted(partial(panel.sample, choice))
         if isinstance(positions, Sentence):
             fitted.append(Fitted(choice, positions))
             continue
-        key = (choice["period_effects"], positions.tobytes())
+        key = (choice["period_effects"], choice["dynamics"], positions.tobytes())
         if key not in samples:
             samples[key] = _Rows(positions)
         samples[key].members.append(choice)
@@ -206,6 +226,9 @@ class _Panel:
         self._province_of_city = pd.factorize(first["province_id"], sort=True)[0]
         self._years_of_province: Codes = self._province_of_city[self._city] * self._year_count + self._year_codes
         self.strata = inputs.strata_of(STRATA, first["city_id"])
+        cells = np.full((len(first), self._year_count), -1)
+        cells[self._city, self._year_codes] = np.arange(len(self._panel))
+        self._cells: Codes = cells
         flagged = set().union(*inputs.flagged(specification, used).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
@@ -223,20 +246,31 @@ class _Panel:
         }
 
     def sample(self, choice: Choice) -> Codes:
-        """Return the positions of the city-years that have all that a combination asks for, singletons dropped."""
+        """Return the positions of the city-years that have all that a combination asks for, singletons dropped.
+
+        Those of differences have it in the earlier year too.
+        """
         # Both weightings on the city-years whose counts can be scaled, so that weights can be permuted in both.
         complete = np.isfinite(self._measure(choice)) & np.isfinite(self._scaling(choice))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
         complete &= ~self._left_out[choice["city_sample"]][self._city]
         for variable in (self._specification.outcome, *choice["control_variables"].split()):
             complete &= np.isfinite(self._values(variable))
+        if lag := int(choice["difference_years"]):
+            earlier = self._earlier(lag)
+            complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
-        kept = rows_without_singletons(self._city[positions], self.period_effects(choice)[positions])
+        kept = rows_without_singletons(
+            self._city[positions],
+            self.period_effects(choice)[positions],
+            entity_effects=len(choice["city_effects"].split()),
+        )
         if len(kept) == 0:
             names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
-            raise NotEstimable(
-                "no_city_year", names=names, first=int(choice["first_year"]), last=int(choice["last_year"])
-            )
+            first, last = int(choice["first_year"]), int(choice["last_year"])
+            if lag:
+                raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
+            raise NotEstimable("no_city_year", names=names, first=first, last=last)
         return positions[kept]
 
     def period_effects(self, choice: Choice) -> Codes:
@@ -265,6 +299,7 @@ class _Panel:
         entity_of[cities] = np.arange(len(cities))
         provinces = np.unique(self._province_of_city[cities], return_inverse=True)[1]
         by_year = rows.members[0]["period_effects"] == "year"
+        lag = int(rows.members[0]["difference_years"])
         sets = [tuple(choice["control_variables"].split()) for choice in rows.members]
         laid_out = LaidOut(
             entity_of[self._city[at]],
@@ -272,10 +307,14 @@ class _Panel:
             self._year_count,
             blocks=np.zeros_like(provinces) if by_year else provinces,
             clusters={"city": np.arange(len(cities)), "province": provinces},
-            outcome=self._values(self._specification.outcome)[at],
-            controls={name: self._values(name)[at] for name in dict.fromkeys(name for names in sets for name in names)},
+            outcome=self._differenced(self._values(self._specification.outcome), at, lag),
+            controls={
+                name: self._differenced(self._values(name), at, lag)
+                for name in dict.fromkeys(name for names in sets for name in names)
+            },
             control_sets=sets,
             donor_counts=counts,
+            entity_effects=rows.members[0]["city_effects"].split(),
         )
         by_measure: dict[tuple[str, ...], list[Choice]] = {}
         for choice in rows.members:
@@ -296,10 +335,27 @@ class _Panel:
 
     def _donated(self, choice: Choice, at: Codes, pairs: Codes | None) -> Donated:
         """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
-        own = self._measure(choice)[at]
+        lag = int(choice["difference_years"])
+        own = self._differenced(self._measure(choice), at, lag)
         if pairs is None:
             return Donated(own, np.empty((0, self._year_count)))
-        return Donated(own, self._of_donors(choice).take(pairs, axis=0))
+        of_donors = self._of_donors(choice).take(pairs, axis=0)
+        if lag:
+            with np.errstate(invalid="ignore"):  # the log of a donor without a weight
+                of_donors[:, lag:] -= of_donors[:, :-lag].copy()
+            of_donors[:, :lag] = np.nan
+        return Donated(own, of_donors)
+
+    def _earlier(self, lag: int) -> Codes:
+        """Return the position of each row's city some years earlier; -1 where the panel has no such row."""
+        earlier = np.full_like(self._cells, -1)
+        earlier[:, lag:] = self._cells[:, : max(self._year_count - lag, 0)]
+        positions: Codes = earlier[self._city, self._year_codes]
+        return positions
+
+    def _differenced(self, column: Floats, at: Codes, lag: int) -> Floats:
+        """Return a column in the rows of a sample, less what it was some years earlier."""
+        return column[at] - column[self._earlier(lag)[at]] if lag else column[at]
 
     def _of_donors(self, choice: Choice) -> Floats:
         """Return the measure of each city with the weight of each of its stratum, shape (pairs, years)."""

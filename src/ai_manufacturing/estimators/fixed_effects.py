@@ -182,12 +182,9 @@ class Effects:
         """Number of entities."""
         return len(self._sizes)
 
-    def summed(self, columns: Floats, weights: Floats | None = None) -> Floats:
-        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m); times weights, shape (n,)."""
-        summing = self._of_entity
-        if weights is not None:
-            summing = sparse.csr_array((weights[summing.indices], summing.indices, summing.indptr), summing.shape)
-        sums: Floats = summing @ columns
+    def summed(self, columns: Floats) -> Floats:
+        """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
+        sums: Floats = self._of_entity @ columns
         return sums
 
     def removed_from(self, columns: Floats) -> Floats:
@@ -609,13 +606,16 @@ def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity
         raise NotEstimable("not_nested", entity=entity, name=name, cluster=cluster)
 
 
-def rows_without_singletons(entities: Codes, times: Codes) -> Codes:
-    """Return the positions left when rows alone in their entity or period are dropped until none is, shape (n',)."""
+def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: int = 1) -> Codes:
+    """Return the positions left when rows that effects fit exactly are dropped until none is, shape (n',).
+
+    Those are rows alone in their period, and those of an entity that has no more rows than effects of its own.
+    """
     kept = np.arange(len(entities))
     while True:
         alone = np.zeros(len(kept), dtype=bool)
-        for codes in (entities[kept], times[kept]):
-            alone |= np.bincount(codes)[codes] == 1
+        for codes, effects in ((entities[kept], entity_effects), (times[kept], 1)):
+            alone |= np.bincount(codes)[codes] <= effects
         if not alone.any():
             return kept
         kept = kept[~alone]

@@ -5,7 +5,7 @@ entity and donor, and is picked from these; the effects of a draw are taken off 
 controls share all of this: each needs only sums over the entities' rows of products of the regressor with its basis.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ai_manufacturing.estimators import specification_curve
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import DEPENDENT, Effects
+from ai_manufacturing.estimators.fixed_effects import DEPENDENT
 from ai_manufacturing.estimators.specification_curve import Slopes
 
 CELLS_AT_ONCE = 100_000  # of draws, so that what is made of them stays in the processor's cache
@@ -79,6 +79,9 @@ class LaidOut:
         Those of the regressions.
     donor_counts : ndarray of int, shape (entities,)
         Of each entity, itself among them.
+    entity_effects : sequence of str
+        constant and trend, a line through the entity's years; none of columns that are differences already. An entity
+        has more rows than effects.
     """
 
     def __init__(
@@ -93,19 +96,23 @@ class LaidOut:
         controls: Mapping[str, Floats],
         control_sets: Iterable[tuple[str, ...]],
         donor_counts: Codes,
+        entity_effects: Sequence[str] = ("constant",),
     ) -> None:
         self._entities, self._years, self._block_codes = entities, years, blocks
         self._shape = (len(blocks), year_count)
         self._clusters = clusters
         self._firsts = {name: np.flatnonzero(np.diff(codes, prepend=-1)) for name, codes in clusters.items()}
         self._has = self._in_cells(np.ones((1, len(entities))))[0]
-        self._sizes = self._has.sum(axis=1)
-        self._shares = self._has / self._sizes[:, None]
+        # Orthonormal over the rows of each entity.
+        self._of_entities = [self._entity_effect(name) for name in entity_effects]
         starts = np.flatnonzero(np.diff(blocks, prepend=-1))
         self._blocks = [slice(*ends) for ends in zip(starts, [*starts[1:], len(blocks)], strict=True)]
         self._period_count = int(np.logical_or.reduceat(self._has > 0, starts, axis=0).sum())
         # Of the normal equations of each block's years, once the entities are projected off them.
-        grams = [np.diag(self._has[of].sum(axis=0)) - self._has[of].T @ self._shares[of] for of in self._blocks]
+        grams = [
+            np.diag(self._has[of].sum(axis=0)) - sum(effect[of].T @ effect[of] for effect in self._of_entities)
+            for of in self._blocks
+        ]
         strengths, directions = np.linalg.eigh(np.stack(grams))
         kept = strengths > DEPENDENT * np.maximum(strengths[:, -1:], 1.0)
         inverted = np.divide(1.0, strengths, out=np.zeros_like(strengths), where=kept)
@@ -148,8 +155,9 @@ class LaidOut:
         # Less the effects of the measure itself, so that those of a draw are small, and no digits cancel.
         table = np.where(self._owner_has > 0, measure.of_donors, 0.0)
         with np.errstate(invalid="ignore"):  # a donor without a weight, whose draws are no numbers
-            means = (table @ np.ones(self._shape[1])) / self._sizes[self._owners]
-            table -= means[:, None] * self._owner_has
+            for effect in self._of_entities:
+                of_owners = effect[self._owners]
+                table -= np.einsum("pt,pt->p", table, of_owners)[:, None] * of_owners
         table -= (centred[0] - own).take(self._owners, axis=0)
         of_squares = np.einsum("pt,pt->p", table, table)
         of_products = [np.einsum("pt,pt->p", table, column) for column in self._owner_columns]
@@ -161,11 +169,11 @@ class LaidOut:
                 part = slice(1 + start, 1 + start + len(picked))
                 x = table.take(picked, axis=0)  # (draws, entities, years)
                 periods = np.matmul(ones, x) @ inverse
-                means = periods @ self._shares[of].T
                 left = of_squares.take(picked)
                 left -= 2 * np.matmul(x, periods[:, :, None])[:, :, 0]
                 left += periods**2 @ self._has[of].T
-                left -= self._sizes[of] * means**2
+                for effect in self._of_entities:
+                    left -= (periods @ effect[of].T) ** 2
                 squares[part, of] = left
                 for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
@@ -234,17 +242,16 @@ class LaidOut:
         return np.column_stack([measure.own, measure.of_donors[donors.T[self._entities], self._years[:, None]]])
 
     def _by_rows(self, control_set: tuple[str, ...], regressors: Floats) -> Slopes:
-        periods = np.unique(self._block_codes[self._entities] * self._shape[1] + self._years, return_inverse=True)[1]
-        effects = Effects(self._entities, periods)
+        columns = regressors.T - regressors.mean(axis=0)[:, None]
         outcome, *controls = (
             column[self._entities, self._years]
             for column in (self._outcome, *(self._of_name[name] for name in control_set))
         )
         return specification_curve.slopes(
-            effects,
+            self._entities,
             outcome,
             np.column_stack([np.empty((len(outcome), 0)), *controls]),
-            effects.removed_from(regressors),
+            self._without_effects(self._centred(columns))[:, self._entities, self._years].T,
             self._clusters,
             self._period_count,
         )
@@ -273,11 +280,18 @@ class LaidOut:
         cells[:, self._entities, self._years] = columns
         return cells
 
+    def _entity_effect(self, name: str) -> Floats:
+        """Return an effect of each entity by entity and year, of unit length and free of the constant."""
+        years = np.arange(self._shape[1])
+        from_middle = years - (self._has @ years / self._has.sum(axis=1))[:, None]
+        effect = self._has * {"constant": 1.0, "trend": from_middle}[name]
+        return np.asarray(effect / np.linalg.norm(effect, axis=1, keepdims=True))
+
     def _centred(self, columns: Floats) -> Floats:
-        """Return columns, shape (m, n), less the means of their entities, by entity and year."""
+        """Project columns, shape (m, n), off the effects of their entities, by entity and year."""
         cells = self._in_cells(columns)
-        cells -= (cells.sum(axis=2) / self._sizes)[:, :, None]
-        cells *= self._has
+        for effect in self._of_entities:
+            cells -= np.einsum("mct,ct->mc", cells, effect)[:, :, None] * effect
         return cells
 
     def _without_effects(self, cells: Floats) -> Floats:
@@ -285,5 +299,7 @@ class LaidOut:
         left = cells.copy()
         for of, inverse in zip(self._blocks, self._inverses, strict=True):
             periods = cells[:, of].sum(axis=1) @ inverse
-            left[:, of] -= (periods[:, None, :] - (periods @ self._shares[of].T)[:, :, None]) * self._has[of]
+            left[:, of] -= periods[:, None, :] * self._has[of]
+            for effect in self._of_entities:
+                left[:, of] += (periods @ effect[of].T)[:, :, None] * effect[of]
         return left

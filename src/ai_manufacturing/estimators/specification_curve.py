@@ -1,4 +1,4 @@
-"""All defensible readings of one coefficient at once, and whether they say more than chance would."""
+"""All readings of one coefficient at once, and whether they say more than chance would."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import ABSORBED, Effects, cluster_factor, indicators
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, cluster_factor, indicators
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
@@ -43,7 +43,7 @@ class Slopes:
 
 
 def slopes(
-    effects: Effects,
+    entities: Codes,
     outcome: Floats,
     controls: Floats,
     regressors: Floats,
@@ -54,8 +54,8 @@ def slopes(
 
     Parameters
     ----------
-    effects : Effects
-        Of the sample.
+    entities : ndarray of int, shape (n,)
+        Of each row, 0, 1, ...
     outcome : ndarray, shape (n,)
     controls : ndarray, shape (n, k)
     regressors : ndarray, shape (n, 1 + draws)
@@ -83,13 +83,16 @@ def slopes(
     basis = np.linalg.qr(controls)[0]
     outcome_left = outcome - basis @ (basis.T @ outcome)
     # By entity, the sums of what is left of regressor times outcome, and of regressor squared.
-    products, squares = np.empty((2, effects.entity_count, regressors.shape[1]))
+    summing = indicators(entities)
+    of_outcome = summing.copy()
+    of_outcome.data = outcome_left[summing.indices]
+    products, squares = np.empty((2, summing.shape[0], regressors.shape[1]))
     whole = np.einsum("ij,ij->j", regressors, regressors)
     for start in range(0, regressors.shape[1], AT_ONCE):
         part = slice(start, start + AT_ONCE)
         left = regressors[:, part] - basis @ (basis.T @ regressors[:, part])
-        products[:, part] = effects.summed(left, outcome_left)
-        squares[:, part] = effects.summed(np.multiply(left, left, out=left))
+        products[:, part] = of_outcome @ left
+        squares[:, part] = summing @ np.multiply(left, left, out=left)
     variation = squares.sum(axis=0)
     if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
         raise NotEstimable("constant_permutation")

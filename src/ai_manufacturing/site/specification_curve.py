@@ -1,4 +1,4 @@
-"""All defensible readings of the headline at once: the specification curve, its joint tests, and what moves it."""
+"""All readings of the headline at once: the specification curve, its joint tests, and what moves it."""
 
 import json
 from typing import Any
@@ -28,7 +28,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the curve, its joint tests and its axes."""
     return {
         **curve(release, text),
-        "joint": release.rows("select * from estimates.est_specification_curve_joint order by errors, statistic"),
+        "joint": release.rows(
+            "select * from estimates.est_specification_curve_joint order by choices, errors, statistic"
+        ),
         "missing": release.rows(
             "select reason, reason_zh, count(distinct curve_id) as specification_count "
             "from estimates.est_specification_curve where status = 'not_estimable' "
@@ -43,6 +45,7 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     names = list(dict.fromkeys(row["axis"] for row in axes))
     found = release.frame(
         f"select row_number() over (order by min(standardised_estimate), curve_id) as rank, {', '.join(names)}, "
+        "bool_or(is_dominated) as is_dominated, "
         "min(standardised_estimate) as standardised_estimate, min(estimate) as estimate, "
         "min(case when errors = 'city' then p_value end) as p_value_by_city, "
         "min(case when errors = 'province' then p_value end) as p_value_by_province, "
@@ -56,11 +59,13 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     half = stats.t.ppf(0.975, found.pop("degrees_of_freedom").astype(float)) * found.pop("error").astype(float)
     for name, sign in (("conf_low", -1), ("conf_high", 1)):
         found[name] = (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
+    undominated = int((~found.pop("is_dominated").astype(bool)).sum())
     named = [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes]
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
         "choices": _choices(found, axes, text) if len(found) else None,
         "count": len(found),
+        "undominated": undominated,
         "axes": named,
     }
 
