@@ -4,8 +4,8 @@
     'permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'needed', 'failed', 'p_city', 'p_province'
 ] -%}
 {%- set other_names = [
-    'readings', 'same_sign', 'by_city', 'by_province', 'printed_columns', 'unjudged', 'no_data', 'imprecise', 'family',
-    'unsound', 'unmade', 'mechanical', 'failing', 'not_made', 'reason', 'next_year_rows', 'why_next_year', 'why_ai'
+    'readings', 'same_sign', 'by_city', 'by_province', 'printed_columns', 'unjudged', 'no_data', 'imprecise', 'unsound',
+    'unmade', 'mechanical', 'failing', 'not_made', 'reason', 'next_year_rows', 'why_next_year', 'why_ai'
 ] -%}
 with
 
@@ -30,7 +30,9 @@ headline as (
 ),
 
 checks as (
-    select credibility.*
+    select
+        credibility.*,
+        credibility.aspect in ('family', 'required') as is_needed
     from {{ ref('rpt_credibility') }} as credibility
     inner join headline on credibility.specification_id = headline.specification_id
 ),
@@ -38,10 +40,10 @@ checks as (
 judged as (
     select
         specification_id,
-        count(case when aspect in ('family', 'required') then 1 end) as needed,
-        count(case when aspect in ('family', 'required') and not passes then 1 end) as failed,
-        string_agg(label_en, ', ' order by check_order) filter (where aspect in ('family', 'required') and not passes) as failing_en,
-        string_agg(label_zh, '、' order by check_order) filter (where aspect in ('family', 'required') and not passes) as failing_zh,
+        count(case when is_needed then 1 end) as needed,
+        count(case when is_needed and not passes then 1 end) as failed,
+        string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
+        string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
         bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
         max(figure) filter (where check_id = 'ai_variation') as share,
         max(figure) filter (where check_id = 'ai_identified') as detectable,
@@ -113,11 +115,11 @@ counted as (
     select
         count(*) as printed_columns,
         count(case when verdict = 'cannot_tell' then 1 end) as unjudged,
-        {%- for name, cause in [
-            ('no_data', 'no_data'), ('imprecise', 'imprecise'), ('family', 'family'), ('unsound', 'unsound'),
-            ('unmade', 'not_made'), ('mechanical', 'mechanical')
+        {%- for name, causes in [
+            ('no_data', "'no_data'"), ('imprecise', "'imprecise', 'family'"), ('unsound', "'unsound'"),
+            ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
         ] %}
-        count(case when cause = '{{ cause }}' then 1 end) as {{ name }}{{ ',' if not loop.last }}
+        count(case when cause in ({{ causes }}) then 1 end) as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
     from verdicts
 ),
@@ -167,7 +169,7 @@ stated as (
             'by_province': format('{:.0f} %', 100 * curve.by_province),
             'printed_columns': cast(counted.printed_columns as varchar),
             'unjudged': cast(counted.unjudged as varchar),
-            {%- for name in ['no_data', 'imprecise', 'family', 'unsound', 'unmade', 'mechanical'] %}
+            {%- for name in ['no_data', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
             '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar){{ ',' if not loop.last }}
             {%- endfor %}
         } as figures,
