@@ -1,71 +1,149 @@
-"""How often the verdicts on printed claims are right, on fresh synthetic samples whose truth is known.
+"""How often the verdicts on printed claims are right, where the truth is known.
 
-Draws each seed in memory twice: with the true parameters, and with no effect of firms or patents. Estimates the
-fixed-effects columns of Tables 1 to 4, makes the checks that decide a verdict, and judges by the SQL of
-rpt_credibility. Prints Markdown on stdout and progress on stderr. From the project's root:
+Two designs. Synthetic samples: the effects are none, those printed or twice those; units are independent, share shocks
+with their province, or with their neighbours. A built warehouse (`--warehouse`): the real regressors and controls, the
+outcome with the effect none, as printed or twice it, and the real residuals with one random sign for each province.
+Each draw is estimated, checked by what the rules of a verdict read, and judged by the SQL of rpt_credibility and
+rpt_verdicts.
 
-    python -m benchmarks.verdicts --seeds 200 > benchmarks/verdicts.md
+Draws are kept in build/benchmarks/verdicts, and a seed that is there is not drawn again: remove the folder after a
+change of estimators or rules. Prints Markdown on stdout and progress on stderr, and exits with a message if a target is
+missed. From the project's root:
+
+    python -m benchmarks.verdicts --seeds 200 --warehouse public.duckdb > benchmarks/verdicts.md
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing import duckdb_client, settings
 from ai_manufacturing.estimation import checks, in_memory, specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.specifications import FixedEffectsOptions, Specification
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.settings import period
-from ai_manufacturing.synthetic import draw
+from ai_manufacturing.synthetic import CommonShocks, draw
 from ai_manufacturing.synthetic.geography import units
-from ai_manufacturing.synthetic.truth import TRUTH
-from benchmarks import replication
+from ai_manufacturing.synthetic.truth import TRUTH, Truth
+from benchmarks import measuring, replication
 
 FIRST_SEED = 900_000
-TABLES = ("table_1", "table_2", "table_3", "table_4")
-# Without the effects of firms, and of patents, which move with firms.
-NO_EFFECT = replace(
-    TRUTH,
-    gdp_on_applications=0.0,
-    gdp_on_grants=0.0,
-    secondary_share_on_applications=0.0,
-    secondary_share_on_grants=0.0,
-    secondary_employment_on_applications=0.0,
-    secondary_employment_on_grants=0.0,
-    manufacturing_employment_on_applications=0.0,
-    manufacturing_employment_on_grants=0.0,
-    gdp_on_firms=0.0,
-    gdp_on_mediators=0.0,
-    high_income_difference=0.0,
-    secondary_share_on_firms=0.0,
-    secondary_employment_on_firms=0.0,
-    manufacturing_employment_on_firms=0.0,
-    resident_population_on_firms=0.0,
+DRAWS = measuring.PROJECT / "build/benchmarks/verdicts"
+
+# Whatever firms, patents and the event move in outcomes and in controls.
+EFFECTS = (
+    "gdp_on_applications",
+    "gdp_on_grants",
+    "gdp_on_firms",
+    "high_income_difference",
+    "secondary_share_on_applications",
+    "secondary_share_on_grants",
+    "secondary_share_on_firms",
+    "secondary_employment_on_applications",
+    "secondary_employment_on_grants",
+    "secondary_employment_on_firms",
+    "manufacturing_employment_on_applications",
+    "manufacturing_employment_on_grants",
+    "manufacturing_employment_on_firms",
+    "resident_population_on_firms",
+    "unit_employment_on_firms",
+    "rd_personnel_on_firms",
+    "mediators_on_firms",
 )
-TRUTHS = {"true parameters": TRUTH, "no effect": NO_EFFECT}
+SHIFTS = ("entry_shift", "exit_shift", "application_shift", "grant_shift")
 
 
-def asked(found: Inputs) -> pd.DataFrame:
-    """Return the checks that decide a verdict, for each column."""
-    rules = replication.seed_table("verdict_rules").query("aspect != 'told' and source != 'estimate'")
-    made = replication.seed_table("inference_checks").merge(rules[["estimator", "method", "setting"]].drop_duplicates())
-    return found.specifications.merge(made, on="estimator")[["specification_id", "method", "setting"]]
+def truth_of(size: float) -> Truth:
+    """Return the true parameters with every effect `size` times that of the sample."""
+    changed: dict[str, Any] = {name: size * getattr(TRUTH, name) for name in EFFECTS}
+    changed |= {name: tuple(size * shift for shift in getattr(TRUTH, name)) for name in SHIFTS}
+    return replace(TRUTH, **changed)
 
 
-def verdicts(seed: int, truth: str) -> pd.DataFrame:
-    """Return table, column and verdict of one draw."""
-    found = replication.inputs(draw(seed, period(), TRUTHS[truth]))
-    rows = found.specifications.query("estimator == 'fixed_effects' and table_id in @TABLES")
-    found = replace(found, specifications=rows)
+SIZES = {"no effect": 0.0, "printed effect": 1.0, "twice the printed effect": 2.0}
+SHOCKS: dict[str, CommonShocks | None] = {
+    "independent": None,
+    "by province": CommonShocks("province"),
+    "neighbours": CommonShocks("neighbours"),
+}
+REAL = "real design"
+
+
+@dataclass(frozen=True)
+class World:
+    """A truth, and what units share: a key of SIZES, and one of SHOCKS or REAL."""
+
+    truth: str
+    design: str
+
+    def __str__(self) -> str:
+        return f"{self.truth}, {self.design}"
+
+    def path(self, folder: Path) -> Path:
+        """Return the file of its draws."""
+        return folder / f"{str(self).replace(', ', '__').replace(' ', '_')}.parquet"
+
+
+WORLDS = {str(world): world for design in (*SHOCKS, REAL) for truth in SIZES for world in [World(truth, design)]}
+
+
+# ---------------------------------------------------------------- one draw
+
+VERDICTS = """
+    select table_id, column_number, specification_id, estimator, coalesce(cause, verdict) as word, printed_value,
+        estimate, std_error, excludes_zero, failed
+    from rpt_verdicts
+    inner join int_specifications_resolved using (table_id, column_number, specification_id)
+    left join (
+        select specification_id, string_agg(check_id, ' ') as failed from rpt_credibility
+        where aspect = 'required' and not passes group by all
+    ) using (specification_id)
+    order by table_id, column_number
+"""
+
+
+@cache
+def asked() -> pd.DataFrame:
+    """Return estimator, method and setting of the checks that a verdict reads; whether it is AI is another question."""
+    rules = replication.seed_table("verdict_rules")
+    read_by_rules = rules.query("aspect not in ('told', 'identified', 'ai') and source != 'estimate'")
+    made = replication.seed_table("inference_checks")
+    needed = made.merge(read_by_rules[["estimator", "method", "setting"]].drop_duplicates())
+    # The estimate of an event study itself.
+    return pd.concat([needed, made.query("method == 'average'")])
+
+
+@cache
+def cities() -> pd.DataFrame:
+    """Return the cities with their coordinates."""
+    return units().merge(replication.seed_table("city_coordinates").astype({"city_id": str}), on="city_id")
+
+
+def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what VERDICTS selects, for rows of int_specifications_resolved."""
     chosen = specifications.read(rows)
-    coefficients = tables.coefficients(chosen, found)
-    cities = units().merge(replication.seed_table("city_coordinates").astype({"city_id": str}), on="city_id")
+    coefficients = tables.coefficients(chosen, inputs)
+    mechanical = [each.specification_id for each in chosen if inputs.is_mechanical(each)]
+    checked = rows[~rows["specification_id"].isin(mechanical)].merge(asked(), on="estimator")
+    checked = checked[["specification_id", "method", "setting"]]
     made = {
-        f"est_{name}": checks.checked(name, chosen, asked(found), found, cities)
+        f"est_{name}": checks.checked(name, chosen, checked, inputs, cities())
         for name in ("inference", "influence", "sensitivity")
     }
     shown = (
@@ -85,37 +163,331 @@ def verdicts(seed: int, truth: str) -> pd.DataFrame:
             connection.register(name, table)
         for model in ("rpt_credibility", "rpt_verdicts"):
             in_memory.run(connection, f"reports/{model}")
-        judged = connection.execute(
-            "select table_id, column_number, coalesce(cause, verdict) as verdict from rpt_verdicts"
-        ).df()
-    return judged.assign(seed=seed, truth=truth)
+        return connection.execute(VERDICTS).df()
 
 
-def simulated(seeds: int, truth: str) -> Iterator[pd.DataFrame]:
-    """Judge each seed, in as many processes as there are processors."""
-    with ProcessPoolExecutor() as processes:
-        numbers = range(FIRST_SEED, FIRST_SEED + seeds)
-        for count, judged in enumerate(processes.map(partial(verdicts, truth=truth), numbers), start=1):
-            yield judged
-            if count % 20 == 0:
-                print(f"{truth}: {count} seeds", file=sys.stderr, flush=True)
+def verdicts(seed: int, world: World, warehouse: Path | None = None) -> pd.DataFrame:
+    """Return the verdict on each claim in one draw of a world."""
+    if world.design == REAL:
+        assert warehouse is not None
+        design = real_design(warehouse)
+        inputs: Inputs = design.flipped(np.random.default_rng([seed]), SIZES[world.truth])
+        rows = design.inputs.specifications
+    else:
+        drawn = draw(seed, period(), truth_of(SIZES[world.truth]), SHOCKS[world.design])
+        inputs = replication.inputs(drawn)
+        rows = inputs.specifications
+    return judged(inputs, rows).assign(seed=seed)
+
+
+# ---------------------------------------------------------------- the real design
+
+
+@dataclass(frozen=True)
+class Column:
+    """A regression of the real design: its outcome is without_effect + effect x measure + residuals."""
+
+    sample: Sample
+    without_effect: Floats
+    residuals: Floats
+    printed: float
+
+
+@dataclass(frozen=True)
+class FlippedInputs(Inputs):
+    """Inputs whose samples have outcomes of a known effect, and residuals with a sign for each province."""
+
+    columns: Mapping[Specification, Column]
+    signs: Mapping[str, float]
+    size: float
+
+    def sample(self, specification: Specification) -> Sample:
+        """Return the sample with the outcome of this draw, the same object each time."""
+        key = "flipped", specification
+        if key not in self.kept:
+            column = self.columns[specification]
+            rows = column.sample.rows
+            effect = self.size * column.printed * rows[specification.regressor].to_numpy(float)
+            flipped = rows["province_id"].map(self.signs).to_numpy(float) * column.residuals
+            outcome = column.without_effect + effect + flipped
+            self.kept[key] = replace(column.sample, rows=rows.assign(**{specification.outcome: outcome}))
+        sample: Sample = self.kept[key]
+        return sample
+
+
+@dataclass(frozen=True)
+class RealDesign:
+    """The fixed-effects columns that a warehouse can estimate."""
+
+    inputs: Inputs
+    columns: Mapping[Specification, Column]
+
+    def flipped(self, rng: np.random.Generator, size: float) -> FlippedInputs:
+        """Return a draw: the same sign for a province in all columns."""
+        provinces = units()["province_id"].unique()
+        signs = dict(zip(provinces, rng.choice([-1.0, 1.0], len(provinces)), strict=True))
+        own = {field.name: getattr(self.inputs, field.name) for field in fields(Inputs)}
+        return FlippedInputs(**own, columns=self.columns, signs=signs, size=size)
+
+
+@cache
+def real_design(warehouse: Path) -> RealDesign:
+    """Read a built warehouse, and fit its default fixed-effects columns of Tables 1 to 4 that are not mechanical."""
+    with duckdb_client.connect(str(warehouse), read_only=True) as connection:
+        first, last = settings.variables()["event_window"]
+        names = {
+            "specifications": "intermediate.int_specifications_resolved",
+            "panel": "intermediate.int_city_year_variables",
+            "measures": "marts.fct_ai_measure",
+            "groups": "marts.dim_city_groups",
+            "series": "marts.dim_specification_series",
+            "samples": "intermediate.int_specification_samples",
+            "losses": "intermediate.int_specification_losses",
+            "gate_results": "gates.gate_results",
+            "published": "seeds.published_estimates",
+            "substitution_labels": "seeds.substitutions",
+        }
+        frames = {name: connection.table(table).df() for name, table in names.items()}
+    default = replication.default_rows()["specification_id"]
+    rows = frames["specifications"]
+    frames["specifications"] = rows[rows["specification_id"].isin(default) & (rows["estimator"] == "fixed_effects")]
+    inputs = Inputs(**frames, event_year=settings.variables()["break_year"], event_window=(first, last))
+    columns = {}
+    for specification in specifications.read(inputs.specifications):
+        sample = attempted(partial(inputs.sample, specification))
+        if isinstance(sample, Sentence) or inputs.is_mechanical(specification):
+            continue
+        assert isinstance(specification.options, FixedEffectsOptions)
+        fit, _ = tables.fit_fixed_effects(specification, sample, inputs)
+        assert fit.regression.index.equals(sample.rows.index)
+        outcome, measure = (
+            sample.rows[name].to_numpy(float) for name in (specification.outcome, specification.regressor)
+        )
+        # The regression has the outcome in units of its largest value.
+        residuals = np.abs(outcome).max() * fixed_effects.least_squares(fit.regression).residuals
+        without = outcome - fit.estimates[0] * measure - residuals
+        printed = inputs.printed(specification)[specification.regressor]
+        columns[specification] = Column(sample, without, residuals, printed)
+    is_estimable = inputs.specifications["specification_id"].isin([found.specification_id for found in columns])
+    return RealDesign(replace(inputs, specifications=inputs.specifications[is_estimable]), columns)
+
+
+# ---------------------------------------------------------------- many draws, and the page
+
+# "holds" asks for significance, alone and in the family, and for required checks, one of which fails by chance in 5 %.
+POWER = 0.80 / 0.95
+HOLDS_WITH_POWER = 0.80
+HOLDS_WITHOUT_EFFECT, OPPOSITE_WITHOUT_EFFECT = 0.05, 0.025
+CLAIM = ["table_id", "column_number"]
+SHARES = {
+    "holds": "holds",
+    "not robust": "not_robust",
+    "opposite sign": "opposite_sign",
+    "not found": "not_found",
+    "imprecise": "imprecise",
+    "one of several": "family",
+}
+
+
+def error(share: float, draws: int) -> float:
+    """Return the Monte Carlo standard error of a share."""
+    return float(np.sqrt(share * (1 - share) / draws))
+
+
+def shares(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return for each claim of a world the share of each word, what the interval says and how large the estimate is.
+
+    Parameters
+    ----------
+    drawn : DataFrame
+        Rows of verdicts.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim: draws, estimate and std_error (in times of the printed value; mean and median), power (share
+        of draws that are significant by province, alone and in the family), a column per word of SHARES and `other`,
+        and failed (the required check that most often fails a significant estimate, with its share of the draws).
+    """
+    rows = []
+    for claim, of_claim in drawn.groupby(CLAIM):
+        scale = of_claim["printed_value"]
+        words = of_claim["word"].value_counts(normalize=True)
+        counted = {name: float(words.get(word, 0.0)) for name, word in SHARES.items()}
+        excludes_zero = of_claim["excludes_zero"].fillna(value=False).astype(bool)
+        is_significant = excludes_zero & (of_claim["word"] != "family")
+        failed = of_claim.loc[is_significant, "failed"].dropna().str.split().explode().value_counts() / len(of_claim)
+        rows.append(
+            {
+                **dict(zip(CLAIM, claim, strict=True)),
+                "estimator": of_claim["estimator"].iloc[0],
+                "draws": len(of_claim),
+                "estimate": float((of_claim["estimate"] / scale).mean()),
+                "std_error": float((of_claim["std_error"] / scale.abs()).median()),
+                "power": float(is_significant.mean()),
+                **counted,
+                "other": round(1 - sum(counted.values()), 9),
+                "failed": f"{failed.index[0]} {failed.iloc[0]:.0%}" if len(failed) else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def missed(world: World, found: pd.DataFrame) -> list[str]:
+    """Return the claims of a world that miss a target by more than chance does for any of them in 5 % of pages."""
+    level = 0.05 / len(found)
+    sentences = []
+    for row in found.to_dict("records"):
+        name, draws = f"{world}: {row['table_id']} ({row['column_number']})", row["draws"]
+
+        def exceeds(share: float, limit: float, draws: int = draws) -> bool:
+            return bool(stats.binom.sf(round(share * draws) - 1, draws, limit) < level)
+
+        if world.truth == "no effect":
+            limits = {"holds": HOLDS_WITHOUT_EFFECT, "opposite sign": OPPOSITE_WITHOUT_EFFECT}
+            sentences += [
+                f'{name} reads "{word}" in {row[word]:.1%}, not in {limit:.1%} at most.'
+                for word, limit in limits.items()
+                if exceeds(row[word], limit)
+            ]
+        elif row["power"] >= POWER and exceeds(1 - row["holds"] - row["other"], 1 - HOLDS_WITH_POWER):
+            sentences.append(
+                f'{name} reads "holds" in {row["holds"]:.0%}, not in {HOLDS_WITH_POWER:.0%} at least, and is '
+                f"significant in {row['power']:.0%}. The check that fails most often: {row['failed']}."
+            )
+        elif row["power"] < POWER and row["not robust"] > max(row["imprecise"] + row["one of several"], row["holds"]):
+            sentences.append(
+                f'{name} has a power of {row["power"]:.0%} and reads "not robust" in {row["not robust"]:.0%}, '
+                f'"cannot tell" in {row["imprecise"] + row["one of several"]:.0%}.'
+            )
+    return sentences
+
+
+def simulate(world: World, seeds: range, path: Path, warehouse: Path | None, processes: ProcessPoolExecutor) -> None:
+    """Judge the seeds of a world that the file has not, and add them to it."""
+    kept = [pd.read_parquet(path)] if path.exists() else []
+    missing = sorted({*seeds}.difference(*(drawn["seed"] for drawn in kept)))
+    judge = partial(verdicts, world=world, warehouse=warehouse)
+    for count, found in enumerate(processes.map(judge, missing, chunksize=5), start=1):
+        kept.append(found)
+        if count % 10 == 0 or count == len(missing):
+            pd.concat(kept, ignore_index=True).to_parquet(path)
+            print(f"{world}: {count} seeds", file=sys.stderr, flush=True)
+
+
+def shown(found: pd.DataFrame) -> str:
+    """Return the shares of a world as Markdown."""
+    columns = [*SHARES, "other"]
+    table = found[[*CLAIM, "estimate", "std_error", "power", *columns, "failed"]].copy()
+    for name in ("power", *columns):
+        table[name] = [
+            "" if share == 0 else f"{share:.1%} ± {error(share, draws):.1%}"
+            for share, draws in zip(found[name], found["draws"], strict=True)
+        ]
+    table["failed"] = table["failed"].str.replace(r"^(\w+) ", r"`\1` ", regex=True)
+    return replication.markdown(table, {"estimate": 2, "std_error": 2})
+
+
+def summary(found: Mapping[World, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per world: its draws, and over its claims the mean and the extreme of what has a target."""
+    rows = []
+    for world, table in found.items():
+        judged = table[table["other"] < 1]
+        draws, has_effect = int(table["draws"].min()), world.truth != "no effect"
+
+        def largest(share: pd.Series, draws: int = draws) -> str:
+            return f"{share.mean():.1%}, {share.max():.1%} ± {error(share.max(), draws):.1%}"
+
+        able, unable = judged[judged["power"] >= POWER], judged[judged["power"] < POWER]
+        cannot_tell = unable["imprecise"] + unable["one of several"]
+        rows.append(
+            {
+                "world": str(world),
+                "draws": draws,
+                "holds": "" if has_effect else largest(judged["holds"]),
+                "opposite sign": largest(judged["opposite sign"]),
+                "claims with power": f"{len(able)} of {len(judged)}" if has_effect else "",
+                "they hold": f"{able['holds'].mean():.0%}, {able['holds'].min():.0%}"
+                if has_effect and len(able)
+                else "",
+                "the others: cannot tell": f"{cannot_tell.mean():.0%}" if has_effect and len(unable) else "",
+                "the others: not robust": f"{unable['not robust'].mean():.0%}" if has_effect and len(unable) else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def page(found: Mapping[World, pd.DataFrame]) -> tuple[str, list[str]]:
+    """Return benchmarks/verdicts.md, and the targets missed."""
+    misses = [sentence for world, table in found.items() for sentence in missed(world, table)]
+    parts = [
+        f"""\
+# Verdicts where the truth is known
+
+Synthetic panels, and on the real design synthetic outcomes: no number here is a finding about cities. By
+`benchmarks/verdicts.py`; seeds start at {FIRST_SEED:,}.
+
+- **Truths**: no effect of firms, patents or the event on any outcome; the true parameters of the sample, which give the
+  printed numbers in the mean, but for GMM and for the column scaled by GDP (`synthetic/truth.py`); twice those.
+- **Panels**: independent cities; provinces that share half the variance of all noise (of firms, patents, outcomes, and
+  of the shares that split the event studies), each series on its own; neighbours, whose noise has a correlation of a
+  half at no distance, which falls to 1/e of it in 250 km.
+- **What the truths are not**: the printed event studies have trends before the event, and so have the truths with an
+  effect. Without one Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms are controls, and
+  the log of one plus a count grows more where counts are large.
+- **Real design**: regressors, controls, cities and flags of the public delivery; the outcome is its fit without the
+  measure, plus the effect, plus the residuals with one random sign for each province.
+
+Targets, for each claim. Without an effect: "holds" in at most {HOLDS_WITHOUT_EFFECT:.0%} of draws, "opposite sign" in
+at most {OPPOSITE_WITHOUT_EFFECT:.1%}. With one, where the design has the power, significance by province, alone and
+in the family, in {POWER:.0%} of draws or more (a required check fails by chance in 5 %): "holds" in at least
+{HOLDS_WITH_POWER:.0%}. Where it has not: "not robust" less often than "cannot tell" or than "holds". A target is missed
+by more than its Monte Carlo error where the binomial tail is below 5 % over the number of claims.""",
+        "## In short",
+        "Over the claims that can be judged: mean and largest share; of those that hold, mean and smallest.\n"
+        "A share that no draw has is below 3 over the number of draws, at 95 %.",
+        measuring.table([*summary(found).columns], summary(found).itertuples(index=False)),
+        "## Targets missed",
+        "\n".join(f"- {sentence}" for sentence in misses) or "None.",
+        """\
+## Words by truth
+
+`estimate` (mean) and `std_error` (by province, median) are in times of the printed value; `power` is the share of draws
+that are significant by province, alone and in the family; `imprecise` and `one of several` are verdicts "cannot tell",
+and `other` its other causes; `failed` is the required check that most often fails a significant estimate. Shares have
+their Monte Carlo standard error; an empty cell is none.""",
+    ]
+    for world, table in found.items():
+        parts += [f"### {str(world).capitalize()}", f"{table['draws'].min()} draws.", shown(table)]
+    return "\n\n".join(parts) + "\n", misses
 
 
 def main() -> None:
+    """Parse the arguments, simulate, and write the page of all worlds whose draws are kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=200, help="draws of each truth (200)")
-    seeds = parser.parse_args().seeds
-    found = pd.concat([judged for truth in TRUTHS for judged in simulated(seeds, truth)])
-    words = replication.seed_table("verdicts").query("question == 'claim'")
-    order = [*words["cause"].fillna(words["verdict"])]
-    print(
-        f"# Verdicts where the truth is known\n\nShare of {seeds} draws with each verdict, by `benchmarks/verdicts.py`."
+    parser.add_argument("--seeds", type=int, default=200, help="draws of each world (200)")
+    parser.add_argument("--only", nargs="*", choices=[*WORLDS], help="worlds to draw; none: write the page again")
+    parser.add_argument(
+        "--draws", type=Path, default=DRAWS, help="folder of the draws: what is there is not drawn again"
     )
-    for truth, rows in found.groupby("truth", sort=False):
-        share = pd.crosstab([rows["table_id"], rows["column_number"]], rows["verdict"], normalize="index")
-        share = share.reindex(columns=[name for name in order if name in share]).reset_index()
-        print(f"\n## {truth.capitalize()}\n")
-        print(replication.markdown(share, dict.fromkeys(share.columns[2:], 2)))
+    parser.add_argument("--warehouse", type=Path, help="a built warehouse, for the real design")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes (as many as processors)")
+    arguments = parser.parse_args()
+    names = [*WORLDS] if arguments.only is None else arguments.only
+    chosen = [WORLDS[name] for name in names if arguments.warehouse or WORLDS[name].design != REAL or arguments.only]
+    if not arguments.warehouse and any(world.design == REAL for world in chosen):
+        parser.error("The real design needs --warehouse, a warehouse that was built.")
+    arguments.draws.mkdir(parents=True, exist_ok=True)
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
+    with ProcessPoolExecutor(arguments.processes) as processes:
+        for world in chosen:
+            simulate(world, seeds, world.path(arguments.draws), arguments.warehouse, processes)
+    paths = {world: world.path(arguments.draws) for world in WORLDS.values()}
+    found = {world: shares(pd.read_parquet(path)) for world, path in paths.items() if path.exists()}
+    text, misses = page(found)
+    print(text, end="")
+    if misses:
+        sys.exit(f"{len(misses)} targets are missed; the page names them.")
 
 
 if __name__ == "__main__":

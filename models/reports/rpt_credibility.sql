@@ -122,25 +122,25 @@ figures as (
     inner join claims on inference.specification_id = claims.specification_id
     where claims.estimator <> 'event_study'
     union all
-    -- The years before and from the event on: the smallest p, of several tests together by Bonferroni.
+    -- The years before the event: the smallest p, for all together by Bonferroni. Their average after it: the only one.
     select
         inference.specification_id,
         'inference' as source,
         inference.method,
         inference.setting,
-        case when starts_with(inference.term, 'before') then 'before' else 'after' end as term,
+        case when starts_with(inference.term, 'before') then 'before' else 'average' end as term,
         'p_value' as figure,
-        case
-            when inference.method = 'romano_wolf' then min(inference.p_value)
-            else least(1, count(*) * min(inference.p_value))
-        end as value,
+        least(1, count(*) * min(inference.p_value)) as value,
         min(inference.reason) as reason,
         min(inference.reason_zh) as reason_zh
     from inference
     inner join claims on inference.specification_id = claims.specification_id
     where
         claims.estimator = 'event_study'
-        and inference.method in ('crv3', 'romano_wolf')
+        and (
+            inference.method = 'romano_wolf'
+            or (inference.method = 'crv3' and starts_with(inference.term, 'before'))
+        )
     group by
         inference.specification_id, inference.method, inference.setting, starts_with(inference.term, 'before')
     -- A year that has no test leaves the others without a conclusion.

@@ -30,7 +30,9 @@ headline as (
 ),
 
 checks as (
-    select credibility.*
+    select
+        credibility.*,
+        credibility.aspect in ('family', 'required') as is_needed
     from {{ ref('rpt_credibility') }} as credibility
     inner join headline on credibility.specification_id = headline.specification_id
 ),
@@ -38,10 +40,10 @@ checks as (
 judged as (
     select
         specification_id,
-        count(case when aspect = 'required' then 1 end) as needed,
-        count(case when aspect = 'required' and not passes then 1 end) as failed,
-        string_agg(label_en, ', ' order by check_order) filter (where aspect = 'required' and not passes) as failing_en,
-        string_agg(label_zh, '、' order by check_order) filter (where aspect = 'required' and not passes) as failing_zh,
+        count(case when is_needed then 1 end) as needed,
+        count(case when is_needed and not passes then 1 end) as failed,
+        string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
+        string_agg(label_zh, '、' order by check_order) filter (where is_needed and not passes) as failing_zh,
         bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
         max(figure) filter (where check_id = 'ai_variation') as share,
         max(figure) filter (where check_id = 'ai_identified') as detectable,
@@ -113,11 +115,11 @@ counted as (
     select
         count(*) as printed_columns,
         count(case when verdict = 'cannot_tell' then 1 end) as unjudged,
-        {%- for name, cause in [
-            ('no_data', 'no_data'), ('imprecise', 'imprecise'), ('unsound', 'unsound'), ('unmade', 'not_made'),
-            ('mechanical', 'mechanical')
+        {%- for name, causes in [
+            ('no_data', "'no_data'"), ('imprecise', "'imprecise', 'family'"), ('unsound', "'unsound'"),
+            ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
         ] %}
-        count(case when cause = '{{ cause }}' then 1 end) as {{ name }}{{ ',' if not loop.last }}
+        count(case when cause in ({{ causes }}) then 1 end) as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
     from verdicts
 ),

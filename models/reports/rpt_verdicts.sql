@@ -27,10 +27,12 @@ answered as (
         bool_and(passes) filter (where aspect = 'printed') as contains_printed,
         coalesce(bool_or(not passes) filter (where aspect = 'sound'), false) as is_unsound,
         coalesce(bool_or(not passes) filter (where aspect = 'required'), false) as fails,
+        bool_or(not passes) filter (where aspect = 'family') as fails_in_family,
+        bool_or(passes is null) filter (where aspect = 'family') as lacks_family,
         string_agg(label_en, ', ' order by check_order)
-            filter (where passes is null and aspect in ('zero', 'printed', 'sound', 'required')) as not_made,
+            filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made,
         string_agg(label_zh, '、' order by check_order)
-            filter (where passes is null and aspect in ('zero', 'printed', 'sound', 'required')) as not_made_zh,
+            filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made_zh,
         count(case when aspect = 'ai' then 1 end) > 0 as asks_of_ai,
         bool_and(passes) filter (where aspect = 'identified') as is_identified,
         bool_and(passes) filter (where aspect = 'ai') as is_ai,
@@ -52,7 +54,8 @@ judged as (
             when is_unsound then 'unsound'
             when excludes_zero is null or contains_printed is null then 'not_made'
             when not excludes_zero and contains_printed then 'imprecise'
-            when excludes_zero and not fails and not_made is not null then 'not_made'
+            when excludes_zero and fails_in_family then 'family'
+            when excludes_zero and (lacks_family or not fails) and not_made is not null then 'not_made'
         end as cause,
         case
             when not asks_of_ai then null

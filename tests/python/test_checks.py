@@ -515,5 +515,34 @@ def test_a_check_that_was_not_made_never_makes_a_stronger_word(sample_build: Bui
             f"delete from estimates.est_{source} where method = '{method}' and setting = '{setting or ''}'",
         )
         assert all(place[after[name]] <= place[before[name]] for name in before), (method, setting)
-        if aspect == "required":
+        if aspect in ("family", "required"):
             assert any(after[name] == "cannot_tell" for name in holding) or method in ("crv3", "romano_wolf")
+
+
+def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    """An estimate that is significant alone, and not among the claims, was not precise enough to be robust."""
+    before = dict(sample_build.rows("select specification_id, verdict from reports.rpt_verdicts"))
+    alone = {
+        name
+        for (name,) in sample_build.rows(
+            "select specification_id from reports.rpt_verdicts where excludes_zero and cause is null "
+            "and table_id <> 'table_4'"
+        )
+    }
+    assert {before[name] for name in alone} >= {"holds"}
+    # Whatever else fails: next year's measure does too.
+    after = judged(
+        sample_build,
+        tmp_path,
+        "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else 0.001 end "
+        "where method in ('romano_wolf', 'next_year')",
+    )
+    assert {after[name] for name in alone} == {"cannot_tell"}
+    assert after["table_4_col_1"] == "not_robust"  # of no family
+    members = sample_build.rows(
+        "select term, count(*) = count(distinct specification_id) from estimates.est_inference "
+        "where method = 'romano_wolf' and setting = 'tables=5-6' group by all"
+    )
+    assert members == [("average", True)]  # what a column claims, and not each of its years

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,9 @@ from click.testing import CliRunner
 
 from ai_manufacturing import cli, synthetic
 from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.settings import project_root
+from benchmarks.verdicts import truth_of
 
 SEED = 2020
 YEARS = range(2010, 2021)
@@ -150,6 +154,96 @@ def test_names_and_codes_are_those_of_the_seeds(
     assert not firms.duplicated([*KEY, "年份"]).any()
     assert not patents.duplicated([*KEY, "年份", "专利类型"]).any()
     assert not yearbook.duplicated(["城市代码", "年份"]).any()
+
+
+# ---------------------------------------------------------------- shocks that units share
+
+
+def moves(levels: Floats) -> Floats:
+    """Return the yearly moves of logs, units by years, less the means of unit and year, with a variance of 1."""
+    moved = np.diff(np.log(levels), axis=1)
+    moved = moved - np.nanmean(moved, axis=0) - moved.mean(axis=1, keepdims=True) + np.nanmean(moved)
+    scaled: Floats = moved / np.nanstd(moved)
+    return scaled
+
+
+def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float]:
+    """Return the mean correlation of pairs of units, of firms, of GDP, and of one's firms with the other's GDP."""
+    found = []
+    for seed in range(6):
+        drawn = synthetic.draw(seed, YEARS, truth_of(0), shocks)
+        firms, gdp = moves(drawn.firms.astype(float)), moves(drawn.yearbook["gdp_100m_cny"])
+        products = (one @ other.T / one.shape[1] for one, other in ((firms, firms), (gdp, gdp), (firms, gdp)))
+        found.append([np.nanmean(product[pairs > 0]) for product in products])
+    return [*np.mean(found, axis=0)]
+
+
+@pytest.fixture(scope="session")
+def pairs(cities: pd.DataFrame) -> dict[str, Floats]:
+    """Pairs of units, 0 or 1, units by units: in one province, in two, within 60 to 100 km, beyond 1,500 km."""
+    province = cities["province_id"].to_numpy()
+    places = pd.read_csv(project_root() / "seeds" / "city_coordinates.csv", dtype={"city_id": str}).set_index("city_id")
+    longitude, latitude = np.radians(places.loc[cities.index, ["longitude", "latitude"]].to_numpy()).T
+    vectors = np.column_stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
+    km = 6371 * np.arccos(np.clip(vectors @ vectors.T, -1, 1))
+    same = province[:, None] == province
+    chosen = {
+        "same province": same & ~np.eye(len(province), dtype=bool),
+        "other province": ~same,
+        "near": (km > 60) & (km < 100),
+        "far": km > 1500,
+    }
+    return {name: np.asarray(pairs, dtype=float) for name, pairs in chosen.items()}
+
+
+def test_cities_of_a_province_share_half_of_their_noise_and_firms_none_with_gdp(pairs: dict[str, Floats]) -> None:
+    shocks = synthetic.CommonShocks("province", share=0.5)
+    # The mean of a year takes a little of what provinces share.
+    np.testing.assert_allclose(together(shocks, pairs["same province"]), [0.49, 0.49, 0], atol=0.05)
+    np.testing.assert_allclose(together(shocks, pairs["other province"]), [-0.025, -0.025, 0], atol=0.02)
+    np.testing.assert_allclose(together(None, pairs["same province"]), [0, 0, 0], atol=0.02)
+
+
+def test_neighbours_share_less_the_further_they_are_apart(pairs: dict[str, Floats]) -> None:
+    shocks = synthetic.CommonShocks("neighbours", share=0.5, range_km=250)
+    near, far = (together(shocks, pairs[distance]) for distance in ("near", "far"))
+    at_80_km = 0.5 * np.exp(-80 / 250)
+    # What all share on average goes with the mean of the year, of near and far alike.
+    np.testing.assert_allclose(np.subtract(near, far), [at_80_km, at_80_km, 0], atol=0.07)
+
+
+def test_shocks_of_no_share_leave_every_number_as_it_is() -> None:
+    default = synthetic.draw(SEED, YEARS)
+    alone, shared = (synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", part)) for part in (0, 0.5))
+    for name in ("firms", "applications", "grants", "ai_firms", "yearbook"):
+        ours, same, other = (numbers(getattr(drawn, name)) for drawn in (default, alone, shared))
+        np.testing.assert_array_equal(ours, same, err_msg=name)
+        assert (ours != other).mean() > 0.2, name
+    with pytest.raises(ValueError, match=r"share is 1: it is at least 0 and below 1"):
+        synthetic.draw(SEED, YEARS, shocks=synthetic.CommonShocks("province", 1))
+
+
+def numbers(part: Any) -> Floats:
+    """Return all numbers of a part of a draw."""
+    arrays = {"": part} if isinstance(part, np.ndarray) else part if isinstance(part, dict) else vars(part)
+    return np.concatenate([array.ravel() for array in arrays.values()])
+
+
+def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents() -> None:
+    moved: dict[str, Any] = {"firm_noise_sd": 0.5, "firm_growth_slope_range": 0.02, "patent_own_noise_sd": 1.0}
+    for size in (0, 1):
+        truths = (truth_of(size), replace(truth_of(size), **moved))
+        first, second = (synthetic.draw(SEED, YEARS, truth) for truth in truths)
+        assert (first.firms != second.firms).mean() > 0.5
+        unmoved = {
+            name
+            for name, values in first.yearbook.items()
+            if np.array_equal(values, second.yearbook[name], equal_nan=True)
+        }
+        # The sample's own effects leave only what nothing moves.
+        assert unmoved == (first.yearbook.keys() if size == 0 else {"registered_population_10k"})
 
 
 # ---------------------------------------------------------------- the paper's facts

@@ -117,6 +117,7 @@ PERMUTED = pa.schema(
 )
 
 SCALED = "ln_scaled_series"
+AVERAGE = "average"
 MOST_MOVING = 10  # cities without which an estimate moves most
 Check = Callable[..., Iterable[Row]]
 
@@ -465,12 +466,17 @@ def _event_study(case: Case) -> event_study.EventStudyFit:
 
 def _average(case: Case, cluster: str) -> Iterator[Row]:
     """Average the effects of the years from the event on that the paper prints."""
+    regression, position = _averaged(case)
+    yield {"term": AVERAGE, **vars(cluster_errors.crv3(regression, position, case.codes(cluster)))}
+
+
+def _averaged(case: Case) -> tuple[PartialledOut, int]:
+    """Return the regression of an event study with that average as a slope, and its position."""
     study = _event_study(case)
     positions = [j for j, time in enumerate(study.event_times) if 0 <= time <= case.inputs.event_window[1]]
     if not positions:
         raise NotEstimable("no_post_period")
-    averaged = cluster_errors.averaged(case.regression, positions)
-    yield {"term": "average", **vars(cluster_errors.crv3(averaged, positions[0], case.codes(cluster)))}
+    return cluster_errors.averaged(case.regression, positions), positions[0]
 
 
 def _sup_t(case: Case, cluster: str) -> Iterator[Row]:
@@ -599,30 +605,35 @@ def _in_family(setting: str, specification: Specification) -> bool:
 
 
 def _romano_wolf(cases: Iterable[tuple[Any, Case]]) -> Iterator[tuple[Any, Row]]:
-    """Adjust the p-values of a family of columns: the same sign for a province in all of them."""
-    members = []
-    for asked, case in cases:
-        study = case.fit if isinstance(case.fit, event_study.EventStudyFit) else None
-        within = range(case.inputs.event_window[1] + 1)
-        for term, position in case.terms.items():
-            if study is None or study.event_times[position] in within:
-                members.append((asked, case, term, position))
+    """Adjust the p-values of a family of claims: the same sign for a province in all of them."""
     tested = []
-    for asked, case, term, position in members:
-        refused = attempted(partial(wild_bootstrap.check, case.regression, position, case.codes("province")))
-        if isinstance(refused, Sentence):
-            yield asked, reason_row(refused, term=term, cluster="province")
-        else:
-            tested.append((asked, case, term, position))
+    for asked, case in cases:
+        claimed = attempted(partial(_claimed, case))
+        if isinstance(claimed, Sentence):
+            yield asked, reason_row(claimed, term=AVERAGE, cluster="province")
+            continue
+        for term, regression, position in claimed:
+            refused = attempted(partial(wild_bootstrap.check, regression, position, case.codes("province")))
+            if isinstance(refused, Sentence):
+                yield asked, reason_row(refused, term=term, cluster="province")
+            else:
+                tested.append((asked, case, term, regression, position))
     if not tested:
         return
     adjusted = romano_wolf.adjusted(
-        [case.regression for _, case, _, _ in tested],
+        [regression for *_, regression, _ in tested],
         [position for *_, position in tested],
-        clusters=[case.rows["province_id"].to_numpy() for _, case, _, _ in tested],
+        clusters=[case.rows["province_id"].to_numpy() for _, case, *_ in tested],
     )
-    for (asked, _, term, _), found in zip(tested, adjusted, strict=True):
+    for (asked, _, term, *_), found in zip(tested, adjusted, strict=True):
         yield asked, {"term": term, "cluster": "province", **vars(found)}
+
+
+def _claimed(case: Case) -> list[tuple[str, PartialledOut, int]]:
+    """Return what a column claims, as terms of a regression: its terms, or the average of an event study."""
+    if isinstance(case.fit, event_study.EventStudyFit):
+        return [(AVERAGE, *_averaged(case))]
+    return [(term, case.regression, position) for term, position in case.terms.items()]
 
 
 FAMILIES = {"inference": {"romano_wolf": _romano_wolf}, "influence": {}, "sensitivity": {}}

@@ -125,11 +125,15 @@ def create(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame
 
 def run(connection: duckdb.DuckDBPyConnection, model: str) -> None:
     """Make a table by the SQL of a model, a path below models/, from tables of the names that it refers to."""
+    connection.execute(f"create table {model.rpartition('/')[2]} as {_sql(model)}")
+
+
+@cache
+def _sql(model: str) -> str:
     parts = (*(f"macros/{name}.sql" for name in MACROS), f"models/{model}.sql")
     text = "".join((settings.project_root() / part).read_text(encoding="utf-8") for part in parts)
     years = _variables().__getitem__
-    sql = jinja2.Template(text).render(ref=_Relation, var=years, period=years)
-    connection.execute(f"create table {model.rpartition('/')[2]} as {sql}")
+    return jinja2.Template(text).render(ref=_Relation, var=years, period=years)
 
 
 @cache

@@ -1,11 +1,13 @@
 """The synthetic sample: a delivery in a vendor's shape whose true parameters are known and whose numbers are not real.
 
-`truth` holds the true parameters, `panel` draws the city-years from them, `files` splits the city-years over
-industries and writes them. What the paper prints and no draw of this kind can give is listed in `truth`.
+`truth` holds the true parameters, `shocks` what units may share, `panel` draws the city-years from them, `files` splits
+the city-years over industries and writes them. What the paper prints and no draw of this kind can give is listed in
+`truth`.
 """
 
 from ai_manufacturing.synthetic.files import NotSyntheticError, write
 from ai_manufacturing.synthetic.panel import CityYears, draw
+from ai_manufacturing.synthetic.shocks import CommonShocks
 from ai_manufacturing.synthetic.truth import TRUTH, Truth
 
-__all__ = ["TRUTH", "CityYears", "NotSyntheticError", "Truth", "draw", "write"]
+__all__ = ["TRUTH", "CityYears", "CommonShocks", "NotSyntheticError", "Truth", "draw", "write"]

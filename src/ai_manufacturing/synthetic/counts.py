@@ -14,6 +14,7 @@ from ai_manufacturing.synthetic.paths import (
     Integers,
     anchored,
     autoregressive,
+    correlated,
     two_phase_growth,
     years_to_last,
 )
@@ -56,8 +57,9 @@ def scaled_to_years(ai_2020: Integers, total: Integers) -> Floats:
 def draw_firms(rng: Generator, truth: Truth, geography: Geography, years: Integers) -> Integers:
     """Draw all firms: national growth, a growth rate of the city's own, noise."""
     count = len(geography.size)
-    slope = rng.uniform(-truth.firm_growth_slope_range, truth.firm_growth_slope_range, (count, 1))
-    noise = autoregressive(rng, (count, len(years)), truth.firm_noise_sd, truth.firm_noise_persistence)
+    root = geography.root
+    slope = correlated(rng.uniform(-truth.firm_growth_slope_range, truth.firm_growth_slope_range, (count, 1)), root)
+    noise = autoregressive(rng, (count, len(years)), truth.firm_noise_sd, truth.firm_noise_persistence, root)
     growth = two_phase_growth(years, truth.firm_growth_to_2016, truth.firm_growth_after_2016)
     level = np.log(FIRMS_PER_100M_CNY) + geography.size + 0.3 * rng.standard_normal(count)
     firms = np.rint(np.exp(anchored(level, growth + slope * years_to_last(len(years)) + noise)))
@@ -101,7 +103,9 @@ def draw_ai_firms(rng: Generator, truth: Truth, geography: Geography, years: Int
     """Draw AI firms; entries and exits shift where the secondary share is high."""
     count = len(geography.size)
     treated = geography.is_secondary_dominant[:, None]
-    entry_noise, exit_noise = (truth.flow_noise_sd * rng.standard_normal((count, len(years))) for _ in range(2))
+    entry_noise, exit_noise = (
+        truth.flow_noise_sd * correlated(rng.standard_normal((count, len(years))), geography.root) for _ in range(2)
+    )
     entry_rate = np.where(years <= 2016, truth.entry_rate_to_2016, truth.entry_rate_after_2016)
     entered = entry_rate * np.exp(treated * by_year(truth.entry_shift, years) + entry_noise)
     leaving = truth.exit_rate * np.exp(treated * by_year(truth.exit_shift, years) + exit_noise)
@@ -114,12 +118,13 @@ def draw_patents(
     """Draw invention-patent applications and grants, which share a noise and follow the city's firms."""
     count = len(geography.size)
     trend = years_to_last(len(years))
-    shared = autoregressive(rng, firms.shape, truth.patent_shared_noise_sd, truth.outcome_noise_persistence)
+    persistence, root = truth.outcome_noise_persistence, geography.root
+    shared = autoregressive(rng, firms.shape, truth.patent_shared_noise_sd, persistence, root)
     common = truth.patent_growth * trend + truth.patents_on_city_firms * np.log(firms) + shared
     level = np.log(MEDIAN_APPLICATIONS) + 1.2 * geography.relative_size + 0.4 * rng.standard_normal(count)
 
     def draw_total(log_level: Floats) -> Integers:
-        own = autoregressive(rng, firms.shape, truth.patent_own_noise_sd, truth.outcome_noise_persistence)
+        own = autoregressive(rng, firms.shape, truth.patent_own_noise_sd, persistence, root)
         return np.maximum(np.rint(np.exp(anchored(log_level, common + own))), 1).astype(np.int64)
 
     applications = draw_total(level)
@@ -139,6 +144,7 @@ def draw_patents(
         applications * AI_SHARE_OF_APPLICATIONS_2020,
         application_growth + treated * by_year(truth.application_shift, years),
         geography.patent_rank < AI_APPLICATION_CITY_COUNT,
+        root,
     )
     ai_grants = _draw_ai_patents(
         rng,
@@ -146,6 +152,7 @@ def draw_patents(
         grants * AI_SHARE_OF_GRANTS_2020,
         truth.ai_grant_growth * trend + treated * by_year(truth.grant_shift, years),
         has_ai_grants,
+        root,
     )
     return (
         Patents(applications, np.minimum(ai_applications, applications)),
@@ -154,9 +161,14 @@ def draw_patents(
 
 
 def _draw_ai_patents(
-    rng: Generator, truth: Truth, level: NDArray[np.floating[Any]], log_share: Floats, active: Flags
+    rng: Generator,
+    truth: Truth,
+    level: NDArray[np.floating[Any]],
+    log_share: Floats,
+    active: Flags,
+    root: Floats | None,
 ) -> Integers:
-    noise = autoregressive(rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence)
+    noise = autoregressive(rng, level.shape, truth.ai_patent_noise_sd, truth.outcome_noise_persistence, root)
     counts = np.where(active[:, None], rng.poisson(level * np.exp(log_share + noise)), 0)
     # An active city has an AI patent in the last year.
     counts[active, -1] = np.maximum(counts[active, -1], 1)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
+from ai_manufacturing.synthetic.paths import Flags, Floats, Integers, correlated
 
 YEARBOOK_SHARE = 260 / 367  # of the units of seeds/cities.csv
 
@@ -61,6 +61,8 @@ class Geography:
         AI firms alive in sections B to E.
     patent_rank : NDArray[np.int64]
         0 for the unit most inclined to AI patents; units outside the yearbook come last.
+    root : NDArray[np.float64] or None
+        Root of the correlation of the units' noise, units by units; None if it is independent.
     """
 
     size: Floats
@@ -70,6 +72,7 @@ class Geography:
     in_yearbook: Flags
     ai_firms_2020: Integers
     patent_rank: Integers
+    root: Floats | None
 
     @property
     def relative_size(self) -> Floats:
@@ -94,8 +97,8 @@ def ranks(values: Floats) -> Integers:
     return np.argsort(np.argsort(-values, kind="stable"), kind="stable")
 
 
-def draw_geography(rng: Generator) -> Geography:
-    """Draw sizes, populations and shares, and rank the units by AI."""
+def draw_geography(rng: Generator, root: Floats | None) -> Geography:
+    """Draw sizes, populations and shares, and rank the units by AI; shares, which event studies split by, by `root`."""
     table = units()
     names = table["short_name_zh"].to_numpy()
     count = len(names)
@@ -111,7 +114,7 @@ def draw_geography(rng: Generator) -> Geography:
         size[names == name], resident[names == name], registered[names == name] = np.log(levels)
     # The five with most AI firms are service cities: controls in the event studies.
     top_five = np.isin(names, list(TOP_FIVE_AI_FIRMS))
-    secondary_share = np.clip(0.44 + 0.06 * rng.standard_normal(count), 0.28, 0.58)
+    secondary_share = np.clip(0.44 + 0.06 * correlated(rng.standard_normal(count), root), 0.28, 0.58)
     secondary_share[top_five] = rng.uniform(0.34, 0.39, len(TOP_FIVE_AI_FIRMS))
 
     in_yearbook = ranks(np.where(is_city, size, -np.inf)) < round(YEARBOOK_SHARE * count)
@@ -132,4 +135,5 @@ def draw_geography(rng: Generator) -> Geography:
         in_yearbook=in_yearbook,
         ai_firms_2020=ai_firms,
         patent_rank=ranks(propensity + 0.3 * rng.standard_normal(count)),
+        root=root,
     )

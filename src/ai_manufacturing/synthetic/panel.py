@@ -14,6 +14,7 @@ from ai_manufacturing.synthetic.counts import (
 )
 from ai_manufacturing.synthetic.geography import draw_geography
 from ai_manufacturing.synthetic.paths import Flags, Floats, Integers
+from ai_manufacturing.synthetic.shocks import CommonShocks, root
 from ai_manufacturing.synthetic.truth import TRUTH, Truth
 from ai_manufacturing.synthetic.yearbook import draw_yearbook
 
@@ -47,7 +48,7 @@ class CityYears:
     yearbook: dict[str, Floats]
 
 
-def draw(seed: int, period: range, truth: Truth = TRUTH) -> CityYears:
+def draw(seed: int, period: range, truth: Truth = TRUTH, shocks: CommonShocks | None = None) -> CityYears:
     """Draw all that the files hold at the level of unit and year.
 
     Parameters
@@ -57,7 +58,9 @@ def draw(seed: int, period: range, truth: Truth = TRUTH) -> CityYears:
     period : range
         Statistical years, among them 2015; levels of 2020 are those of the last.
     truth : Truth
-        True parameters; only the calibration passes others than the default.
+        True parameters; only benchmarks pass others than the default.
+    shocks : CommonShocks, optional
+        What units share; in the sample they share nothing.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def draw(seed: int, period: range, truth: Truth = TRUTH) -> CityYears:
         np.random.default_rng([seed, part]) for part in range(5)
     )
     years = np.array(period)
-    geography = draw_geography(geography_rng)
+    geography = draw_geography(geography_rng, root(shocks))
     firms = draw_firms(firm_rng, truth, geography, years)
     applications, grants = draw_patents(patent_rng, truth, geography, firms, years)
     measures = np.stack(

@@ -14,9 +14,16 @@ def years_to_last(count: int) -> Integers:
     return np.arange(1 - count, 1)
 
 
-def autoregressive(rng: Generator, shape: tuple[int, ...], sd: float, persistence: float) -> Floats:
-    """Draw stationary first-order autoregressive noise, units by years."""
-    noise = rng.standard_normal(shape)
+def correlated(noise: Floats, root: Floats | None) -> Floats:
+    """Return noise of units that a root of their correlation moves together; without one, as it is."""
+    return noise if root is None else root @ noise
+
+
+def autoregressive(
+    rng: Generator, shape: tuple[int, ...], sd: float, persistence: float, root: Floats | None
+) -> Floats:
+    """Draw stationary first-order autoregressive noise, units by years, correlated over units by `root`."""
+    noise = correlated(rng.standard_normal(shape), root)
     for year in range(1, shape[1]):
         noise[:, year] = persistence * noise[:, year - 1] + np.sqrt(1 - persistence**2) * noise[:, year]
     return sd * noise

@@ -17,6 +17,7 @@ from ai_manufacturing.synthetic.paths import (
     anchored,
     autoregressive,
     centred,
+    correlated,
     with_mean_growth,
     years_to_last,
 )
@@ -89,10 +90,10 @@ def _draw_controls(rng: Generator, truth: Truth, geography: Geography, m_firms: 
     to_last = years_to_last(m_firms.shape[1])
 
     def noise(sd: float) -> Floats:
-        return autoregressive(rng, m_firms.shape, sd, truth.outcome_noise_persistence)
+        return autoregressive(rng, m_firms.shape, sd, truth.outcome_noise_persistence, geography.root)
 
     def trend(growth: float, spread: float) -> Floats:
-        return (growth + spread * rng.standard_normal((count, 1))) * to_last
+        return (growth + spread * correlated(rng.standard_normal((count, 1)), geography.root)) * to_last
 
     def scattered(sd: float) -> Floats:
         return sd * rng.standard_normal(count)
@@ -137,7 +138,7 @@ def _draw_gdp(
     path = long_run.copy()
     for year in range(1, path.shape[1]):
         path[:, year] = truth.gdp_persistence * path[:, year - 1] + (1 - truth.gdp_persistence) * long_run[:, year]
-    noise = autoregressive(rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence)
+    noise = autoregressive(rng, path.shape, truth.gdp_noise_sd, truth.gdp_persistence, geography.root)
     gdp = anchored(geography.size, with_mean_growth(path, truth.gdp_growth) + noise)
     # High income is GDP per head of the first year above the median; firms do less below it.
     first_income = gdp[:, 0] - controls["resident_population_10k"][:, 0]
@@ -151,10 +152,10 @@ def _draw_employment(
 ) -> dict[str, Floats]:
     """Draw the logs of secondary employment and, within it, manufacturing employment."""
     count = len(geography.size)
-    persistence = truth.outcome_noise_persistence
-    shared = autoregressive(rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence)
+    persistence, root = truth.outcome_noise_persistence, geography.root
+    shared = autoregressive(rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence, root)
     own_variance = truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
-    own = autoregressive(rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence)
+    own = autoregressive(rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence, root)
     secondary_effects = (
         truth.secondary_employment_on_firms,
         truth.secondary_employment_on_applications,
@@ -188,7 +189,8 @@ def _draw_shares(
         truth.secondary_share_on_grants,
     )
     path = with_mean_growth(_reaction(measures, effects), truth.secondary_share_growth)
-    path += autoregressive(rng, path.shape, truth.secondary_share_noise_sd, truth.outcome_noise_persistence)
+    sd, persistence = truth.secondary_share_noise_sd, truth.outcome_noise_persistence
+    path += autoregressive(rng, path.shape, sd, persistence, geography.root)
     relative = np.exp(path - path[:, in_2015])
     secondary = np.minimum(geography.secondary_share_2015[:, None] * relative, LARGEST_SECONDARY_SHARE)
     primary_of_rest = 0.16 * np.exp(-0.5 * geography.relative_size + 0.3 * rng.standard_normal(count))

@@ -1,0 +1,68 @@
+"""Shocks that units share: with their province, or with their neighbours."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.settings import project_root
+from ai_manufacturing.synthetic.geography import units
+from ai_manufacturing.synthetic.paths import Floats
+
+EARTH_RADIUS_KM = 6371.0
+
+
+@dataclass(frozen=True)
+class CommonShocks:
+    """How far the noise of two units moves together, in every series that the generator draws.
+
+    Series are independent of each other: firms and outcomes each have a shock of their own, so that no effect of one on
+    the other comes in. Variances stay those of `truth`.
+
+    Attributes
+    ----------
+    reach : {"province", "neighbours"}
+        Units of one province share a part of their noise, or units near each other do.
+    share : float
+        Correlation within a province; of neighbours, that at no distance. At least 0, and below 1.
+    range_km : float
+        Distance at which the correlation of neighbours has fallen to 1/e of `share`.
+    """
+
+    reach: Literal["province", "neighbours"]
+    share: float = 0.5
+    range_km: float = 250.0
+
+
+@cache
+def correlation(shocks: CommonShocks) -> Floats:
+    """Return the correlation of the units' noise, shape (units, units), in the order of seeds/cities.csv."""
+    if not 0 <= shocks.share < 1:
+        raise ValueError(f"CommonShocks.share is {shocks.share}: it is at least 0 and below 1.")
+    provinces = units()["province_id"].to_numpy()
+    common: Floats
+    if shocks.reach == "province":
+        common = (provinces[:, None] == provinces).astype(np.float64)
+    else:
+        common = np.exp(-distances_km() / shocks.range_km)
+    own: Floats = np.eye(len(provinces))
+    return (1 - shocks.share) * own + shocks.share * common
+
+
+@cache
+def distances_km() -> Floats:
+    """Return the great-circle distances of the units, shape (units, units)."""
+    places = pd.read_csv(project_root() / "seeds" / "city_coordinates.csv", dtype={"city_id": str}).set_index("city_id")
+    longitude, latitude = np.radians(places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)).T
+    across = np.cos(latitude[:, None]) * np.cos(latitude) * np.sin((longitude[:, None] - longitude) / 2) ** 2
+    chords = np.sin((latitude[:, None] - latitude) / 2) ** 2 + across
+    distances: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(chords, 1)))
+    return distances
+
+
+@cache
+def root(shocks: CommonShocks | None) -> Floats | None:
+    """Return a root of the correlation, by which independent noise is multiplied; None for units of their own."""
+    return None if shocks is None else np.linalg.cholesky(correlation(shocks)).astype(np.float64, copy=False)
