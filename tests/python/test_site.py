@@ -476,10 +476,13 @@ def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: 
         )
     ]
     assert ["Weighting", "fixed ratio (equation 2)"] in [row[:2] for row in axes]
-    [level] = [row for row in axes if row[1] == "level"]
-    assert level[-1] == (
-        "dominated By ln1p: GDP is a log and the counts are skewed, so that a few large cities are the slope"
-    )
+    assert [row[-1] for row in axes] == [
+        f"{standing} {why}"
+        for standing, why in sample_build.rows(
+            "select standing, why_en from reports.rpt_specification_axes order by value_order"
+        )
+    ]
+    assert {row[-1].split()[0] for row in axes} == {"arbitrary", "defensible", "dominated"}
     for word in ("Arbitrary:", "Defensible:", "Dominated:"):
         expect(page.locator("#joint ~ p, #axes ~ p").filter(has_text=word).first).to_be_visible()
     # A build of one's own permutes nothing, and says so.
