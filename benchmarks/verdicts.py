@@ -440,9 +440,10 @@ Synthetic panels, and on the real design synthetic outcomes: no number here is a
 - **Panels**: independent cities; provinces that share half the variance of all noise (of firms, patents, outcomes, and
   of the shares that split the event studies), each series on its own; neighbours, whose noise has a correlation of a
   half at no distance, which falls to 1/e of it in 250 km.
-- **Event studies**: trends are parallel before the event, other than in the sample and in print. Without an effect
+- **Event studies**: rates do not differ before the event, other than in the sample and in print. Without an effect
   Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms are controls, and the log of one plus
-  a count grows more where counts are large.
+  a count grows more where counts are large. Stocks of firms are drawn backwards from the last year, so that large shifts
+  of Table 5 move its years before the event as well, and the pre-test is right to fail.
 - **Real design**: regressors, controls, cities and flags of the public delivery; the outcome is its fit without the
   measure, plus the effect, plus the residuals with one random sign for each province.
 
