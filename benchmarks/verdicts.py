@@ -442,8 +442,8 @@ Synthetic panels, and on the real design synthetic outcomes: no number here is a
   half at no distance, which falls to 1/e of it in 250 km.
 - **Event studies**: rates do not differ before the event, other than in the sample and in print. Without an effect
   Table 5 keeps a mean of .2 times the printed: the five cities with most AI firms are controls, and the log of one plus
-  a count grows more where counts are large. Stocks of firms are drawn backwards from the last year, so that large shifts
-  of Table 5 move its years before the event as well, and the pre-test is right to fail.
+  a count grows more where counts are large. Stocks of firms are drawn backwards from the last year, so that large
+  shifts of Table 5 move its years before the event as well, and the pre-test is right to fail.
 - **Real design**: regressors, controls, cities and flags of the public delivery; the outcome is its fit without the
   measure, plus the effect, plus the residuals with one random sign for each province.
 
