@@ -177,7 +177,10 @@ figures as (
             -- A trend's mean over the years from the event on, in times of its slope a year.
             sensitivity.value * (1 + {{ var('event_window')[1] }} / 2.0) / abs(claims.printed_value),
             case when sensitivity.bound is null then sensitivity.value end,
-            case when sensitivity.bound is not null then cast(sensitivity.conf_low * sensitivity.conf_high > 0 as integer) end
+            case
+                when sensitivity.bound is not null
+                    then cast(sensitivity.conf_low * sensitivity.conf_high > 0 as integer)
+            end
         ]) as value,
         sensitivity.reason,
         sensitivity.reason_zh
@@ -195,7 +198,7 @@ answers as (
 checked as (
     select
         claims.*,
-        rules.* exclude (estimator),
+        rules.* exclude (rules.estimator),
         answers.value,
         coalesce(answers.reason, claims.reason) as why,
         coalesce(answers.reason_zh, claims.reason_zh) as why_zh,
@@ -268,11 +271,11 @@ final as (
         passes,
         case
             when passes is null then concat_ws(' ', 'Not made.', why)
-            else {{ replaced("case when passes then passes_en else fails_en end", 'texts', names) }}
+            else {{ replaced('case when passes then passes_en else fails_en end', 'texts', names) }}
         end as sentence,
         case
             when passes is null then concat_ws('', '未进行。', why_zh)
-            else {{ replaced("case when passes then passes_zh else fails_zh end", 'texts', names) }}
+            else {{ replaced('case when passes then passes_zh else fails_zh end', 'texts', names) }}
         end as sentence_zh,
         substitutions,
         substitutions_zh

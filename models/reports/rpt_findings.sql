@@ -1,11 +1,10 @@
-{#- In two steps, as one is too deep for the linter. -#}
-{%- set first_names = [
-    'estimate', 'low', 'high', 'printed', 'printed_inside', 'printed_outside', 'next_year', 'p_next_year', 'present',
-    'permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'needed', 'failed', 'p_city', 'p_province'
-] -%}
-{%- set other_names = [
-    'readings', 'same_sign', 'by_city', 'by_province', 'printed_columns', 'unjudged', 'no_data', 'imprecise', 'unsound',
-    'unmade', 'mechanical', 'failing', 'not_made', 'reason', 'next_year_rows', 'why_next_year', 'why_ai'
+{#- In steps, as one is too deep for the linter. -#}
+{%- set steps = [
+    ['estimate', 'low', 'high', 'printed', 'printed_inside', 'printed_outside', 'p_city', 'p_province', 'reason'],
+    ['next_year', 'p_next_year', 'present', 'next_year_rows', 'why_next_year', 'needed', 'failed', 'failing', 'not_made'],
+    ['permuted', 'p_permuted', 'share', 'share_20', 'detectable', 'why_ai'],
+    ['readings', 'same_sign', 'by_city', 'by_province'],
+    ['printed_columns', 'unjudged', 'no_data', 'imprecise', 'unsound', 'unmade', 'mechanical']
 ] -%}
 with
 
@@ -40,6 +39,11 @@ checks as (
 judged as (
     select
         specification_id,
+        {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
+        max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
+        max({{ sentence }}) filter (where check_id = 'ai_part' and passes is null) as why_ai_{{ language }},
+        max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }},
+        {%- endfor %}
         count(case when is_needed then 1 end) as needed,
         count(case when is_needed and not passes then 1 end) as failed,
         string_agg(label_en, ', ' order by check_order) filter (where is_needed and not passes) as failing_en,
@@ -47,13 +51,7 @@ judged as (
         bool_and(passes) filter (where check_id = 'next_year') as passes_next_year,
         max(figure) filter (where check_id = 'ai_variation') as share,
         max(figure) filter (where check_id = 'ai_identified') as detectable,
-        max(figure) filter (where check_id = 'weights_permuted') as p_permuted,
-        {%- for language, sentence in [('en', 'sentence'), ('zh', 'sentence_zh')] %}
-        max({{ sentence }}) filter (where check_id = 'next_year' and passes is null) as why_next_year_{{ language }},
-        max({{ sentence }}) filter (where check_id = 'ai_part' and passes is null) as why_ai_{{ language }},
-        max({{ sentence }}) filter (where aspect = 'zero' and passes is null) as reason_{{ language }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        max(figure) filter (where check_id = 'weights_permuted') as p_permuted
     from checks
     group by specification_id
 ),
@@ -113,14 +111,14 @@ curve as (
 
 counted as (
     select
-        count(*) as printed_columns,
-        count(case when verdict = 'cannot_tell' then 1 end) as unjudged,
         {%- for name, causes in [
             ('no_data', "'no_data'"), ('imprecise', "'imprecise', 'family'"), ('unsound', "'unsound'"),
             ('unmade', "'not_made'"), ('mechanical', "'mechanical'")
         ] %}
-        count(case when cause in ({{ causes }}) then 1 end) as {{ name }}{{ ',' if not loop.last }}
+        count(case when cause in ({{ causes }}) then 1 end) as {{ name }},
         {%- endfor %}
+        count(*) as printed_columns,
+        count(case when verdict = 'cannot_tell' then 1 end) as unjudged
     from verdicts
 ),
 
@@ -129,7 +127,7 @@ stated as (
         headline.specification_id,
         headline.substitutions,
         headline.substitutions_zh,
-        headline.cause is distinct from 'no_data' as is_estimated,
+        coalesce(headline.cause, '') <> 'no_data' as is_estimated,
         coalesce(headline.cause, headline.verdict) as claim_state,
         case
             when judged.passes_next_year then 'passes'
@@ -143,6 +141,16 @@ stated as (
             else 'passes'
         end as robust_state,
         case when counted.unjudged > 0 then 'some' else 'none' end as unjudged_state,
+        {%- for language, not_made in [('en', 'not_made'), ('zh', 'not_made_zh')] %}
+        map {
+            'failing': judged.failing_{{ language }},
+            'not_made': headline.{{ not_made }},
+            'reason': judged.reason_{{ language }},
+            'next_year_rows': next_years.rows_{{ language }},
+            'why_next_year': judged.why_next_year_{{ language }},
+            'why_ai': judged.why_ai_{{ language }}
+        } as words_{{ language }},
+        {%- endfor %}
         -- The numbers as they stand in a sentence.
         map {
             'estimate': printf('%.3f', headline.estimate),
@@ -167,22 +175,12 @@ stated as (
             'same_sign': format('{:.0f} %', 100 * curve.same_sign),
             'by_city': format('{:.0f} %', 100 * curve.by_city),
             'by_province': format('{:.0f} %', 100 * curve.by_province),
-            'printed_columns': cast(counted.printed_columns as varchar),
-            'unjudged': cast(counted.unjudged as varchar),
             {%- for name in ['no_data', 'imprecise', 'unsound', 'unmade', 'mechanical'] %}
-            '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar){{ ',' if not loop.last }}
+            '{{ name }}': cast(nullif(counted.{{ name }}, 0) as varchar),
             {%- endfor %}
-        } as figures,
-        {%- for language, not_made in [('en', 'not_made'), ('zh', 'not_made_zh')] %}
-        map {
-            'failing': judged.failing_{{ language }},
-            'not_made': headline.{{ not_made }},
-            'reason': judged.reason_{{ language }},
-            'next_year_rows': next_years.rows_{{ language }},
-            'why_next_year': judged.why_next_year_{{ language }},
-            'why_ai': judged.why_ai_{{ language }}
-        } as words_{{ language }}{{ ',' if not loop.last }}
-        {%- endfor %}
+            'printed_columns': cast(counted.printed_columns as varchar),
+            'unjudged': cast(counted.unjudged as varchar)
+        } as figures
     from headline
     inner join judged on headline.specification_id = judged.specification_id
     left join next_years on headline.specification_id = next_years.specification_id
@@ -204,10 +202,14 @@ begun as (
     select
         chosen.*,
         {%- for language in ['en', 'zh'] %}
-        {{ replaced('sentences.sentence_' ~ language, 'chosen.figures', first_names) }} as begun_{{ language }},
-        map_concat(chosen.figures, chosen.words_{{ language }}) as texts_{{ language }}{{ ',' if not loop.last }}
+        sentences.sentence_{{ language }} as step_0_{{ language }},
+        map_concat(chosen.figures, chosen.words_{{ language }}) as texts_{{ language }},
         {%- endfor %}
+        questions.question_en,
+        questions.question_zh,
+        questions.finding_order
     from chosen
+    inner join questions on chosen.finding = questions.finding
     inner join sentences
         on
             chosen.finding = sentences.finding
@@ -217,22 +219,31 @@ begun as (
         chosen.is_estimated
         or chosen.finding in ('claim', 'unjudged')
 ),
-
+{% for names in steps %}
+{% set before, step = 'step_' ~ loop.index0, 'step_' ~ loop.index %}
+{{ step }} as (
+    select
+        {%- for language in ['en', 'zh'] %}
+        {{ replaced(before ~ '_' ~ language, 'texts_' ~ language, names) }} as {{ step }}_{{ language }},
+        {%- endfor %}
+        *
+    from {{ 'begun' if loop.first else before }}
+),
+{% endfor %}
 final as (
     select
         current_extract_set() as extract_set,
-        questions.finding,
-        questions.finding_order,
-        begun.specification_id,
-        begun.state,
-        questions.question_en,
-        questions.question_zh,
-        {{ complete_sentences(replaced('begun.begun_en', 'begun.texts_en', other_names)) }} as sentence,
-        {{ complete_sentences(replaced('begun.begun_zh', 'begun.texts_zh', other_names)) }} as sentence_zh,
-        begun.substitutions,
-        begun.substitutions_zh
-    from begun
-    inner join questions on begun.finding = questions.finding
+        finding,
+        finding_order,
+        specification_id,
+        state,
+        question_en,
+        question_zh,
+        {{ complete_sentences('step_' ~ steps | length ~ '_en') }} as sentence,
+        {{ complete_sentences('step_' ~ steps | length ~ '_zh') }} as sentence_zh,
+        substitutions,
+        substitutions_zh
+    from step_{{ steps | length }}
 )
 
 select * from final

@@ -147,9 +147,9 @@ misses as (
         {%- endfor %}
         cast(count(case when explaining_remark_number <> 11 then 1 end) as double) as explained_count,
         cast(count(case when explaining_remark_number = 11 then 1 end) as double) as chance_count,
-        cast(
-            count(case when verdict in ('differs', 'not_found') and explaining_remark_number is null then 1 end) as double
-        ) as unexplained_count,
+        cast(count(
+            case when verdict in ('differs', 'not_found') and explaining_remark_number is null then 1 end
+        ) as double) as unexplained_count,
         0.05 * count(case when status = 'estimated' then 1 end) as expected_count,
         min(
             case

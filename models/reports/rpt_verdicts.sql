@@ -30,9 +30,9 @@ answered as (
         bool_or(not passes) filter (where aspect = 'family') as fails_in_family,
         bool_or(passes is null) filter (where aspect = 'family') as lacks_family,
         string_agg(label_en, ', ' order by check_order)
-            filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made,
+        filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made,
         string_agg(label_zh, '、' order by check_order)
-            filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made_zh,
+        filter (where passes is null and aspect not in ('identified', 'ai', 'told')) as not_made_zh,
         count(case when aspect = 'ai' then 1 end) > 0 as asks_of_ai,
         bool_and(passes) filter (where aspect = 'identified') as is_identified,
         bool_and(passes) filter (where aspect = 'ai') as is_ai,
