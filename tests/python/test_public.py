@@ -181,7 +181,7 @@ def test_the_trace_of_what_was_not_delivered_names_a_reading_that_was(public_bui
     assert lines[-3].startswith("not_estimable: Not delivered: ")
     assert lines[-1] == "to trace one: ai-manufacturing trace --specification table_1_col_1"
     listed, more = lines[-2].removeprefix("can be estimated: readings of table_1 column 1: ").split(" and ")
-    assert more == "7 more"
+    assert more == "8 more"
     readings = listed.split(", ")
     assert readings[:2] == ["table_1_col_1", "table_1_col_1_science_spending"]
     assert "table_1_col_1_firms_ln" not in readings, "another regressor"

@@ -609,7 +609,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     expect(page.locator("#table_1 tbody tr").first).to_contain_text(
         "AI firms of all industries, by keyword (M_AI) †", use_inner_text=True
     )
-    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160*** †", use_inner_text=True)
+    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160***‡ †", use_inner_text=True)
     shenzhen = page.locator("#spatial_classes tr", has_text="alive in Shenzhen")
     expect(shenzhen).to_contain_text("by keyword, alive in Shenzhen †", use_inner_text=True)
     expect(shenzhen).to_contain_text("not comparable", use_inner_text=True)
