@@ -417,12 +417,12 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
     """Run all sizes of all axes, once each."""
     section = Section(
         "Growth",
-        "One run of each size, in a process of its own, with a store and a warehouse from nothing. `dbt build` is of "
-        "the sample, without unit tests; cities and specifications are more rows of its seeds, invented or repeated. "
-        f"Its gate judges, and holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the "
-        "largest process. An exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) "
-        f"holds if no run is further from it than {CLOSE:.0%}; where neither does, the exponent between the two "
-        "largest sizes goes on. [growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
+        "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the sample, without unit "
+        "tests; cities and specifications are more rows of its seeds, synthetic or repeated. Its gate judges, and "
+        f"holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the largest process. An "
+        "exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) holds if no run is "
+        f"further from it than {CLOSE:.0%}; else the exponent between the two largest sizes goes on. "
+        "[growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:

@@ -2,7 +2,7 @@
 A partial selection may build what a gate judges and not the gate. dbt cannot know beforehand whether that changes
 anything, so the content is compared: before the run the fingerprints of what it builds are noted and the gates that it
 leaves out are marked as failed; after the run the marks are taken away where the content is what it was. A run that
-died is settled by the next one. What it does to each habit is in docs/decisions/where_a_bad_delivery_stops.md.
+died is settled by the next one. What it does to each habit is in docs/for_dbt_users.md.
 #}
 {% macro leave_no_gate_behind() -%}
     {%- set selected = selected_nodes() -%}

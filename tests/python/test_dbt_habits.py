@@ -1,4 +1,4 @@
-"""What people type every day, on one built copy: the table of docs/decisions/where_a_bad_delivery_stops.md, row by row.
+"""What people type every day, on one built copy: the last table of docs/for_dbt_users.md, row by row.
 
 "Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
 """

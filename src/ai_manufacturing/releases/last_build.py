@@ -2,7 +2,7 @@
 
 It is kept in RELEASE_DIR/last_build with what it was built by. Deliveries and seeds may differ: what rests on them is
 built anew (`dbt_from_last_build`). If anything else differs, or a file is damaged, a refresh builds from nothing
-(docs/decisions/a_change_costs_its_part.md).
+(docs/decisions/incremental_refresh.md).
 """
 
 import json
