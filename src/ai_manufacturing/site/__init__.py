@@ -10,8 +10,8 @@ import vl_convert
 from markupsafe import Markup
 
 from ai_manufacturing import databases, exports, settings, terms
-from ai_manufacturing.checksums import record_folder
 from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, reason, replace_bytes
+from ai_manufacturing.integrity import record_folder
 from ai_manufacturing.site import (
     ai_terms,
     changes,
