@@ -252,16 +252,11 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     headers = _headers(text, wanted, HEADER_ROWS)
     delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
-    text, doubtful = quotation.set_apart(text, delimiter, len(header))
+    text, doubtful = quotation.set_apart(text, delimiter)
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
-    if quotation.spans_lines(header):
-        below = table.filter(pa.array(numbers > header_row)).to_pylist()
-        has_records = any(any(map(clean, row.values())) for row in below)
-        has_others = any(number > header_row and any(map(clean, cells)) for number, cells in odd)
-        quotation.check_header(header, delimiter, has_records, has_others)
     if sheet.missing([*wanted.values()]):
         sheet.encoding = _encoding_in_words(encoding, content)
         return encoding, delimiter, sheet
