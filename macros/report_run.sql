@@ -32,21 +32,9 @@ value at fault first and then what identifies the row.
             {%- set results = adapter.get_relation(target.database, 'gates', table) -%}
             {%- set failed = run_query(
                 'select severity, suite, description, observed_value, failing_rows from ' ~ results
-                ~ " where not success and expectation <> 'judged' order by severity, suite, description"
+                ~ ' where not success order by severity, suite, description'
             ).rows if results else [] -%}
             {%- for row in failed -%} {%- do log(failure_in_words(table, *row), info=True) -%} {%- endfor -%}
-            {%- set marked = run_query(
-                'select suite, observed_value from ' ~ results ~ " where expectation = 'judged' order by suite"
-            ) if results else none -%}
-            {%- if marked and marked.rows -%}
-                {%- set changed = fromjson(marked.rows[0][1] or '[]', []) -%}
-                {#- Not a failure of what was delivered: the run ends with exit code 0, and the next estimates are refused. -#}
-                {%- do exceptions.warn(
-                    'gate warning: ' ~ marked.rows | length ~ ' gates have not judged what was built since ('
-                    ~ names_of(marked.columns[0].values()) ~ ')'
-                    ~ ('; ' ~ changed[0] if changed else '') ~ '. No estimate is built on it before dbt build --select +gate_results+.'
-                ) -%}
-            {%- endif -%}
         {%- endfor -%}
         {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
         {%- if deliveries -%}

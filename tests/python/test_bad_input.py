@@ -113,7 +113,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     rejected = delivery.rows(
         "select file_path, row_number, column_name, value, reason from raw.rejected_rows order by file_path desc"
     )
-    reason = "stray quotation mark: rows 4 to 5 would be read as one record"
+    reason = "stray quotation mark, or a line end in a cell: rows 4 to 5 would be read as one record"
     assert sorted(rejected[1:]) == [(path.replace("2015", "2014"), row, None, lines[row - 1], reason) for row in (4, 5)]
     row_number = next(
         number

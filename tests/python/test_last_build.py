@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import checksums, verify
+from ai_manufacturing import integrity, verify
 from ai_manufacturing.releases import build, fingerprint, last_build, refresh
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.sql_text import identifier, literal
@@ -130,7 +130,7 @@ def test_the_next_build_starts_from_a_copy_of_the_last_one(project: Path, store:
     assert (work / "warehouse.duckdb").read_text() == "tables of another"
     assert (work / "target/partial_parse.msgpack").read_text() == "parsed"
     (work / "warehouse.duckdb").write_text("built")
-    assert checksums.check_folder(folder) == []
+    assert integrity.check_folder(folder) == []
     write(project / "macros/a.sql", "new")
     work, damaged = started(store)
     assert damaged is None
@@ -161,7 +161,7 @@ def test_a_build_that_died_leaves_no_part_of_itself(project: Path, store: Store)
     started(store)
     assert store.prepare()
     assert not [*store.work.iterdir()]
-    assert checksums.check_folder(store.folder / "last_build") == []
+    assert integrity.check_folder(store.folder / "last_build") == []
 
 
 # ---------------------------------------------------------------- against builds from nothing
