@@ -239,6 +239,21 @@ def test_tests_change_nothing(habits: Habits) -> None:
     assert habits.build.warehouse.read_bytes() == before
 
 
+def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    model = project / "models/marts/dim_city.sql"
+    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
+    model.write_text(written, encoding="utf-8")
+    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
+    landing = sample_build.scratch / "landing"
+    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+    assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
+    assert 'duplicate key "110000"' in build.output, build.output
+    assert "SKIP relation marts.fct_spatial_distribution" in build.output
+    assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
+
+
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
     """With --project-dir: its files are found, and relative paths are below it."""
     project = copy_of_the_project(tmp_path / "project")
