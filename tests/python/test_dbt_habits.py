@@ -3,11 +3,12 @@
 "Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
 """
 
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -237,6 +238,17 @@ def test_tests_change_nothing(habits: Habits) -> None:
     before = habits.build.warehouse.read_bytes()
     assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
     assert habits.build.warehouse.read_bytes() == before
+
+
+def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> None:
+    build = replace(habits.build, excluded="", artifacts=False)
+    assert build.dbt("ls", "--output", "name").exit_code == 0, build.output
+    (unit_tested,) = (path for path in build.project.glob("models/marts/_series__models.yml"))
+    names = re.findall(r"^unit_tests:\n  - name: (\w+)", unit_tested.read_text(encoding="utf-8"), re.MULTILINE)
+    assert names
+    assert not {*names} & {*build.output.split()}
+    assert build.dbt("test", "--select", "test_type:unit").exit_code == 0, build.output
+    assert {*names} <= {*re.findall(r"\w+", build.output)}
 
 
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
