@@ -266,6 +266,34 @@ def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Bui
     assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
 
 
+def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:
+    for statement in (
+        "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
+        "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
+        "update seeds.series_sources set absent_row = 'none' "
+        "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
+        "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
+        "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+    ):
+        habits.edit(statement)
+    assert habits.dbt("test --select test_name:rules") == 1
+    printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
+    assert {*printed} == {
+        ("rules_of_cities", "city_id is unique", "110000"),
+        ("rules_of_cities", "name_zh is unique", "北京市"),
+        ("rules_of_cities", "short_name_zh is unique", "北京"),
+        ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
+        ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        (
+            "rules_of_regression_specifications",
+            f"estimator = 'event_study' or {in_dim_variable}",
+            "table_1_col_1",
+        ),
+        ("rules_of_ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+    }
+
+
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
     """With --project-dir: its files are found, and relative paths are below it."""
     project = copy_of_the_project(tmp_path / "project")
