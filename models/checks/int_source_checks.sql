@@ -23,7 +23,6 @@ accounting as (
 ),
 
 conformed as (
-    {%- for entity in var('providers') %}
     select
         origin.delivery_number,
         provider,
@@ -31,11 +30,7 @@ conformed as (
         city_id,
         year,
         set_aside_reason
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    from {{ ref('int_records_conformed') }}
 ),
 
 current_records as (
