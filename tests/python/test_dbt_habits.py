@@ -209,12 +209,10 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     assert habits.dbt("retry") == 2, habits.build.output
     assert "The gate holds these estimates back" in habits.build.output
 
-    routes = (
-        "est_fixed_effects est_event_study est_dynamic_panel est_second_route est_route_differences gate_second_route"
-    )
+    routes = "est_coefficients est_second_route est_route_differences gate_second_route"
     assert habits.dbt(f"run --select {routes}") == 0, habits.build.output
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 0
-    assert "est_fixed_effects" in habits.estimates
+    assert "est_coefficients" in habits.estimates
 
 
 def test_what_a_run_that_died_left_is_settled_by_the_next(habits: Habits) -> None:

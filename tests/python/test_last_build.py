@@ -289,7 +289,7 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
     seed(delivery, project)
     left = built("a file withdrawn, and a seed")[1]
     # of the seed are distances between cities, which only the errors of Conley read
-    assert "model.ai_manufacturing.est_fixed_effects" in left
+    assert "model.ai_manufacturing.est_coefficients" in left
     assert estimates not in left
     assert as_from_nothing() == []
 

@@ -17,4 +17,4 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return tables.coefficients(specifications.read(drawn.specifications, "fixed_effects"), drawn)
+    return tables.coefficients(specifications.read(drawn.specifications), drawn)
