@@ -110,7 +110,7 @@ def test_a_selection_that_changes_nothing_leaves_the_gate_and_what_follows_alone
         ("build --exclude gates", "but not the gates"),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
         (
-            "run --select fct_city_year_panel gate_city_year_panel+",
+            "run --select fct_city_year_panel gate_panel+",
             "the gate would judge tables of different deliveries",
         ),
     ],
@@ -133,7 +133,7 @@ def test_a_table_that_changed_takes_the_estimates_along_until_it_is_judged(habit
         in habits.build.output
     )
     assert habits.estimates == set()
-    assert habits.marked == ["gate_city_year_panel", "gate_headline_samples", "gate_panel_consistency", "gate_results"]
+    assert habits.marked == ["gate_panel", "gate_results"]
 
     before = habits.state
     assert habits.dbt("build --select est_spatial_autocorrelation") == 2
@@ -151,7 +151,7 @@ def test_a_seed_that_changed_leaves_the_estimates_and_no_new_one_is_made(habits:
     habits.edit("delete from seeds.required_cities where city_id = '440300'")
     assert habits.dbt("seed --select required_cities") == 0, habits.build.output
     assert habits.estimates == before
-    assert habits.marked == ["gate_headline_samples", "gate_results"]
+    assert habits.marked == ["gate_panel", "gate_results"]
     assert habits.dbt("run --select rpt_figure_1") == 2
 
 
@@ -162,7 +162,7 @@ def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made
     new.write_text("no declaration claims this", encoding="utf-8")
     assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
     assert habits.estimates == before
-    assert "gate_landed_sources" in habits.marked
+    assert "gate_sources" in habits.marked
     # what ends with exit code 0 has no critical line, and one line for all gates
     (line,) = [line for line in habits.build.output.splitlines() if "gate " in line]
     assert f"gate warning: {len(habits.marked)} gates have not judged what was built since (gate_" in line
@@ -178,7 +178,7 @@ def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made
 
 def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_selected(habits: Habits) -> None:
     habits.edit(CHECKS_ARE_OTHER)
-    assert habits.dbt("build --select int_patent_checks gate_patents gate_results") == 0, habits.build.output
+    assert habits.dbt("build --select int_patent_checks gate_series gate_results") == 0, habits.build.output
     assert (habits.marked, habits.estimates) == ([], set())
     assert habits.build.tables("main") == set()
 
@@ -186,7 +186,7 @@ def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_se
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.is_retried = True
     habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
-    assert habits.dbt("build --select gate_patents gate_results rpt_figure_1") == 1
+    assert habits.dbt("build --select gate_series gate_results rpt_figure_1") == 1
     assert "The gate holds back 43 estimates and reports" in habits.build.output
     assert habits.estimates == set()
 
@@ -219,13 +219,13 @@ def test_what_a_run_that_died_left_is_settled_by_the_next(habits: Habits) -> Non
     habits.edit(PANEL_IS_OTHER)
     command = "run --threads 1 --select fct_city_year_panel int_panel_consistency"
     assert habits.dbt(command, dies_at="int_panel_consistency.sql") == -signal.SIGKILL, habits.build.output
-    assert "gate_city_year_panel" in habits.marked
+    assert "gate_panel" in habits.marked
     assert "rpt_table_1" in habits.estimates
 
     assert habits.dbt("run --select dim_city") == 0, habits.build.output
     assert "fct_city_year_panel changed, so 44 estimates and reports" in habits.build.output
     assert habits.estimates == set()
-    assert "gate_city_year_panel" in habits.marked
+    assert "gate_panel" in habits.marked
 
 
 def test_an_empty_build_of_the_dictionary_passes_its_tests(habits: Habits) -> None:
