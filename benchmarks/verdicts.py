@@ -236,7 +236,7 @@ def real_design(warehouse: Path) -> RealDesign:
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         first, last = settings.variables()["event_window"]
         names = {
-            "specifications": "intermediate.int_specifications_resolved",
+            "specifications": "intermediate.int_specifications_sampled",
             "panel": "intermediate.int_city_year_variables",
             "measures": "marts.fct_ai_measure",
             "groups": "marts.dim_city_groups",

@@ -18,7 +18,7 @@ from tests.python.conftest import Build
 
 HEADLINE = "table_1_col_1"
 TABLES = {
-    "specifications": "intermediate.int_specifications_resolved",
+    "specifications": "intermediate.int_specifications_sampled",
     "panel": "intermediate.int_city_year_variables",
     "measures": "marts.fct_ai_measure",
     "groups": "marts.dim_city_groups",
