@@ -75,6 +75,15 @@ known_others as (
         coalesce(others.first_year, 0) as first_year,
         coalesce(others.last_year, 9999) as last_year
     from {{ ref('non_prefectures') }} as others
+    where others.kind <> 'shared name'
+),
+
+shared_names as (
+    select
+        identifier as name_zh,
+        province_name_zh
+    from {{ ref('non_prefectures') }}
+    where kind = 'shared name'
 ),
 
 resolved as (
@@ -126,7 +135,7 @@ resolved as (
             and delivered.code_key = by_code.identifier
             and delivered.year >= by_code.first_year
             and (delivered.is_counted or (delivered.year <= by_code.last_year and not by_code.is_county))
-    left join {{ ref('ambiguous_names') }} as ambiguous
+    left join shared_names as ambiguous
         on
             delivered.name_key = ambiguous.name_zh
             and delivered.province_name is distinct from ambiguous.province_name_zh

@@ -204,7 +204,7 @@ def specification(_: Path, project: Path) -> None:
 
 
 def seed(_: Path, project: Path) -> None:
-    path = project / "seeds/city_coordinates.csv"
+    path = project / "seeds/cities.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("116.4074", "116.5074"), encoding="utf-8")
 
 

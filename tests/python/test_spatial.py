@@ -147,7 +147,7 @@ def test_what_has_no_variation_is_not_estimable(values: np.ndarray, reason: str)
 
 
 def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
-    cities = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    cities = pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
     longitude, latitude = np.radians(cities["longitude"].to_numpy()), np.radians(cities["latitude"].to_numpy())
     half = (
         np.sin((latitude[:, None] - latitude) / 2) ** 2
@@ -164,7 +164,7 @@ def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
 
 def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
     """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds them."""
-    coordinates = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    coordinates = pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
     measures = pd.concat(
         pd.DataFrame(
             {

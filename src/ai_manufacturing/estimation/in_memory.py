@@ -19,7 +19,6 @@ SEEDS = (
     "derived_variables",
     "measure_weightings",
     "city_groupings",
-    "substitutes",
     "substitutions",
 )
 
