@@ -238,14 +238,13 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
     """Draw a sample of a longer list of cities."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
-        names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en") if name in row}
-        if names:
-            names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
-        if "longitude" in row:  # cities at one point would be no distance apart
-            names = {"longitude": f"{float(row['longitude']) + number / 10_000:.4f}"}
+        names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en")}
+        names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
+        # cities at one point would be no distance apart
+        names["longitude"] = f"{float(row['longitude']) + number / 10_000:.4f}"
         return {**row, "city_id": str(900_000 + number), **names}
 
-    return in_a_copy(scratch, size, dict.fromkeys(("cities", "city_coordinates"), another))
+    return in_a_copy(scratch, size, {"cities": another})
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:

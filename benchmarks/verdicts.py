@@ -133,7 +133,7 @@ def asked() -> pd.DataFrame:
 @cache
 def cities() -> pd.DataFrame:
     """Return the cities with their coordinates."""
-    return units().merge(replication.seed_table("city_coordinates").astype({"city_id": str}), on="city_id")
+    return units().astype({"longitude": float, "latitude": float})
 
 
 def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:
@@ -237,7 +237,7 @@ def real_design(warehouse: Path) -> RealDesign:
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
         first, last = settings.variables()["event_window"]
         names = {
-            "specifications": "intermediate.int_specifications_resolved",
+            "specifications": "intermediate.int_specifications_sampled",
             "panel": "intermediate.int_city_year_variables",
             "measures": "marts.fct_ai_measure",
             "groups": "marts.dim_city_groups",

@@ -25,8 +25,22 @@ value at fault first and then what identifies the row.
     {{ return(line ~ '.') }}
 {%- endmacro %}
 
-{# At the end of a run: which expectations failed and on which rows, and whether the input is synthetic. #}
+{# The first rows that a failed data test returned; a gate's are said by its suite. #}
+{% macro report_failed_test(result) -%}
+    {%- for row in run_query('select * from (' ~ result.node.compiled_code ~ ') as failing limit 5').rows -%}
+        {%- set facts = [] -%}
+        {%- for name, value in row.dict().items() if value is not none -%}{%- do facts.append(name ~ ' ' ~ value) -%}{%- endfor -%}
+        {%- do log(result.node.name ~ ' fails: ' ~ facts | join(', '), info=True) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# At the end of a run: which tests and expectations failed and on which rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
+    {%- if execute and flags.WHICH in ('build', 'test') -%}
+        {%- for result in results if result.status == 'fail' and not result.node.name.startswith('no_critical_failure') -%}
+            {%- do report_failed_test(result) -%}
+        {%- endfor -%}
+    {%- endif -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- for table in ('gate_results', 'gate_second_route') -%}
             {%- set results = adapter.get_relation(target.database, 'gates', table) -%}

@@ -5,28 +5,7 @@ second_route as (
 ),
 
 first_route as (
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref('est_fixed_effects') }}
-    where estimate is not null
-    union all
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref('est_event_study') }}
-    where estimate is not null
-    union all
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref('est_dynamic_panel') }}
+    select * from {{ ref('est_coefficients') }}
     where estimate is not null
 ),
 

@@ -18,7 +18,7 @@ from tests.python.conftest import Build
 
 HEADLINE = "table_1_col_1"
 TABLES = {
-    "specifications": "intermediate.int_specifications_resolved",
+    "specifications": "intermediate.int_specifications_sampled",
     "panel": "intermediate.int_city_year_variables",
     "measures": "marts.fct_ai_measure",
     "groups": "marts.dim_city_groups",
@@ -258,7 +258,7 @@ def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build,
                 fixed_effects,
             )
             [of_column] = build.rows(
-                "select estimate, std_error, observation_count from estimates.est_fixed_effects "
+                "select estimate, std_error, observation_count from estimates.est_coefficients "
                 "where specification_id = ? and term = 'ai_firms'",
                 HEADLINE + reading,
             )

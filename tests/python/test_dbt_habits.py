@@ -3,11 +3,12 @@
 "Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
 """
 
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -92,11 +93,11 @@ def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("build --exclude gates", ", but not gate_landed_sources, gate_deliveries, "),
+        ("build --exclude gates", ", but not gate_sources, "),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
         (
-            "run --select fct_city_year_panel gate_city_year_panel+",
-            ", but not gate_panel_consistency, gate_headline_samples, int_panel_consistency, ",
+            "run --select fct_city_year_panel gate_panel+",
+            ", but not gate_panel, int_panel_consistency, ",
         ),
     ],
 )
@@ -113,10 +114,10 @@ def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("run --select fct_city_year_panel", ["fct_city_year_panel", "gate_city_year_panel"]),
+        ("run --select fct_city_year_panel", ["fct_city_year_panel", "gate_panel"]),
         ("seed --select required_cities", ["required_cities", "int_headline_samples"]),
-        ("run --select raw_deliveries", ["raw_deliveries", "gate_landed_sources"]),
-        ("run --select gate_patents", ["gate_patents", "gate_results"]),
+        ("run --select raw_deliveries", ["raw_deliveries", "gate_sources"]),
+        ("run --select gate_series", ["gate_series", "gate_results"]),
     ],
 )
 def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_it_is(
@@ -128,7 +129,7 @@ def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_
     assert habits.dbt(command) == 0, habits.build.output
     assert dropped in habits.build.output
     assert all(name in habits.build.output for name in names)
-    assert (habits.estimates, habits.gates) == (set(), {"gate_patents"} & selected)
+    assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
     before = habits.build.warehouse.read_bytes()
     for refused in ("build --select est_spatial_autocorrelation", "build --select gates+", "run --select gate_results"):
@@ -139,7 +140,7 @@ def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_
 
 def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
     gates, dropped = habits.gates, len(habits.estimates)
-    assert habits.dbt("build --select int_patent_checks gate_patents gate_results") == 0, habits.build.output
+    assert habits.dbt("build --select int_patent_checks gate_series gate_results") == 0, habits.build.output
     assert f"So 0 gates and {dropped} estimates and reports of the older tables" in habits.build.output
     assert (habits.estimates, habits.gates) == (set(), gates)
     assert habits.dbt("run --select est_spatial_autocorrelation") == 0, habits.build.output
@@ -149,7 +150,7 @@ def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habi
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.is_retried = True
     habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
-    assert habits.dbt("build --select gate_patents gate_results rpt_figure_1") == 1
+    assert habits.dbt("build --select gate_series gate_results rpt_figure_1") == 1
     assert habits.estimates == set()
 
     assert habits.dbt("retry") == 2, habits.build.output
@@ -171,12 +172,10 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     assert habits.dbt("retry") == 2, habits.build.output
     assert "The gate holds these estimates back" in habits.build.output
 
-    routes = (
-        "est_fixed_effects est_event_study est_dynamic_panel est_second_route est_route_differences gate_second_route"
-    )
+    routes = "est_coefficients est_second_route est_route_differences gate_second_route"
     assert habits.dbt(f"run --select {routes}") == 0, habits.build.output
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 0
-    assert "est_fixed_effects" in habits.estimates
+    assert "est_coefficients" in habits.estimates
 
 
 def test_a_run_that_died_leaves_no_estimate_of_an_older_table(habits: Habits) -> None:
@@ -193,6 +192,60 @@ def test_tests_change_nothing(habits: Habits) -> None:
     before = habits.build.warehouse.read_bytes()
     assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
     assert habits.build.warehouse.read_bytes() == before
+
+
+def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> None:
+    build = replace(habits.build, excluded="", artifacts=False)
+    assert build.dbt("ls", "--output", "name").exit_code == 0, build.output
+    (unit_tested,) = (path for path in build.project.glob("models/marts/_series__models.yml"))
+    names = re.findall(r"^unit_tests:\n  - name: (\w+)", unit_tested.read_text(encoding="utf-8"), re.MULTILINE)
+    assert names
+    assert not {*names} & {*build.output.split()}
+    assert build.dbt("test", "--select", "test_type:unit").exit_code == 0, build.output
+    assert {*names} <= {*re.findall(r"\w+", build.output)}
+
+
+def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    model = project / "models/marts/dim_city.sql"
+    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
+    model.write_text(written, encoding="utf-8")
+    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
+    landing = sample_build.scratch / "landing"
+    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+    assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
+    assert 'duplicate key "110000"' in build.output, build.output
+    assert "SKIP relation marts.fct_spatial_distribution" in build.output
+    assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
+
+
+def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:
+    for statement in (
+        "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
+        "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
+        "update seeds.series_sources set absent_row = 'none' "
+        "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
+        "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
+        "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+    ):
+        habits.edit(statement)
+    assert habits.dbt("test --select test_name:rules") == 1
+    printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
+    assert {*printed} == {
+        ("rules_of_cities", "city_id is unique", "110000"),
+        ("rules_of_cities", "name_zh is unique", "北京市"),
+        ("rules_of_cities", "short_name_zh is unique", "北京"),
+        ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
+        ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        (
+            "rules_of_regression_specifications",
+            f"estimator = 'event_study' or {in_dim_variable}",
+            "table_1_col_1",
+        ),
+        ("rules_of_ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+    }
 
 
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ BROKEN = {
     "name", [name if place == 0 else pytest.param(name, marks=pytest.mark.soak) for place, name in enumerate(BROKEN)]
 )
 def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build) -> None:
-    assert {"est_fixed_effects", "estimation_samples"} <= delivery.tables("estimates")
+    assert {"est_coefficients", "estimation_samples"} <= delivery.tables("estimates")
     for breakage, _, _ in BROKEN[name]:
         breakage(delivery)
 
@@ -295,9 +295,9 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
 ) -> None:
     unit_slip_of_a_year(delivery)
     assert delivery.dbt("run", "--select", "+fct_city_year_panel").exit_code == 0
-    delivery.dbt("run", "--select", "est_fixed_effects")
+    delivery.dbt("run", "--select", "est_coefficients")
     assert "no gate has judged all of their inputs. Nothing was changed." in delivery.output
-    assert "est_fixed_effects" not in delivery.tables("estimates")
+    assert "est_coefficients" not in delivery.tables("estimates")
     delivery.dbt("run", "--select", "gates+")
     assert "no gate has judged all of their inputs. Nothing was changed." in delivery.output
 
@@ -306,7 +306,7 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
     assert "The gate holds these estimates back" in delivery.output
     assert delivery.tables("estimates") == set()
 
-    delivery.dbt("run", "--select", "est_fixed_effects+")
+    delivery.dbt("run", "--select", "est_coefficients+")
     assert delivery.exit_code != 0
     assert delivery.tables("estimates") == set()
 
@@ -452,10 +452,10 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
             assert f"gate {severity}: {PANEL}: {description}" in delivery.output
 
     add("warning")
-    delivery.dbt("build", "--select", "gate_city_year_panel", "gate_results", "est_fixed_effects")
+    delivery.dbt("build", "--select", "gate_panel", "gate_results", "est_coefficients")
     assert delivery.exit_code == 0, delivery.output
     ((warnings, chinese),) = delivery.rows(
-        "select warnings, warnings_zh from estimates.est_fixed_effects "
+        "select warnings, warnings_zh from estimates.est_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms' and status = 'estimated'"
     )
     for family in ("mean", "unique count", "table"):
@@ -465,7 +465,7 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
         assert f"that break: warning {family}." in warnings
 
     add("warning", type="expect_column_means_to_be_between")
-    delivery.dbt("build", "--select", "gate_city_year_panel")
+    delivery.dbt("build", "--select", "gate_panel")
     assert delivery.exit_code != 0
     line = 1 + path.read_text(encoding="utf-8").splitlines().index('   "type": "expect_column_means_to_be_between",')
     assert (

@@ -229,7 +229,7 @@ class Tables(NamedTuple):
     measures : DataFrame
         marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
-        seeds.city_coordinates.
+        city_id, longitude and latitude of marts.dim_city.
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame

@@ -28,14 +28,16 @@ def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tup
         def table(name: str) -> pd.DataFrame:
             return connection.table(name).df()
 
+        rows = table("intermediate.int_specifications_sampled").drop(columns="design")
         used = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
-        used = used[used["specification_id"].isin(names)]
+        # Each has years of its own here, and so a sample of its own.
+        used = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(used)
         first, last = (used["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
         used = used[(used["year"] <= last) & ((used["year"] >= first) | used["reason"].notna())]
-        rows = table("intermediate.int_specifications_resolved")
+        used["sample_id"] = used["specification_id"]
         event_first, event_last = declared["event_window"]
         drawn = inputs.Inputs(
-            specifications=rows,
+            specifications=rows.assign(sample_id=rows["specification_id"]),
             panel=table("intermediate.int_city_year_variables"),
             measures=table("marts.fct_ai_measure"),
             groups=table("marts.dim_city_groups"),
