@@ -35,7 +35,7 @@ def peers(weights: W) -> W:
 
 
 def cities_of_the_seed() -> pd.DataFrame:
-    return pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    return pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["all differ", "counts with many zeros"])
