@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing import duckdb_client, settings
+from ai_manufacturing import duckdb_client
 from ai_manufacturing.estimation import checks, in_memory, specifications, tables
-from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
 from ai_manufacturing.estimation.specifications import FixedEffectsOptions, Specification
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
@@ -235,24 +235,11 @@ class RealDesign:
 def real_design(warehouse: Path) -> RealDesign:
     """Read a built warehouse, and fit its default fixed-effects columns of Tables 1 to 4 that are not mechanical."""
     with duckdb_client.connect(str(warehouse), read_only=True) as connection:
-        first, last = settings.variables()["event_window"]
-        names = {
-            "specifications": "intermediate.int_specifications_resolved",
-            "panel": "intermediate.int_city_year_variables",
-            "measures": "marts.fct_ai_measure",
-            "groups": "marts.dim_city_groups",
-            "series": "marts.dim_specification_series",
-            "samples": "intermediate.int_specification_samples",
-            "losses": "intermediate.int_specification_losses",
-            "gate_results": "gates.gate_results",
-            "published": "seeds.published_estimates",
-            "substitution_labels": "seeds.substitutions",
-        }
-        frames = {name: connection.table(table).df() for name, table in names.items()}
+        found = of_warehouse(connection)
     default = replication.default_rows()["specification_id"]
-    rows = frames["specifications"]
-    frames["specifications"] = rows[rows["specification_id"].isin(default) & (rows["estimator"] == "fixed_effects")]
-    inputs = Inputs(**frames, event_year=settings.variables()["break_year"], event_window=(first, last))
+    rows = found.specifications
+    is_default = rows["specification_id"].isin(default) & (rows["estimator"] == "fixed_effects")
+    inputs = replace(found, specifications=rows[is_default])
     columns = {}
     for specification in specifications.read(inputs.specifications):
         sample = attempted(partial(inputs.sample, specification))

@@ -5,29 +5,18 @@ second_route as (
 ),
 
 first_route as (
+    {%- for estimates in ['est_fixed_effects', 'est_event_study', 'est_dynamic_panel'] %}
     select
         specification_id,
         term,
         estimate,
         std_error
-    from {{ ref('est_fixed_effects') }}
+    from {{ ref(estimates) }}
     where estimate is not null
+    {%- if not loop.last %}
     union all
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref('est_event_study') }}
-    where estimate is not null
-    union all
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref('est_dynamic_panel') }}
-    where estimate is not null
+    {%- endif %}
+    {%- endfor %}
 ),
 
 estimated_first as (

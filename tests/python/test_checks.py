@@ -17,18 +17,6 @@ from ai_manufacturing.estimation.specifications import SpecificationError
 from tests.python.conftest import Build
 
 HEADLINE = "table_1_col_1"
-TABLES = {
-    "specifications": "intermediate.int_specifications_resolved",
-    "panel": "intermediate.int_city_year_variables",
-    "measures": "marts.fct_ai_measure",
-    "groups": "marts.dim_city_groups",
-    "series": "marts.dim_specification_series",
-    "samples": "intermediate.int_specification_samples",
-    "losses": "intermediate.int_specification_losses",
-    "gate_results": "gates.gate_results",
-    "published": "seeds.published_estimates",
-    "substitution_labels": "seeds.substitutions",
-}
 
 
 def answer(build: Build, columns: str, method: str, setting: str, table: str = "est_inference") -> Any:
@@ -207,8 +195,7 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
 def drawn(build: Build) -> inputs.Inputs:
     """Return what the estimates of a build were drawn from."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
-        relations = {name: connection.table(relation) for name, relation in TABLES.items()}
-        return inputs.read(event_year=2016, event_window=[-5, 3], **relations)
+        return inputs.of_warehouse(connection)
 
 
 def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -> None:

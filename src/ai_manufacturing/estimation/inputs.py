@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import gate_results, gates
+from ai_manufacturing import gate_results, gates, settings
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -549,6 +549,29 @@ class Inputs:
     @cached_property
     def _total_series(self) -> set[str]:
         return set(self.series.loc[self.series["scope"] == "total", "series"])
+
+
+# Where the tables of Inputs stand in a built warehouse, by its attributes.
+RELATIONS = {
+    "specifications": "intermediate.int_specifications_resolved",
+    "panel": "intermediate.int_city_year_variables",
+    "measures": "marts.fct_ai_measure",
+    "groups": "marts.dim_city_groups",
+    "series": "marts.dim_specification_series",
+    "samples": "intermediate.int_specification_samples",
+    "losses": "intermediate.int_specification_losses",
+    "gate_results": "gates.gate_results",
+    "published": "seeds.published_estimates",
+    "substitution_labels": "seeds.substitutions",
+}
+
+
+def of_warehouse(connection: duckdb.DuckDBPyConnection, **given: pd.DataFrame) -> Inputs:
+    """Return what the estimates of a built warehouse rest on; a table that is given takes the place of its own."""
+    declared = settings.variables()
+    first, last = declared["event_window"]
+    frames = {name: connection.table(relation).df() for name, relation in RELATIONS.items() if name not in given}
+    return Inputs(**frames, **given, event_year=declared["break_year"], event_window=(first, last))
 
 
 _LAST_READ: dict[tuple[Any, ...], Inputs] = {}  # one at most: each estimate model of a run asks for the same tables

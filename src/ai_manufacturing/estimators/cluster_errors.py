@@ -199,8 +199,8 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     left = np.array([term.xx, term.x @ term.y]) - moments
     slopes = np.full((count, count), np.nan)
     identified = left[:, 0] > UNIDENTIFIED * term.xx
-    slopes[first[identified], second[identified]] = left[identified, 1] / left[identified, 0]
-    slopes = np.fmax(slopes, slopes.T)  # the other half is missing
+    one, other = first[identified], second[identified]
+    slopes[one, other] = slopes[other, one] = left[identified, 1] / left[identified, 0]
     answers = []
     for code, label in enumerate(labels):
         others = np.delete(slopes[code], code)

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from ai_manufacturing import settings
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
 from ai_manufacturing.releases.store import reading
 
@@ -22,32 +19,13 @@ def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tup
         instruments stay.
     """
     names = [*years]
-    declared = settings.variables()
     with reading(warehouse) as connection:
-
-        def table(name: str) -> pd.DataFrame:
-            return connection.table(name).df()
-
         used = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
         used = used[used["specification_id"].isin(names)]
         first, last = (used["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
         used = used[(used["year"] <= last) & ((used["year"] >= first) | used["reason"].notna())]
-        rows = table("intermediate.int_specifications_resolved")
-        event_first, event_last = declared["event_window"]
-        drawn = inputs.Inputs(
-            specifications=rows,
-            panel=table("intermediate.int_city_year_variables"),
-            measures=table("marts.fct_ai_measure"),
-            groups=table("marts.dim_city_groups"),
-            series=table("marts.dim_specification_series"),
-            samples=samples.without_singletons(used).to_pandas(),
-            losses=table("intermediate.int_specification_losses"),
-            gate_results=table("gates.gate_results"),
-            published=table("seeds.published_estimates"),
-            substitution_labels=table("seeds.substitutions"),
-            event_year=declared["break_year"],
-            event_window=(event_first, event_last),
-        )
+        drawn = inputs.of_warehouse(connection, samples=samples.without_singletons(used).to_pandas())
+    rows = drawn.specifications
     asked = specifications.read(rows[rows["specification_id"].isin(names)])
     found = tables.coefficients(asked, drawn).to_pandas().dropna(subset="estimate")
     return {(row.specification_id, row.term): float(row.estimate) for row in found.itertuples()}
