@@ -28,8 +28,8 @@ HEAD = """\
 # How fast it is, and beside what
 
 What people wait for, beside what they would use instead. `make bench` writes this page. Each number is the median of
-runs that were made in turn with their peer's, and each ratio the median of the ratios of these pairs. Below 1 this
-project is ahead. `python -m benchmarks --only NAME` runs a section anew; the table at the end says when each was run.
+runs in turn with their peer's, each ratio the median of the pairs' ratios; below 1 this project is ahead.
+`python -m benchmarks --only NAME` runs a section again; the table at the end says when each was run.
 """
 
 

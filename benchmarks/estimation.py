@@ -237,11 +237,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "Estimation",
         f"{len(data):,} rows of a synthetic panel, {CITIES} cities, {PROVINCES} provinces, four regressors. Time of "
         f"one fit where a task has many; peers make {rival_fits} of many. Each round times this package and its peers "
-        f"in turn, each by the median of {calls} calls after one that is not counted, or by the only one of many "
-        f"fits. Results agree to {SAME:g}, p-values of the bootstrap within Monte Carlo error. linearmodels cannot "
-        "share a sample. t of the bootstrap agrees up to which effects its small-sample factor counts. GMM is of "
-        f"Blundell and Bond (1998), table 4. OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread; peers' own "
-        "threads are as they set them.",
+        f"in turn, by the median of {calls} calls after one. Results agree to {SAME:g}, p-values of the bootstrap "
+        "within Monte Carlo error. linearmodels cannot share a sample. GMM is of Blundell and Bond (1998), table 4. "
+        f"OpenBLAS has {os.environ['OPENBLAS_NUM_THREADS']} thread.",
     )
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     with measuring.scratch() as folder:

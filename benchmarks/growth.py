@@ -238,14 +238,13 @@ def cities(scratch: Scratch, size: int) -> dict[str, str]:
     """Draw a sample of a longer list of cities."""
 
     def another(row: dict[str, str], number: int) -> dict[str, str]:
-        names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en") if name in row}
-        if names:
-            names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
-        if "longitude" in row:  # cities at one point would be no distance apart
-            names = {"longitude": f"{float(row['longitude']) + number / 10_000:.4f}"}
+        names = {name: f"{row[name]}{number}" for name in ("short_name_zh", "name_en")}
+        names |= {"name_zh": f"{names['short_name_zh']}市", "unit_kind": "prefecture_level"}
+        # cities at one point would be no distance apart
+        names["longitude"] = f"{float(row['longitude']) + number / 10_000:.4f}"
         return {**row, "city_id": str(900_000 + number), **names}
 
-    return in_a_copy(scratch, size, dict.fromkeys(("cities", "city_coordinates"), another))
+    return in_a_copy(scratch, size, {"cities": another})
 
 
 def specifications(scratch: Scratch, size: int) -> dict[str, str]:
@@ -417,12 +416,12 @@ def measure(repeats: int, *, quick: bool, chosen: Sequence[str] = tuple(AXES)) -
     """Run all sizes of all axes, once each."""
     section = Section(
         "Growth",
-        "One run of each size, in a process of its own, with a store and a warehouse from nothing. `dbt build` is of "
-        "the sample, without unit tests; cities and specifications are more rows of its seeds, invented or repeated. "
-        f"Its gate judges, and holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the "
-        "largest process. An exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) "
-        f"holds if no run is further from it than {CLOSE:.0%}; where neither does, the exponent between the two "
-        "largest sizes goes on. [growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
+        "One run of each size, with a store and a warehouse from nothing. `dbt build` is of the sample, without unit "
+        "tests; cities and specifications are more rows of its seeds, synthetic or repeated. Its gate judges, and "
+        f"holds nothing back here. A process may open {OPEN_FILES:,} files. Memory is that of the largest process. An "
+        "exponent is the slope of logs over all sizes. A power or a line (fixed part + slope) holds if no run is "
+        f"further from it than {CLOSE:.0%}; else the exponent between the two largest sizes goes on. "
+        "[growth.md](../docs/growth.md) says what larger warehouses would cost by these laws.",
     )
     tables: tuple[list[tuple[str, ...]], ...] = ([], [], [])
     for name in chosen:

@@ -49,9 +49,8 @@ def measure(repeats: int, *, quick: bool) -> Section:
     section = Section(
         "A refresh",
         "From the corrected file to the published release, with its list of changes: `ai-manufacturing refresh`. The "
-        "cell is GDP of Shenzhen in 2015; each repetition corrects it again. `dbt build` has a warehouse and a store "
-        "of its own, publishes nothing, and makes no permutations of the specification curve, where a refresh makes "
-        "500; the plain script reads and estimates all there is.",
+        "cell is GDP of Shenzhen in 2015. `dbt build` publishes nothing and makes no permutations of the specification "
+        "curve, where a refresh makes 500.",
     )
     layers: dict[str, dict[str, float]] = {}
     with measuring.scratch() as folder:
@@ -103,8 +102,7 @@ def measure(repeats: int, *, quick: bool) -> Section:
             shutil.rmtree(ours.folder)
             shutil.rmtree(plain.folder)
     section.details = (
-        "A refresh also compares what was published with what it built, writes the release and publishes it: that is "
-        f"in the first layer.\n\n{whole_paper.where_it_goes(layers)}"
+        f"The first layer also compares, writes and publishes the release.\n\n{whole_paper.where_it_goes(layers)}"
     )
     section.versions = [measuring.version(name) for name in ("dbt-core", "duckdb", "pandas", "linearmodels")]
     return section

@@ -266,10 +266,9 @@ def measure(repeats: int, *, quick: bool) -> Section:
     section = Section(
         "Registers",
         "Firms and patents from Parquet to counts. Grouping is the project's SQL on landed files; a scan reads every "
-        "value of the same columns and keeps none. From files to counts, ids and texts included, is `dbt build` with "
-        "start-up and landing, of a project that dbt has parsed before; by hand each tool reads the files, keeps one "
-        "row per id, tags and counts, and lands nothing, strikes no excluded term and accounts for no row set aside. "
-        f"DuckDB has two threads and {LIMIT}.",
+        "value of the same columns. From files to counts is `dbt build` with start-up and landing, parsed before; by "
+        "hand each tool keeps one row per id, tags and counts, and lands nothing, strikes no excluded term and "
+        f"accounts for no row set aside. DuckDB has two threads and {LIMIT}.",
     )
     with measuring.scratch() as scratch:
         add_tags(section, scratch, scopes, repeats)

@@ -133,7 +133,7 @@ def asked() -> pd.DataFrame:
 @cache
 def cities() -> pd.DataFrame:
     """Return the cities with their coordinates."""
-    return units().merge(replication.seed_table("city_coordinates").astype({"city_id": str}), on="city_id")
+    return units().astype({"longitude": float, "latitude": float})
 
 
 def judged(inputs: Inputs, rows: pd.DataFrame) -> pd.DataFrame:

@@ -141,10 +141,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Publish the sample, build its site, and open it."""
     section = Section(
         "Site and query page",
-        "The site of the sample from its published release. The weight is what the server sends until the first page "
-        "rests, packed as `make serve` packs it. The query page is timed from its address to the eleven rows of a sum "
-        "by year, with nothing cached, on a line of 9 Mbit/s with 170 ms before each answer. With DuckDB it loads the "
-        "whole release; the peer is one page of Observable Framework, which loads DuckDB and one table of CSV.",
+        "The site of the sample from its published release. The weight is what `make serve` sends until the first page "
+        "rests. The query page is timed to the eleven rows of a sum by year, with nothing cached, at 9 Mbit/s with 170 "
+        "ms before each answer. It loads DuckDB and the whole release; the peer, one page of Observable Framework, "
+        "DuckDB and one table of CSV.",
     )
     times = Runs()
     with measuring.scratch() as folder:

@@ -63,11 +63,10 @@ def measure(repeats: int, *, quick: bool) -> Section:
     """Measure builds from nothing and again, in turn with their peers."""
     section = Section(
         "The whole paper",
-        "From nothing: no parse, no store, no warehouse. Again: everything as the last build left it. The floor of dbt "
-        "is a project of as many empty nodes of the same kinds, with the same parents and threads, built in the same "
-        "state. The plain script goes from the sample's files to the 22 printed columns with one error each, and no "
-        "further: no gate, trace, correction, other reading, check of inference, specification curve or release. A "
-        "test compares its numbers with the warehouse's.",
+        "From nothing: no parse, store or warehouse. Again: all as the last build left it. The floor of dbt is as many "
+        "empty nodes of the same kinds, with the same parents and threads. The plain script goes from the sample's "
+        "files to the 22 printed columns, without gate, check, other reading or release; a test compares its numbers "
+        "with the warehouse's.",
     )
     selected = QUICK if quick else ()
     layers: dict[str, dict[str, float]] = {}

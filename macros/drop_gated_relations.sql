@@ -1,6 +1,8 @@
 {#
-Before a run builds anything: drop what depends on the gate, so that a bad delivery leaves no estimate of an older one.
-A partial selection drops only what it will rebuild. Through the adapter, so that dbt's relation cache knows.
+One rule for every selection: what lies below a gate that is not judged anew is dropped. A run that builds anything which
+the gates judge drops estimates and reports before it builds; if it leaves out a gate or a table between, it drops the
+gates too, and only a run of all that they judge brings them back. So no record of what was judged is needed: a gate
+that stands has judged what stands. Through the adapter, so that dbt's relation cache knows.
 #}
 {% macro drop_gated_relations() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
@@ -9,11 +11,103 @@ A partial selection drops only what it will rebuild. Through the adapter, so tha
 {%- endmacro %}
 
 {% macro default__drop_gated_relations() -%}
-    {%- do leave_no_gate_behind() -%}
+    {%- set selected = selected_nodes() -%}
+    {%- set judged = nodes_above(all_gates()) + [all_gates()] -%}
+    {%- set touched = judged | select('in', selected) | list -%}
+    {%- set stale = [] -%}
+    {%- for node in judged if touched and node not in selected and nodes_above(node) | select('in', touched) | list -%}
+        {%- do stale.append(node) -%}
+    {%- endfor -%}
+    {%- do refuse_ungated_selection(selected, touched, stale) -%}
     {#- A build from the last one compares them; if its gate fails, they are dropped at its end. -#}
     {%- if not env_var('FROM_LAST_BUILD', '') -%}
-        {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected_nodes()) | list) -%}
+        {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected) | list) -%}
+        {%- set others = drop_nodes(nodes_in(['estimates', 'reports'])) if touched else [] -%}
+        {%- set gates = drop_nodes(nodes_in(['gates'])) if stale else [] -%}
+        {%- if others or gates -%}
+            {%- do exceptions.warn(
+                'The selection builds ' ~ names_of(touched) ~ ', which the gates judge'
+                ~ (', but not ' ~ names_of(stale) if stale else '') ~ '. So ' ~ gates | length ~ ' gates and '
+                ~ others | length ~ ' estimates and reports of the older tables were dropped. Run dbt build, or dbt '
+                ~ 'build --select +gate_results+, to judge and rebuild them.'
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{# Refuse, before anything is changed, estimates and gates that would stand beside tables that no gate has judged. #}
+{% macro refuse_ungated_selection(selected, touched, stale) -%}
+    {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected) | list -%}
+    {%- set ungated = [] -%}
+    {%- if selected_resources and not relation_of(all_gates()) -%}
+        {#- Its gates were dropped, or never built: what a gate judges must be of this run. -#}
+        {%- for gate in nodes_in(['gates']) if gate in selected and nodes_above(gate) | reject('in', selected) | list -%}
+            {%- do ungated.append(gate) -%}
+        {%- endfor -%}
+        {%- do ungated.extend(held if all_gates() not in selected else []) -%}
+    {%- endif -%}
+    {%- if held and stale -%}
+        {{ exceptions.raise_compiler_error(
+            'The selection builds ' ~ names_of(touched) ~ ', which the gates judge, and ' ~ names_of(held) ~ ', but not '
+            ~ names_of(stale) ~ '. Nothing was changed. Run dbt build, or dbt build --select +gate_results+.'
+        ) }}
+    {%- elif ungated -%}
+        {{ exceptions.raise_compiler_error(
+            'The selection builds ' ~ names_of(ungated) ~ ', but no gate has judged all of their inputs. Nothing was '
+            ~ 'changed. Run dbt build, or dbt build --select +gate_results+.'
+        ) }}
+    {%- elif held and all_gates() not in selected -%}
+        {%- set failures = critical_failures(all_gates()) | list -%}
+        {%- if gate_of_estimates() not in selected -%}
+            {%- do failures.extend(critical_failures(gate_of_estimates())) -%}
+        {%- endif -%}
+        {%- if failures -%}
+            {{ exceptions.raise_compiler_error(
+                'The gate holds these estimates back; see the schema gates. Nothing was changed. Run dbt build, '
+                ~ 'which lands corrected files; dbt retry and partial selections do not.\n' ~ failures | join('\n')
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{# At the end of a run: drop what a gate holds back. The gate of the estimates stays, to say why they are gone. #}
+{% macro drop_what_is_held_back() -%}
+    {{ adapter.dispatch('drop_what_is_held_back')() }}
+{%- endmacro %}
+
+{% macro default__drop_what_is_held_back() -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
+        {%- set held = nodes_in(['estimates', 'reports']) -%}
+        {%- if relation_of(all_gates()) and not critical_failures(all_gates()) -%}
+            {%- set held = held | reject('equalto', gate_of_estimates()) | list if critical_failures(gate_of_estimates()) else [] -%}
+        {%- endif -%}
+        {%- set dropped = drop_nodes(held) -%}
+        {%- if dropped -%}
+            {%- do exceptions.warn('The gate holds back ' ~ dropped | length ~ ' estimates and reports; they were dropped.') -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro all_gates() -%}
+    {{ return('model.ai_manufacturing.gate_results') }}
+{%- endmacro %}
+
+{# It judges estimates, so it is built and dropped with them. #}
+{% macro gate_of_estimates() -%}
+    {{ return('model.ai_manufacturing.gate_second_route') }}
+{%- endmacro %}
+
+{# The critical failures of a gate that hold estimates back, as lines; none of a gate that is not built. #}
+{% macro critical_failures(gate) -%}
+    {%- set results = relation_of(gate) -%}
+    {{ return(run_query(
+        "select suite || ': ' || description from " ~ results ~ " where severity = 'critical' and not success order by all"
+    ).columns[0].values() if results and not env_var('ACCEPTED_GATE_FAILURES', '') else []) }}
+{%- endmacro %}
+
+{# What the run builds. dbt retry, which takes it from the results of the run before, does not say it. #}
+{% macro selected_nodes() -%}
+    {{ return(selected_resources or run_query('select unnest(nodes_to_retry())').columns[0].values()) }}
 {%- endmacro %}
 
 {# The models of some folders. #}
@@ -42,6 +136,13 @@ A partial selection drops only what it will rebuild. Through the adapter, so tha
 {% macro relation_of(id) -%}
     {%- set node = graph.nodes[id] -%}
     {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}
+{%- endmacro %}
+
+{# The first names of some nodes. #}
+{% macro names_of(ids) -%}
+    {%- set names = [] -%}
+    {%- for id in ids[:5] -%}{%- do names.append(id.split('.')[-1]) -%}{%- endfor -%}
+    {{ return(names | join(', ') ~ (' and ' ~ (ids | length - 5) ~ ' more' if ids | length > 5 else '')) }}
 {%- endmacro %}
 
 {# Drop those that exist, and return their names. #}

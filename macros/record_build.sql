@@ -65,7 +65,7 @@ later run that builds begins by taking the record away.
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='build_record')) }}
 {%- endmacro %}
 
-{# All that a whole build builds and tests. Unit tests test code, and `make test` runs them. #}
+{# All that a whole build builds and tests. #}
 {% macro recorded_nodes() -%}
     {%- set found = [] -%}
     {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}

@@ -25,28 +25,30 @@ value at fault first and then what identifies the row.
     {{ return(line ~ '.') }}
 {%- endmacro %}
 
-{# At the end of a run: which expectations failed and on which rows, and whether the input is synthetic. #}
+{# The first rows that a failed data test returned; a gate's are said by its suite. #}
+{% macro report_failed_test(result) -%}
+    {%- for row in run_query('select * from (' ~ result.node.compiled_code ~ ') as failing limit 5').rows -%}
+        {%- set facts = [] -%}
+        {%- for name, value in row.dict().items() if value is not none -%}{%- do facts.append(name ~ ' ' ~ value) -%}{%- endfor -%}
+        {%- do log(result.node.name ~ ' fails: ' ~ facts | join(', '), info=True) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# At the end of a run: which tests and expectations failed and on which rows, and whether the input is synthetic. #}
 {% macro report_run(results) -%}
+    {%- if execute and flags.WHICH in ('build', 'test') -%}
+        {%- for result in results if result.status == 'fail' and not result.node.name.startswith('no_critical_failure') -%}
+            {%- do report_failed_test(result) -%}
+        {%- endfor -%}
+    {%- endif -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- for table in ('gate_results', 'gate_second_route') -%}
             {%- set results = adapter.get_relation(target.database, 'gates', table) -%}
             {%- set failed = run_query(
                 'select severity, suite, description, observed_value, failing_rows from ' ~ results
-                ~ " where not success and expectation <> 'judged' order by severity, suite, description"
+                ~ ' where not success order by severity, suite, description'
             ).rows if results else [] -%}
             {%- for row in failed -%} {%- do log(failure_in_words(table, *row), info=True) -%} {%- endfor -%}
-            {%- set marked = run_query(
-                'select suite, observed_value from ' ~ results ~ " where expectation = 'judged' order by suite"
-            ) if results else none -%}
-            {%- if marked and marked.rows -%}
-                {%- set changed = fromjson(marked.rows[0][1] or '[]', []) -%}
-                {#- Not a failure of what was delivered: the run ends with exit code 0, and the next estimates are refused. -#}
-                {%- do exceptions.warn(
-                    'gate warning: ' ~ marked.rows | length ~ ' gates have not judged what was built since ('
-                    ~ names_of(marked.columns[0].values()) ~ ')'
-                    ~ ('; ' ~ changed[0] if changed else '') ~ '. No estimate is built on it before dbt build --select +gate_results+.'
-                ) -%}
-            {%- endif -%}
         {%- endfor -%}
         {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
         {%- if deliveries -%}

@@ -1,8 +1,10 @@
 with
 
 conformed as (
-    select * from {{ ref('int_firm_survival_conformed') }}
-    where set_aside_reason is null
+    select * from {{ ref('int_records_conformed') }}
+    where
+        entity = 'firm_survival'
+        and set_aside_reason is null
 ),
 
 rows_per_key as (

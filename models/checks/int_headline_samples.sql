@@ -1,14 +1,15 @@
 with
 
 samples as (
-    select * from {{ ref('int_specification_samples') }}
-    where is_observation
-),
-
-headlines as (
-    select specification_id
-    from {{ ref('regression_specifications') }}
-    where is_headline
+    select
+        specifications.specification_id,
+        sampled.city_id,
+        sampled.year
+    from {{ ref('int_specifications_sampled') }} as specifications
+    inner join {{ ref('int_specification_samples') }} as sampled on specifications.sample_id = sampled.sample_id
+    where
+        specifications.is_headline
+        and sampled.is_observation
 ),
 
 required_cities as (
@@ -22,7 +23,6 @@ due as (
         required_cities.city_id,
         samples.year
     from samples
-    inner join headlines on samples.specification_id = headlines.specification_id
     cross join required_cities
 ),
 

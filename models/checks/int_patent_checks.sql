@@ -1,8 +1,10 @@
 with
 
 conformed as (
-    select * from {{ ref('int_patents_conformed') }}
-    where set_aside_reason is null
+    select * from {{ ref('int_records_conformed') }}
+    where
+        entity = 'patents'
+        and set_aside_reason is null
 ),
 
 cells as (

@@ -8,22 +8,21 @@ deliveries as (
         and source_name is not null
 ),
 
--- What no row of dispositions.csv explains is a fault, so that a new reason is one until it is declared harmless there.
+-- What has no kind in reasons.csv is a fault, so that a new reason is one until it is declared harmless there.
 accounting as (
     select
         accounted.delivery_number,
-        sum(case when dispositions.kind = 'used' then accounted.row_count else 0 end) as used_count,
-        sum(case when dispositions.kind = 'prose' then accounted.row_count else 0 end) as prose_count,
-        sum(case when dispositions.kind = 'no_city' then accounted.row_count else 0 end) as no_city_count,
-        sum(case when dispositions.kind = 'duplicate' then accounted.row_count else 0 end) as duplicate_count,
-        sum(case when dispositions.kind is null then accounted.row_count else 0 end) as fault_count
+        sum(case when reasons.kind = 'used' then accounted.row_count else 0 end) as used_count,
+        sum(case when reasons.kind = 'prose' then accounted.row_count else 0 end) as prose_count,
+        sum(case when reasons.kind = 'no_city' then accounted.row_count else 0 end) as no_city_count,
+        sum(case when reasons.kind = 'duplicate' then accounted.row_count else 0 end) as duplicate_count,
+        sum(case when reasons.kind is null then accounted.row_count else 0 end) as fault_count
     from {{ ref('fct_row_accounting') }} as accounted
-    left join {{ ref('dispositions') }} as dispositions on accounted.disposition = dispositions.disposition
+    left join {{ ref('reasons') }} as reasons on accounted.disposition = reasons.reason
     group by accounted.delivery_number
 ),
 
 conformed as (
-    {%- for entity in var('providers') %}
     select
         origin.delivery_number,
         provider,
@@ -31,20 +30,16 @@ conformed as (
         city_id,
         year,
         set_aside_reason
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    from {{ ref('int_records_conformed') }}
 ),
 
 current_records as (
     select
         conformed.*,
-        dispositions.kind
+        reasons.kind
     from conformed
-    left join {{ ref('dispositions') }} as dispositions on conformed.set_aside_reason = dispositions.disposition
-    where dispositions.kind is distinct from 'superseded'
+    left join {{ ref('reasons') }} as reasons on conformed.set_aside_reason = reasons.reason
+    where reasons.kind is distinct from 'superseded'
 ),
 
 file_years as (

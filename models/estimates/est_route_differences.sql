@@ -5,18 +5,8 @@ second_route as (
 ),
 
 first_route as (
-    {%- for estimates in ['est_fixed_effects', 'est_event_study', 'est_dynamic_panel'] %}
-    select
-        specification_id,
-        term,
-        estimate,
-        std_error
-    from {{ ref(estimates) }}
+    select * from {{ ref('est_coefficients') }}
     where estimate is not null
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
 ),
 
 estimated_first as (

@@ -11,6 +11,10 @@ cities as (
     from {{ ref('cities') }}
 ),
 
+aliases as (
+    select * from {{ ref('city_aliases') }}
+),
+
 -- A name that was merged away is a district's afterwards. One that was split keeps its reason of its own.
 former_cities as (
     select
@@ -109,7 +113,8 @@ identifiers as (
         city_id,
         first_year,
         last_year
-    from {{ ref('city_aliases') }}
+    from aliases
+    where identifier_kind in ('code', 'name')
 ),
 
 -- A county's code begins with the four digits of its city's; those of a municipality with its two and 01, 02 or 03.
@@ -154,16 +159,19 @@ counties as (
     from county_prefixes
     cross join digits as tens
     cross join digits as ones
-    left join {{ ref('county_codes') }} as county_codes
-        on concat(county_prefixes.prefix, tens.digit, ones.digit) = county_codes.county_code
-    where county_codes.county_code is null
+    left join aliases as listed
+        on
+            listed.identifier_kind = 'county'
+            and concat(county_prefixes.prefix, tens.digit, ones.digit) = listed.identifier
+    where listed.identifier is null
     union all
     select
-        county_code as identifier,
+        identifier,
         city_id,
-        null as first_year,
-        null as last_year
-    from {{ ref('county_codes') }}
+        first_year,
+        last_year
+    from aliases
+    where identifier_kind = 'county'
 ),
 
 resolved as (

@@ -1,8 +1,10 @@
 with
 
 conformed as (
-    select * from {{ ref('int_firm_survival_conformed') }}
-    where set_aside_reason is null
+    select * from {{ ref('int_records_conformed') }}
+    where
+        entity = 'firm_survival'
+        and set_aside_reason is null
     union all by name
     -- Where no record of a key is right, the count is missing, not zero.
     select distinct
@@ -11,8 +13,10 @@ conformed as (
         city_id,
         year,
         industry_code
-    from {{ ref('int_firm_survival_conformed') }}
-    where set_aside_reason = 'contradicting records'
+    from {{ ref('int_records_conformed') }}
+    where
+        entity = 'firm_survival'
+        and set_aside_reason = 'contradicting records'
 ),
 
 industries as (

@@ -1,9 +1,10 @@
 with
 
 conformed as (
-    select * from {{ ref('int_patents_conformed') }}
+    select * from {{ ref('int_records_conformed') }}
     where
-        set_aside_reason is null
+        entity = 'patents'
+        and set_aside_reason is null
         and patent_type = 'invention'
     union all by name
     -- Where no record of a key is right, the count is missing, not zero.
@@ -13,9 +14,10 @@ conformed as (
         city_id,
         year,
         industry_code
-    from {{ ref('int_patents_conformed') }}
+    from {{ ref('int_records_conformed') }}
     where
-        set_aside_reason = 'contradicting records'
+        entity = 'patents'
+        and set_aside_reason = 'contradicting records'
         and patent_type = 'invention'
 ),
 

@@ -2,10 +2,15 @@ with
 
 yearbook as (
     select
-        * exclude (origin, city_code, city_name, province_name, county_code, set_aside_reason, correction_id),
+        * exclude (
+            entity, origin, city_code, city_name, province_name, county_code, industry_code, patent_type,
+            set_aside_reason, correction_id
+        ),
         'total' as scope
-    from {{ ref('int_city_yearbook_conformed') }}
-    where set_aside_reason is null
+    from {{ ref('int_records_conformed') }}
+    where
+        entity = 'city_yearbook'
+        and set_aside_reason is null
     union all by name
     -- Where no record of a key is right, the city has no value: it is missing, not absent.
     select distinct
@@ -14,8 +19,10 @@ yearbook as (
         city_id,
         year,
         'total' as scope
-    from {{ ref('int_city_yearbook_conformed') }}
-    where set_aside_reason = 'contradicting records'
+    from {{ ref('int_records_conformed') }}
+    where
+        entity = 'city_yearbook'
+        and set_aside_reason = 'contradicting records'
 ),
 
 firms as (

@@ -8,18 +8,11 @@ dim_series as (
 -- What each thing is called where its series is what the paper uses.
 paper_labels as (
     select
-        'measure' as kind,
-        measure as name,
+        kind,
+        name,
         label_en,
         label_zh
-    from {{ ref('measure_labels') }}
-    union all
-    select
-        'term' as kind,
-        term as name,
-        label_en,
-        label_zh
-    from {{ ref('term_labels') }}
+    from {{ ref('labels') }}
     union all
     select
         'column' as kind,
@@ -40,7 +33,7 @@ paper_labels as (
         reason as name,
         label_en,
         label_zh
-    from {{ ref('reason_labels') }}
+    from {{ ref('reasons') }}
 ),
 
 substituted as (

@@ -1,69 +1,41 @@
 {{ config(materialized='view') }}
 
 {%- set keys = 'origin, city_id, year, industry_code' %}
-{%- set others = 'provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason, '
-    ~ 'correction_id' %}
-{#- What was used, or was until a later delivery. #}
-{%- set used -%}
-(
-        set_aside_reason is null
-        or (
-            set_aside_reason in ('superseded', 'withdrawn')
-            and city_id is not null
-            and year between {{ period('first_year') }} and {{ period('last_year') }}
-        )
-    )
-{%- endset %}
-
 with
 
-city_yearbook as (
+-- What was used, or was until a later delivery.
+used as (
     select
-        * exclude ({{ others }}),
-        cast(null as varchar) as industry_code
-    from {{ ref('int_city_yearbook_conformed') }}
-    where {{ used }}
-),
-
-firm_survival as (
-    select * exclude ({{ others }})
-    from {{ ref('int_firm_survival_conformed') }}
-    where {{ used }}
-),
-
-patents as (
-    select
-        * exclude ({{ others }}, patent_type, application_count, grant_count, ai_application_count, ai_grant_count),
+        * exclude (
+            entity, provider, source_name, city_code, city_name, province_name, county_code, set_aside_reason,
+            correction_id, patent_type, application_count, grant_count, ai_application_count, ai_grant_count
+        ),
         application_count as invention_application_count,
         grant_count as invention_grant_count,
         ai_application_count as ai_invention_application_count,
         ai_grant_count as ai_invention_grant_count
-    from {{ ref('int_patents_conformed') }}
+    from {{ ref('int_records_conformed') }}
     where
-        {{ used }}
-        and patent_type = 'invention'
+        (
+            set_aside_reason is null
+            or (
+                set_aside_reason in ('superseded', 'withdrawn')
+                and city_id is not null
+                and year between {{ period('first_year') }} and {{ period('last_year') }}
+            )
+        )
+        and (entity <> 'patents' or patent_type = 'invention')
 ),
 
-{%- for entity in ['city_yearbook', 'firm_survival', 'patents'] %}
-
-{{ entity }}_long as (
+delivered as (
     unpivot (
         select
             {{ keys }},
             cast(columns(* exclude ({{ keys }})) as double)
-        from {{ entity }}
+        from used
     )
     on columns(* exclude ({{ keys }}))
     into name series value delivered_value
-),
-{%- endfor %}
-
-delivered as (
-    select * from city_yearbook_long
-    union all by name
-    select * from firm_survival_long
-    union all by name
-    select * from patents_long
 ),
 
 final as (

@@ -26,12 +26,12 @@ accounting as (
     select
         accounted.delivery_number,
         {%- for kind in kinds %}
-        sum(case when coalesce(dispositions.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end)
+        sum(case when coalesce(reasons.kind, 'fault') = '{{ kind }}' then accounted.row_count else 0 end)
             as {{ kind }}_count,
         {%- endfor %}
         arg_max(accounted.disposition, accounted.row_count) as main_disposition
     from {{ ref('fct_row_accounting') }} as accounted
-    left join {{ ref('dispositions') }} as dispositions on accounted.disposition = dispositions.disposition
+    left join {{ ref('reasons') }} as reasons on accounted.disposition = reasons.reason
     group by accounted.delivery_number
 ),
 

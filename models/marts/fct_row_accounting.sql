@@ -30,35 +30,17 @@ sections_in_scope as (
     select 'all' as section
 ),
 
-city_yearbook as (
+conformed as (
     select
         origin.delivery_number,
-        coalesce(set_aside_reason, 'used') as disposition
-    from {{ ref('int_city_yearbook_conformed') }}
-),
-
-firm_survival as (
-    select
-        conformed.origin.delivery_number,
         case
-            when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            when conformed.industry_code is not null and industries_in_scope.industry_code is null then 'in no series'
+            when set_aside_reason is not null then set_aside_reason
+            when patent_type <> 'invention' then 'in no series'
+            when industry_code not in (select in_scope.industry_code from industries_in_scope as in_scope)
+                then 'in no series'
             else 'used'
         end as disposition
-    from {{ ref('int_firm_survival_conformed') }} as conformed
-    left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
-),
-
-patents as (
-    select
-        conformed.origin.delivery_number,
-        case
-            when conformed.set_aside_reason is not null then conformed.set_aside_reason
-            when conformed.patent_type <> 'invention' or industries_in_scope.industry_code is null then 'in no series'
-            else 'used'
-        end as disposition
-    from {{ ref('int_patents_conformed') }} as conformed
-    left join industries_in_scope on conformed.industry_code = industries_in_scope.industry_code
+    from {{ ref('int_records_conformed') }}
 ),
 
 covered as (
@@ -138,10 +120,8 @@ unread as (
 
 records as (
     select * from rejected
-    {%- for entity in var('providers') %}
     union all
-    select * from {{ entity }}
-    {%- endfor %}
+    select * from conformed
     {%- for entity in ['firm_counts', 'patent_counts', 'industry_concordance'] %}
     {%- for provider in var('register_providers')[entity] %}
     union all

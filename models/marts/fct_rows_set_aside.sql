@@ -1,42 +1,28 @@
 with
 
-{%- for entity in var('providers') %}
-
-{{ entity }} as (
-    select
-        provider,
-        source_name,
-        origin.delivery_number,
-        origin.file_path,
-        origin.sheet_name,
-        origin.row_number,
-        city_code,
-        city_name,
-        cast(year as integer) as year,
-        set_aside_reason,
-        correction_id
-    from {{ ref('int_' ~ entity ~ '_conformed') }}
+records as (
+    select * from {{ ref('int_records_conformed') }}
     where set_aside_reason is not null
 ),
-{%- endfor %}
 
 corrections as (
     select * from {{ ref('corrections') }}
 ),
 
-records as (
-    {%- for entity in var('providers') %}
-    select * from {{ entity }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-),
-
 final as (
     select
         current_extract_set() as extract_set,
-        records.*,
+        records.provider,
+        records.source_name,
+        records.origin.delivery_number,
+        records.origin.file_path,
+        records.origin.sheet_name,
+        records.origin.row_number,
+        records.city_code,
+        records.city_name,
+        cast(records.year as integer) as year,
+        records.set_aside_reason,
+        records.correction_id,
         corrections.reason as correction_reason,
         corrections.reason_zh as correction_reason_zh
     from records

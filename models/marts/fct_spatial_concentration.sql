@@ -6,7 +6,7 @@ distribution as (
 ),
 
 coordinates as (
-    select * from {{ ref('city_coordinates') }}
+    select * from {{ ref('dim_city') }}
 ),
 
 -- National and regional sums are of whole numbers, so that no share depends on the order of the rows.

@@ -9,7 +9,13 @@
 with
 
 questions as (
-    select * from {{ ref('finding_questions') }}
+    select
+        finding,
+        finding_order,
+        sentence_en as question_en,
+        sentence_zh as question_zh
+    from {{ ref('finding_sentences') }}
+    where state = 'question'
 ),
 
 sentences as (

@@ -38,15 +38,16 @@ specifications as (
 
 labels as (
     select
-        terms_in_order.term,
-        terms_in_order.term_order as label_order,
+        terms_in_order.name as term,
+        terms_in_order.label_order,
         dim_labels.label_en,
         dim_labels.label_zh
-    from {{ ref('term_labels') }} as terms_in_order
+    from {{ ref('labels') }} as terms_in_order
     inner join {{ ref('dim_labels') }} as dim_labels
         on
-            dim_labels.kind = 'term'
-            and terms_in_order.term = dim_labels.name
+            terms_in_order.kind = dim_labels.kind
+            and terms_in_order.name = dim_labels.name
+    where terms_in_order.kind = 'term'
 ),
 
 coefficients as (

@@ -1,5 +1,9 @@
 with
 
+specifications as (
+    select * from {{ ref('int_specifications_sampled') }}
+),
+
 city_years as (
     select * from {{ ref('int_specification_city_years') }}
 ),
@@ -10,14 +14,14 @@ samples as (
 
 singletons as (
     select
-        city_years.specification_id,
+        city_years.sample_id,
         700 as place,
         'singleton of a city or a year' as reason,
         cast(null as varchar) as variable
     from city_years
     anti join samples
         on
-            city_years.specification_id = samples.specification_id
+            city_years.sample_id = samples.sample_id
             and city_years.city_id = samples.city_id
             and city_years.year = samples.year
     where city_years.is_used
@@ -25,7 +29,7 @@ singletons as (
 
 lost as (
     select
-        specification_id,
+        sample_id,
         place,
         reason,
         variable
@@ -36,26 +40,37 @@ lost as (
 ),
 
 estimable as (
-    select distinct specification_id
+    select distinct sample_id
     from samples
     where is_observation
 ),
 
-final as (
+counted as (
     select
-        lost.specification_id,
+        lost.sample_id,
         cast(
-            row_number()
-                over (partition by lost.specification_id order by lost.place, lost.reason, lost.variable)
+            row_number() over (partition by lost.sample_id order by lost.place, lost.reason, lost.variable)
             as integer
         ) as step,
         lost.reason,
         lost.variable,
         count(*) as observation_count,
-        estimable.specification_id is not null as is_estimable
+        estimable.sample_id is not null as is_estimable
     from lost
-    left join estimable on lost.specification_id = estimable.specification_id
-    group by lost.specification_id, lost.place, lost.reason, lost.variable, estimable.specification_id
+    left join estimable on lost.sample_id = estimable.sample_id
+    group by lost.sample_id, lost.place, lost.reason, lost.variable, estimable.sample_id
+),
+
+final as (
+    select
+        specifications.specification_id,
+        counted.step,
+        counted.reason,
+        counted.variable,
+        counted.observation_count,
+        counted.is_estimable
+    from specifications
+    inner join counted on specifications.sample_id = counted.sample_id
 )
 
 select * from final

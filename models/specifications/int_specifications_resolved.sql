@@ -6,7 +6,8 @@ specifications as (
 ),
 
 substitutes as (
-    select * from {{ ref('substitutes') }}
+    select * from {{ ref('substitutions') }}
+    where control is not null
 ),
 
 variables as (
@@ -60,7 +61,7 @@ replaced as (
         substitutes.substitute,
         substitutes.substitution
     from controls
-    inner join substitutes on controls.control = substitutes.variable
+    inner join substitutes on controls.control = substitutes.control
     inner join specifications on controls.specification_id = specifications.specification_id
     anti join delivered as asked on controls.control = asked.variable
     anti join of_named_providers as named

@@ -4,7 +4,7 @@ from ai_manufacturing.estimation import inputs, specifications, tables
 def model(dbt, session):
     dbt.config(materialized="table")
     drawn = inputs.read(
-        specifications=dbt.ref("int_specifications_resolved"),
+        specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
         groups=dbt.ref("dim_city_groups"),

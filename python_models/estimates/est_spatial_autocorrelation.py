@@ -8,7 +8,7 @@ def model(dbt, session):
     measures = dbt.ref("fct_ai_measure")
     tables = spatial.Tables(
         measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),
-        coordinates=dbt.ref("city_coordinates").df(),
+        coordinates=dbt.ref("dim_city").project("city_id, longitude, latitude").df(),
         weightings=dbt.ref("measure_weightings").df(),
         series=dbt.ref("dim_series").df(),
     )

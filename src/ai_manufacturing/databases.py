@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing import checksums, duckdb_client, landing, settings
+from ai_manufacturing import duckdb_client, integrity, landing, settings
 
 RELEASE, WAREHOUSE = "release", "warehouse"
 SYNTHETIC = "synthetic"
@@ -90,7 +90,7 @@ def read(path: Path) -> Database:
 
     releases = Store(settings.release_dir(), settings.release_path())
     try:
-        digest = checksums.check(path)
+        digest = integrity.check(path)
         with duckdb_client.connect(str(path), read_only=True) as connection:
             origin = origin_of(connection)
             if origin is None:
@@ -108,7 +108,7 @@ def read(path: Path) -> Database:
             return Database(path, origin, release_id)
     except RefreshError as error:
         raise DatabaseError(str(error)) from error
-    except checksums.DamagedError as error:
+    except integrity.DamagedError as error:
         raise DatabaseError(
             f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "
             "readers look."

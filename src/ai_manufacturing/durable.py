@@ -58,15 +58,35 @@ def copy(source: Path, target: Path) -> None:
         raise
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, store: Path | None = None) -> None:
     """Make a folder, and those above it, for their owner to write and for all to read, whatever the umask.
 
     One that is there keeps its permissions: they are its owner's choice.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    store : Path, optional
+        One that decides who reads and writes what is made below it.
     """
     for path in reversed([folder, *folder.parents]):
         if not path.is_dir():
             path.mkdir(exist_ok=True)
-            path.chmod(0o755)
+            if store is not None and path != store and path.is_relative_to(store):
+                share(path, store)
+            else:
+                path.chmod(0o755)
+
+
+def share(path: Path, store: Path) -> None:
+    """Give a file or a folder the permissions of the store that it lies in; no folder is for all to write."""
+    path.chmod(store.stat().st_mode & 0o775 | 0o700 if path.is_dir() else file_mode(store))
+
+
+def file_mode(store: Path) -> int:
+    """Return the permissions of a file of a store."""
+    return (store.stat().st_mode & 0o775 | 0o700) & 0o666
 
 
 def open_to_readers(folder: Path, files: int = 0o644) -> None:

@@ -1,6 +1,7 @@
 """Identifiers and texts as SQL writes them: nothing from a path or a header reaches a statement unescaped."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -12,6 +13,12 @@ def identifier(name: str) -> str:
 def literal(text: object) -> str:
     """Return the text of a value as an SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
+    """Return the statements that comment a table, named as SQL, and its columns."""
+    on_columns = [f"comment on column {table}.{identifier(name)} is {literal(text)}" for name, text in columns.items()]
+    return "; ".join([f"comment on table {table} is {literal(comment)}", *on_columns])
 
 
 def one_file(path: Path) -> str:

@@ -12,8 +12,8 @@ import duckdb
 
 from ai_manufacturing import databases
 from ai_manufacturing.duckdb_client import STORAGE_VERSION
-from ai_manufacturing.releases.writer import SCHEMAS
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.releases.writer import SCHEMAS, copy_comments
+from ai_manufacturing.sql_text import comments, identifier, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
 # Numbers of an office of statistics, and what a program drew, may be passed on; what a provider itself publishes, on
@@ -140,7 +140,8 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
             f"from duckdb_tables() where database_name = 'new' and table_name = '{WITHHELD}'"  # a copy of a copy
         ).fetchall():
             _record(connection, lost)
-        _comment(connection, {row["table_name"] for row in lost}, providers)
+        marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
+        copy_comments(connection, EVERY_SCHEMA, dict.fromkeys((row["table_name"] for row in lost), marked))
         connection.execute("detach new")
     return lost
 
@@ -238,25 +239,5 @@ def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]
         f"from new.release.{WITHHELD} as w where concat(d.table_schema, '.', d.table_name) = w.table_name "
         "and coalesce(w.column_name, d.column_name) = d.column_name"
     )
-    connection.execute(
-        f"comment on table new.release.{WITHHELD} is 'One row per table or column whose values may not be passed on.'"
-    )
-    for column, comment in WITHHELD_COMMENTS.items():
-        connection.execute(f"comment on column new.release.{WITHHELD}.{column} is {literal(comment)}")
-
-
-def _comment(connection: duckdb.DuckDBPyConnection, withheld: set[str], providers: list[str]) -> None:
-    commented = connection.execute(
-        "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
-        "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
-        "union all select schema_name, table_name, column_name, comment from duckdb_columns() "
-        "where database_name = 'built'"
-    ).fetchall()
-    for schema, table, column, comment in commented:
-        if schema not in EVERY_SCHEMA or not comment:
-            continue
-        if column is None and f"{schema}.{table}" in withheld:
-            comment = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. {comment}"
-        name = f"new.{identifier(schema)}.{identifier(table)}"
-        named = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
-        connection.execute(f"comment on {named} is {literal(comment)}")
+    comment = "One row per table or column whose values may not be passed on."
+    connection.execute(comments(f"new.release.{WITHHELD}", comment, WITHHELD_COMMENTS))

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ai_manufacturing import catalogue, checksums, settings
+from ai_manufacturing import catalogue, integrity, settings
 from ai_manufacturing.durable import locked, remove_left
 from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
 from ai_manufacturing.landing.errors import LandingError
@@ -57,7 +57,7 @@ class Verified:
             yield
         except (LandingError, RefreshError) as error:
             self.damaged += str(error).splitlines()
-        except checksums.DamagedError as error:
+        except integrity.DamagedError as error:
             self.damaged.append(f"{error}.")
 
 
@@ -126,7 +126,7 @@ def _tables(folder: Path, found: Verified) -> None:
     for tables in sorted(folder.glob("tables/*")):
         with found.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
             try:
-                found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in checksums.check_folder(tables)]
+                found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)]
                 found.count("folders of tables for SQL")
             except FileNotFoundError:
                 shutil.rmtree(tables)
@@ -169,7 +169,7 @@ def _site(folder: Path, found: Verified) -> None:
         return
     with found.damage():
         try:
-            found.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in checksums.check_folder(folder, (catalogue.NAME,))]
+            found.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
             found.count("sites")
         except FileNotFoundError:
             found.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")

@@ -1,20 +1,24 @@
-{% test stocks_follow_flows(model, stock, entries, exits) %}
+{% test stocks_follow_flows(model, counts) %}
 -- The stock of a year is that of the year before, plus entries, less exits.
 with
 
-counts as (
+counted as (
     select * from {{ model }}
 ),
 
 final as (
     select later.*
-    from counts as later
-    inner join counts as earlier
+    from counted as later
+    inner join counted as earlier
         on
             later.city_id = earlier.city_id
             and later.scope = earlier.scope
             and later.year = earlier.year + 1
-    where later.{{ stock }} <> earlier.{{ stock }} + later.{{ entries }} - later.{{ exits }}
+    where
+        {%- for unit in counts %}
+        {% if not loop.first %}or {% endif %}later.{{ unit }}_count
+        <> earlier.{{ unit }}_count + later.{{ unit }}_entry_count - later.{{ unit }}_exit_count
+        {%- endfor %}
 )
 
 select * from final

@@ -19,8 +19,6 @@ IMPORTED = [
     "linearmodels.panel",
     "ai_manufacturing.estimation",
     "ai_manufacturing.estimators.spatial",
-    "esda.moran",
-    "libpysal.weights",
     "ai_manufacturing.landing",
     "ai_manufacturing.releases.refresh",
     __name__,

@@ -89,6 +89,7 @@ AUDITED = {
         "int_specification_city_years",
         "int_specification_losses",
         "int_specifications_resolved",
+        "int_specifications_sampled",
     ),
     "marts": (
         "dim_city",

@@ -113,7 +113,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     rejected = delivery.rows(
         "select file_path, row_number, column_name, value, reason from raw.rejected_rows order by file_path desc"
     )
-    reason = "stray quotation mark: rows 4 to 5 would be read as one record"
+    reason = "stray quotation mark, or a line end in a cell: rows 4 to 5 would be read as one record"
     assert sorted(rejected[1:]) == [(path.replace("2015", "2014"), row, None, lines[row - 1], reason) for row in (4, 5)]
     row_number = next(
         number
@@ -218,7 +218,7 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     (delivery.extracts / "city_yearbook/城市统计年鉴_全.csv").write_text("\n".join(whole), encoding="utf-8")
     (delivery.extracts / "city_yearbook/备份.csv").write_text("a,b\n1,2\n", encoding="utf-8")
 
-    delivery.dbt("run", "--select", "+gate_deliveries", "gate_landed_sources", "+int_series_years")
+    delivery.dbt("run", "--select", "+gate_sources", "+int_series_years")
 
     assert delivery.exit_code == 0, delivery.output
     assert delivery.rows("select * from marts.fct_rows_set_aside where year = 2017 and delivery_number > 33") == []
@@ -244,7 +244,8 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
         "where file_path like '%_全.csv'"
     )[0]
     assert (year, share) == ("2013", 1.0)
-    critical = "select failing_rows from gates.gate_landed_sources where severity = 'critical' and not success"
+    critical = "select failing_rows from gates.gate_sources "
+    critical += "where suite = 'landed_sources' and severity = 'critical' and not success"
     failing = [row for (rows,) in delivery.rows(critical) for row in json.loads(rows)]
     found = {
         (row["file_path"], name): row[name] for row in failing for name in row if name.endswith(("share", "records"))
@@ -278,7 +279,8 @@ def test_names_and_codes_resolve_by_rule_and_every_file_says_what_became_of_it(
     parts = "used_count, in_no_series_count, out_of_period_count, superseded_count, prose_count, duplicate_count, "
     parts += "no_city_count, known_other_count, fault_count"
     assert delivery.rows(f"select * from marts.fct_deliveries where record_count <> {parts.replace(',', ' +')}") == []
-    warned = "select description, failing_rows from gates.gate_deliveries where not success order by all"
+    warned = "select description, failing_rows from gates.gate_sources "
+    warned += "where suite = 'deliveries' and not success order by all"
     assert [
         (told, path) for told, rows in delivery.rows(warned) for path in ("2021", "2022", "备份") if path in rows
     ] == [

@@ -492,7 +492,7 @@ def test_a_source_of_which_no_series_is_listed_says_what_to_add(sample_build: Bu
 def test_a_provider_that_no_list_names_is_accounted_for_and_says_what_to_add(delivery: Build) -> None:
     providers = "{firm_survival: [vendor], patents: [vendor], city_yearbook: [biechouwo]}"
     skipped = ("--exclude", "every_value_has_at_most_one_correction")  # of models that are not built here
-    delivery.dbt("build", "--select", "+gate_deliveries", *skipped, "--vars", f"{{providers: {providers}}}")
+    delivery.dbt("build", "--select", "+gate_sources", *skipped, "--vars", f"{{providers: {providers}}}")
     assert delivery.exit_code == 0, delivery.output
     assert delivery.rows(
         "select distinct outcome, remedy, used_count, in_no_series_count from marts.fct_deliveries "

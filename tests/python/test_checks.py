@@ -245,7 +245,7 @@ def test_the_curve_holds_the_column_itself_and_its_readings(sample_build: Build,
                 fixed_effects,
             )
             [of_column] = build.rows(
-                "select estimate, std_error, observation_count from estimates.est_fixed_effects "
+                "select estimate, std_error, observation_count from estimates.est_coefficients "
                 "where specification_id = ? and term = 'ai_firms'",
                 HEADLINE + reading,
             )

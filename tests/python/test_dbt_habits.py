@@ -1,13 +1,14 @@
-"""What people type every day, on one built copy: the table of docs/decisions/where_a_bad_delivery_stops.md, row by row.
+"""What people type every day, on one built copy: the last table of docs/for_dbt_users.md, row by row.
 
 "Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
 """
 
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -17,11 +18,6 @@ from ai_manufacturing import duckdb_client
 from tests.python import dbt_process
 from tests.python.conftest import Build
 from tests.python.test_how_to import copy_of_the_project
-
-MARKED = "select suite from gates.gate_results where expectation = 'judged' order by suite"
-REST = ("estimates", "reports")
-PANEL_IS_OTHER = "update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where year = 2015"
-CHECKS_ARE_OTHER = "update intermediate.int_patent_checks set year = year + 1 where year = 2020"
 
 
 @dataclass
@@ -48,18 +44,16 @@ class Habits:
 
     @property
     def estimates(self) -> set[str]:
-        """What depends on the gate."""
-        return self.build.tables("estimates") | self.build.tables("reports")
+        """What depends on the gate, some of it in other schemas."""
+        below = self.build.tables("estimates") | self.build.tables("reports")
+        return below | {"gate_second_route", "data_dictionary"} & (
+            self.build.tables("gates") | self.build.tables("marts")
+        )
 
     @property
-    def marked(self) -> list[str]:
-        """The gates under which something was built since."""
-        return [suite for (suite,) in self.build.rows(MARKED)]
-
-    @property
-    def state(self) -> tuple[set[str], list[tuple[object, ...]]]:
-        """What a refusal leaves as it is."""
-        return self.estimates, self.build.rows("from gates.gate_results order by all")
+    def gates(self) -> set[str]:
+        """The gates that stand; what they judged stands too."""
+        return self.build.tables("gates") - {"gate_second_route"}
 
 
 @pytest.fixture(scope="module")
@@ -88,29 +82,22 @@ def habits(shell_on_a_copy: tuple[Build, dbt_process.Shell], sample_build: Build
     build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
 
 
-def test_a_selection_that_changes_nothing_leaves_the_gate_and_what_follows_alone(habits: Habits) -> None:
-    before = habits.state
-    for command in (
-        "run --select marts",
-        "run --select int_patent_checks raw_deliveries",
-        "seed --select required_cities",
-    ):
+def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_alone(habits: Habits) -> None:
+    before = habits.estimates, habits.gates
+    for command in ("seed --select published_estimates", "run --select rpt_figure_1"):
         assert habits.dbt(command) == 0, habits.build.output
-        assert habits.state == before, command
-    assert habits.build.tables("main") == set()
-
-    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
-    assert habits.state == before
+        assert "older tables were dropped" not in habits.build.output
+        assert (habits.estimates, habits.gates) == before, command
 
 
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("build --exclude gates", "but not the gates"),
+        ("build --exclude gates", ", but not gate_sources, "),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
         (
-            "run --select fct_city_year_panel gate_city_year_panel+",
-            "the gate would judge tables of different deliveries",
+            "run --select fct_city_year_panel gate_panel+",
+            ", but not gate_panel, int_panel_consistency, ",
         ),
     ],
 )
@@ -124,69 +111,46 @@ def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
     assert habits.build.warehouse.read_bytes() == before
 
 
-def test_a_table_that_changed_takes_the_estimates_along_until_it_is_judged(habits: Habits) -> None:
-    habits.edit(PANEL_IS_OTHER)
-    assert habits.dbt("run --select fct_city_year_panel") == 0, habits.build.output
-    assert (
-        "fct_city_year_panel changed, so 44 estimates and reports of the older tables were dropped"
-        in habits.build.output
-    )
-    assert habits.estimates == set()
-    assert habits.marked == ["gate_city_year_panel", "gate_headline_samples", "gate_panel_consistency", "gate_results"]
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("run --select fct_city_year_panel", ["fct_city_year_panel", "gate_panel"]),
+        ("seed --select required_cities", ["required_cities", "int_headline_samples"]),
+        ("run --select raw_deliveries", ["raw_deliveries", "gate_sources"]),
+        ("run --select gate_series", ["gate_series", "gate_results"]),
+    ],
+)
+def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_it_is(
+    command: str, names: list[str], habits: Habits
+) -> None:
+    selected = {*command.split()}
+    gates = len(habits.gates - selected)
+    dropped = f"So {gates} gates and {len(habits.estimates)} estimates and reports of the older tables were dropped."
+    assert habits.dbt(command) == 0, habits.build.output
+    assert dropped in habits.build.output
+    assert all(name in habits.build.output for name in names)
+    assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
-    before = habits.state
-    assert habits.dbt("build --select est_spatial_autocorrelation") == 2
-    assert f"{', '.join(habits.marked)}: What this judges was built again since" in habits.build.output
-    assert "Nothing was changed. Run dbt build, which lands corrected files" in habits.build.output
-    for command in ("build --select gates+", "run --select gate_results+"):
-        assert habits.dbt(command) == 2
-        assert "int_panel_consistency, int_headline_samples" in habits.build.output
-        assert "the gate would judge tables of different deliveries" in habits.build.output
-    assert habits.state == before
-
-
-def test_a_seed_that_changed_leaves_the_estimates_and_no_new_one_is_made(habits: Habits) -> None:
-    before = habits.estimates
-    habits.edit("delete from seeds.required_cities where city_id = '440300'")
-    assert habits.dbt("seed --select required_cities") == 0, habits.build.output
-    assert habits.estimates == before
-    assert habits.marked == ["gate_headline_samples", "gate_results"]
-    assert habits.dbt("run --select rpt_figure_1") == 2
+    before = habits.build.warehouse.read_bytes()
+    for refused in ("build --select est_spatial_autocorrelation", "build --select gates+", "run --select gate_results"):
+        assert habits.dbt(refused) == 2
+        assert "no gate has judged all of their inputs. Nothing was changed. Run dbt build" in habits.build.output
+    assert habits.build.warehouse.read_bytes() == before
 
 
-def test_a_delivery_that_only_landed_leaves_the_estimates_and_no_new_one_is_made(habits: Habits) -> None:
-    """The panel is still the one that was judged; what would be built next is of two deliveries."""
-    before = habits.estimates
-    new = habits.build.extracts / "notes.txt"
-    new.write_text("no declaration claims this", encoding="utf-8")
-    assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
-    assert habits.estimates == before
-    assert "gate_landed_sources" in habits.marked
-    # what ends with exit code 0 has no critical line, and one line for all gates
-    (line,) = [line for line in habits.build.output.splitlines() if "gate " in line]
-    assert f"gate warning: {len(habits.marked)} gates have not judged what was built since (gate_" in line
-    assert "; changed: raw_deliveries. No estimate is built on it before dbt build --select +gate_results+." in line
-    assert habits.dbt("run --select rpt_figure_1") == 2
-    assert habits.estimates == before
-
-    new.unlink()
-    assert habits.dbt("run --select raw_deliveries") == 0, habits.build.output
-    assert habits.marked == []
-    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
-
-
-def test_what_is_judged_anew_and_is_other_takes_estimates_along_that_were_not_selected(habits: Habits) -> None:
-    habits.edit(CHECKS_ARE_OTHER)
-    assert habits.dbt("build --select int_patent_checks gate_patents gate_results") == 0, habits.build.output
-    assert (habits.marked, habits.estimates) == ([], set())
-    assert habits.build.tables("main") == set()
+def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
+    gates, dropped = habits.gates, len(habits.estimates)
+    assert habits.dbt("build --select int_patent_checks gate_series gate_results") == 0, habits.build.output
+    assert f"So 0 gates and {dropped} estimates and reports of the older tables" in habits.build.output
+    assert (habits.estimates, habits.gates) == (set(), gates)
+    assert habits.dbt("run --select est_spatial_autocorrelation") == 0, habits.build.output
+    assert habits.estimates == {"est_spatial_autocorrelation"}
 
 
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.is_retried = True
     habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
-    assert habits.dbt("build --select gate_patents gate_results rpt_figure_1") == 1
-    assert "The gate holds back 43 estimates and reports" in habits.build.output
+    assert habits.dbt("build --select gate_series gate_results rpt_figure_1") == 1
     assert habits.estimates == set()
 
     assert habits.dbt("retry") == 2, habits.build.output
@@ -203,30 +167,21 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     )
     assert habits.dbt("build --select est_route_differences+") == 1
     assert "gate critical: second_route: Clustered errors of the printed columns" in habits.build.output
-    assert habits.estimates == set()
+    assert habits.estimates == {"gate_second_route"}
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 1
     assert habits.dbt("retry") == 2, habits.build.output
     assert "The gate holds these estimates back" in habits.build.output
 
-    routes = (
-        "est_fixed_effects est_event_study est_dynamic_panel est_second_route est_route_differences gate_second_route"
-    )
+    routes = "est_coefficients est_second_route est_route_differences gate_second_route"
     assert habits.dbt(f"run --select {routes}") == 0, habits.build.output
     assert habits.build.value("select count(*) from gates.gate_second_route where not success") == 0
-    assert "est_fixed_effects" in habits.estimates
+    assert "est_coefficients" in habits.estimates
 
 
-def test_what_a_run_that_died_left_is_settled_by_the_next(habits: Habits) -> None:
-    habits.edit(PANEL_IS_OTHER)
+def test_a_run_that_died_leaves_no_estimate_of_an_older_table(habits: Habits) -> None:
     command = "run --threads 1 --select fct_city_year_panel int_panel_consistency"
     assert habits.dbt(command, dies_at="int_panel_consistency.sql") == -signal.SIGKILL, habits.build.output
-    assert "gate_city_year_panel" in habits.marked
-    assert "rpt_table_1" in habits.estimates
-
-    assert habits.dbt("run --select dim_city") == 0, habits.build.output
-    assert "fct_city_year_panel changed, so 44 estimates and reports" in habits.build.output
-    assert habits.estimates == set()
-    assert "gate_city_year_panel" in habits.marked
+    assert (habits.estimates, habits.gates) == (set(), set())
 
 
 def test_an_empty_build_of_the_dictionary_passes_its_tests(habits: Habits) -> None:
@@ -237,6 +192,60 @@ def test_tests_change_nothing(habits: Habits) -> None:
     before = habits.build.warehouse.read_bytes()
     assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
     assert habits.build.warehouse.read_bytes() == before
+
+
+def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> None:
+    build = replace(habits.build, excluded="", artifacts=False)
+    assert build.dbt("ls", "--output", "name").exit_code == 0, build.output
+    (unit_tested,) = (path for path in build.project.glob("models/marts/_series__models.yml"))
+    names = re.findall(r"^unit_tests:\n  - name: (\w+)", unit_tested.read_text(encoding="utf-8"), re.MULTILINE)
+    assert names
+    assert not {*names} & {*build.output.split()}
+    assert build.dbt("test", "--select", "test_type:unit").exit_code == 0, build.output
+    assert {*names} <= {*re.findall(r"\w+", build.output)}
+
+
+def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    model = project / "models/marts/dim_city.sql"
+    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
+    model.write_text(written, encoding="utf-8")
+    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
+    landing = sample_build.scratch / "landing"
+    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+    assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
+    assert 'duplicate key "110000"' in build.output, build.output
+    assert "SKIP relation marts.fct_spatial_distribution" in build.output
+    assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
+
+
+def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:
+    for statement in (
+        "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
+        "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
+        "update seeds.series_sources set absent_row = 'none' "
+        "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
+        "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
+        "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+    ):
+        habits.edit(statement)
+    assert habits.dbt("test --select test_name:rules") == 1
+    printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
+    assert {*printed} == {
+        ("rules_of_cities", "city_id is unique", "110000"),
+        ("rules_of_cities", "name_zh is unique", "北京市"),
+        ("rules_of_cities", "short_name_zh is unique", "北京"),
+        ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
+        ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        (
+            "rules_of_regression_specifications",
+            f"estimator = 'event_study' or {in_dim_variable}",
+            "table_1_col_1",
+        ),
+        ("rules_of_ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+    }
 
 
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import catalogue, checksums, counts, duckdb_client, exports, site
+from ai_manufacturing import catalogue, counts, duckdb_client, exports, integrity, site
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.releases import lock, refresh
@@ -199,7 +199,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
         (out / "catalogue.html").write_text(f"<html><head>{marks}</head></html>", encoding="utf-8")
 
     def is_whole() -> None:
-        assert checksums.check_folder(out, ("catalogue.html",)) == []
+        assert integrity.check_folder(out, ("catalogue.html",)) == []
         assert (out / "catalogue.html").exists()
 
     def is_alone(printed: str) -> None:
@@ -211,7 +211,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 
     arguments = ("report", "--out", out, "--release", store.published)
     imported = ("ai_manufacturing.site", "ai_manufacturing.catalogue", "ai_manufacturing.databases")
-    within = ("/ai_manufacturing/site/__init__", "/ai_manufacturing/durable", "/ai_manufacturing/checksums")
+    within = ("/ai_manufacturing/site/__init__", "/ai_manufacturing/durable", "/ai_manufacturing/integrity")
     with killed.command(PROJECT, light_build.environment, within, "open_to_readers", imported, one_page) as run:
         dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
 
@@ -247,7 +247,7 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
         assert {path: path.read_bytes() for path in kept} == kept
         for path in (store.published, store.past("000001")):
             assert path.read_bytes() == published
-            checksums.check(path)
+            integrity.check(path)
         # old or new, and whole: in the middle of the upgrade there may be both
         new = log.chain(landing).read().lines
         assert new or len([*landing.glob("log/*/*.json")]) == events

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
-from ai_manufacturing import catalogue, checksums, cli, databases, site
+from ai_manufacturing import catalogue, cli, databases, integrity, site
 from ai_manufacturing.databases import RELEASE, WAREHOUSE, DatabaseError, Origin
 from ai_manufacturing.releases import build, refresh, writer
 from ai_manufacturing.releases.errors import BadConfigurationError
@@ -111,7 +111,7 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
     kept = described("000003") | {"extract_set": "public", "extract_set_kind": "delivered"}
     report = {"outcome": "HeldError", "manifest": kept, "found": []}
     (held / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    checksums.record_folder(held)
+    integrity.record_folder(held)
     run = command(store, audited_build, "publish", "000003", "--reason", "x")
     assert run.returncode == 2
     assert "The held build 000003 is of extract set public (delivered)" in run.stdout

@@ -266,7 +266,7 @@ BROKEN = {
     "name", [name if place == 0 else pytest.param(name, marks=pytest.mark.soak) for place, name in enumerate(BROKEN)]
 )
 def test_a_broken_delivery_stops_before_the_estimates(name: str, delivery: Build) -> None:
-    assert {"est_fixed_effects", "estimation_samples"} <= delivery.tables("estimates")
+    assert {"est_coefficients", "estimation_samples"} <= delivery.tables("estimates")
     for breakage, _, _ in BROKEN[name]:
         breakage(delivery)
 
@@ -295,18 +295,18 @@ def test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_th
 ) -> None:
     unit_slip_of_a_year(delivery)
     assert delivery.dbt("run", "--select", "+fct_city_year_panel").exit_code == 0
-    delivery.dbt("run", "--select", "est_fixed_effects")
-    assert "What this judges was built again since: dbt build --select +gate_results+." in delivery.output
-    assert "est_fixed_effects" not in delivery.tables("estimates")
+    delivery.dbt("run", "--select", "est_coefficients")
+    assert "no gate has judged all of their inputs. Nothing was changed." in delivery.output
+    assert "est_coefficients" not in delivery.tables("estimates")
     delivery.dbt("run", "--select", "gates+")
-    assert "so the gate would judge tables of different deliveries. Nothing was changed." in delivery.output
+    assert "no gate has judged all of their inputs. Nothing was changed." in delivery.output
 
     delivery.dbt("run")
     assert delivery.exit_code != 0
     assert "The gate holds these estimates back" in delivery.output
     assert delivery.tables("estimates") == set()
 
-    delivery.dbt("run", "--select", "est_fixed_effects+")
+    delivery.dbt("run", "--select", "est_coefficients+")
     assert delivery.exit_code != 0
     assert delivery.tables("estimates") == set()
 
@@ -366,14 +366,6 @@ def test_a_test_of_the_warehouse_finds_what_it_is_for(
 def test_every_expectation_of_the_good_sample_holds(sample_build: Build) -> None:
     assert sample_build.rows("select suite, description from gates.gate_results where not success") == []
     assert sample_build.value("select count(*) from gates.gate_results where severity = 'critical'") > 20
-
-
-def test_a_partial_run_drops_only_what_it_rebuilds(delivery: Build) -> None:
-    delivery.dbt("build", "--select", "dim_city")
-
-    assert delivery.exit_code == 0, delivery.output
-    assert "est_fixed_effects" in delivery.tables("estimates")
-    assert "rpt_table_1" in delivery.tables("reports")
 
 
 PANEL = "city_year_panel"
@@ -460,10 +452,10 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
             assert f"gate {severity}: {PANEL}: {description}" in delivery.output
 
     add("warning")
-    delivery.dbt("build", "--select", "gate_city_year_panel", "gate_results", "est_fixed_effects")
+    delivery.dbt("build", "--select", "gate_panel", "gate_results", "est_coefficients")
     assert delivery.exit_code == 0, delivery.output
     ((warnings, chinese),) = delivery.rows(
-        "select warnings, warnings_zh from estimates.est_fixed_effects "
+        "select warnings, warnings_zh from estimates.est_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms' and status = 'estimated'"
     )
     for family in ("mean", "unique count", "table"):
@@ -473,7 +465,7 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
         assert f"that break: warning {family}." in warnings
 
     add("warning", type="expect_column_means_to_be_between")
-    delivery.dbt("build", "--select", "gate_city_year_panel")
+    delivery.dbt("build", "--select", "gate_panel")
     assert delivery.exit_code != 0
     line = 1 + path.read_text(encoding="utf-8").splitlines().index('   "type": "expect_column_means_to_be_between",')
     assert (

@@ -216,7 +216,8 @@ def test_a_new_column_of_a_table_is_three_files_and_every_table_shows_it(followe
         assert f"{estimate:.3f}" in last
 
 
-def test_a_new_estimator_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
+def test_a_new_estimator_is_five_files_and_gives_the_slope_of_changes_on_changes(followed: Build) -> None:
+    assert len(touched("add_an_estimator.md")) == 5
     specification = "select estimate, city_count from reports.rpt_coefficients where term = 'ai_firms' and "
     ((estimate, cities),) = followed.rows(specification + "specification_id = 'table_1_col_1_long_difference'")
     ends = followed.frame(

@@ -134,15 +134,14 @@ def test_encodings_are_recognised(project: Project, codec: str, encoding: str) -
     assert values("城市代码") == ["深圳市"]
 
 
-def test_row_numbers_count_blank_lines_and_take_a_quoted_break_as_one_row(project: Project) -> None:
+def test_row_numbers_count_blank_lines_and_each_line_of_a_quoted_break(project: Project) -> None:
     text = csv_text(GOOD) + "\n" + '"12\n0000",2020,1,1\n,,,\n130000,2020,1,1\n\n'
     project.deliver("firms/a.csv", text)
     assert [(row["origin"]["row_number"], row["城市代码"]) for row in landed()] == [
         (2, "110000"),
-        (4, "12\n0000"),
-        (6, "130000"),
+        (7, "130000"),
     ]
-    assert counts() == (3, 3, 0)
+    assert counts() == (4, 2, 2)
 
 
 def test_a_header_only_file_lands_nothing(project: Project) -> None:

@@ -333,7 +333,7 @@ def test_what_a_power_cut_left_half_written_is_named_with_the_way_out(project: P
     landing.deliveries()
     (folder,) = project.store_folders()
     (folder / "delivery.json").write_text("", encoding="utf-8")
-    with pytest.raises(landing.LandingError, match=r"delivery\.json: not what landed\. .* delete this folder"):
+    with pytest.raises(landing.LandingError, match=r"delivery\.json: its SHA-256 is .* delete this folder"):
         landing.deliveries()
     for path in sorted(folder.iterdir()):
         path.unlink()

@@ -137,7 +137,7 @@ def test_the_lines_set_aside_are_named(project: Project) -> None:
         '城市代码,年份,企业数,产值\n110000,2020,1,1\n120000,"2020,2,2\n\n130000,2020,3,3\n140000,2020",4,4\n150000,2020,5,5\n',
     )
     deliveries = landing.deliveries()
-    reason = "stray quotation mark: rows 3 to 6 would be read as one record"
+    reason = "stray quotation mark, or a line end in a cell: rows 3 to 6 would be read as one record"
     assert [tuple(row.values())[5:] for row in landing.rejected_rows(deliveries).read_all().to_pylist()] == [
         (None, 3, None, '120000,"2020,2,2', reason),
         (None, 5, None, "130000,2020,3,3", reason),
@@ -157,7 +157,7 @@ def test_rows_below_a_doubtful_record_of_a_register_keep_their_place(project: Pr
     lines[1] = lines[7] = "ragged,line"
     project.deliver("register/a.csv", "\n".join(lines))
     aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
-    doubtful = "stray quotation mark: rows 3 to 5 would be read as one record"
+    doubtful = "stray quotation mark, or a line end in a cell: rows 3 to 5 would be read as one record"
     assert [(row["row_number"], row["value"], row["reason"]) for row in aside] == [
         (2, "ragged,line", "expected 6 fields, found 2"),
         (3, lines[2], doubtful),
@@ -179,16 +179,26 @@ def test_two_lost_marks_swallow_no_row(project: Project, entity: str, folder: st
     assert set_aside == 2
 
 
-def test_cells_of_several_lines_and_doubled_marks_are_legitimate(project: Project) -> None:
-    project.declare(DECLARED + REGISTER)
+def test_doubled_marks_are_legitimate_and_line_ends_in_cells_where_a_register_declares_them(project: Project) -> None:
     scopes = ["研发,\n销售,服务\n咨询", '他说""智能""', '""', "a\r\nb\nc", "1,2,3\n4,5", 'x""\n""y']
+    several = [0, 3, 4, 5]
     text = ",".join(COLUMNS) + "\n"
     text += "".join(f'{row:03},企业{row}号,2010,1,1.5,"{scope}"\n' for row, scope in enumerate(scopes))
     for entity, folder in (("firms", "firms"), ("firm_register", "register")):
-        project.deliver(f"{folder}/a.csv", text)
+        project.declare(DECLARED + REGISTER)
+        path = project.deliver(f"{folder}/a.csv", text)
         found, set_aside = landed_of(project, entity)
-        assert [row[5] for row in found.values()] == [scope.replace('""', '"') for scope in scopes]
-        assert set_aside == 0
+        path.unlink()
+        assert [row[5] for row in found.values()] == ['他说"智能"', '"']
+        assert set_aside == sum(len(scopes[row].splitlines()) for row in several)
+    project.deliver("register/a.csv", text)
+    project.declare(DECLARED + REGISTER.replace("covers =", "multiline = true\n    covers ="))
+    found, set_aside = landed_of(project, "firm_register")
+    assert [row[5] for row in found.values()] == [scope.replace('""', '"') for scope in scopes]
+    assert set_aside == 0
+    project.declare(DECLARED + REGISTER.replace("covers =", 'multiline = "yes"\n    covers ='))
+    with pytest.raises(landing.LandingError, match="register register: multiline is 'yes', not true or false"):
+        landing.deliveries()
 
 
 def landed_of(project: Project, entity: str) -> tuple[dict[str, list[str]], int]:

@@ -202,19 +202,25 @@ def test_lowered_and_struck_out_characters_are_no_digits_of_a_number(project: Pr
     assert {row[4] for row in rejected()} == {"not a number"}
 
 
-def test_an_excel_97_workbook_has_marks_errors_and_formulas_too(project: Project) -> None:
-    """As xlwt wrote it, with texts that go on over several records."""
+def test_an_excel_97_workbook_says_which_digits_may_be_marks(project: Project) -> None:
+    """As xlwt wrote it: 146 with a raised or lowered 1, 12 and 14 struck out, an error, a formula without a value."""
     project.deliver("firms/a.xls", MARKS.read_bytes())
-    assert [(row[1], row[4]) for row in landed()] == [("1", 146.0), ("5", 1234.5), ("8", 1461.0)]
-    assert [row[1:4] for row in rejected()] == [
-        (3, "产值", "146_1"),
-        (4, "产值", "~12~146"),
-        (5, "产值", "~14~~6~"),
-        (7, "产值", "CO2"),
-        (8, "企业数", "="),
-        (10, "企业数", "#DIV/0!"),
+    assert [(row[1], row[3], row[4]) for row in landed()] == [
+        ("1", 1, 1461.0),
+        ("2", 1, 1461.0),
+        ("3", 1, 12146.0),
+        ("4", 1, 146.0),
+        ("7", None, 1.5),
+        ("8", 12, 1461.0),
+        ("9", None, 1.0),
     ]
-    assert "a formula without a saved value" in rejected()[4][4]
+    assert [row[1:4] for row in rejected()] == [(6, "产值", "1,234.5 (2)"), (7, "产值", "CO2")]
+    (delivery,) = landing.deliveries().to_pylist()
+    assert delivery["hint"] == (
+        "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a digit, an "
+        "error or a formula without a saved value is an empty cell. Deliver XLSX to have such cells set aside. Compare "
+        "5 numbers that stand as text, and may have such digits: sheet s, row 2, column 产值, 1461."
+    )
 
 
 def test_a_damaged_excel_97_workbook_is_one_fault(project: Project) -> None:

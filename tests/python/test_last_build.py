@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import checksums, verify
-from ai_manufacturing.releases import build, fingerprint, last_build, refresh
+from ai_manufacturing import integrity, verify
+from ai_manufacturing.releases import build, fingerprint, last_build
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.sql_text import identifier, literal
 from tests.python import test_gate
@@ -130,7 +130,7 @@ def test_the_next_build_starts_from_a_copy_of_the_last_one(project: Path, store:
     assert (work / "warehouse.duckdb").read_text() == "tables of another"
     assert (work / "target/partial_parse.msgpack").read_text() == "parsed"
     (work / "warehouse.duckdb").write_text("built")
-    assert checksums.check_folder(folder) == []
+    assert integrity.check_folder(folder) == []
     write(project / "macros/a.sql", "new")
     work, damaged = started(store)
     assert damaged is None
@@ -161,7 +161,7 @@ def test_a_build_that_died_leaves_no_part_of_itself(project: Path, store: Store)
     started(store)
     assert store.prepare()
     assert not [*store.work.iterdir()]
-    assert checksums.check_folder(store.folder / "last_build") == []
+    assert integrity.check_folder(store.folder / "last_build") == []
 
 
 # ---------------------------------------------------------------- against builds from nothing
@@ -204,7 +204,7 @@ def specification(_: Path, project: Path) -> None:
 
 
 def seed(_: Path, project: Path) -> None:
-    path = project / "seeds/city_coordinates.csv"
+    path = project / "seeds/cities.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("116.4074", "116.5074"), encoding="utf-8")
 
 
@@ -261,7 +261,7 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
         made, seeds = last_build.made_by(), last_build.seeds()
         if name != "nothing":
             assert last_build.start_from(store.folder, work) is None
-        assert not build.dbt(work, work / "warehouse.duckdb", "build", *refresh.BUILT), build.why_failed(work)
+        assert not build.dbt(work, work / "warehouse.duckdb", "build"), build.why_failed(work)
         results = json.loads((work / "target/run_results.json").read_text(encoding="utf-8"))["results"]
         left = {result["unique_id"] for result in results if result["message"] == "as in the last build"}
         if name != "nothing":
@@ -289,7 +289,7 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
     seed(delivery, project)
     left = built("a file withdrawn, and a seed")[1]
     # of the seed are distances between cities, which only the errors of Conley read
-    assert "model.ai_manufacturing.est_fixed_effects" in left
+    assert "model.ai_manufacturing.est_coefficients" in left
     assert estimates not in left
     assert as_from_nothing() == []
 
@@ -298,7 +298,7 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
     work = store.work / "held"
     work.mkdir()
     assert last_build.start_from(store.folder, work) is None
-    assert build.dbt(work, work / "warehouse.duckdb", "build", *refresh.BUILT)
+    assert build.dbt(work, work / "warehouse.duckdb", "build")
     assert build.failed_at_the_gate(work)
     with duckdb.connect(str(work / "warehouse.duckdb"), read_only=True) as connection:
         schemas = connection.execute("select distinct schema_name from duckdb_tables()").fetchall()

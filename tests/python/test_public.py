@@ -35,7 +35,8 @@ def test_the_orders_of_magnitude_hold(public_build: Build) -> None:
     used, set_aside = public_build.rows(
         "select sum(case when set_aside_reason is null then ai_firm_count end), "
         "sum(case when set_aside_reason is not null then ai_firm_count end) "
-        "from intermediate.int_firm_survival_conformed where year = 2020 and provider = 'lily_han_ui'"
+        "from intermediate.int_records_conformed "
+        "where entity = 'firm_survival' and year = 2020 and provider = 'lily_han_ui'"
     )[0]
     assert used + set_aside == 489742
     assert 0 < set_aside < 500
@@ -415,8 +416,8 @@ def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(public_build:
     totals = {year: sum(cities.values()) for year, cities in expected.items()}
     assert (totals[2010], totals[2020]) == (33_116, 490_060)
     delivered = public_build.rows(
-        "select year, sum(ai_firm_count) from intermediate.int_firm_survival_conformed "
-        "where provider = 'ciciliujx' and set_aside_reason is null group by 1"
+        "select year, sum(ai_firm_count) from intermediate.int_records_conformed where entity = 'firm_survival' "
+        "and provider = 'ciciliujx' and set_aside_reason is null group by 1"
     )
     assert dict(delivered) == totals
     # 北京 is 110100 in the file, and 合肥 stands twice with the same firms

@@ -29,10 +29,10 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import checksums, cli, databases, landing, settings
-from ai_manufacturing.chain import Chain, Line
+from ai_manufacturing import cli, databases, integrity, landing, settings
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.durable import private_folder
+from ai_manufacturing.integrity import Chain, Line
 from ai_manufacturing.landing import landed
 from ai_manufacturing.releases import (
     attempts,
@@ -1294,7 +1294,7 @@ def test_death_at_forty_points(store: Store, audited_build: Build) -> None:
         assert after >= before
         assert store.current().release_id == after
         # where a hash stands, it is that of its file, or of one that never came
-        assert all(checksums.check(path) for path in hashed(store) if path.exists())
+        assert all(integrity.check(path) for path in hashed(store) if path.exists())
         refreshed()
         assert {*hashed(store)} == {store.published, *map(store.past, store.release_ids())}
         now = check(store.published).release_id

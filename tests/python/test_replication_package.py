@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import checksums, exports, replication, terms
+from ai_manufacturing import exports, integrity, replication, terms
 from ai_manufacturing.releases import fingerprint, writer
 from ai_manufacturing.replication import contents, rerun, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
@@ -91,7 +91,7 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     unpacked: Path, package: Path, sample_build: Build
 ) -> None:
     verified = subprocess.run(
-        ["sha256sum", "--quiet", "-c", checksums.SUMS], cwd=unpacked, capture_output=True, text=True, check=False
+        ["sha256sum", "--quiet", "-c", integrity.SUMS], cwd=unpacked, capture_output=True, text=True, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
     readme = (unpacked / "README.md").read_text(encoding="utf-8")
@@ -299,7 +299,7 @@ def package_of(folder: Path, **files: bytes) -> Path:
     """Write a zip with files and with their SHA-256 of its own, as anybody can."""
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     with zipfile.ZipFile(folder / "foreign.zip", "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in {**files, checksums.SUMS: sums.encode()}.items():
+        for name, content in {**files, integrity.SUMS: sums.encode()}.items():
             opened.writestr(name, content)
     return folder / "foreign.zip"
 
@@ -307,7 +307,7 @@ def package_of(folder: Path, **files: bytes) -> Path:
 def foreign(package: Path, folder: Path, program: str, **more: bytes) -> Path:
     """Return a package like a whole one, whose program is another."""
     with zipfile.ZipFile(package) as opened:
-        taken = {name: opened.read(name) for name in replication.NEEDED if name != checksums.SUMS}
+        taken = {name: opened.read(name) for name in replication.NEEDED if name != integrity.SUMS}
         taken[contents.RAW_FILES] = opened.read(contents.RAW_FILES).splitlines(keepends=True)[0]
     return package_of(folder, **{**taken, "run.sh": program.encode(), **more})
 

@@ -42,10 +42,8 @@ def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
     first, second = tables.coefficients(read, inputs), tables.second_route(read, inputs)
     with duckdb.connect() as connection:
         connection.execute("create macro current_extract_set() as 'in memory'")
-        for name, table in (("est_fixed_effects", first), ("est_second_route", second)):
+        for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
-        for name in ("est_event_study", "est_dynamic_panel"):
-            connection.execute(f"create table {name} as from est_fixed_effects limit 0")
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
     found = gates.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()

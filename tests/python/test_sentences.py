@@ -107,7 +107,7 @@ def test_every_sentence_of_a_build_has_its_chinese(kind: str, request: pytest.Fi
         "and regexp_matches(column_name, '(reason|warnings|substitutions)$')"
     )
     assert {*alone} - {(table, english) for table, english, _ in columns} == {
-        ("estimates.observation_losses", "reason")  # a name of reason_labels.csv
+        ("estimates.observation_losses", "reason")  # a name of reasons.csv
     }
     count = 0
     for table, english, chinese in columns:
@@ -123,7 +123,7 @@ def test_every_sentence_of_a_build_has_its_chinese(kind: str, request: pytest.Fi
 @pytest.mark.parametrize("kind", ["sample_build", "public_build"])
 def test_every_reason_of_a_build_has_its_label(kind: str, request: pytest.FixtureRequest) -> None:
     build: Build = request.getfixturevalue(kind)
-    with (PROJECT / "seeds/reason_labels.csv").open(encoding="utf-8") as file:
+    with (PROJECT / "seeds/reasons.csv").open(encoding="utf-8") as file:
         labelled = {row["reason"] for row in csv.DictReader(file)}
     for table, column in REASONS.items():
         found = {reason for (reason,) in build.rows(f"select distinct {column} from {table}") if reason}

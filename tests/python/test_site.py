@@ -100,9 +100,8 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
     seeds = {
         "series": "log_variable",
         "derived_variables": "variable",
-        "term_labels": "term",
-        "measure_labels": "measure",
-        "reason_labels": "reason",
+        "labels": "name",
+        "reasons": "reason",
     }
     for seed, name in seeds.items():
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:

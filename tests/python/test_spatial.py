@@ -6,7 +6,9 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
-from libpysal.weights import W, lat2W
+from esda.moran import Moran, Moran_Local
+from libpysal.weights import KNN, W, lat2W
+from scipy.sparse import csr_array
 
 from ai_manufacturing.estimators import spatial
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -15,17 +17,58 @@ from tests.python.conftest import PROJECT, Build
 SHENZHEN = "440300"
 
 
-def rook(side: int) -> tuple[W, np.ndarray]:
-    """Return row-standardised weights of a grid, from libpysal and as a matrix written out by hand."""
+def rook(side: int) -> tuple[csr_array, np.ndarray]:
+    """Return row-standardised weights of a grid, sparse and dense."""
     matrix = np.zeros((side * side, side * side))
     for row in range(side):
         for column in range(side):
             for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
                 if 0 <= row + down < side and 0 <= column + right < side:
                     matrix[row * side + column, (row + down) * side + column + right] = 1
-    weights = lat2W(side, side)
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return csr_array(matrix), matrix
+
+
+def peers(weights: W) -> W:
     weights.transform = "r"
-    return weights, matrix / matrix.sum(axis=1, keepdims=True)
+    return weights
+
+
+def cities_of_the_seed() -> pd.DataFrame:
+    return pd.read_csv(PROJECT / "seeds/cities.csv", dtype={"city_id": str})
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["all differ", "counts with many zeros"])
+@pytest.mark.parametrize("of", ["cities", "grid"])
+def test_esda_says_the_same(of: str, ties: bool) -> None:
+    """Statistics, quadrants and draws; its p is one-sided, so p is counted here from its draws."""
+    if of == "cities":
+        cities = cities_of_the_seed()
+        theirs = peers(KNN(cities[["longitude", "latitude"]].to_numpy(), k=6, radius=6371.0))
+        ours = spatial.nearest_neighbours(cities)
+        np.testing.assert_array_equal(ours.toarray(), theirs.sparse.toarray())
+    else:
+        theirs, (ours, _) = peers(lat2W(9, 9)), rook(9)
+    rng = np.random.default_rng(21)
+    size = ours.shape[0]
+    values = np.log1p(rng.poisson(0.4, size=size)) if ties else rng.lognormal(size=size)
+
+    np.random.seed(2020)  # noqa: NPY002
+    whole, found = Moran(values, theirs, permutations=999), spatial.global_moran(values, ours)
+    assert (found.statistic, found.expected) == pytest.approx((whole.I, whole.EI), rel=1e-12)
+    assert found.z_score == pytest.approx((whole.I - whole.sim.mean()) / whole.sim.std(), rel=1e-12)
+    assert found.p_value == two_sided(whole.I, whole.sim)
+
+    local, cells = Moran_Local(values, theirs, permutations=999, seed=2020), spatial.local_moran(values, ours)
+    np.testing.assert_allclose(cells.statistics, local.Is, rtol=1e-12, atol=1e-15)
+    assert cells.quadrants == [{1: "HH", 2: "LH", 3: "LL", 4: "HL"}[int(code)] for code in local.q]
+    assert [*cells.p_values] == [two_sided(at, draws) for at, draws in zip(local.Is, local.sim.T, strict=True)]
+
+
+def two_sided(observed: float, draws: np.ndarray) -> float:
+    tied = np.isclose(draws, observed, rtol=1e-10, atol=1e-10)
+    tails = [((draws > observed) | tied).sum(), ((draws < observed) | tied).sum()]
+    return min(1.0, 2 * (min(tails) + 1) / (len(draws) + 1))
 
 
 def test_moran_is_the_formula() -> None:
@@ -147,7 +190,7 @@ def test_what_has_no_variation_is_not_estimable(values: np.ndarray, reason: str)
 
 
 def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
-    cities = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    cities = cities_of_the_seed()
     longitude, latitude = np.radians(cities["longitude"].to_numpy()), np.radians(cities["latitude"].to_numpy())
     half = (
         np.sin((latitude[:, None] - latitude) / 2) ** 2
@@ -158,13 +201,22 @@ def test_neighbours_are_the_nearest_on_the_great_circle() -> None:
 
     weights = spatial.nearest_neighbours(cities)
 
-    assert {i: set(near) for i, near in weights.neighbors.items()} == {i: set(row) for i, row in enumerate(by_hand)}
-    assert {weight for row in weights.weights.values() for weight in row} == {1 / spatial.NEIGHBOURS}
+    near = np.split(weights.indices, weights.indptr[1:-1])
+    assert [set(row) for row in near] == [set(row) for row in by_hand]
+    assert set(weights.data) == {1 / spatial.NEIGHBOURS}
+
+
+def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
+    places = np.repeat([[100.0, 30.0], [110.0, 40.0]], 5, axis=0)
+    weights = spatial.nearest_neighbours(pd.DataFrame(places, columns=["longitude", "latitude"]), count=3).toarray()
+    assert not weights.diagonal().any()
+    np.testing.assert_array_equal((weights > 0).sum(axis=1), 3)
+    assert not weights[:5, 5:].any()
 
 
 def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
     """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds them."""
-    coordinates = pd.read_csv(PROJECT / "seeds/city_coordinates.csv", dtype={"city_id": str})
+    coordinates = cities_of_the_seed()
     measures = pd.concat(
         pd.DataFrame(
             {

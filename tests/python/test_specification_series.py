@@ -83,7 +83,7 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
     with duckdb.connect() as connection:
         for name in (
             "intermediate.int_specification_samples", "marts.dim_specification_series", "seeds.required_cities",
-            "seeds.regression_specifications", "seeds.expected_coverage",
+            "intermediate.int_specifications_sampled", "seeds.expected_coverage",
         ):  # fmt: skip
             in_memory.create(connection, name.partition(".")[2], public_build.frame(f"from {name}"))
         connection.execute("delete from expected_coverage where city_id is not null")
@@ -95,6 +95,20 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
     assert (
         failing.items() >= {"specification_id": "table_2_col_1", "city_id": "440300", "missing_year_count": 3}.items()
     )
+
+
+def test_specifications_of_one_design_share_a_sample_and_others_have_their_own(sample_build: Build) -> None:
+    sample = dict(sample_build.rows("select specification_id, sample_id from intermediate.int_specifications_sampled"))
+    for name in ("iid", "robust", "province"):
+        assert sample[f"table_1_col_1_{name}"] == sample["table_1_col_1"] is not None
+    assert sample["table_4_col_4_lags_2_3"] == sample["table_4_col_4"]
+    # shared variables, a log that drops zeros, another measure; a lag of the measure, not of GDP
+    for name in ("table_1_col_1_common", "table_1_col_1_ln", "table_1_col_2"):
+        assert sample[name] not in (None, sample["table_1_col_1"])
+    assert sample["table_4_col_4_lag_of_measure"] not in (None, sample["table_4_col_4"])
+    city_years = "select count(*) from intermediate.int_specification_city_years"
+    panel = sample_build.value("select count(*) from marts.fct_city_year_panel")
+    assert sample_build.value(city_years) == panel * len({*sample.values()} - {None})
 
 
 def test_the_shares_of_the_first_year_rest_on_the_year_in_which_both_series_begin(public_build: Build) -> None:

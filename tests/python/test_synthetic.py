@@ -182,7 +182,7 @@ def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float
 def pairs(cities: pd.DataFrame) -> dict[str, Floats]:
     """Pairs of units, 0 or 1, units by units: in one province, in two, within 60 to 100 km, beyond 1,500 km."""
     province = cities["province_id"].to_numpy()
-    places = pd.read_csv(project_root() / "seeds" / "city_coordinates.csv", dtype={"city_id": str}).set_index("city_id")
+    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index("city_id")
     longitude, latitude = np.radians(places.loc[cities.index, ["longitude", "latitude"]].to_numpy()).T
     vectors = np.column_stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]

@@ -1,13 +1,12 @@
-"""The paper's tables by choice, read back by other readers, and as the table builder of the site shows them."""
+"""The paper's tables by choice, read back by other readers, and as the site offers them."""
 
 import re
 import shutil
 import subprocess
 from io import BytesIO, StringIO
-from itertools import chain, combinations
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import openpyxl
@@ -16,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from docx import Document
 from docx.oxml.ns import qn
-from playwright.sync_api import Page, expect
 
 from ai_manufacturing import tables
 from ai_manufacturing.cli import main
@@ -26,7 +24,6 @@ from tests.python.conftest import Build
 from tests.python.site_reader import Reader
 
 ALL = tuple(tables.ERRORS)
-CHOICES = [*chain.from_iterable(combinations(ALL, size) for size in range(len(ALL) + 1))]
 PLAIN = "table_1_col_1"
 READINGS = [PLAIN, "table_1_col_1_no_controls", "table_1_col_1_iid", "table_1_col_3"]
 
@@ -361,90 +358,53 @@ def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
 # ---------------------------------------------------------------- the page
 
 
-def test_the_builder_prints_what_the_command_prints(
-    reader: Reader, sample_site: Path, sample_tables: dict[str, PaperTable]
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_files_of_the_page_are_what_the_command_writes(
+    language: str, sample_build: Build, sample_site: Path, sample_tables: dict[str, PaperTable], tmp_path: Path
 ) -> None:
-    """Each table, choice of errors, language and decimals, and every reading at once, in each format that is text."""
-    page = reader.open(sample_site, "table_builder")
-    for place, table in enumerate(sample_tables.values()):
-        for number, errors in enumerate(CHOICES):
-            language, decimals = ("en", "zh")[(place + number) % 2], tables.DECIMALS[(place + number) % 3]
-            readings = [column.specification_id for column in table.columns] if errors == ALL else None
-            shown = table.chosen(readings, errors, language, decimals)
-            assert sources(page, shown, errors) == {
-                "latex": formats.latex(shown),
-                "siunitx": formats.latex(shown, siunitx=True),
-                "markdown": formats.markdown(shown),
-                "html": formats.html(shown),
-            }
-    assert reader.complaints == []
+    """Every table: texts to the byte, documents by their cells."""
+    for name, table in sample_tables.items():
+        shown = table.chosen(language=language)
+        stem = f"tables/{name}_{language}"
+        for kind in ("latex", "markdown", "html"):
+            out = tmp_path / kind
+            choice = ("--format", kind, "--language", language, "--out", str(out))
+            assert run(sample_build, name, *choice)[0] == 0
+            ending = formats.FORMATS[kind][0]
+            assert (sample_site / f"{stem}.{ending}").read_bytes() == out.read_bytes()
+        assert (sample_site / f"{stem}_siunitx.tex").read_text(encoding="utf-8") == formats.latex(shown, siunitx=True)
+        (word,) = Document(str(sample_site / f"{stem}.docx")).tables
+        assert [[cell.text for cell in row.cells] for row in word.rows][1:] == grid(shown)
+        sheet = openpyxl.load_workbook(sample_site / f"{stem}.xlsx")[name]
+        assert [displayed(cell) for cell in sheet[3]] == grid(shown)[0]
 
 
-def sources(page: Page, shown: Printed, errors: tuple[str, ...]) -> dict[str, str]:
-    """Return what the script of the page makes of the choice behind a printed table."""
-    readings = [column.specification_id for column in shown.columns]
-    found: dict[str, str] = page.evaluate(
-        """([name, readings, errors, at, decimals]) => {
-            const table = assemble(name, readings, errors, at, decimals);
-            const latexWith = (checked) => { chooser.siunitx.checked = checked; return latex(table); };
-            return { siunitx: latexWith(true), latex: latexWith(false), markdown: markdown(table), html: html(table) };
-        }""",
-        [shown.table_id, readings, [*errors], ("en", "zh").index(shown.language), shown.decimals],
-    )
-    return found
-
-
-def test_a_reader_chooses_keeps_the_address_and_takes_the_table_along(
-    reader: Reader, sample_site: Path, sample_tables: dict[str, PaperTable]
+def test_a_reader_sees_each_table_takes_it_along_and_finds_the_command_for_another_reading(
+    reader: Reader, sample_build: Build, sample_site: Path, sample_tables: dict[str, PaperTable], tmp_path: Path
 ) -> None:
-    page = reader.open(sample_site, "table_builder")
-    page.get_by_label("p-value of the wild bootstrap").check()
-    page.get_by_label("Decimals").select_option("2")
-    page.get_by_text("(1) AI firms (").click()
-    page.get_by_label("no controls", exact=True).check()
-    chosen = [PLAIN, "table_1_col_1_no_controls", "table_1_col_2", "table_1_col_3"]
-    expected = sample_tables["table_1"].chosen(chosen, ALL, decimals=2)
-    assert cells_shown(page) == grid(expected)
-    choice = {"table": ["table_1"], "readings": [",".join(chosen)], "errors": [",".join(ALL)], "decimals": ["2"]}
-    assert parse_qs(urlsplit(page.url).query) == choice
-
-    page.get_by_role("button", name="Markdown").click()
-    expect(page.locator("#source")).to_have_value(formats.markdown(expected))
-    with page.expect_download() as saved:
-        page.locator("#built-csv").click()
-    csv = pd.read_csv(saved.value.path(), keep_default_na=False, dtype=str)
-    assert csv.iloc[: len(expected.rows), : len(chosen) + 1].values.tolist() == [
-        [line[0], *(f"'{cell}" if cell.startswith("-") and not cell[1:].replace(".", "").isdigit() else cell
-                    for cell in line[1:])] for line in grid(expected)
-    ]  # fmt: skip
-    assert set(csv["is_synthetic"]) == {"true"}
-    for kind in ("Word", "Excel"):
-        link = page.get_by_role("link", name=kind).get_attribute("href")
-        assert (sample_site / str(link)).read_bytes()[:2] == b"PK"
-
-    page.reload()
-    assert cells_shown(page) == grid(expected)
-    page.get_by_role("button", name="中文").click()
-    assert cells_shown(page) == grid(sample_tables["table_1"].chosen(chosen, ALL, "zh", 2))
-    page.locator("#table").select_option("table_5")
-    assert cells_shown(page) == grid(sample_tables["table_5"].chosen(None, ALL, "zh", 2))
+    page = reader.open(sample_site, "manuscript")
+    for language, name in (("en", "table_1"), ("zh", "table_5")):
+        if language == "zh":
+            page.get_by_role("button", name="中文").click()
+        section = page.locator(f"#{name}")
+        shown = section.locator("tbody tr:visible").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        assert shown == grid(sample_tables[name].chosen(language=language))
+        links = section.get_by_role("link").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        assert links == [
+            f"tables/{name}_{language}{ending}" for ending in (".docx", ".xlsx", ".tex", "_siunitx.tex", ".md", ".html")
+        ]
+        assert all((sample_site / link).stat().st_size > 0 for link in links)
+    details = page.locator("#table_1 details")
+    details.locator("summary").click()
+    readings = details.locator("li code").all_inner_texts()
+    assert readings == [column.specification_id for column in sample_tables["table_1"].columns]
+    program, command, *arguments = details.locator("p code").inner_text().split()
+    assert (program, command) == ("ai-manufacturing", "table")
+    out = tmp_path / "chosen.docx"
+    assert run(sample_build, *arguments, "--out", str(out))[0] == 0
+    expected = sample_tables["table_1"].chosen([arguments[arguments.index("--readings") + 1]], ALL, "en", 2)
+    assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == [row[1] for row in grid(expected)]
     assert reader.complaints == []
     assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:", "blob:"))] == []
-
-
-def test_an_address_with_choices_that_do_not_exist_shows_what_there_is(reader: Reader, sample_site: Path) -> None:
-    page = reader.open(sample_site, "table_builder", "?table=table_9&readings=nonsense&errors=none&decimals=77")
-    expect(page.locator("#no-reading")).to_be_visible()
-    assert page.locator("#built table").count() == 0
-    page.get_by_text("(1) AI firms (").click()
-    page.get_by_label("as the paper reads").first.check()
-    expect(page.locator("#no-reading")).to_be_hidden()
-    assert page.locator("#built tbody td").first.inner_text().startswith("0.")
-    assert reader.complaints == []
-
-
-def cells_shown(page: Page) -> list[list[str]]:
-    found: list[list[str]] = page.locator("#built tbody tr").evaluate_all(
-        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
-    )
-    return found

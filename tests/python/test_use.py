@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import checksums
+from ai_manufacturing import integrity
 from ai_manufacturing.releases import writer
 from ai_manufacturing.site import downloads
 from tests.python.conftest import Build
@@ -99,7 +99,7 @@ def test_the_checksums_are_those_of_the_files_and_every_link_of_the_page_leads_t
 ) -> None:
     folder, _ = built
     verified = subprocess.run(
-        ["sha256sum", "--quiet", "-c", checksums.SUMS], cwd=folder, capture_output=True, text=True, check=False
+        ["sha256sum", "--quiet", "-c", integrity.SUMS], cwd=folder, capture_output=True, text=True, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
     page = (folder.parent / "use.html").read_text(encoding="utf-8")

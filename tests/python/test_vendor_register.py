@@ -285,10 +285,11 @@ NO_STOCK = "The register of kinginsun has no exits: it gives entries of survivor
 def test_a_place_rule_that_places_under_half_is_named(fresh: Build) -> None:
     rows = [firm(number, "330102", "浙江", f"街道 {number}") for number in range(12)]
     zipped(fresh.extracts / "crawl_2019/2010.zip", 浙江=csv_text(HEADER, *rows))
-    fresh.dbt("run", "--select", "+gate_landed_sources")
+    fresh.dbt("run", "--select", "+gate_sources")
     assert fresh.exit_code == 0, fresh.output
     failed = (
-        "select description, observed_value from gates.gate_landed_sources where not success and severity = 'critical'"
+        "select description, observed_value from gates.gate_sources "
+        "where suite = 'landed_sources' and not success and severity = 'critical'"
     )
     ((description, _),) = fresh.rows(failed)
     assert description.startswith(

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import chain, checksums, cli, databases, landing, verify
-from ai_manufacturing.chain import Chain
+from ai_manufacturing import cli, databases, integrity, landing, verify
+from ai_manufacturing.integrity import Chain
 from ai_manufacturing.landing import landed, log, registers
 from ai_manufacturing.releases import refresh, writer
 from ai_manufacturing.releases.errors import LockedError, RefreshError
@@ -206,7 +206,7 @@ def test_what_dead_runs_left_is_removed_and_a_live_refresh_is_not_disturbed(kept
         folder.mkdir()
         (folder / "half").write_text("written", encoding="utf-8")
     draft = kept.folder / f".refreshes.jsonl.{'c' * 32}"
-    orphan = checksums.beside(kept.past("000007"))
+    orphan = integrity.beside(kept.past("000007"))
     for path in (draft, orphan):
         path.write_text("half", encoding="utf-8")
     with (kept.folder / "refresh.lock").open("w") as held:
@@ -228,7 +228,7 @@ def test_a_site_is_compared_but_for_the_catalogue(kept: Store, tmp_path: Path) -
     for name in ("assets/site.js", "index.html", "catalogue.html"):
         (site / name).write_text(name, encoding="utf-8")
     assert [line for line in verify.verify().mended if str(site) in line]
-    checksums.record_folder(site, ("catalogue.html",))
+    integrity.record_folder(site, ("catalogue.html",))
     (site / "catalogue.html").write_text("made again", encoding="utf-8")
     assert verify.verify().damaged == []
     (site / "index.html").write_text("another", encoding="utf-8")
@@ -271,13 +271,13 @@ def test_a_release_folder_of_an_earlier_version_is_adopted_once_and_it_is_said(k
     found = verify.verify()
     assert found.damaged == []
     assert [line.split(": ")[0] for line in found.mended] == [
-        str(path) for path in (kept.past("000002"), kept.folder, checksums.beside(kept.published))
+        str(path) for path in (kept.past("000002"), kept.folder, integrity.beside(kept.published))
     ]
     assert "written by an earlier version. The SHA-256 of 2 releases are now in" in found.mended[1]
     assert kept.refreshes() == before
     assert [row["release_id"] for row in kept.listed()[0]] == ["000001", "000002"]
     assert not kept.published.samefile(kept.past("000002"))
-    assert checksums.check_folder(kept.held("000003")) == []
+    assert integrity.check_folder(kept.held("000003")) == []
     assert verify.verify().mended == []
 
 
@@ -286,8 +286,8 @@ def test_a_release_folder_of_the_last_version_keeps_its_lines_and_hashes_and_a_l
 ) -> None:
     outcomes_alone(kept, sealed=True)
     written = (kept.folder / "refreshes.jsonl").read_bytes()
-    before, digest = kept.refreshes(), checksums.recorded(kept.past("000001"))
-    checksums.beside(kept.past("000002")).unlink()
+    before, digest = kept.refreshes(), integrity.recorded(kept.past("000001"))
+    integrity.beside(kept.past("000002")).unlink()
     run = CliRunner().invoke(cli.main, ["rollback", "000001"])
     assert (run.exit_code, run.output.count("written by an earlier version")) == (0, 1), run.output
     assert (kept.folder / "refreshes.jsonl").read_bytes().startswith(written)
@@ -296,25 +296,25 @@ def test_a_release_folder_of_the_last_version_keeps_its_lines_and_hashes_and_a_l
     found = verify.verify()
     assert found.mended == []
     assert [line.split(": ")[0] for line in found.damaged] == [
-        str(checksums.beside(kept.past("000002"))), str(kept.past("000002")),
+        str(integrity.beside(kept.past("000002"))), str(kept.past("000002")),
     ]  # fmt: skip
 
 
 def test_a_publication_that_died_before_its_last_step_leaves_a_release_that_is_read_and_compared(
     kept: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = checksums.record
+    record = integrity.record
     with monkeypatch.context() as dying:
-        dying.setattr(checksums, "record", lambda path, digest: path != kept.published and record(path, digest))
+        dying.setattr(integrity, "record", lambda path, digest: path != kept.published and record(path, digest))
         kept.publish("000001")
-    assert not checksums.beside(kept.published).exists()
+    assert not integrity.beside(kept.published).exists()
     assert kept.current().release_id == databases.read(kept.published).release_id == "000001"
     before = flip(kept.published, random.Random(3))
     for read in (kept.current, lambda: databases.read(kept.published)):
         with pytest.raises((RefreshError, databases.DatabaseError)):
             read()
     overwrite(kept.published, before)
-    assert verify.verify().mended == [f"{checksums.beside(kept.published)}: missing; written again."]
+    assert verify.verify().mended == [f"{integrity.beside(kept.published)}: missing; written again."]
 
 
 # ---------------------------------------------------------------- witnesses that are gone
@@ -334,7 +334,7 @@ def times_ten(path: Path) -> None:
 
 def test_a_past_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: Store) -> None:
     past, published = kept.past("000001"), kept.published.read_bytes()
-    sums = checksums.beside(past)
+    sums = integrity.beside(past)
     whole = {path: path.read_bytes() for path in (past, sums)}
 
     def is_refused(said: str) -> None:
@@ -354,11 +354,11 @@ def test_a_past_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kep
     is_refused(f"{sums}: missing")
     times_ten(past)
     sums.unlink()
-    checksums.record(past, checksums.sha256(past))
+    integrity.record(past, integrity.sha256(past))
     is_refused(f"{kept.folder / 'refreshes.jsonl'} says ")
     # the published file, beside which a publication that dies leaves none
     times_ten(kept.published)
-    checksums.beside(kept.published).unlink()
+    integrity.beside(kept.published).unlink()
     code, printed = command("verify")
     assert (code, f"{kept.published}: its SHA-256 is " in printed) == (1, True)
     assert command("export", "--format", "csv", "--out", str(kept.folder / "out"), "--database", str(kept.published))[0]
@@ -443,10 +443,10 @@ def test_releases_and_the_logs_are_compared_with_each_other(kept: Store, audited
         "does not have. Restore the landing store of this release."
     ]
     for path in (past / "000004.duckdb", past / "000001.duckdb"):
-        for there, copied in ((path, "000009.duckdb"), (checksums.beside(path), "000009.duckdb.sha256")):
+        for there, copied in ((path, "000009.duckdb"), (integrity.beside(path), "000009.duckdb.sha256")):
             shutil.copy(there, past / copied)
             there.unlink()
-    (past / "000009.duckdb.sha256").write_text(f"{checksums.sha256(past / '000009.duckdb')}  000009.duckdb\n")
+    (past / "000009.duckdb.sha256").write_text(f"{integrity.sha256(past / '000009.duckdb')}  000009.duckdb\n")
     found = verify.verify().damaged
     # 000004 was never seen by a reader: a refresh died before its file came
     assert [line.split(". ")[0] for line in found] == [
@@ -487,8 +487,8 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
         child = os.fork()
         if not child:
             try:
-                chain._read.clear()
-                with killed.at_place(("/ai_manufacturing/chain", "/ai_manufacturing/durable"), place):
+                integrity._read.clear()
+                with killed.at_place(("/ai_manufacturing/integrity", "/ai_manufacturing/durable"), place):
                     written.append(lambda lines: {"number": place})  # noqa: B023
                 os._exit(0)
             finally:
@@ -503,7 +503,7 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
     content = written.path.read_bytes()
     for size in (*range(0, len(content), 7), len(content) - 1):
         written.path.write_bytes(content[:size])
-        with pytest.raises(checksums.DamagedError, match=r"log\.jsonl"):
+        with pytest.raises(integrity.DamagedError, match=r"log\.jsonl"):
             written.read()
 
 
@@ -609,7 +609,7 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
         landing.deliveries()
 
     overwrite(first / "rows.parquet", (second / "rows.parquet").read_bytes())
-    assert f"{first / 'rows.parquet'}: not what landed" in refusal()
+    assert f"{first / 'rows.parquet'}: its SHA-256 is " in refusal()
     restore()
     for content, said in (
         ([*lines[:2], *lines[3:]], f"{written}: was cut: it has 5 lines, and {head} counts 6"),
@@ -632,7 +632,7 @@ def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project)
     written.parent.mkdir()
     restore()
     (first / "more.parquet").touch()
-    assert f"{first / 'more.parquet'}: no line of {written} names it" in refusal()
+    assert f"{first / 'more.parquet'}: {written} does not name it" in refusal()
 
 
 def test_a_damaged_file_lands_again_once_its_folder_is_deleted_and_a_lost_one_is_named(project: Project) -> None:
@@ -706,4 +706,4 @@ def test_a_copied_store_builds_identical_tables_and_a_run_of_one_model_refuses_a
     )
     flip(rows / "rows.parquet", random.Random(7))
     assert copied.dbt("run", "--select", "raw_city_yearbook").exit_code == 1
-    assert f"{rows / 'rows.parquet'}: not what landed" in copied.output
+    assert f"{rows / 'rows.parquet'}: its SHA-256 is " in copied.output

@@ -33,9 +33,7 @@ where
         select s.correction_id from {{ ref('int_series_corrected') }} as s
         where s.correction_id is not null
     )
-    {%- for entity in var('providers') %}
     and corrections.correction_id not in (
-        select c.correction_id from {{ ref('int_' ~ entity ~ '_conformed') }} as c
+        select c.correction_id from {{ ref('int_records_conformed') }} as c
         where c.correction_id is not null
     )
-    {%- endfor %}

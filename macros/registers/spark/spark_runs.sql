@@ -21,7 +21,7 @@
 {% macro spark__drop_gated_relations() -%}
 {%- endmacro %}
 
-{% macro spark__settle_what_was_left() -%}
+{% macro spark__drop_what_is_held_back() -%}
 {%- endmacro %}
 
 {# A refresh publishes what DuckDB built. #}

@@ -72,7 +72,9 @@ municipalities as (
 other_names as (
     select distinct identifier as name
     from {{ ref('non_prefectures') }}
-    where identifier_kind = 'name'
+    where
+        identifier_kind = 'name'
+        and kind <> 'shared name'
 ),
 
 answers as (
@@ -91,10 +93,11 @@ answers as (
         end as set_aside_reason
     from rules
     -- An office may keep a code that is another county's by now.
-    left join {{ ref('registration_office_codes') }} as offices
+    left join {{ ref('city_aliases') }} as offices
         on
             rules.rule = 'credit_code'
-            and rules.code = offices.registration_code
+            and offices.identifier_kind = 'office'
+            and rules.code = offices.identifier
     left join {{ ref('int_register_cities') }} as codes on rules.code = codes.city_code
     left join names
         on

@@ -19,7 +19,6 @@ SEEDS = (
     "derived_variables",
     "measure_weightings",
     "city_groupings",
-    "substitutes",
     "substitutions",
 )
 
@@ -82,6 +81,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             "marts/dim_variable",
             "specifications/int_specifications_resolved",
             "marts/dim_specification_series",
+            "specifications/int_specifications_sampled",
             "specifications/int_specification_city_years",
         ):
             run(connection, model)
@@ -90,7 +90,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
         run(connection, "specifications/int_specification_losses")
         first, last = _variables()["event_window"]
         return Inputs(
-            specifications=connection.table("int_specifications_resolved").df(),
+            specifications=connection.table("int_specifications_sampled").project("* exclude (design)").df(),
             panel=tables.panel,
             measures=tables.measures,
             groups=tables.groups,

@@ -103,7 +103,7 @@ class Inputs:
     Attributes
     ----------
     specifications : DataFrame
-        intermediate.int_specifications_resolved.
+        intermediate.int_specifications_sampled.
     panel : DataFrame
         intermediate.int_city_year_variables.
     measures : DataFrame
@@ -198,7 +198,8 @@ class Inputs:
                 period_last=int(years.max()),
             )
         singletons = lost.get("singleton of a city or a year", 0)
-        positions, is_observation = self._positions.get(name, (np.empty(0, int), np.empty(0, bool)))
+        nothing = (np.empty(0, int), np.empty(0, bool))
+        positions, is_observation = self._positions.get(self._sample_ids.get(name, ""), nothing)
         if not is_observation.any():
             if isinstance(options, DynamicPanelOptions) and "no value a year before" in lost:
                 lagged = specification.outcome if options.lagged == "outcome" else specification.regressor
@@ -256,7 +257,7 @@ class Inputs:
         if used_controls != set(specification.controls):
             raise SpecificationError(
                 f"{where}: read as the seed has it, with controls {' '.join(specification.controls)}; here they are "
-                f"{' '.join(sorted(used_controls))}. Read it from int_specifications_resolved (Inputs.specifications)."
+                f"{' '.join(sorted(used_controls))}. Read it from int_specifications_sampled (Inputs.specifications)."
             )
         known = {row.variable for row in drawn if row.role == "grouping"}
         for grouping in specification.groupings:
@@ -451,12 +452,17 @@ class Inputs:
         return pd.MultiIndex.from_frame(self.panel[["city_id", "year"]])
 
     @cached_property
+    def _sample_ids(self) -> dict[str, Any]:
+        """The sample of each specification; none without one of its series."""
+        return dict(self.specifications[["specification_id", "sample_id"]].itertuples(index=False, name=None))
+
+    @cached_property
     def _positions(self) -> dict[str, tuple[Any, Any]]:
-        """Per specification the rows of the panel that it uses, and which of them are observations."""
+        """Per sample the rows of the panel that it uses, and which of them are observations."""
         positions = self._cells.get_indexer(pd.MultiIndex.from_frame(self.samples[["city_id", "year"]]))
         is_observation = self.samples["is_observation"].to_numpy(dtype=bool)
         found = {}
-        for name, rows in self.samples.groupby("specification_id").indices.items():
+        for name, rows in self.samples.groupby("sample_id").indices.items():
             order = rows[np.argsort(positions[rows])]
             found[str(name)] = (positions[order], is_observation[order])
         return found
@@ -553,7 +559,7 @@ class Inputs:
 
 # Where the tables of Inputs stand in a built warehouse, by its attributes.
 RELATIONS = {
-    "specifications": "intermediate.int_specifications_resolved",
+    "specifications": "intermediate.int_specifications_sampled",
     "panel": "intermediate.int_city_year_variables",
     "measures": "marts.fct_ai_measure",
     "groups": "marts.dim_city_groups",
@@ -588,6 +594,7 @@ def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRela
     """
     first, last = event_window
     tables["measures"] = tables["measures"].select(*OF_MEASURES)
+    tables["specifications"] = tables["specifications"].project("* exclude (design)")
     tables["gate_results"] = tables["gate_results"].filter(gate_results.READ_BY_ESTIMATES)
     with _READING:
         content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))

@@ -1,4 +1,4 @@
-"""The city-years of each specification: what SQL cannot take from int_specification_city_years."""
+"""The city-years of each sample: what SQL cannot take from int_specification_city_years."""
 
 import pandas as pd
 import pyarrow as pa
@@ -7,7 +7,7 @@ from ai_manufacturing.estimators.fixed_effects import rows_without_singletons
 
 SAMPLES = pa.schema(
     [
-        ("specification_id", pa.string()),
+        ("sample_id", pa.string()),
         ("city_id", pa.string()),
         ("year", pa.int32()),
         ("is_observation", pa.bool_()),
@@ -16,7 +16,7 @@ SAMPLES = pa.schema(
 
 
 def without_singletons(used: pd.DataFrame) -> pa.Table:
-    """Drop the city-years that are alone in their city or period, of all specifications at once.
+    """Drop the city-years that are alone in their city or period, of all samples at once.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def without_singletons(used: pd.DataFrame) -> pa.Table:
     Returns
     -------
     Table
-        One row per specification, city and year that is left, in the columns of SAMPLES. A dynamic panel keeps its
+        One row per sample, city and year that is left, in the columns of SAMPLES. A dynamic panel keeps its
         singletons; of its rows, those that only lend lags and instruments are no observations.
 
     References
@@ -35,7 +35,7 @@ def without_singletons(used: pd.DataFrame) -> pa.Table:
     """
     static, dynamic = used[~used["is_dynamic"]], used[used["is_dynamic"]]
     cities, periods = (
-        static.groupby(["specification_id", *names], dropna=False).ngroup().to_numpy()
+        static.groupby(["sample_id", *names], dropna=False).ngroup().to_numpy()
         for names in (["city_id"], ["year", "period_group"])
     )
     kept = pd.concat([static.iloc[rows_without_singletons(cities, periods)], dynamic])

@@ -1,21 +1,18 @@
 """Spatial autocorrelation: whether cities with many AI firms lie beside others with many."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
 
 from ai_manufacturing.estimators.columns import Floats, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
-
-if TYPE_CHECKING:
-    from libpysal.weights import W
 
 MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
 NEIGHBOURS = 6  # docs/decisions/spatial.md
@@ -23,9 +20,7 @@ PERMUTATIONS = 999
 SEED = 2020
 FEWEST_CITIES = 10
 
-EARTH_RADIUS_KM = 6371.0
 TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
-QUADRANTS = {1: "HH", 2: "LH", 3: "LL", 4: "HL"}  # esda's codes
 
 _DESIGN_AND_WORDS = [
     ("p_value", pa.float64()),
@@ -59,9 +54,6 @@ LOCAL = pa.schema(
         *_DESIGN_AND_WORDS,
     ]
 )
-
-# esda draws from numpy's one global stream, and dbt runs two models side by side.
-_drawing = threading.Lock()
 
 
 class GlobalMoran(NamedTuple):
@@ -103,7 +95,7 @@ class LocalMoran(NamedTuple):
     p_values: Floats
 
 
-def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> "W":
+def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_array:
     """Join each city to those nearest to it on the great circle, with equal weights that sum to one.
 
     Parameters
@@ -115,7 +107,7 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> "W":
 
     Returns
     -------
-    W
+    csr_array, shape (n, n)
         Row-standardised weights in the order of the rows.
 
     Raises
@@ -123,22 +115,29 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> "W":
     NotEstimable
         If a coordinate is missing.
     """
-    from libpysal.weights import KNN  # here, as the import takes a third of a second
+    longitude, latitude = (np.radians(numbers_in(cities, name)) for name in ("longitude", "latitude"))
+    across = np.cos(latitude)
+    # the order of straight lines through the sphere is that of great circles on it
+    points = np.column_stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)])
+    _, nearest = cKDTree(points).query(points, k=count + 1)
+    others = nearest != np.arange(len(points))[:, np.newaxis]
+    others[others.all(axis=1), -1] = False  # among cities at one place, a city need not be the nearest to itself
+    size = len(points) * count
+    return csr_array(
+        (np.full(size, 1 / count), nearest[others], np.arange(0, size + 1, count)), shape=(len(points), len(points))
+    )
 
-    points = np.column_stack([numbers_in(cities, "longitude"), numbers_in(cities, "latitude")])
-    weights = KNN(points, k=count, radius=EARTH_RADIUS_KM, silence_warnings=True)
-    weights.transform = "r"
-    return weights
 
-
-def global_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIONS, seed: int = SEED) -> GlobalMoran:
+def global_moran(
+    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
+) -> GlobalMoran:
     """Test whether neighbours are more alike than chance, over all cities.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
         One value per city, in the order of the weights.
-    weights : W
+    weights : csr_array, shape (n, n)
         Row-standardised.
     permutations : int
         Random rearrangements of the values over the cities.
@@ -156,27 +155,27 @@ def global_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIO
 
     References
     ----------
-    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. Computed by esda, with its draws.
+    Moran, P. A. P. (1950), "Notes on continuous stochastic phenomena", Biometrika 37. The tests compare with esda.
     """
-    from esda.moran import Moran
-
     _check(values)
-    moran = Moran(values, weights, permutations=0)
-    # The draws of esda, all at once.
     deviations = values - values.mean()
+    variation = (deviations * deviations).sum()
+    scale = len(values) / weights.sum()
+    statistic = scale * (deviations * (weights @ deviations)).sum() / variation
     stream = np.random.RandomState(seed)
-    drawn = np.column_stack([stream.permutation(deviations) for _ in range(permutations)])
-    products = np.einsum("nd,nd->d", drawn, weights.sparse @ drawn)
-    simulated = len(values) / weights.s0 * products / (deviations @ deviations)
+    draws = np.column_stack([stream.permutation(deviations) for _ in range(permutations)])
+    simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
-        statistic=float(moran.I),
-        expected=float(moran.EI),
-        z_score=float((moran.I - simulated.mean()) / simulated.std()),
-        p_value=float(_two_sided(np.array([moran.I]), simulated[:, np.newaxis])[0]),
+        statistic=float(statistic),
+        expected=-1 / (len(values) - 1),
+        z_score=float((statistic - simulated.mean()) / simulated.std()),
+        p_value=float(_two_sided(np.array([statistic]), simulated[:, np.newaxis])[0]),
     )
 
 
-def local_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATIONS, seed: int = SEED) -> LocalMoran:
+def local_moran(
+    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
+) -> LocalMoran:
     """Find the cities that are like or unlike their neighbours.
 
     Parameters
@@ -195,17 +194,30 @@ def local_moran(values: Floats, weights: "W", *, permutations: int = PERMUTATION
 
     References
     ----------
-    Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27. Computed by esda.
+    Anselin, L. (1995), "Local indicators of spatial association - LISA", Geographical Analysis 27. The tests compare
+    with esda, whose draws these are.
     """
-    from esda.moran import Moran_Local
-
     _check(values)
-    with _seeded(seed):
-        moran = Moran_Local(values, weights, permutations=permutations, n_jobs=1, seed=seed)
+    deviations = (values - values.mean()) / values.std()
+    lags = weights @ deviations
+    variation = (deviations * deviations).sum()
+    statistics = (len(values) - 1) * deviations * lags / variation
+    neighbour_counts = np.diff(weights.indptr)
+    stream = np.random.RandomState(seed)
+    # a draw is of places among the other cities, the same ones for each city
+    draws = np.array(
+        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(permutations)]
+    )
+    simulated = np.empty((permutations, len(values)))
+    for city, neighbour_count in enumerate(neighbour_counts):
+        of_city = weights.data[weights.indptr[city] : weights.indptr[city + 1]]
+        others = np.delete(deviations, city)
+        simulated[:, city] = deviations[city] * (others[draws[:, :neighbour_count]] @ of_city)
+    simulated *= (len(values) - 1) / variation
     return LocalMoran(
-        statistics=moran.Is,
-        quadrants=[QUADRANTS[int(code)] for code in moran.q],
-        p_values=_two_sided(moran.Is, moran.sim),
+        statistics=statistics,
+        quadrants=["".join("H" if value > 0 else "L" for value in pair) for pair in zip(deviations, lags, strict=True)],
+        p_values=_two_sided(statistics, simulated),
     )
 
 
@@ -217,7 +229,7 @@ class Tables(NamedTuple):
     measures : DataFrame
         marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
-        seeds.city_coordinates.
+        city_id, longitude and latitude of marts.dim_city.
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame
@@ -244,7 +256,7 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
         not_estimable and the reason.
     """
 
-    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+    def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
         return [global_moran(values, weights)._asdict()]
 
     return _per_year(tables, rows, GLOBAL)
@@ -266,7 +278,7 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
         without a city, with status not_estimable and the reason.
     """
 
-    def rows(city_ids: Sequence[str], values: Floats, weights: "W") -> Iterable[dict[str, Any]]:
+    def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
         moran = local_moran(values, weights)
         return (
             {"city_id": city_id, "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
@@ -281,7 +293,7 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
 
 
 def _per_year(
-    tables: Tables, rows: Callable[[Sequence[str], Floats, "W"], Iterable[dict[str, Any]]], schema: pa.Schema
+    tables: Tables, rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]], schema: pa.Schema
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
@@ -290,7 +302,7 @@ def _per_year(
     series_of = dict(zip(named["measure"], named["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()}
-    weights: dict[tuple[str, ...], W] = {}  # most years have the same cities
+    weights: dict[tuple[str, ...], csr_array] = {}  # most years have the same cities
 
     def estimated(used: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
         _check_delivered(used, series, year)
@@ -343,15 +355,3 @@ def _two_sided(observed: Floats, simulated: Floats) -> Floats:
     tails = np.minimum((simulated >= observed - tie).sum(axis=0), (simulated <= observed + tie).sum(axis=0))
     shares: Floats = 2.0 * (tails + 1.0) / (len(simulated) + 1.0)
     return np.minimum(1.0, shares)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Give esda's draws a seed, and leave numpy's global stream as it was."""
-    with _drawing:
-        state = np.random.get_state()  # noqa: NPY002
-        np.random.seed(seed)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002

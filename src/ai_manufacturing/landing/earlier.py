@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ai_manufacturing.checksums import sha256
+from ai_manufacturing.integrity import sha256
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.errors import LandingError
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import containers, quotation, workbook_biff, workbook_xml
+from ai_manufacturing.landing import containers, quotation, workbook_xml
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.workbook_xml import Cells
 
@@ -94,6 +94,8 @@ class Sheet:
     row_numbers: np.ndarray
     set_aside: list[Rejected] = field(default_factory=list)
     unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
+    # text cells of an XLS, by row number and position: calamine does not return how their characters are formatted
+    unformatted: set[tuple[int, int]] | None = None
     is_hidden: bool = False
     encoding: str | None = None  # of a text, in words: how it was found out, and what else it may be
 
@@ -250,16 +252,11 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     headers = _headers(text, wanted, HEADER_ROWS)
     delimiter = next(iter(headers))
     header, header_row = headers[delimiter].names, headers[delimiter].last + 1
-    text, doubtful = quotation.set_apart(text, delimiter, len(header))
+    text, doubtful = quotation.set_apart(text, delimiter)
     if doubtful and doubtful[0].row <= header_row:
         raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
     table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
     sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
-    if quotation.spans_lines(header):
-        below = table.filter(pa.array(numbers > header_row)).to_pylist()
-        has_records = any(any(map(clean, row.values())) for row in below)
-        has_others = any(number > header_row and any(map(clean, cells)) for number, cells in odd)
-        quotation.check_header(header, delimiter, has_records, has_others)
     if sheet.missing([*wanted.values()]):
         sheet.encoding = _encoding_in_words(encoding, content)
         return encoding, delimiter, sheet
@@ -424,27 +421,37 @@ def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) 
     """Return the sheets that hold something, visible ones before hidden ones."""
     import python_calamine
 
-    more: dict[str, Cells]
+    more: dict[str, Cells] = {}
     if file_format == "xlsx":
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             # reads every part, so that a damaged one is found here and not as missing rows
             containers.check_workbook(book, len(content))
             more = workbook_xml.sheets(book)
-    else:
-        more = workbook_biff.sheets(content)
     sheets = []
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
         visibility = python_calamine.SheetVisibleEnum
         order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
         for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
             cells = more.get(about.name, Cells())
-            rows = _filled_rows(workbook.get_sheet_by_name(about.name), cells.texts)
+            content_of_sheet = workbook.get_sheet_by_name(about.name)
+            rows = _filled_rows(content_of_sheet, cells.texts)
             if rows:
                 sheet = _sheet(about.name, rows, wanted)
                 sheet.unsaved = cells.unsaved
+                if file_format == "xls":
+                    sheet.unformatted = _text_cells(content_of_sheet)
                 sheet.is_hidden = about.visible != visibility.Visible
                 sheets.append(sheet)
     return sheets
+
+
+def _text_cells(cells: Any) -> set[tuple[int, int]]:
+    return {
+        (number, column)
+        for number, row in enumerate(cells.to_python(skip_empty_area=False), 1)
+        for column, cell in enumerate(row)
+        if isinstance(cell, str) and cell
+    }
 
 
 def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:

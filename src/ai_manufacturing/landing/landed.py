@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.checksums import sha256
+from ai_manufacturing import integrity
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.errors import LandingError
 
@@ -25,7 +25,7 @@ _found_whole: dict[Path, tuple[Any, ...]] = {}
 def add(written: Path, store: Path, store_key: str) -> None:
     """Record a landed folder that is about to be named, as one that this process has found whole."""
     signature = _signature(written)
-    files = {f"{store_key}/{path.name}": sha256(path) for path in sorted(written.iterdir())}
+    files = {f"{store_key}/{path.name}": integrity.sha256(path) for path in sorted(written.iterdir())}
     log.append(store, lambda lines: {"files": files})
     _found_whole[store / store_key] = signature
 
@@ -67,17 +67,11 @@ def faults(store: Path, store_key: str, expected: dict[str, str]) -> list[str]:
     store_key : str
         Name of the folder.
     expected : dict of str to str
-        As `recorded` returns it.
+        Of its files, as `by_folder` returns them.
     """
-    below = f"{store_key}/"
-    names = {name for name in expected if name.startswith(below)}
-    present = {f"{below}{path.name}" for path in (store / store_key).iterdir()}
-    wrong = [f"{store / name}: no line of {log.chain(store).path} names it. {LAND_AGAIN}" for name in present - names]
-    wrong += [f"{store / name}: missing from the landing store. {LAND_AGAIN}" for name in names - present]
-    for name in names & present:
-        if (found := sha256(store / name)) != expected[name]:
-            wrong.append(f"{store / name}: not what landed. Its SHA-256 is {found}, not {expected[name]}. {LAND_AGAIN}")
-    return sorted(wrong)
+    present = sorted(f"{store_key}/{path.name}" for path in (store / store_key).iterdir())
+    wrong = integrity.differences(store, expected, present, log.chain(store).path)
+    return [f"{line}. {LAND_AGAIN}" for line in wrong]
 
 
 def require(store: Path, store_keys: Iterable[str]) -> None:

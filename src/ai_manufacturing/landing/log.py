@@ -1,6 +1,6 @@
 """The log of the landing store: what landed, and what of each extract set was delivered and withdrawn, in order.
 
-A line of `<store>/log/deliveries.jsonl` (chain.py) has the SHA-256 of landed `files`, by path; or `deliveries`, the
+A line of `<store>/log/deliveries.jsonl` (integrity.py) has the SHA-256 of landed `files`, by path; or `deliveries`, the
 events of one landing by extract set. Their numbers decide, clocks do not. What is valid is computed from the events,
 never stored, so that the warehouse as it was after any of them is the same computation on fewer.
 """
@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.chain import Chain, Line
+from ai_manufacturing.durable import file_mode, make_folder
+from ai_manufacturing.integrity import Chain, Line
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.permissions import file_mode, make_folder
 
 NAME = "log/deliveries.jsonl"
 WAY_OUT = (

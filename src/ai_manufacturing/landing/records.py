@@ -38,6 +38,10 @@ _LOOKALIKES = {"a letter O?": str.maketrans("Oo", "00"), "a letter l or I?": str
 _EXACT = 2**53
 _NOTE = "[²³¹⁰-ⁿ①-⓿❶-➓]"  # superscripts, and characters in circles and in brackets
 _NOTES = re.compile(rf"\s*(?:{_NOTE}\s*)+$")
+UNFORMATTED = (
+    "XLS is read without character formats and formulas: a raised, lowered or struck-out digit is a digit, an error or "
+    "a formula without a saved value is an empty cell. Deliver XLSX to have such cells set aside."
+)
 _SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
 _POWER = re.compile(r"[+-]?10")
 
@@ -90,6 +94,7 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
     earlier = Earlier(source)
     not_read: dict[str, None] = {}
     notes: list[str] = []
+    in_text: list[str] = []
     for sheet in sheets:
         if sheet.missing(wanted):
             rejected.extend(_whole_sheet([sheet], "prose sheet"))
@@ -100,6 +105,7 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         if len(with_header) > 1:
             earlier.add(sheet, rows)
         notes += of_sheet
+        in_text += _numbers_in_text(sheet, rows, source)
         landed.append(_with_constants(rows, sheet, source, named))
         rejected.extend(sorted([*sheet.set_aside, *set_aside], key=lambda entry: entry.row_number))
         not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
@@ -111,14 +117,20 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
         columns_not_read=list(not_read),
         synthetic=_is_synthetic(rows, source),
-        notes=" ".join(_remarks(sheets, with_header, notes, source)) or None,
+        notes=" ".join(_remarks(sheets, with_header, notes, in_text, source)) or None,
     )
 
 
-def _remarks(sheets: list[Sheet], with_header: list[Sheet], notes: list[str], source: Source) -> Iterable[str]:
+def _remarks(
+    sheets: list[Sheet], with_header: list[Sheet], notes: list[str], in_text: list[str], source: Source
+) -> Iterable[str]:
     """Yield what a person must know of a file that landed."""
     if notes:
         yield f"{len(notes)} numbers have note marks, which were dropped: {notes[0]}."
+    if any(sheet.unformatted is not None for sheet in sheets):
+        yield UNFORMATTED
+    if in_text:
+        yield f"Compare {len(in_text)} numbers that stand as text, and may have such digits: {in_text[0]}."
     named = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
     for sheet in sheets:
         if lacking := sheet.missing(source.read_columns):
@@ -346,6 +358,19 @@ def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, kept: np.n
     at = f"sheet {sheet.name}, row" if sheet.name else "row"
     for row in np.flatnonzero(_mask(pc.match_substring_regex(text, _NOTE)) & kept).tolist():
         yield f"{at} {sheet.row_numbers[row]}, column {column}, {text[row].as_py()}"
+
+
+def _numbers_in_text(sheet: Sheet, rows: pa.Table, source: Source) -> Iterable[str]:
+    """Yield the place and the value of each number that a text cell of an XLS gave."""
+    if not sheet.unformatted:
+        return
+    for column in source.read_columns:
+        if source.columns[column] == "text":
+            continue
+        position = sheet.header.index(column)
+        for number, value in zip(rows["row_number"].to_pylist(), rows[column].to_pylist(), strict=True):
+            if value is not None and (number, position) in sheet.unformatted:
+                yield f"sheet {sheet.name}, row {number}, column {column}, {value:.15g}"
 
 
 def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
+from ai_manufacturing.durable import make_folder
 from ai_manufacturing.landing import containers, formats, landed, quotation, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
-from ai_manufacturing.landing.permissions import make_folder
 from ai_manufacturing.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
@@ -45,7 +45,7 @@ DOUBTFUL_SCHEMA = pa.schema(
     [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
 )
 REQUIRED = {"name", "entity", "files", "columns", "covers"}
-OPTIONAL = {"optional", "personal", "lacks", "place", "provenance"}
+OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
 PLACE_RULES = ("code", "credit_code", "name")
 LACKS = {"firm_register": ("industry", "exit"), "patent_register": ()}
 COVERS = {
@@ -62,7 +62,8 @@ class Register(Source):
     `optional` names the columns that a file may lack. `personal` names those that say something of persons: they are
     dropped before the store, and with them whatever else the declaration does not name. `lacks` names what the register
     does not say of a firm at all, industry or exit. `covers` is one of COVERS; a sample without exits is of survivors.
-    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides.
+    `place` gives the columns that say where a firm is, by rule; the first rule that knows the city decides. `multiline`
+    says that cells of its CSV hold line ends.
     """
 
     covers: str = "complete"
@@ -70,11 +71,12 @@ class Register(Source):
     personal: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     place: tuple[tuple[str, str], ...] = ()
+    multiline: bool = False
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All that decides how a file lands, in its order; without what is not declared: older stores stay good."""
-        added = ("personal", "lacks", "place", "headings")
+        added = ("personal", "lacks", "place", "headings", "multiline")
         declared = asdict(self)
         del declared["covers"]
         return {name: value for name, value in declared.items() if value or name not in added}
@@ -103,8 +105,8 @@ def declared() -> list[Register]:
                 continue
             named = {name: entry[name] for name in REQUIRED}
             named |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
-            place = tuple(entry.get("place", {}).items())
-            found.append(Register(provider=path.parent.name, file_name=None, key=(), place=place, **named))
+            named |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
+            found.append(Register(provider=path.parent.name, file_name=None, key=(), **named))
     first: dict[tuple[str, str], Register] = {}
     for register in found:
         other = first.setdefault((register.provider, register.entity), register)
@@ -269,6 +271,8 @@ def _fault(entry: dict[str, Any]) -> str | None:
     for name in ("optional", "personal", "lacks"):
         if not isinstance(entry.get(name, []), list):
             return f"{name} is {entry[name]!r}, not a list"
+    if not isinstance(entry.get("multiline", False), bool):
+        return f"multiline is {entry['multiline']!r}, not true or false"
     undeclared = sorted(set(entry.get("optional", ())) - columns.keys())
     if undeclared:
         return f"[registers.columns] lacks {', '.join(undeclared)}, which optional names"
@@ -386,7 +390,7 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
     """Turn CSV into Parquet with all columns as text, empty cells as null.
 
-    Records of another number of fields, and those that a stray quotation mark makes of many, are written beside it, as
+    Records of another number of fields, and lines that quotation marks bind to one record, are written beside it, as
     rejected.parquet, if there are any. Where the declaration has personal columns, only declared ones are kept, and no
     text of a rejected record: in a record of another number of fields a person's name may stand anywhere.
 
@@ -414,21 +418,22 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     holds_line_end = " or ".join(
         f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
     )
-    cells = ", ".join(map(identifier, names))
     kept = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
         f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in kept
     )
     doubted = 0
 
-    def is_doubtful(cells: list[str | None]) -> bool:
-        nonlocal doubted
-        found = quotation.is_doubtful(cells, mark, len(names))
-        doubted += found
-        return found
+    def is_doubtful(first_cell: str) -> bool:
+        nonlocal doubted  # counted, as DuckDB does not say what a condition leaves out
+        doubted += 1
+        return True
+
+    first = f"coalesce({identifier(names[0])}, '')"
+    is_one_line = f"not case when {holds_line_end} then is_doubtful({first}) else false end"
 
     with store.connection(settings.landing_dir(), threads=1) as connection:
-        connection.create_function("is_doubtful", is_doubtful, ["varchar[]"], "boolean")
+        connection.create_function("is_doubtful", is_doubtful, ["varchar"], "boolean")
         try:
             connection.execute(
                 f"""
@@ -438,19 +443,17 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
                         {literal(one_file(path))}, auto_detect = false, columns = {{{columns}}}, header = true,
                         delim = {literal(mark)}, quote = '"', escape = '"', compression = 'none', store_rejects = true
                     )
-                    where not case when {holds_line_end} then is_doubtful([{cells}]) else false end
+                    where {"true" if register.multiline else is_one_line}
                 ) to {literal(target)} (format parquet, compression zstd)
                 """
             )
             rejected = target.with_name("rejected.parquet")
-            _set_aside(connection, path, mark, len(names), doubted, rejected, keeps_text=not register.personal)
+            _set_aside(connection, path, mark, doubted, rejected, register)
         except duckdb.IOException as error:
             raise OSError(errno.EIO, str(error).splitlines()[0]) from error
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
-    has_others = target.with_name("rejected.parquet").is_file()
-    quotation.check_header(names, mark, pq.read_metadata(target).num_rows > 0, has_others)
     beside.unlink(missing_ok=True)
     return encoding, formats.DELIMITERS[mark], [name for name in names if name not in kept]
 
@@ -458,8 +461,10 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
 def _names(top: str, mark: str, register: Register) -> list[str]:
     """Return the names of a header, each once; a column without a name has its position."""
     header = next(csv.reader(io.StringIO(top, newline=""), delimiter=mark))
-    if quotation.is_doubtful(header, mark, len(header)):
-        raise FileFault("a stray quotation mark in the header. Correct it, or ask for the file again.", row=1)
+    if any(quotation.LINE_END.search(name) for name in header):
+        raise FileFault(
+            "a stray quotation mark, or a line end, in the header. Correct it, or ask for the file again.", row=1
+        )
     names: list[str] = []
     for position, name in enumerate(map(formats.clean, header), start=1):
         if name in register.columns and name in names:
@@ -474,11 +479,9 @@ def _set_aside(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     mark: str,
-    width: int,
     doubted: int,
     target: Path,
-    *,
-    keeps_text: bool,
+    register: Register,
 ) -> None:
     """Write the records that DuckDB's reader left out, in the columns of records.REJECTED_SCHEMA."""
     ragged = "error_type in ('MISSING COLUMNS', 'TOO MANY COLUMNS')"
@@ -490,8 +493,8 @@ def _set_aside(
     line = "trim(csv_line, chr(10) || chr(13))"
     of_lines = f"select 1 from reject_errors where regexp_matches({line}, '[\\n\\r]') limit 1"
     doubtful = []
-    if doubted or connection.execute(of_lines).fetchall():
-        doubtful = list(_doubtful_lines(path, mark, width))
+    if doubted or (not register.multiline and connection.execute(of_lines).fetchall()):
+        doubtful = list(_doubtful_lines(path, mark))
         ragged_rows = {row for (row,) in connection.execute("select distinct line from reject_errors").fetchall()}
         if len({row for row, *_ in doubtful} - ragged_rows) != doubted:
             raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
@@ -533,7 +536,7 @@ def _set_aside(
                 cast(null as varchar) as sheet_name,
                 cast(row_number as bigint) as row_number,
                 cast(null as varchar) as column_name,
-                {"value" if keeps_text else "cast(null as varchar) as value"},
+                {"cast(null as varchar) as value" if register.personal else "value"},
                 reason
             from numbered
             order by row_number
@@ -542,8 +545,8 @@ def _set_aside(
     )
 
 
-def _doubtful_lines(path: Path, mark: str, width: int) -> Iterator[tuple[int, int, str, str]]:
-    """Yield record, row, text and reason of each line that a stray quotation mark bound to others."""
+def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yield record, row, text and reason of each line that quotation marks bind to others."""
     lines: list[str] = []
 
     def read_lines(file: TextIO) -> Iterator[str]:
@@ -553,8 +556,8 @@ def _doubtful_lines(path: Path, mark: str, width: int) -> Iterator[tuple[int, in
 
     shift = 0
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for record, cells in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
-            if len(lines) > 1 and quotation.is_doubtful(cells, mark, width):
+        for record, _ in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
+            if len(lines) > 1:
                 found = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
                 for row, line in enumerate(found.lines, found.row):
                     if formats.clean(line):

@@ -18,16 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import duckdb_client
-from ai_manufacturing.checksums import SUMS, check_folder, record_folder
-from ai_manufacturing.durable import sync
+from ai_manufacturing.durable import make_folder, share, sync
+from ai_manufacturing.integrity import SUMS, check_folder, record_folder
 from ai_manufacturing.landing import earlier
 from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.permissions import make_folder, share
 from ai_manufacturing.landing.records import Landed
 
-LANDING_VERSION = 6  # raise it when the readers or the rules change what lands
+LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
 
 DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes before it has its name
 

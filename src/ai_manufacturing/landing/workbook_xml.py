@@ -31,7 +31,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺
 Place = tuple[int, int]
 
 
-class Mark(enum.Enum):
+class _Mark(enum.Enum):
     """How characters of a cell are set apart from the others."""
 
     STRUCK = enum.auto()
@@ -40,9 +40,9 @@ class Mark(enum.Enum):
 
 
 _MARKS = {
-    Mark.STRUCK: re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
-    Mark.LOWERED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
-    Mark.RAISED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
+    _Mark.STRUCK: re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
+    _Mark.LOWERED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
+    _Mark.RAISED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
 }
 
 
@@ -86,7 +86,7 @@ def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -
         elif kind == b"s" and value and marked:
             text = marked.get(int(value[1] or -1))
         elif kind == b"inlineStr":
-            text = _with_marks(inside)
+            text = _with_marks(_runs(inside))
         # a formula may have given an empty text
         is_saved = bool(value and is_calculated and (value[1] or kind == b"str")) or kind == b"inlineStr"
         is_unsaved = formula is not None and not is_saved
@@ -118,24 +118,20 @@ def _marked_strings(book: zipfile.ZipFile) -> dict[int, str]:
         xml = book.read(part) if part.lower().endswith("sharedstrings.xml") else b""
         if _MARKED.search(xml):
             for index, string in enumerate(_STRING.finditer(xml)):
-                text = _with_marks(string[1] or b"")
+                text = _with_marks(_runs(string[1] or b""))
                 if text is not None:
                     found[index] = text
     return found
 
 
-def _with_marks(xml: bytes) -> str | None:
-    return with_marks(_runs(xml)) if _MARKED.search(xml) else None
-
-
-def _runs(xml: bytes) -> Iterator[tuple[str, Mark | None]]:
+def _runs(xml: bytes) -> Iterator[tuple[str, _Mark | None]]:
     """Yield the parts of a text that are formatted alike."""
     for run in _RUN.finditer(xml):
         text = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
         yield text, next((mark for mark, pattern in _MARKS.items() if pattern.search(run[1])), None)
 
 
-def with_marks(runs: Iterable[tuple[str, Mark | None]]) -> str | None:
+def _with_marks(runs: Iterable[tuple[str, _Mark | None]]) -> str | None:
     """Return a number with what its format sets apart in characters that say so, else None.
 
     146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it is ~12~146. Text is
@@ -143,7 +139,7 @@ def with_marks(runs: Iterable[tuple[str, Mark | None]]) -> str | None:
 
     Parameters
     ----------
-    runs : iterable of tuple of (str, Mark or None)
+    runs : iterable of tuple of (str, _Mark or None)
         The parts of a text, and how each is formatted.
     """
     text, base, characters = "", "", ""
@@ -154,9 +150,9 @@ def with_marks(runs: Iterable[tuple[str, Mark | None]]) -> str | None:
             text += run
         elif not run.strip():
             continue
-        elif mark is Mark.STRUCK:
+        elif mark is _Mark.STRUCK:
             text += f"~{run.strip()}~"
-        elif mark is Mark.LOWERED:
+        elif mark is _Mark.LOWERED:
             text += f"_{run.strip()}"
         else:
             raised = run.strip().translate(_SUPERSCRIPTS)

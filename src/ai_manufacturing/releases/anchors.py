@@ -14,7 +14,7 @@ import duckdb
 from ai_manufacturing import duckdb_client
 from ai_manufacturing.releases import changes, revisions
 from ai_manufacturing.releases.store import Manifest, Store, reading
-from ai_manufacturing.sql_text import literal
+from ai_manufacturing.sql_text import comments
 
 ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
@@ -175,9 +175,7 @@ def write(release: Path, anchor: Anchor) -> None:
         if rows:
             connection.executemany("insert into release.anchor_estimates values (?, ?, ?, ?, ?)", rows)
         for table, (comment, columns) in COMMENTS.items():
-            connection.execute(f"comment on table release.{table} is {literal(comment)}")
-            for column, said in columns.items():
-                connection.execute(f"comment on column release.{table}.{column} is {literal(said)}")
+            connection.execute(comments(f"release.{table}", comment, columns))
     finally:
         connection.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import databases, duckdb_client
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.sql_text import comments, identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
@@ -105,12 +105,12 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
         The file of the previous release.
     """
     connection.execute(f"create table new.release.changes ({SCHEMA})")
-    connection.execute(
-        "comment on table new.release.changes is 'One row per change since the previous release: a city and year of "
-        "the panel gained or lost, a cell of it changed, an estimate gained, lost or changed.'"
+    comment = (
+        "One row per change since the previous release: a city and year of the panel gained or lost, a cell of it "
+        "changed, an estimate gained, lost or changed."
     )
-    for name, (_, comment) in COLUMNS.items():
-        connection.execute(f"comment on column new.release.changes.{name} is {literal(comment)}")
+    columns = {name: text for name, (_, text) in COLUMNS.items()}
+    connection.execute(comments("new.release.changes", comment, columns))
     if previous is None:
         return
     connection.execute(f"attach {literal(str(previous))} as old (read_only)")

@@ -14,7 +14,6 @@ PACKAGES = (
     "dbt-core",
     "dbt-duckdb",
     "duckdb",
-    "esda",
     "great-expectations",
     "linearmodels",
     "numpy",

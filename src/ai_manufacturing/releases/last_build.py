@@ -2,7 +2,7 @@
 
 It is kept in RELEASE_DIR/last_build with what it was built by. Deliveries and seeds may differ: what rests on them is
 built anew (`dbt_from_last_build`). If anything else differs, or a file is damaged, a refresh builds from nothing
-(docs/decisions/a_change_costs_its_part.md).
+(docs/decisions/incremental_refresh.md).
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import checksums, settings
+from ai_manufacturing import integrity, settings
 from ai_manufacturing.durable import copy, open_to_readers, put_in_place
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint
@@ -36,7 +36,7 @@ def made_by() -> dict[str, Any]:
         "code": {name: sha256 for name, sha256 in fingerprint.code().items() if not _is_seed(name)},
         "packages": fingerprint.package_versions(),
         "python": sys.version,
-        "extract_set": [str(extracts), checksums.sha256(described) if described.is_file() else None],
+        "extract_set": [str(extracts), integrity.sha256(described) if described.is_file() else None],
         "landing_dir": str(settings.landing_dir()),
         "variables": {name: value for name, value in sorted(os.environ.items()) if VARIABLES.fullmatch(name)},
     }
@@ -90,7 +90,7 @@ def keep(folder: Path, work: Path, made: dict[str, Any], of_seeds: dict[str, str
     incoming.mkdir()
     gather(work, incoming, made, of_seeds)
     open_to_readers(incoming, files=0o444)
-    checksums.record_folder(incoming)
+    integrity.record_folder(incoming)
     put_in_place(incoming, folder / FOLDER)
 
 
@@ -124,10 +124,10 @@ def passed(last: Path) -> set[str]:
 def damage(folder: Path) -> list[str]:
     """Return what differs between the last build and its SHA-256, a line for each file; nothing if there is none."""
     try:
-        return checksums.check_folder(folder / FOLDER)
+        return integrity.check_folder(folder / FOLDER)
     except FileNotFoundError:  # no refresh has published yet
         return []
-    except checksums.DamagedError as error:
+    except integrity.DamagedError as error:
         return [str(error)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ai_manufacturing import city_names, databases
-from ai_manufacturing.releases.revisions import ANY, Declaration, covered, values
+from ai_manufacturing.releases.revisions import Declaration, covered, declared_by, values
 from ai_manufacturing.sql_text import literal
 
 HISTORY = 3  # published changes from year to year, at least, that a new one is compared with
@@ -188,15 +188,7 @@ _ODD = f"""
             from built.marts.dim_specification_series as used
             where used.series = judged.series and used.scope = judged.scope
         ),
-        (
-            select coalesce(list(declared.number), [])
-            from declared
-            where
-                declared.provider in (judged.provider, '{ANY}')
-                and declared.series in (judged.quantity, '{ANY}')
-                and declared.scope in (judged.scope, '{ANY}')
-                and judged.year between declared.first_year and declared.last_year
-        ),
+        {declared_by("judged")},
         {{{{
             place: coalesce(labels.label_en, judged.series)
             || ' (' || concat_ws(', ', judged.series, judged.scope, judged.provider) || ') ' || judged.year,

@@ -20,12 +20,17 @@ def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tup
     """
     names = [*years]
     with reading(warehouse) as connection:
+        rows = connection.table(inputs.RELATIONS["specifications"]).df()
         used = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
-        used = used[used["specification_id"].isin(names)]
+        # Each has years of its own here, and so a sample of its own.
+        used = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(used)
         first, last = (used["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
         used = used[(used["year"] <= last) & ((used["year"] >= first) | used["reason"].notna())]
-        drawn = inputs.of_warehouse(connection, samples=samples.without_singletons(used).to_pandas())
-    rows = drawn.specifications
+        used["sample_id"] = used["specification_id"]
+        rows = rows.assign(sample_id=rows["specification_id"])
+        drawn = inputs.of_warehouse(
+            connection, specifications=rows, samples=samples.without_singletons(used).to_pandas()
+        )
     asked = specifications.read(rows[rows["specification_id"].isin(names)])
     found = tables.coefficients(asked, drawn).to_pandas().dropna(subset="estimate")
     return {(row.specification_id, row.term): float(row.estimate) for row in found.itertuples()}

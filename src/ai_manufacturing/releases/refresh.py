@@ -49,7 +49,6 @@ from ai_manufacturing.releases.revisions import Declaration, ReadAgain
 from ai_manufacturing.releases.store import Manifest, Store, checked_id, read_manifest
 
 PUBLISHED = ("published", "published by hand")  # in the log of refreshes
-BUILT = ("--exclude-resource-type", "unit_test")  # they test code, which a delivery does not change
 
 Report = Callable[[str, dict[str, Any]], None]
 
@@ -568,13 +567,13 @@ def _built(
         else:
             report("build", {"message": f"publishes the build of {taken.started_at} in {settings.warehouse_path()}"})
             is_short = taken.permutations != build.permutations()
-            failed = is_short and build.dbt(work, warehouse, "build", *BUILT, "--select", build.JOINT_TEST, told=told)
+            failed = is_short and build.dbt(work, warehouse, "build", "--select", build.JOINT_TEST, told=told)
             taken.add_results(work)
             return failed
     report("build", {"message": f"builds, because {reason}"})
     if years is None and (damaged := last_build.start_from(store.folder, work)):
         report("warning", {"message": f"{damaged}. It is not used: this build starts from nothing."})
-    return build.dbt(work, warehouse, "build", *BUILT, told=told)
+    return build.dbt(work, warehouse, "build", told=told)
 
 
 def _extracts_said() -> str:

@@ -18,7 +18,7 @@ from ai_manufacturing import city_names, databases, settings
 from ai_manufacturing.releases import changes, findings
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.store import ID, Manifest, Store, read_manifest, reading
-from ai_manufacturing.sql_text import literal
+from ai_manufacturing.sql_text import comments, literal
 
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
 CELLS = 0.05  # of the published values of a series, scope and year
@@ -251,12 +251,8 @@ def spans_said(years: Iterable[int]) -> str:
 def write_series(connection: duckdb.DuckDBPyConnection) -> None:
     """Write new.release.series_values, from the warehouse attached as `built`."""
     connection.execute(f"create table new.release.series_values as {values('built')} order by all")
-    connection.execute(
-        "comment on table new.release.series_values is 'One row per series, scope, city and year with a value: what "
-        "the next release is compared with.'"
-    )
-    for name, comment in COLUMNS.items():
-        connection.execute(f"comment on column new.release.series_values.{name} is {literal(comment)}")
+    comment = "One row per series, scope, city and year with a value: what the next release is compared with."
+    connection.execute(comments("new.release.series_values", comment, COLUMNS))
 
 
 def values(database: str) -> str:
@@ -416,6 +412,25 @@ def covered(connection: duckdb.DuckDBPyConnection, declarations: Sequence[Declar
         connection.execute("insert into declared values (?, ?, ?, ?, ?, ?)", covers)
 
 
+def declared_by(values: str) -> str:
+    """Return SQL of the declarations that cover a row of a relation: numbers of `declared`, as a list.
+
+    Parameters
+    ----------
+    values : str
+        Its name; it has the columns provider, quantity, scope and year.
+    """
+    return f"""(
+        select coalesce(list(declared.number), [])
+        from declared
+        where
+            declared.provider in ({values}.provider, '{ANY}')
+            and declared.series in ({values}.quantity, '{ANY}')
+            and declared.scope in ({values}.scope, '{ANY}')
+            and {values}.year between declared.first_year and declared.last_year
+    )"""
+
+
 _COMPARED = f"""
     create temp table compared as
     with
@@ -439,15 +454,7 @@ _COMPARED = f"""
     declarations as (
         select
             *,
-            (
-                select coalesce(list(declared.number), [])
-                from declared
-                where
-                    declared.provider in (joined.provider, '{ANY}')
-                    and declared.series in (joined.quantity, '{ANY}')
-                    and declared.scope in (joined.scope, '{ANY}')
-                    and joined.year between declared.first_year and declared.last_year
-            ) as declared_by
+            {declared_by("joined")} as declared_by
         from joined
     )
 

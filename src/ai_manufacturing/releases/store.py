@@ -28,10 +28,10 @@ from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
-from ai_manufacturing import checksums, duckdb_client
-from ai_manufacturing.chain import Chain
+from ai_manufacturing import duckdb_client, integrity
 from ai_manufacturing.databases import Origin
 from ai_manufacturing.durable import copy, make_folder, open_to_readers, sync
+from ai_manufacturing.integrity import Chain
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.sql_text import identifier
@@ -166,16 +166,16 @@ class Store:
     def _settle(self) -> list[str]:
         """Bring files and hashes together where a dead refresh left one without the other."""
         done = []
-        for sums in (self.folder / "past").glob(f"*.duckdb{checksums.SUFFIX}"):
+        for sums in (self.folder / "past").glob(f"*.duckdb{integrity.SUFFIX}"):
             if not sums.with_suffix("").exists():
                 sums.unlink()
                 done.append(f"{sums}: without its release; removed")
-        if self.published.exists() and not checksums.beside(self.published).exists():
-            found = checksums.sha256(self.published)
+        if self.published.exists() and not integrity.beside(self.published).exists():
+            found = integrity.sha256(self.published)
             with suppress(RefreshError):  # a damaged log says nothing; whoever reads it names the damage
                 if found in (release["file_sha256"] for release in self.named().values()):
-                    checksums.record(self.published, found)
-                    done.append(f"{checksums.beside(self.published)}: missing; written again")
+                    integrity.record(self.published, found)
+                    done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
 
     def adopt(self) -> list[str]:
@@ -210,16 +210,16 @@ class Store:
                 sync(incoming)
                 incoming.replace(path)
                 done.append(f"{path}: was one file with the published one; now a copy")
-            with suppress(RefreshError, checksums.DamagedError):  # one without a line is damage
-                if has_none and not checksums.beside(path).exists():
+            with suppress(RefreshError, integrity.DamagedError):  # one without a line is damage
+                if has_none and not integrity.beside(path).exists():
                     check(path)
-                    checksums.record(path, checksums.sha256(path))
-                if digest := checksums.recorded(path):
+                    integrity.record(path, integrity.sha256(path))
+                if digest := integrity.recorded(path):
                     releases[path.stem] = {"file_sha256": digest}
                     releases[path.stem] |= read_manifest(path).listed
         for folder in map(self.held, self.held_ids() if has_none else []):
-            if (folder / "report.json").exists() and not (folder / checksums.SUMS).exists():
-                checksums.record_folder(folder)
+            if (folder / "report.json").exists() and not (folder / integrity.SUMS).exists():
+                integrity.record_folder(folder)
         self.record({"releases": releases})
         if ids or self.held_ids() or log.lines:
             done.append(
@@ -353,12 +353,12 @@ class Store:
         in_log = named.get(release_id, {}).get("file_sha256")
         if path == self.published:
             if digest is None and in_log:  # a publication died before its last step
-                digest = checksums.sha256(path)
+                digest = integrity.sha256(path)
             # it may have been replaced since its number was read
             if digest in (release["file_sha256"] for release in named.values()):
                 return
         if digest is None:
-            raise RefreshError(f"{checksums.beside(path)}: missing. {RESTORE}")
+            raise RefreshError(f"{integrity.beside(path)}: missing. {RESTORE}")
         if in_log not in (None, digest):
             raise RefreshError(f"{path}: its SHA-256 is {digest}, and {self._chain.path} says {in_log}. {RESTORE}")
 
@@ -413,9 +413,9 @@ class Store:
         _check_no_wal(finished)
         finished.chmod(0o444)
         sync(finished)
-        path, digest = self.past(release_id), checksums.sha256(finished)
+        path, digest = self.past(release_id), integrity.sha256(finished)
         self.record({"releases": {release_id: {"file_sha256": digest} | read_manifest(finished).listed}})
-        checksums.record(path, digest)
+        integrity.record(path, digest)
         finished.replace(path)
         sync(path.parent)
 
@@ -441,21 +441,21 @@ class Store:
         copy(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, found = require_whole(source, checksums.recorded), checksums.sha256(incoming)
+        digest, found = require_whole(source, integrity.recorded), integrity.sha256(incoming)
         self.require_witness(source, release_id, digest)
         if found != digest:
             raise RefreshError(f"{source}: its SHA-256 is {found}, not {digest}; nothing was published. {RESTORE}")
         aside = self.move_log_aside()
-        checksums.beside(self.published).unlink(missing_ok=True)
+        integrity.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
         sync(self.published.parent)
-        checksums.record(self.published, found)
+        integrity.record(self.published, found)
         return aside
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
         """Keep the folder of a build that is not published, whole or not at all."""
         open_to_readers(incoming, files=0o444)
-        checksums.record_folder(incoming)
+        integrity.record_folder(incoming)
         incoming.replace(self.held(release_id))
 
     def require_held(self, release_id: str) -> None:
@@ -468,12 +468,12 @@ class Store:
         """
         folder = self.held(release_id)
         try:
-            wrong = checksums.check_folder(folder)
+            wrong = integrity.check_folder(folder)
         except FileNotFoundError:
             if not (folder / "report.json").exists():  # no build
                 return
-            wrong = [f"{folder / checksums.SUMS}: missing"]
-        except checksums.DamagedError as error:
+            wrong = [f"{folder / integrity.SUMS}: missing"]
+        except integrity.DamagedError as error:
             wrong = [str(error)]
         if wrong:
             raise RefreshError(f"{wrong[0]}. Nothing was published. Delete {folder}, and refresh, to build it again.")
@@ -492,7 +492,7 @@ class Store:
             self.record({"pruned": sorted([*pruned, *lost])})
         for number in pruned:
             self.past(number).unlink()
-            checksums.beside(self.past(number)).unlink(missing_ok=True)
+            integrity.beside(self.past(number)).unlink(missing_ok=True)
         return pruned
 
     def prune_held(self) -> list[str]:
@@ -563,7 +563,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
 
 
-def require_whole(path: Path, of: Callable[[Path], str | None] = checksums.check) -> str | None:
+def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:
     """Compare a release with the SHA-256 beside it, and return that; None if there is none.
 
     Raises
@@ -573,7 +573,7 @@ def require_whole(path: Path, of: Callable[[Path], str | None] = checksums.check
     """
     try:
         return of(path)
-    except checksums.DamagedError as error:
+    except integrity.DamagedError as error:
         raise RefreshError(f"{error}. {RESTORE}") from error
 
 

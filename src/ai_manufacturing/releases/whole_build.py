@@ -2,7 +2,7 @@
 
 The hooks of dbt write one row into main.build_record (macros/record_build.sql); any later run that builds drops it. A
 refresh takes the warehouse if deliveries, code, packages, seeds and settings are those of the row, and every table,
-view and comment is what the run left. In any doubt it builds (docs/decisions/a_change_costs_its_part.md).
+view and comment is what the run left. In any doubt it builds (docs/decisions/incremental_refresh.md).
 """
 
 import json

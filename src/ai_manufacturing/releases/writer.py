@@ -1,6 +1,7 @@
 """From a built warehouse to a release: one file of tables, compact, with comments, for any client since 1.2."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ai_manufacturing.duckdb_client import STORAGE_VERSION
 from ai_manufacturing.releases import changes, revisions
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.sql_text import comments, identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
 HEADLINE = "table_1_col_1"
@@ -66,7 +67,7 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         for schema in (*SCHEMAS, "release"):
             connection.execute(f"create schema new.{schema}")
         counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
-        _comment(connection)
+        copy_comments(connection, SCHEMAS)
         written = Manifest(**manifest, row_counts=counts)
         _write_manifest(connection, written)
         _write_freshness(connection)
@@ -105,7 +106,20 @@ def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int
     return int(count)
 
 
-def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+def copy_comments(
+    connection: duckdb.DuckDBPyConnection, schemas: Collection[str], before: Mapping[str, str] | None = None
+) -> None:
+    """Comment the tables of `new`, and their columns, as those of `built` are.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        With both attached.
+    schemas : collection of str
+        Their names.
+    before : mapping, optional
+        By schema and table ("marts.dim_city"), what to write before the comment of the table.
+    """
     commented = connection.execute(
         "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
         "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
@@ -113,11 +127,12 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
         "where database_name = 'built'"
     ).fetchall()
     for schema, table, column, comment in commented:
-        if schema not in SCHEMAS or not comment:
+        if schema not in schemas or not comment:
             continue
         name = f"new.{identifier(schema)}.{identifier(table)}"
         object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
-        connection.execute(f"comment on {object_} is {literal(comment)}")
+        note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
+        connection.execute(f"comment on {object_} is {literal(note + comment)}")
 
 
 def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
@@ -127,12 +142,12 @@ def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
         "select provider, max(landed_at) as newest_delivery_at from built.raw.deliveries "
         "where provider is not null and copy_of_delivery is null group by provider order by provider"
     )
-    for comment in (
-        "table new.release.freshness is 'One row per provider: when its newest delivery landed, UTC.'",
-        "column new.release.freshness.provider is 'Folder of models/staging.'",
-        "column new.release.freshness.newest_delivery_at is 'When its newest delivery landed, UTC.'",
-    ):
-        connection.execute(f"comment on {comment}")
+    columns = {
+        "provider": "Folder of models/staging.",
+        "newest_delivery_at": "When its newest delivery landed, UTC.",
+    }
+    comment = "One row per provider: when its newest delivery landed, UTC."
+    connection.execute(comments("new.release.freshness", comment, columns))
 
 
 def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
@@ -142,9 +157,8 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     ]
     columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
     connection.execute(f"create table new.release.manifest ({columns})")
-    connection.execute("comment on table new.release.manifest is 'One row: this file''s identity and inputs.'")
-    for column, comment in MANIFEST_COMMENTS.items():
-        connection.execute(f"comment on column new.release.manifest.{column} is {literal(comment)}")
+    comment = "One row: this file's identity and inputs."
+    connection.execute(comments("new.release.manifest", comment, MANIFEST_COMMENTS))
     connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)
 
 
@@ -153,12 +167,11 @@ def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | No
     connection.execute(
         f"create table new.release.previous ({', '.join(f'{name} varchar' for name in PREVIOUS_COMMENTS)})"
     )
-    connection.execute(
-        "comment on table new.release.previous is 'One row: the release that was published before; none for the first. "
-        "release.changes is empty if it is of another extract set or kind.'"
+    comment = (
+        "One row: the release that was published before; none for the first. release.changes is empty if it is of "
+        "another extract set or kind."
     )
-    for column, comment in PREVIOUS_COMMENTS.items():
-        connection.execute(f"comment on column new.release.previous.{column} is {literal(comment)}")
+    connection.execute(comments("new.release.previous", comment, PREVIOUS_COMMENTS))
     if before is not None:
         row = [getattr(before, name) for name in PREVIOUS_COMMENTS]
         connection.execute(f"insert into new.release.previous values ({', '.join('?' for _ in row)})", row)
@@ -188,8 +201,5 @@ def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *,
         ).fetchall()
     ):
         connection.execute("insert into new.release.history by name from old.release.history")
-    connection.execute(
-        "comment on table new.release.history is 'One row per release of this extract set, each followed by the next.'"
-    )
-    for column, comment in HISTORY_COMMENTS.items():
-        connection.execute(f"comment on column new.release.history.{column} is {literal(comment)}")
+    comment = "One row per release of this extract set, each followed by the next."
+    connection.execute(comments("new.release.history", comment, HISTORY_COMMENTS))

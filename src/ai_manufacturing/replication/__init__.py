@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from ai_manufacturing import checksums
+from ai_manufacturing import integrity
 from ai_manufacturing.landing import containers
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.replication import contents, rerun, ro_crate, rules
@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
 NOT_RUN = "not measured"
 # Without these a zip is no package; data/withheld_tables.csv and restricted files may be absent.
-NEEDED = (rerun.COMMAND[-1], checksums.SUMS, "README.md", contents.RELEASE, contents.RAW_FILES, contents.LOCK)
+NEEDED = (rerun.COMMAND[-1], integrity.SUMS, "README.md", contents.RELEASE, contents.RAW_FILES, contents.LOCK)
 
 
 def write(
@@ -80,7 +80,7 @@ def write(
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
         ro_crate.write(folder, package.manifest)
-        checksums.record_folder(folder)
+        integrity.record_folder(folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         incoming = out.with_name(f".{out.name}.incoming")
         _zip(folder, incoming, package.manifest.published_at)
@@ -134,7 +134,7 @@ def check(
         broken = [f"{rule.name} {fault}" for rule, faults in rules.check(folder) for fault in faults]
         _complete(folder, extracts)
         what = (
-            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {checksums.sha256(archive)}), and through it the "
+            f"`{' '.join(rerun.COMMAND)}` of {archive} (SHA-256 {integrity.sha256(archive)}), and through it the "
             f"programs in its folder {contents.CODE}. They are the work of whoever made the zip, and can do what you "
             "can do on this machine. Every file has the SHA-256 that the zip names: so it is whole, which does not say "
             "from whom it is."
@@ -151,8 +151,8 @@ def check(
 def _damaged(folder: Path) -> list[str]:
     """Return what differs between the files of a package and its SHA256SUMS."""
     try:
-        found = checksums.check_folder(folder)
-    except checksums.DamagedError as error:
+        found = integrity.check_folder(folder)
+    except integrity.DamagedError as error:
         found = [str(error)]
     return [line.replace(f"{folder}/", "") for line in found]
 
@@ -169,7 +169,7 @@ def _complete(folder: Path, extracts: Path | None) -> None:
             if extracts
             else []
         )
-        source = next((place for place in places if place.is_file() and checksums.sha256(place) == row["sha256"]), None)
+        source = next((place for place in places if place.is_file() and integrity.sha256(place) == row["sha256"]), None)
         if source is None:
             missing.append(f"{row['path']} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ai_manufacturing import checksums
+from ai_manufacturing import integrity
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import contents, rules
 
@@ -64,7 +64,7 @@ def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]
         "name": path.name,
         "contentSize": str(path.stat().st_size),
         "encodingFormat": TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream",
-        "sha256": checksums.sha256(path),
+        "sha256": integrity.sha256(path),
     }
     if raw and raw["citation_en"]:
         node |= {"license": raw["licence"], "creditText": raw["citation_en"], "publisher": raw["publisher"]}

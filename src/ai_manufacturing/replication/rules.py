@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ai_manufacturing import checksums, terms
+from ai_manufacturing import integrity, terms
 from ai_manufacturing.replication import contents, rerun
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
@@ -149,7 +149,7 @@ def _restricted(folder: Path) -> Iterator[str]:
     if not closed:
         return
     for name in files(folder):
-        if path := closed.get(checksums.sha256(folder / name)):
+        if path := closed.get(integrity.sha256(folder / name)):
             yield f"{name} is {path}, which is restricted"
     if not (folder / contents.RELEASE).is_file():
         return

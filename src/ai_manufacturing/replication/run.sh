@@ -20,7 +20,7 @@ export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS=@permuta
 # The order of the deliveries, and the rows of files that later ones replaced.
 if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
 cd code
-dbt --no-use-colors build --exclude-resource-type unit_test
+dbt --no-use-colors build
 for format in latex csv; do
     case $format in latex) out=output ;; *) out=data ;; esac
     ai-manufacturing export --format "$format" --database "$WAREHOUSE_PATH" --out "$here/rerun/$out"

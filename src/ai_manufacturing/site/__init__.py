@@ -10,8 +10,8 @@ import vl_convert
 from markupsafe import Markup
 
 from ai_manufacturing import databases, exports, settings, terms
-from ai_manufacturing.checksums import record_folder
 from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, reason, replace_bytes
+from ai_manufacturing.integrity import record_folder
 from ai_manufacturing.site import (
     ai_terms,
     changes,
@@ -23,6 +23,7 @@ from ai_manufacturing.site import (
     event_studies,
     findings,
     heterogeneity,
+    manuscript,
     maps,
     measure,
     paper_tables,
@@ -33,7 +34,6 @@ from ai_manufacturing.site import (
     sources,
     specification_curve,
     specifications,
-    table_builder,
     use,
 )
 from ai_manufacturing.site.release import Release
@@ -45,7 +45,7 @@ PAGES = {
     "index": findings,
     "credibility": credibility,
     "tables": paper_tables,
-    "table_builder": table_builder,
+    "manuscript": manuscript,
     "event_studies": event_studies,
     "readings": readings,
     "specification_curve": specification_curve,
@@ -182,8 +182,8 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restri
         }
         if cities in pages.values():
             cities.write(release, text, folder)
-        if table_builder in pages.values():
-            table_builder.write(release, folder)
+        if manuscript in pages.values():
+            manuscript.write(release, folder)
         for name, page in pages.items():
             policy = QUERY_POLICY if name == "query" else POLICY
             rendered = environment.get_template(f"{name}.html").render(

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from ai_manufacturing import checksums, databases, exports, settings
+from ai_manufacturing import databases, exports, integrity, settings
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.releases.writer import HEADLINE, SCHEMAS
 from ai_manufacturing.site.release import Release
@@ -70,7 +70,7 @@ def write(release_path: Path, release: Release) -> list[Download]:
     found = [_described(path) for path in sorted(data.iterdir())]
     _write_metadata(release.manifest, tables, {file.name: file for file in found}, data)
     found += [_described(data / METADATA)]
-    checksums.record_folder(data)
+    integrity.record_folder(data)
     return found
 
 
@@ -136,7 +136,7 @@ def history(release: Release) -> list[dict[str, Any]]:
 
 
 def _described(path: Path) -> Download:
-    return Download(path.name, path.stat().st_size, checksums.sha256(path))
+    return Download(path.name, path.stat().st_size, integrity.sha256(path))
 
 
 def _write_tables(release_path: Path, release: Release, data: Path) -> list[dict[str, Any]]:

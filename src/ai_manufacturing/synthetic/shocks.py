@@ -54,7 +54,7 @@ def correlation(shocks: CommonShocks) -> Floats:
 @cache
 def distances_km() -> Floats:
     """Return the great-circle distances of the units, shape (units, units)."""
-    places = pd.read_csv(project_root() / "seeds" / "city_coordinates.csv", dtype={"city_id": str}).set_index("city_id")
+    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index("city_id")
     longitude, latitude = np.radians(places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)).T
     across = np.cos(latitude[:, None]) * np.cos(latitude) * np.sin((longitude[:, None] - longitude) / 2) ** 2
     chords = np.sin((latitude[:, None] - latitude) / 2) ** 2 + across

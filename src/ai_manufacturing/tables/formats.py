@@ -1,7 +1,4 @@
-"""A printed table as Markdown, HTML, LaTeX, an Excel workbook or a Word document.
-
-The three that are text are written alike by the table builder of the site (site/assets/table_builder.js).
-"""
+"""A printed table as Markdown, HTML, LaTeX, an Excel workbook or a Word document."""
 
 import io
 import re

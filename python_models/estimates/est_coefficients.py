@@ -4,7 +4,7 @@ from ai_manufacturing.estimation import inputs, specifications, tables
 def model(dbt, session):
     dbt.config(materialized="table")
     drawn = inputs.read(
-        specifications=dbt.ref("int_specifications_resolved"),
+        specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
         groups=dbt.ref("dim_city_groups"),
@@ -17,4 +17,4 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return tables.coefficients(specifications.read(drawn.specifications, "fixed_effects"), drawn)
+    return tables.coefficients(specifications.read(drawn.specifications), drawn)

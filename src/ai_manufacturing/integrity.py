@@ -1,7 +1,8 @@
-"""A log of lines that each carry the SHA-256 of all before them, and a head that counts them.
+"""What shows damage: SHA-256 of files, and logs whose lines each carry the SHA-256 of all before them.
 
-    log.jsonl       one JSON object a line; its last key is the SHA-256 of what stands before it and of its own content
-    log.jsonl.head  how many lines there are, and the SHA-256 of the last
+    <file>.sha256, SHA256SUMS   beside a file or in its folder, as sha256sum writes and checks them
+    log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it and of itself
+    log.jsonl.head              how many lines there are, and the SHA-256 of the last
 
 A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines was cut. The head
 lags by one line at most, where a writer died between the two: a whole line counts, a torn one is replaced by the next.
@@ -12,17 +13,144 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.checksums import DamagedError
 from ai_manufacturing.durable import replace_bytes, sync
 
+SUFFIX = ".sha256"
+SUMS = "SHA256SUMS"
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 Line = dict[str, Any]
 
 OWN, MARK, VERSION = "sha256", "log_version", 1
+
+
+class DamagedError(Exception):
+    """A file that is not what was written; the message names it, and says what differs."""
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(path: Path) -> Path:
+    """Return where the SHA-256 of a file stands."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def record(path: Path, digest: str) -> None:
+    """Write the SHA-256 of a file beside it, whole or not at all; the file itself may arrive afterwards."""
+    _write_sums(beside(path), {path.name: digest})
+
+
+def recorded(path: Path) -> str | None:
+    """Return the SHA-256 that stands beside a file; None if there is none.
+
+    Raises
+    ------
+    DamagedError
+        If what stands there is no line of sha256sum for this file.
+    """
+    sums = beside(path)
+    try:
+        return _read_sums(sums)[path.name]
+    except FileNotFoundError:
+        return None
+    except KeyError as error:
+        raise DamagedError(f"{sums}: does not name {path.name}") from error
+
+
+def check(path: Path) -> str | None:
+    """Compare a file with the SHA-256 beside it, and return that; None if there is none.
+
+    A file that is replaced meanwhile is compared anew, so that a publication never looks like damage.
+
+    Raises
+    ------
+    DamagedError
+        If they differ.
+    """
+    if not beside(path).exists():
+        return None
+    while True:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            # after the file: of a new file it is written last
+            expected = recorded(path)
+            is_replaced = not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        if expected in (None, found):
+            return expected
+        if not is_replaced:
+            raise DamagedError(f"{path}: its SHA-256 is {found}, and {beside(path)} says {expected}")
+
+
+def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
+    """Write SHA256SUMS of all files below a folder, but for those left out by name."""
+    _write_sums(folder / SUMS, {name: sha256(folder / name) for name in _names(folder, left_out)})
+
+
+def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
+    """Return what differs between a folder and its SHA256SUMS, one text for each file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has none.
+    DamagedError
+        If SHA256SUMS is not as it was written.
+    """
+    return differences(folder, _read_sums(folder / SUMS), _names(folder, left_out), SUMS)
+
+
+def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object) -> list[str]:
+    """Return what differs between files and their recorded SHA-256, one text for each file.
+
+    Parameters
+    ----------
+    folder : Path
+        What names are relative to.
+    expected : mapping of str to str
+        SHA-256 by name.
+    present : iterable of str
+        Names of the files that are there.
+    witness : object
+        Where the SHA-256 are recorded, as messages name it.
+    """
+    wrong = [f"{folder / name}: {witness} does not name it" for name in present if name not in expected]
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            wrong.append(f"{path}: missing, and {witness} names it")
+        elif (found := sha256(path)) != digest:
+            wrong.append(f"{path}: its SHA-256 is {found}, and {witness} says {digest}")
+    return wrong
+
+
+def _names(folder: Path, left_out: tuple[str, ...]) -> list[str]:
+    below = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in below if name not in (SUMS, *left_out))
+
+
+def _write_sums(path: Path, digests: dict[str, str]) -> None:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+    replace_bytes(path, lines.encode(), mode=0o444)
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_bytes().decode("utf-8").split("\n")
+        found = [LINE.fullmatch(line) for line in lines[:-1]]
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path}: not as sha256sum writes it") from error
+    if lines[-1] or not found or None in found:
+        raise DamagedError(f"{path}: not as sha256sum writes it")
+    return {match[2]: match[1] for match in found if match}
 
 
 @dataclass(frozen=True)

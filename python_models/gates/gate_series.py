@@ -1,0 +1,26 @@
+from functools import partial
+
+import pyarrow as pa
+
+from ai_manufacturing import gates
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    years = gates.headline_years(dbt.ref("dim_specification_series").df())
+    validate = partial(gates.validate, judged_years=years)
+    values = ["provider", "series", "city_id", "year", "value"]
+    yearbook = dbt.ref("int_series_corrected").filter("scope = 'total'").project(", ".join(values)).df()
+    record = ["provider", "city_id", "year"]
+    year = ["series", "scope", "provider", "year"]
+    pair = ["series", "other_series", "scope", "other_scope", "year"]
+    return pa.concat_tables(
+        [
+            validate(dbt.ref("int_firm_survival_checks").df(), "firm_survival", key=record),
+            validate(dbt.ref("int_patent_checks").df(), "patents", key=record),
+            validate(yearbook, "city_yearbook", key=values),
+            validate(dbt.ref("int_series_years").df(), "series_years", key=[*year, "city_count", "median_value"]),
+            validate(dbt.ref("int_series_shapes").df(), "series_shapes", key=year, judged_rows="is_shown"),
+            validate(dbt.ref("int_series_pairs").df(), "series_pairs", key=pair, judged_rows="is_shown"),
+        ]
+    )

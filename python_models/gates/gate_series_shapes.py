@@ -1,9 +1,0 @@
-from ai_manufacturing import gates
-
-
-def model(dbt, session):
-    dbt.config(materialized="table")
-    key = ["series", "scope", "provider", "year"]
-    table = dbt.ref("int_series_shapes").df()
-    years = gates.headline_years(dbt.ref("dim_specification_series").df())
-    return gates.validate(table, "series_shapes", key=key, judged_years=years, judged_rows="is_shown")

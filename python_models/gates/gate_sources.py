@@ -1,0 +1,17 @@
+import pyarrow as pa
+
+from ai_manufacturing import gates
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    sources = dbt.ref("int_source_checks").df()
+    deliveries = dbt.ref("fct_deliveries").df()
+    current = deliveries[~deliveries["outcome"].isin(["superseded", "withdrawn", "copy"])]
+    key = ["provider", "source_name", "file_path", "year_of_lost_cities", "hint"]
+    return pa.concat_tables(
+        [
+            gates.validate(sources, "landed_sources", key=key),
+            gates.validate(current, "deliveries", key=["file_path", "remedy"]),
+        ]
+    )
