@@ -45,7 +45,7 @@ picture: $(VENV)/.dev report ## the picture of the README, in docs/findings.png;
 	python -m docs.picture
 
 serve: ## the site at port 8000, compressed and in parts
-	$(BIN)/python -m ai_manufacturing.serve site 8000
+	$(BIN)/python -m ai_manufacturing.site.serve site 8000
 
 # DuckDB for the browser, out of npm; optional.
 query-page: ## DuckDB for the browser, bundled with npm; optional

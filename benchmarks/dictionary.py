@@ -28,7 +28,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring
 from benchmarks.measuring import PROJECT
 

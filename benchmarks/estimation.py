@@ -44,7 +44,7 @@ SCRIPTS = {
     "pyfixest": "benchmarks/peers/estimation_pyfixest.py",
     "R": "benchmarks/peers/estimation.R",
 }
-PANEL_OLS = "src/ai_manufacturing/estimation/tables.py"  # second_route
+PANEL_OLS = "src/ai_manufacturing/robustness/second_route.py"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 def permuted_columns(data: pd.DataFrame) -> np.ndarray:
     """Return the measure with each permutation of the weights, shape (rows, draws)."""
-    from ai_manufacturing.estimators import randomisation
+    from ai_manufacturing.robustness import randomisation
 
     codes, cities = pd.factorize(data["city_id"], sort=True)
     weights = data.groupby("city_id")["weight"].first().to_numpy()
@@ -96,8 +96,9 @@ def permuted_columns(data: pd.DataFrame) -> np.ndarray:
 
 def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats: int) -> dict[str, Measured]:
     """Time this package."""
-    from ai_manufacturing.estimators import dynamic_panel, fixed_effects, randomisation, specification_curve
+    from ai_manufacturing.estimators import dynamic_panel, fixed_effects
     from ai_manufacturing.estimators import wild_bootstrap as wild
+    from ai_manufacturing.robustness import joint_test, randomisation
 
     terms = ["x", *CONTROLS]
 
@@ -106,7 +107,7 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
         effects = fixed_effects.Effects(city, year)
         columns = effects.removed_from(data[["y", *CONTROLS, *regressors]].to_numpy())
         clusters = {"city": np.arange(CITIES)}
-        return specification_curve.slopes(city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS)
+        return joint_test.slopes(city, columns[:, 0], columns[:, 1:4], columns[:, 4:], clusters, YEARS)
 
     def permuted() -> Any:
         regression = fixed_effects.partialled_out(data, "y", terms)
@@ -151,6 +152,7 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
 def specification() -> tuple[Measured, Measured]:
     """Time the default rows of Tables 1 to 3 on a draw of the sample, a specification each: ours and PanelOLS."""
     from ai_manufacturing.estimation import specifications, tables
+    from ai_manufacturing.robustness import second_route
     from ai_manufacturing.settings import period
     from ai_manufacturing.synthetic import draw
     from benchmarks import replication
@@ -159,7 +161,7 @@ def specification() -> tuple[Measured, Measured]:
     rows = replication.default_rows()
     chosen = specifications.read(rows[rows["estimator"] == "fixed_effects"])
     seconds, table = timed(lambda: tables.coefficients(chosen, drawn), 3)
-    second_seconds, second = timed(lambda: tables.second_route(chosen, drawn), 1)
+    second_seconds, second = timed(lambda: second_route.second_route(chosen, drawn), 1)
     keys = ["specification_id", "term"]
     both = table.to_pandas().merge(second.to_pandas(), on=keys, suffixes=("", "_second"))
     values = [[*both[["estimate" + end, "std_error" + end]].to_numpy().ravel()] for end in ("", "_second")]

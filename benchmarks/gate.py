@@ -15,11 +15,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import duckdb_client, gates
 from ai_manufacturing.estimation import in_memory
+from ai_manufacturing.gate import validation
 from ai_manufacturing.settings import period
 from ai_manufacturing.synthetic import CityYears, draw
 from ai_manufacturing.synthetic.geography import units
+from ai_manufacturing.system import duckdb_client
 from benchmarks import replication
 
 FIRST_SEED = 600_000
@@ -116,9 +117,9 @@ def judged(found: dict[str, pd.DataFrame], used: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         As gates.gate_results.
     """
-    years = gates.headline_years(used)
+    years = validation.headline_years(used)
     return pd.concat(
-        gates.validate(found[suite], suite, key, judged_years=years, judged_rows="is_shown").to_pandas()
+        validation.validate(found[suite], suite, key, judged_years=years, judged_rows="is_shown").to_pandas()
         for suite, key in SUITES.items()
     )
 
@@ -151,7 +152,7 @@ def of_warehouse(path: str) -> pd.DataFrame:
 
 def rates(results: pd.DataFrame, seeds: int) -> pd.DataFrame:
     """Return how many seeds fail each expectation, where it is critical and where it warns."""
-    results = results.assign(expectation=results["description"].str.removeprefix(gates.OTHER_SERIES[0]))
+    results = results.assign(expectation=results["description"].str.removeprefix(validation.OTHER_SERIES[0]))
     failed = results.assign(failed=~results["success"].astype(bool))
     counted = failed.pivot_table(
         index=["suite", "expectation"], columns="severity", values="failed", aggfunc="sum", sort=False

@@ -353,7 +353,7 @@ def slowest_node(results: Path) -> str:
 
 def failed_gate(warehouse: Path) -> list[str]:
     """Return in words what would hold a release back; nothing if nothing does, or nothing was judged."""
-    from ai_manufacturing import duckdb_client
+    from ai_manufacturing.system import duckdb_client
 
     if not warehouse.exists():
         return []

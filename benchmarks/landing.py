@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ai_manufacturing import duckdb_client, landing
+from ai_manufacturing import landing
+from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring
 from benchmarks.measuring import PROJECT, Runs, Section
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring
 from benchmarks.measuring import BIN, COUNTS, PROJECT, Scratch, Section
 

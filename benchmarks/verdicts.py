@@ -29,18 +29,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing import duckdb_client
-from ai_manufacturing.estimation import checks, in_memory, specifications, tables
+from ai_manufacturing.estimation import in_memory, specifications, tables
 from ai_manufacturing.estimation.inputs import Inputs, Sample, of_warehouse
 from ai_manufacturing.estimation.specifications import FixedEffectsOptions, Specification
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence
+from ai_manufacturing.robustness import checks
 from ai_manufacturing.settings import period
 from ai_manufacturing.synthetic import CommonShocks, draw
 from ai_manufacturing.synthetic.geography import units
 from ai_manufacturing.synthetic.truth import EVENT_TERMS, TRUTH, Truth
+from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring, replication
 
 FIRST_SEED = 900_000

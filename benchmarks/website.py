@@ -14,7 +14,8 @@ from typing import IO
 
 from playwright.sync_api import Page, sync_playwright
 
-from ai_manufacturing import duckdb_client, serve
+from ai_manufacturing.site import serve
+from ai_manufacturing.system import duckdb_client
 from benchmarks import measuring
 from benchmarks.measuring import PROJECT, Runs, Scratch, Section
 from tests.python.chromium import ARGUMENTS, CHROMIUM

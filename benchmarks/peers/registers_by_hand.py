@@ -38,7 +38,7 @@ def in_duckdb(folder: Path, limit: str) -> None:
     """Count in two statements of SQL: one row per id to cells, cells to years."""
     import re
 
-    from ai_manufacturing import duckdb_client
+    from ai_manufacturing.system import duckdb_client
 
     pattern = "(?i)" + "|".join(map(re.escape, terms()))
     with duckdb_client.connect(config={"threads": 2, "memory_limit": limit}, reads_files=True) as connection:

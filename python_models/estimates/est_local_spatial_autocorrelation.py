@@ -1,10 +1,10 @@
-from ai_manufacturing import gates
 from ai_manufacturing.estimators import spatial
+from ai_manufacturing.gate import validation
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    gates.require(dbt.ref("gate_results").df())
+    validation.require(dbt.ref("gate_results").df())
     measures = dbt.ref("fct_ai_measure")
     tables = spatial.Tables(
         measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),

@@ -1,4 +1,5 @@
-from ai_manufacturing.estimation import checks, inputs, specifications
+from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.robustness import checks
 
 
 def model(dbt, session):

@@ -1,4 +1,5 @@
-from ai_manufacturing.estimation import inputs, specifications, tables
+from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.robustness import placebo
 
 
 def model(dbt, session):
@@ -17,4 +18,4 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return tables.placebos(specifications.read(drawn.specifications), drawn)
+    return placebo.placebos(specifications.read(drawn.specifications), drawn)

@@ -1,4 +1,5 @@
-from ai_manufacturing.estimation import inputs, specifications, tables
+from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.robustness import second_route
 
 
 def model(dbt, session):
@@ -20,4 +21,4 @@ def model(dbt, session):
     rows = drawn.specifications
     estimators = ("fixed_effects", "event_study", "dynamic_panel")
     named = [one for estimator in estimators for one in specifications.read(rows, estimator)]
-    return tables.second_route(named, drawn)
+    return second_route.second_route(named, drawn)

@@ -1,4 +1,5 @@
-from ai_manufacturing.estimation import curve, inputs, specifications
+from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.robustness import specification_curve
 
 
 def model(dbt, session):
@@ -19,4 +20,4 @@ def model(dbt, session):
     )
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     chosen = specifications.read(drawn.specifications[named])
-    return curve.curve(chosen, dbt.ref("int_specification_curve").df(), drawn)
+    return specification_curve.curve(chosen, dbt.ref("int_specification_curve").df(), drawn)

@@ -1,4 +1,5 @@
-from ai_manufacturing.estimation import curve, inputs, specifications
+from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.robustness import specification_curve
 
 
 def model(dbt, session):
@@ -22,4 +23,4 @@ def model(dbt, session):
     draws = int(dbt.config.meta_get("permutations"))
     axes = dbt.ref("curve_axes").df()
     errors = axes.loc[(axes["axis"] == "errors") & (axes["standing"] != "dominated"), "value"]
-    return curve.joint(chosen, dbt.ref("int_specification_curve").df(), [*errors], drawn, draws)
+    return specification_curve.joint(chosen, dbt.ref("int_specification_curve").df(), [*errors], drawn, draws)

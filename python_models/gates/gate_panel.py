@@ -1,17 +1,17 @@
 import pyarrow as pa
 
-from ai_manufacturing import gates
+from ai_manufacturing.gate import validation
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    years = gates.headline_years(dbt.ref("dim_specification_series").df())
+    years = validation.headline_years(dbt.ref("dim_specification_series").df())
     panel, consistency = dbt.ref("fct_city_year_panel").df(), dbt.ref("int_panel_consistency").df()
     samples = dbt.ref("int_headline_samples").project("*, current_extract_set() as extract_set").df()
     return pa.concat_tables(
         [
-            gates.validate(panel, "city_year_panel", key=["city_id", "year"], judged_years=years),
-            gates.validate(consistency, "panel_consistency", key=["city_id", "year"], judged_years=years),
-            gates.validate(samples, "headline_samples", key=["specification_id", "city_id"]),
+            validation.validate(panel, "city_year_panel", key=["city_id", "year"], judged_years=years),
+            validation.validate(consistency, "panel_consistency", key=["city_id", "year"], judged_years=years),
+            validation.validate(samples, "headline_samples", key=["specification_id", "city_id"]),
         ]
     )

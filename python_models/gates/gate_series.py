@@ -2,13 +2,13 @@ from functools import partial
 
 import pyarrow as pa
 
-from ai_manufacturing import gates
+from ai_manufacturing.gate import validation
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    years = gates.headline_years(dbt.ref("dim_specification_series").df())
-    validate = partial(gates.validate, judged_years=years)
+    years = validation.headline_years(dbt.ref("dim_specification_series").df())
+    validate = partial(validation.validate, judged_years=years)
     values = ["provider", "series", "city_id", "year", "value"]
     yearbook = dbt.ref("int_series_corrected").filter("scope = 'total'").project(", ".join(values)).df()
     record = ["provider", "city_id", "year"]

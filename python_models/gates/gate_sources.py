@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from ai_manufacturing import gates
+from ai_manufacturing.gate import validation
 
 
 def model(dbt, session):
@@ -11,7 +11,7 @@ def model(dbt, session):
     key = ["provider", "source_name", "file_path", "year_of_lost_cities", "hint"]
     return pa.concat_tables(
         [
-            gates.validate(sources, "landed_sources", key=key),
-            gates.validate(current, "deliveries", key=["file_path", "remedy"]),
+            validation.validate(sources, "landed_sources", key=key),
+            validation.validate(current, "deliveries", key=["file_path", "remedy"]),
         ]
     )

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ai_manufacturing.exit_codes import ExitCode
+from ai_manufacturing.releases.origin import SYNTHETIC
+from ai_manufacturing.system.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ai_manufacturing.databases import Database
+    from ai_manufacturing.refresh.progress import Progress, Told
     from ai_manufacturing.releases.attempts import Attempt
-    from ai_manufacturing.releases.progress import Progress, Told
+    from ai_manufacturing.releases.databases import Database
     from ai_manufacturing.releases.store import Manifest, Store
 
 NAMED_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -108,7 +109,7 @@ def _database(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 def _read(named: Path | None, *kinds: str, said: bool = True, err: bool = False) -> "Database":
     """Choose the file that a command reads, and print it first, to stderr if stdout is for data."""
-    from ai_manufacturing import databases
+    from ai_manufacturing.releases import databases
 
     try:
         database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
@@ -250,8 +251,8 @@ def counts(engine: str, registers: Path | None, out: Path | None) -> None:
 @_database("A built warehouse")
 def trace(specification: str, city: str | None, year: int | None, named: Path | None) -> None:
     """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
-    from ai_manufacturing import databases
-    from ai_manufacturing import trace as tracing
+    from ai_manufacturing.auditing import trace as tracing
+    from ai_manufacturing.releases import databases
 
     database = _read(named, databases.WAREHOUSE)
     try:
@@ -280,7 +281,7 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
 @_database("A release or a built warehouse")
 def export(file_format: str, out: Path, named: Path | None) -> None:
     """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
-    from ai_manufacturing import exports
+    from ai_manufacturing.tables import exports
 
     database = _read(named)
     try:
@@ -302,7 +303,8 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
 @_database("A release or a built warehouse")
 def panel(file_format: str | None, out: Path | None, named: Path | None) -> None:
     """Write the panel, one row per city and year: the file that `export` names panel."""
-    from ai_manufacturing import durable, exports
+    from ai_manufacturing.system import disk
+    from ai_manufacturing.tables import exports
 
     stdout = click.get_binary_stream("stdout")
     if file_format is None:
@@ -321,9 +323,9 @@ def panel(file_format: str | None, out: Path | None, named: Path | None) -> None
         stdout.flush()
         return
     try:
-        durable.replace_bytes(out, content)
+        disk.replace_bytes(out, content)
     except OSError as error:
-        raise _Failed(f"{out}: {durable.reason(error)}. Make room, or name another file with --out.") from error
+        raise _Failed(f"{out}: {disk.reason(error)}. Make room, or name another file with --out.") from error
     click.echo(out)
 
 
@@ -366,8 +368,7 @@ def table(
     named: Path | None,
 ) -> None:
     """Write one table of the paper, table_1 to table_6, with a choice of readings and errors."""
-    from ai_manufacturing import exports
-    from ai_manufacturing.tables import NO_ERRORS, TableError
+    from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
     database = _read(named)
     choices = {
@@ -393,15 +394,17 @@ def queries(named: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
     import duckdb
 
-    from ai_manufacturing import databases, durable, query_book, settings
+    from ai_manufacturing import settings
+    from ai_manufacturing.site import query_book
+    from ai_manufacturing.system import disk
 
     database = _read(named)
     book = settings.project_root() / "docs/queries.md"
-    if out is None and database.origin.kind != databases.SYNTHETIC:
+    if out is None and database.origin.kind != SYNTHETIC:
         raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
     try:
         answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
-        durable.replace_bytes(out or book, answered.encode())
+        disk.replace_bytes(out or book, answered.encode())
     except (duckdb.Error, OSError) as error:
         raise _Failed(str(error)) from error
     click.echo(out or book)
@@ -414,8 +417,8 @@ def queries(named: Path | None, out: Path | None) -> None:
 @click.option("--out", type=NAMED_FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
 def catalogue(named: Path | None, out: Path) -> None:
     """Write dbt's pages on models, columns and lineage into one file."""
-    from ai_manufacturing import catalogue as catalogues
-    from ai_manufacturing import databases
+    from ai_manufacturing.releases import databases
+    from ai_manufacturing.site import catalogue as catalogues
 
     database = _read(named, databases.WAREHOUSE)
     try:
@@ -446,8 +449,8 @@ def report(named: Path | None, out: Path, catalogue: Path | None, with_restricte
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise _Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
-    from ai_manufacturing import catalogue as catalogues
-    from ai_manufacturing import databases
+    from ai_manufacturing.releases import databases
+    from ai_manufacturing.site import catalogue as catalogues
 
     release = _read(named, databases.RELEASE)
     beside = out / catalogues.NAME
@@ -484,8 +487,8 @@ def report(named: Path | None, out: Path, catalogue: Path | None, with_restricte
 def refresh(years: range | None, replaces: bool) -> None:
     """Build from the deliveries, and publish if the gate and the tests pass."""
     from ai_manufacturing import settings
+    from ai_manufacturing.refresh.refresh import refresh as run
     from ai_manufacturing.releases import attempts, configured
-    from ai_manufacturing.releases.refresh import refresh as run
 
     with _outcome(_report), attempts.recorded(settings.release_dir()):
         manifest = run(configured.store(), configured.limits(), _report, years, replaces, _progress_line())
@@ -502,8 +505,8 @@ def refresh(years: range | None, replaces: bool) -> None:
 @_replaces
 def publish(release_id: str, reason: str, replaces: bool) -> None:
     """Publish a held build by hand."""
+    from ai_manufacturing.refresh.refresh import publish_held
     from ai_manufacturing.releases import configured
-    from ai_manufacturing.releases.refresh import publish_held
 
     with _outcome(_report):
         publish_held(configured.store(), release_id, reason, _report, replaces)
@@ -517,8 +520,8 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
 @click.option("--reason", required=True, help="Why the numbers are right; the log and the next releases keep it.")
 def accept(release_id: str, reason: str) -> None:
     """Accept the published release: drift of its estimates is measured from it on."""
+    from ai_manufacturing.refresh.refresh import accept as run
     from ai_manufacturing.releases import configured
-    from ai_manufacturing.releases.refresh import accept as run
 
     with _outcome(_say):
         run(configured.store(), release_id, reason, _say)
@@ -532,8 +535,8 @@ def accept(release_id: str, reason: str) -> None:
 @_replaces
 def rollback(release_id: str, replaces: bool) -> None:
     """Publish a past release again."""
+    from ai_manufacturing.refresh.refresh import rollback as run
     from ai_manufacturing.releases import configured
-    from ai_manufacturing.releases.refresh import rollback as run
 
     with _outcome(_say):
         run(configured.store(), release_id, _say, replaces)
@@ -549,9 +552,10 @@ def rollback(release_id: str, replaces: bool) -> None:
 @JSON
 def releases(as_json: bool) -> None:
     """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
-    from ai_manufacturing.databases import Origin
-    from ai_manufacturing.releases import anchors, configured
+    from ai_manufacturing.auditing import anchors
+    from ai_manufacturing.releases import configured
     from ai_manufacturing.releases.errors import RefreshError
+    from ai_manufacturing.releases.origin import Origin
 
     with _outcome(_say):
         store = configured.store()
@@ -597,8 +601,8 @@ def _described(release: dict[str, Any], published: str | None, anchor: str | Non
 @JSON
 def diff(old: str, new: str, as_json: bool) -> None:
     """Print what changed between two releases of one extract set."""
+    from ai_manufacturing.refresh.refresh import difference
     from ai_manufacturing.releases import configured
-    from ai_manufacturing.releases.refresh import difference
 
     with _outcome(_say):
         summary = difference(configured.store(), old, new)
@@ -624,7 +628,7 @@ def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
     Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its exit codes are
     those of diff(1).
     """
-    from ai_manufacturing import compare as comparing
+    from ai_manufacturing.auditing import compare as comparing
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two formats; give one.")
@@ -682,7 +686,8 @@ def replication_package(
     new_environment: bool,
 ) -> None:
     """Write one zip with data, code, logs and README for a journal's data editor, or check one."""
-    from ai_manufacturing import databases, replication
+    from ai_manufacturing import replication
+    from ai_manufacturing.releases import databases
     from ai_manufacturing.releases.errors import RefreshError
 
     try:
@@ -740,7 +745,8 @@ def status(as_json: bool) -> None:
 
 def _status(store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None) -> dict[str, Any]:
     """Return the JSON document of status."""
-    from ai_manufacturing.releases import anchors, attempts, freshness
+    from ai_manufacturing.auditing import anchors, freshness
+    from ai_manufacturing.releases import attempts
 
     lines, attempt = store.refreshes(), _last(attempts.read(store.folder))
     names = ("release_id", "at", "outcome", "message", "reason", "instead_of")
@@ -773,7 +779,7 @@ def _chosen(line: dict[str, Any] | None, names: Sequence[str]) -> dict[str, Any]
 
 
 def _last_publication(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    from ai_manufacturing.releases.refresh import PUBLISHED
+    from ai_manufacturing.refresh.refresh import PUBLISHED
 
     publications = [line for line in lines if line["outcome"] in PUBLISHED]
     return publications[-1] if publications else None
@@ -783,7 +789,8 @@ def _status_in_words(
     store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None
 ) -> Iterator[tuple[str, str | None]]:
     """Yield the lines of status and their colours."""
-    from ai_manufacturing.releases import anchors, attempts, freshness
+    from ai_manufacturing.auditing import anchors, freshness
+    from ai_manufacturing.releases import attempts
 
     if manifest is not None:
         of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest).days} days old)"
@@ -852,7 +859,7 @@ def verify(as_json: bool) -> None:
 
     Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs left.
     """
-    from ai_manufacturing import verify as verifying
+    from ai_manufacturing.auditing import verify as verifying
     from ai_manufacturing.landing import LandingError
 
     with _outcome(_say):

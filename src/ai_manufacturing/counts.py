@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ai_manufacturing import dbt_process, landing, settings
-from ai_manufacturing.durable import private_folder, sync
-from ai_manufacturing.landing.containers import SUCCESS_MARKER
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
+from ai_manufacturing.system import dbt_process
+from ai_manufacturing.system.disk import private_folder, sync
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")

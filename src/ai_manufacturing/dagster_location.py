@@ -13,9 +13,11 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtProject, build_dbt_asset_specs
 
-from ai_manufacturing import gate_results, gates, settings, suites
-from ai_manufacturing.releases import attempts, configured, findings, refresh_log
-from ai_manufacturing.releases import refresh as releases
+from ai_manufacturing import settings
+from ai_manufacturing.auditing import findings
+from ai_manufacturing.gate import result_tables, suites, validation
+from ai_manufacturing.refresh import refresh as releases
+from ai_manufacturing.releases import attempts, configured, refresh_log
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
 from ai_manufacturing.releases.store import Manifest, read_manifest, reading
 
@@ -98,9 +100,9 @@ def _check_results(database: Path) -> Iterator[dg.AssetCheckResult]:
     with reading(database) as connection:
         rows = connection.execute(
             "select suite, description, severity, success, observed_value, failing_rows "
-            f"from {gate_results.all_results(connection)} order by success desc, severity = 'critical'"
+            f"from {result_tables.all_results(connection)} order by success desc, severity = 'critical'"
         ).fetchall()
-    worst = {(row[0], gates.declared_description(row[1])): row[2:] for row in rows}
+    worst = {(row[0], validation.declared_description(row[1])): row[2:] for row in rows}
     for declared, (severity, success, observed, failing) in worst.items():
         spec = checks[declared]
         yield dg.AssetCheckResult(

@@ -10,10 +10,10 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import databases
-from ai_manufacturing.duckdb_client import STORAGE_VERSION
-from ai_manufacturing.releases.writer import SCHEMAS, copy_comments
-from ai_manufacturing.sql_text import comments, identifier, literal
+from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
+from ai_manufacturing.system.sql_text import comments, identifier, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
 # Numbers of an office of statistics, and what a program drew, may be passed on; what a provider itself publishes, on
@@ -118,7 +118,7 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
     list of dict
         The rows of release.withheld, by the names of WITHHELD_COMMENTS.
     """
-    with databases.in_memory(target.with_name("spill")) as connection:
+    with duckdb_client.in_memory(target.with_name("spill")) as connection:
         connection.execute(f"attach {literal(str(database))} as built (read_only)")
         connection.execute("use built")
         providers = [row["provider"] for row in restricted(connection)]

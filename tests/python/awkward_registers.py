@@ -4,9 +4,9 @@ from pathlib import Path
 
 import duckdb
 
-from ai_manufacturing.sql_text import literal
 from ai_manufacturing.synthetic import registers
 from ai_manufacturing.synthetic.files import SYNTHETIC_MARK
+from ai_manufacturing.system.sql_text import literal
 
 DATES = [
     None,

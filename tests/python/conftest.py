@@ -14,7 +14,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from ai_manufacturing.releases import progress
+from ai_manufacturing.refresh import progress
 from tests.python import dbt_process
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 

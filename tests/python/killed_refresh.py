@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ai_manufacturing import settings
-from ai_manufacturing.releases import attempts, build, fingerprint, refresh
+from ai_manufacturing.refresh import build, refresh
+from ai_manufacturing.releases import attempts, fingerprint
+from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.store import Store
 from tests.python import dbt_process, killed
 
@@ -41,4 +43,4 @@ def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, st
     fingerprint.of = lambda hashes: something_new
     store = Store(settings.release_dir(), settings.release_path(), kept=2)
     with killed.at_place(["/releases/"], last, mark="add"), attempts.recorded(settings.release_dir()):
-        refresh.refresh(store, refresh.Limits(), lambda event, facts: None)
+        refresh.refresh(store, Limits(), lambda event, facts: None)

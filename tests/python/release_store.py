@@ -11,7 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_manufacturing.releases import build, fingerprint, last_build, writer
+from ai_manufacturing.refresh import build, writer
+from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.store import Manifest, Store
 from tests.python.conftest import PROJECT, Build
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ai_manufacturing import site
-from ai_manufacturing.releases import writer
+from ai_manufacturing.refresh import writer
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.waiting import LAST_RESORT

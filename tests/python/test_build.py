@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import cli, trace
+from ai_manufacturing import cli
+from ai_manufacturing.auditing import trace
 from tests.python.conftest import PROJECT, Build
 
 SHENZHEN = "440300"

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from linearmodels.panel import PanelOLS
 
-from ai_manufacturing.estimation import checks, curve, inputs, specifications
+from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
+from ai_manufacturing.robustness import checks, specification_curve
 from tests.python.conftest import Build
 
 HEADLINE = "table_1_col_1"
@@ -327,7 +328,7 @@ def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
     headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
 
     def joint(choices: pd.DataFrame, draws: int = 19) -> pd.DataFrame:
-        return curve.joint(headline, choices, ["province"], tables, draws).to_pandas()
+        return specification_curve.joint(headline, choices, ["province"], tables, draws).to_pandas()
 
     return joint
 

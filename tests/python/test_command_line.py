@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ai_manufacturing import city_names, cli
-from ai_manufacturing.exit_codes import ExitCode
-from ai_manufacturing.releases import errors, progress
+from ai_manufacturing.refresh import progress
+from ai_manufacturing.releases import errors
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system.exit_codes import ExitCode
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, release
 from tests.python.terminal import on_terminal

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import databases
-from ai_manufacturing.compare import Section, as_records, compare
+from ai_manufacturing.auditing.compare import Section, as_records, compare
+from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
 from tests.python.test_command_line import keys

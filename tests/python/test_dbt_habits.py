@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import duckdb_client
+from ai_manufacturing.system import duckdb_client
 from tests.python import dbt_process
 from tests.python.conftest import Build
 from tests.python.test_how_to import copy_of_the_project

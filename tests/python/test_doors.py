@@ -18,12 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import catalogue, counts, duckdb_client, exports, integrity, site
-from ai_manufacturing.databases import Origin
+from ai_manufacturing import counts, site
 from ai_manufacturing.landing import landed, log
-from ai_manufacturing.releases import lock, refresh
+from ai_manufacturing.refresh import refresh
+from ai_manufacturing.releases import lock
+from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.site import catalogue
 from ai_manufacturing.synthetic import registers
+from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.tables import exports
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import as_at_base
@@ -104,7 +109,7 @@ def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
     built_from_the_sample(audited_build.warehouse)
     folder = tmp_path / "releases"
     with umask(mask):
-        refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), refresh.Limits(), quiet)
+        refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), Limits(), quiet)
     found = permissions(folder)
     releases = {"ai_manufacturing.duckdb", "000001.duckdb"}
     assert {found[name] for name in releases | {f"{name}.sha256" for name in releases}} == {0o444}
@@ -174,7 +179,7 @@ def test_a_killed_export_leaves_each_file_old_or_new(
 
     arguments = ("export", "--format", file_format, "--out", out, "--database", sample_build.warehouse)
     within = ("/ai_manufacturing/exports", "/ai_manufacturing/durable", "/pandas/io/formats/csvs")
-    imported = ("ai_manufacturing.exports", "ai_manufacturing.databases", "pandas.io.formats.csvs")
+    imported = ("ai_manufacturing.tables.exports", "ai_manufacturing.releases.databases", "pandas.io.formats.csvs")
     with killed.command(PROJECT, sample_build.environment, within, "_write", imported) as run:
         dies(run, points, arguments, is_old_or_new, is_new, earlier)
 
@@ -210,7 +215,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
         assert {modes[name] for name in ("index.html", "changes.html", "site.css") if name in modes} == {0o644}
 
     arguments = ("report", "--out", out, "--release", store.published)
-    imported = ("ai_manufacturing.site", "ai_manufacturing.catalogue", "ai_manufacturing.databases")
+    imported = ("ai_manufacturing.site", "ai_manufacturing.site.catalogue", "ai_manufacturing.releases.databases")
     within = ("/ai_manufacturing/site/__init__", "/ai_manufacturing/durable", "/ai_manufacturing/integrity")
     with killed.command(PROJECT, light_build.environment, within, "open_to_readers", imported, one_page) as run:
         dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
@@ -267,7 +272,7 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
         "RELEASE_PATH": str(store.published),
         "SITE_DIR": str(site_folder),
     }
-    imported = ("ai_manufacturing.verify", "ai_manufacturing.releases.configured")
+    imported = ("ai_manufacturing.auditing.verify", "ai_manufacturing.releases.configured")
     with killed.command(PROJECT, environment, ("/ai_manufacturing/",), "_landing", imported) as run:
         dies(run, 8, ("verify",), is_unchanged, is_in_order, of_an_earlier_version)
 

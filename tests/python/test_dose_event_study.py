@@ -10,10 +10,11 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from ai_manufacturing.estimators import dose_event_study, event_study
-from ai_manufacturing.estimators.event_paths import simultaneous_band, trend_found
+from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.event_study import term
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness import dose_event_study
+from ai_manufacturing.robustness.event_paths import simultaneous_band, trend_found
 
 pytestmark = pytest.mark.filterwarnings("error")
 fit = partial(dose_event_study.fit, event_year=2015, omitted_year=2014, window=(-3, 3))

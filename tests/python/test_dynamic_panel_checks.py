@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
-from ai_manufacturing.estimators.dynamic_panel_checks import bounds
+from ai_manufacturing.estimators.lag_bounds import bounds
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from tests.python.test_dynamic_panel import LIMITS, REGRESSORS, random_panel
 

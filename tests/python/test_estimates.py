@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from linearmodels.panel import PanelOLS
 
-from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications
 from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimation.tables import coefficients
+from ai_manufacturing.gate import validation
 from tests.python.conftest import PROJECT, Build
 
 SEED = PROJECT / "seeds/regression_specifications.csv"
@@ -290,7 +290,7 @@ def test_a_series_that_fails_as_a_whole_warns_of_the_estimates_that_use_it(table
 
 def test_an_estimate_is_not_warned_in_words_about_what_no_estimate_uses(tables: Tables) -> None:
     failed = city_years_that_fail(tables, "gdp_100m_cny", [{"city_id": "440300", "year": 2015}])
-    for english, chinese in (gates.OTHER_YEARS, gates.OTHER_SERIES):
+    for english, chinese in (validation.OTHER_YEARS, validation.OTHER_SERIES):
         words = {"description": f"{english}odd.", "description_zh": f"{chinese}异常。"}
         found = estimated(rows_of("table_1_col_1"), replace(failed, gate_results=failed.gate_results.assign(**words)))
         assert found["warnings"].str.endswith(" (cities: 1) that break: odd.").all()

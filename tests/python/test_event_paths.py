@@ -10,9 +10,9 @@ import pytest
 from scipy import integrate, special, stats
 
 from ai_manufacturing.estimators import event_study
-from ai_manufacturing.estimators.event_paths import rectangle, simultaneous_band, sup_t, trend_found
 from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.event_paths import rectangle, simultaneous_band, sup_t, trend_found
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import exports
-from ai_manufacturing.tables import NAMES, formats
+from ai_manufacturing.tables import NAMES, exports, formats
 from ai_manufacturing.tables.cells import PROSE
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.terminal import on_terminal

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from great_expectations.core import ExpectationValidationResult
 
-from ai_manufacturing import gates, suites
+from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.site import quality
 from ai_manufacturing.site.release import Release
 from tests.python.conftest import PROJECT, Build
@@ -534,7 +534,7 @@ def test_a_fault_of_a_suite_is_named_by_its_line(
     odd_suite(f"{first},\n\n{json.dumps(MEAN | changed)}")
     line = 2 + len(first.splitlines()) + 1
     with pytest.raises(suites.SuiteError, match=rf"^expectations/odd\.json, line {line}: .*{message}"):
-        gates.validate(pd.DataFrame(), "odd", key=["city_id", "year"])
+        validation.validate(pd.DataFrame(), "odd", key=["city_id", "year"])
 
 
 def test_all_faults_of_a_suite_are_named_at_once_by_the_lines_they_stand_in(odd_suite: Callable[[str], None]) -> None:
@@ -663,7 +663,7 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
     odd_suite(
         ",\n".join(json.dumps(declared | {"severity": name, "description": name}) for name in ("critical", "warning"))
     )
-    results = gates.validate(ANSWERS, "odd", key=["city"], judged_years=[2019, 2020]).to_pylist()
+    results = validation.validate(ANSWERS, "odd", key=["city"], judged_years=[2019, 2020]).to_pylist()
 
     def found(row: dict[str, object]) -> tuple[object, object, object, str]:
         failing = "".join(failed["city"] for failed in json.loads(str(row["failing_rows"] or "[]")))
@@ -674,7 +674,8 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
     assert found(critical) == judged
     assert [found(row) for row in rest] == ([] if others is None else [others])
     assert all(
-        (row["severity"], row["row_count"], row["description"]) == ("warning", 2, gates.OTHER_YEARS[0] + "critical")
+        (row["severity"], row["row_count"], row["description"])
+        == ("warning", 2, validation.OTHER_YEARS[0] + "critical")
         for row in rest
     )
     assert (warning["severity"], warning["row_count"]) == ("warning", 6)
@@ -688,7 +689,7 @@ def test_every_family_says_what_it_observed_and_fails_on_the_rows_that_are_judge
 
 def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable[[str], None]) -> None:
     odd_suite(json.dumps(MEAN | {"kwargs": {"column": "z", "max_value": 1}}))
-    (found,) = gates.validate(ANSWERS, "odd", key=["city"]).to_pylist()
+    (found,) = validation.validate(ANSWERS, "odd", key=["city"]).to_pylist()
     assert found["observed_value"] == 'could not be evaluated: Error: The column "z" in BatchData does not exist.'
     assert [found[name] for name in ("success", "checked_count", "failing_row_count", "failing_rows")] == [
         False,
@@ -729,11 +730,11 @@ def test_great_expectations_loads_each_suite_as_it_stands(suite: str) -> None:
 def test_one_critical_failure_of_any_suite_holds_the_estimates(suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCEPTED_GATE_FAILURES", raising=False)
     results = pd.DataFrame({"suite": SUITES, "severity": "critical", "success": True, "description": "d"})
-    gates.require(results)
+    validation.require(results)
     results["success"] = results["suite"] != suite
-    with pytest.raises(gates.GateFailedError, match=f"\n{suite}: d$"):
-        gates.require(results)
-    gates.require(results.assign(severity="warning"))
+    with pytest.raises(validation.GateFailedError, match=f"\n{suite}: d$"):
+        validation.require(results)
+    validation.require(results.assign(severity="warning"))
 
 
 def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -752,7 +753,7 @@ def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(suites, "read", lambda suite, needs_series: [declared])
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
     key = ["provider", "source_name", "file_path", "year"]
-    (found,) = gates.validate(table, "landed_sources", key=key).to_pylist()
+    (found,) = validation.validate(table, "landed_sources", key=key).to_pylist()
     years = [row["year"] for row in json.loads(found["failing_rows"], parse_constant=pytest.fail)]
     assert years == ["2019", None]
 
@@ -760,7 +761,7 @@ def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pyt
 def test_every_estimate_and_report_comes_after_the_gate(sample_build: Build) -> None:
     """The gate drops them all; `gate_results+` rebuilds them when a held release is published by hand."""
     manifest = json.loads((sample_build.scratch / "target/manifest.json").read_text(encoding="utf-8"))
-    after = {"model.ai_manufacturing.gate_results"}
+    after = {"model.ai_manufacturing.gate.result_tables"}
     reached = [*after]
     for name in reached:
         found = [child for child in manifest["child_map"][name] if child not in after]

@@ -14,8 +14,8 @@ from scipy import optimize, stats
 from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import EventStudyFit
-from ai_manufacturing.estimators.honest_did import Bound, Restriction, Sensitivity, Target, of_event_study, of_path
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.honest_did import Bound, Restriction, Sensitivity, Target, of_event_study, of_path
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import declarations, formats, store
+from ai_manufacturing.landing import declarations, store
+from ai_manufacturing.landing.readers import formats
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
 
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import containers, formats, registers
+from ai_manufacturing.landing import registers
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.readers import containers, formats
 from tests.python.conftest import PROJECT
 from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
 

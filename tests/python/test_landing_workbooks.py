@@ -14,8 +14,8 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from ai_manufacturing import landing
-from ai_manufacturing.landing import formats
 from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.readers import formats
 from tests.python.conftest import PROJECT
 from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
 

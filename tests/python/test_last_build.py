@@ -11,10 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import integrity, verify
-from ai_manufacturing.releases import build, fingerprint, last_build
+from ai_manufacturing.auditing import verify
+from ai_manufacturing.refresh import build
+from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.system import integrity
+from ai_manufacturing.system.sql_text import identifier, literal
 from tests.python import test_gate
 from tests.python.conftest import PROJECT, Build
 

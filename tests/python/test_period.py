@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ai_manufacturing import gates, landing
+from ai_manufacturing import landing
+from ai_manufacturing.gate import validation
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
 from tests.python.test_how_to import copy_of_the_project
@@ -149,8 +150,8 @@ def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
             {"is_headline": False, "first_year": 2010, "last_year": 2022, "fixed_year": 2005},
         ]
     )
-    assert gates.headline_years(series) == {2010, 2011, 2012, 2020}
-    assert gates.headline_years(series.head(0)) == set()
+    assert validation.headline_years(series) == {2010, 2011, 2012, 2020}
+    assert validation.headline_years(series.head(0)) == set()
 
 
 def test_a_fault_of_a_year_that_no_headline_uses_warns_and_holds_nothing_back(
@@ -165,7 +166,7 @@ def test_a_fault_of_a_year_that_no_headline_uses_warns_and_holds_nothing_back(
     )
 
     def judged(years: set[int]) -> list[tuple[str, bool, int]]:
-        found = gates.validate(table, "city_yearbook", key, judged_years=years).to_pandas()
+        found = validation.validate(table, "city_yearbook", key, judged_years=years).to_pandas()
         assert found["description"].is_unique
         return list(found[["severity", "success", "row_count"]].itertuples(index=False, name=None))
 

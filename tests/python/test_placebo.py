@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.estimators import fixed_effects, placebo
+from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness import placebo
 
 pytestmark = pytest.mark.filterwarnings("error")
 

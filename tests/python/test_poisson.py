@@ -12,7 +12,7 @@ from scipy import linalg, stats
 
 from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.poisson import fit, inference_of
+from ai_manufacturing.robustness.poisson import fit, inference_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 

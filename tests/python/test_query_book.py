@@ -2,7 +2,7 @@
 
 import re
 
-from ai_manufacturing import query_book
+from ai_manufacturing.site import query_book
 from tests.python.conftest import PROJECT, Build
 
 BOOK = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")

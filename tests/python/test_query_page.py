@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ai_manufacturing import query_book, serve
-from ai_manufacturing.site import query
+from ai_manufacturing.site import query, query_book, serve
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader
 

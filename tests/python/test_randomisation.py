@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ai_manufacturing.estimators import fixed_effects, randomisation
+from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.randomisation import PermutedMeasure, of_measure, permutations, permuted_measure
+from ai_manufacturing.robustness import randomisation
+from ai_manufacturing.robustness.randomisation import PermutedMeasure, of_measure, permutations, permuted_measure
 
 pytestmark = pytest.mark.filterwarnings("error")
 

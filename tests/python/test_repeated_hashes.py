@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from ai_manufacturing import repeated_hashes
+from ai_manufacturing.system import repeated_hashes
 
 
 @pytest.mark.parametrize("batches", [1, 13, 1_000])

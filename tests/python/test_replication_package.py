@@ -15,10 +15,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing import exports, integrity, replication, terms
-from ai_manufacturing.releases import fingerprint, writer
+from ai_manufacturing import replication, terms
+from ai_manufacturing.refresh import writer
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.replication import contents, rerun, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
+from ai_manufacturing.system import integrity
+from ai_manufacturing.tables import exports
 from tests.python.conftest import Build, environment_of_its_own, made_once
 from tests.python.release_store import described
 from tests.python.terminal import on_terminal

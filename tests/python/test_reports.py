@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from ai_manufacturing.estimation import in_memory
-from ai_manufacturing.sql_text import literal
+from ai_manufacturing.system.sql_text import literal
 from tests.python.conftest import PROJECT, Build
 
 

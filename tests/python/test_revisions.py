@@ -18,22 +18,16 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from ai_manufacturing.releases import (
-    build,
-    configured,
-    fingerprint,
-    new_years,
-    published_years,
-    refresh,
-    revisions,
-    writer,
-)
+from ai_manufacturing.auditing import new_years, published_years, revisions
+from ai_manufacturing.auditing.revisions import Declaration, Revisions
+from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.releases import configured, fingerprint
+from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BadConfigurationError, HeldError, NothingNewError
-from ai_manufacturing.releases.revisions import Declaration, Revisions
 from ai_manufacturing.releases.store import Store, read_manifest
 from ai_manufacturing.settings import period
-from ai_manufacturing.sql_text import literal
 from ai_manufacturing.synthetic import draw
+from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed, command, described, quiet
@@ -41,7 +35,7 @@ from tests.python.release_store import changed, command, described, quiet
 HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
 CONFORMED = "intermediate.int_series_conformed"
 GDP = "series = 'gdp_100m_cny'"
-LIMITS = refresh.Limits(hold_above=configured.HOLD_ABOVE)
+LIMITS = Limits(hold_above=configured.HOLD_ABOVE)
 
 Key = tuple[str, str, str, int]  # series, scope, city and year
 

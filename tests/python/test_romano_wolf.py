@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.estimators import fixed_effects, romano_wolf, wild_bootstrap
+from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness import romano_wolf
 from tests.python.test_wild_bootstrap import panel, regression_of, textbook
 
 GOLDEN = Path(__file__).parent / "golden"

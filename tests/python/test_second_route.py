@@ -9,9 +9,10 @@ import jinja2
 import pandas as pd
 import pytest
 
-from ai_manufacturing import gates
 from ai_manufacturing.estimation import in_memory, specifications, tables
-from ai_manufacturing.estimators import dynamic_panel, dynamic_panel_by_ivgmm, fixed_effects
+from ai_manufacturing.estimators import dynamic_panel, fixed_effects
+from ai_manufacturing.gate import validation
+from ai_manufacturing.robustness import second_route
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import read_tables, rows_of
 
@@ -39,14 +40,14 @@ def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
     """Estimate rows of the seed by both routes, and return by column whether the gate's expectation of it holds."""
     inputs = in_memory.inputs(rows, read_tables(build))
     read = specifications.read(inputs.specifications)
-    first, second = tables.coefficients(read, inputs), tables.second_route(read, inputs)
+    first, second = tables.coefficients(read, inputs), second_route.second_route(read, inputs)
     with duckdb.connect() as connection:
         connection.execute("create macro current_extract_set() as 'in memory'")
         for name, table in (("est_coefficients", first), ("est_second_route", second)):
             connection.register(name, table)
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
-    found = gates.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
+    found = validation.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
 
 
@@ -71,10 +72,8 @@ def another_correction(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def another_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = dynamic_panel_by_ivgmm.by_ivgmm
-    monkeypatch.setattr(
-        dynamic_panel_by_ivgmm, "by_ivgmm", lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3)))
-    )
+    right = second_route.by_ivgmm
+    monkeypatch.setattr(second_route, "by_ivgmm", lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3))))
 
 
 def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

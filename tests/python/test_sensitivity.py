@@ -15,7 +15,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sensitivity import minimum_detectable_effect, oster, robustness_value
+from ai_manufacturing.robustness.sensitivity import minimum_detectable_effect, oster, robustness_value
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDS: dict[str, Any] = json.loads((GOLDEN / "ovb.json").read_text(encoding="utf-8"))

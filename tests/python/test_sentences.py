@@ -27,7 +27,7 @@ REASONS = {
 
 SOURCE = [
     path.read_text(encoding="utf-8")
-    for folder in ("estimators", "estimation")
+    for folder in ("estimators", "estimation", "robustness")
     for path in (PROJECT / "src/ai_manufacturing" / folder).glob("*.py")
 ]
 

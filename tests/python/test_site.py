@@ -14,10 +14,12 @@ import pytest
 import yaml
 from playwright.sync_api import Error, expect
 
-from ai_manufacturing import catalogue, gate_results, site
-from ai_manufacturing.databases import Origin
-from ai_manufacturing.releases import refresh
+from ai_manufacturing import site
+from ai_manufacturing.gate import result_tables
+from ai_manufacturing.refresh import refresh
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.site import catalogue
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
@@ -124,7 +126,7 @@ def test_the_exposure_names_every_table_that_the_pages_read() -> None:
     files = [*folder.glob("*.py"), folder.parent / "text.py", folder.parent / "tables/cells.py"]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     read = set(re.findall(r"(?:from|join) (?:marts|reports|gates|estimates)\.(\w+)", source))
-    read |= {*gate_results.RESULT_TABLES}
+    read |= {*result_tables.RESULT_TABLES}
     assert {f"ref('{name}')" for name in read} == set(named)
 
 

@@ -14,13 +14,7 @@ from scipy import integrate, linalg, optimize, special, stats
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.spatial_errors import (
-    conley,
-    critical_value,
-    rejection_rates,
-    scpc,
-    spatial_components,
-)
+from ai_manufacturing.robustness.spatial_errors import conley, critical_value, rejection_rates, scpc, spatial_components
 
 GOLDEN = Path(__file__).parent / "golden"
 CONLEY: dict[str, Any] = json.loads((GOLDEN / "conley.json").read_text(encoding="utf-8"))

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from ai_manufacturing.estimators import fixed_effects, specification_curve
+from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.laid_out import Donated, LaidOut
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness import joint_test
+from ai_manufacturing.robustness.permutation_sums import Donated, LaidOut
 
 
 def panel() -> pd.DataFrame:
@@ -28,14 +29,14 @@ def test_each_column_is_a_regression_with_errors_by_city_and_by_province() -> No
     effects = fixed_effects.Effects(codes["city_id"], codes["year"])
     y, z, x = (effects.removed_from(data[names].to_numpy()) for names in (["y"], ["z"], versions))
     clusters = {"city": np.arange(24), "province": np.arange(24) // 4}
-    found = specification_curve.slopes(codes["city_id"], y[:, 0], z, x, clusters, data["year"].nunique())
+    found = joint_test.slopes(codes["city_id"], y[:, 0], z, x, clusters, data["year"].nunique())
     for j, name in enumerate(versions):
         for cluster, column in (("city", "city_id"), ("province", "province_id")):
             fit = fixed_effects.fit(data, "y", [name, "z"], cluster=column)
             assert found.estimates[j] == pytest.approx(fit.estimates[0], rel=1e-9)
             assert found.std_errors[cluster][j] == pytest.approx(fit.std_errors[0], rel=1e-9)
             assert found.p_values(cluster)[j] == pytest.approx(fit.p_values[0], rel=1e-8)
-    doubled = specification_curve.slopes(codes["city_id"], 5 * y[:, 0], z, 2 * x, clusters, data["year"].nunique())
+    doubled = joint_test.slopes(codes["city_id"], 5 * y[:, 0], z, 2 * x, clusters, data["year"].nunique())
     np.testing.assert_allclose(doubled.standardised, found.standardised)
 
 
@@ -89,9 +90,7 @@ def test_sums_by_city_give_what_all_rows_give(blocks: Codes) -> None:
     for names in CONTROL_SETS[:-1]:
         controls = np.column_stack([np.empty((len(data), 0)), *(of_name[name] for name in names)])
         found = made.slopes(moments, names, lambda: made.by_row(measure, donors))
-        by_rows = specification_curve.slopes(
-            city, within[:, 0], controls, within[:, 5:], clusters, int(periods.max()) + 1
-        )
+        by_rows = joint_test.slopes(city, within[:, 0], controls, within[:, 5:], clusters, int(periods.max()) + 1)
         assert found.degrees_of_freedom == by_rows.degrees_of_freedom
         for mine, other in (
             (found.estimates, by_rows.estimates),
@@ -146,7 +145,7 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     """Three specifications, the sample and four permutations."""
     standardised = np.array([[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]])
     p_values = np.array([[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]])
-    found = {test.statistic: test for test in specification_curve.joint_tests(standardised, p_values)}
+    found = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values)}
     # medians: .3, and .1, -.1, .3, .1 permuted: one of four is as far from zero
     assert (found["median_estimate"].observed, found["median_estimate"].p_value) == (0.3, pytest.approx(2 / 5))
     # with the sign of the own median: 3 of 3, and 2, 2, 2, 2 of 3
@@ -160,4 +159,4 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
 @pytest.mark.parametrize("shape", [(0, 5), (3, 1)])
 def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
     with pytest.raises(NotEstimable, match="CURVE_PERMUTATIONS"):
-        specification_curve.joint_tests(np.zeros(shape), np.ones(shape))
+        joint_test.joint_tests(np.zeros(shape), np.ones(shape))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.estimators import agreement
+from ai_manufacturing.robustness import agreement
 from tests.python.conftest import Build
 from tests.python.test_estimates import demeaned
 

@@ -14,9 +14,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import integrity
-from ai_manufacturing.releases import writer
+from ai_manufacturing.refresh import writer
+from ai_manufacturing.releases import contents
 from ai_manufacturing.site import downloads
+from ai_manufacturing.system import integrity
 from tests.python.conftest import Build
 from tests.python.release_store import described
 
@@ -79,7 +80,7 @@ def test_stata_finds_every_variable_that_its_quick_start_names(built: tuple[Path
 
 def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_name(built: tuple[Path, Build]) -> None:
     folder, build = built
-    released = {(schema, table) for schema in writer.SCHEMAS for table in build.tables(schema)}
+    released = {(schema, table) for schema in contents.SCHEMAS for table in build.tables(schema)}
     package = json.loads((folder / downloads.METADATA).read_text(encoding="utf-8"))
     assert {(one["schema_in_release"], one["name"]) for one in package["resources"]} == released
     for one in package["resources"]:

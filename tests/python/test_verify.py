@@ -19,12 +19,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ai_manufacturing import cli, databases, integrity, landing, verify
-from ai_manufacturing.integrity import Chain
+from ai_manufacturing import cli, landing
+from ai_manufacturing.auditing import verify
 from ai_manufacturing.landing import landed, log, registers
-from ai_manufacturing.releases import refresh, writer
+from ai_manufacturing.refresh import refresh, writer
+from ai_manufacturing.releases import databases
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import integrity
+from ai_manufacturing.system.integrity import Chain
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import FIRMS, GOOD, Project, as_at_base, csv_text

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from ai_manufacturing import gate_results, gates, settings
+from ai_manufacturing import settings
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -21,6 +21,7 @@ from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, joined, said
+from ai_manufacturing.gate import result_tables, validation
 
 Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
@@ -117,7 +118,7 @@ class Inputs:
     losses : DataFrame
         intermediate.int_specification_losses.
     gate_results : DataFrame
-        gates.gate_results, at least the rows of gate_results.READ_BY_ESTIMATES.
+        gates.gate_results, at least the rows of result_tables.READ_BY_ESTIMATES.
     published : DataFrame
         seeds.published_estimates.
     substitution_labels : DataFrame
@@ -546,7 +547,7 @@ class Inputs:
                 elif "year" in row:
                     years.add((series, scope, row["year"]))
         # an estimate that carries the warning uses the series or year that shown estimates do not
-        words = (gates.declared_description(text) for text in (failed.description, failed.description_zh))
+        words = (validation.declared_description(text) for text in (failed.description, failed.description_zh))
         return Finding(Sentence(*words), years, city_years, whole)
 
     def _scope_of(self, series: str) -> str:
@@ -595,12 +596,12 @@ def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRela
     first, last = event_window
     tables["measures"] = tables["measures"].select(*OF_MEASURES)
     tables["specifications"] = tables["specifications"].project("* exclude (design)")
-    tables["gate_results"] = tables["gate_results"].filter(gate_results.READ_BY_ESTIMATES)
+    tables["gate_results"] = tables["gate_results"].filter(result_tables.READ_BY_ESTIMATES)
     with _READING:
         content = (event_year, first, last, *((name, *_content(relation)) for name, relation in tables.items()))
         if content not in _LAST_READ:
             frames = {name: relation.df() for name, relation in tables.items()}
-            gates.require(frames["gate_results"])
+            validation.require(frames["gate_results"])
             _LAST_READ.clear()
             _LAST_READ[content] = Inputs(event_year=event_year, event_window=(first, last), **frames)
         return _LAST_READ[content]

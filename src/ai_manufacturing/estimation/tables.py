@@ -1,7 +1,7 @@
 """From specifications to output tables: one row per coefficient, whatever the estimator."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,134 +22,21 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators import (
     cluster_errors,
     dynamic_panel,
-    dynamic_panel_by_ivgmm,
-    dynamic_panel_checks,
     event_study,
     fixed_effects,
     heterogeneity,
-    placebo,
+    lag_bounds,
     two_measurements,
     wild_bootstrap,
 )
-from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.system.contracts import schema
 
 # Columns with _province after their name.
 BY_PROVINCE = ("std_error", "p_value", "conf_low", "conf_high", "degrees_of_freedom")
-COEFFICIENTS = pa.schema(
-    [
-        ("specification_id", pa.string()),
-        ("table_id", pa.string()),
-        ("column_number", pa.int32()),
-        ("reading", pa.string()),
-        ("estimator", pa.string()),
-        ("outcome", pa.string()),
-        ("regressor", pa.string()),
-        ("transform", pa.string()),
-        ("weighting", pa.string()),
-        ("scope", pa.string()),
-        ("term", pa.string()),
-        ("term_order", pa.int32()),
-        ("event_time", pa.int32()),
-        ("estimate", pa.float64()),
-        ("std_error", pa.float64()),
-        ("statistic", pa.float64()),
-        ("p_value", pa.float64()),
-        ("conf_low", pa.float64()),
-        ("conf_high", pa.float64()),
-        ("covariance", pa.string()),
-        ("std_error_province", pa.float64()),
-        ("p_value_province", pa.float64()),
-        ("conf_low_province", pa.float64()),
-        ("conf_high_province", pa.float64()),
-        ("degrees_of_freedom_province", pa.int64()),
-        ("p_value_printed", pa.float64()),
-        ("std_error_iid", pa.float64()),
-        ("p_value_iid", pa.float64()),
-        ("std_error_robust", pa.float64()),
-        ("p_value_robust", pa.float64()),
-        ("bootstrap_p_value", pa.float64()),
-        ("bootstrap_conf_low", pa.float64()),
-        ("bootstrap_conf_high", pa.float64()),
-        ("bootstrap_draws", pa.int64()),
-        ("cluster_count", pa.int64()),
-        ("degrees_of_freedom", pa.int64()),
-        ("observation_count", pa.int64()),
-        ("city_count", pa.int64()),
-        ("treated_city_count", pa.int64()),
-        ("sample_first_year", pa.int32()),
-        ("sample_last_year", pa.int32()),
-        ("outcome_mean", pa.float64()),
-        ("singletons_dropped", pa.int64()),
-        ("overlap_observation_count", pa.int64()),
-        ("overlap_estimate", pa.float64()),
-        ("overlap_default_estimate", pa.float64()),
-        ("r2_inclusive", pa.float64()),
-        ("r2_within", pa.float64()),
-        ("joint_test", pa.string()),
-        ("joint_test_zh", pa.string()),
-        ("joint_statistic", pa.float64()),
-        ("joint_df1", pa.int64()),
-        ("joint_df2", pa.int64()),
-        ("joint_p_value", pa.float64()),
-        ("first_stage_estimate", pa.float64()),
-        ("first_stage_f", pa.float64()),
-        ("instrument_count", pa.int64()),
-        ("hansen_statistic", pa.float64()),
-        ("hansen_df", pa.int64()),
-        ("hansen_p_value", pa.float64()),
-        ("level_hansen_statistic", pa.float64()),
-        ("level_hansen_df", pa.int64()),
-        ("level_hansen_p_value", pa.float64()),
-        ("sargan_statistic", pa.float64()),
-        ("sargan_df", pa.int64()),
-        ("sargan_p_value", pa.float64()),
-        ("ar1_statistic", pa.float64()),
-        ("ar1_p_value", pa.float64()),
-        ("ar2_statistic", pa.float64()),
-        ("ar2_p_value", pa.float64()),
-        ("is_sound", pa.bool_()),
-        ("substitutions", pa.string()),
-        ("substitutions_zh", pa.string()),
-        ("warnings", pa.string()),
-        ("warnings_zh", pa.string()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("reason_zh", pa.string()),
-        ("extract_set", pa.string()),
-    ]
-)
-PLACEBOS = pa.schema(
-    [
-        ("specification_id", pa.string()),
-        ("draws", pa.int64()),
-        ("estimate", pa.float64()),
-        ("placebo_mean", pa.float64()),
-        ("placebo_sd", pa.float64()),
-        ("placebo_low", pa.float64()),
-        ("placebo_high", pa.float64()),
-        ("p_value", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("reason_zh", pa.string()),
-        ("extract_set", pa.string()),
-    ]
-)
-SECOND_ROUTE = pa.schema(
-    [
-        ("specification_id", pa.string()),
-        ("term", pa.string()),
-        ("estimate", pa.float64()),
-        ("std_error", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("reason_zh", pa.string()),
-        ("extract_set", pa.string()),
-    ]
-)
 
 # What a coefficient carries of its specification.
 OF_SPECIFICATION = (
@@ -181,7 +68,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     Returns
     -------
     Table
-        One row per specification and term, in the columns of COEFFICIENTS. What cannot be estimated is one row with
+        One row per specification and term, in the columns of est_coefficients. What cannot be estimated is one row with
         status not_estimable and the reason; where the regressor is made from the outcome the status is mechanical. A
         reading that uses other city-years than the default one of its column, if that is among the specifications, has
         both coefficients on the city-years of both.
@@ -208,7 +95,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
 
-    return of_each(specifications, inputs, COEFFICIENTS, rows_of, instead)
+    return of_each(specifications, inputs, schema("est_coefficients"), rows_of, instead)
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:
@@ -481,7 +368,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     failed = list(fit.warnings)
     told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
-        bounds = attempted(partial(dynamic_panel_checks.bounds, used.rows, specification.outcome, regressors))
+        bounds = attempted(partial(lag_bounds.bounds, used.rows, specification.outcome, regressors))
         if isinstance(bounds, Sentence):
             told.append(bounds)
         else:
@@ -559,97 +446,3 @@ def _joint(hypothesis: Sentence, test: WaldTest) -> Row:
         "joint_df2": test.df2,
         "joint_p_value": test.p_value,
     }
-
-
-def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate with permuted weights the specifications that ask for it.
-
-    Returns
-    -------
-    Table
-        One row per specification with option placebo, in the columns of PLACEBOS; not_estimable with the reason where
-        there is none.
-    """
-
-    def rows_of(specification: Specification) -> Iterator[Row]:
-        fit = placebo.fit(
-            inputs.sample(specification).rows,
-            specification.outcome,
-            specification.regressor,
-            specification.controls,
-            transform=specification.transform,
-            draws=getattr(specification.options, "placebo", 0),
-        )
-        yield asdict(fit)
-
-    asked = (one for one in specifications if getattr(one.options, "placebo", 0))
-    return of_each(asked, inputs, PLACEBOS, rows_of)
-
-
-def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
-    """Estimate the paper's columns by PanelOLS, the dynamic panel by IVGMM: as it reads, and clustered by province.
-
-    Parameters
-    ----------
-    specifications : iterable of Specification
-        Those of estimators fixed_effects, event_study and dynamic_panel.
-    inputs : Inputs
-        The tables they draw on.
-
-    Returns
-    -------
-    Table
-        One row per specification and term, in the columns of SECOND_ROUTE; not_estimable with the reason where there is
-        no sample, or the second route refuses it.
-    """
-
-    def is_asked(specification: Specification) -> bool:
-        cluster = COVARIANCES[specification.covariance][1]
-        is_read = specification.reading == "default" or cluster == "province_id"
-        return cluster is not None and is_read and bool(inputs.printed(specification))
-
-    def rows_of(specification: Specification) -> Iterator[Row]:
-        try:
-            terms, found = _by_second_route(specification, inputs)
-        # What the second route refuses, the first must refuse too: the gate looks for the numbers of both.
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            raise NotEstimable("refused_by_second_route", error=str(error).splitlines()[0]) from error
-        for term, estimate, std_error in zip(terms, *found, strict=True):
-            yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
-
-    def instead(specification: Specification) -> Row:
-        return {"term": specification.regressor}
-
-    return of_each(filter(is_asked, specifications), inputs, SECOND_ROUTE, rows_of, instead)
-
-
-def _by_second_route(specification: Specification, inputs: Inputs) -> tuple[Sequence[str], tuple[Floats, Floats]]:
-    """Return the terms, and their coefficients and errors."""
-    if isinstance(options := specification.options, DynamicPanelOptions):
-        if (options.equation, options.steps, options.collapse) != ("system", 2, True):
-            raise ValueError("IVGMM is given a system in two steps with collapsed instruments, and no other")
-        terms, instrumented = lagged(specification, options)
-        rows, limits = inputs.sample(specification).rows, dict.fromkeys(instrumented, options.lags)
-        return terms, dynamic_panel_by_ivgmm.by_ivgmm(rows, specification.outcome, terms, limits)
-    sample, terms = _with_dummies(specification, inputs)
-    cluster = str(COVARIANCES[specification.covariance][1])
-    return terms, fixed_effects.by_panel_ols(
-        sample, specification.outcome, terms, time=specification.period, cluster=cluster
-    )
-
-
-def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
-    """Return the raw sample and the regressors, the years of an event study made without the first route."""
-    rows = inputs.sample(specification).rows
-    if not isinstance(specification.options, EventStudyOptions):
-        return rows, [*specification.terms]
-    is_treated = rows[specification.regressor] != inputs.reference_group(specification.regressor)
-    event_times = rows["year"] - inputs.event_year
-    if specification.options.endpoints == "binned":
-        event_times = event_times.clip(*inputs.event_window)
-    dummies = {
-        event_study.term(event_time): (is_treated & (event_times == event_time)).astype(float)
-        for event_time in sorted(event_times.unique())
-        if event_time != -1
-    }
-    return rows.assign(**dummies), [*dummies, *specification.controls]

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from ai_manufacturing.estimators.columns import Floats, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
+from ai_manufacturing.system.contracts import schema
 
 MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
 NEIGHBOURS = 6  # docs/decisions/spatial.md
@@ -34,26 +35,6 @@ _DESIGN_AND_WORDS = [
     ("reason_zh", pa.string()),
     ("extract_set", pa.string()),
 ]
-GLOBAL = pa.schema(
-    [
-        ("measure", pa.string()),
-        ("year", pa.int32()),
-        ("statistic", pa.float64()),
-        ("expected", pa.float64()),
-        ("z_score", pa.float64()),
-        *_DESIGN_AND_WORDS,
-    ]
-)
-LOCAL = pa.schema(
-    [
-        ("measure", pa.string()),
-        ("year", pa.int32()),
-        ("city_id", pa.string()),
-        ("statistic", pa.float64()),
-        ("quadrant", pa.string()),
-        *_DESIGN_AND_WORDS,
-    ]
-)
 
 
 class GlobalMoran(NamedTuple):
@@ -252,14 +233,14 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     Returns
     -------
     Table
-        One row per measure and year, in the columns of GLOBAL. What cannot be estimated is a row with status
-        not_estimable and the reason.
+        One row per measure and year, in the columns of est_spatial_autocorrelation. What cannot be estimated is a row
+        with status not_estimable and the reason.
     """
 
     def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
         return [global_moran(values, weights)._asdict()]
 
-    return _per_year(tables, rows, GLOBAL)
+    return _per_year(tables, rows, schema("est_spatial_autocorrelation"))
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
@@ -274,8 +255,8 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
     Returns
     -------
     Table
-        One row per measure, year and city, in the columns of LOCAL. A year that cannot be estimated is one row
-        without a city, with status not_estimable and the reason.
+        One row per measure, year and city, in the columns of est_local_spatial_autocorrelation. A year that cannot be
+        estimated is one row without a city, with status not_estimable and the reason.
     """
 
     def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
@@ -289,7 +270,7 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
 
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
-    return _per_year(tables._replace(measures=measures), rows, LOCAL)
+    return _per_year(tables._replace(measures=measures), rows, schema("est_local_spatial_autocorrelation"))
 
 
 def _per_year(

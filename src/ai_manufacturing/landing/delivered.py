@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import declarations, formats, landed, log, provenance, registers, store, validity
+from ai_manufacturing.landing import declarations, landed, log, provenance, registers, store, validity
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import DESCRIPTION, ExtractSet, escaped, extract_set, is_utf_8
 from ai_manufacturing.landing.land import land_folder
 from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
+from ai_manufacturing.landing.readers import formats
 from ai_manufacturing.landing.reading import by_path
 
 SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ai_manufacturing.integrity import sha256
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system.integrity import sha256
 
 PREVIOUS, OWN = "previous_sha256", "sha256"
 RESTORE = "Restore it from a backup."

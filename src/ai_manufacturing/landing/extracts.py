@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import containers, declarations
-from ai_manufacturing.landing.containers import SUCCESS_MARKER, Archive
+from ai_manufacturing.landing import declarations
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
+from ai_manufacturing.landing.readers import containers
+from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER, Archive
 
 DESCRIPTION = "extract_set.yml"
 KINDS = ("delivered", "synthetic")

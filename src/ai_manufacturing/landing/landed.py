@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import integrity
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system import integrity
 
 THREADS = 2
 LAND_AGAIN = (

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.durable import file_mode, make_folder
-from ai_manufacturing.integrity import Chain, Line
 from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.system.disk import file_mode, make_folder
+from ai_manufacturing.system.integrity import Chain, Line
 
 NAME = "log/deliveries.jsonl"
 WAY_OUT = (

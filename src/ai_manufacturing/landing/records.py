@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault
-from ai_manufacturing.landing.formats import NOTE_BELOW, ZERO_WIDTH, Rejected, Sheet, clean, is_note, row_text
-from ai_manufacturing.landing.workbook_xml import UNSAVED
+from ai_manufacturing.landing.readers.formats import NOTE_BELOW, ZERO_WIDTH, Rejected, Sheet, clean, is_note, row_text
+from ai_manufacturing.landing.readers.workbook_xml import UNSAVED
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
 REJECTED_SCHEMA = pa.schema(

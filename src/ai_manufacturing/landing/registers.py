@@ -23,12 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.durable import make_folder
-from ai_manufacturing.landing import containers, formats, landed, quotation, store
+from ai_manufacturing.landing import landed, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
-from ai_manufacturing.sql_text import identifier, literal, one_file
+from ai_manufacturing.landing.readers import containers, formats, quotation
+from ai_manufacturing.system.disk import make_folder
+from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS_SCHEMA = pa.schema(

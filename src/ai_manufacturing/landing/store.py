@@ -17,14 +17,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing import duckdb_client
-from ai_manufacturing.durable import make_folder, share, sync
-from ai_manufacturing.integrity import SUMS, check_folder, record_folder
 from ai_manufacturing.landing import earlier
 from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.records import Landed
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.disk import make_folder, share, sync
+from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
 
 LANDING_VERSION = 7  # raise it when the readers or the rules change what lands
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.sql_text import identifier, literal, one_file
+from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 
 @dataclass(frozen=True)

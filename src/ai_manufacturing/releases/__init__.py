@@ -1,1 +1,1 @@
-"""Write, audit, publish: a refresh builds in private, and readers only ever see a whole release."""
+"""The release folder: what is published, past or held, who is at work, and what was attempted."""

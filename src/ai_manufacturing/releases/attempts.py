@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ai_manufacturing.durable import make_folder, replace_bytes
-from ai_manufacturing.exit_codes import ExitCode
+from ai_manufacturing.system.disk import make_folder, replace_bytes
+from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "attempts.json"
 KEPT = 50

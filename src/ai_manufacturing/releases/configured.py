@@ -2,13 +2,25 @@
 
 import math
 import os
+from dataclasses import dataclass
 
 from ai_manufacturing import settings
 from ai_manufacturing.releases.errors import BadConfigurationError
-from ai_manufacturing.releases.refresh import Limits
 from ai_manufacturing.releases.store import Store
 
 HOLD_ABOVE = 1.0  # standard errors, unless REFRESH_HOLD_ABOVE is set
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a refresh whose estimates move is published with a warning, and when it is held; in standard errors.
+
+    An estimate that is lost is beyond any limit that is set. The first limit is of all estimates, the second of shown
+    columns.
+    """
+
+    warn_above: float = math.inf
+    hold_above: float = math.inf
 
 
 def store() -> Store:

@@ -1,6 +1,6 @@
 """What a refresh ends with when it does not publish; each has an exit code of its own."""
 
-from ai_manufacturing.exit_codes import ExitCode
+from ai_manufacturing.system.exit_codes import ExitCode
 
 
 class RefreshError(Exception):

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import integrity, settings
-from ai_manufacturing.durable import copy, open_to_readers, put_in_place
+from ai_manufacturing import settings
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.system import integrity
+from ai_manufacturing.system.disk import copy, open_to_readers, put_in_place
 
 FOLDER = "last_build"  # in RELEASE_DIR, and the name of a link to it in the folder of a build
 WAREHOUSE = "warehouse.duckdb"

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from ai_manufacturing.durable import make_folder
 from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
+from ai_manufacturing.system.disk import make_folder
 
 PAUSES = (0.05, 0.2)
 """Seconds between tries: whoever asks for the holder has the lock itself for microseconds."""

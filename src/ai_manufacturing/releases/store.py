@@ -28,13 +28,13 @@ from typing import Annotated, Any, get_type_hints
 
 import duckdb
 
-from ai_manufacturing import duckdb_client, integrity
-from ai_manufacturing.databases import Origin
-from ai_manufacturing.durable import copy, make_folder, open_to_readers, sync
-from ai_manufacturing.integrity import Chain
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.sql_text import identifier
+from ai_manufacturing.releases.origin import Origin
+from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
+from ai_manufacturing.system.integrity import Chain
+from ai_manufacturing.system.sql_text import identifier
 
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6

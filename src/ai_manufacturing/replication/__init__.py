@@ -13,11 +13,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from ai_manufacturing import integrity
-from ai_manufacturing.landing import containers
 from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.readers import containers
 from ai_manufacturing.replication import contents, rerun, ro_crate, rules
 from ai_manufacturing.replication.errors import ReplicationError
+from ai_manufacturing.system import integrity
 
 __all__ = ["ReplicationError", "check", "write"]
 

@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ai_manufacturing import databases, exports, settings, terms
+from ai_manufacturing import settings, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.releases import fingerprint, store
+from ai_manufacturing.releases import databases, fingerprint, store
+from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.tables import PAPER_TABLES
+from ai_manufacturing.tables import PAPER_TABLES, exports
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
@@ -184,7 +185,7 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
     authors = ", ".join(f"{author['family-names']} {author['given-names']}" for author in paper["authors"])
     reference = f"{authors} ({paper['year']}): {paper['title']}. {paper['journal']}"
     absent = [file for file in package.raw_files if not file.is_included]
-    synthetic = manifest.extract_set_kind == databases.SYNTHETIC
+    synthetic = manifest.extract_set_kind == SYNTHETIC
     some = any(file.is_restricted for file in package.raw_files)
     with (package.folder / OBSERVATIONS).open(encoding="utf-8", newline="") as file:
         observations = list(csv.reader(file))

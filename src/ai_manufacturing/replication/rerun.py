@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ai_manufacturing import compare, databases, terms
-from ai_manufacturing.releases.changes import SAME
+from ai_manufacturing import terms
+from ai_manufacturing.auditing import compare
+from ai_manufacturing.auditing.changes import SAME
+from ai_manufacturing.releases import databases
 from ai_manufacturing.replication import contents, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from ai_manufacturing import integrity
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import contents, rules
+from ai_manufacturing.system import integrity
 
 NAME = "ro-crate-metadata.json"
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"

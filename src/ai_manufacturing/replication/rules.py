@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ai_manufacturing import integrity, terms
+from ai_manufacturing import terms
 from ai_manufacturing.replication import contents, rerun
+from ai_manufacturing.system import integrity
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
 PATH_LIMIT = 200

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import databases
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import identifier, literal
 
 SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
@@ -13,7 +13,7 @@ SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
     """Return rows, filled cells, mean and standard deviation of each column of some tables, as SUMMARY names them."""
     rows: list[dict[str, Any]] = []
-    with databases.in_memory(database.with_name("spill")) as connection:
+    with duckdb_client.in_memory(database.with_name("spill")) as connection:
         connection.execute(f"attach {literal(str(database))} as built (read_only)")
         for name in names:
             described = connection.execute(f"describe built.{name}").fetchall()

@@ -9,9 +9,8 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from ai_manufacturing import databases, exports, settings, terms
-from ai_manufacturing.durable import make_folder, open_to_readers, private_folder, put_in_place, reason, replace_bytes
-from ai_manufacturing.integrity import record_folder
+from ai_manufacturing import settings, terms
+from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site import (
     ai_terms,
     changes,
@@ -37,6 +36,16 @@ from ai_manufacturing.site import (
     use,
 )
 from ai_manufacturing.site.release import Release
+from ai_manufacturing.system.disk import (
+    make_folder,
+    open_to_readers,
+    private_folder,
+    put_in_place,
+    reason,
+    replace_bytes,
+)
+from ai_manufacturing.system.integrity import record_folder
+from ai_manufacturing.tables import exports
 from ai_manufacturing.text import MARK, Catalogue, pair
 
 HERE = Path(__file__).parent
@@ -206,6 +215,6 @@ def _vega() -> Path:
 
 def _tag(release: Release, text: Catalogue) -> Markup:
     """Return the mark beside numbers of a synthetic set; nothing for another set."""
-    if release.manifest.extract_set_kind != databases.SYNTHETIC:
+    if release.manifest.extract_set_kind != SYNTHETIC:
         return Markup("")
     return Markup(' <span class="tag">{}</span>').format(text.both("synthetic_tag"))

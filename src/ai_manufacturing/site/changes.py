@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ai_manufacturing.databases import Origin
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 

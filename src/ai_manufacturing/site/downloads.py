@@ -11,11 +11,14 @@ from xml.etree import ElementTree
 
 import yaml
 
-from ai_manufacturing import databases, exports, integrity, settings
+from ai_manufacturing import settings
+from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS
+from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.releases.store import Manifest
-from ai_manufacturing.releases.writer import HEADLINE, SCHEMAS
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.sql_text import identifier, literal
+from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system.sql_text import identifier, literal
+from ai_manufacturing.tables import exports
 from ai_manufacturing.tables.formats import latex_text
 
 HERE = Path(__file__).parent
@@ -79,7 +82,7 @@ def bibliography(manifest: Manifest) -> str:
     cited = yaml.safe_load((settings.project_root() / "CITATION.cff").read_text(encoding="utf-8"))
     paper = cited["references"][0]
     year, month, day = manifest.published_at[:10].split("-")
-    mark = " SYNTHETIC DATA: its numbers are not real." if manifest.extract_set_kind == databases.SYNTHETIC else ""
+    mark = " SYNTHETIC DATA: its numbers are not real." if manifest.extract_set_kind == SYNTHETIC else ""
     commit = f", code at commit {manifest.git_commit}" if manifest.git_commit else ""
     key = re.sub("[^A-Za-z0-9_-]", "_", f"ai_manufacturing_{manifest.extract_set}_{manifest.release_id}")
     authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
@@ -154,7 +157,7 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> list[dict
         "where list_contains(?, c.schema_name) and c.database_name = current_database() order by c.column_index",
         list(SCHEMAS),
     )
-    with databases.in_memory(data / "spill") as connection:
+    with duckdb_client.in_memory(data / "spill") as connection:
         connection.execute(f"attach {literal(str(release_path))} as built (read_only)")
         for table in tables:
             name = f"built.{identifier(table['schema_name'])}.{identifier(table['table_name'])}"
@@ -197,7 +200,7 @@ def _write_metadata(manifest: Manifest, tables: list[dict[str, Any]], files: dic
         "release": manifest.release_id,
         "published_at": manifest.published_at,
         "extract_set": manifest.extract_set,
-        "is_synthetic": manifest.extract_set_kind == databases.SYNTHETIC,
+        "is_synthetic": manifest.extract_set_kind == SYNTHETIC,
     }
     resources = []
     for table in tables:
@@ -241,7 +244,7 @@ def _write_feed(release: Release, path: Path) -> None:
     add(add(feed, "author"), "name", "The maintainers of ai-manufacturing")
     add(feed, "link", rel="self", href=FEED)
     add(feed, "link", rel="alternate", href="../use.html")
-    mark = "SYNTHETIC DATA. " if manifest.extract_set_kind == databases.SYNTHETIC else ""
+    mark = "SYNTHETIC DATA. " if manifest.extract_set_kind == SYNTHETIC else ""
     for row in history(release):
         entry = add(feed, "entry")
         add(entry, "id", _urn(f"{manifest.extract_set} {row['release_id']} {row['fingerprint']}"))

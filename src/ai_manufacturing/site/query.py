@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing import query_book, settings
+from ai_manufacturing import settings
+from ai_manufacturing.site import query_book
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue

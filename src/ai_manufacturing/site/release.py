@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import duckdb_client, gate_results, terms
+from ai_manufacturing import terms
+from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.store import read_manifest
+from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
 
@@ -60,7 +62,7 @@ class Release:
 
     def gate_results(self) -> str:
         """Return SQL of what the gates found."""
-        return gate_results.all_results(self._connection)
+        return result_tables.all_results(self._connection)
 
     def period(self) -> dict[str, Any]:
         """Return first_year, last_year and base_year of what was built."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from ai_manufacturing import duckdb_client
 from ai_manufacturing.settings import project_root
-from ai_manufacturing.sql_text import literal
 from ai_manufacturing.synthetic.files import NOTICE, SYNTHETIC_MARK, refuse_delivered
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import literal
 
 ROWS_PER_FILE = 5_000_000
 SLOTS = 4096

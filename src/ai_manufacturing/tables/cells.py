@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from ai_manufacturing import databases
+from ai_manufacturing.releases.origin import SYNTHETIC, Origin, origin_of
 from ai_manufacturing.tables import ERRORS, Cell, Column, Line, Note, PaperTable, TableError, Words
 from ai_manufacturing.text import MARK, Catalogue
 
@@ -60,7 +60,7 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
             "There is no table reports.rpt_table_cells, which has the readings and errors: an earlier version built "
             "the file, or the build did not get there. Build it again, or name another with --database."
         )
-    origin = databases.origin_of(connection)
+    origin = origin_of(connection)
     headings = {
         (table, int(name.removeprefix("column_"))): (english.rstrip("."), chinese)
         for table, name, english, chinese in connection.execute(
@@ -97,9 +97,9 @@ def read(connection: duckdb.DuckDBPyConnection, text: Catalogue) -> dict[str, Pa
     }
 
 
-def _said(origin: databases.Origin | None, text: Catalogue) -> dict[str, Words]:
+def _said(origin: Origin | None, text: Catalogue) -> dict[str, Words]:
     """Return the sentences that every table of an extract set has."""
-    is_synthetic = origin is not None and origin.kind == databases.SYNTHETIC
+    is_synthetic = origin is not None and origin.kind == SYNTHETIC
     keys = {
         "table_mark": "table_mark_synthetic" if is_synthetic else "table_mark_delivered",
         **{key: key for key in (*(f"table_{error}" for error in ERRORS), "table_stars", "table_substitutes")},

@@ -1,0 +1,1 @@
+"""What an audit asks of a release: what changed and why, what is late, where a number comes from, what is damaged."""

@@ -1,0 +1,204 @@
+"""The anchor: the last release that a person accepted, and how far shown estimates have drifted from it since.
+
+Each release keeps its anchor and what the anchor's shown estimates would be today: moved by what declared revisions and
+new years explain, and by nothing else. What is left is drift. The rules: docs/decisions/releases.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.auditing import changes, revisions
+from ai_manufacturing.releases.store import Manifest, Store, reading
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import comments
+
+ACCEPTED = "accepted"  # in the log of refreshes
+WARN_SHARE = 0.5  # of the limit that holds
+LISTED_TERMS = 3
+
+Estimates = Mapping[tuple[str, str], tuple[float, float]]  # by specification and term: estimate and standard error
+
+COMMENTS = {
+    "anchor": (
+        "One row: the last release that a person accepted; where nobody has accepted any, the first of the set.",
+        {
+            "release_id": "Number of the release.",
+            "accepted_at": "When a person accepted it, UTC; empty for the first release.",
+            "reason": "Why it was accepted; empty for the first release.",
+        },
+    ),
+    "anchor_estimates": (
+        "One row per term of a shown column: how far this release has drifted from the anchor.",
+        {
+            "specification_id": "Row of regression_specifications.csv.",
+            "term": "Regressor that the estimate is about.",
+            "estimate": "Estimate of the anchor, moved by what declared revisions and new years explain since.",
+            "std_error": "Standard error that drift is measured in.",
+            "drift_std_errors": "How far this release's estimate is from it, in that error.",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What a person has accepted last.
+
+    Attributes
+    ----------
+    release_id : str
+        Number of the release.
+    accepted_at, reason : str
+        When and why; empty for a first release, which nobody accepted.
+    estimates : mapping
+        Estimate and standard error of each shown term.
+    """
+
+    release_id: str
+    accepted_at: str
+    reason: str
+    estimates: Estimates
+
+    def __str__(self) -> str:
+        if not self.accepted_at:
+            return f"release {self.release_id}, the first (nobody has accepted one)"
+        return f"release {self.release_id}, accepted {self.accepted_at[:10]}: {self.reason}".rstrip(": ")
+
+    def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
+        """Return by how many standard errors estimates differ from these, those that differ most first."""
+        found = {
+            key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
+            for key, (estimate, _) in estimates.items()
+            if key in self.estimates and self.estimates[key][1]
+        }
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def record(self, release: Path) -> dict[str, Any]:
+        """Return what status says of it in JSON: the largest drift of a release from it too, in standard errors."""
+        drift = self.drift(shown_estimates(release)).values()
+        return {
+            "release_id": self.release_id,
+            "accepted_at": self.accepted_at or None,
+            "reason": self.reason or None,
+            "largest_drift": next(iter(drift), 0.0),
+        }
+
+    def moved_on(self, before: Path, after: Path, moved: "revisions.Moves") -> "Anchor":
+        """Return this anchor as a later release keeps it.
+
+        Parameters
+        ----------
+        before, after : Path
+            The release that was compared with, and the one that follows it.
+        moved : Moves
+            How its estimates moved, and what explains that.
+        """
+        old, new = shown_estimates(before), shown_estimates(after)
+
+        def accepted(key: tuple[str, str]) -> tuple[float, float]:
+            estimate, error = new[key]
+            if key not in self.estimates or key not in old:
+                return estimate, error
+            if key[0] in moved.explained:
+                return self.estimates[key][0] + estimate - old[key][0], error
+            if key in moved.on_published_years:  # the rest of the move is of new years
+                return self.estimates[key][0] + estimate - moved.on_published_years[key], error
+            return self.estimates[key]
+
+        return replace(self, estimates={key: accepted(key) for key in new})
+
+
+def shown_estimates(release: Path) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return estimate and standard error of each term of a release's shown columns."""
+    with reading(release) as connection:
+        rows = connection.execute(
+            f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
+            "where estimate is not null and std_error is not null and list_contains(?, specification_id)",
+            [sorted(revisions.shown(connection))],
+        ).fetchall()
+    return {(name, term): (estimate, error) for name, term, estimate, error in rows}
+
+
+def own(release: Path, release_id: str, accepted_at: str, reason: str) -> Anchor:
+    """Return a release as its own anchor."""
+    return Anchor(release_id, accepted_at, reason, shown_estimates(release))
+
+
+def of(store: Store, release: Path, manifest: Manifest) -> Anchor:
+    """Return the anchor of a release.
+
+    Parameters
+    ----------
+    store : Store
+        Whose log says if a person accepted the release itself.
+    release : Path
+        The file.
+    manifest : Manifest
+        Of that file.
+    """
+    for line in reversed(store.refreshes()):
+        if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
+            return own(release, manifest.release_id, line["at"], line["reason"])
+    try:
+        with reading(release) as connection:
+            ((release_id, accepted_at, reason),) = connection.execute("from release.anchor").fetchall()
+            rows = connection.execute(
+                "select specification_id, term, estimate, std_error from release.anchor_estimates"
+            ).fetchall()
+    except duckdb.CatalogException:  # written by earlier code: drift is measured from here on
+        by_hand = (manifest.published_at, manifest.reason) if manifest.published_by == "hand" else ("", "")
+        return own(release, manifest.release_id, *by_hand)
+    return Anchor(
+        release_id, accepted_at, reason, {(name, term): (estimate, error) for name, term, estimate, error in rows}
+    )
+
+
+def write(release: Path, anchor: Anchor) -> None:
+    """Write release.anchor and release.anchor_estimates into a release that is not published yet."""
+    new = shown_estimates(release)
+    drift = anchor.drift(new)
+    rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in sorted(anchor.estimates) if key in new]
+    connection = duckdb_client.connect(str(release))
+    try:
+        connection.execute("create table release.anchor (release_id varchar, accepted_at varchar, reason varchar)")
+        connection.execute(
+            "insert into release.anchor values (?, ?, ?)", [anchor.release_id, anchor.accepted_at, anchor.reason]
+        )
+        connection.execute(
+            "create table release.anchor_estimates (specification_id varchar, term varchar, estimate double, "
+            "std_error double, drift_std_errors double)"
+        )
+        if rows:
+            connection.executemany("insert into release.anchor_estimates values (?, ?, ?, ?, ?)", rows)
+        for table, (comment, columns) in COMMENTS.items():
+            connection.execute(comments(f"release.{table}", comment, columns))
+    finally:
+        connection.close()
+
+
+def drifted(anchor: Anchor, release: Path, above: float) -> str:
+    """Return the terms of a release that have drifted from an anchor by more than a limit, the worst first, in words.
+
+    Parameters
+    ----------
+    anchor : Anchor
+        As the release keeps it.
+    release : Path
+        The file.
+    above : float
+        In the anchor's standard errors.
+    """
+    new = shown_estimates(release)
+    beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
+    lines = [
+        f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "
+        f"{new[name, term][0]:.4g}, {moved:.2f} standard errors"
+        for (name, term), moved in [*beyond.items()][:LISTED_TERMS]
+    ]
+    if len(beyond) > LISTED_TERMS:
+        lines.append(f"and {len(beyond) - LISTED_TERMS} more")
+    return "; ".join(lines)

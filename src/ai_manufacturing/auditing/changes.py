@@ -1,0 +1,290 @@
+"""What differs between two releases: city-years, cells of the panel, estimates."""
+
+import math
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import comments, identifier, literal
+
+PANEL = "marts.fct_city_year_panel"
+COEFFICIENTS = "reports.rpt_coefficients"
+LOGARITHMS = ("ln_", "ln1p_", "asinh_")  # what names of such columns begin with
+NEAR_ZERO = 10  # a change of more times its old value is said in the column's unit
+SAME = 1e-9  # a smaller relative difference is the order of a sum
+
+COLUMNS = {
+    "change_kind": ("varchar", "city_year_ or estimate_ lost or gained, cell_changed or estimate_changed."),
+    "city_id": ("varchar", "Six-digit GB/T 2260 code; null for an estimate."),
+    "year": ("integer", "Statistical year; null for an estimate."),
+    "column_name": ("varchar", "Column of the panel whose cell changed."),
+    "specification_id": ("varchar", "Row of regression_specifications.csv; null for the panel."),
+    "term": ("varchar", "Regressor that the estimate is about."),
+    "old_value": ("double", "Value of the cell, or estimate, in the previous release."),
+    "new_value": ("double", "Value of the cell, or estimate, in this one."),
+    "old_std_error": ("double", "Error of the estimate in the previous release."),
+    "new_std_error": ("double", "Error of the estimate in this one."),
+    "moved_std_errors": ("double", "How far the estimate moved, in its old errors."),
+    "is_sign_changed": ("boolean", "Whether the estimate changed its sign."),
+    "is_stars_changed": ("boolean", "Whether the estimate changed its stars."),
+    "is_interval_changed": ("boolean", "Whether the old and the new interval are apart."),
+}
+SCHEMA = ", ".join(f"{name} {type_}" for name, (type_, _) in COLUMNS.items())
+
+# As macros/stars.sql: a regressor that is made from the outcome has none.
+_STARS = (
+    "case when {row}.status = 'mechanical' or {row}.p_value is null then 0 when {row}.p_value < 0.01 then 3 "
+    "when {row}.p_value < 0.05 then 2 when {row}.p_value < 0.1 then 1 else 0 end"
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much changed.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Rows by kind of change.
+    largest_move : float
+        Largest change of an estimate in its old standard errors; 0 if none moved.
+    city_years, cells, estimates : tuple of dict
+        City-years by kind of change, cells by column of the panel, estimates one by one, those that moved most first.
+    """
+
+    counts: dict[str, int]
+    largest_move: float
+    city_years: tuple[dict[str, Any], ...] = ()
+    cells: tuple[dict[str, Any], ...] = ()
+    estimates: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The changes in words."""
+        return (
+            *(
+                f"{row['change_kind'].replace('_', ' ')}: {row['count']} ({row['cities']} cities, "
+                f"{row['first_year']}-{row['last_year']})"
+                for row in self.city_years
+            ),
+            *(
+                f"{row['column_name']}: {row['count']} cells of {row['cities']} cities changed, "
+                f"{row['first_year']}-{row['last_year']}, {_size(row)}"
+                for row in self.cells
+            ),
+            *map(_estimate_in_words, self.estimates),
+        )
+
+    def moved(self, limit: float = math.inf) -> str:
+        """Return the largest move, in the digits that tell it from a limit, and how many estimates are lost."""
+        digits = 2
+        while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
+            digits += 1
+        lost = self.counts.get("estimate_lost", 0)
+        said = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
+        return said + (f", {lost} are lost" if lost else "")
+
+    def is_beyond(self, limit: float) -> bool:
+        """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
+        return self.largest_move > limit or (math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0)
+
+
+def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
+    """Write new.release.changes, against the previous release; empty without one.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        With the new release attached as `new`.
+    previous : Path or None
+        The file of the previous release.
+    """
+    connection.execute(f"create table new.release.changes ({SCHEMA})")
+    comment = (
+        "One row per change since the previous release: a city and year of the panel gained or lost, a cell of it "
+        "changed, an estimate gained, lost or changed."
+    )
+    columns = {name: text for name, (_, text) in COLUMNS.items()}
+    connection.execute(comments("new.release.changes", comment, columns))
+    if previous is None:
+        return
+    connection.execute(f"attach {literal(str(previous))} as old (read_only)")
+    connection.execute(f"insert into new.release.changes {_changes(connection)}")
+
+
+def between(old: Path, new: Path) -> Summary:
+    """Compare two release files."""
+    spill = tempfile.TemporaryDirectory()
+    connection = duckdb_client.in_memory(Path(spill.name) / "spill")
+    try:
+        connection.execute(f"attach {literal(str(old))} as old (read_only)")
+        connection.execute(f"attach {literal(str(new))} as new (read_only)")
+        duckdb_client.confine(connection)
+        connection.execute(f"create table changes ({SCHEMA})")
+        connection.execute(f"insert into changes {_changes(connection)}")
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+        spill.cleanup()
+
+
+def recorded(release: Path) -> Summary:
+    """Return the changes that a release file keeps against the one before it."""
+    connection = duckdb_client.connect(str(release), read_only=True)
+    try:
+        return _summary(connection, "release.changes")
+    finally:
+        connection.close()
+
+
+def outside(release: Path, years: range) -> Summary:
+    """Return those of the recorded changes that are cells or city-years of other years."""
+    connection = duckdb_client.connect(str(release), read_only=True)
+    try:
+        connection.execute(
+            "create temp table changes as from release.changes where not year between ? and ?",
+            [years.start, years.stop - 1],
+        )
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+
+
+def of_specifications(release: Path, names: Collection[str]) -> Summary:
+    """Return those of the recorded changes that are estimates of these specifications."""
+    connection = duckdb_client.connect(str(release), read_only=True)
+    try:
+        connection.execute(
+            "create temp table changes as from release.changes where list_contains(?, specification_id)",
+            [sorted(names)],
+        )
+        return _summary(connection, "changes")
+    finally:
+        connection.close()
+
+
+def differs(old: str, new: str) -> str:
+    """Return the SQL condition under which two numbers, or nulls, are not the same."""
+    return f"(abs({old} - {new}) > {SAME} * greatest(abs({old}), abs({new})) or ({old} is null) <> ({new} is null))"
+
+
+def estimate_changes() -> str:
+    """Return the query of the estimates lost, gained and changed from the database `old` to `new`, in COLUMNS."""
+    return f"""
+        select
+            case
+                when n.estimate is null and o.estimate is not null then 'estimate_lost'
+                when o.estimate is null and n.estimate is not null then 'estimate_gained'
+                else 'estimate_changed'
+            end,
+            null, null, null,
+            coalesce(n.specification_id, o.specification_id), coalesce(n.term, o.term),
+            o.estimate, n.estimate, o.std_error, n.std_error,
+            abs(n.estimate - o.estimate) / nullif(o.std_error, 0),
+            sign(n.estimate) <> sign(o.estimate),
+            {_STARS.format(row="n")} <> {_STARS.format(row="o")},
+            not (o.conf_low <= n.conf_high and n.conf_low <= o.conf_high)
+        from old.{COEFFICIENTS} as o
+        full join new.{COEFFICIENTS} as n on o.specification_id = n.specification_id and o.term = n.term
+        where
+            {differs("o.estimate", "n.estimate")} or {differs("o.std_error", "n.std_error")}
+    """
+
+
+def _numeric_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the numeric columns of the panel that both releases have."""
+    schema, table = PANEL.split(".")
+    rows = connection.execute(
+        "select column_name from duckdb_columns() where database_name in ('old', 'new') and schema_name = ? "
+        "and table_name = ? and data_type in ('DOUBLE', 'BIGINT') group by column_name having count(*) = 2 "
+        "order by all",
+        [schema, table],
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _changes(connection: duckdb.DuckDBPyConnection) -> str:
+    columns = _numeric_columns(connection)
+
+    def present(database: str) -> str:
+        """Select the cities and years that have any number at all: the grid itself is always whole."""
+        any_value = ", ".join(identifier(name) for name in columns)
+        return f"(select city_id, year from {database}.{PANEL} where coalesce({any_value}) is not null)"
+
+    cells = ", ".join(
+        f"{{column_name: {literal(name)}, old_value: cast(o.{identifier(name)} as double), "
+        f"new_value: cast(n.{identifier(name)} as double)}}"
+        for name in columns
+    )
+    nulls = "null, null, null, null, null, null"
+    return f"""
+        select 'city_year_lost', city_id, year, null, null, null, null, null, {nulls}
+        from ({present("old")} except {present("new")})
+        union all
+        select 'city_year_gained', city_id, year, null, null, null, null, null, {nulls}
+        from ({present("new")} except {present("old")})
+        union all
+        select 'cell_changed', city_id, year, cell.column_name, null, null, cell.old_value, cell.new_value, {nulls}
+        from (
+            select o.city_id, o.year, unnest([{cells}]) as cell
+            from old.{PANEL} as o
+            inner join new.{PANEL} as n on o.city_id = n.city_id and o.year = n.year
+        )
+        where {differs("cell.old_value", "cell.new_value")}
+        union all
+        {estimate_changes()}
+    """
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
+    counts = dict(connection.execute(f"select change_kind, count(*) from {table} group by all order by all").fetchall())
+    ((largest,),) = connection.execute(f"select coalesce(max(moved_std_errors), 0) from {table}").fetchall()
+    places = "count(*) as count, count(distinct city_id) as cities, min(year) as first_year, max(year) as last_year"
+    city_years = (
+        f"select change_kind, {places} from {table} where change_kind like 'city_year%' group by all order by all"
+    )
+    cells = (
+        f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0)) "
+        "as largest_relative_change, max(abs(new_value - old_value)) as largest_change "
+        f"from {table} where change_kind = 'cell_changed' group by all order by all"
+    )
+    estimates = (
+        "select change_kind, specification_id, term, old_value, old_std_error, new_value, new_std_error, "
+        f"moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from {table} "
+        "where change_kind like 'estimate%' order by moved_std_errors desc nulls first, specification_id, term"
+    )
+    rows = (_rows(connection, query) for query in (city_years, cells, estimates))
+    return Summary(counts, float(largest), *rows)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[dict[str, Any], ...]:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+
+
+def _estimate_in_words(row: Mapping[str, Any]) -> str:
+    old, new = (f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})" for when in ("old", "new"))
+    notes = [f"{row['moved_std_errors']:.2f} standard errors"] if row["moved_std_errors"] is not None else []
+    flags = {"is_sign_changed": "sign", "is_stars_changed": "stars", "is_interval_changed": "intervals apart"}
+    notes += [said for name, said in flags.items() if row[name]]
+    return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    """Return how far the cells of a column moved; a share of a logarithm, or of a value near zero, says nothing."""
+    share, change = row["largest_relative_change"], row["largest_change"]
+    if change is None:
+        return "from or to missing"
+    if row["column_name"].startswith(LOGARITHMS):
+        return f"by at most {change:.2g} in logarithms"
+    return f"by at most {change:.4g}" if share is None or share > NEAR_ZERO else f"by at most {100 * share:.2g} %"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

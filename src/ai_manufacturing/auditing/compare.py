@@ -1,0 +1,279 @@
+"""What differs between two warehouse or release files of one extract set, whatever their tables are."""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.auditing import changes
+from ai_manufacturing.releases.contents import SCHEMAS
+from ai_manufacturing.releases.databases import Database
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.sql_text import identifier, literal
+
+SHOWN = 60  # characters of a cell
+SECTIONS = {
+    "Tables": ("table", "change"),
+    "Columns": ("table", "column", "change"),
+    "Rows": ("table", "matched by", "rows before", "rows after", "lost", "gained", "changed"),
+    "Cells": ("table", "column", "cells changed", "largest relative change", "at", "before", "after"),
+    "Estimates": ("specification", "term", "before", "error", "after", "error after", "moved in standard errors"),
+}
+
+
+class CompareError(Exception):
+    """Two files cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of a comparison.
+
+    Attributes
+    ----------
+    title : str
+        What the rows are.
+    columns : tuple of str
+        Headings.
+    rows : list of tuple
+        Numbers, texts and nulls.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def compare(old: Database, new: Database) -> list[Section]:
+    """Compare the released schemas of two files of one extract set.
+
+    Rows are matched by the first columns that identify a row in both files. Two floating-point numbers are the same if
+    they differ by less than the order of a sum makes (changes.SAME, relative).
+
+    Parameters
+    ----------
+    old, new : Database
+        Releases, or built warehouses that no process writes to.
+
+    Returns
+    -------
+    list of Section
+        Tables, columns, rows and cells that differ, and the estimates by how far they moved in their old standard
+        errors. Sections without rows are left out, so that equal files give an empty list.
+
+    Raises
+    ------
+    CompareError
+        If the files are of two extract sets.
+    """
+    if old.origin != new.origin:
+        raise CompareError(
+            f"{old.path} is of {old.origin} and {new.path} of {new.origin}. Both must be of one extract set."
+        )
+    with tempfile.TemporaryDirectory() as spill, duckdb_client.in_memory(Path(spill)) as connection:
+        for name, database in (("old", old), ("new", new)):
+            connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
+        tables = {name: _tables(connection, name) for name in ("old", "new")}
+        both = sorted(tables["old"].keys() & tables["new"].keys())
+        found = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
+        rows: list[Sequence[tuple[Any, ...]]] = [
+            _lost_and_gained(tables["old"], tables["new"]),
+            [row for table in found for row in table.columns()],
+            [row for table in found for row in table.rows()],
+            [row for table in found for row in table.cells()],
+            _estimates(connection) if changes.COEFFICIENTS in both else [],
+        ]
+        sections = [Section(title, columns, [*of]) for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)]
+    return [section for section in sections if section.rows]
+
+
+def as_text(sections: Iterable[Section]) -> str:
+    """Return a comparison as tables of aligned columns."""
+    return "\n".join(
+        line for section in sections for line in (section.title, *_lines(section, "  ", pad=True), "")
+    ).rstrip()
+
+
+def as_markdown(sections: Iterable[Section]) -> str:
+    """Return a comparison as Markdown, for a review."""
+    parts = []
+    for section in sections:
+        heading, *rows = (f"|{line}|" for line in _lines(section, "|", pad=False))
+        parts.append("\n".join([f"## {section.title}", "", heading, "|---" * len(section.columns) + "|", *rows, ""]))
+    return "\n".join(parts).rstrip()
+
+
+def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
+    """Return a comparison as rows by section, for a program: all sections, their names and columns with underscores."""
+    rows = {section.title: section.rows for section in sections}
+    return {
+        title.lower(): [
+            dict(zip((name.replace(" ", "_") for name in columns), row, strict=True)) for row in rows.get(title, [])
+        ]
+        for title, columns in SECTIONS.items()
+    }
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
+    """Return the released tables and views of a database, each with its columns and their types."""
+    found: dict[str, dict[str, str]] = {}
+    for schema, table, column, data_type in connection.execute(
+        "select schema_name, table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = ? and list_contains(?, schema_name) order by schema_name, table_name, column_index",
+        [database, list(SCHEMAS)],
+    ).fetchall():
+        found.setdefault(f"{schema}.{table}", {})[column] = data_type
+    return found
+
+
+def _lost_and_gained(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, str]]:
+    lost = [(name, "lost") for name in old if name not in set(new)]
+    return lost + [(name, "gained") for name in new if name not in set(old)]
+
+
+class _Compared:
+    """One table that both files have."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, table: str, old: dict[str, str], new: dict[str, str]
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._old, self._new = old, new
+        self._names = [name for name in old if name in new]
+        self._key = self._identifying()
+        self._values = [name for name in self._names if name not in self._key]
+        matched = " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key)) or "false"
+        self._joined = (
+            f"(select *, true as is_there from old.{table}) as o "
+            f"full join (select *, true as is_there from new.{table}) as n on {matched}"
+        )
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        """Return the columns lost, gained, and of another type."""
+        rows = [(self._table, *change) for change in _lost_and_gained(self._old, self._new)]
+        return rows + [
+            (self._table, name, f"{self._old[name]} -> {self._new[name]}")
+            for name in self._names
+            if self._old[name] != self._new[name]
+        ]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return how many rows differ, as one row; none if no row does."""
+        counts = [self._value(f"select count(*) from {database}.{self._table}") for database in ("old", "new")]
+        if self._key:
+            any_change = " or ".join(self._differs(name) for name in self._values) or "false"
+            lost, gained, changed = self._row(
+                "select count(*) filter (n.is_there is null), count(*) filter (o.is_there is null), "
+                f"count(*) filter (o.is_there and n.is_there and ({any_change})) from {self._joined}"
+            )
+        else:
+            lost, gained = (
+                self._value(
+                    f"select count(*) from (select {self._listed()} from {one}.{self._table} "
+                    f"except all select {self._listed()} from {other}.{self._table})"
+                )
+                for one, other in (("old", "new"), ("new", "old"))
+            )
+            changed = 0
+        if not lost + gained + changed:
+            return []
+        return [(self._table, ", ".join(self._key) or "the whole row", *counts, lost, gained, changed)]
+
+    def cells(self) -> list[tuple[Any, ...]]:
+        """Return the columns whose cells changed, each with the change that is largest, or first where none is."""
+        if not self._key or not self._values:
+            return []
+        counts = self._row(
+            f"select {', '.join(f'count(*) filter ({self._differs(name)})' for name in self._values)} "
+            f"from {self._joined} where o.is_there and n.is_there"
+        )
+        return [
+            (self._table, name, count, *self._largest(name))
+            for name, count in zip(self._values, counts, strict=True)
+            if count
+        ]
+
+    def _largest(self, name: str) -> tuple[Any, ...]:
+        column = identifier(name)
+        relative = f"abs(n.{column} - o.{column}) / nullif(abs(o.{column}), 0)" if self._is_number(name) else "null"
+        key = ", ".join(f"o.{part}" for part in map(identifier, self._key))
+        return self._row(
+            f"select {relative} as moved, concat_ws(', ', {key}), cast(o.{column} as varchar), "
+            f"cast(n.{column} as varchar) from {self._joined} where o.is_there and n.is_there "
+            f"and {self._differs(name)} order by moved desc nulls last, {key} limit 1"
+        )
+
+    def _differs(self, name: str) -> str:
+        column = identifier(name)
+        if self._old[name] == self._new[name] and self._is_number(name):
+            return changes.differs(f"o.{column}", f"n.{column}")
+        return f"o.{column} is distinct from n.{column}"
+
+    def _is_number(self, name: str) -> bool:
+        return all(types[name] in ("DOUBLE", "FLOAT") for types in (self._old, self._new))
+
+    def _identifying(self) -> tuple[str, ...]:
+        """Return the first columns that no two rows of either file share; none if all of them together are shared."""
+        names = [name for name in self._names if not self._is_number(name) and not self._old[name].endswith("]")]
+        if not self._is_unique(names):
+            return ()
+        low, high = 1, len(names)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._is_unique(names[:middle]) else (middle + 1, high)
+        key = names[:high]
+        for name in reversed(key[:-1]):  # a column that only comes before the others identifies nothing
+            if self._is_unique(without := [other for other in key if other != name]):
+                key = without
+        return tuple(key)
+
+    def _is_unique(self, names: Sequence[str]) -> bool:
+        if not names:
+            return False
+        listed = ", ".join(map(identifier, names))
+        return not any(
+            self._connection.execute(
+                f"select 1 from {database}.{self._table} group by {listed} having count(*) > 1 limit 1"
+            ).fetchall()
+            for database in ("old", "new")
+        )
+
+    def _listed(self) -> str:
+        return ", ".join(map(identifier, self._names))
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        return self._connection.execute(query).fetchall()[0]
+
+    def _value(self, query: str) -> int:
+        return int(self._row(query)[0])
+
+
+def _estimates(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    names = ", ".join(changes.COLUMNS)
+    return connection.execute(
+        "select specification_id, term, old_value, old_std_error, new_value, new_std_error, moved_std_errors "
+        f"from ({changes.estimate_changes()}) as changed ({names}) "
+        "order by moved_std_errors desc nulls first, specification_id, term"
+    ).fetchall()
+
+
+def _lines(section: Section, separator: str, *, pad: bool) -> list[str]:
+    cells = [list(section.columns), *([_cell(value) for value in row] for row in section.rows)]
+    if not pad:
+        return [separator.join(cell.replace("|", "\\|") for cell in row) for row in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        separator.join(["", *(cell.ljust(width) for cell, width in zip(row, widths, strict=True))]).rstrip()
+        for row in cells
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return " ".join(text.split()) if len(text) <= SHOWN else f"{' '.join(text.split())[:SHOWN]}…"

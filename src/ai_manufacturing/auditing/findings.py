@@ -1,0 +1,264 @@
+"""What the gate found, in words: failing rows with their cities by name, and what is new since a release."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import city_names
+from ai_manufacturing.gate import result_tables
+from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.releases.store import Manifest, Store, reading
+
+# What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
+PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
+REMARKS = ("year_of_lost_cities", "hint")  # what is said of a row only where there is something to say
+LISTED_ROWS = 10
+LISTED_RECORDS = 5
+LINE = 300  # characters of a warning; what it leaves out is in the table that it names
+VALUE = 120  # characters of a delivered value
+PRINTED = 1200  # characters of a list; all of it is in the warehouse
+RESULTS = "gates.gate_results"
+LANDED = "landed_sources"  # the suite on what landing set aside
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An expectation that failed.
+
+    Attributes
+    ----------
+    suite, description, severity : str
+        As in gates.gate_results.
+    observed_value, failing_rows : str or None
+        As in gates.gate_results, JSON.
+    rows : tuple of str
+        The failing rows in words, by place.
+    """
+
+    suite: str
+    description: str
+    severity: str
+    observed_value: str | None
+    failing_rows: str | None
+    rows: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return listed(f"{self.suite}: {self.description}", self.rows or (f"observed {self.observed_value}",), RESULTS)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same expectation in another release."""
+        return self.suite, self.description
+
+    def record(self) -> dict[str, Any]:
+        """Return what the report of a held build keeps."""
+        names = ("suite", "description", "severity", "observed_value", "failing_rows")
+        return {name: getattr(self, name) for name in names}
+
+
+def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str:
+    """Return a heading and as many items as a line holds, whole, and the table that has the others.
+
+    Parameters
+    ----------
+    heading : str
+        What they have in common.
+    items : sequence of str
+        At least one. If the first is too long for the line, it is cut.
+    table : str
+        Where all of them are.
+    end : str
+        A sentence after them.
+    """
+
+    def line(shown: int) -> str:
+        more = f"; and {len(items) - shown} more in {table}" if shown < len(items) else ""
+        return f"{heading} {'; '.join(items[:shown])}{more}.{end and f' {end}'}"
+
+    if len(line(1)) <= LINE:
+        return line(max(shown for shown in range(1, len(items) + 1) if len(line(shown)) <= LINE))
+    rest = f"… The whole is in {table}.{end and f' {end}'}"
+    return f"{heading} {items[0]}"[: LINE - len(rest)].rstrip() + rest
+
+
+def failed(database: Path, severity: str, names: Mapping[str, str] | None = None) -> list[Finding]:
+    """Return the expectations of a severity that failed in a warehouse or a release, in a stable order.
+
+    Parameters
+    ----------
+    database : Path
+        The DuckDB file; what was not built of it has no findings.
+    severity : str
+        critical or warning.
+    names : mapping of str to str, optional
+        Names of the cities by city_id. Default: those of the file. Findings are compared by their words.
+    """
+    with reading(database) as connection:
+        try:
+            results = connection.execute(
+                "select suite, description, severity, observed_value, failing_rows "
+                f"from {result_tables.all_results(connection)} where not success and severity = ? order by all",
+                [severity],
+            ).fetchall()
+        except duckdb.CatalogException:
+            return []
+        names = city_names.by_id(connection) if names is None else names
+    return [
+        Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
+        for suite, description, severity, observed, failing_rows in results
+    ]
+
+
+def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
+    """Return what is new since another release, in words, and the expectations that failed on the same rows there.
+
+    Parameters
+    ----------
+    found, before : sequence of Finding
+        Of the build, and of the release that it is compared with.
+
+    Returns
+    -------
+    tuple of (list of str, list of str)
+        New findings, with their new rows only; and the known ones, with how many rows each has.
+    """
+    known_rows = {finding.identity: set(finding.rows) for finding in before}
+    new, known = [], []
+    for finding in found:
+        rows = [row for row in finding.rows if row not in known_rows.get(finding.identity, ())]
+        heading = f"{finding.suite}: {finding.description}"
+        if finding.identity not in known_rows:
+            new.append(str(finding))
+        elif rows:
+            same = len(finding.rows) - len(rows)
+            new.append(listed(heading, rows, RESULTS, f"{same} more rows are known." if same else ""))
+        else:
+            known.append(heading + (f" ({len(finding.rows)} rows)" if finding.rows else ""))
+    return new, known
+
+
+def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Iterator[dict[str, Any]]:
+    """Yield what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
+
+    Known is what the published release of the same extract set has too, on the same rows.
+    """
+    with reading(warehouse) as connection:
+        origin = origin_of(connection)
+        names = city_names.by_id(connection)
+        files = connection.execute(
+            "select file_path, hint from raw.deliveries where source_name is null order by file_path"
+        ).fetchall()
+    is_comparable = published is not None and published.origin == origin
+    before = failed(store.basis, "warning", names) if is_comparable else []
+    new, known = since(failed(warehouse, "warning", names), before)
+    for message in new:
+        yield {"state": "new", "message": message}
+    unread = _unread_before(published, store) if published is not None and is_comparable else set()
+    named = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
+    if named:
+        heading, way_out = f"{len(named)} delivered files match no declaration:", "Declare, rename or remove them."
+        yield {"state": "new", "message": listed(heading, named, "marts.fct_deliveries", way_out)}
+    if len(files) > len(named):
+        known.append(f"delivered files that match no declaration ({len(files) - len(named)})")
+    if published is not None and known:
+        heading = f"{len(known)} known warnings, as in release {published.release_id}, with their rows in {RESULTS}:"
+        yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
+
+
+def _unread_before(published: Manifest, store: Store) -> set[str]:
+    """Return the delivered files that the published release has no row of."""
+    with reading(store.basis) as connection:
+        read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
+    return {path for path in published.delivery_hashes if path not in read}
+
+
+def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
+    """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
+    listed = [finding.failing_rows or "[]" for finding in failures if finding.suite == LANDED]
+    sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
+    if not sources:
+        return []
+    with reading(warehouse, reads_files=True) as connection:
+        found = connection.execute(
+            f"""
+            with aside as (
+                select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
+                from raw.rejected_rows
+                where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
+                union all
+                select
+                    provider, source_name, file_path, null, row_number, null, coalesce(city_name, city_code), reason
+                from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
+                where reason not in ('superseded', 'withdrawn')
+            ),
+
+            -- a register may lose millions of rows: the first of each reason does
+            of_registers as (
+                select
+                    provider, source_name, set_aside_reason as reason, count(*) as record_count,
+                    min({{file_path: file_path, row_number: row_number, value: id}}) as record
+                from marts.fct_register_rows_set_aside
+                where list_contains($sources, provider || '.' || source_name)
+                group by provider, source_name, set_aside_reason
+            ),
+
+            records as (
+                select
+                    file_path, sheet_name, row_number, column_name, value, reason,
+                    count(*) over (partition by provider, source_name, reason) as record_count
+                from aside
+                where list_contains($sources, provider || '.' || source_name)
+                union all
+                select record.file_path, null, record.row_number, null, record.value, reason, record_count
+                from of_registers
+            )
+
+            select file_path, sheet_name, row_number, column_name, value, reason
+            from records
+            order by record_count, file_path, sheet_name, row_number, column_name
+            limit {LISTED_RECORDS + 1}
+            """,
+            {"sources": sorted(sources)},
+        ).fetchall()
+    lines = [
+        f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}{f', column {column}' if column else ''}: "
+        f"{json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
+        for path, sheet, row, column, value, reason in found[:LISTED_RECORDS]
+    ]
+    more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
+    return [*lines, more] if len(found) > LISTED_RECORDS else lines
+
+
+def _cut(value: str | None) -> str | None:
+    return f"{value[:VALUE]}…" if value and len(value) > VALUE else value
+
+
+def _in_words(failing_rows: str | None, names: Mapping[str, str]) -> tuple[str, ...]:
+    rows = json.loads(failing_rows or "[]")
+    rows.sort(key=lambda row: [*(str(row.get(name, "")) for name in PLACE), json.dumps(row, sort_keys=True)])
+    return tuple(_row_in_words(row, names) for row in rows)
+
+
+def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return for example: Changsha (430100) 2016: gdp_growth_factor 11.0967."""
+    place = [
+        f"{names[row[name]]} ({row[name]})" if name == "city_id" and row[name] in names else str(row[name])
+        for name in PLACE
+        if row.get(name) is not None
+    ]
+    found = [
+        f"{name} {_number(value)}"
+        for name, value in row.items()
+        if name not in PLACE and (value is not None or name not in REMARKS)
+    ]
+    return f"{' '.join(place)}: {', '.join(found)}"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.6g}"
+    return "missing" if value is None else str(value)

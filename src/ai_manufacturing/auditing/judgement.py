@@ -1,0 +1,159 @@
+"""Whether a build may be published over what was: compared with the last release, with the anchor, and by new years.
+
+The rules and why they are these: docs/decisions/releases.md.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ai_manufacturing.auditing import anchors, new_years, revisions
+from ai_manufacturing.auditing.anchors import Anchor
+from ai_manufacturing.auditing.new_years import OddYear
+from ai_manufacturing.auditing.revisions import Declaration, ReadAgain, Revisions
+from ai_manufacturing.releases import last_build
+from ai_manufacturing.releases.store import Manifest, Store
+
+Report = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A build beside the published values.
+
+    Attributes
+    ----------
+    rewritten : Revisions or None
+        What it rewrites; None where the published release kept no series.
+    odd : tuple of OddYear
+        New years that are not like the years before.
+    """
+
+    rewritten: Revisions | None
+    odd: tuple[OddYear, ...] = ()
+
+    @property
+    def used(self) -> list[Declaration]:
+        """Declarations that let something pass."""
+        rewritten = self.rewritten.used if self.rewritten else ()
+        return [*dict.fromkeys([*rewritten, *(row for year in self.odd for row in year.declared_by)])]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the comparisons say of a release that is written and not published.
+
+    Attributes
+    ----------
+    why : list of str
+        Why it is held, in words; empty if it is not.
+    notes : list of str
+        What passes with a warning.
+    rows : list of str
+        Rows of the seed that would let it pass, but for their reason.
+    anchor : Anchor
+        As the release keeps it.
+    """
+
+    why: list[str]
+    notes: list[str]
+    rows: list[str]
+    anchor: Anchor
+
+
+def judged_by(store: Store, limit: float, declared: Sequence[Declaration]) -> list[Any]:
+    """Return what a build is held by, beside its own content."""
+    published = store.compared_with()
+    anchor = anchors.of(store, store.basis, published) if published else None
+    accepted = [anchor.release_id, anchor.accepted_at] if anchor else []
+    return [published.release_id if published else None, *accepted, str(limit), *map(str, declared)]
+
+
+def unchanged(paths: Iterable[str], hashes: Mapping[str, str], published: Manifest) -> frozenset[str]:
+    """Return those of some files, or members of archives, whose bytes the published release was made of.
+
+    What was delivered since is not read again, but for the first time.
+    """
+    same = {path for path, sha256 in hashes.items() if published.delivery_hashes.get(path) == sha256}
+    return frozenset(path for path in paths if same & {path, *map(str, PurePosixPath(path).parents)})
+
+
+def compare(
+    store: Store,
+    published: Manifest,
+    warehouse: Path,
+    declared: Sequence[Declaration],
+    read_again: ReadAgain | None,
+    report: Report,
+) -> Comparison:
+    """Compare the values of a build with the published ones; where those were not kept, warn of it."""
+    spill = warehouse.with_name("spill")
+    rewritten = revisions.compare(store.basis, warehouse, declared, spill, read_again)
+    if rewritten is None:
+        message = (
+            f"Release {published.release_id} was written before releases kept their series. This once, only estimates "
+            "that move hold a release, and no values."
+        )
+        report("warning", {"message": message})
+        return Comparison(None)
+    found = Comparison(rewritten, tuple(new_years.odd(store.basis, warehouse, declared, spill)))
+    if found.used:
+        report("declared", {"revisions": [str(row) for row in found.used]})
+    return found
+
+
+def judge(
+    store: Store, published: Manifest, described: Mapping[str, Any], target: Path, limit: float, found: Comparison
+) -> Judgement:
+    """Judge a release that follows one of the same extract set.
+
+    Parameters
+    ----------
+    store : Store
+        With the release that it is compared with.
+    published : Manifest
+        Of that release.
+    described : mapping
+        The fields of the manifest of the new one.
+    target : Path
+        The new one as it is written, beside the warehouse that it was written from.
+    limit : float
+        Largest move of a shown estimate, in standard errors; half of it warns of drift from the anchor.
+    found : Comparison
+        What compare returned.
+    """
+    undeclared = [year for year in found.odd if not year.declared_by]
+    doubted = {name for year in undeclared for name in year.specifications}
+    warehouse = target.with_name(last_build.WAREHOUSE)
+    moved = revisions.moves(store.basis, target, warehouse, limit, found.rewritten, doubted)
+    why, notes = revisions.why_held(found.rewritten, moved, limit), [*moved.notes]
+    release_id, today = described["release_id"], described["published_at"][:10]
+    rows = found.rewritten.rows_to_declare(published.release_id, today) if found.rewritten else []
+    beyond = {
+        row["specification_id"]
+        for row in moved.held.estimates
+        if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
+    }
+    for year in undeclared:
+        columns = sorted(beyond.intersection(year.specifications))
+        line = f"{year.message}. The published years are not like that"
+        if columns:
+            why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
+            place = (year.provider, year.quantity, year.scope, (year.year, year.year))
+            rows.append(revisions.row_to_declare(*place, published.release_id, today))
+        else:
+            notes.append(line)
+    anchor = anchors.of(store, store.basis, published).moved_on(store.basis, target, moved)
+    if held := anchors.drifted(anchor, target, limit):
+        why.append(
+            f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps that no declaration "
+            f"explains: {held}. If the published numbers are right, measure from them: ai-manufacturing accept "
+            f"{published.release_id} --reason '...', and refresh again."
+        )
+    elif warned := anchors.drifted(anchor, target, anchors.WARN_SHARE * limit):
+        notes.append(
+            f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
+            f"ai-manufacturing accept {release_id} --reason '...'"
+        )
+    return Judgement(why, notes, rows, anchor)

@@ -1,0 +1,436 @@
+"""From an estimate back to the delivered file: what a specification used, and where a cell comes from."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import city_names
+from ai_manufacturing.auditing.revisions import spans_said
+from ai_manufacturing.system import duckdb_client
+
+SHOWN_ROWS = 12
+
+
+class TraceError(Exception):
+    """A trace that the warehouse cannot answer; the message says why."""
+
+
+class NoSuchThingError(TraceError):
+    """A specification, city or year that there is not; the message says what to ask instead."""
+
+
+def trace(warehouse: Path, specification_id: str, city: str | None = None, year: int | None = None) -> list[str]:
+    """Return the lines that trace a specification, or one of its cells.
+
+    Parameters
+    ----------
+    warehouse : Path
+        The DuckDB file; it is opened read-only.
+    specification_id : str
+        A row of regression_specifications.csv.
+    city : str, optional
+        Six-digit code, Chinese or English name of a city; with `year`.
+    year : int, optional
+        Year of the cell.
+
+    Returns
+    -------
+    list of str
+        For a specification: its coefficients, its city-years and what was lost on the way. For a cell: each
+        variable, the series behind it, and the file, SHA-256, row and corrections of every value that it is made of.
+
+    Raises
+    ------
+    NoSuchThingError
+        If there is no such specification, city or year.
+    TraceError
+        If the estimates are not there.
+    """
+    if (city is None) != (year is None):
+        raise NoSuchThingError("A cell needs both --city and --year.")
+    with duckdb_client.connect(str(warehouse), read_only=True) as connection:
+        reader = _Reader(connection)
+        specification = reader.specification(specification_id)
+        if city is None or year is None:
+            return reader.specification_lines(specification)
+        return reader.cell_lines(specification, reader.city_id(city), year)
+
+
+class _Reader:
+    """Questions to one warehouse."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Return the rows of a query with its values bound."""
+        try:
+            cursor = self._connection.execute(query, list(values))
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise TraceError(
+                f"The warehouse lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the "
+                "gate failed, no estimate exists: see gates.gate_results."
+            ) from error
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def specification(self, specification_id: str) -> dict[str, Any]:
+        found = self.rows("from intermediate.int_specifications_resolved where specification_id = ?", specification_id)
+        if not found:
+            known = self.rows("select specification_id from seeds.regression_specifications")
+            close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)
+            raise NoSuchThingError(
+                f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
+                "all are in seeds.regression_specifications."
+            )
+        return found[0]
+
+    def city_id(self, city: str) -> str:
+        try:
+            return city_names.found(self._connection, city)
+        except city_names.NoSuchCityError as error:
+            raise NoSuchThingError(str(error)) from error
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise TraceError(f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`.") from error
+
+    def specification_lines(self, specification: dict[str, Any]) -> list[str]:
+        name = specification["specification_id"]
+        coefficients = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)
+        if not coefficients:
+            raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
+        head = coefficients[0]
+        lines = [
+            f"{name}: {specification['description']}",
+            f"{specification['estimator']}: {specification['outcome']} on {specification['regressor']} and "
+            f"{specification['controls'] or 'no controls'}; {_measure(specification)} is {specification['transform']}, "
+            f"{specification['weighting']}, {specification['scope']}; "
+            f"{specification['first_year']}-{specification['last_year']}, errors by {specification['covariance']}",
+        ]
+        lines += [
+            f"{name}: {specification[name]}"
+            for name in ("subsample", "grouping", "options", "providers")
+            if specification[name]
+        ]
+        if head["substitutions"]:
+            lines.append(f"substitutions: {head['substitutions']}")
+        if head["status"] == "not_estimable":
+            return [*lines, f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
+        if head["status"] == "mechanical":
+            lines.append("mechanical: the regressor is made from the outcome")
+        if head["warnings"]:
+            lines.append(f"warning: {head['warnings']}")
+        lines += [
+            f"  {row['term']:<28} {row['estimate']:>12.6f}  "
+            + (
+                "(no standard error)"
+                if row["std_error"] is None
+                else f"({row['std_error']:.6f})  95 % [{row['conf_low']:.6f}, {row['conf_high']:.6f}]"
+            )
+            for row in coefficients
+        ]
+        lines.append(f"observations {head['observation_count']}, cities {head['city_count']}, " + _diagnostics(head))
+        lines.append("lost from the panel, in this order:")
+        lines += [
+            f"  {row['observation_count']:>6}  {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
+            for row in self.rows("from estimates.observation_losses where specification_id = ? order by step", name)
+        ]
+        lines.append("city-years by year (all in estimates.estimation_samples):")
+        lines += [
+            f"  {row['year']}  {row['cities']}"
+            for row in self.rows(
+                "select year, count(*) as cities from estimates.estimation_samples where specification_id = ? "
+                "group by year order by year",
+                name,
+            )
+        ]
+        return lines
+
+    def _estimated_instead(self, head: dict[str, Any]) -> list[str]:
+        """Return what can be estimated: readings of the same printed column, or what comes close to it."""
+        table, column = head["table_id"], head["column_number"]
+        of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
+        for among, condition, values in (
+            (f"readings of {table} column {column}", "table_id = ? and column_number = ? and regressor = ?", of_column),
+            (f"no reading of column {column}; of {table}", "table_id = ? and outcome = ?", of_table),
+            (f"nothing like it in {table}; elsewhere", "reading = 'default' and estimator = ?", (head["estimator"],)),
+        ):
+            found = self.rows(
+                "select specification_id from reports.rpt_specifications where status = 'estimated' "
+                f"and {condition} order by specification_order",
+                *values,
+            )
+            if found:
+                names = [row["specification_id"] for row in found]
+                return [f"can be estimated: {among}: {_listed(names)}", f"to trace one: {_asked(names[0])}"]
+        return ["can be estimated: nothing (reports.rpt_specifications, status)"]
+
+    def _sampled_instead(
+        self, specification: dict[str, Any], cell: dict[str, Any], drawn: list[dict[str, Any]]
+    ) -> list[str]:
+        """Return why a city-year is not in a sample, in which years the city is, and else what has this city-year."""
+        name, first, last = (specification[part] for part in ("specification_id", "first_year", "last_year"))
+        city_id, year = cell["city_id"], cell["year"]
+        head = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)[0]
+        if head["status"] == "not_estimable":
+            return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
+        used = [row for row in drawn if row["role"] in ("outcome", "control")]
+        missing = dict.fromkeys(row["variable"] for row in used if cell.get(row["variable_used"]) is None)
+        for counted in [row for row in drawn if row["role"] == "measure"][:1]:
+            measure = self._measure(specification, counted["variable_used"], city_id, year)
+            if measure is None or measure["measure_count"] is None:
+                missing[counted["variable"]] = None
+        if not first <= year <= last:
+            why = f"the specification runs from {first} to {last}"
+        elif missing:
+            why = f"missing {', '.join(missing)}"
+        else:
+            why = "its subsample, lags or single city-years leave it out (estimates.observation_losses)"
+        lines = [f"why not: {why}"]
+        years = self.rows(
+            "select year from estimates.estimation_samples where specification_id = ? and city_id = ? order by year",
+            name,
+            city_id,
+        )
+        if years:
+            in_sample = [row["year"] for row in years]
+            nearest = min(in_sample, key=lambda other: (abs(other - year), other))
+            return [*lines, f"in the sample: {spans_said(in_sample)}; {_asked(name, city_id, nearest)}"]
+        others = self.rows(
+            "select shown.specification_id from reports.rpt_specifications as shown "
+            "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "
+            "where shown.table_id = ? and sampled.city_id = ? and sampled.year = ? order by shown.specification_order",
+            specification["table_id"],
+            city_id,
+            year,
+        )
+        if others:
+            names = [row["specification_id"] for row in others]
+            lines.append(f"in the sample of: {_listed(names)}; {_asked(names[0], city_id, year)}")
+        else:
+            table = specification["table_id"]
+            lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
+        return lines
+
+    def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
+        panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
+        if not panel:
+            (years,) = self.rows("select min(year) as first, max(year) as last from marts.fct_city_year_panel")
+            raise NoSuchThingError(
+                f"No row of the panel for {city_id} in {year}; its years are {years['first']} to {years['last']}."
+            )
+        values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
+        panel[0] |= {row["variable"]: row["value"] for row in values}
+        sampled = self.rows(
+            "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
+            specification["specification_id"],
+            city_id,
+            year,
+        )
+        city = city_names.by_id(self._connection)[city_id]
+        lines = [
+            f"{specification['specification_id']}, {city} ({city_id}), {year}: "
+            f"{'in' if sampled else 'not in'} the sample",
+        ]
+        drawn = self.rows(
+            "from marts.dim_specification_series where specification_id = ? order by position, series",
+            specification["specification_id"],
+        )
+        if not sampled:
+            lines += self._sampled_instead(specification, panel[0], drawn)
+        for grouping in dict.fromkeys(row["variable"] for row in drawn if row["role"] == "grouping"):
+            groups = self.rows("from marts.dim_city_groups where grouping = ? and city_id = ?", grouping, city_id)
+            group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
+            lines.append(f"{grouping}: {group} (city_groupings.csv)")
+        for role in ("outcome", "control"):
+            used = [row for row in drawn if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in used):
+                series = [row for row in used if row["variable"] == variable]
+                names = " ".join(row["series"] for row in series)
+                lines.append(f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from {names}")
+                for row in series:
+                    lines += self._series_lines(row["series"], row["scope"], city_id, year)
+        counts, scaling, second = (
+            [row for row in drawn if row["role"] == role] for role in ("measure", "scaling", "second_measure")
+        )
+        lines += self._measure_lines(specification, counts, scaling, city_id, year)
+        if second:
+            counts = [row for row in second if row["series"] not in {other["series"] for other in scaling}]
+            lines += ["second measurement:", *self._measure_lines(specification, counts, scaling, city_id, year)]
+        return lines
+
+    def _measure(self, specification: dict[str, Any], measure: str, city_id: str, year: int) -> dict[str, Any] | None:
+        """Return the row of a measure as a specification weights it; None if a series that it needs is absent."""
+        found = self.rows(
+            "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
+            measure,
+            specification["weighting"],
+            specification["scope"],
+            city_id,
+            year,
+        )
+        return found[0] if found else None
+
+    def _measure_lines(
+        self,
+        specification: dict[str, Any],
+        counts: list[dict[str, Any]],
+        scaling: list[dict[str, Any]],
+        city_id: str,
+        year: int,
+    ) -> list[str]:
+        weighting = specification["weighting"]
+        measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
+        if measure is None:
+            absent = dict.fromkeys(row["series"] for row in (*counts, *scaling) if not row["is_delivered"])
+            return [f"{counts[0]['variable_used']} = missing: not delivered: {', '.join(absent)}"]
+        described = f"{counts[0]['variable_used']} = {_number(measure['measure_count'])}"
+        if measure["missing_reason"]:
+            described += f" ({measure['missing_reason']})"
+        if not scaling:
+            lines = [f"{described}: {' less '.join(row['series'] for row in counts)}"]
+            for row in counts:
+                lines += self._series_lines(row["series"], row["scope"], city_id, year)
+            return lines
+        [scale] = scaling
+        areas = self.rows(
+            "from seeds.measure_weightings where measure = ? and weighting = ?", counts[0]["variable"], weighting
+        )
+        area = areas[0]["scaling_area"]
+        name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
+        base_year = counts[0]["fixed_year"]
+        base = " less ".join(f"{row['series']} {base_year}" for row in counts)
+        base = base if len(counts) == 1 else f"({base})"
+        lines = [f"{described}: {base} / {name} {base_year} x {name} {year}"]
+        for row in counts:
+            lines += self._series_lines(row["series"], row["scope"], city_id, base_year)
+        if area != "city":
+            lines.append(
+                f"  {name} {year} = {_number(measure['scaling_value'])}: the sum over its other units that "
+                "have a value in every year (marts.fct_city_year_panel)"
+            )
+            return lines
+        for scaling_year in dict.fromkeys((base_year, year)):
+            lines += self._series_lines(scale["series"], scale["scope"], city_id, scaling_year)
+        return lines
+
+    def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
+        """Return a series' value, its corrections and the delivered rows that it is made of."""
+        found = self.rows(
+            "from intermediate.int_series_conformed where series = ? and scope = ? and city_id = ? and year = ?",
+            series,
+            scope,
+            city_id,
+            year,
+        )
+        if not found:
+            return [f"  {series} {year}: not delivered"]
+        provider, quantity = found[0]["provider"], found[0]["quantity"]
+        lines = [f"  {series} {year} = {_number(found[0]['value'])}, provider {provider}"]
+        parts = self.rows(
+            "select distinct s.delivered_city_id as city_id, s.correction_id, c.action, c.reason "
+            "from intermediate.int_series_corrected as s "
+            "left join seeds.corrections as c on s.correction_id = c.correction_id "
+            "left join seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id "
+            "and s.year < m.first_year "
+            "where ? in (s.city_id, m.to_city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            city_id,
+            year,
+            quantity,
+            provider,
+        )
+        lines += [
+            f"    correction {part['correction_id']}: {part['action']}, {part['reason']}"
+            for part in parts
+            if part["correction_id"]
+        ]
+        changes = self.rows(
+            "select change_id, note from seeds.city_changes where ? in (from_city_id, to_city_id) and ? < first_year "
+            "and exists (from intermediate.int_series_sources where series = ? and provider = ? "
+            "and boundaries = 'as_of_year')",
+            city_id,
+            year,
+            quantity,
+            provider,
+        )
+        lines += [f"    boundary change {change['change_id']}: {change['note']}" for change in changes]
+        rows = self.rows(
+            "select * from marts.fct_delivered_values where series = ? and provider = ? and year = ? "
+            "and valid_until_delivery is null and list_contains(?, city_id) and (section is null or section in "
+            "(select section from seeds.industry_scopes where scope = ?)) "
+            "order by delivered_value desc, file_path, sheet_name, row_number",
+            quantity,
+            provider,
+            year,
+            [part["city_id"] for part in parts],
+            scope,
+        )
+        if not rows:
+            lines.append(f"    {self._without_rows(quantity, provider, found[0]['value'])}")
+        lines += [
+            f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
+            f"{row['row_number']}: {_number(row['delivered_value'])}"
+            f"{', industry ' + row['industry_code'] if row['industry_code'] else ''}, sha256 {row['delivery_id']}"
+            for row in rows[:SHOWN_ROWS]
+        ]
+        if len(rows) > SHOWN_ROWS:
+            total = sum(row["delivered_value"] for row in rows)
+            lines.append(
+                f"    and {len(rows) - SHOWN_ROWS} more rows, {_number(total)} in all (marts.fct_delivered_values)"
+            )
+        return lines
+
+    def _without_rows(self, series: str, provider: str, value: float | None) -> str:
+        """Return where a value comes from that has no row in marts.fct_delivered_values."""
+        what = "firm" if "firm" in series else "patent"
+        counted_from = {
+            "register": [f"{what}_register"],
+            "spark": [f"{what}_counts"],
+            "fraunhofer": ["patent_register", "industry_concordance"],
+        }
+        if provider in counted_from:
+            files = self.rows(
+                "select file_path, delivery_id from raw.deliveries where valid_until_delivery is null "
+                "and copy_of_delivery is null and list_contains(?, entity) order by file_path",
+                counted_from[provider],
+            )
+            named = ", ".join(f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS])
+            why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
+            of = "register and the concordance" if provider == "fraunhofer" else provider
+            return f"counted from {len(files)} files of the {of}{why}: {named}"
+        if value is None:
+            return "no number was delivered"
+        return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
+
+
+def _asked(specification_id: str, city_id: str = "", year: int | None = None) -> str:
+    """Return the command that traces a specification, or a cell of it."""
+    cell = f" --city {city_id} --year {year}" if city_id else ""
+    return f"ai-manufacturing trace --specification {specification_id}{cell}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
+    return ", ".join(names[:SHOWN_ROWS]) + more
+
+
+def _diagnostics(head: dict[str, Any]) -> str:
+    """Return what the estimator tells of its fit."""
+    if head["instrument_count"]:
+        return (
+            f"instruments {head['instrument_count']}, Hansen p {_number(head['hansen_p_value'])}, "
+            f"AR(2) p {_number(head['ar2_p_value'])}"
+        )
+    if head["first_stage_f"] is not None:
+        return f"first-stage F {head['first_stage_f']:.4g}"
+    return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
+
+
+def _measure(specification: dict[str, Any]) -> str:
+    """Return the measure of a specification: the regressor, or the outcome of an event study."""
+    return str(specification["outcome" if specification["estimator"] == "event_study" else "regressor"])
+
+
+def _number(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.10g}"

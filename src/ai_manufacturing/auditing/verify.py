@@ -1,0 +1,177 @@
+"""What `ai-manufacturing verify` compares, byte for byte: landing store, logs, releases, held builds and the site.
+
+What a dead run left is removed, under the lock that its writer would hold. Nothing else is changed, but that what an
+earlier version wrote is taken over, once. From then on, a hash or a line that is gone is damage.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ai_manufacturing import settings
+from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
+from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.releases import configured, last_build, lock
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.site import catalogue
+from ai_manufacturing.system import integrity
+from ai_manufacturing.system.disk import locked, remove_left
+
+BUILD_AGAIN = "Run the build again, which writes it anew."
+SITE_AGAIN = "Run `ai-manufacturing report` again."
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes
+    ----------
+    damaged : list of str
+        A line for each thing that differs: what, where, and what to do.
+    mended : list of str
+        A line for each thing that was removed or recorded.
+    checked : dict of str to int
+        How many of each kind of thing were compared.
+    """
+
+    damaged: list[str] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """What was compared, and how much of it differs."""
+        compared = ", ".join(f"{number} {kind}" for kind, number in self.checked.items()) or "nothing is there"
+        return f"Compared: {compared}. {len(self.damaged) or 'None'} differ{'s' * (len(self.damaged) == 1)}."
+
+    def count(self, kind: str, number: int = 1) -> None:
+        """Count things that were compared."""
+        self.checked[kind] = self.checked.get(kind, 0) + number
+
+    @contextmanager
+    def damage(self) -> Iterator[None]:
+        """Take the message of an error that says what is damaged, one line for each thing."""
+        try:
+            yield
+        except (LandingError, RefreshError) as error:
+            self.damaged += str(error).splitlines()
+        except integrity.DamagedError as error:
+            self.damaged.append(f"{error}.")
+
+
+def verify() -> Verified:
+    """Compare everything that was written with what is recorded of it.
+
+    Raises
+    ------
+    LockedError
+        If a refresh is at work.
+    BadConfigurationError, LandingError
+        If a folder cannot be read or written to.
+    """
+    found = Verified()
+    releases = configured.store()
+    is_there = releases.folder.is_dir()
+    with lock.held(releases.lock) if is_there else nullcontext():
+        manifests = _releases(releases, found) if is_there else {}
+        if settings.landing_dir().is_dir():
+            _landing(settings.landing_dir(), manifests, found)
+        _site(settings.site_dir() or settings.project_root() / "site", found)
+    return found
+
+
+def _landing(folder: Path, manifests: dict[Path, Manifest], found: Verified) -> None:
+    with found.damage(), store.held(folder) as done:
+        found.mended += done
+        # before the events: one is written before its folder has its name
+        folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
+        with found.damage():
+            expected = landed.by_folder(landed.recorded(folder))
+            for path in sorted(folders):
+                found.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
+                found.count("landed files")
+        declared = {(source.provider, source.name): source for source in (*declarations.read(), *registers.declared())}
+        for name in log.sets(folder):
+            with found.damage():
+                events = log.read(folder, name)
+                found.count("events of deliveries", len(events))
+                for delivery in log.State(events).deliveries.values():
+                    key, _ = delivered.store_key_of(delivery, declared, False, folder)
+                    if not (folder / key).is_dir():
+                        what = f"{delivery.event['file_path']}, delivery {delivery.number} of {name}, landed there"
+                        found.damaged.append(f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}")
+                found.damaged += _not_delivered(events, name, manifests)
+        _tables(folder, found)
+
+
+def _not_delivered(events: list[log.Event], name: str, manifests: dict[Path, Manifest]) -> Iterator[str]:
+    """Yield what releases were made of, and the log of the same extract set never had at its path."""
+    delivered_as: dict[str, set[str]] = {}
+    for event in events:
+        if event["event"] == "delivered":
+            delivered_as.setdefault(event["file_path"], set()).add(event["delivery_id"])
+    for path, manifest in manifests.items():
+        for file_path, digest in manifest.delivery_hashes.items() if manifest.extract_set == name else ():
+            if digest not in delivered_as.get(file_path, {digest}):  # a file that nobody declared has no delivery
+                yield (
+                    f"{path}: made of {file_path} with SHA-256 {digest}, which the log of {name} does not have. "
+                    "Restore the landing store of this release."
+                )
+
+
+def _tables(folder: Path, found: Verified) -> None:
+    """Look at what every build writes anew where it differs."""
+    for tables in sorted(folder.glob("tables/*")):
+        with found.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
+            try:
+                found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)]
+                found.count("folders of tables for SQL")
+            except FileNotFoundError:
+                shutil.rmtree(tables)
+                found.mended.append(f"{tables}: not written to the end; removed. The next build writes it.")
+    for left in folder.glob("*_register_*.parquet"):
+        left.unlink()
+        found.mended.append(f"{left}: of an earlier version; removed. Build again what has views on registers.")
+
+
+def _releases(releases: Store, found: Verified) -> dict[Path, Manifest]:
+    found.mended += [f"{what}." for what in releases.prepare()]
+    with found.damage():
+        found.mended += [f"{what}." for what in releases.adopt()]
+    manifests = {}
+    for release_id in releases.release_ids():
+        with found.damage():
+            manifests[releases.past(release_id)] = releases.whole(release_id)
+        found.count("releases")
+    with found.damage():
+        releases.current()
+    with found.damage():
+        found.count("lines of the log of refreshes", len(releases.refreshes()))
+        found.damaged += releases.faults()
+    for release_id in releases.held_ids():
+        with found.damage():
+            releases.require_held(release_id)
+        found.count("held builds")
+    last = releases.folder / last_build.FOLDER
+    found.damaged += [
+        f"{line}. Delete {last}; the next refresh builds from nothing." for line in last_build.damage(releases.folder)
+    ]
+    if last.exists():
+        found.count("last builds")
+    return manifests
+
+
+def _site(folder: Path, found: Verified) -> None:
+    found.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
+    if not (folder / "assets" / "site.js").exists():
+        return
+    with found.damage():
+        try:
+            found.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
+            found.count("sites")
+        except FileNotFoundError:
+            found.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")

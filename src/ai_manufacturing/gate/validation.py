@@ -1,0 +1,233 @@
+"""The gate: Great Expectations judges tables by the suites in expectations/, with one row per expectation."""
+
+import json
+import logging
+import os
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.gate import suites
+
+RESULTS = pa.schema(
+    [
+        ("extract_set", pa.string()),
+        ("suite", pa.string()),
+        ("expectation", pa.string()),
+        ("description", pa.string()),
+        ("description_zh", pa.string()),
+        ("arguments", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("observed_value", pa.string()),
+        ("row_count", pa.int64()),
+        ("checked_count", pa.int64()),
+        ("failing_row_count", pa.int64()),
+        ("failing_rows", pa.string()),
+        ("series", pa.string()),
+        ("validation_result", pa.string()),
+    ]
+)
+OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
+OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
+"""Before the words of a critical expectation, in English and Chinese, where it only warns."""
+
+Declared = dict[str, Any]
+"""An expectation as its suite has it."""
+Result = dict[str, Any]
+"""Its result as Great Expectations writes it, in JSON."""
+
+
+class GateFailedError(Exception):
+    """Estimates were asked of a panel that the gate holds back."""
+
+
+def headline_years(specification_series: pd.DataFrame) -> set[int]:
+    """Return the years that headline specifications rest on.
+
+    Parameters
+    ----------
+    specification_series : DataFrame
+        marts.dim_specification_series.
+    """
+    used = specification_series[specification_series["is_headline"].astype(bool)]
+    spans = used[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
+    sampled = {year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)}
+    return sampled | set(used["fixed_year"].dropna().astype(int))
+
+
+def validate(
+    table: pd.DataFrame,
+    suite: str,
+    key: list[str],
+    judged_years: Collection[int] | None = None,
+    judged_rows: str | None = None,
+) -> pa.Table:
+    """Check a table against the suite expectations/<suite>.json.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table.
+    suite : str
+        Name of the suite.
+    key : list of str
+        Columns that identify a row; failing rows are reported by them, in their order. Where they are cities and years
+        without a series, each expectation lists its series, or no estimate could be warned of it.
+    judged_years : collection of int, optional
+        Years, of the column `year`, whose failures may be critical. Unless given, all rows are judged alike.
+    judged_rows : str, optional
+        Boolean column: rows where it is false are treated as years that are not judged.
+
+    Returns
+    -------
+    Table
+        The columns of RESULTS. One row per expectation, and one more where it is critical, judges row by row and some
+        rows are not judged: on these it is a warning. A critical expectation with one answer for all rows, such as a
+        mean, is asked of the judged rows only, and has no counts of rows. One that cannot be evaluated has failed.
+        `failing_rows` and `validation_result` are JSON.
+
+    Raises
+    ------
+    SuiteError
+        If the suite has a fault.
+    """
+    expectations = suites.read(suite, needs_series={"city_id", "year"} <= set(key) and "series" not in key)
+    gx = suites.great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # It logs each temporary folder that it makes, at a level of its own.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batches = (
+        context.data_sources.add_pandas(suite).add_dataframe_asset(suite).add_batch_definition_whole_dataframe(suite)
+    )
+    result_format = {
+        "result_format": "COMPLETE",
+        "unexpected_index_column_names": key,
+        "return_unexpected_index_query": False,  # of a DataFrame that is gone
+    }
+    extract_set = landing.extract_set(settings.extracts_dir()).name
+
+    def ask(part: pd.DataFrame, asked: list[Declared]) -> list[tuple[Declared, Result, int]]:
+        """Return the expectations with what Great Expectations answers, and on how many rows."""
+        if not asked:
+            return []
+        # All of a part at once: what one expectation computes, the others need not.
+        answers = batches.get_batch({"dataframe": part.reset_index(drop=True)}).validate(
+            gx.ExpectationSuite(name=suite, expectations=asked), result_format=result_format
+        )
+        results = [json.loads(json.dumps(answer.to_json_dict(), default=_plain)) for answer in answers.results]
+        # In the order in which they could be evaluated, which is not that of the suite.
+        by_description = {result["expectation_config"]["description"]: result for result in results}
+        return [(declared, by_description[declared["description"]], len(part)) for declared in asked]
+
+    table = table.sort_values(key, ignore_index=True)
+    is_judged = pd.Series(True, index=table.index)
+    if judged_years is not None:
+        is_judged &= table["year"].isin(judged_years)
+    if judged_rows is not None:
+        is_judged &= table[judged_rows].astype(bool)
+    if is_judged.all():
+        answered = ask(table, expectations)
+    else:
+        answered = ask(table[is_judged], [one for one in expectations if one["severity"] == "critical"])
+        prefixes = OTHER_YEARS if judged_rows is None else OTHER_SERIES
+        by_row = [declared for declared, result, _ in answered if _counts_rows(result) or _exception(result)]
+        answered += ask(table[~is_judged], [_as_warning(declared, prefixes) for declared in by_row])
+        answered += ask(table, [one for one in expectations if one["severity"] != "critical"])
+    rows = [
+        {"extract_set": extract_set, "suite": suite, "row_count": row_count} | _row(declared, result)
+        for declared, result, row_count in answered
+    ]
+    return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
+    """Return a critical expectation as it stands for rows that are not judged."""
+    english, chinese = prefixes
+    meta = declared["meta"] | {"zh": chinese + declared["meta"]["zh"]}
+    return declared | {"severity": "warning", "description": english + declared["description"], "meta": meta}
+
+
+def _row(declared: Declared, result: Result) -> dict[str, Any]:
+    """Return what an expectation observed, on how many rows with something to check, and the rows that fail it."""
+    details, counts_rows, exception = result["result"], _counts_rows(result), _exception(result)
+    failing = details.get("unexpected_index_list")
+    return {
+        "expectation": declared["type"],
+        "description": declared["description"],
+        "description_zh": declared["meta"]["zh"],
+        "arguments": _json(declared["kwargs"]),
+        "severity": declared["severity"],
+        "success": result["success"],
+        "observed_value": f"could not be evaluated: {exception}" if exception else _json(_observed(details)),
+        # A missing value gives nothing to check, nor does a row that the condition of the expectation leaves out.
+        "checked_count": details["element_count"] - details.get("missing_count", 0) if counts_rows else None,
+        "failing_row_count": details["unexpected_count"] if counts_rows else None,
+        "failing_rows": _json(failing) if failing else None,
+        "series": " ".join(declared["meta"].get("series", ())) or None,
+        "validation_result": _json(result),
+    }
+
+
+def _counts_rows(result: Result) -> bool:
+    """Whether an expectation judges row by row; one with a single answer, such as a mean, has no counts of rows."""
+    return "element_count" in result["result"]
+
+
+def _exception(result: Result) -> str | None:
+    """Return why an expectation could not be evaluated, if so: it stands there at once or by metric."""
+    information = result["exception_info"]
+    by_metric = [one for one in information.values() if isinstance(one, dict)] or [information]
+    return next((one["exception_message"] for one in by_metric if one["raised_exception"]), None)
+
+
+def _observed(details: dict[str, Any]) -> Any:
+    """Return how many rows fail, or the one answer with whatever Great Expectations says of it."""
+    if "element_count" in details:
+        counts = {"failing": "unexpected_count", "missing": "missing_count", "of": "element_count"}
+        return {name: details.get(count, 0) for name, count in counts.items()}
+    reported = {name: value for name, value in details.items() if value not in (None, [], {})}
+    return reported if reported.keys() - {"observed_value"} else details.get("observed_value")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars, which Great Expectations leaves in some results, into what JSON knows."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def require(results: pd.DataFrame) -> None:
+    """Let estimates through only if no critical expectation failed, however dbt was called.
+
+    Publishing a held build by hand sets ACCEPTED_GATE_FAILURES to the reason, which its release keeps.
+
+    Parameters
+    ----------
+    results : DataFrame
+        gates.gate_results.
+
+    Raises
+    ------
+    GateFailedError
+        Naming the critical expectations that failed.
+    """
+    failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
+    if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
+        named = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
+        raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{named}")
+
+
+def declared_description(description: str) -> str:
+    """Return the words of an expectation in either language as its suite has them, without those of one that warns."""
+    for prefix in (*OTHER_YEARS, *OTHER_SERIES):
+        description = description.removeprefix(prefix)
+    return description

@@ -1,0 +1,1 @@
+"""Formats of delivered files, to sheets of text."""

@@ -1,0 +1,598 @@
+"""Readers: from the bytes of a delivered file to sheets of text, one text per cell, with their row numbers.
+
+Whatever the format, cells become text first, so that one set of rules (records.py) judges them all.
+"""
+
+import codecs
+import csv
+import datetime
+import io
+import itertools
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ai_manufacturing.landing.errors import FileFault
+from ai_manufacturing.landing.readers import containers, quotation, workbook_xml
+from ai_manufacturing.landing.readers.workbook_xml import Cells
+
+# What files begin with; a Stata file before version 13 begins with its version number.
+MAGIC = {
+    "xls": re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    "xlsx": re.compile(rb"PK\x03\x04|PK\x05\x06"),
+    "parquet": re.compile(rb"PAR1"),
+    "dta": re.compile(rb"<stata_dta>|[\x68-\x73][\x01\x02]\x01\x00"),
+}
+NOT_READ = {
+    "a PDF file": re.compile(rb"%PDF"),
+    "a web page": re.compile(rb"\s*(?:<!doctype html|<html|<table)", re.IGNORECASE),
+    "an XML file": re.compile(rb"(?:\xef\xbb\xbf)?\s*<\?xml"),
+    "a RAR archive": re.compile(rb"Rar!"),
+    "a 7z archive": re.compile(rb"7z\xbc\xaf\x27\x1c"),
+    "a bzip2 file": re.compile(rb"BZh[1-9]1AY"),
+    "an xz file": re.compile(rb"\xfd7zXZ"),
+    "an image": re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"),
+}
+# before version 14, Stata wrote text in the encoding of the machine, and does not say which
+STATA_IN_UTF_8 = re.compile(rb"<stata_dta><header><release>11[89]")
+# What names end in, and the format that this promises.
+ENDINGS = {
+    "csv": "csv",
+    "tsv": "csv",
+    "txt": "csv",
+    "xlsx": "xlsx",
+    "xlsm": "xlsx",
+    "xls": "xls",
+    "dta": "dta",
+    "parquet": "parquet",
+}
+HEADER_ROWS = 20
+NOTE_BELOW = "prose: note"
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
+ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+AGAIN = "Ask the provider for the file again."
+csv.field_size_limit(2**31 - 1)  # a business scope may be longer than the module's 131,072 characters
+# what a note below a table begins with
+_NOTE = re.compile(
+    r"[（(【\[*※]*\s*(?:注释?|附注|备注|说明|(?:数据|资料)?来源|notes?|sources?)\s*\d*\s*[)）】\]]?\s*[：:、.．]",
+    re.IGNORECASE,
+)
+# symbols and the frequent characters of Big5, whose second bytes are seldom those of GB18030
+_BIG5 = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
+IN_UTF_8 = "Save it as UTF-8, or ask the provider for it in UTF-8."
+BLANKS = ZERO_WIDTH + "".join(char for char in map(chr, range(0x3001)) if char.isspace())
+_DROP_ZERO_WIDTH = dict.fromkeys(map(ord, ZERO_WIDTH))
+
+
+class Rejected(NamedTuple):
+    """A record set aside, and why."""
+
+    sheet_name: str | None
+    row_number: int
+    column_name: str | None
+    value: str
+    reason: str
+
+
+@dataclass
+class Sheet:
+    """The records of one sheet (or of the whole file, where a format has no sheets) as text."""
+
+    name: str | None
+    headings: list[str]  # as delivered
+    header: list[str]  # the same, with the declared name of each column that was delivered under another heading
+    header_row: int | None  # None where the format has no header row
+    rows: pa.Table  # columns "0", "1", …: one for each name of the header
+    row_numbers: np.ndarray
+    set_aside: list[Rejected] = field(default_factory=list)
+    unsaved: set[tuple[int, int]] = field(default_factory=set)  # formulas without a value, by row number and position
+    # text cells of an XLS, by row number and position: calamine does not return how their characters are formatted
+    unformatted: set[tuple[int, int]] | None = None
+    is_hidden: bool = False
+    encoding: str | None = None  # of a text, in words: how it was found out, and what else it may be
+
+    def heading(self, column: str) -> str:
+        """Return the heading under which a declared column was delivered."""
+        return self.headings[self.header.index(column)]
+
+    def missing(self, wanted: list[str]) -> list[str]:
+        """Return the declared columns that the header lacks."""
+        return [column for column in wanted if column not in self.header]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the bytes of a file turned out to be; None where a format knows no such thing."""
+
+    file_format: str
+    compression: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Sheet]]:
+    """Read a file, whatever its name says.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    wanted : mapping of str to str
+        The declared columns, by which the header row is found, by each heading that they may have. A heading with "/"
+        may stand in two rows.
+
+    Returns
+    -------
+    tuple of (Detected, list of Sheet)
+        What the file is, and its sheets. In a sheet without the wanted columns, the header is the row that comes
+        closest, and all rows stand in `rows`.
+
+    Raises
+    ------
+    FileFault
+        If the file is empty, truncated, corrupt or of another format, its encoding is unknown, or it expands beyond
+        the limits of containers.py.
+    """
+    compression = "gzip" if containers.is_gzip(content) else None
+    if compression:
+        content = containers.ungzip(content)
+    if not content:
+        raise FileFault(f"the file is empty. {AGAIN}")
+    file_format = detect(content)
+    try:
+        if file_format == "csv":
+            encoding, delimiter, sheet = _read_csv(content, wanted)
+            return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
+        if file_format in ("xlsx", "xls"):
+            return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
+        of_table, sheet = _read_table(content, file_format, wanted)
+        return Detected(file_format, compression, of_table), [sheet]
+    except (FileFault, MemoryError):
+        raise
+    except BaseException as error:  # the readers raise whatever their libraries do; a person needs one line
+        # a panic of one written in Rust is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise FileFault(f"not a complete {file_format} file ({type(error).__name__}: {error}). {AGAIN}") from error
+
+
+def contradiction(file_path: str, file_format: str) -> str | None:
+    """Return a sentence where a file's name promises another format than its content has."""
+    promised = ENDINGS.get(file_path.removesuffix(".gz").rsplit(".", 1)[-1].lower(), file_format)
+    if promised == file_format:
+        return None
+    read = file_format.upper()
+    return f"The name says {promised.upper()}; the content is {read}, and was read as {read}."
+
+
+def detect(content: bytes) -> str:
+    """Return the format that a file begins as, CSV where it begins as no other.
+
+    Raises
+    ------
+    FileFault
+        If it is a format that is not read.
+    """
+    for what, magic in NOT_READ.items():
+        if magic.match(content):
+            raise FileFault(
+                f"the content is {what}. Landing reads CSV, XLSX, XLS, Stata and Parquet, also in gzip and zip. "
+                "Convert the file."
+            )
+    return next((name for name, magic in MAGIC.items() if magic.match(content)), "csv")
+
+
+def clean(text: str) -> str:
+    """Return a text without zero-width characters and surrounding whitespace."""
+    return text.translate(_DROP_ZERO_WIDTH).strip()
+
+
+def is_note(cells: Iterable[str]) -> bool:
+    """Whether a row is a note below a table: one cell that begins as notes do, and nothing else."""
+    filled = [text for text in map(clean, cells) if text]
+    return len(filled) == 1 and _NOTE.match(filled[0]) is not None
+
+
+def row_text(cells: Iterable[str]) -> str:
+    """Return a whole row as one text."""
+    return "|".join(cells)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The row of the header, or its two rows, and how many of the declared columns it names."""
+
+    first: int
+    last: int
+    names: list[str]
+    held: int
+
+
+def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
+    """Return the row that names the most declared columns, or the two rows that together name more."""
+    rows = [list(map(clean, cells)) for cells in top]
+    found = [_Header(index, index, names, _held(names, wanted)) for index, names in enumerate(rows)]
+    if any("/" in name for name in wanted):
+        for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
+            names = _joined(upper, lower)
+            found.append(_Header(index, index + 1, names, _held(names, wanted)))
+    return max(found, key=lambda header: header.held, default=_Header(0, 0, [], 0))
+
+
+def _held(names: list[str], wanted: Mapping[str, str]) -> int:
+    """Return how many of the declared columns some headings name."""
+    return len({wanted[name] for name in names if name in wanted})
+
+
+def _as_declared(headings: list[str], wanted: Mapping[str, str]) -> list[str]:
+    return [wanted.get(name, name) for name in headings]
+
+
+def _joined(upper: list[str], lower: list[str]) -> list[str]:
+    """Return names as "above/below"; a merged cell has its text in its first column only."""
+    names, above = [], ""
+    for over, under in itertools.zip_longest(upper, lower, fillvalue=""):
+        above = over or above
+        names.append(f"{above}/{under}" if above and under else over or under)
+    return names
+
+
+def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Sheet]:
+    encoding, text = _decode(content)
+    if not text.strip():
+        raise FileFault(f"the file is empty. {AGAIN}")
+    headers = _headers(text, wanted, HEADER_ROWS)
+    delimiter = next(iter(headers))
+    header, header_row = headers[delimiter].names, headers[delimiter].last + 1
+    text, doubtful = quotation.set_apart(text, delimiter)
+    if doubtful and doubtful[0].row <= header_row:
+        raise FileFault(f"{doubtful[0].reason}, at the header. Correct it, or ask for the file again.", row=header_row)
+    table, numbers, odd = _parse_csv(text.encode(), delimiter, len(header))
+    sheet = Sheet(None, header, _as_declared(header, wanted), header_row, table, numbers)
+    if sheet.missing([*wanted.values()]):
+        sheet.encoding = _encoding_in_words(encoding, content)
+        return encoding, delimiter, sheet
+    for found in doubtful:
+        lines = enumerate(found.lines, found.row)
+        sheet.set_aside += [Rejected(None, number, None, line, found.reason) for number, line in lines if clean(line)]
+
+    start = int(np.searchsorted(numbers, header_row, side="right"))
+    above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
+    mended: list[tuple[int, list[str]]] = []
+    for number, cells in sorted(above + odd):
+        if headers[delimiter].first < number <= header_row or not any(map(clean, cells)):
+            continue
+        if number <= header_row:
+            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), "prose above the header"))
+        elif len(cells) > len(header) and not any(map(clean, cells[len(header) :])):
+            mended.append((number, cells[: len(header)]))
+        else:
+            reason = NOTE_BELOW if is_note(cells) else f"expected {len(header)} fields, found {len(cells)}"
+            sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
+    sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
+    return encoding, delimiter, sheet
+
+
+def _decode(content: bytes) -> tuple[str, str]:
+    """Return the encoding and the text."""
+    encoding = encoding_of(io.BytesIO(content))
+    return encoding, content.decode(encoding)
+
+
+def encoding_of(stream: BinaryIO) -> str:
+    """Return the encoding of a text: UTF-8, GB18030, or UTF-16 if the file marks it, each tried to the end.
+
+    Raises
+    ------
+    FileFault
+        If it is none of them.
+    """
+    head = stream.read(3)
+    utf_8 = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
+    utf_16 = ["utf-16"] if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else []
+    stops: dict[str, _Undecodable] = {}
+    for encoding in [utf_8, "gb18030", *utf_16]:
+        try:
+            for _ in decoded(stream, encoding):
+                pass
+        except _Undecodable as stop:
+            stops[encoding] = stop
+        else:
+            return encoding
+    tried = ", ".join(f"{encoding} (fails at byte {stop.byte})" for encoding, stop in stops.items())
+    raise FileFault(
+        f"unreadable encoding: tried {tried}{'' if utf_16 else ', and there is no byte order mark of UTF-16'}."
+        f"{_as_big5(stream)} {IN_UTF_8}",
+        row=max(stops.values(), key=lambda stop: stop.byte).row,
+    )
+
+
+def _as_big5(stream: BinaryIO) -> str:
+    """Return a sentence with the first line of a text as Big5, of Taiwan and Hong Kong, if it may be one."""
+    stream.seek(0)
+    line = next((line for line in stream.read(2**16).splitlines() if not line.isspace()), b"")
+    if line.isascii() or not _BIG5.fullmatch(line):
+        return ""
+    try:
+        return f" As Big5 its first line is: {line.decode('big5')[:120]}."
+    except UnicodeDecodeError:
+        return ""
+
+
+def _encoding_in_words(encoding: str, content: bytes) -> str:
+    """Return how a text was read whose headings nobody declared."""
+    if encoding != "gb18030":
+        return f"It was read as {encoding.upper()}."
+    return (
+        f"It was read as GB18030, a guess: the file does not name its encoding.{_as_big5(io.BytesIO(content))} If its "
+        f"characters are wrong, it has another. {IN_UTF_8}"
+    )
+
+
+class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
+    """Where a text ceases to be one in the encoding that was tried."""
+
+    def __init__(self, byte: int, row: int) -> None:
+        super().__init__(byte, row)
+        self.byte, self.row = byte, row
+
+
+def decoded(stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """Yield the text of a file from its beginning, a megabyte at a time."""
+    stream.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    start, row, chunk = 0, 1, b"-"
+    while chunk:
+        pending = decoder.getstate()[0]
+        chunk = stream.read(2**20)
+        try:
+            text, stop = decoder.decode(chunk, final=not chunk), None
+        except UnicodeDecodeError as error:
+            text, stop = "", error.start - len(pending)
+        if "\0" in text:
+            stop = len(text[: text.index("\0")].encode(encoding)) - len(pending)
+        if stop is not None:
+            raise _Undecodable(start + stop, row + chunk.count(b"\n", 0, max(stop, 0)))
+        start, row = start + len(chunk), row + chunk.count(b"\n")
+        yield text
+
+
+def delimiter_of(text: str, wanted: Mapping[str, str]) -> str:
+    """Return the delimiter with which the first row names the most of the wanted columns."""
+    return next(iter(_headers(text, wanted, 1)))
+
+
+def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Header]:
+    """Return the header as each delimiter gives it, the likeliest first."""
+    # the first megabyte holds the header; the rest is for the vectorised parser
+    top = text[:1_000_000]
+    tops = {
+        mark: list(itertools.islice(csv.reader(io.StringIO(top, newline=""), delimiter=mark), rows))
+        for mark in DELIMITERS
+    }
+    headers = {mark: _header(top, wanted) for mark, top in tops.items()}
+    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])), reverse=True)
+    return {mark: headers[mark] for mark in likeliest}
+
+
+def _parse_csv(content: bytes, delimiter: str, width: int) -> tuple[pa.Table, np.ndarray, list[tuple[int, list[str]]]]:
+    """Return the rows of the right width, their numbers, and the numbers and fields of the others."""
+    odd: list[tuple[int, list[str]]] = []
+
+    def keep(row: pyarrow.csv.InvalidRow) -> str:
+        odd.append((row.number, next(csv.reader(io.StringIO(row.text, newline=""), delimiter=delimiter), [])))
+        return "skip"
+
+    names = [str(position) for position in range(width)]
+    table = pyarrow.csv.read_csv(
+        pa.py_buffer(content),
+        # one thread and one block: rows are numbered, and no record straddles a block
+        pyarrow.csv.ReadOptions(use_threads=False, block_size=min(len(content) + 1, 2**30), column_names=names),
+        pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
+        ),
+        pyarrow.csv.ConvertOptions(
+            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    numbers = np.arange(1, table.num_rows + len(odd) + 1)
+    return table, np.delete(numbers, [number - 1 for number, _ in odd]), odd
+
+
+def _insert(table: pa.Table, numbers: np.ndarray, mended: list[tuple[int, list[str]]]) -> tuple[pa.Table, np.ndarray]:
+    if not mended:
+        return table, numbers
+    columns = zip(*(cells for _, cells in mended), strict=True)
+    added = pa.table([pa.array(column, pa.string()) for column in columns], names=table.column_names)
+    numbers = np.concatenate([numbers, [number for number, _ in mended]])
+    order = np.argsort(numbers)
+    return pa.concat_tables([table, added]).take(order), numbers[order]
+
+
+def _read_workbook(content: bytes, file_format: str, wanted: Mapping[str, str]) -> list[Sheet]:
+    """Return the sheets that hold something, visible ones before hidden ones."""
+    import python_calamine
+
+    more: dict[str, Cells] = {}
+    if file_format == "xlsx":
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            # reads every part, so that a damaged one is found here and not as missing rows
+            containers.check_workbook(book, len(content))
+            more = workbook_xml.sheets(book)
+    sheets = []
+    with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as workbook:
+        visibility = python_calamine.SheetVisibleEnum
+        order = [visibility.Visible, visibility.Hidden, visibility.VeryHidden]
+        for about in sorted(workbook.sheets_metadata, key=lambda sheet: order.index(sheet.visible)):
+            cells = more.get(about.name, Cells())
+            content_of_sheet = workbook.get_sheet_by_name(about.name)
+            rows = _filled_rows(content_of_sheet, cells.texts)
+            if rows:
+                sheet = _sheet(about.name, rows, wanted)
+                sheet.unsaved = cells.unsaved
+                if file_format == "xls":
+                    sheet.unformatted = _text_cells(content_of_sheet)
+                sheet.is_hidden = about.visible != visibility.Visible
+                sheets.append(sheet)
+    return sheets
+
+
+def _text_cells(cells: Any) -> set[tuple[int, int]]:
+    return {
+        (number, column)
+        for number, row in enumerate(cells.to_python(skip_empty_area=False), 1)
+        for column, cell in enumerate(row)
+        if isinstance(cell, str) and cell
+    }
+
+
+def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[int, list[str]]]:
+    """Return the rows that hold something, with their numbers: a sheet may declare a million that do not."""
+    rows = {}
+    if cells.start is not None:
+        first_row, first_column = cells.start
+        for number, row in enumerate(cells.to_python(skip_empty_area=True), first_row + 1):
+            texts = [""] * first_column + [_cell_text(cell) for cell in row]
+            if any(map(clean, texts)):
+                rows[number] = texts
+    width = max([*map(len, itertools.islice(rows.values(), 1)), *(column + 1 for _, column in instead)], default=0)
+    if instead:
+        # they may lie outside of what calamine takes for the sheet
+        rows = {number: texts + [""] * (width - len(texts)) for number, texts in rows.items()}
+        for (number, column), text in instead.items():
+            rows.setdefault(number, [""] * width)[column] = text
+    return sorted(rows.items())
+
+
+def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
+    header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
+    is_complete = header.held == len(set(wanted.values()))
+    above = rows[: header.first] if is_complete else []
+    data = rows[header.last + 1 :] if is_complete else rows
+    columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
+    return Sheet(
+        name,
+        header.names,
+        _as_declared(header.names, wanted),
+        rows[header.last][0] if rows else None,
+        pa.table([pa.array(column, pa.string()) for column in columns], names=[str(i) for i in range(len(columns))]),
+        np.array([number for number, _ in data], dtype=np.int64),
+        [Rejected(name, number, None, row_text(cells), "prose above the header") for number, cells in above],
+    )
+
+
+def _cell_text(cell: Any) -> str:
+    """Return a cell as a person reads it: codes stored as numbers lose their .0."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def _read_table(content: bytes, file_format: str, wanted: Mapping[str, str]) -> tuple[str | None, Sheet]:
+    """Read a format that names and types its columns; row numbers are those of the observations."""
+    encoding = None
+    if file_format == "dta":
+        import pandas as pd  # here, because a landing that finds nothing new need not wait for it
+
+        frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        encoding = "utf-8"
+        if not STATA_IN_UTF_8.match(content):
+            encoding, table = _recoded(table)
+    else:
+        return None, _read_parquet(content, wanted)
+    columns = [_as_text(column) for column in table.columns]
+    headings = [clean(name) for name in table.column_names]
+    sheet = Sheet(
+        None,
+        headings,
+        _as_declared(headings, wanted),
+        None,
+        pa.table(columns, names=[str(position) for position in range(len(columns))]),
+        np.arange(1, table.num_rows + 1),
+    )
+    return encoding, sheet
+
+
+def _read_parquet(content: bytes, wanted: Mapping[str, str]) -> Sheet:
+    """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
+    # texts stay coded, because a dictionary may hold one long text for all rows
+    texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    for column in file.schema_arrow:
+        if pa.types.is_nested(column.type):
+            raise FileFault(f"its values are of type {column.type}. Ask for one value in a cell.", column=column.name)
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    stored = sum(group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns))
+    # a value takes four bytes at least, and so does a row number
+    size = 4 * file.metadata.num_rows * (1 + file.metadata.num_columns)
+    containers.check_expansion(max(stored, size), len(content), "the Parquet file", "as CSV")
+    batches = []
+    for batch in file.iter_batches():
+        size += sum(_text_size(column) for column in batch.columns)
+        containers.check_expansion(size, len(content), "the Parquet file", "as CSV")
+        batches.append([_as_text(pa.chunked_array([column])) for column in batch.columns])
+    names = file.schema_arrow.names
+    columns = [
+        pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
+        for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
+    ]
+    headings = [clean(name) for name in names]
+    return Sheet(
+        None,
+        headings,
+        _as_declared(headings, wanted),
+        None,
+        pa.table(columns, names=[str(position) for position in range(len(columns))]),
+        np.arange(1, file.metadata.num_rows + 1),
+    )
+
+
+def _text_size(column: pa.Array) -> int:
+    """Return how many bytes the texts of a column take once they are decoded."""
+    if pa.types.is_dictionary(column.type) and _is_text(column.dictionary):
+        return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
+
+
+def _recoded(table: pa.Table) -> tuple[str, pa.Table]:
+    """Return a table that was read as latin-1 in the encoding of a Chinese machine, if all of its text allows that."""
+
+    def gb18030(text: str | None) -> str | None:
+        return None if text is None else text.encode("latin-1").decode("gb18030")
+
+    try:
+        names = [gb18030(name) for name in table.column_names]
+        columns = [
+            pa.array([gb18030(text) for text in column.to_pylist()], pa.string()) if _is_text(column) else column
+            for column in table.columns
+        ]
+    except UnicodeError:
+        return "latin-1", table
+    return "gb18030", pa.table(columns, names=names)
+
+
+def _is_text(column: pa.ChunkedArray | pa.Array | pa.Field) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        return pa.chunked_array([pa.array([_cell_text(value) for value in column.to_pylist()], pa.string())])
+    return column.cast(pa.string()).fill_null("")

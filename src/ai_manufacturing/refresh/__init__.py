@@ -1,0 +1,1 @@
+"""The cycle of a refresh: build in private, audit, write a release, publish."""

@@ -1,0 +1,125 @@
+"""The dbt run of a refresh, and what it left behind."""
+
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import landing
+from ai_manufacturing.gate import result_tables
+from ai_manufacturing.refresh import progress
+from ai_manufacturing.releases import last_build
+from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.releases.store import reading
+from ai_manufacturing.system import dbt_process
+from ai_manufacturing.system.dbt_process import PRINTED_LINES
+
+OUTPUT = "dbt.txt"
+CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
+JOINT_TEST = "est_specification_curve_joint+"  # the one model that reads CURVE_PERMUTATIONS, and what reads it
+# from dbt's words on a Python model to the exception that it raised
+RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
+GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
+
+
+def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
+    """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
+
+    Where a last build is laid out for this one, only what differs from it is built.
+
+    Parameters
+    ----------
+    work : Path
+        Folder for what dbt writes beside it.
+    warehouse : Path
+        The DuckDB file.
+    *arguments : str
+        Of dbt's command line.
+    accepted : str
+        Why failures of the gate are accepted.
+    told : callable, optional
+        Takes the progress of the run.
+    """
+    environment = {
+        "WAREHOUSE_PATH": str(warehouse),
+        "DBT_TARGET_PATH": str(work / "target"),
+        "DBT_LOG_PATH": str(work / "logs"),
+        "ACCEPTED_GATE_FAILURES": accepted,
+        "CURVE_PERMUTATIONS": permutations(),
+        "BUILT_BY_A_REFRESH": "true",
+    }
+    module = None
+    if (work / last_build.FOLDER).exists():
+        environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
+        module = "ai_manufacturing.refresh.dbt_from_last_build"
+    if told is not None:
+        environment |= progress.LOG_FORMAT
+    with (work / OUTPUT).open("w", encoding="utf-8") as output:
+        process = dbt_process.started(arguments, environment, output, module)
+        if told is None:
+            return process.wait() != 0
+        log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
+        return progress.followed(process, log, told) != 0
+
+
+def permutations() -> str:
+    """Return how many permutations of the specification curve a release has."""
+    return os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS)
+
+
+def failed_at_the_gate(work: Path) -> bool:
+    """Whether it was the gate that stopped a run."""
+    return any(
+        test in result["unique_id"] and result["status"] == "fail" for result in _results(work) for test in GATE_TESTS
+    )
+
+
+def why_failed(work: Path) -> str:
+    """Return what failed, and why, from dbt's results; the end of what it printed if it has none."""
+    output = f"dbt's output is in {work / OUTPUT} until the next refresh."
+    failed = [node for node in _results(work) if node["status"] in ("error", "fail")]
+    if not failed:
+        printed = (work / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(["dbt failed; the published release is unchanged.", *printed[-PRINTED_LINES:], output])
+    reasons = [RAISED.sub("", node["message"] or node["status"]) for node in failed]
+    not_landed = f"{landing.LandingError.__module__}.{landing.LandingError.__name__}: "
+    if all(reason.startswith(not_landed) for reason in reasons):
+        faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
+        return "\n".join(["Files could not be landed; the published release is unchanged.", *faults])
+    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
+    lines = "\n".join(named).splitlines()
+    more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
+    return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
+
+
+def content(warehouse: Path) -> dict[str, Any]:
+    """Return what the manifest says of a warehouse's content; empty of what was not built."""
+    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    if not warehouse.exists():
+        return found
+    with reading(warehouse) as connection:
+        origin = origin_of(connection)
+        if origin is not None:
+            found["extract_set"], found["extract_set_kind"] = origin
+        with suppress(duckdb.CatalogException):  # the gate was not reached
+            counts = connection.execute(
+                "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+                "count(case when not success and severity = 'warning' then 1 end), "
+                "count(case when success and checked_count = 0 then 1 end) "
+                f"from {result_tables.all_results(connection)}"
+            ).fetchall()[0]
+            names = ("expectations", "critical", "warnings", "nothing_to_check")
+            found["gate_summary"] = dict(zip(names, counts, strict=True))
+    return found
+
+
+def _results(work: Path) -> list[dict[str, Any]]:
+    path = work / "target" / last_build.RESULTS
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["results"])
+    except (FileNotFoundError, json.JSONDecodeError):  # dbt ended before it had written it whole; its output says why
+        return []

@@ -1,0 +1,213 @@
+"""The whole `dbt build` of a warehouse: what it was made from and what it holds, so that a refresh can publish it.
+
+The hooks of dbt write one row into main.build_record (macros/record_build.sql); any later run that builds drops it. A
+refresh takes the warehouse if deliveries, code, packages, seeds and settings are those of the row, and every table,
+view and comment is what the run left. In any doubt it builds (docs/decisions/incremental_refresh.md).
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing import log
+from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.store import reading
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.disk import copy
+from ai_manufacturing.system.sql_text import identifier, literal
+
+RECORD = "build_record"  # in the schema main
+COLUMNS = ("started_at", "inputs", "landed", "content", "results")
+PERMUTATIONS = "CURVE_PERMUTATIONS"
+ACCEPTED = "ACCEPTED_GATE_FAILURES"
+NAMED = 3  # of what differs, in a message
+# A view counts by its words: DuckDB prints its brackets, types and EXCLUDE lists anew once the file was closed.
+CATALOGUE = f"""
+    select 'views' as relation, md5(string_agg(concat_ws(' ', schema_name, view_name, comment,
+        list_sort(string_split_regex(replace(lower(sql), 'text', 'varchar'), '[ ,;()]+'))), chr(10)
+        order by schema_name, view_name)) as fingerprint
+    from duckdb_views() where not internal and database_name = current_database()
+    union all
+    select 'columns', md5(string_agg(concat_ws(' ', schema_name, table_name, column_index, column_name, data_type,
+        comment), chr(10) order by schema_name, table_name, column_index))
+    from duckdb_columns()
+    where not internal and database_name = current_database() and table_name <> '{RECORD}'
+    union all
+    select 'comments', md5(string_agg(concat_ws(' ', schema_name, table_name, comment), chr(10)
+        order by schema_name, table_name))
+    from duckdb_tables() where database_name = current_database() and table_name <> '{RECORD}'
+"""
+
+
+class NotTakenError(Exception):
+    """Why the warehouse is not published as it is."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A whole build that a refresh publishes.
+
+    Attributes
+    ----------
+    started_at : str
+        When its run began, UTC.
+    permutations : str
+        How many permutations of the specification curve it made.
+    results : list of dict
+        unique_id, status and execution_time (seconds) of each of its nodes.
+    """
+
+    started_at: str
+    permutations: str
+    results: list[dict[str, Any]]
+
+    def add_results(self, work: Path) -> None:
+        """Let the results of the whole stand where dbt writes those of a run, for the next refresh to start from.
+
+        Parameters
+        ----------
+        work : Path
+            Folder of the build.
+        """
+        path = work / "target" / last_build.RESULTS
+        if not path.with_name(last_build.PARSED).exists():  # then the next refresh starts from nothing
+            return
+        ran = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+        whole = {result["unique_id"]: result for result in (*self.results, *ran)}
+        path.write_text(json.dumps({"results": [*whole.values()]}), encoding="utf-8")
+
+
+def inputs() -> str:
+    """Return what a build that begins now is made from, as JSON; empty where it cannot be read, which landing says."""
+    try:
+        return json.dumps(_inputs(fingerprint.delivery_hashes(settings.extracts_dir())), ensure_ascii=False)
+    except (RefreshError, OSError):
+        return ""
+
+
+def landed() -> str:
+    """Return the last event of the log of deliveries, as JSON; empty where it cannot be read."""
+    try:
+        name = landing.extract_set(settings.extracts_dir()).name
+        return json.dumps(log.read(settings.landing_dir(), name)[-1:], ensure_ascii=False)
+    except (landing.LandingError, OSError):
+        return ""
+
+
+def content_query(tables: Sequence[str]) -> str:
+    """Return a query for the content of a warehouse: relation and fingerprint, one row each.
+
+    Parameters
+    ----------
+    tables : sequence of str
+        All tables, each as schema.table.
+    """
+    selects = [
+        f"select {literal(name)} as relation, concat_ws(' ', count(*), sum(hash(counted))) as fingerprint "
+        f"from {'.'.join(map(identifier, name.split('.')))} as counted"
+        for name in sorted(tables)
+        if name != f"main.{RECORD}"
+    ]
+    return " union all ".join([*selects, CATALOGUE])
+
+
+def take(work: Path, hashes: dict[str, str]) -> Taken:
+    """Copy the warehouse of WAREHOUSE_PATH to where a refresh builds, if it is a whole build of what is there now.
+
+    Parameters
+    ----------
+    work : Path
+        Folder of the build, without a warehouse.
+    hashes : dict of str to str
+        SHA-256 of each delivered file, now.
+
+    Raises
+    ------
+    NotTakenError
+        With the reason, if there is any doubt.
+    """
+    path = settings.warehouse_path()
+    if not path.exists():
+        raise NotTakenError(f"{path} is not there")
+    if path.with_name(path.name + ".wal").exists():
+        raise NotTakenError(f"{path} is open in another process, or was not closed cleanly")
+    if duckdb.__version__.startswith("1.") and path.stem != Path(last_build.WAREHOUSE).stem:
+        raise NotTakenError(f"views in {path} name the file, which this version of DuckDB cannot rename")
+    try:
+        with reading(path) as connection:  # no process can write to it meanwhile
+            record = _record(connection, path)
+            made_from = json.loads(record["inputs"])
+            _require_same(path, made_from, _inputs(hashes))
+            if record["landed"] != landed():
+                raise NotTakenError(f"other files have landed in {settings.landing_dir()} since {path} was built")
+            _require_content(connection, path, json.loads(record["content"]))
+            copy(path, work / last_build.WAREHOUSE)
+    except duckdb.Error as error:
+        raise NotTakenError(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}") from error
+    with duckdb_client.connect(str(work / last_build.WAREHOUSE)) as copied:
+        copied.execute(f"drop table main.{RECORD}")
+    if (parsed := settings.target_dir() / last_build.PARSED).exists():
+        (work / "target").mkdir()
+        shutil.copyfile(parsed, work / "target" / last_build.PARSED)
+    permutations = made_from["made_by"]["variables"].get(PERMUTATIONS) or "0"
+    return Taken(record["started_at"], permutations, json.loads(record["results"]))
+
+
+def _inputs(hashes: dict[str, str]) -> dict[str, Any]:
+    return {"deliveries": hashes, "made_by": last_build.made_by(), "seeds": last_build.seeds()}
+
+
+def _record(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Return the row of a run that ended whole."""
+    try:
+        rows = connection.execute(f"select {', '.join(COLUMNS)} from main.{RECORD}").fetchall()
+    except duckdb.CatalogException:
+        rows = []
+    if len(rows) != 1 or not all(rows[0]):
+        raise NotTakenError(f"the last run in {path} was no whole dbt build that ended well, or it had --vars")
+    return dict(zip(COLUMNS, rows[0], strict=True))
+
+
+def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    made, makes = before["made_by"], now["made_by"]
+    if made["variables"].get(ACCEPTED):
+        raise NotTakenError(f"{path} was built with failures of the gate accepted")
+    variables = [{**made_by["variables"], PERMUTATIONS: None} for made_by in (made, makes)]
+    compared = {
+        "deliveries": (before["deliveries"], now["deliveries"]),
+        "seeds": (before["seeds"], now["seeds"]),
+        "code": (made["code"], makes["code"]),
+        "packages": (made["packages"], makes["packages"]),
+        "settings": tuple(variables),
+    }
+    compared["places"] = tuple(
+        {name: value for name, value in made_by.items() if isinstance(value, str | list)} for made_by in (made, makes)
+    )
+    for what, (old, new) in compared.items():
+        if names := _differing(old, new):
+            raise NotTakenError(f"{path} was built from other {what}: {names}")
+    if made.keys() != makes.keys():
+        raise NotTakenError(f"{path} was built by another version")
+
+
+def _require_content(connection: duckdb.DuckDBPyConnection, path: Path, before: dict[str, str]) -> None:
+    tables = connection.execute(
+        "select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()"
+    ).fetchall()
+    now = dict(connection.execute(content_query([name for (name,) in tables])).fetchall())
+    if names := _differing(before, now):
+        raise NotTakenError(f"{path} was changed since it was built: {names}")
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return the names whose values differ, the first few; empty if none does."""
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,174 @@
+"""From a built warehouse to a release: one file of tables, compact, with comments, for any client since 1.2."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ai_manufacturing.auditing import changes, revisions
+from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, copy_comments
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
+from ai_manufacturing.system.sql_text import comments, identifier, literal
+
+HISTORY_COMMENTS = {
+    "release_id": "Number of the release.",
+    "published_at": "UTC.",
+    "git_commit": "Commit of the code, as in the manifest.",
+    "fingerprint": "Hash of deliveries, code and packages.",
+    "specification_id": "The headline: Table 1 column 1 as the paper reads.",
+    "estimate": "Its estimate; null where it cannot be estimated.",
+    "std_error": "Its error, clustered by city.",
+    "substitutions": "What substitutes for a series or control of it; null if nothing does.",
+    "verdict_en": "Its verdict.",
+    "verdict_zh": "The verdict in Chinese.",
+}
+PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
+
+
+def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
+    """Copy the released schemas of a warehouse into a new file.
+
+    Parameters
+    ----------
+    warehouse : Path
+        A built warehouse that no process writes to.
+    target : Path
+        The file to write; it must not exist.
+    manifest : dict
+        The fields of Manifest but row_counts.
+    previous : Path or None
+        The release to list changes against; there are none against one of another extract set.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    RefreshError
+        If the file cannot be written, as on a full disk; nothing is left of it.
+    """
+    before = read_manifest(previous) if previous else None
+    connection = duckdb_client.in_memory(target.with_name("spill"))
+    try:
+        # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
+        connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
+        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
+        connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
+        connection.execute("begin")
+        for schema in (*SCHEMAS, "release"):
+            connection.execute(f"create schema new.{schema}")
+        counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
+        copy_comments(connection, SCHEMAS)
+        written = Manifest(**manifest, row_counts=counts)
+        _write_manifest(connection, written)
+        _write_freshness(connection)
+        revisions.write_series(connection)
+        _write_previous(connection, before)
+        of_the_same_set = previous if before and before.origin == written.origin else None
+        changes.write(connection, of_the_same_set)
+        _write_history(connection, written, follows=of_the_same_set is not None)
+        connection.execute("commit")
+        connection.execute("checkpoint new")
+        connection.execute("detach new")
+    except (duckdb.Error, OSError) as error:
+        connection.close()
+        for left in (target, target.with_name(target.name + ".wal")):
+            left.unlink(missing_ok=True)
+        raise RefreshError(
+            f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published release "
+            "is unchanged. Make room, or set RELEASE_DIR to another disk."
+        ) from error
+    connection.close()
+    return written
+
+
+def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select table_schema, table_name from information_schema.tables "
+        "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
+        [list(SCHEMAS)],
+    ).fetchall()
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int:
+    """Copy a table, or the rows of a view, and return how many."""
+    name = f"{identifier(schema)}.{identifier(table)}"
+    ((count,),) = connection.execute(f"create table new.{name} as from built.{name}").fetchall()
+    return int(count)
+
+
+def _write_freshness(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep when each provider last delivered something new; a file that only moved is a copy of itself."""
+    connection.execute(
+        "create table new.release.freshness as "
+        "select provider, max(landed_at) as newest_delivery_at from built.raw.deliveries "
+        "where provider is not null and copy_of_delivery is null group by provider order by provider"
+    )
+    columns = {
+        "provider": "Folder of models/staging.",
+        "newest_delivery_at": "When its newest delivery landed, UTC.",
+    }
+    comment = "One row per provider: when its newest delivery landed, UTC."
+    connection.execute(comments("new.release.freshness", comment, columns))
+
+
+def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+    values = asdict(manifest)
+    row = [
+        json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name] for name in MANIFEST_COLUMNS
+    ]
+    columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
+    connection.execute(f"create table new.release.manifest ({columns})")
+    comment = "One row: this file's identity and inputs."
+    connection.execute(comments("new.release.manifest", comment, MANIFEST_COMMENTS))
+    connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)
+
+
+def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | None) -> None:
+    """Keep which release was published before: changes are listed only if it is of the same extract set."""
+    connection.execute(
+        f"create table new.release.previous ({', '.join(f'{name} varchar' for name in PREVIOUS_COMMENTS)})"
+    )
+    comment = (
+        "One row: the release that was published before; none for the first. release.changes is empty if it is of "
+        "another extract set or kind."
+    )
+    connection.execute(comments("new.release.previous", comment, PREVIOUS_COMMENTS))
+    if before is not None:
+        row = [getattr(before, name) for name in PREVIOUS_COMMENTS]
+        connection.execute(f"insert into new.release.previous values ({', '.join('?' for _ in row)})", row)
+
+
+def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:
+    """Keep the headline of every release of the set up to this one, as past files are pruned.
+
+    Parameters
+    ----------
+    follows : bool
+        Whether the release before is of the same set, and attached as `old`.
+    """
+    connection.execute(
+        "create table new.release.history as select r.*, c.specification_id, c.estimate, c.std_error, "
+        "c.substitutions, v.verdict_en, v.verdict_zh "
+        "from (values (?, ?, ?, ?)) as r (release_id, published_at, git_commit, fingerprint) "
+        "left join new.reports.rpt_coefficients as c on c.specification_id = ? and c.term_order = 1 "
+        "left join new.reports.rpt_verdicts as v on v.specification_id = c.specification_id",
+        [manifest.release_id, manifest.published_at, manifest.git_commit, manifest.fingerprint, HEADLINE],
+    )
+    # a release of earlier code keeps none
+    if (
+        follows
+        and connection.execute(
+            "from duckdb_tables() where database_name = 'old' and schema_name = 'release' and table_name = 'history'"
+        ).fetchall()
+    ):
+        connection.execute("insert into new.release.history by name from old.release.history")
+    comment = "One row per release of this extract set, each followed by the next."
+    connection.execute(comments("new.release.history", comment, HISTORY_COMMENTS))

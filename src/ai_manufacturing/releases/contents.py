@@ -1,0 +1,39 @@
+"""What a release file holds: schemas of a built warehouse, with their comments."""
+
+from collections.abc import Collection, Mapping
+
+import duckdb
+
+from ai_manufacturing.system.sql_text import identifier, literal
+
+SCHEMAS = ("marts", "gates", "estimates", "reports")
+HEADLINE = "table_1_col_1"
+
+
+def copy_comments(
+    connection: duckdb.DuckDBPyConnection, schemas: Collection[str], before: Mapping[str, str] | None = None
+) -> None:
+    """Comment the tables of `new`, and their columns, as those of `built` are.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        With both attached.
+    schemas : collection of str
+        Their names.
+    before : mapping, optional
+        By schema and table ("marts.dim_city"), what to write before the comment of the table.
+    """
+    commented = connection.execute(
+        "select schema_name, table_name, null, comment from duckdb_tables() where database_name = 'built' "
+        "union all select schema_name, view_name, null, comment from duckdb_views() where database_name = 'built' "
+        "union all select schema_name, table_name, column_name, comment from duckdb_columns() "
+        "where database_name = 'built'"
+    ).fetchall()
+    for schema, table, column, comment in commented:
+        if schema not in schemas or not comment:
+            continue
+        name = f"new.{identifier(schema)}.{identifier(table)}"
+        object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"
+        note = (before or {}).get(f"{schema}.{table}", "") if column is None else ""
+        connection.execute(f"comment on {object_} is {literal(note + comment)}")

@@ -1,0 +1,162 @@
+"""Which DuckDB file a command reads, and of which extract set that file is: sets never mix."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.origin import Origin, is_release, origin_of
+from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import duckdb_client, integrity
+
+RELEASE, WAREHOUSE = "release", "warehouse"
+
+
+class DatabaseError(Exception):
+    """A file that a command cannot read, or must not read; the message says which to name."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A release or a warehouse; as a text, the line that a command prints before all others.
+
+    Attributes
+    ----------
+    path : Path
+        The DuckDB file.
+    origin : Origin
+        Whose numbers it holds.
+    release_id : str or None
+        Number of the release; None for a warehouse.
+    """
+
+    path: Path
+    origin: Origin
+    release_id: str | None = None
+
+    def __str__(self) -> str:
+        what = WAREHOUSE if self.release_id is None else f"{RELEASE} {self.release_id}"
+        return f"{self.origin}, {what}, {self.path}"
+
+
+class _Place(NamedTuple):
+    """A file that a command may read, and who says so."""
+
+    said_by: str
+    kind: str
+    path: Path
+
+
+def read(path: Path) -> Database:
+    """Return what a file says of itself.
+
+    Raises
+    ------
+    DatabaseError
+        If it is not there, cannot be opened, or is neither a release nor a warehouse.
+    """
+    if not path.exists():
+        raise DatabaseError(
+            f"{path}: there is no such file. Run `make build`, or name a release or a warehouse with --database."
+        )
+    releases = Store(settings.release_dir(), settings.release_path())
+    try:
+        digest = integrity.check(path)
+        with duckdb_client.connect(str(path), read_only=True) as connection:
+            origin = origin_of(connection)
+            if origin is None:
+                raise DatabaseError(
+                    f"{path}: neither a release nor a warehouse with landed files. Name one with --database."
+                )
+            release_id = None
+            if is_release(connection):
+                ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
+                place = path.resolve()
+                # a publication that died before its last step leaves none beside the published file
+                has_none = place == releases.published and digest is None and release_id in releases.named()
+                if has_none or place.parent == releases.folder / "past":
+                    releases.require_witness(place, release_id, digest)
+            return Database(path, origin, release_id)
+    except RefreshError as error:
+        raise DatabaseError(str(error)) from error
+    except integrity.DamagedError as error:
+        raise DatabaseError(
+            f"{error}. Restore the file from a backup; `ai-manufacturing rollback ID` puts a past release where "
+            "readers look."
+        ) from error
+    except duckdb.Error as error:
+        raise DatabaseError(
+            f"{path}: cannot be opened as a release or a warehouse ({str(error).splitlines()[0]}). Wait for the build "
+            "that writes to it, or name another file with --database."
+        ) from error
+
+
+def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -> Database:
+    """Return the file that a command reads: what the user named goes before any default.
+
+    In this order: the command's option; WAREHOUSE_PATH; RELEASE_PATH or RELEASE_DIR; the published release; the default
+    warehouse. A file that the command cannot read is passed over, but only for one of the same extract set. What
+    nothing but a default names must be of the extract set of EXTRACTS_DIR, if that is set.
+
+    Parameters
+    ----------
+    option : Path or None
+        What the command's own option names.
+    reads : collection of str
+        RELEASE, WAREHOUSE or both: what the command can read.
+
+    Returns
+    -------
+    Database
+        The file, and of which extract set it is.
+
+    Raises
+    ------
+    DatabaseError
+        If the file cannot be read, or is of another extract set than what was passed over or EXTRACTS_DIR.
+    """
+    if option is not None:
+        return read(option)
+    places = [*_set_by_the_user(), *_defaults()]
+    at = next(number for number, place in enumerate(places) if place.kind in reads)
+    found = read(places[at].path)
+    for place in places[:at]:
+        if place.path.exists() and (other := read(place.path)).origin != found.origin:
+            raise DatabaseError(
+                f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command needs a "
+                f"{' or a '.join(reads)}. The next file, {found.path}, holds {found.origin}. Name the file with "
+                "--database."
+            )
+    if not _set_by_the_user() and os.environ.get("EXTRACTS_DIR"):
+        try:
+            name = landing.extract_set(settings.extracts_dir()).name
+        except landing.LandingError as error:
+            raise DatabaseError(str(error)) from error
+        if name != found.origin.extract_set:
+            raise DatabaseError(
+                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {found.path} is of "
+                f"{found.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is, or name the file with "
+                "--database."
+            )
+    return found
+
+
+def _set_by_the_user() -> list[_Place]:
+    places = []
+    if os.environ.get("WAREHOUSE_PATH"):
+        places.append(_Place("WAREHOUSE_PATH", WAREHOUSE, settings.warehouse_path()))
+    named = [name for name in ("RELEASE_PATH", "RELEASE_DIR") if os.environ.get(name)]
+    if named:
+        places.append(_Place(named[0], RELEASE, settings.release_path()))
+    return places
+
+
+def _defaults() -> list[_Place]:
+    published = _Place("The published release", RELEASE, settings.release_path())
+    warehouse = _Place("The warehouse", WAREHOUSE, settings.warehouse_path())
+    return [published, warehouse] if published.path.exists() else [warehouse]

@@ -1,0 +1,61 @@
+"""How far two sources of one series agree within city and year, and what that says of each as a measurement."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence, in_columns
+from ai_manufacturing.system.contracts import schema
+
+KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
+
+
+def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
+    """Correlate two sources of a series once the effects of city and year are removed from both.
+
+    Parameters
+    ----------
+    grouped : DataFrame
+        intermediate.int_source_pairs_grouped.
+
+    Returns
+    -------
+    Table
+        One row per series, scope, pair of providers, transform (ln, ln1p), grouping and group of cities, in the columns
+        of est_source_agreement; of all cities grouping and group are `all`. Without an answer the reason stands
+        beside it.
+
+    Notes
+    -----
+    first_reliability is the covariance over the variance of the first source: the share of its variation that is no
+    error, if the errors of the two sources are classical and unrelated. If they also have one variance, the correlation
+    is the share for both.
+    """
+    rows: list[dict[str, Any]] = []
+    for names, cells in grouped.groupby(KEY, sort=True):
+        common = dict(zip(KEY, names, strict=True))
+        common["extract_set"] = cells["extract_set"].iloc[0]
+        for transform in ("ln", "ln1p"):
+            first, second = f"first_{transform}", f"second_{transform}"
+            sample = cells[["city_id", "year", first, second]].dropna()
+            rows.append({**common, "transform": transform, **_within(sample, first, second)})
+    return pa.Table.from_pylist(rows, schema=schema("est_source_agreement"))
+
+
+def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
+    fit = attempted(partial(fixed_effects.fit, sample, first, [second]))
+    if isinstance(fit, Sentence):
+        return in_columns({"reason": fit})
+    slope = float(fit.estimates[0])
+    return {
+        "observation_count": fit.observation_count,
+        "city_count": fit.city_count,
+        "within_correlation": math.copysign(math.sqrt(max(fit.r2_within, 0.0)), slope),
+        "first_reliability": fit.r2_within / slope if slope else None,
+        "second_reliability": slope,
+    }

@@ -1,0 +1,136 @@
+"""Placebo of equation 2: if the slope hardly moves when cities swap weights, their AI content carries nothing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.rows import Row, of_each
+from ai_manufacturing.estimation.specifications import Specification
+from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimators.columns import numbers_in
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness import randomisation
+from ai_manufacturing.system.contracts import schema
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """The slope of the measure, and those of measures made with other cities' weights.
+
+    Attributes
+    ----------
+    draws : int
+        Permutations: as many as asked for, or all there are.
+    estimate : float
+        The slope with each city's own weight.
+    placebo_mean, placebo_sd, placebo_low, placebo_high : float
+        Mean, standard deviation, 2.5 and 97.5 % quantiles of the slopes with permuted weights.
+    p_value : float
+        How unlikely the estimate is, by its distance from the mean of the permuted slopes, if it does not matter which
+        city has which weight: as randomisation.of_measure says.
+    """
+
+    draws: int
+    estimate: float
+    placebo_mean: float
+    placebo_sd: float
+    placebo_low: float
+    placebo_high: float
+    p_value: float
+
+
+def fit(
+    sample: pd.DataFrame,
+    outcome: str,
+    measure: str,
+    controls: Sequence[str],
+    *,
+    transform: str,
+    draws: int = 999,
+    seed: int = 2020,
+    entity: str = "city_id",
+    time: str = "year",
+) -> Placebo:
+    """Regress an outcome on the measure with its weights permuted over the cities of the sample.
+
+    Parameters
+    ----------
+    sample : DataFrame
+        One row per city and year with the columns named and, beside them, weight (fixed over a city's years) and
+        scaling_value, whose product is the measure before its transform.
+    outcome, measure : str
+        Columns of the dependent variable and of the regressor.
+    controls : sequence of str
+        Columns of the controls, which keep their values.
+    transform : {"level", "ln", "ln1p", "asinh"}
+        Of the product of weight and scaling_value.
+    draws, seed : int
+        Number of permutations, and the seed of their draw.
+    entity, time : str
+        Columns of the two effects.
+
+    Returns
+    -------
+    Placebo
+
+    Raises
+    ------
+    NotEstimable
+        If the sample has singletons, or for any reason of fixed_effects.fit, randomisation.permuted_measure or
+        randomisation.of_measure.
+    """
+    if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
+        raise NotEstimable("no_weight")
+    # The order of partialled_out, so that its rows and these are the same.
+    rows = sample.sort_values([entity, time], ignore_index=True)
+    regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls], entity=entity, time=time)
+    if regression.singletons_dropped:
+        raise NotEstimable("has_singletons")
+    weights = rows.groupby(entity, sort=True)["weight"].first()
+    permuted = randomisation.permuted_measure(
+        regression,
+        weights.to_numpy(dtype=float),
+        numbers_in(rows, "scaling_value"),
+        transform,
+        randomisation.permutations(list(weights.index), draws=draws, seed=seed),
+    )
+    found = randomisation.of_measure(regression, 0, permuted)
+    low, high = np.quantile(found.slopes, [0.025, 0.975])
+    return Placebo(
+        draws=len(found.slopes),
+        estimate=found.estimate,
+        placebo_mean=float(found.slopes.mean()),
+        placebo_sd=float(found.slopes.std(ddof=1)),
+        placebo_low=float(low),
+        placebo_high=float(high),
+        p_value=found.p_value_of_slope,
+    )
+
+
+def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
+    """Estimate with permuted weights the specifications that ask for it.
+
+    Returns
+    -------
+    Table
+        One row per specification with option placebo, in the columns of est_placebo; not_estimable with the reason
+        where there is none.
+    """
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        found = fit(
+            inputs.sample(specification).rows,
+            specification.outcome,
+            specification.regressor,
+            specification.controls,
+            transform=specification.transform,
+            draws=getattr(specification.options, "placebo", 0),
+        )
+        yield asdict(found)
+
+    asked = (one for one in specifications if getattr(one.options, "placebo", 0))
+    return of_each(asked, inputs, schema("est_placebo"), rows_of)

@@ -1,0 +1,67 @@
+"""A folder over HTTP, with compressed texts and parts of files: `python -m ai_manufacturing.site.serve`."""
+
+import argparse
+import functools
+import gzip
+import http.server
+import io
+import os
+import re
+from pathlib import Path
+from typing import IO
+
+TEXTS = (".html", ".js", ".css", ".json", ".geojson", ".svg", ".xml", ".csv", ".bib", ".txt", ".md")
+RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Send a text packed to a browser that unpacks it, and of any file the part that is asked for."""
+
+    def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
+        """Send the headers and return what follows them."""
+        path = Path(self.translate_path(self.path))
+        path = path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
+        wanted = RANGE.match(self.headers.get("Range", "").strip())
+        packs = path.suffix in TEXTS and "gzip" in self.headers.get("Accept-Encoding", "")
+        if not path.is_file() or not ((wanted and wanted[0] != "bytes=-") or packs):
+            return super().send_head()
+        if wanted is None:
+            return self._send(200, gzip.compress(path.read_bytes(), 6), path, {"Content-Encoding": "gzip"})
+        size = path.stat().st_size
+        first, last = wanted.groups()
+        start = int(first) if first else max(size - int(last), 0)
+        end = min(int(last) if first and last else size - 1, size - 1)
+        if start > end:
+            return self._send(416, b"", path, {"Content-Range": f"bytes */{size}"})
+        with path.open("rb") as file:
+            file.seek(start)
+            part = file.read(end + 1 - start)
+        return self._send(206, part, path, {"Content-Range": f"bytes {start}-{end}/{size}"})
+
+    def _send(self, status: int, content: bytes, path: Path, headers: dict[str, str]) -> io.BytesIO:
+        self.send_response(status)
+        sent = {"Content-Type": self.guess_type(path), "Content-Length": str(len(content)), "Vary": "Accept-Encoding"}
+        for name, value in (sent | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        return io.BytesIO(content)
+
+    def end_headers(self) -> None:
+        """Say that parts can be had."""
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+
+def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
+    """Return a server of a folder, reached from this machine alone; port 0 takes a free one."""
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=os.fspath(folder)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("port", type=int, nargs="?", default=8000)
+    asked = parser.parse_args()
+    with server(asked.folder, asked.port) as serving:
+        print(f"http://127.0.0.1:{serving.server_port}/")
+        serving.serve_forever()

@@ -1,0 +1,1 @@
+"""The disk, DuckDB, dbt and exit codes: what knows nothing of cities."""

@@ -1,0 +1,72 @@
+"""How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+STORAGE_VERSION = "v1.2.0"
+# core_functions, icu, json and parquet are built in. A query that needs another extension fails and names it.
+SETTINGS: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
+def connect(
+    database: str = ":memory:",
+    *,
+    read_only: bool = False,
+    config: dict[str, Any] | None = None,
+    reads_files: bool = False,
+) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file, or a database in memory, as duckdb.connect does.
+
+    Parameters
+    ----------
+    database : str
+        The file; in memory without it.
+    read_only : bool
+        Whether the file is opened for reading only.
+    config : dict, optional
+        Settings of DuckDB, beside SETTINGS.
+    reads_files : bool
+        Whether statements may name other files, as where a database is attached or a view of the warehouse reads the
+        files of a register; DuckDB counts a frame that a statement names among them. A release needs none.
+
+    Returns
+    -------
+    DuckDBPyConnection
+        To be closed by the caller.
+    """
+    connection = duckdb.connect(database, read_only=read_only, config=config or {})
+    # after it is open: a process that has the file open with other settings could not open it again
+    for name, value in SETTINGS.items():
+        connection.execute(f"set {name} = {value}")
+    if not reads_files:
+        confine(connection)
+    return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let statements reach what is open or attached, and no other file; it cannot be taken back."""
+    connection.execute("set enable_external_access = false")
+
+
+def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
+    """Connect to no file, to attach some, within WAREHOUSE_THREADS and WAREHOUSE_MEMORY_LIMIT, without progress bars.
+
+    Parameters
+    ----------
+    spill : Path
+        Folder for what exceeds the memory limit; DuckDB makes it when it needs it.
+    """
+    connection = connect(
+        config={
+            "threads": os.environ.get("WAREHOUSE_THREADS") or "2",
+            "memory_limit": os.environ.get("WAREHOUSE_MEMORY_LIMIT") or "4GB",
+            "temp_directory": str(spill),
+        },
+        reads_files=True,
+    )
+    # a bar among the lines of a scheduler's log is no JSON
+    connection.execute("set enable_progress_bar = false")
+    return connection

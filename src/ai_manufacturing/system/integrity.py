@@ -1,0 +1,332 @@
+"""What shows damage: SHA-256 of files, and logs whose lines each carry the SHA-256 of all before them.
+
+    <file>.sha256, SHA256SUMS   beside a file or in its folder, as sha256sum writes and checks them
+    log.jsonl                   one JSON object a line; its last key is the SHA-256 of all before it and of itself
+    log.jsonl.head              how many lines there are, and the SHA-256 of the last
+
+A line is on the disk before the head counts it. So the head never leads, and a log with fewer lines was cut. The head
+lags by one line at most, where a writer died between the two: a whole line counts, a torn one is replaced by the next.
+The first line that a head counts is marked: lines before it are of an earlier version, which kept no head.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_manufacturing.system.disk import replace_bytes, sync
+
+SUFFIX = ".sha256"
+SUMS = "SHA256SUMS"
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+Line = dict[str, Any]
+
+OWN, MARK, VERSION = "sha256", "log_version", 1
+
+
+class DamagedError(Exception):
+    """A file that is not what was written; the message names it, and says what differs."""
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(path: Path) -> Path:
+    """Return where the SHA-256 of a file stands."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def record(path: Path, digest: str) -> None:
+    """Write the SHA-256 of a file beside it, whole or not at all; the file itself may arrive afterwards."""
+    _write_sums(beside(path), {path.name: digest})
+
+
+def recorded(path: Path) -> str | None:
+    """Return the SHA-256 that stands beside a file; None if there is none.
+
+    Raises
+    ------
+    DamagedError
+        If what stands there is no line of sha256sum for this file.
+    """
+    sums = beside(path)
+    try:
+        return _read_sums(sums)[path.name]
+    except FileNotFoundError:
+        return None
+    except KeyError as error:
+        raise DamagedError(f"{sums}: does not name {path.name}") from error
+
+
+def check(path: Path) -> str | None:
+    """Compare a file with the SHA-256 beside it, and return that; None if there is none.
+
+    A file that is replaced meanwhile is compared anew, so that a publication never looks like damage.
+
+    Raises
+    ------
+    DamagedError
+        If they differ.
+    """
+    if not beside(path).exists():
+        return None
+    while True:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            # after the file: of a new file it is written last
+            expected = recorded(path)
+            is_replaced = not os.path.samestat(os.fstat(file.fileno()), path.stat())
+        if expected in (None, found):
+            return expected
+        if not is_replaced:
+            raise DamagedError(f"{path}: its SHA-256 is {found}, and {beside(path)} says {expected}")
+
+
+def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
+    """Write SHA256SUMS of all files below a folder, but for those left out by name."""
+    _write_sums(folder / SUMS, {name: sha256(folder / name) for name in _names(folder, left_out)})
+
+
+def check_folder(folder: Path, left_out: tuple[str, ...] = ()) -> list[str]:
+    """Return what differs between a folder and its SHA256SUMS, one text for each file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has none.
+    DamagedError
+        If SHA256SUMS is not as it was written.
+    """
+    return differences(folder, _read_sums(folder / SUMS), _names(folder, left_out), SUMS)
+
+
+def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str], witness: object) -> list[str]:
+    """Return what differs between files and their recorded SHA-256, one text for each file.
+
+    Parameters
+    ----------
+    folder : Path
+        What names are relative to.
+    expected : mapping of str to str
+        SHA-256 by name.
+    present : iterable of str
+        Names of the files that are there.
+    witness : object
+        Where the SHA-256 are recorded, as messages name it.
+    """
+    wrong = [f"{folder / name}: {witness} does not name it" for name in present if name not in expected]
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            wrong.append(f"{path}: missing, and {witness} names it")
+        elif (found := sha256(path)) != digest:
+            wrong.append(f"{path}: its SHA-256 is {found}, and {witness} says {digest}")
+    return wrong
+
+
+def _names(folder: Path, left_out: tuple[str, ...]) -> list[str]:
+    below = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in below if name not in (SUMS, *left_out))
+
+
+def _write_sums(path: Path, digests: dict[str, str]) -> None:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+    replace_bytes(path, lines.encode(), mode=0o444)
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_bytes().decode("utf-8").split("\n")
+        found = [LINE.fullmatch(line) for line in lines[:-1]]
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path}: not as sha256sum writes it") from error
+    if lines[-1] or not found or None in found:
+        raise DamagedError(f"{path}: not as sha256sum writes it")
+    return {match[2]: match[1] for match in found if match}
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log holds.
+
+    Attributes
+    ----------
+    lines : list of dict
+        Without their hashes.
+    is_marked : bool
+        Whether a head counts its lines.
+    is_sealed : bool
+        Whether its last line carries a hash.
+    """
+
+    lines: list[Line]
+    is_marked: bool
+    is_sealed: bool
+    count: int  # with lines that an earlier version left torn
+    own: str | None  # hash of the last line
+    size: int  # bytes that count
+    so_far: "hashlib._Hash"
+
+
+_read: dict[Path, tuple[object, Log]] = {}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A log and its head.
+
+    Attributes
+    ----------
+    path : Path
+        The log; its folder must exist before a line is appended.
+    mode : int
+        Permissions of both files.
+    damaged : callable
+        Makes of a message the error that is raised where the log is damaged.
+    """
+
+    path: Path
+    mode: int = 0o644
+    damaged: Callable[[str], Exception] = DamagedError
+
+    @property
+    def head(self) -> Path:
+        """Return where the head stands."""
+        return self.path.with_name(self.path.name + ".head")
+
+    def read(self) -> Log:
+        """Return the log, each byte of it compared, unless this process has read it as it is.
+
+        Raises
+        ------
+        Exception
+            The one of `damaged`, if it was cut, or a line is not as it was written; it names the file and the line.
+        """
+        while True:
+            signature = self._signature()
+            known, log = _read.get(self.path, (None, None))
+            if log is None or known != signature:
+                head, content = (path.read_bytes() if path.exists() else None for path in (self.head, self.path))
+                if signature != self._signature():  # a writer was between the two
+                    continue
+                log = self._checked(head, content or b"")
+                _read[self.path] = signature, log
+            return log
+
+    def append(self, following: Callable[[list[Line]], Line | None]) -> list[Line]:
+        """Add a line, whole or not at all, and return all.
+
+        Parameters
+        ----------
+        following : callable
+            Takes the lines so far, which no other writer adds to meanwhile; returns the new one, or None.
+
+        Raises
+        ------
+        Exception
+            As `read`.
+        OSError
+            If the disk refuses, or the file system has no locks.
+        """
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            log = self.read()
+            line = following(log.lines)
+            if line is None:
+                return log.lines
+            if log.is_marked:
+                self._count(log)  # or two writers that die leave two lines uncounted
+            log = self._added(log, line)
+            self._count(log)
+            _read[self.path] = self._signature(), log
+            return log.lines
+        finally:
+            os.close(folder)
+
+    def _added(self, log: Log, line: Line) -> Log:
+        text = _sealed(line if log.is_marked else line | {MARK: VERSION}, log.so_far)
+        is_new = not self.path.exists()
+        with self.path.open("ab") as file:
+            if is_new:
+                os.fchmod(file.fileno(), self.mode)
+            missing = max(log.size - file.tell(), 0)  # the line break that an earlier version did not write
+            file.truncate(log.size - missing)  # what a dead writer left
+            file.write(missing * b"\n" + text + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            sync(self.path.parent)
+        so_far = log.so_far.copy()
+        so_far.update(text + b"\n")
+        size = log.size + len(text) + 1
+        return Log([*log.lines, line], True, True, log.count + 1, json.loads(text)[OWN], size, so_far)
+
+    def _count(self, log: Log) -> None:
+        """Write the head of a log, unless it stands there."""
+        head = json.dumps({"lines": log.count, OWN: log.own}).encode() + b"\n"
+        if not self.head.exists() or self.head.read_bytes() != head:
+            replace_bytes(self.head, head, self.mode)
+
+    def _signature(self) -> object:
+        stats = [path.stat() if path.exists() else None for path in (self.head, self.path)]
+        return [at and (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for at in stats]
+
+    def _checked(self, head: bytes | None, content: bytes) -> Log:
+        *ended, rest = content.split(b"\n")
+        texts = [*ended, rest] if rest else ended
+        parsed = [_parsed(text) for text in texts]
+        marked = next((number for number, line in enumerate(parsed) if line and MARK in line), len(texts))
+        counted, own = self._counted(head) if head is not None else (marked, None)
+        if len(texts) < counted:
+            raise self.damaged(f"{self.path}: was cut: it has {len(texts)} lines, and {self.head} counts {counted}")
+        if len(texts) > counted + 1:
+            what = f"counts {counted}" if head is not None else "is missing"
+            raise self.damaged(f"{self.path}: has {len(texts)} lines, and {self.head} {what}")
+        lines: list[Line] = []
+        so_far, size, count, last = hashlib.sha256(), 0, 0, None
+        for number, (text, line) in enumerate(zip(texts, parsed, strict=True)):
+            seal = line.pop(OWN, None) if line else None
+            is_whole = number < len(ended) and seal is not None and text == _sealed(line or {}, so_far)
+            is_torn = line is None and number == len(ended) and head is None
+            if is_torn or (number >= counted and not is_whole):
+                break  # of a writer that died
+            if (seal or last) and not is_whole:
+                raise self.damaged(f"{self.path}, line {number + 1}: not as it was written")
+            if own is not None and number == counted - 1 and seal != own:
+                raise self.damaged(f"{self.path}, line {counted}: not the one that {self.head} counts")
+            last = seal
+            so_far.update(text + b"\n")
+            size, count = size + len(text) + 1, number + 1
+            if line is not None:
+                line.pop(MARK, None)
+                lines.append(line)
+        return Log(lines, head is not None or count > marked, last is not None, count, last, size, so_far)
+
+    def _counted(self, head: bytes) -> tuple[int, str]:
+        found = _parsed(head) or {}
+        if head != json.dumps(found).encode() + b"\n" or found.keys() != {"lines", OWN}:
+            raise self.damaged(f"{self.head}: not as it was written")
+        return found["lines"], found[OWN]
+
+
+def _parsed(text: bytes) -> Line | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def _sealed(line: Line, before: "hashlib._Hash") -> bytes:
+    own = before.copy()
+    own.update(json.dumps(line, ensure_ascii=False).encode())
+    return json.dumps(line | {OWN: own.hexdigest()}, ensure_ascii=False).encode()
