@@ -23,19 +23,6 @@ FEWEST_CITIES = 10
 
 TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
 
-_DESIGN_AND_WORDS = [
-    ("p_value", pa.float64()),
-    ("permutation_count", pa.int32()),
-    ("city_count", pa.int32()),
-    ("neighbour_count", pa.int32()),
-    ("substitutions", pa.string()),
-    ("substitutions_zh", pa.string()),
-    ("status", pa.string()),
-    ("reason", pa.string()),
-    ("reason_zh", pa.string()),
-    ("extract_set", pa.string()),
-]
-
 
 class GlobalMoran(NamedTuple):
     """Moran's I of all cities.

@@ -1,4 +1,4 @@
-"""Columns of Python models, as their contracts declare them: the one place where their names and types stand."""
+"""Columns of Python models, as their property files declare them; dbt enforces contracts of SQL models only."""
 
 from functools import cache
 

@@ -71,7 +71,7 @@ def make_folder(folder: Path, store: Path | None = None) -> None:
         One that decides who reads and writes what is made below it.
     """
     for path in reversed([folder, *folder.parents]):
-        if not path.is_dir():
+        if not path.exists():
             path.mkdir(exist_ok=True)
             if store is not None and path != store and path.is_relative_to(store):
                 share(path, store)
