@@ -491,7 +491,7 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
         if not child:
             try:
                 integrity._read.clear()
-                with killed.at_place(("/ai_manufacturing/integrity", "/ai_manufacturing/durable"), place):
+                with killed.at_place(("/ai_manufacturing/system/integrity", "/ai_manufacturing/system/disk"), place):
                     written.append(lambda lines: {"number": place})  # noqa: B023
                 os._exit(0)
             finally:
