@@ -1,19 +1,14 @@
 """A project of one declaration and one extracts folder, for tests that call landing without dbt."""
 
-import hashlib
 import json
-import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import openpyxl
 import pytest
-
-from ai_manufacturing.landing import log
 
 FIRMS = """
     [[sources]]
@@ -102,23 +97,3 @@ def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
 def lines(log: Path) -> list[dict[str, Any]]:
     """Return the lines of a log as they stand in its file."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-
-
-def as_at_base(landing: Path) -> None:
-    """Turn a landing store into one of commit 63ebdc3, which wrote a file for each event, sealed one by one."""
-    written: dict[Path, list[dict[str, Any]]] = {}
-    for line in lines(landing / log.NAME):
-        if line.get("files"):
-            written.setdefault(landing / "landed", []).append({"event": "landed", "files": line["files"]})
-        for name, events in line.get("deliveries", {}).items():
-            written.setdefault(landing / "log" / quote(name, safe="").replace(".", "%2E"), []).extend(events)
-    shutil.rmtree(landing / "log")
-    for folder, events in written.items():
-        folder.mkdir(parents=True)
-        before = None
-        for number, event in enumerate(events, start=1):
-            body = {"number": number} | event | {"previous_sha256": before}
-            own = hashlib.sha256(json.dumps(body, ensure_ascii=False, indent=2).encode()).hexdigest()
-            content = json.dumps(body | {"sha256": own}, ensure_ascii=False, indent=2).encode()
-            (folder / f"{number}.json").write_bytes(content)
-            before = hashlib.sha256(content).hexdigest()

@@ -127,7 +127,7 @@ def read() -> list[Source]:
                 )
     faults.extend(_conflicts(sources))
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return sources
 
 
@@ -155,7 +155,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
         else:
             ages[path.parent.name] = AllowedAge(**declared)
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return ages
 
 

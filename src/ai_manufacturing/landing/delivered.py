@@ -81,11 +81,9 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
-        raise LandingError(
-            [f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another."]
-        )
-    with store.held(folder) as done:
-        for line in done:
+        raise LandingError(f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
+    with store.held(folder) as removed:
+        for line in removed:
             print(line, file=sys.stderr)
         return _deliveries(sources, origins, described, folder, as_of)
 
@@ -108,7 +106,7 @@ def _deliveries(
     else:
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
-            raise LandingError([_no_delivery(as_of, described.name, len(events), folder)])
+            raise LandingError(_no_delivery(as_of, described.name, len(events), folder))
     in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
@@ -162,12 +160,10 @@ def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> N
     """Ask whether a folder without a log holds a set that the store knows under another name."""
     for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
         raise LandingError(
-            [
-                f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
-                f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
-                f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
-                f"{json.dumps(name, ensure_ascii=False)}."
-            ]
+            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
+            f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
+            f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
+            f"{json.dumps(name, ensure_ascii=False)}."
         )
 
 
@@ -183,10 +179,8 @@ def store_key_of(
             return store_key, False
         if is_in_folder:
             raise LandingError(
-                [
-                    f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
-                    "Run the build once without as_of_delivery."
-                ]
+                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
+                "Run the build once without as_of_delivery."
             )
     return event["store_key"], True
 
@@ -219,5 +213,5 @@ def _writing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            [f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."]
+            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."
         ) from error

@@ -115,22 +115,20 @@ def extract_set(folder: Path) -> ExtractSet:
     """
     if not folder.is_dir():
         raise LandingError(
-            [f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."]
+            f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
         )
     described = _description(folder / DESCRIPTION)
     name = described.get("name", escaped(folder.name))
     if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
         given = "empty" if name is None or name == "" else repr(name)
-        raise LandingError(
-            [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
-        )
+        raise LandingError(f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.')
     if len(quote(name)) > NAME_LIMIT:
         raise LandingError(
-            [f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"]
+            f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"
         )
     kind = described.get("kind", "delivered")
     if kind not in KINDS:
-        raise LandingError([f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.'])
+        raise LandingError(f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.')
     period = _period(described["period"]) if "period" in described else None
     return ExtractSet(name, kind, is_named_by_folder="name" not in described, period=period)
 
@@ -140,31 +138,25 @@ def _period(named: Any) -> Period:
     keys = [field.name for field in fields(Period)]
     if not isinstance(named, dict) or not named or set(named) - set(keys):
         raise LandingError(
-            [
-                f"{DESCRIPTION}: period is {named!r}. Write years under the names {', '.join(keys)}, such as "
-                "period: {first_year: 2010, last_year: 2022}, or delete the line."
-            ]
+            f"{DESCRIPTION}: period is {named!r}. Write years under the names {', '.join(keys)}, such as "
+            "period: {first_year: 2010, last_year: 2022}, or delete the line."
         )
     of_project = settings.variables()
     earliest, latest = of_project["plausible_years"]
     for key, year in named.items():
         if type(year) is not int or not earliest <= year <= latest:
-            raise LandingError(
-                [f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}."]
-            )
+            raise LandingError(f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}.")
     period = Period(**{key: named.get(key, of_project[key]) for key in keys})
     first, last, base = (
         f"{key} {year}" if key in named else f"{key} {year} (of dbt_project.yml)"
         for key, year in asdict(period).items()
     )
     if period.last_year < period.first_year:
-        raise LandingError([f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year."])
+        raise LandingError(f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year.")
     if not period.first_year <= period.base_year <= period.last_year:
         raise LandingError(
-            [
-                f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
-                "of its years as base_year of period."
-            ]
+            f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
+            "of its years as base_year of period."
         )
     return period
 
@@ -177,11 +169,9 @@ def _description(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(DESCRIPTION_LIMIT + 1)
     except OSError as error:
-        raise LandingError([f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."]) from error
+        raise LandingError(f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions.") from error
     if len(content) > DESCRIPTION_LIMIT:
-        raise LandingError(
-            [f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it."]
-        )
+        raise LandingError(f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it.")
     return _described(content)
 
 
@@ -196,9 +186,9 @@ def _described(content: bytes) -> dict[str, Any]:
             event = self.peek_event()
             where = f"{DESCRIPTION}, row {event.start_mark.line + 1}"
             if isinstance(event, yaml.AliasEvent):
-                raise LandingError([f"{where}: holds an alias (*). Write the value out."])
+                raise LandingError(f"{where}: holds an alias (*). Write the value out.")
             if isinstance(event, yaml.ScalarEvent) and len(event.value) > VALUE_LIMIT:
-                raise LandingError([f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."])
+                raise LandingError(f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it.")
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
@@ -206,19 +196,19 @@ def _described(content: bytes) -> dict[str, Any]:
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     line = key.start_mark.line + 1
-                    raise LandingError([f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one."])
+                    raise LandingError(f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one.")
                 seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:
         described = yaml.load(content.decode(), Loader) or {}
     except RecursionError as error:
-        raise LandingError([f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."]) from error
+        raise LandingError(f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it.") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise LandingError([f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."]) from error
+        raise LandingError(f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it.") from error
     if not isinstance(described, dict):
-        raise LandingError([f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."])
+        raise LandingError(f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it.")
     return described
 
 
@@ -261,11 +251,9 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
-            [
-                f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
-                "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
-                *hints,
-            ]
+            f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
+            "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
+            *hints,
         )
     return sorted(files, key=lambda file: file.file_path), faults
 

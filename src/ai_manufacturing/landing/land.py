@@ -32,20 +32,20 @@ def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any
             else:
                 (declared if "provider" in outcome else others).append(outcome)
     if faults:
-        raise LandingError(sorted(faults))
+        raise LandingError(*sorted(faults))
     return declared, others
 
 
-def take_over() -> list[str]:
-    """Take over, once, what an earlier version landed; return a line for what was done.
+def clean_up() -> list[str]:
+    """Remove from the landing store what dead runs have left; return a line for each thing.
 
     Raises
     ------
     LandingError
         If the landing store cannot be opened, or its log is damaged.
     """
-    with store.held(settings.landing_dir()) as done:
-        return done
+    with store.held(settings.landing_dir()) as removed:
+        return removed
 
 
 def land_again(years: range) -> list[str]:
@@ -89,7 +89,7 @@ def land_again(years: range) -> list[str]:
             if isinstance(landed, str):
                 faults.append(landed)
     if faults:
-        raise LandingError(sorted(faults))
+        raise LandingError(*sorted(faults))
     return [*dict.fromkeys(again)]  # a file may feed several entities
 
 

@@ -94,7 +94,7 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
         found = [*threads.map(lambda key: faults(store, key, expected.get(key, {})), keys)]
     wrong = [line for lines in found for line in lines]
     if wrong:
-        raise LandingError(wrong)
+        raise LandingError(*wrong)
     _found_whole.update({store / key: signature for key, signature in signatures.items()})
 
 

@@ -51,7 +51,7 @@ class State:
         self.at_place: dict[Place, Delivery] = {}
         self._first: dict[Identity, Delivery] = {}
         self._path_counts: Counter[Identity] = Counter()
-        for _, of_landing in groupby(events, key=lambda event: event.get("landing", event["number"])):
+        for _, of_landing in groupby(events, key=lambda event: event["landing"]):
             self._apply([*of_landing])
 
     def is_in_force(self, sought: Identity) -> bool:
@@ -100,7 +100,7 @@ def place(event: Event) -> Place:
 
 def chain(store: Path) -> Chain:
     """Return the log of a store, as a file; where it is damaged, it raises LandingError."""
-    return Chain(store / NAME, file_mode(store), lambda text: LandingError([f"{text}. {WAY_OUT}"]))
+    return Chain(store / NAME, file_mode(store), lambda text: LandingError(f"{text}. {WAY_OUT}"))
 
 
 def lines(store: Path) -> list[Line]:
@@ -153,13 +153,10 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
 
     def landing_of(so_far: list[Line]) -> Line | None:
         events = _of_set(so_far, extract_set)
-        changed = _changes(State(events), present)
-        # one that was cut off in an earlier version is gone on with, or the files that swapped names in it were new
-        was_cut_off = bool(events and changed) and events[-1].get("left") == len(changed)
-        landing = events[-1]["landing"] if was_cut_off else len(events) + 1
+        landing = len(events) + 1
         numbered = [
             {"number": number, "landing": landing} | event
-            for number, event in enumerate(changed, start=len(events) + 1)
+            for number, event in enumerate(_changes(State(events), present), start=landing)
         ]
         return {"deliveries": {extract_set: numbered}} if numbered else None
 
@@ -196,8 +193,7 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
     for name in sets(store):
         events = read(store, name)
         delivered = [event for event in events if event["event"] == "delivered"]
-        # logs of earlier versions do not say who named the set: mostly it was the folder
-        if not delivered or not delivered[-1].get("is_named_by_folder", True):
+        if not delivered or not delivered[-1]["is_named_by_folder"]:
             continue
         held = State(events).at_place
         shared = sum((path, delivery.identity) in here for (path, _), delivery in held.items())

@@ -95,7 +95,7 @@ def read() -> dict[tuple[str, str], Provenance]:
                     **{word: told[word] for word in WORDS},
                 )
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return found
 
 

@@ -59,10 +59,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     if not columns:
         known = ", ".join(sorted({source.entity for source in sources})) or "none"
         raise LandingError(
-            [
-                f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
-                "the name."
-            ]
+            f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
+            "the name."
         )
     schema = pa.schema(
         [
@@ -113,10 +111,8 @@ def _batches(
             is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
             if not is_as_declared and not delivery["is_of_earlier_declaration"]:
                 raise LandingError(
-                    [
-                        f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
-                        f"{delivery['source_name']}. Run the build again from raw_deliveries."
-                    ]
+                    f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
+                    f"{delivery['source_name']}. Run the build again from raw_deliveries."
                 )
             origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
             yield _with_origin(batch, origin, schema)

@@ -118,7 +118,7 @@ def declared() -> list[Register]:
                 "them."
             )
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return found
 
 
@@ -154,7 +154,7 @@ def declaration(provider: str, entity: str) -> str:
     for row in declarations_table().to_pylist():
         if (row["provider"], row["entity"]) == (provider, entity):
             return str(row["declaration"])
-    raise LandingError([f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it."])
+    raise LandingError(f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it.")
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:

@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import earlier
 from ai_manufacturing.landing import landed as landed_bytes
+from ai_manufacturing.landing import log
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.records import Landed
@@ -35,30 +35,30 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes 
 def held(store: Path) -> Iterator[list[str]]:
     """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
 
-    What an earlier version wrote is taken over. Yields a line for what was done. Any number of runs may hold it at
-    once: a lock tells their drafts from those of the dead, as no clock can.
+    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their drafts from those
+    of the dead, as no clock can.
 
     Raises
     ------
     LandingError
-        If the folder cannot be made or opened, or its log is damaged.
+        If the folder cannot be made or opened, its log is damaged, or it has landed files and no log.
     """
     try:
         make_folder(store, store)
         descriptor = os.open(store, os.O_RDONLY)
     except OSError as error:
         raise LandingError(
-            [f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."]
+            f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."
         ) from error
     try:
-        done = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
         try:
-            done += filter(None, [earlier.adopt(store)])
+            has_log = bool(log.lines(store))
         except OSError as error:
-            raise LandingError(
-                [f"{error.filename or store}: {error.strerror}. Make room there, or correct its permissions."]
-            ) from error
-        yield done
+            raise LandingError(f"{error.filename}: {error.strerror}. Correct its permissions.") from error
+        if not has_log and any(map(landed_bytes.is_landed_folder, store.iterdir())):
+            raise LandingError(f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}")
+        yield removed
     finally:
         os.close(descriptor)
 
@@ -212,5 +212,5 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise LandingError([f"{path}: missing from the landing store. Run the build again from raw_deliveries."])
+        raise LandingError(f"{path}: missing from the landing store. Run the build again from raw_deliveries.")
     return path
