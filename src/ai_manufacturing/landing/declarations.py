@@ -5,7 +5,7 @@ import fnmatch
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -77,9 +77,21 @@ class AllowedAge:
     fail_after_days: float | None = None
 
 
-def paths() -> list[Path]:
-    """Return the files `<provider>/<provider>.toml` of the project."""
-    return sorted((settings.project_root() / "models" / "staging").glob("*/*.toml"))
+def files() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each file `<provider>/<provider>.toml` of the project, and what it holds.
+
+    Raises
+    ------
+    LandingError
+        If one is not TOML.
+    """
+    for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
+        try:
+            yield path, tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise LandingError(
+                f"{path.parent.name}/{path.name}: not TOML: {error}. Correct the declaration."
+            ) from error
 
 
 def read() -> list[Source]:
@@ -98,33 +110,17 @@ def read() -> list[Source]:
     """
     sources: list[Source] = []
     faults: list[str] = []
-    for path in paths():
-        where = f"{path.parent.name}/{path.name}"
-        try:
-            declared = tomllib.loads(path.read_text(encoding="utf-8")).get("sources", [])
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            faults.append(f"{where}: not TOML: {error}. Correct the declaration.")
-            continue
-        for entry in declared:
-            wrong = _fault(entry)
-            if wrong:
-                faults.append(f"{where}, source {entry.get('name', '?')}: {wrong}. Correct the declaration.")
-            else:
-                sources.append(
-                    Source(
-                        provider=path.parent.name,
-                        name=entry["name"],
-                        entity=entry["entity"],
-                        files=entry["files"],
-                        file_name=entry.get("file_name"),
-                        key=tuple(entry["key"]),
-                        columns=entry["columns"],
-                        period=entry.get("period"),
-                        sheets=tuple(entry.get("sheets", ())),
-                        column_sum=entry.get("column_sum"),
-                        headings={column: tuple(others) for column, others in entry.get("headings", {}).items()},
-                    )
-                )
+    for path, declared in files():
+        for entry in declared.get("sources", []):
+            if wrong := _fault(entry):
+                where = f"{path.parent.name}/{path.name}, source {entry.get('name', '?')}"
+                faults.append(f"{where}: {wrong}. Correct the declaration.")
+                continue
+            values = {name: entry.get(name) for name in ("file_name", "period", "column_sum")}
+            values |= {name: entry[name] for name in ("name", "entity", "files", "columns")}
+            values |= {"key": tuple(entry["key"]), "sheets": tuple(entry.get("sheets", ()))}
+            headings = {column: tuple(others) for column, others in entry.get("headings", {}).items()}
+            sources.append(Source(provider=path.parent.name, headings=headings, **values))
     faults.extend(_conflicts(sources))
     if faults:
         raise LandingError(*faults)
@@ -141,19 +137,17 @@ def allowed_ages() -> dict[str, AllowedAge]:
     """
     ages: dict[str, AllowedAge] = {}
     faults: list[str] = []
-    for path in paths():
-        where = f"{path.parent.name}/{path.name}, freshness"
-        declared = tomllib.loads(path.read_text(encoding="utf-8")).get("freshness")
-        if declared is None:
+    for path, declared in files():
+        if "freshness" not in declared:
             continue
-        unknown = sorted(declared.keys() - set(AGES))
-        wrong = [name for name, days in declared.items() if isinstance(days, bool) or not isinstance(days, int | float)]
+        freshness = declared["freshness"]
+        unknown = sorted(freshness.keys() - set(AGES))
+        wrong = sorted(name for name, days in freshness.items() if type(days) not in (int, float))
         if unknown or wrong:
-            faults.append(
-                f"{where}: unknown: {unknown}, not a number of days: {sorted(wrong)}. Give {' and '.join(AGES)}."
-            )
+            where = f"{path.parent.name}/{path.name}, freshness"
+            faults.append(f"{where}: unknown: {unknown}, not a number of days: {wrong}. Give {' and '.join(AGES)}.")
         else:
-            ages[path.parent.name] = AllowedAge(**declared)
+            ages[path.parent.name] = AllowedAge(**freshness)
     if faults:
         raise LandingError(*faults)
     return ages

@@ -1,6 +1,7 @@
 """The extracts folder: which files were delivered, and which declaration each one answers to."""
 
 import datetime
+import hashlib
 import os
 import stat
 import unicodedata
@@ -80,9 +81,17 @@ class DeliveredFile:
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
             return self.path.read_bytes()
-        content = containers.read_member(*self.member)
+        content = b"".join(self.chunks())
         containers.refuse_nested(content, "the member")
         return content
+
+    def digest(self) -> tuple[str, int]:
+        """Return the SHA-256 and the size of the file."""
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.chunks():
+            digest.update(chunk)
+            size += len(chunk)
+        return digest.hexdigest(), size
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the file a megabyte at a time, so that it is never whole in memory."""

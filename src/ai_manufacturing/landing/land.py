@@ -144,13 +144,10 @@ def _contradiction(file_path: str, content: bytes) -> list[str]:
 
 def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
     """Return what is recorded of a file that nobody declared."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in file.chunks():
-        digest.update(chunk)
-        size += len(chunk)
+    delivery_id, size = file.digest()
     counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
     nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-    delivered = {"file_path": file.file_path, "delivery_id": digest.hexdigest(), "size_bytes": size}
+    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size}
     return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
 
 

@@ -1,7 +1,6 @@
 """Where the files of a source come from, as its provider declares: who published them, and on what terms."""
 
 import csv
-import tomllib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,9 +76,8 @@ def read() -> dict[tuple[str, str], Provenance]:
     found: dict[tuple[str, str], Provenance] = {}
     faults: list[str] = []
     series = _series()
-    for path in declarations.paths():
+    for path, declared in declarations.files():
         provider = path.parent.name
-        declared = tomllib.loads(path.read_text(encoding="utf-8"))
         of_provider = declared.get("provenance", {})
         for entry in [*declared.get("sources", []), *declared.get("registers", [])]:
             name = entry.get("name", "?")

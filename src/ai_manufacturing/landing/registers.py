@@ -10,8 +10,6 @@ import hashlib
 import io
 import json
 import shutil
-import tomllib
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,28 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import landed, store
+from ai_manufacturing.landing import declarations, landed, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
-from ai_manufacturing.system.disk import make_folder
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
-LANDED_COLUMNS_SCHEMA = pa.schema(
-    [
-        ("entity", pa.string()),
-        ("position", pa.int64()),
-        ("column_name", pa.string()),
-        ("store_key", pa.string()),
-        ("landed_type", pa.string()),
-    ]
-)
-DECLARATIONS_SCHEMA = pa.schema([("provider", pa.string()), ("entity", pa.string()), ("declaration", pa.string())])
-DOUBTFUL_SCHEMA = pa.schema(
-    [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
-)
+LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
+LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
+DECLARATIONS_SCHEMA = pa.schema(dict.fromkeys(("provider", "entity", "declaration"), pa.string()))
+DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
 REQUIRED = {"name", "entity", "files", "columns", "covers"}
 OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
 PLACE_RULES = ("code", "credit_code", "name")
@@ -96,20 +84,19 @@ def declared() -> list[Register]:
     LandingError
         With one line for each declaration that cannot be understood.
     """
-    found: list[Register] = []
+    registers: list[Register] = []
     faults: list[str] = []
-    for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
-        for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("registers", []):
-            wrong = _fault(entry)
-            if wrong:
+    for path, declared in declarations.files():
+        for entry in declared.get("registers", []):
+            if wrong := _fault(entry):
                 faults.append(f"{path.parent.name}/{path.name}, register {entry.get('name', '?')}: {wrong}.")
                 continue
-            named = {name: entry[name] for name in REQUIRED}
-            named |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
-            named |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
-            found.append(Register(provider=path.parent.name, file_name=None, key=(), **named))
+            values = {name: entry[name] for name in REQUIRED}
+            values |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
+            values |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
+            registers.append(Register(provider=path.parent.name, file_name=None, key=(), **values))
     first: dict[tuple[str, str], Register] = {}
-    for register in found:
+    for register in registers:
         other = first.setdefault((register.provider, register.entity), register)
         if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
             faults.append(
@@ -119,7 +106,7 @@ def declared() -> list[Register]:
             )
     if faults:
         raise LandingError(*faults)
-    return found
+    return registers
 
 
 def declarations_table() -> pa.Table:
@@ -176,15 +163,12 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     """
     try:
         before = _version(file.path)
-        digest = hashlib.sha256()
-        size = 0
-        for chunk in file.chunks():
-            digest.update(chunk)
-            size += len(chunk)
-        delivery_id = digest.hexdigest()
+        delivery_id, size = file.digest()
         store_key = store.key(delivery_id, register, {})
         if not store.holds(folder, store_key):
-            _store(file, register, folder / store_key, before)
+            with store.draft(folder, store_key) as draft:
+                _write(file, register, draft)
+                _refuse_another(file.path, before)
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
@@ -196,8 +180,8 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
 
 
 def _version(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
@@ -231,11 +215,11 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     The type is that of the file, null where the file lacks the column; without a file it is the declared one.
     """
     folder = settings.landing_dir()
-    declarations = declared()
+    registers = declared()
     rows = []
-    for entity in dict.fromkeys(register.entity for register in declarations):
+    for entity in dict.fromkeys(register.entity for register in registers):
         kinds: dict[str, str] = {}
-        for register in declarations:
+        for register in registers:
             kinds |= register.columns if register.entity == entity else {}
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
@@ -257,8 +241,9 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 def landed_path(store_key: str) -> str:
     """Return the Parquet file of a landed register file, as DuckDB reads it, once its bytes are those that landed."""
-    landed.require(settings.landing_dir(), [store_key])
-    return one_file(settings.landing_dir() / store_key / "rows.parquet")
+    folder = settings.landing_dir()
+    landed.require(folder, [store_key])
+    return one_file(store.rows_path(folder, store_key))
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
@@ -324,8 +309,8 @@ def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:
     return None
 
 
-def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[int, int, int]) -> None:
-    """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
+def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
+    """Write a file as Parquet, and what is recorded of it."""
     head = next(file.chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
@@ -334,43 +319,29 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     file_format = formats.detect(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
-    folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    make_folder(folder, final.parent)
-    try:
-        rows = folder / "rows.parquet"
-        encoding = delimiter = None
-        left_out: list[str] = []
-        path = _unpacked(file, folder / "member") if file.member is not None else file.path
-        if file_format == "csv":
-            encoding, delimiter, left_out = _convert(path, rows, register)
-        elif register.personal:
-            left_out = _copy_declared(path, rows, register)
-        else:
-            # a copy, not a link: what is written to the delivered file later must not reach the store
-            shutil.copyfile(path, rows)
-        if file.member is not None:
-            path.unlink()
-        record = {
-            "file_format": file_format,
-            "compression": None if file.member is None else "zip",
-            "encoding": encoding,
-            "delimiter": delimiter,
-        } | _describe(rows, register, left_out)
-        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        _refuse_another(file.path, version)
-        store.keep(folder, final)
-    except (OSError, FileFault):
-        shutil.rmtree(folder)
-        if not store.holds(final.parent, final.name):
-            raise
-
-
-def _unpacked(file: DeliveredFile, target: Path) -> Path:
-    """Write a member of an archive to the disk, where DuckDB reads it."""
-    with target.open("wb") as unpacked:
-        for chunk in file.chunks():
-            unpacked.write(chunk)
-    return target
+    rows, path = folder / "rows.parquet", file.path
+    if file.member is not None:
+        path = folder / "member"  # on the disk, where DuckDB reads it
+        with path.open("wb") as unpacked:
+            unpacked.writelines(file.chunks())
+    encoding = delimiter = None
+    columns_left_out: list[str] = []
+    if file_format == "csv":
+        encoding, delimiter, columns_left_out = _convert(path, rows, register)
+    elif register.personal:
+        columns_left_out = _copy_declared(path, rows, register)
+    else:
+        # a copy, not a link: what is written to the delivered file later must not reach the store
+        shutil.copyfile(path, rows)
+    if file.member is not None:
+        path.unlink()
+    record = {
+        "file_format": file_format,
+        "compression": None if file.member is None else "zip",
+        "encoding": encoding,
+        "delimiter": delimiter,
+    }
+    store.write_record(folder, record | _describe(rows, register, columns_left_out))
 
 
 def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
@@ -501,9 +472,8 @@ def _set_aside(
             raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    names = DOUBTFUL_SCHEMA.names
-    lines = pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in doubtful], schema=DOUBTFUL_SCHEMA)
-    connection.register("doubtful_lines", lines)
+    rows = [dict(zip(DOUBTFUL, line, strict=True)) for line in doubtful]
+    connection.register("doubtful_lines", pa.Table.from_pylist(rows, schema=pa.schema(DOUBTFUL)))
     connection.execute(
         f"""
         copy (

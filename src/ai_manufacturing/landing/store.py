@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.landing.errors import LandingError
+from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.records import Landed
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import make_folder, share, sync
@@ -102,35 +102,42 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
 
 
 def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
-    """Add a landed file; whoever comes second to the same key leaves what the first one wrote."""
-    with _draft(store, store_key) as folder:
-        write_parquet(landed.rows, folder / "rows.parquet")
-        write_parquet(landed.rejected, folder / "rejected.parquet")
-        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        keep(folder, store / store_key)
+    """Add a landed file."""
+    with draft(store, store_key) as folder:
+        _write_parquet(landed.rows, folder / "rows.parquet")
+        _write_parquet(landed.rejected, folder / "rejected.parquet")
+        write_record(folder, record)
 
 
 def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
     """Add rows that no file delivered."""
-    with _draft(store, store_key) as folder:
-        write_parquet(rows, folder / "rows.parquet")
-        keep(folder, store / store_key)
+    with draft(store, store_key) as folder:
+        _write_parquet(rows, folder / "rows.parquet")
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write what is recorded of a landed file."""
+    (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 @contextmanager
-def _draft(store: Path, store_key: str) -> Iterator[Path]:
-    """Make a folder to be kept, and remove it where that fails; it is no failure if another has kept the same."""
+def draft(store: Path, store_key: str) -> Iterator[Path]:
+    """Make a folder, keep it once it is written, and remove it where that fails.
+
+    Whoever comes second to the same key leaves what the first one wrote.
+    """
     folder = store / f".{store_key}.{uuid.uuid4().hex}"
     make_folder(folder, store)
     try:
         yield folder
-    except OSError:
+        keep(folder, store / store_key)
+    except (OSError, FileFault):
         shutil.rmtree(folder)
         if not (store / store_key).is_dir():
             raise
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+def _write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table whose pages carry checksums, which readers such as pyarrow compare on demand."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
