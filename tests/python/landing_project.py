@@ -10,6 +10,8 @@ from typing import Any
 import openpyxl
 import pytest
 
+from ai_manufacturing import landing
+
 FIRMS = """
     [[sources]]
     name = "firms"
@@ -80,14 +82,31 @@ class Project:
         return sorted(path for path in (self.root / "landing").iterdir() if len(path.name) == 64)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project in a folder, to which the settings lead."""
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    made = Project(tmp_path)
+    made = Project(folder)
     made.declare(FIRMS)
     return made
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return made_in(tmp_path, monkeypatch)
+
+
+def fault() -> str:
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    return str(raised.value)
+
+
+def rejected() -> list[tuple[Any, ...]]:
+    """Return sheet, row, column, value and reason of each record that is set aside."""
+    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
 
 
 def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:

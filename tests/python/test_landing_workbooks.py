@@ -17,7 +17,7 @@ from ai_manufacturing import landing
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import formats
 from tests.python.conftest import PROJECT
-from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text, fault, rejected
 
 MARKS = PROJECT / "tests/fixtures/marks.xls"
 OLD = ("110000", 2020, 11, 3.5)
@@ -26,17 +26,6 @@ OLD = ("110000", 2020, 11, 3.5)
 def landed() -> list[tuple[Any, ...]]:
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     return [(row["origin"]["sheet_name"], *(row[name] for name in HEADER)) for row in rows]
-
-
-def rejected() -> list[tuple[Any, ...]]:
-    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
-    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
-
-
-def fault() -> str:
-    with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
-    return str(raised.value)
 
 
 def deliver(project: Project, states: dict[str, str], **sheets: Cells) -> None:
