@@ -44,6 +44,7 @@ PROVENANCE = """
     citation_en = "A tester: invented numbers."
     citation_zh = "测试者：虚构数据。"
 """
+PROJECT = Path(__file__).resolve().parents[2]
 HEADER = ("城市代码", "年份", "企业数", "产值")
 GOOD = ("110000", 2020, 12, 3.5)
 
@@ -87,6 +88,7 @@ def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
+    (folder / "python_models").symlink_to(PROJECT / "python_models")  # has the columns of raw_deliveries
     made = Project(folder)
     made.declare(FIRMS)
     return made

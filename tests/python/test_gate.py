@@ -477,6 +477,7 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that writes the suite `odd` of a project of its own."""
     (tmp_path / "expectations").mkdir()
+    (tmp_path / "models").symlink_to(PROJECT / "models")  # has the columns of gate_results
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
 

@@ -139,7 +139,7 @@ def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
 IN_LITTLE_MEMORY = """
 import resource
 from ai_manufacturing import landing
-landing.DELIVERIES_SCHEMA  # imports what landing needs
+landing.deliveries  # imports what landing needs
 with open("/proc/self/statm") as pages:
     taken = int(pages.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 500_000_000,) * 2)

@@ -386,7 +386,7 @@ def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: 
         "deliveries.jsonl",
         "deliveries.jsonl.head",
     }
-    assert {path.name for path in project.root.iterdir()} == {"models", "extracts", "landing"}
+    assert {path.name for path in project.root.iterdir()} == {"models", "python_models", "extracts", "landing"}
 
 
 def test_only_new_files_are_read_even_for_a_new_warehouse(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ READ_BY_ESTIMATES = (
 
 def all_results(connection: duckdb.DuckDBPyConnection) -> str:
     """Return SQL of the results of all gates that a warehouse or a release has, before the estimates and after them."""
-    found = connection.execute(
+    tables = connection.execute(
         "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'gates' "
         "and list_contains(?, table_name) order by table_name",
         [list(RESULT_TABLES)],
     ).fetchall()
-    names = [name for (name,) in found] or RESULT_TABLES[:1]
+    names = [name for (name,) in tables] or RESULT_TABLES[:1]
     return f"({' union all '.join(f'from gates.{name}' for name in names)})"

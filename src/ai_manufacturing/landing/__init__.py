@@ -12,12 +12,11 @@ from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 
 if TYPE_CHECKING:
-    from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
+    from ai_manufacturing.landing.delivered import deliveries
     from ai_manufacturing.landing.land import clean_up, land_again
     from ai_manufacturing.landing.reading import rejected_rows, rows
 
 __all__ = [
-    "DELIVERIES_SCHEMA",
     "ExtractSet",
     "LandingError",
     "Period",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 IMPORTED_WHEN_ASKED_FOR = {
-    "DELIVERIES_SCHEMA": "delivered",
     "clean_up": "land",
     "deliveries": "delivered",
     "land_again": "land",

@@ -229,30 +229,30 @@ def _fault(entry: dict[str, Any]) -> str | None:
     if not entry["files"] or entry["files"].startswith("/"):
         return f'files is "{entry["files"]}"; it must be a pattern below the extracts folder'
     try:
-        named = set(re.compile(entry.get("file_name", "")).groupindex)
+        file_name_columns = set(re.compile(entry.get("file_name", "")).groupindex)
     except re.error as error:
         return f"file_name is not a regular expression: {error}"
-    undeclared = sorted((named | set(entry["key"])) - entry["columns"].keys())
+    undeclared = sorted((file_name_columns | set(entry["key"])) - entry["columns"].keys())
     if undeclared:
         return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
     if entry.get("period", entry["key"][0]) not in entry["key"]:
         return f'period is "{entry["period"]}", which is not a column of the key'
     if entry["columns"].get(entry.get("period")) == "number":
         return f'period {entry["period"]} is of type "number"; declare integer or text'
-    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], named):
+    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], file_name_columns):
         return wrong
-    if not set(entry["key"]) - named:
+    if not set(entry["key"]) - file_name_columns:
         return "no key column is read from the file, so landing cannot tell prose from records; declare one"
     return None
 
 
-def _headings_fault(headings: Any, columns: dict[str, str], named: set[str]) -> str | None:
+def _headings_fault(headings: Any, columns: dict[str, str], file_name_columns: set[str]) -> str | None:
     """Return what is wrong with the other headings of columns."""
     if not isinstance(headings, dict):
         return f"headings is {headings!r}, not a table [sources.headings]"
     claimed = {column: column for column in columns}
     for column, others in headings.items():
-        if column not in columns or column in named:
+        if column not in columns or column in file_name_columns:
             return f"[sources.headings] has {column}, which is no column of [sources.columns] that a file holds"
         if not isinstance(others, list) or not others or not all(isinstance(name, str) and name for name in others):
             return f"[sources.headings] gives {others!r} for {column}, not a list of headings"

@@ -21,38 +21,7 @@ from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
 from ai_manufacturing.landing.readers import formats
 from ai_manufacturing.landing.reading import by_path
-
-SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
-DELIVERIES_SCHEMA = pa.schema(
-    [
-        ("delivery_number", pa.int64()),
-        ("delivery_id", pa.string()),
-        ("extract_set", pa.string()),
-        ("extract_set_kind", pa.string()),
-        ("provider", pa.string()),
-        ("source_name", pa.string()),
-        ("entity", pa.string()),
-        ("file_path", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("modified_at", pa.timestamp("us")),
-        ("landed_at", pa.timestamp("us")),
-        ("file_format", pa.string()),
-        ("compression", pa.string()),
-        ("encoding", pa.string()),
-        ("delimiter", pa.string()),
-        ("record_count", pa.int64()),
-        ("landed_row_count", pa.int64()),
-        ("rejected_row_count", pa.int64()),
-        ("columns_not_read", pa.string()),
-        ("hint", pa.string()),
-        ("copy_of_delivery", pa.int64()),
-        ("valid_until_delivery", pa.int64()),
-        ("superseded_periods", pa.list_(SPAN)),
-        ("is_of_earlier_declaration", pa.bool_()),
-        ("store_key", pa.string()),
-        *((name, pa.string()) for name in provenance.NOT_DECLARED),
-    ]
-)
+from ai_manufacturing.system import contracts
 
 
 def deliveries(as_of: int | None = None) -> pa.Table:
@@ -66,8 +35,8 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     Returns
     -------
     pa.Table
-        One row per delivery of the log, and one per file of the folder that nobody declared, by path, with
-        DELIVERIES_SCHEMA. A file that nobody declared has no number, provider, source or entity, and no rows.
+        The columns of raw_deliveries. One row per delivery of the log, and one per file of the folder that nobody
+        declared, by path; such a file has no number, provider, source or entity, and no rows.
 
     Raises
     ------
@@ -115,17 +84,18 @@ def _deliveries(
         for delivery in state.deliveries.values()
     }
     landed.require(folder, [store_key for store_key, _ in keys.values()])
-    found = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
-    for record in found:
+    records = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
+    for record in records:
         is_drawn = record["synthetic"] or described.kind == "synthetic"
         origin = GENERATED if is_drawn else origins.get((record["provider"], record["source_name"]))
-        record.update(origin.columns if origin else NOT_DECLARED)
-    validity.add(found, declared, folder)
+        record.update(asdict(origin) if origin else NOT_DECLARED)
+    validity.add(records, declared, folder)
     # one synthetic file makes the whole set synthetic
-    synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
-    named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
+    synthetic = any(record["synthetic"] for record in records + others if record["valid_until_delivery"] is None)
+    constants = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
     table = pa.Table.from_pylist(
-        [record | named for record in sorted(found + others, key=by_path)], schema=DELIVERIES_SCHEMA
+        [record | constants for record in sorted(records + others, key=by_path)],
+        schema=contracts.schema("raw_deliveries"),
     )
     if as_of is None:
         tables = settings.landed_tables_dir()

@@ -142,22 +142,22 @@ def extract_set(folder: Path) -> ExtractSet:
     return ExtractSet(name, kind, is_named_by_folder="name" not in described, period=period)
 
 
-def _period(named: Any) -> Period:
+def _period(declared: Any) -> Period:
     """Return the period that a set names; a year that it leaves out is that of dbt_project.yml."""
     keys = [field.name for field in fields(Period)]
-    if not isinstance(named, dict) or not named or set(named) - set(keys):
+    if not isinstance(declared, dict) or not declared or set(declared) - set(keys):
         raise LandingError(
-            f"{DESCRIPTION}: period is {named!r}. Write years under the names {', '.join(keys)}, such as "
+            f"{DESCRIPTION}: period is {declared!r}. Write years under the names {', '.join(keys)}, such as "
             "period: {first_year: 2010, last_year: 2022}, or delete the line."
         )
     of_project = settings.variables()
     earliest, latest = of_project["plausible_years"]
-    for key, year in named.items():
+    for key, year in declared.items():
         if type(year) is not int or not earliest <= year <= latest:
             raise LandingError(f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}.")
-    period = Period(**{key: named.get(key, of_project[key]) for key in keys})
+    period = Period(**{key: declared.get(key, of_project[key]) for key in keys})
     first, last, base = (
-        f"{key} {year}" if key in named else f"{key} {year} (of dbt_project.yml)"
+        f"{key} {year}" if key in declared else f"{key} {year} (of dbt_project.yml)"
         for key, year in asdict(period).items()
     )
     if period.last_year < period.first_year:
@@ -303,7 +303,7 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
         if is_no_delivery(f"{file_path}/any"):
             continue
         try:
-            found = path.stat()
+            target = path.stat()
         except OSError as error:
             if is_no_delivery(file_path):
                 continue
@@ -315,15 +315,15 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
             elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
                 faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
             continue
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(target.st_mode):
             if not is_no_delivery(file_path):
                 yield path, file_path
         # a link to a folder above leads to what is read already
-        elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
+        elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in above:
             yield from _walk(path, f"{file_path}/", above, faults)
-        elif not stat.S_ISDIR(found.st_mode) and not is_no_delivery(file_path):
+        elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
             faults.append(
-                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}, which is not read. "
+                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')}, which is not read. "
                 "Deliver a regular file, or take it out of the extracts folder."
             )
 
@@ -387,7 +387,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         if not claims:
             return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]
         return [DeliveredFile(path, file_path, source, values) for source, values in claims]
-    found: list[DeliveredFile] = []
+    files: list[DeliveredFile] = []
     try:
         members = containers.members(archive)
     except FileFault:
@@ -401,9 +401,9 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             member_path, member = f"{file_path}/{name}", (archive, info)
             if not claims:
                 hint = declarations.nearest(beside, sources)
-                found.append(DeliveredFile(path, member_path, member=member, hint=hint))
-            found += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
-    if any(file.source for file in found):
-        return found
+                files.append(DeliveredFile(path, member_path, member=member, hint=hint))
+            files += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
+    if any(file.source for file in files):
+        return files
     archive.opened.close()
     return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]

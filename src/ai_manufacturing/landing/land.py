@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ def land_again(years: range) -> list[str]:
 def _may_hold(years: range, source: Source, rows: Path) -> bool:
     if source.period is None or source.columns[source.period] != "integer":
         return True
-    held = pq.read_table(rows, columns=[source.period])[source.period]
-    return any(year in years for year in held.unique().to_pylist())
+    column = pq.read_table(rows, columns=[source.period])[source.period]
+    return any(year in years for year in column.unique().to_pylist())
 
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
@@ -157,20 +158,8 @@ def _land_content(file: DeliveredFile, source: Source, content: bytes, folder: P
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_headings)
-        landed = records.land(sheets, source, file.file_name_values)
-        record = {
-            "file_format": detected.file_format,
-            "compression": detected.compression,
-            "encoding": detected.encoding,
-            "delimiter": detected.delimiter,
-            "record_count": landed.rows.num_rows + landed.rejected.num_rows,
-            "landed_row_count": landed.rows.num_rows,
-            "rejected_row_count": landed.rejected.num_rows,
-            "columns_not_read": ", ".join(landed.columns_not_read) or None,
-            "synthetic": landed.synthetic,
-            "notes": landed.notes,
-        }
-        store.write(folder, store_key, landed, record)
+        rows, rejected, record = records.land(sheets, source, file.file_name_values)
+        store.write(folder, store_key, rows, rejected, asdict(detected) | record)
     return delivered | {"store_key": store_key} | _facts(file, source)
 
 

@@ -189,23 +189,23 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
     if read(store, extract_set):
         return []
     here = {(file["file_path"], identity(file)) for file in present}
-    found = []
+    similar = []
     for name in sets(store):
         events = read(store, name)
         delivered = [event for event in events if event["event"] == "delivered"]
         if not delivered or not delivered[-1]["is_named_by_folder"]:
             continue
-        held = State(events).at_place
-        shared = sum((path, delivery.identity) in here for (path, _), delivery in held.items())
-        if shared and 2 * shared >= len(held):
-            found.append((name, shared, len(held)))
-    return sorted(found, key=lambda alike: -alike[1])
+        places = State(events).at_place
+        shared = sum((path, delivery.identity) in here for (path, _), delivery in places.items())
+        if shared and 2 * shared >= len(places):
+            similar.append((name, shared, len(places)))
+    return sorted(similar, key=lambda alike: -alike[1])
 
 
 def _changes(state: State, present: list[Event]) -> list[Event]:
     places = {place(file) for file in present}
-    held = {where: delivery.identity for where, delivery in state.at_place.items()}
-    new = [file for file in present if held.get(place(file)) != identity(file)]
+    identities = {where: delivery.identity for where, delivery in state.at_place.items()}
+    new = [file for file in present if identities.get(place(file)) != identity(file)]
     new.sort(key=lambda file: (not state.is_in_force(identity(file)), file["file_path"]))
     delivered = []
     for file in new:

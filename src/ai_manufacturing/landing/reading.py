@@ -12,23 +12,12 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 
 OF_DELIVERY = pa.schema(
-    [
-        ("provider", pa.string()),
-        ("source_name", pa.string()),
-        ("delivery_number", pa.int64()),
-        ("delivery_id", pa.string()),
-        ("file_path", pa.string()),
-    ]
+    {name: pa.string() for name in ("provider", "source_name", "delivery_number", "delivery_id", "file_path")}
+    | {"delivery_number": pa.int64()}
 )
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
-ORIGIN = pa.struct(
-    [
-        *OF_DELIVERY,
-        ("sheet_name", pa.string()),
-        ("row_number", pa.int64()),
-        *((name, pa.int64()) for name in VALIDITY),
-    ]
-)
+PLACE = [("sheet_name", pa.string()), ("row_number", pa.int64())]
+ORIGIN = pa.struct([*OF_DELIVERY, *PLACE, *((name, pa.int64()) for name in VALIDITY)])
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:

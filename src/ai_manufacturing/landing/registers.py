@@ -349,14 +349,14 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
     try:
         with pq.ParquetFile(path) as delivered:
             names = delivered.schema_arrow.names
-            kept = [name for name in names if name in register.columns]
-            schema = pa.schema([delivered.schema_arrow.field(name) for name in kept])
+            declared = [name for name in names if name in register.columns]
+            schema = pa.schema([delivered.schema_arrow.field(name) for name in declared])
             with pq.ParquetWriter(target, schema, compression="zstd", write_page_checksum=True) as copied:
-                for batch in delivered.iter_batches(columns=kept):
+                for batch in delivered.iter_batches(columns=declared):
                     copied.write_batch(batch)
     except pa.ArrowInvalid as error:
         raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
-    return [name for name in names if name not in kept]
+    return [name for name in names if name not in declared]
 
 
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
@@ -390,9 +390,9 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     holds_line_end = " or ".join(
         f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
     )
-    kept = [name for name in names if not register.personal or name in register.columns]
+    stored = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
-        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in kept
+        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in stored
     )
     doubted = 0
 
@@ -427,7 +427,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
     beside.unlink(missing_ok=True)
-    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in kept]
+    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in stored]
 
 
 def _names(top: str, mark: str, register: Register) -> list[str]:
@@ -529,10 +529,10 @@ def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, _ in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
             if len(lines) > 1:
-                found = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
-                for row, line in enumerate(found.lines, found.row):
+                doubtful = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
+                for row, line in enumerate(doubtful.lines, doubtful.row):
                     if formats.clean(line):
-                        yield record, row, line, found.reason
+                        yield record, row, line, doubtful.reason
                 shift += len(lines) - 1
             lines.clear()
 

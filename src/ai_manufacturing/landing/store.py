@@ -21,7 +21,6 @@ from ai_manufacturing.landing import landed as landed_bytes
 from ai_manufacturing.landing import log
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
-from ai_manufacturing.landing.records import Landed
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import make_folder, share, sync
 from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
@@ -101,11 +100,11 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
     return dict(json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8")))
 
 
-def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
+def write(store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]) -> None:
     """Add a landed file."""
     with draft(store, store_key) as folder:
-        _write_parquet(landed.rows, folder / "rows.parquet")
-        _write_parquet(landed.rejected, folder / "rejected.parquet")
+        _write_parquet(rows, folder / "rows.parquet")
+        _write_parquet(rejected, folder / "rejected.parquet")
         write_record(folder, record)
 
 

@@ -56,11 +56,11 @@ def ungzip(content: bytes) -> bytes:
     """
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            held = b"".join(_bounded(stream, len(content), "the gzip file"))
+            expanded = b"".join(_bounded(stream, len(content), "the gzip file"))
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(f"not a complete gzip file ({error}). Ask the provider for the file again.") from error
-    refuse_nested(held, "the gzip file")
-    return held
+    refuse_nested(expanded, "the gzip file")
+    return expanded
 
 
 def refuse_nested(content: bytes, holder: str) -> None:
@@ -88,20 +88,20 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
     FileFault
         If a name leads out of the archive or stands twice, a file is encrypted, or they expand beyond the limits.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
+    files: dict[str, zipfile.ZipInfo] = {}
     for info in archive.opened.infolist():
         name = _member_name(info)
         if name.endswith("/"):
             continue
         if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/") or not _is_printable(name):
             raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
-        if name in found:
+        if name in files:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
         if info.flag_bits & 1:
             raise FileFault(f'the member "{name}" is encrypted. Ask the provider for it without a password.')
-        found[name] = info
-    check_expansion(sum(info.file_size for info in found.values()), archive.size, "the archive")
-    return found
+        files[name] = info
+    check_expansion(sum(info.file_size for info in files.values()), archive.size, "the archive")
+    return files
 
 
 def stream_member(archive: Archive, info: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -213,21 +213,21 @@ class _Header:
     first: int
     last: int
     names: list[str]
-    held: int
+    column_count: int
 
 
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
     """Return the row that names the most declared columns, or the two rows that together name more."""
     rows = [list(map(clean, cells)) for cells in top]
-    found = [_Header(index, index, names, _held(names, wanted)) for index, names in enumerate(rows)]
+    headers = [_Header(index, index, names, _named_columns(names, wanted)) for index, names in enumerate(rows)]
     if any("/" in name for name in wanted):
         for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
             names = _joined(upper, lower)
-            found.append(_Header(index, index + 1, names, _held(names, wanted)))
-    return max(found, key=lambda header: header.held, default=_Header(0, 0, [], 0))
+            headers.append(_Header(index, index + 1, names, _named_columns(names, wanted)))
+    return max(headers, key=lambda header: header.column_count, default=_Header(0, 0, [], 0))
 
 
-def _held(names: list[str], wanted: Mapping[str, str]) -> int:
+def _named_columns(names: list[str], wanted: Mapping[str, str]) -> int:
     """Return how many of the declared columns some headings name."""
     return len({wanted[name] for name in names if name in wanted})
 
@@ -261,9 +261,9 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     if sheet.missing([*wanted.values()]):
         sheet.encoding = _encoding_in_words(encoding, content)
         return encoding, delimiter, sheet
-    for found in doubtful:
-        lines = enumerate(found.lines, found.row)
-        sheet.set_aside += [Rejected(None, number, None, line, found.reason) for number, line in lines if clean(line)]
+    for record in doubtful:
+        lines = enumerate(record.lines, record.row)
+        sheet.set_aside += [Rejected(None, number, None, line, record.reason) for number, line in lines if clean(line)]
 
     start = int(np.searchsorted(numbers, header_row, side="right"))
     above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
@@ -374,7 +374,7 @@ def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Head
         for mark in DELIMITERS
     }
     headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])), reverse=True)
+    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].column_count, len(tops[mark][0])), reverse=True)
     return {mark: headers[mark] for mark in likeliest}
 
 
@@ -469,7 +469,7 @@ def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[
 
 def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
-    is_complete = header.held == len(set(wanted.values()))
+    is_complete = header.column_count == len(set(wanted.values()))
     above = rows[: header.first] if is_complete else []
     data = rows[header.last + 1 :] if is_complete else rows
     columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
