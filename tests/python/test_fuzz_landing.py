@@ -278,33 +278,18 @@ QUIET = {
 }
 
 
-@settings(max_examples=30, **QUIET)
-@given(deliveries())
-def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(delivered: Delivered) -> None:
-    land(delivered)
+@pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.soak)])
+def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(examples: int) -> None:
+    settings(max_examples=examples, **QUIET)(given(deliveries())(land))()
 
 
-@settings(max_examples=25, **QUIET)
-@given(stray_marks())
-def test_stray_marks_swallow_no_line(delivered: Delivered) -> None:
-    land(delivered)
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.soak)])
+def test_stray_marks_swallow_no_line(examples: int) -> None:
+    settings(max_examples=examples, **QUIET)(given(stray_marks())(land))()
 
 
-@pytest.mark.soak
-@settings(max_examples=300, **QUIET)
-@given(stray_marks())
-def test_stray_marks_swallow_no_line_in_three_hundred_files(delivered: Delivered) -> None:
-    land(delivered)
-
-
-@pytest.mark.soak
-@settings(max_examples=500, **QUIET)
-@given(deliveries())
-def test_five_hundred_fuzzed_deliveries(delivered: Delivered) -> None:
-    land(delivered)
-
-
-def tried_on_a_warehouse(delivery: Build, count: int) -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(15, marks=pytest.mark.soak)])
+def test_the_warehouse_that_stood_before_opens_after_each(delivery: Build, count: int) -> None:
     """Build harmed yearbooks into a good warehouse: it stays open, and keeps what was there if the file is refused."""
     path = delivery.extracts / "city_yearbook/城市统计年鉴_2015.csv"
     good = path.read_bytes()
@@ -324,12 +309,3 @@ def tried_on_a_warehouse(delivery: Build, count: int) -> None:
                 )
                 assert delivery.value(unaccounted) == 0
             assert delivery.rows(panel) == before
-
-
-def test_the_warehouse_that_stood_before_still_opens(delivery: Build) -> None:
-    tried_on_a_warehouse(delivery, 1)
-
-
-@pytest.mark.soak
-def test_the_warehouse_that_stood_before_opens_after_each_of_many(delivery: Build) -> None:
-    tried_on_a_warehouse(delivery, 15)

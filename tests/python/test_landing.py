@@ -510,21 +510,6 @@ def test_two_headings_of_one_column_in_a_file_are_named(project: Project) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    ("headings", "message"),
-    [
-        ('"企业数" = ["产值"]', "gives 产值 for 企业数, and it is a heading of 产值 already"),
-        ('"企业数" = ["甲"]\n"产值" = ["甲"]', "gives 甲 for 产值, and it is a heading of 企业数 already"),
-        ('"户数" = ["甲"]', "has 户数, which is no column of [sources.columns] that a file holds"),
-        ('"企业数" = "甲"', "gives '甲' for 企业数, not a list of headings"),
-    ],
-)
-def test_headings_that_say_nothing_clear_are_refused(project: Project, headings: str, message: str) -> None:
-    project.declare(textwrap.dedent(FIRMS) + f"[sources.headings]\n{headings}\n")
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    assert fault() == f"vendor/vendor.toml, source firms: [sources.headings] {message}. Correct the declaration."
-
-
 def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
     project.declare(FIRMS.replace("产值", "产值(亿元)"))
     project.deliver("firms/a.csv", csv_text(GOOD, header=(*HEADER[:3], "产值（亿元）")))
@@ -721,6 +706,10 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
 # Declarations
 
 
+def with_headings(headings: str) -> tuple[str, str]:
+    return '"产值" = "number"', f'"产值" = "number"\n[sources.headings]\n{headings}'
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -732,6 +721,17 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
         (("key =", 'period = "企业数"\nkey ='), 'period is "企业数", which is not a column of the key'),
         (('"firms/*"', '"/firms"'), "it must be a pattern below the extracts folder"),
         (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
+        (("key =", 'column_sum = "one"\nkey ='), "column_sum is 'one', not a number"),
+        (with_headings('"企业数" = ["产值"]'), "gives 产值 for 企业数, and it is a heading of 产值 already"),
+        (
+            with_headings('"企业数" = ["甲"]\n"产值" = ["甲"]'),
+            "gives 甲 for 产值, and it is a heading of 企业数",
+        ),
+        (with_headings('"户数" = ["甲"]'), "has 户数, which is no column of [sources.columns] that a file holds"),
+        (
+            with_headings('"企业数" = "甲"'),
+            "[sources.headings] gives '甲' for 企业数, not a list of headings",
+        ),
     ],
 )
 def test_a_faulty_declaration_is_named(project: Project, change: tuple[str, str], message: str) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
+from tests.python.landing_project import PROVENANCE
 from tests.python.test_how_to import copy_of_the_project
 
 Flags = dict[str, pd.Series]
@@ -390,15 +392,8 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
     assert cohorts() == [("undated", 1)]
 
 
-GAZETTE = """
-[provenance]
-class = "official"
-publisher = "the gazette"
-licence = "none stated"
-interpolated = []
-citation_en = "The gazette: companies."
-citation_zh = "公报：公司。"
-
+GAZETTE = f"""
+{textwrap.dedent(PROVENANCE)}
 [[registers]]
 name = "companies"
 entity = "firm_register"
