@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system import dbt_process
-from ai_manufacturing.system.disk import private_folder, sync
+from ai_manufacturing.system.disk import replace_bytes
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
@@ -82,8 +82,8 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
         _dbt(["run", "--select", "raw_deliveries"], {}, echo)
         _dbt(["build", *SELECTION], {}, echo)
         return
-    found_by_duckdb = settings.extracts_dir() / "register_counts"
-    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or found_by_duckdb)
+    read_by_duckdb = settings.extracts_dir() / "register_counts"
+    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or read_by_duckdb)
     storage = settings.spark_storage_dir()
     made = storage / "register_counts"
     if registers:
@@ -100,10 +100,10 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     for name in COUNTED:
         hand_over(made / name, counts / name)
     echo(f"{counts}: city-year counts.")
-    if counts == found_by_duckdb:
+    if counts == read_by_duckdb:
         echo("The next build of the warehouse reads them with the other deliveries.")
     else:
-        echo(f"A build of the warehouse reads them once they are in {found_by_duckdb}.")
+        echo(f"A build of the warehouse reads them once they are in {read_by_duckdb}.")
 
 
 def hand_over(made: Path, to: Path) -> None:
@@ -122,13 +122,10 @@ def hand_over(made: Path, to: Path) -> None:
             f"{made}: the counts are not in one complete file. Delete this folder, and run the command again."
         )
     to.mkdir(parents=True, exist_ok=True)
-    with private_folder(to / "counts.parquet") as folder:
-        if parts and pq.read_metadata(parts[0]).num_rows:
-            written = Path(shutil.copyfile(parts[0], folder / "counts.parquet"))
-            sync(written)
-            written.replace(to / "counts.parquet")
-        else:
-            (to / "counts.parquet").unlink(missing_ok=True)
+    if parts and pq.read_metadata(parts[0]).num_rows:
+        replace_bytes(to / "counts.parquet", parts[0].read_bytes())
+    else:
+        (to / "counts.parquet").unlink(missing_ok=True)
     # what a run of dbt alone has left there
     for part in to.glob("part-*"):
         part.unlink()
