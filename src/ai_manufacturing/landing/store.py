@@ -51,11 +51,13 @@ def held(store: Path) -> Iterator[list[str]]:
         ) from error
     try:
         removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        # before the log, which has a line before its folder has a name
+        has_landed = any(map(landed_bytes.is_landed_folder, store.iterdir()))
         try:
             has_log = bool(log.lines(store))
         except OSError as error:
             raise LandingError(f"{error.filename}: {error.strerror}. Correct its permissions.") from error
-        if not has_log and any(map(landed_bytes.is_landed_folder, store.iterdir())):
+        if has_landed and not has_log:
             raise LandingError(f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}")
         yield removed
     finally:
