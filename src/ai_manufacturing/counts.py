@@ -37,7 +37,7 @@ KNOWN_FAULTS = {
     ),
     WAITING: "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker.",
 }
-"""What Spark says, and what to do about it."""
+"""Patterns of Spark's messages, and the way out of each."""
 LONGEST_WAIT = 20
 """Spark says four times a minute that it waits for a worker; the run stops after so many repeats without progress.
 

@@ -1,4 +1,4 @@
-"""Where the results of the gates are: for whoever reads them and judges nothing."""
+"""Tables with the results of the gates, for code that only reads them."""
 
 import duckdb
 
@@ -7,7 +7,7 @@ RESULT_TABLES = ("gate_results", "gate_second_route")
 READ_BY_ESTIMATES = (
     """not success and (severity = 'critical' or series is not null or failing_rows like '%"series"%')"""
 )
-"""Rows of gate_results that hold estimates back or warn of their series; of others, estimates know nothing."""
+"""Rows of gate_results that stop estimates or are repeated beside them."""
 
 
 def all_results(connection: duckdb.DuckDBPyConnection) -> str:

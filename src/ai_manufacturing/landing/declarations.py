@@ -1,11 +1,11 @@
-"""What each provider delivers, declared in TOML beside its staging SQL."""
+"""Declarations of what each provider delivers, in TOML beside its staging SQL."""
 
 import difflib
 import fnmatch
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,7 @@ class Source:
 
 @dataclass(frozen=True)
 class AllowedAge:
-    """For how many days a provider may deliver nothing: then it is late, then stale. None is for ever."""
+    """Days without a delivery after which a provider is late, then stale; None is never."""
 
     warn_after_days: float | None = None
     fail_after_days: float | None = None
@@ -153,7 +153,7 @@ def allowed_ages() -> dict[str, AllowedAge]:
     return ages
 
 
-def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
+def entity_columns(sources: Sequence[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types: the union over its sources, in declaration order."""
     return {
         column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()

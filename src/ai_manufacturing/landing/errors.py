@@ -1,4 +1,4 @@
-"""What is wrong with a delivery, said so that a person can act on it."""
+"""Errors of deliveries and declarations: place, state, value, way out."""
 
 
 class LandingError(Exception):

@@ -1,4 +1,4 @@
-"""What landed, byte for byte: the SHA-256 of each file of the store, in the line of the log that landed it.
+"""SHA-256 of each file of the store, in the line of the log that landed it.
 
 A line is written before the folder that it names has its name, so that each folder of the store has one.
 """

@@ -39,7 +39,7 @@ class Delivery:
 
     @property
     def identity(self) -> Identity:
-        """What makes two deliveries the same: the source, the bytes, and what the file's name says."""
+        """Source, bytes and what the file's name says: deliveries that agree in them are copies."""
         return identity(self.event)
 
 

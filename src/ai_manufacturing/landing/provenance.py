@@ -1,4 +1,4 @@
-"""Where the files of a source come from, as its provider declares: who published them, and on what terms."""
+"""Provenance of a source, as its provider declares it: who published the files, and on what terms."""
 
 import csv
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ from ai_manufacturing.system.sql_text import identifier, literal, one_file
 TYPES = {"text": pa.string(), "date": pa.date32()}
 LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
 LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
-DECLARATIONS_SCHEMA = pa.schema(dict.fromkeys(("provider", "entity", "declaration"), pa.string()))
+DECLARATION_COLUMNS = ("provider", "entity", "declaration")
 DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
 REQUIRED = {"name", "entity", "files", "columns", "covers"}
 OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
@@ -109,12 +109,9 @@ def declared() -> list[Register]:
     return registers
 
 
-def declarations_table() -> pa.Table:
-    """Return what SQL must know of each provider's register, as JSON: `lacks`, and the columns of `place` by rule.
-
-    A sample lacks counts.
-    """
-    rows = {
+def _in_sql() -> dict[tuple[str, str], str]:
+    """Return the JSON of `declaration` by provider and entity."""
+    return {
         (register.provider, register.entity): json.dumps(
             {
                 "lacks": [*register.lacks, *(["counts"] if register.covers == "sample" else [])],
@@ -124,24 +121,28 @@ def declarations_table() -> pa.Table:
         )
         for register in declared()
     }
-    return pa.Table.from_pylist(
-        [{"provider": of[0], "entity": of[1], "declaration": text} for of, text in rows.items()],
-        schema=DECLARATIONS_SCHEMA,
-    )
+
+
+def declarations_table() -> pa.Table:
+    """Return provider, entity and `declaration` of each provider's register."""
+    rows = [dict(zip(DECLARATION_COLUMNS, (*of, text), strict=True)) for of, text in _in_sql().items()]
+    return pa.Table.from_pylist(rows, schema=pa.schema(dict.fromkeys(DECLARATION_COLUMNS, pa.string())))
 
 
 def declaration(provider: str, entity: str) -> str:
-    """Return a row of `declarations_table`, for SQL that compiles.
+    """Return what SQL must know of a register, as JSON, for SQL that compiles.
+
+    `lacks` is what it does not say, counts among it if it is a sample; `place` has the columns of places by rule.
 
     Raises
     ------
     LandingError
         If the provider declares no such register.
     """
-    for row in declarations_table().to_pylist():
-        if (row["provider"], row["entity"]) == (provider, entity):
-            return str(row["declaration"])
-    raise LandingError(f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it.")
+    try:
+        return _in_sql()[provider, entity]
+    except KeyError:
+        raise LandingError(f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it.") from None
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -196,9 +197,7 @@ def declared_path(entity: str) -> str:
     Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered. It lies in
     the store as if it had been delivered.
     """
-    columns = {
-        name: kind for register in declared() if register.entity == entity for name, kind in register.columns.items()
-    }
+    columns = declarations.entity_columns(declared(), entity)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
     folder = settings.landing_dir()
     store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
@@ -218,9 +217,7 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     registers = declared()
     rows = []
     for entity in dict.fromkeys(register.entity for register in registers):
-        kinds: dict[str, str] = {}
-        for register in registers:
-            kinds |= register.columns if register.entity == entity else {}
+        kinds = declarations.entity_columns(registers, entity)
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
             types = {name: TYPES[kind] for name, kind in kinds.items()}

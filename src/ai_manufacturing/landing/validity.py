@@ -1,4 +1,4 @@
-"""Which records are valid: a later delivery of a source replaces an earlier one's records of a period it repeats."""
+"""Validity of records: a later delivery of a source replaces an earlier one's records of a period it repeats."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which hashes a query gives twice or more, within bounded memory.
+"""Hashes that a query gives twice or more, found within bounded memory.
 
 Two ids may have one hash, so the ids decide.
 """

@@ -1,4 +1,4 @@
-"""What files come wrapped in: folders of Spark, gzip and zip, opened with bounded memory and without trust.
+"""Folders of Spark, gzip and zip, opened with bounded memory and without trust.
 
 Nothing is ever written to a path that an archive names, and nothing is read further than the limits.
 """

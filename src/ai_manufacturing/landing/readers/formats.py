@@ -110,7 +110,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Detected:
-    """What the bytes of a file turned out to be; None where a format knows no such thing."""
+    """Format, compression, encoding and delimiter of a file, by its bytes; None where the format has no such thing."""
 
     file_format: str
     compression: str | None = None
@@ -333,7 +333,7 @@ def _encoding_in_words(encoding: str, content: bytes) -> str:
 
 
 class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
-    """Where a text ceases to be one in the encoding that was tried."""
+    """Byte and row at which a text is none in the encoding that was tried."""
 
     def __init__(self, byte: int, row: int) -> None:
         super().__init__(byte, row)

@@ -1,4 +1,4 @@
-"""What a workbook holds and calamine does not return: errors, formulas without a saved value, marks by format."""
+"""Cells of a workbook that calamine does not return: errors, formulas without a saved value, marks by format."""
 
 import posixpath
 import re
