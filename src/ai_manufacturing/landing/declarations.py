@@ -165,7 +165,8 @@ def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict
 
     One provider may declare a file once for each entity that it feeds.
     """
-    declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
+    paths = [name.split("/") for name in names]
+    declared = [source for source in sources if any(_matches(path, source.files.split("/")) for path in paths)]
     if len({source.entity for source in declared}) < len(declared) or len({source.provider for source in declared}) > 1:
         both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
         raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
@@ -278,15 +279,11 @@ def _conflicts(sources: list[Source]) -> list[str]:
     return faults
 
 
-def _matches(file_path: str, pattern: str) -> bool:
+def _matches(parts: list[str], patterns: list[str]) -> bool:
     """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
-    return _parts_match(file_path.split("/"), pattern.split("/"))
-
-
-def _parts_match(parts: list[str], patterns: list[str]) -> bool:
     if not patterns:
         return not parts
     first, *others = patterns
     if first == "**":
-        return any(_parts_match(parts[start:], others) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], others)
+        return any(_matches(parts[start:], others) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _matches(parts[1:], others)

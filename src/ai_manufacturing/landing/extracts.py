@@ -267,25 +267,27 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     return sorted(files, key=lambda file: file.file_path), faults
 
 
-def walk(folder: Path, faults: list[str]) -> Iterator[tuple[Path, str]]:
+def walk(
+    folder: Path, faults: list[str], below: str = "", above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[tuple[Path, str]]:
     """Yield the folders and files below a folder, by name; a link is what it leads to.
 
     Parameters
     ----------
     folder : Path
-        The extracts folder.
+        The extracts folder, or one in it.
     faults : list of str
         Takes one line for each folder or link that cannot be followed.
+    below : str
+        Path of the folder below the extracts folder, escaped, with its "/".
+    above : tuple of tuple of (int, int)
+        Device and inode of the folders that it lies in.
 
     Yields
     ------
     tuple of (Path, str)
-        The path, and its path below the folder, escaped. Without what is no delivery, and what lies below it.
+        The path, and its path below the extracts folder, escaped. Without what is no delivery, and what lies below it.
     """
-    yield from _walk(folder, "", [], faults)
-
-
-def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[str]) -> Iterator[tuple[Path, str]]:
     try:
         status = folder.stat()
         paths = sorted(folder.iterdir())
@@ -297,7 +299,7 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
         return
     if below:
         yield folder, below.removesuffix("/")
-    above = [*above, (status.st_dev, status.st_ino)]
+    above = (*above, (status.st_dev, status.st_ino))
     for path in paths:
         file_path = below + escaped(path.name)
         if is_no_delivery(f"{file_path}/any"):
@@ -320,7 +322,7 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
                 yield path, file_path
         # a link to a folder above leads to what is read already
         elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in above:
-            yield from _walk(path, f"{file_path}/", above, faults)
+            yield from walk(path, faults, f"{file_path}/", above)
         elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
             faults.append(
                 f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')}, which is not read. "

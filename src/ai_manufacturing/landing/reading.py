@@ -59,7 +59,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     )
     declared = {(source.provider, source.name): source for source in sources}
     of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
-    _require_whole(of_entity)
+    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in of_entity])
     return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
 
 
@@ -80,7 +80,7 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
     with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
-    _require_whole(with_rejected)
+    landed.require(folder, [delivery["store_key"] for delivery in with_rejected])
     batches = (
         pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
         for delivery in with_rejected
@@ -123,11 +123,6 @@ def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | 
     # the last position is that of the periods which nobody replaced
     at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
     return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
-
-
-def _require_whole(deliveries: list[dict[str, Any]]) -> None:
-    """Let no row be read whose bytes are not those that landed."""
-    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in deliveries])
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:
