@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing.readers.containers import SUCCESS_MARKER
 from ai_manufacturing.system import dbt_process
-from ai_manufacturing.system.disk import replace_bytes
+from ai_manufacturing.system.disk import private_folder, sync
 
 OLDEST_JAVA = 17
 SELECTION = ("--selector", "register_counts")
@@ -122,10 +122,13 @@ def hand_over(made: Path, to: Path) -> None:
             f"{made}: the counts are not in one complete file. Delete this folder, and run the command again."
         )
     to.mkdir(parents=True, exist_ok=True)
-    if parts and pq.read_metadata(parts[0]).num_rows:
-        replace_bytes(to / "counts.parquet", parts[0].read_bytes())
-    else:
-        (to / "counts.parquet").unlink(missing_ok=True)
+    with private_folder(to / "counts.parquet") as folder:
+        if parts and pq.read_metadata(parts[0]).num_rows:
+            written = Path(shutil.copyfile(parts[0], folder / "counts.parquet"))
+            sync(written)
+            written.replace(to / "counts.parquet")
+        else:
+            (to / "counts.parquet").unlink(missing_ok=True)
     # what a run of dbt alone has left there
     for part in to.glob("part-*"):
         part.unlink()
