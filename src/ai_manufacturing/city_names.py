@@ -32,8 +32,8 @@ def column(connection: duckdb.DuckDBPyConnection, cities: str = CITIES) -> str:
         If there is no such table.
     """
     names = [described[0] for described in connection.execute(f"from {cities} limit 0").description or ()]
-    wanted = f"name_{settings.language()}"
-    return wanted if wanted in names else "name_zh"
+    name = f"name_{settings.language()}"
+    return name if name in names else "name_zh"
 
 
 def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -44,7 +44,7 @@ def by_id(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         return {}
 
 
-def found(connection: duckdb.DuckDBPyConnection, named: str) -> str:
+def resolve(connection: duckdb.DuckDBPyConnection, city: str) -> str:
     """Return the city_id of a city that a reader names by its code, or its Chinese or English name.
 
     Case, spaces and apostrophes do not count: xian is Xi'an.
@@ -61,20 +61,20 @@ def found(connection: duckdb.DuckDBPyConnection, named: str) -> str:
         city_id: (f"{english} {chinese} ({city_id}, {province})", _plain(english))
         for city_id, english, chinese, _, province in rows
     }
-    asked = _plain(named)
+    asked = _plain(city)
     same = [row[0] for row in rows if asked in map(_plain, row[:4])]
     if len(same) == 1:
         return str(same[0])
     if same:
         listed = ", ".join(known[city_id][0] for city_id in same)
-        raise NoSuchCityError(f"{named!r} is the name of {len(same)} cities: {listed}. Give the code.")
+        raise NoSuchCityError(f"{city!r} is the name of {len(same)} cities: {listed}. Give the code.")
     plain = [name for _, name in known.values()]
     begins = [name for name in plain if len(asked) >= LONG_ENOUGH and name.startswith(asked)]
     near = dict.fromkeys([*begins, *get_close_matches(asked, plain, n=SUGGESTED, cutoff=NEAR)])
-    meant = [said for name in near for said, other in known.values() if other == name][:SUGGESTED]
+    meant = [label for name in near for label, other in known.values() if other == name][:SUGGESTED]
     hint = f"Close to it: {', '.join(meant)}." if meant else "marts.dim_city has all names."
     raise NoSuchCityError(
-        f"No city {named!r} in marts.dim_city: give its six-digit code, or its Chinese or English name. {hint}"
+        f"No city {city!r} in marts.dim_city: give its six-digit code, or its Chinese or English name. {hint}"
     )
 
 

@@ -37,7 +37,7 @@ KNOWN_FAULTS = {
     ),
     WAITING: "SPARK_MASTER is {master}: it has no worker with a free core and enough memory. Start a worker.",
 }
-"""What Spark says, and what to do about it."""
+"""Patterns of Spark's messages, and the way out of each."""
 LONGEST_WAIT = 20
 """Spark says four times a minute that it waits for a worker; the run stops after so many repeats without progress.
 
@@ -82,8 +82,8 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
         _dbt(["run", "--select", "raw_deliveries"], {}, echo)
         _dbt(["build", *SELECTION], {}, echo)
         return
-    found_by_duckdb = settings.extracts_dir() / "register_counts"
-    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or found_by_duckdb)
+    read_by_duckdb = settings.extracts_dir() / "register_counts"
+    counts = settings.project_root() / (out.resolve() if out else os.environ.get("COUNTS_DIR") or read_by_duckdb)
     storage = settings.spark_storage_dir()
     made = storage / "register_counts"
     if registers:
@@ -100,10 +100,10 @@ def count(engine: str, registers: Path | None, out: Path | None, echo: Callable[
     for name in COUNTED:
         hand_over(made / name, counts / name)
     echo(f"{counts}: city-year counts.")
-    if counts == found_by_duckdb:
+    if counts == read_by_duckdb:
         echo("The next build of the warehouse reads them with the other deliveries.")
     else:
-        echo(f"A build of the warehouse reads them once they are in {found_by_duckdb}.")
+        echo(f"A build of the warehouse reads them once they are in {read_by_duckdb}.")
 
 
 def hand_over(made: Path, to: Path) -> None:
@@ -161,21 +161,19 @@ def check_java() -> str:
     install = f"Install Java {OLDEST_JAVA} or later, on Debian `apt-get install openjdk-{OLDEST_JAVA}-jre-headless`"
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin/java") if home else "java"
-    found = shutil.which(java)
-    if found is None:
+    path = shutil.which(java)
+    if path is None:
         where = f"JAVA_HOME is {home}, which has no bin/java" if home else "there is no `java` on the PATH"
         raise CountsError(f"Spark needs Java, and {where}. {install} or a later one, or set JAVA_HOME.")
-    printed = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    printed = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)(?:\.(\d+))?', printed)
     if version is None:
         raise CountsError(
-            f"{found}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
+            f"{path}: `java -version` printed no version ({printed.strip()[:200]!r}). {install}, or set JAVA_HOME."
         )
     major = int(version[2] or 0) if version[1] == "1" else int(version[1])
     if major < OLDEST_JAVA:
-        raise CountsError(
-            f"{found}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set JAVA_HOME."
-        )
+        raise CountsError(f"{path}: Java {major}, and Spark needs {OLDEST_JAVA} or later. {install}, or set JAVA_HOME.")
     return str(major)
 
 
@@ -188,10 +186,10 @@ def check_folders() -> None:
         If LANDING_DIR or SPARK_STORAGE has such a name.
     """
     for variable, folder in (("LANDING_DIR", settings.landing_dir()), ("SPARK_STORAGE", settings.spark_storage_dir())):
-        found = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
-        if found:
+        marks = sorted(set(str(folder)) & set('`*?[]{}"\\;'))
+        if marks:
             raise CountsError(
-                f"{variable} is {folder}: Spark cannot read {' '.join(found)} in a path. Rename the folder."
+                f"{variable} is {folder}: Spark cannot read {' '.join(marks)} in a path. Rename the folder."
             )
 
 
@@ -249,11 +247,11 @@ def _dbt(arguments: list[str], environment: dict[str, str], echo: Callable[[str]
                     printed.append(line)
                     process.terminate()
     if process.returncode:
-        said = "".join(printed)
+        output = "".join(printed)
         names = {
             "master": os.environ.get("SPARK_MASTER") or "local[*]",
             "storage": settings.spark_storage_dir(),
             "landing": settings.landing_dir(),
         }
-        meant = [words.format(**names) for pattern, words in KNOWN_FAULTS.items() if re.search(pattern, said, re.I)]
+        meant = [words.format(**names) for pattern, words in KNOWN_FAULTS.items() if re.search(pattern, output, re.I)]
         raise CountsError("\n".join([*meant, f"dbt ended with code {process.returncode}. No counts were delivered."]))

@@ -42,8 +42,8 @@ class Plugin(BasePlugin):
                 "project to another. Folders that settings name may have one."
             )
         # the profile has the name alone, because dbt parses the whole project again for another path
-        named = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
-        path = settings.project_root() / (named if creds.path == named.name else creds.path)
+        configured = Path(os.environ.get("WAREHOUSE_PATH") or "build/warehouse.duckdb")
+        path = settings.project_root() / (configured if creds.path == configured.name else creds.path)
         if set(path.name) & set(UNESCAPED):
             raise DbtRuntimeError(
                 f"WAREHOUSE_PATH: dbt cannot use the file name {path.name}, because of one of {UNESCAPED}. "

@@ -1,19 +1,16 @@
 """A project of one declaration and one extracts folder, for tests that call landing without dbt."""
 
-import hashlib
 import json
-import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import openpyxl
 import pytest
 
-from ai_manufacturing.landing import log
+from ai_manufacturing import landing
 
 FIRMS = """
     [[sources]]
@@ -47,6 +44,7 @@ PROVENANCE = """
     citation_en = "A tester: invented numbers."
     citation_zh = "测试者：虚构数据。"
 """
+PROJECT = Path(__file__).resolve().parents[2]
 HEADER = ("城市代码", "年份", "企业数", "产值")
 GOOD = ("110000", 2020, 12, 3.5)
 
@@ -85,14 +83,32 @@ class Project:
         return sorted(path for path in (self.root / "landing").iterdir() if len(path.name) == 64)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+def made_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project in a folder, to which the settings lead."""
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("EXTRACTS_DIR", "extracts")
     monkeypatch.setenv("LANDING_DIR", "landing")
-    made = Project(tmp_path)
+    (folder / "python_models").symlink_to(PROJECT / "python_models")  # has the columns of raw_deliveries
+    made = Project(folder)
     made.declare(FIRMS)
     return made
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return made_in(tmp_path, monkeypatch)
+
+
+def fault() -> str:
+    with pytest.raises(landing.LandingError) as raised:
+        landing.deliveries()
+    return str(raised.value)
+
+
+def rejected() -> list[tuple[Any, ...]]:
+    """Return sheet, row, column, value and reason of each record that is set aside."""
+    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
 
 
 def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
@@ -102,23 +118,3 @@ def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
 def lines(log: Path) -> list[dict[str, Any]]:
     """Return the lines of a log as they stand in its file."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-
-
-def as_at_base(landing: Path) -> None:
-    """Turn a landing store into one of commit 63ebdc3, which wrote a file for each event, sealed one by one."""
-    written: dict[Path, list[dict[str, Any]]] = {}
-    for line in lines(landing / log.NAME):
-        if line.get("files"):
-            written.setdefault(landing / "landed", []).append({"event": "landed", "files": line["files"]})
-        for name, events in line.get("deliveries", {}).items():
-            written.setdefault(landing / "log" / quote(name, safe="").replace(".", "%2E"), []).extend(events)
-    shutil.rmtree(landing / "log")
-    for folder, events in written.items():
-        folder.mkdir(parents=True)
-        before = None
-        for number, event in enumerate(events, start=1):
-            body = {"number": number} | event | {"previous_sha256": before}
-            own = hashlib.sha256(json.dumps(body, ensure_ascii=False, indent=2).encode()).hexdigest()
-            content = json.dumps(body | {"sha256": own}, ensure_ascii=False, indent=2).encode()
-            (folder / f"{number}.json").write_bytes(content)
-            before = hashlib.sha256(content).hexdigest()

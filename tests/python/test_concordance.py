@@ -196,9 +196,3 @@ def test_a_column_that_does_not_add_to_one_is_refused_with_its_file_name_and_sum
         "shares/bad.xlsx, column G06: its 3 numbers add to 1.1, not to 1, which column_sum in fraunhofer.toml "
         "declares. Ask the provider for the file again."
     )
-
-
-def test_a_sum_that_is_no_number_is_a_wrong_declaration(project: Project) -> None:
-    project.declare(SHARES.replace("column_sum = 1", 'column_sum = "one"'), "fraunhofer")
-    with pytest.raises(LandingError, match=r"fraunhofer.toml, source shares: column_sum is 'one', not a number"):
-        landing.deliveries()

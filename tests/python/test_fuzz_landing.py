@@ -25,36 +25,20 @@ from hypothesis import strategies as st
 from ai_manufacturing import landing
 from tests.python import dbt_process
 from tests.python.conftest import Build
-from tests.python.landing_project import FIRMS, HEADER, Project
+from tests.python.landing_project import FIRMS, HEADER, made_in
 
 # A file of any name, so that the content alone decides.
 DECLARED = FIRMS.replace("key =", 'period = "年份"\n    key =')
 CODECS = ("utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-32", "latin-1", "shift_jis", "big5")
 FORMATS = ("csv", "tab", "semicolon", "xlsx", "parquet", "dta")
+ODD_CELLS = [
+    "", "-", "—", "…", "无", "1,234", "１２", "12%", "1,2O4", "=1+1", "@x", "+1", "1e400", '"', "a\nb", "\u200b",
+    "NaN",
+]  # fmt: skip
 CELLS = st.one_of(
     st.integers(0, 10**6).map(str),
     st.floats(0, 1e6).map(str),
-    st.sampled_from(
-        [
-            "",
-            "-",
-            "—",
-            "…",
-            "无",
-            "1,234",
-            "１２",
-            "12%",
-            "1,2O4",
-            "=1+1",
-            "@x",
-            "+1",
-            "1e400",
-            '"',
-            "a\nb",
-            "\u200b",
-            "NaN",
-        ]
-    ),
+    st.sampled_from(ODD_CELLS),
     st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8),
 )
 
@@ -255,10 +239,7 @@ def quietly(count: Callable[[], int | None]) -> int | None:
 def land(delivered: Delivered) -> None:
     """Land a delivery beside a good one, twice, and check what became of it."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setenv("DBT_PROJECT_DIR", folder)
-        patched.setenv("EXTRACTS_DIR", "extracts")
-        patched.setenv("LANDING_DIR", "landing")
-        made = Project(Path(folder))
+        made = made_in(Path(folder), patched)
         made.declare(DECLARED)
         made.deliver("firms/good.csv", "城市代码,年份,企业数,产值\n110000,2000,1,1\n")
         before = landing.rows("firms", landing.deliveries()).read_all()
@@ -297,33 +278,18 @@ QUIET = {
 }
 
 
-@settings(max_examples=30, **QUIET)
-@given(deliveries())
-def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(delivered: Delivered) -> None:
-    land(delivered)
+@pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.soak)])
+def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(examples: int) -> None:
+    settings(max_examples=examples, **QUIET)(given(deliveries())(land))()
 
 
-@settings(max_examples=25, **QUIET)
-@given(stray_marks())
-def test_stray_marks_swallow_no_line(delivered: Delivered) -> None:
-    land(delivered)
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.soak)])
+def test_stray_marks_swallow_no_line(examples: int) -> None:
+    settings(max_examples=examples, **QUIET)(given(stray_marks())(land))()
 
 
-@pytest.mark.soak
-@settings(max_examples=300, **QUIET)
-@given(stray_marks())
-def test_stray_marks_swallow_no_line_in_three_hundred_files(delivered: Delivered) -> None:
-    land(delivered)
-
-
-@pytest.mark.soak
-@settings(max_examples=500, **QUIET)
-@given(deliveries())
-def test_five_hundred_fuzzed_deliveries(delivered: Delivered) -> None:
-    land(delivered)
-
-
-def tried_on_a_warehouse(delivery: Build, count: int) -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(15, marks=pytest.mark.soak)])
+def test_the_warehouse_that_stood_before_opens_after_each(delivery: Build, count: int) -> None:
     """Build harmed yearbooks into a good warehouse: it stays open, and keeps what was there if the file is refused."""
     path = delivery.extracts / "city_yearbook/城市统计年鉴_2015.csv"
     good = path.read_bytes()
@@ -343,12 +309,3 @@ def tried_on_a_warehouse(delivery: Build, count: int) -> None:
                 )
                 assert delivery.value(unaccounted) == 0
             assert delivery.rows(panel) == before
-
-
-def test_the_warehouse_that_stood_before_still_opens(delivery: Build) -> None:
-    tried_on_a_warehouse(delivery, 1)
-
-
-@pytest.mark.soak
-def test_the_warehouse_that_stood_before_opens_after_each_of_many(delivery: Build) -> None:
-    tried_on_a_warehouse(delivery, 15)

@@ -20,7 +20,7 @@ from tests.python.conftest import PROJECT, Build
 from tests.python.test_how_to import copy_of_the_project
 
 SHENZHEN, BEIJING, CHANGSHA = "440300", "110000", "430100"
-GDP, CITY, YEAR = "地区生产总值(亿元)", "城市代码", "年份"
+GDP, CITY, YEAR, AI_FIRMS = "地区生产总值(亿元)", "城市代码", "年份", "人工智能企业存续数"
 
 Row = dict[str, str]
 
@@ -55,6 +55,10 @@ def set_value(column: str, city: str, change: Callable[[Row], str]) -> Callable[
     return changed
 
 
+def one_more(column: str) -> Callable[[Row], str]:
+    return lambda row: str(int(row[column]) + 1)
+
+
 def duplicate_city_year(build: Build) -> None:
     def copied(rows: list[Row]) -> list[Row]:
         row = next(row for row in rows if row[CITY] == CHANGSHA)
@@ -77,20 +81,15 @@ def unit_slip_of_a_cell(build: Build) -> None:
 
 def ai_firms_above_all_firms(build: Build) -> None:
     # One cell, where the city as a whole still has fewer AI firms than firms.
-    edit(
-        firm_survival(build, 2020),
-        set_value("人工智能企业存续数", SHENZHEN, lambda row: str(int(row["企业存续数"]) + 1)),
-    )
+    edit(firm_survival(build, 2020), set_value(AI_FIRMS, SHENZHEN, one_more("企业存续数")))
 
 
 def share_above_one(build: Build) -> None:
-    def swapped(rows: list[Row]) -> list[Row]:
-        return [
-            {**row, "人工智能企业存续数": str(int(row["企业存续数"]) + 1)} if row[CITY] == SHENZHEN else row
-            for row in rows
-        ]
-
-    edit(firm_survival(build, 2020), swapped)
+    more = one_more("企业存续数")
+    edit(
+        firm_survival(build, 2020),
+        lambda rows: [{**row, AI_FIRMS: more(row)} if row[CITY] == SHENZHEN else row for row in rows],
+    )
 
 
 def without(city: str) -> Callable[[Build], None]:
@@ -102,14 +101,11 @@ def without(city: str) -> Callable[[Build], None]:
 
 
 def stock_and_flow_apart(build: Build) -> None:
-    edit(firm_survival(build, 2015), set_value("企业新设数", CHANGSHA, lambda row: str(int(row["企业新设数"]) + 1)))
+    edit(firm_survival(build, 2015), set_value("企业新设数", CHANGSHA, one_more("企业新设数")))
 
 
 def ai_stock_and_flow_apart(build: Build) -> None:
-    edit(
-        firm_survival(build, 2015),
-        set_value("人工智能企业注销数", SHENZHEN, lambda row: str(int(row["人工智能企业注销数"]) + 1)),
-    )
+    edit(firm_survival(build, 2015), set_value("人工智能企业注销数", SHENZHEN, one_more("人工智能企业注销数")))
 
 
 def coverage_falls(build: Build) -> None:
@@ -140,10 +136,7 @@ def patents_cut_off(build: Build) -> None:
 
 
 def ai_patents_above_all_patents(build: Build) -> None:
-    edit(
-        patents(build, 2017),
-        set_value("人工智能专利申请数", SHENZHEN, lambda row: str(int(row["专利申请数"]) + 1)),
-    )
+    edit(patents(build, 2017), set_value("人工智能专利申请数", SHENZHEN, one_more("专利申请数")))
 
 
 def patents_in_tens(build: Build) -> None:
@@ -382,11 +375,6 @@ FAMILIES = {
         {"column": GDP_SERIES, "max_value": 1},
         f"select avg({GDP_SERIES}), null, null from panel",
     ),
-    "unique count": (
-        "expect_column_unique_value_count_to_be_between",
-        {"column": "city_id", "max_value": 1},
-        "select count(distinct city_id), null, null from panel",
-    ),
     "table": ("expect_table_row_count_to_equal", {"value": 1}, "select count(*), null, null from panel"),
     "pair": (
         "expect_column_pair_values_a_to_be_greater_than_b",
@@ -428,7 +416,7 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
     delivery.dbt("build")
     assert delivery.exit_code != 0
     assert delivery.tables("estimates") == delivery.tables("reports") == set()
-    assert "Got 6 results, configured to fail if != 0" in delivery.output
+    assert "Got 5 results, configured to fail if != 0" in delivery.output
     for severity in ("critical", "warning"):
         for family, (_, _, oracle) in FAMILIES.items():
             description = f"{severity} {family}."
@@ -458,7 +446,7 @@ def test_a_failing_expectation_of_each_family_warns_or_holds_through_a_build(del
         "select warnings, warnings_zh from estimates.est_coefficients "
         "where specification_id = 'table_1_col_1' and term = 'ai_firms' and status = 'estimated'"
     )
-    for family in ("mean", "unique count", "table"):
+    for family in ("mean", "table"):
         assert f"{GDP_SERIES} as a whole breaks: warning {family}." in warnings
         assert f"{GDP_SERIES}整体未通过检验：warning {family}。" in chinese
     for family in ("row", "pair", "multi-column"):
@@ -489,6 +477,7 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that writes the suite `odd` of a project of its own."""
     (tmp_path / "expectations").mkdir()
+    (tmp_path / "models").symlink_to(PROJECT / "models")  # has the columns of gate_results
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
 
@@ -616,26 +605,12 @@ ANSWERS = pd.DataFrame(
             None,
         ),
         (
-            "expect_column_unique_value_count_to_be_between",
-            {"column": "name", "min_value": 3},
-            (2, None, None, ""),
-            None,
-        ),
-        (
-            "expect_column_proportion_of_non_null_values_to_be_between",
-            {"column": "x", "min_value": 0.8},
-            (0.75, None, None, ""),
-            None,
-        ),
-        (
             "expect_column_distinct_values_to_be_in_set",
             {"column": "name", "value_set": ["p"]},
             ({"unexpected_count": 1, "partial_unexpected_list": ["q"]}, None, None, ""),
             None,
         ),
-        ("expect_column_values_to_be_of_type", {"column": "x", "type_": "int64"}, ("float64", None, None, ""), None),
         ("expect_column_to_exist", {"column": "z"}, (None, None, None, ""), None),
-        ("expect_table_row_count_to_equal", {"value": 6}, (4, None, None, ""), None),
         (
             "expect_table_columns_to_match_set",
             {"column_set": ["city", "z"], "exact_match": False},
@@ -691,12 +666,8 @@ def test_what_cannot_be_evaluated_has_failed_with_the_reason(odd_suite: Callable
     odd_suite(json.dumps(MEAN | {"kwargs": {"column": "z", "max_value": 1}}))
     (found,) = validation.validate(ANSWERS, "odd", key=["city"]).to_pylist()
     assert found["observed_value"] == 'could not be evaluated: Error: The column "z" in BatchData does not exist.'
-    assert [found[name] for name in ("success", "checked_count", "failing_row_count", "failing_rows")] == [
-        False,
-        None,
-        None,
-        None,
-    ]
+    assert found["success"] is False
+    assert {found[name] for name in ("checked_count", "failing_row_count", "failing_rows")} == {None}
 
 
 def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> None:
@@ -717,16 +688,6 @@ SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_great_expectations_loads_each_suite_as_it_stands(suite: str) -> None:
-    declared = json.loads((PROJECT / f"expectations/{suite}.json").read_text(encoding="utf-8"))
-    loaded = suites.great_expectations().ExpectationSuite(**declared)
-    # it drops what it does not know, with a line in its log
-    same = ("type", "severity", "description", "meta")
-    written = [{name: one[name] for name in same} for one in loaded.to_json_dict()["expectations"]]
-    assert written == [{name: one[name] for name in same} for one in declared["expectations"]]
-
-
-@pytest.mark.parametrize("suite", SUITES)
 def test_one_critical_failure_of_any_suite_holds_the_estimates(suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCEPTED_GATE_FAILURES", raising=False)
     results = pd.DataFrame({"suite": SUITES, "severity": "critical", "success": True, "description": "d"})
@@ -743,13 +704,8 @@ def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pyt
         {"extract_set": "s", "provider": "p", "source_name": "yearbook", "file_path": ["a.csv", "b.csv"]}
         | {"year": ["2019", None], "source_faulty_share": [0.02, 0.02], "faulty_share": [0.06, 0.0]}
     )
-    declared = {
-        "type": "expect_column_values_to_be_between",
-        "kwargs": {"column": "source_faulty_share", "max_value": 0.01},
-        "severity": "critical",
-        "description": "d",
-        "meta": {"zh": "述"},
-    }
+    kwargs = {"column": "source_faulty_share", "max_value": 0.01}
+    declared = MEAN | {"type": "expect_column_values_to_be_between", "kwargs": kwargs}
     monkeypatch.setattr(suites, "read", lambda suite, needs_series: [declared])
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
     key = ["provider", "source_name", "file_path", "year"]

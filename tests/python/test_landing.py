@@ -18,7 +18,7 @@ import pytest
 from ai_manufacturing import landing
 from ai_manufacturing.landing import declarations, store
 from ai_manufacturing.landing.readers import formats
-from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, HEADER, Project, csv_text, fault, rejected
 
 
 def landed(entity: str = "firms") -> list[dict[str, Any]]:
@@ -33,22 +33,9 @@ def origins(field: str) -> list[Any]:
     return [row["origin"][field] for row in landed()]
 
 
-def rejected() -> list[tuple[Any, ...]]:
-    return [
-        (row["sheet_name"], row["row_number"], row["column_name"], row["value"], row["reason"])
-        for row in landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
-    ]
-
-
 def counts() -> tuple[int, int, int]:
     (delivery,) = landing.deliveries().to_pylist()
     return delivery["record_count"], delivery["landed_row_count"], delivery["rejected_row_count"]
-
-
-def fault() -> str:
-    with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
-    return str(raised.value)
 
 
 RENAMED = """
@@ -63,12 +50,11 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     path = project.deliver("firms/2020.csv", csv_text(GOOD, ("120000", "2020", "", "")))
     deliveries = landing.deliveries()
     table = landing.rows("firms", deliveries).read_all()
-    delivery_id = hashlib.sha256(path.read_bytes()).hexdigest()
     origin = {
         "provider": "vendor",
         "source_name": "firms",
         "delivery_number": 1,
-        "delivery_id": delivery_id,
+        "delivery_id": hashlib.sha256(path.read_bytes()).hexdigest(),
         "file_path": "firms/2020.csv",
         "valid_from_delivery": 1,
         "valid_until_delivery": None,
@@ -80,29 +66,20 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
     ]
     assert table.schema.types[1:] == [pa.string(), pa.int64(), pa.int64(), pa.float64()]
     (delivery,) = deliveries.to_pylist()
-    assert delivery == {
-        "delivery_number": 1,
-        "delivery_id": delivery_id,
+    assert {name: value for name, value in delivery.items() if value is not None} == {
+        **{name: origin[name] for name in ("delivery_number", "delivery_id", "provider", "source_name", "file_path")},
         "extract_set": "extracts",
         "extract_set_kind": "delivered",
-        "provider": "vendor",
-        "source_name": "firms",
         "entity": "firms",
-        "file_path": "firms/2020.csv",
         "size_bytes": path.stat().st_size,
         "modified_at": datetime.datetime.fromtimestamp(int(path.stat().st_mtime), datetime.UTC).replace(tzinfo=None),
         "landed_at": delivery["landed_at"],
         "file_format": "csv",
-        "compression": None,
         "encoding": "utf-8",
         "delimiter": "comma",
         "record_count": 2,
         "landed_row_count": 2,
         "rejected_row_count": 0,
-        "columns_not_read": None,
-        "hint": None,
-        "copy_of_delivery": None,
-        "valid_until_delivery": None,
         "superseded_periods": [],
         "is_of_earlier_declaration": False,
         "store_key": delivery["store_key"],
@@ -110,11 +87,9 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "publisher": "not stated",
         "republished_by": "a tester",
         "licence": "none stated",
-        "interpolated_series": None,
         "citation_en": "A tester: invented numbers.",
         "citation_zh": "测试者：虚构数据。",
     }
-    assert deliveries.schema == landing.DELIVERIES_SCHEMA
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
@@ -123,16 +98,6 @@ def test_the_header_decides_the_delimiter(project: Project, delimiter: str) -> N
     row = f'{delimiter.join(["110000", "2020", "12", "3.5"])}{delimiter}"a,b;c\td,;"\n'
     project.deliver("firms/a.csv", delimiter.join([*HEADER, "备注"]) + "\n" + row)
     assert [(row["城市代码"], row["年份"], row["企业数"], row["产值"]) for row in landed()] == [GOOD]
-
-
-@pytest.mark.parametrize(
-    ("codec", "encoding"),
-    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("gb18030", "gb18030"), ("utf-16", "utf-16")],
-)
-def test_encodings_are_recognised(project: Project, codec: str, encoding: str) -> None:
-    project.deliver("firms/a.csv", csv_text(("深圳市", 2020, 1, 2)).encode(codec))
-    assert landing.deliveries()["encoding"].to_pylist() == [encoding]
-    assert values("城市代码") == ["深圳市"]
 
 
 def test_row_numbers_count_blank_lines_and_each_line_of_a_quoted_break(project: Project) -> None:
@@ -226,14 +191,6 @@ def test_a_parquet_file_of_several_row_groups_and_coded_columns_lands_in_order(p
     pq.write_table(pa.table(dict(zip(HEADER, columns, strict=True))), path, row_group_size=300)
     assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"]) for row in landed()] == [
         (number + 1, codes[number], number) for number in range(1000)
-    ]
-
-
-def test_a_parquet_file_lands(project: Project) -> None:
-    path = project.deliver("firms/a.parquet", b"")
-    pq.write_table(pa.table(dict(zip(HEADER, ([value] for value in GOOD), strict=True))), path)
-    assert [(row["origin"]["row_number"], row["城市代码"], row["企业数"], row["产值"]) for row in landed()] == [
-        (1, "110000", 12, 3.5)
     ]
 
 
@@ -553,21 +510,6 @@ def test_two_headings_of_one_column_in_a_file_are_named(project: Project) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    ("headings", "message"),
-    [
-        ('"企业数" = ["产值"]', "gives 产值 for 企业数, and it is a heading of 产值 already"),
-        ('"企业数" = ["甲"]\n"产值" = ["甲"]', "gives 甲 for 产值, and it is a heading of 企业数 already"),
-        ('"户数" = ["甲"]', "has 户数, which is no column of [sources.columns] that a file holds"),
-        ('"企业数" = "甲"', "gives '甲' for 企业数, not a list of headings"),
-    ],
-)
-def test_headings_that_say_nothing_clear_are_refused(project: Project, headings: str, message: str) -> None:
-    project.declare(textwrap.dedent(FIRMS) + f"[sources.headings]\n{headings}\n")
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    assert fault() == f"vendor/vendor.toml, source firms: [sources.headings] {message}. Correct the declaration."
-
-
 def test_headings_that_look_alike_are_told_apart_by_their_characters(project: Project) -> None:
     project.declare(FIRMS.replace("产值", "产值(亿元)"))
     project.deliver("firms/a.csv", csv_text(GOOD, header=(*HEADER[:3], "产值（亿元）")))
@@ -695,21 +637,13 @@ def test_a_truncated_stata_file_is_refused(project: Project) -> None:
     assert fault().startswith("firms/a.dta: not a complete dta file (")
 
 
-def test_a_file_with_two_declarations_is_refused(project: Project) -> None:
-    project.declare(FIRMS.replace('"firms/*"', '"*/a.csv"'), provider="another")
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    assert fault() == (
-        "firms/a.csv: declared twice, by another.firms and vendor.firms. "
-        "Make their `files` patterns exclude each other."
-    )
-
-
 @pytest.mark.parametrize(("provider", "entity"), [("vendor", "firms"), ("another", "robots")])
 def test_a_file_is_of_one_provider_and_feeds_an_entity_once(project: Project, provider: str, entity: str) -> None:
     again = FIRMS.replace('name = "firms"', 'name = "again"').replace('entity = "firms"', f'entity = "{entity}"')
     project.declare(FIRMS + again if provider == "vendor" else again, provider=provider)
     project.deliver("firms/a.csv", csv_text(GOOD))
-    assert fault().startswith("firms/a.csv: declared twice, by ")
+    both = "another.again and vendor.firms" if provider == "another" else "vendor.firms and vendor.again"
+    assert fault() == f"firms/a.csv: declared twice, by {both}. Make their `files` patterns exclude each other."
 
 
 TWO_ENTITIES = (
@@ -772,6 +706,10 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
 # Declarations
 
 
+def with_headings(headings: str) -> tuple[str, str]:
+    return '"产值" = "number"', f'"产值" = "number"\n[sources.headings]\n{headings}'
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -783,6 +721,17 @@ def test_a_second_entity_of_a_known_file_lands_beside_the_first(project: Project
         (("key =", 'period = "企业数"\nkey ='), 'period is "企业数", which is not a column of the key'),
         (('"firms/*"', '"/firms"'), "it must be a pattern below the extracts folder"),
         (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
+        (("key =", 'column_sum = "one"\nkey ='), "column_sum is 'one', not a number"),
+        (with_headings('"企业数" = ["产值"]'), "gives 产值 for 企业数, and it is a heading of 产值 already"),
+        (
+            with_headings('"企业数" = ["甲"]\n"产值" = ["甲"]'),
+            "gives 甲 for 产值, and it is a heading of 企业数",
+        ),
+        (with_headings('"户数" = ["甲"]'), "has 户数, which is no column of [sources.columns] that a file holds"),
+        (
+            with_headings('"企业数" = "甲"'),
+            "[sources.headings] gives '甲' for 企业数, not a list of headings",
+        ),
     ],
 )
 def test_a_faulty_declaration_is_named(project: Project, change: tuple[str, str], message: str) -> None:
@@ -811,13 +760,6 @@ def test_an_extract_set_describes_itself(project: Project) -> None:
     assert landing.extract_set(project.root / "extracts") == landing.ExtractSet("autumn", "synthetic")
     (delivery,) = landing.deliveries().to_pylist()
     assert (delivery["extract_set"], delivery["extract_set_kind"]) == ("autumn", "synthetic")
-    for described, wrong in [
-        ("kind: real", 'kind is "real"'),
-        ("[", "not a YAML mapping"),
-        ("- x", "not a YAML mapping"),
-    ]:
-        project.deliver("extract_set.yml", described)
-        assert wrong in fault()
 
 
 def test_one_file_that_says_synthetic_in_every_row_makes_the_set_synthetic(project: Project) -> None:
@@ -898,6 +840,3 @@ def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:
     folder.rename(folder.with_name("gone"))
     with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
         landing.rows("firms", deliveries).read_all()
-
-
-# The real deliveries

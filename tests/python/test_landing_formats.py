@@ -21,7 +21,7 @@ from ai_manufacturing.landing import registers
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.readers import containers, formats
 from tests.python.conftest import PROJECT
-from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, HEADER, REGISTER, Project, csv_text, fault
 
 GOOD_ROW = dict(zip(HEADER, GOOD, strict=True))
 
@@ -36,12 +36,6 @@ def landed() -> list[dict[str, Any]]:
 def detected() -> list[tuple[Any, ...]]:
     columns = ("file_path", "file_format", "compression", "encoding", "delimiter")
     return [tuple(row[name] for name in columns) for row in landing.deliveries().to_pylist()]
-
-
-def fault() -> str:
-    with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
-    return str(raised.value)
 
 
 def zipped(**members: bytes | str) -> bytes:
@@ -180,8 +174,9 @@ def test_a_name_that_looks_like_a_pattern_is_one_file(
         (workbook(), "a register is not read from gzip, a workbook or a zip inside another"),
         ("编号;经营范围\n".encode("utf-16-le"), "unreadable encoding"),
         ("编号\n1\n".encode("gb18030"), "columns missing: 经营范围. It has: 编号."),
+        (b"PAR1 and no more", "not a Parquet file"),
     ],
-    ids=["empty", "gzip", "workbook", "encoding", "columns"],
+    ids=["empty", "gzip", "workbook", "encoding", "columns", "Parquet"],
 )
 def test_a_register_that_cannot_be_read_says_why_and_leaves_nothing(
     project: Project, content: bytes, message: str

@@ -10,7 +10,7 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing import log, registers, store
-from tests.python.landing_project import FIRMS, Project, csv_text
+from tests.python.landing_project import FIRMS, REGISTER, Project, csv_text
 
 BY_YEAR = FIRMS.replace("key =", 'period = "年份"\n    key =')
 Valid = list[tuple[str, int, int, int, int | None]]
@@ -275,30 +275,16 @@ def test_a_key_that_was_of_another_type_is_still_the_same_key(project: Project) 
     assert [row[2:] for row in validity()] == [(1, 1, 2), (10, 2, 4), (100, 4, None)]
 
 
-REGISTER = """
-    [[registers]]
-    name = "register"
-    entity = "firm_register"
-    covers = "complete"
-    files = "register/*"
-    optional = ["注销日期"]
-    [registers.columns]
-    "编号" = "text"
-    "成立日期" = "date"
-    "注销日期" = "date"
-"""
-
-
 def test_a_register_file_is_replaced_at_its_path_and_withdrawn_with_it(project: Project) -> None:
     project.declare(FIRMS + REGISTER)
-    path = project.deliver("register/a.csv", "编号,成立日期\n1,2020-01-01\n")
-    other = project.deliver("register/b.csv", "编号,成立日期\n1,2020-01-01\n2,2020-01-01\n")
+    path = project.deliver("register/a.csv", "编号,经营范围\n1,五金\n")
+    other = project.deliver("register/b.csv", "编号,经营范围\n1,五金\n2,五金\n")
     landing.deliveries()
     columns = ("delivery_number", "file_path", "record_count", "valid_until_delivery", "copy_of_delivery")
     # the same id in two files is no correction
     assert recorded(*columns) == [(1, "register/a.csv", 1, None, None), (2, "register/b.csv", 2, None, None)]
     at_first = landing.deliveries()
-    path.write_text("编号,成立日期\n1,2020-01-02\n", encoding="utf-8")
+    path.write_text("编号,经营范围\n1,塑料\n", encoding="utf-8")
     other.rename(other.with_name("c.csv"))
     assert recorded(*columns) == [
         (1, "register/a.csv", 1, 4, None),
@@ -313,11 +299,11 @@ def test_a_register_that_changes_while_it_is_read_is_told_and_not_kept(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.declare(FIRMS + REGISTER)
-    path = project.deliver("register/a.csv", "编号,成立日期\n1,2020-01-01\n")
+    path = project.deliver("register/a.csv", "编号,经营范围\n1,五金\n")
     describe = registers._describe
 
     def overwritten_meanwhile(*arguments: Any) -> dict[str, Any]:
-        path.write_text("编号,成立日期\n1,2020-01-01\n2,2020-01-01\n", encoding="utf-8")
+        path.write_text("编号,经营范围\n1,五金\n2,五金\n", encoding="utf-8")
         return describe(*arguments)
 
     with monkeypatch.context() as overwriting:
@@ -386,7 +372,7 @@ def test_the_name_of_a_set_cannot_lead_out_of_the_store(project: Project, name: 
         "deliveries.jsonl",
         "deliveries.jsonl.head",
     }
-    assert {path.name for path in project.root.iterdir()} == {"models", "extracts", "landing"}
+    assert {path.name for path in project.root.iterdir()} == {"models", "python_models", "extracts", "landing"}
 
 
 def test_only_new_files_are_read_even_for_a_new_warehouse(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

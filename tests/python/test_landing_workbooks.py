@@ -4,20 +4,17 @@ import io
 import random
 import re
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import openpyxl
 import pytest
 import xlsxwriter
-from openpyxl.cell.rich_text import CellRichText, TextBlock
-from openpyxl.cell.text import InlineFont
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import formats
 from tests.python.conftest import PROJECT
-from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text
+from tests.python.landing_project import FIRMS, GOOD, HEADER, Cells, Project, csv_text, fault, rejected
 
 MARKS = PROJECT / "tests/fixtures/marks.xls"
 OLD = ("110000", 2020, 11, 3.5)
@@ -26,17 +23,6 @@ OLD = ("110000", 2020, 11, 3.5)
 def landed() -> list[tuple[Any, ...]]:
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     return [(row["origin"]["sheet_name"], *(row[name] for name in HEADER)) for row in rows]
-
-
-def rejected() -> list[tuple[Any, ...]]:
-    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
-    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
-
-
-def fault() -> str:
-    with pytest.raises(landing.LandingError) as raised:
-        landing.deliveries()
-    return str(raised.value)
 
 
 def deliver(project: Project, states: dict[str, str], **sheets: Cells) -> None:
@@ -123,57 +109,29 @@ def test_a_declaration_names_the_sheets_to_read(project: Project) -> None:
 # Marks of notes
 
 
-def rich(*parts: str) -> CellRichText:
-    """Return a cell in which the parts after the first, third … are raised."""
-    raised = InlineFont(vertAlign="superscript")
-    return CellRichText(*(TextBlock(raised, part) if at % 2 else part for at, part in enumerate(parts)))
+RAISED = object()
+"""Before a part of a text that is raised."""
 
 
-def in_shared_strings(content: bytes, prefix: str = "") -> bytes:
-    """Return a workbook with its texts where Excel keeps them; openpyxl writes them into their cells."""
-    strings: list[str] = []
-
-    def shared(cell: re.Match[str]) -> str:
-        strings.append(cell[2])
-        return f'<c r="{cell[1]}" t="s"><v>{len(strings) - 1}</v></c>'
-
-    written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as book, zipfile.ZipFile(written, "w") as other:
-        for name in book.namelist():
-            part = book.read(name).decode()
-            if name.startswith("xl/worksheets/"):
-                part = re.sub(r'<c r="(\w+)" t="inlineStr"><is>(.*?)</is></c>', shared, part)
-            elif name == "xl/_rels/workbook.xml.rels":
-                kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
-                link = f'<Relationship Id="rIdS" Type="{kind}" Target="sharedStrings.xml"/></Relationships>'
-                part = part.replace("</Relationships>", link)
-            elif name == "[Content_Types].xml":
-                kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
-                part = part.replace(
-                    "</Types>", f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'
-                )
-            other.writestr(name, part)
-        items = "".join(f"<si>{string}</si>" for string in strings)
-        space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-        other.writestr("xl/sharedStrings.xml", f'<?xml version="1.0"?><sst {space}>{items}</sst>')
-    return written.getvalue()
-
-
-def rich_workbook(*values: CellRichText | float | str) -> bytes:
-    book = openpyxl.Workbook()
-    book.active.title = "s"
-    book.active.append([*HEADER, CellRichText("面积km", TextBlock(InlineFont(vertAlign="superscript"), "2"))])
-    for number, value in enumerate(values):
-        book.active.append([f"{number}", 2020, 1, value, rich("北京", "1")])
-    content = io.BytesIO()
-    book.save(content)
-    return content.getvalue()
-
-
-@pytest.mark.parametrize("stored", [lambda content: content, in_shared_strings], ids=["in cells", "shared strings"])
-def test_raised_marks_are_notes_and_no_digits(project: Project, stored: Callable[[bytes], bytes]) -> None:
-    cells = [rich("146", "1"), rich("1,234.5", " (2)"), rich("7", "a"), rich("", "1", "46"), rich("10", "6"), 1461, "8"]
-    project.deliver("firms/a.xlsx", stored(rich_workbook(*cells)))
+@pytest.mark.parametrize("in_cells", [True, False])
+def test_raised_marks_are_notes_and_no_digits(project: Project, in_cells: bool) -> None:
+    """In constant memory, XlsxWriter leaves texts in their cells; otherwise they are shared, as in Excel."""
+    path = project.deliver("firms/a.xlsx", b"")
+    texts = [("146", RAISED, "1"), ("1,234.5", RAISED, " (2)"), ("7", RAISED, "a"), (RAISED, "1", "46")]
+    with xlsxwriter.Workbook(str(path), {"constant_memory": in_cells}) as book:
+        raised = book.add_format({"font_script": 1})
+        sheet = book.add_worksheet("s")
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_rich_string(0, 4, "面积km", raised, "2")
+        for number, value in enumerate([*texts, ("10", RAISED, "6"), 1461, "8"]):
+            sheet.write_row(number + 1, 0, (f"{number}", 2020, 1))
+            if isinstance(value, tuple):
+                sheet.write_rich_string(number + 1, 3, *(raised if part is RAISED else part for part in value))
+            else:
+                sheet.write(number + 1, 3, value)
+            sheet.write_rich_string(number + 1, 4, "北京", raised, "1")
+    with zipfile.ZipFile(path) as parts:
+        assert (b"inlineStr" in parts.read("xl/worksheets/sheet1.xml")) == in_cells
     assert [(row[1], row[4]) for row in landed()] == [("0", 146.0), ("1", 1234.5), ("5", 1461.0), ("6", 8.0)]
     assert rejected() == [
         ("s", 4, "产值", "7^a", "not a number"),

@@ -37,11 +37,6 @@ def test_a_set_names_its_period_and_takes_what_it_leaves_out_from_the_project(
     assert landing.extract_set(project.root / "extracts").period == period
 
 
-def test_a_set_without_a_period_has_none_of_its_own(project: Project) -> None:
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    assert landing.extract_set(project.root / "extracts").period is None
-
-
 @pytest.mark.parametrize(
     ("named", "message"),
     [

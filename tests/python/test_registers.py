@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing import landing
 from ai_manufacturing.landing import records
 from tests.python.conftest import PROJECT, Build, built_once
-from tests.python.landing_project import FIRMS as DECLARED_FIRMS
-from tests.python.landing_project import REGISTER, Project
+from tests.python.landing_project import PROVENANCE
 from tests.python.test_how_to import copy_of_the_project
 
+Flags = dict[str, pd.Series]
 FIRMS, PATENTS = 30_000, 30_000
 COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
 COUNTS = "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
@@ -108,6 +109,17 @@ def sections() -> dict[str, str]:
     return {row["industry_code"]: row["section"] for row in seed("industries")}
 
 
+def yearly(rows: pd.DataFrame, is_ai: pd.Series, keys: list[str], flags_of: Callable[[int], Flags]) -> pd.DataFrame:
+    """Count by year and keys the rows of each flag, all and AI, under a vendor's headers."""
+    counts = []
+    for year in range(2010, 2021):
+        flags = flags_of(year)
+        flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
+        frame = pd.DataFrame(flags).astype(int).groupby([rows[key] for key in keys]).sum().reset_index()
+        counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
+    return pd.concat(counts)
+
+
 def ready_made_firms(folder: Path) -> pd.DataFrame:
     """Count the firms of a register as a vendor would, with pandas."""
     firms = read(folder, "firm_register/*.parquet")
@@ -116,20 +128,13 @@ def ready_made_firms(folder: Path) -> pd.DataFrame:
     usable = entry.notna() & (entry <= "2020-12-31") & ~(leave < entry) & firms["行业代码"].isin([*sections()])
     firms = firms[usable].drop_duplicates("统一社会信用代码")
     firms = firms[firms["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
-    is_ai = tagged(firms["经营范围"], "firm_register")
-    counts = []
-    for year in range(2010, 2021):
-        end = f"{year}-12-31"
-        alive = (firms["成立日期"] <= end) & ~(firms["注销日期"] <= end)
-        flags = {
-            "企业存续数": alive,
-            "企业新设数": firms["成立日期"].dt.year == year,
-            "企业注销数": firms["注销日期"].dt.year == year,
-        }
-        flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
-        frame = pd.DataFrame(flags).astype(int).groupby([firms["城市代码"], firms["行业代码"]]).sum().reset_index()
-        counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
-    return pd.concat(counts)
+    entry, leave = firms["成立日期"], firms["注销日期"]
+
+    def flags(year: int) -> Flags:
+        alive = (entry <= f"{year}-12-31") & ~(leave <= f"{year}-12-31")
+        return {"企业存续数": alive, "企业新设数": entry.dt.year == year, "企业注销数": leave.dt.year == year}
+
+    return yearly(firms, tagged(firms["经营范围"], "firm_register"), ["城市代码", "行业代码"], flags)
 
 
 def ready_made_patents(folder: Path) -> pd.DataFrame:
@@ -144,15 +149,12 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     usable = applied.notna() & (applied <= "2020-12-31") & ~(granted < applied) & patents["行业代码"].notna()
     patents = patents[usable].drop_duplicates("申请号")
     patents = patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
+
+    def flags(year: int) -> Flags:
+        return {"专利申请数": patents["申请日"].dt.year == year, "专利授权数": patents["授权日"].dt.year == year}
+
     is_ai = tagged(patents["专利名称"], "patent_register")
-    counts = []
-    for year in range(2010, 2021):
-        flags = {"专利申请数": patents["申请日"].dt.year == year, "专利授权数": patents["授权日"].dt.year == year}
-        flags |= {f"人工智能{name}": flag & is_ai for name, flag in flags.items()}
-        keys = [patents["城市代码"], patents["行业代码"], patents["专利类型"]]
-        frame = pd.DataFrame(flags).astype(int).groupby(keys).sum().reset_index()
-        counts.append(frame.assign(年份=year, 城市名称="", 数据来源="synthetic"))
-    return pd.concat(counts)
+    return yearly(patents, is_ai, ["城市代码", "行业代码", "专利类型"], flags)
 
 
 @pytest.mark.soak
@@ -389,15 +391,8 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
     assert cohorts() == [("undated", 1)]
 
 
-GAZETTE = """
-[provenance]
-class = "official"
-publisher = "the gazette"
-licence = "none stated"
-interpolated = []
-citation_en = "The gazette: companies."
-citation_zh = "公报：公司。"
-
+GAZETTE = f"""
+{textwrap.dedent(PROVENANCE)}
 [[registers]]
 name = "companies"
 entity = "firm_register"
@@ -458,19 +453,6 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
         ("gazette", "companies", "Y", "unreadable date"),
         ("vendor", "firm_register", "B", "superseded"),
     ]
-
-
-def test_the_log_says_how_many_records_a_register_has_and_which_one_it_replaces(project: Project) -> None:
-    project.declare(DECLARED_FIRMS + REGISTER)
-    for count in (20, 5):
-        project.deliver(
-            "register/firms.csv", "编号,经营范围\n" + "".join(f"{number},五金\n" for number in range(count))
-        )
-        log = landing.deliveries().to_pylist()
-    (replaced, current) = sorted(log, key=lambda row: row["delivery_number"])
-    assert (replaced["record_count"], current["record_count"]) == (20, 5)
-    assert replaced["file_path"] == current["file_path"]
-    assert (replaced["valid_until_delivery"], current["valid_until_delivery"]) == (current["delivery_number"], None)
 
 
 def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
@@ -547,26 +529,6 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     assert build.rows(listed.format("not like")) == register_build.rows(listed.format("not like"))
     without_a_city = "select source_name, sum(lost_count_records) from intermediate.int_source_checks group by all"
     assert sorted(build.rows(without_a_city)) == [("firm_register", 3), ("patent_register", 0)]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("firm_register/a.parquet", b"PAR1 and no more", "firm_register/a.parquet: not a Parquet file"),
-        (
-            "firm_register/a.csv",
-            "统一社会信用代码,城市代码\n1,440300\n".encode(),
-            "columns missing: 行业代码, 成立日期",
-        ),
-        ("firm_register/a.csv", b"\xff\xfe\xfd", "unreadable encoding: tried utf-8 (fails at byte 0)"),
-    ],
-)
-def test_a_register_that_cannot_be_read_stops_the_build(name: str, content: bytes, message: str, fresh: Build) -> None:
-    (fresh.extracts / "firm_register").mkdir(parents=True)
-    (fresh.extracts / name).write_bytes(content)
-    fresh.dbt("run", "--select", "raw_deliveries")
-    assert fresh.exit_code != 0
-    assert message in fresh.output
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}

@@ -30,7 +30,7 @@ from ai_manufacturing.system import integrity
 from ai_manufacturing.system.integrity import Chain
 from tests.python import killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.landing_project import FIRMS, GOOD, Project, as_at_base, csv_text
+from tests.python.landing_project import FIRMS, GOOD, Project, csv_text
 from tests.python.landing_project import lines as kept_lines
 from tests.python.release_store import described, quiet, release
 from tests.python.test_command_line import keys
@@ -517,84 +517,11 @@ def log_of(project: Project) -> Path:
     return log.chain(project.root / "landing").path
 
 
-def without_hashes(project: Project) -> Path:
-    """Turn a store into one of 0.1.0, and return the folder of its events."""
-    as_at_base(project.root / "landing")
-    shutil.rmtree(project.root / "landing" / "landed")
-    folder = project.root / "landing/log/extracts"
-    for path in folder.iterdir():
-        event = json.loads(path.read_text(encoding="utf-8"))
-        event = {name: value for name, value in event.items() if "sha256" not in name}
-        path.write_text(json.dumps(event, ensure_ascii=False, indent=2), encoding="utf-8")
-    return folder
-
-
 def refusal(as_of: int | None = None) -> str:
     landed._found_whole.clear()
     with pytest.raises(landing.LandingError) as raised:
         landing.deliveries(as_of)
     return str(raised.value)
-
-
-def test_a_store_of_an_earlier_version_is_adopted_whole_once_and_it_is_said(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for city in ("110000", "120000", "130000"):
-        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
-        landing.deliveries()
-    before, bytes_before = landing.deliveries(), landed.recorded(project.root / "landing")
-    earlier: list[Callable[[], object]] = [
-        lambda: without_hashes(project),
-        lambda: as_at_base(project.root / "landing"),
-    ]
-    for turn in earlier:
-        turn()
-        assert landing.deliveries() == before
-        assert "landing: written by an earlier version. 3 events and 9 files are now in" in capsys.readouterr().err
-        assert landed.recorded(project.root / "landing") == bytes_before
-        assert {path.name for path in (project.root / "landing/log").iterdir()} == {
-            log_of(project).name, log.chain(project.root / "landing").head.name,
-        }  # fmt: skip
-        assert landing.deliveries() == before
-        assert capsys.readouterr().err == ""
-    project.deliver("firms/new.csv", csv_text(GOOD))
-    assert landing.deliveries()["delivery_number"].to_pylist() == [1, 2, 3, 4]
-
-
-def test_a_store_of_an_earlier_version_that_was_damaged_is_not_adopted(project: Project) -> None:
-    for city in ("110000", "120000", "130000"):
-        project.deliver(f"firms/{city}.csv", csv_text((city, 2020, 1, 1)))
-        landing.deliveries()
-    store = project.root / "landing"
-    as_at_base(store)
-    for folder in (store / "landed", store / "log/extracts"):
-        one, two = folder / "1.json", folder / "2.json"
-        written = two.read_bytes()
-        for changed in (one.read_bytes(), written.replace(b"firms", b"farms").replace(b"parquet", b"parkett")):
-            two.write_bytes(changed)
-            assert f"{two}: not as it was written, or it does not follow on the one before" in refusal()
-        two.unlink()
-        assert f"{two}: missing, and 3.json is there. Restore it from a backup." in refusal()
-        two.write_bytes(written)
-    shutil.move(store / "landed", project.root)
-    assert f"{store / 'landed'}: missing, and the events of {store / 'log'} have SHA-256" in refusal()
-    shutil.move(project.root / "landed", store)
-    landing.deliveries()
-
-
-def test_what_cannot_be_read_is_not_adopted(project: Project) -> None:
-    project.deliver("firms/a.csv", csv_text(GOOD))
-    landing.deliveries()
-    events = without_hashes(project)
-    (folder,) = project.store_folders()
-    rows = folder / "rows.parquet"
-    written = rows.read_bytes()
-    pq.write_table(pq.read_table(rows).slice(0, 0), rows)
-    assert "rows.parquet: has 0 rows, and delivery.json says 1" in refusal()
-    rows.write_bytes(written[:-9])
-    assert f"{folder}: cannot be read" in refusal()
-    assert not log_of(project).exists()
-    assert events.exists()
 
 
 def test_files_and_lines_that_were_exchanged_or_lost_are_named(project: Project) -> None:

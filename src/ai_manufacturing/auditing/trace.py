@@ -89,7 +89,7 @@ class _Reader:
 
     def city_id(self, city: str) -> str:
         try:
-            return city_names.found(self._connection, city)
+            return city_names.resolve(self._connection, city)
         except city_names.NoSuchCityError as error:
             raise NoSuchThingError(str(error)) from error
         except (duckdb.CatalogException, duckdb.BinderException) as error:

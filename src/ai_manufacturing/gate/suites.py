@@ -139,8 +139,8 @@ def _unknown(declared: dict[str, Any], of_library: Any) -> Iterator[Fault]:
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(str(name), known, n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    matches = difflib.get_close_matches(str(name), known, n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 def _line(text: str, place: tuple[str | int, ...]) -> int:

@@ -11,26 +11,8 @@ import pyarrow as pa
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import suites
+from ai_manufacturing.system import contracts
 
-RESULTS = pa.schema(
-    [
-        ("extract_set", pa.string()),
-        ("suite", pa.string()),
-        ("expectation", pa.string()),
-        ("description", pa.string()),
-        ("description_zh", pa.string()),
-        ("arguments", pa.string()),
-        ("severity", pa.string()),
-        ("success", pa.bool_()),
-        ("observed_value", pa.string()),
-        ("row_count", pa.int64()),
-        ("checked_count", pa.int64()),
-        ("failing_row_count", pa.int64()),
-        ("failing_rows", pa.string()),
-        ("series", pa.string()),
-        ("validation_result", pa.string()),
-    ]
-)
 OTHER_YEARS = ("Years that no headline estimate uses: ", "无主要估计使用的年份：")
 OTHER_SERIES = ("Series or years that no shown estimate uses: ", "无所列估计使用的序列或年份：")
 """Before the words of a critical expectation, in English and Chinese, where it only warns."""
@@ -53,10 +35,10 @@ def headline_years(specification_series: pd.DataFrame) -> set[int]:
     specification_series : DataFrame
         marts.dim_specification_series.
     """
-    used = specification_series[specification_series["is_headline"].astype(bool)]
-    spans = used[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
+    headline = specification_series[specification_series["is_headline"].astype(bool)]
+    spans = headline[["first_year", "last_year"]].dropna().drop_duplicates().astype(int)
     sampled = {year for first, last in spans.itertuples(index=False) for year in range(first, last + 1)}
-    return sampled | set(used["fixed_year"].dropna().astype(int))
+    return sampled | set(headline["fixed_year"].dropna().astype(int))
 
 
 def validate(
@@ -85,9 +67,9 @@ def validate(
     Returns
     -------
     Table
-        The columns of RESULTS. One row per expectation, and one more where it is critical, judges row by row and some
-        rows are not judged: on these it is a warning. A critical expectation with one answer for all rows, such as a
-        mean, is asked of the judged rows only, and has no counts of rows. One that cannot be evaluated has failed.
+        The columns of gate_results. One row per expectation, and one more where it is critical, judges row by row and
+        some rows are not judged: on these it is a warning. A critical expectation with one answer for all rows, such as
+        a mean, is asked of the judged rows only, and has no counts of rows. One that cannot be evaluated has failed.
         `failing_rows` and `validation_result` are JSON.
 
     Raises
@@ -144,7 +126,7 @@ def validate(
         {"extract_set": extract_set, "suite": suite, "row_count": row_count} | _row(declared, result)
         for declared, result, row_count in answered
     ]
-    return pa.Table.from_pylist(rows, schema=RESULTS)
+    return pa.Table.from_pylist(rows, schema=contracts.schema("gate_results"))
 
 
 def _as_warning(declared: Declared, prefixes: tuple[str, str]) -> Declared:
@@ -222,8 +204,8 @@ def require(results: pd.DataFrame) -> None:
     """
     failed = results[(results["severity"] == "critical") & ~results["success"].astype(bool)]
     if len(failed) and not os.environ.get("ACCEPTED_GATE_FAILURES"):
-        named = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
-        raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{named}")
+        expectations = "\n".join(f"{row.suite}: {row.description}" for row in failed.itertuples())
+        raise GateFailedError(f"The gate holds these estimates back; see gates.gate_results.\n{expectations}")
 
 
 def declared_description(description: str) -> str:

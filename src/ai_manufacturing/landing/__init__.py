@@ -12,31 +12,29 @@ from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.landing.extracts import ExtractSet, Period, extract_set
 
 if TYPE_CHECKING:
-    from ai_manufacturing.landing.delivered import DELIVERIES_SCHEMA, deliveries
-    from ai_manufacturing.landing.land import land_again, take_over
+    from ai_manufacturing.landing.delivered import deliveries
+    from ai_manufacturing.landing.land import clean_up, land_again
     from ai_manufacturing.landing.reading import rejected_rows, rows
 
 __all__ = [
-    "DELIVERIES_SCHEMA",
     "ExtractSet",
     "LandingError",
     "Period",
     "allowed_ages",
+    "clean_up",
     "deliveries",
     "extract_set",
     "land_again",
     "rejected_rows",
     "rows",
-    "take_over",
 ]
 
 IMPORTED_WHEN_ASKED_FOR = {
-    "DELIVERIES_SCHEMA": "delivered",
+    "clean_up": "land",
     "deliveries": "delivered",
     "land_again": "land",
     "rejected_rows": "reading",
     "rows": "reading",
-    "take_over": "land",
 }
 """Names by their module: pyarrow takes longer than a refresh that finds nothing new."""
 

@@ -1,11 +1,11 @@
-"""What each provider delivers, declared in TOML beside its staging SQL."""
+"""Declarations of what each provider delivers, in TOML beside its staging SQL."""
 
 import difflib
 import fnmatch
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,15 +71,27 @@ class Source:
 
 @dataclass(frozen=True)
 class AllowedAge:
-    """For how many days a provider may deliver nothing: then it is late, then stale. None is for ever."""
+    """Days without a delivery after which a provider is late, then stale; None is never."""
 
     warn_after_days: float | None = None
     fail_after_days: float | None = None
 
 
-def paths() -> list[Path]:
-    """Return the files `<provider>/<provider>.toml` of the project."""
-    return sorted((settings.project_root() / "models" / "staging").glob("*/*.toml"))
+def files() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each file `<provider>/<provider>.toml` of the project, and what it holds.
+
+    Raises
+    ------
+    LandingError
+        If one is not TOML.
+    """
+    for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
+        try:
+            yield path, tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise LandingError(
+                f"{path.parent.name}/{path.name}: not TOML: {error}. Correct the declaration."
+            ) from error
 
 
 def read() -> list[Source]:
@@ -98,36 +110,20 @@ def read() -> list[Source]:
     """
     sources: list[Source] = []
     faults: list[str] = []
-    for path in paths():
-        where = f"{path.parent.name}/{path.name}"
-        try:
-            declared = tomllib.loads(path.read_text(encoding="utf-8")).get("sources", [])
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            faults.append(f"{where}: not TOML: {error}. Correct the declaration.")
-            continue
-        for entry in declared:
-            wrong = _fault(entry)
-            if wrong:
-                faults.append(f"{where}, source {entry.get('name', '?')}: {wrong}. Correct the declaration.")
-            else:
-                sources.append(
-                    Source(
-                        provider=path.parent.name,
-                        name=entry["name"],
-                        entity=entry["entity"],
-                        files=entry["files"],
-                        file_name=entry.get("file_name"),
-                        key=tuple(entry["key"]),
-                        columns=entry["columns"],
-                        period=entry.get("period"),
-                        sheets=tuple(entry.get("sheets", ())),
-                        column_sum=entry.get("column_sum"),
-                        headings={column: tuple(others) for column, others in entry.get("headings", {}).items()},
-                    )
-                )
+    for path, declared in files():
+        for entry in declared.get("sources", []):
+            if wrong := _fault(entry):
+                where = f"{path.parent.name}/{path.name}, source {entry.get('name', '?')}"
+                faults.append(f"{where}: {wrong}. Correct the declaration.")
+                continue
+            values = {name: entry.get(name) for name in ("file_name", "period", "column_sum")}
+            values |= {name: entry[name] for name in ("name", "entity", "files", "columns")}
+            values |= {"key": tuple(entry["key"]), "sheets": tuple(entry.get("sheets", ()))}
+            headings = {column: tuple(others) for column, others in entry.get("headings", {}).items()}
+            sources.append(Source(provider=path.parent.name, headings=headings, **values))
     faults.extend(_conflicts(sources))
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return sources
 
 
@@ -141,25 +137,23 @@ def allowed_ages() -> dict[str, AllowedAge]:
     """
     ages: dict[str, AllowedAge] = {}
     faults: list[str] = []
-    for path in paths():
-        where = f"{path.parent.name}/{path.name}, freshness"
-        declared = tomllib.loads(path.read_text(encoding="utf-8")).get("freshness")
-        if declared is None:
+    for path, declared in files():
+        if "freshness" not in declared:
             continue
-        unknown = sorted(declared.keys() - set(AGES))
-        wrong = [name for name, days in declared.items() if isinstance(days, bool) or not isinstance(days, int | float)]
+        freshness = declared["freshness"]
+        unknown = sorted(freshness.keys() - set(AGES))
+        wrong = sorted(name for name, days in freshness.items() if type(days) not in (int, float))
         if unknown or wrong:
-            faults.append(
-                f"{where}: unknown: {unknown}, not a number of days: {sorted(wrong)}. Give {' and '.join(AGES)}."
-            )
+            where = f"{path.parent.name}/{path.name}, freshness"
+            faults.append(f"{where}: unknown: {unknown}, not a number of days: {wrong}. Give {' and '.join(AGES)}.")
         else:
-            ages[path.parent.name] = AllowedAge(**declared)
+            ages[path.parent.name] = AllowedAge(**freshness)
     if faults:
-        raise LandingError(faults)
+        raise LandingError(*faults)
     return ages
 
 
-def entity_columns(sources: list[Source], entity: str) -> dict[str, str]:
+def entity_columns(sources: Sequence[Source], entity: str) -> dict[str, str]:
     """Return the columns of an entity and their types: the union over its sources, in declaration order."""
     return {
         column: declared for source in sources if source.entity == entity for column, declared in source.columns.items()
@@ -171,7 +165,8 @@ def claiming(names: list[str], sources: list[Source]) -> list[tuple[Source, dict
 
     One provider may declare a file once for each entity that it feeds.
     """
-    declared = [source for source in sources if any(_matches(name, source.files) for name in names)]
+    paths = [name.split("/") for name in names]
+    declared = [source for source in sources if any(_matches(path, source.files.split("/")) for path in paths)]
     if len({source.entity for source in declared}) < len(declared) or len({source.provider for source in declared}) > 1:
         both = " and ".join(f"{source.provider}.{source.name}" for source in declared)
         raise FileFault(f"declared twice, by {both}. Make their `files` patterns exclude each other.")
@@ -235,30 +230,30 @@ def _fault(entry: dict[str, Any]) -> str | None:
     if not entry["files"] or entry["files"].startswith("/"):
         return f'files is "{entry["files"]}"; it must be a pattern below the extracts folder'
     try:
-        named = set(re.compile(entry.get("file_name", "")).groupindex)
+        file_name_columns = set(re.compile(entry.get("file_name", "")).groupindex)
     except re.error as error:
         return f"file_name is not a regular expression: {error}"
-    undeclared = sorted((named | set(entry["key"])) - entry["columns"].keys())
+    undeclared = sorted((file_name_columns | set(entry["key"])) - entry["columns"].keys())
     if undeclared:
         return f"[sources.columns] lacks {', '.join(undeclared)}, which key or file_name uses"
     if entry.get("period", entry["key"][0]) not in entry["key"]:
         return f'period is "{entry["period"]}", which is not a column of the key'
     if entry["columns"].get(entry.get("period")) == "number":
         return f'period {entry["period"]} is of type "number"; declare integer or text'
-    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], named):
+    if wrong := _headings_fault(entry.get("headings", {}), entry["columns"], file_name_columns):
         return wrong
-    if not set(entry["key"]) - named:
+    if not set(entry["key"]) - file_name_columns:
         return "no key column is read from the file, so landing cannot tell prose from records; declare one"
     return None
 
 
-def _headings_fault(headings: Any, columns: dict[str, str], named: set[str]) -> str | None:
+def _headings_fault(headings: Any, columns: dict[str, str], file_name_columns: set[str]) -> str | None:
     """Return what is wrong with the other headings of columns."""
     if not isinstance(headings, dict):
         return f"headings is {headings!r}, not a table [sources.headings]"
     claimed = {column: column for column in columns}
     for column, others in headings.items():
-        if column not in columns or column in named:
+        if column not in columns or column in file_name_columns:
             return f"[sources.headings] has {column}, which is no column of [sources.columns] that a file holds"
         if not isinstance(others, list) or not others or not all(isinstance(name, str) and name for name in others):
             return f"[sources.headings] gives {others!r} for {column}, not a list of headings"
@@ -284,15 +279,11 @@ def _conflicts(sources: list[Source]) -> list[str]:
     return faults
 
 
-def _matches(file_path: str, pattern: str) -> bool:
+def _matches(parts: list[str], patterns: list[str]) -> bool:
     """Whether a path fits a pattern, as Path.glob has it: a star stays inside a folder, two stars do not."""
-    return _parts_match(file_path.split("/"), pattern.split("/"))
-
-
-def _parts_match(parts: list[str], patterns: list[str]) -> bool:
     if not patterns:
         return not parts
     first, *others = patterns
     if first == "**":
-        return any(_parts_match(parts[start:], others) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], others)
+        return any(_matches(parts[start:], others) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and _matches(parts[1:], others)

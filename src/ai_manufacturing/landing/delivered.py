@@ -21,38 +21,7 @@ from ai_manufacturing.landing.log import Delivery
 from ai_manufacturing.landing.provenance import GENERATED, NOT_DECLARED, Provenance
 from ai_manufacturing.landing.readers import formats
 from ai_manufacturing.landing.reading import by_path
-
-SPAN = pa.struct([("period", pa.string()), ("valid_from_delivery", pa.int64()), ("valid_until_delivery", pa.int64())])
-DELIVERIES_SCHEMA = pa.schema(
-    [
-        ("delivery_number", pa.int64()),
-        ("delivery_id", pa.string()),
-        ("extract_set", pa.string()),
-        ("extract_set_kind", pa.string()),
-        ("provider", pa.string()),
-        ("source_name", pa.string()),
-        ("entity", pa.string()),
-        ("file_path", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("modified_at", pa.timestamp("us")),
-        ("landed_at", pa.timestamp("us")),
-        ("file_format", pa.string()),
-        ("compression", pa.string()),
-        ("encoding", pa.string()),
-        ("delimiter", pa.string()),
-        ("record_count", pa.int64()),
-        ("landed_row_count", pa.int64()),
-        ("rejected_row_count", pa.int64()),
-        ("columns_not_read", pa.string()),
-        ("hint", pa.string()),
-        ("copy_of_delivery", pa.int64()),
-        ("valid_until_delivery", pa.int64()),
-        ("superseded_periods", pa.list_(SPAN)),
-        ("is_of_earlier_declaration", pa.bool_()),
-        ("store_key", pa.string()),
-        *((name, pa.string()) for name in provenance.NOT_DECLARED),
-    ]
-)
+from ai_manufacturing.system import contracts
 
 
 def deliveries(as_of: int | None = None) -> pa.Table:
@@ -66,8 +35,8 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     Returns
     -------
     pa.Table
-        One row per delivery of the log, and one per file of the folder that nobody declared, by path, with
-        DELIVERIES_SCHEMA. A file that nobody declared has no number, provider, source or entity, and no rows.
+        The columns of raw_deliveries. One row per delivery of the log, and one per file of the folder that nobody
+        declared, by path; such a file has no number, provider, source or entity, and no rows.
 
     Raises
     ------
@@ -81,11 +50,9 @@ def deliveries(as_of: int | None = None) -> pa.Table:
     described = extract_set(settings.extracts_dir())
     folder = settings.landing_dir()
     if not is_utf_8(str(folder)):
-        raise LandingError(
-            [f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another."]
-        )
-    with store.held(folder) as done:
-        for line in done:
+        raise LandingError(f"{escaped(str(folder))}: the name of this folder is not UTF-8. Set LANDING_DIR to another.")
+    with store.held(folder) as removed:
+        for line in removed:
             print(line, file=sys.stderr)
         return _deliveries(sources, origins, described, folder, as_of)
 
@@ -108,7 +75,7 @@ def _deliveries(
     else:
         events = log.read(folder, described.name)
         if not 1 <= as_of <= len(events):
-            raise LandingError([_no_delivery(as_of, described.name, len(events), folder)])
+            raise LandingError(_no_delivery(as_of, described.name, len(events), folder))
     in_folder_now = {delivery.number for delivery in log.State(events).at_place.values()}
     state = log.State(events[:as_of])
     declared = {(source.provider, source.name): source for source in sources}
@@ -117,17 +84,18 @@ def _deliveries(
         for delivery in state.deliveries.values()
     }
     landed.require(folder, [store_key for store_key, _ in keys.values()])
-    found = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
-    for record in found:
+    records = [_recorded(delivery, *keys[delivery.number], folder) for delivery in state.deliveries.values()]
+    for record in records:
         is_drawn = record["synthetic"] or described.kind == "synthetic"
         origin = GENERATED if is_drawn else origins.get((record["provider"], record["source_name"]))
-        record.update(origin.columns if origin else NOT_DECLARED)
-    validity.add(found, declared, folder)
+        record.update(asdict(origin) if origin else NOT_DECLARED)
+    validity.add(records, declared, folder)
     # one synthetic file makes the whole set synthetic
-    synthetic = any(record["synthetic"] for record in found + others if record["valid_until_delivery"] is None)
-    named = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
+    synthetic = any(record["synthetic"] for record in records + others if record["valid_until_delivery"] is None)
+    constants = {"extract_set": described.name, "extract_set_kind": "synthetic" if synthetic else described.kind}
     table = pa.Table.from_pylist(
-        [record | named for record in sorted(found + others, key=by_path)], schema=DELIVERIES_SCHEMA
+        [record | constants for record in sorted(records + others, key=by_path)],
+        schema=contracts.schema("raw_deliveries"),
     )
     if as_of is None:
         tables = settings.landed_tables_dir()
@@ -162,12 +130,10 @@ def _refuse_renamed(name: str, present: list[dict[str, Any]], folder: Path) -> N
     """Ask whether a folder without a log holds a set that the store knows under another name."""
     for other, shared, held in log.continued_under_another_name(folder, name, present)[:1]:
         raise LandingError(
-            [
-                f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
-                f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
-                f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
-                f"{json.dumps(name, ensure_ascii=False)}."
-            ]
+            f"{settings.extracts_dir()}: the store has no extract set {name}, and {shared} of the {held} files of "
+            f"its extract set {other} lie in this folder. If it is that set under a new name, write name: "
+            f"{json.dumps(other, ensure_ascii=False)} into its {DESCRIPTION}; if it is another set, name: "
+            f"{json.dumps(name, ensure_ascii=False)}."
         )
 
 
@@ -183,10 +149,8 @@ def store_key_of(
             return store_key, False
         if is_in_folder:
             raise LandingError(
-                [
-                    f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
-                    "Run the build once without as_of_delivery."
-                ]
+                f"{event['file_path']}: not landed under today's declaration of {source.provider}.{source.name}. "
+                "Run the build once without as_of_delivery."
             )
     return event["store_key"], True
 
@@ -219,5 +183,5 @@ def _writing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LandingError(
-            [f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."]
+            f"{settings.landing_dir()}: {what} cannot be written ({error.strerror}). Make room there."
         ) from error

@@ -1,12 +1,10 @@
-"""What is wrong with a delivery, said so that a person can act on it."""
-
-from collections.abc import Iterable
+"""Errors of deliveries and declarations: place, state, value, way out."""
 
 
 class LandingError(Exception):
     """Deliveries or declarations that cannot be landed; one line for each faulty file."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
 
 

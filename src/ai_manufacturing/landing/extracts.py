@@ -1,6 +1,7 @@
 """The extracts folder: which files were delivered, and which declaration each one answers to."""
 
 import datetime
+import hashlib
 import os
 import stat
 import unicodedata
@@ -80,9 +81,17 @@ class DeliveredFile:
         if self.member is None:
             containers.check_size(self.path.stat().st_size)
             return self.path.read_bytes()
-        content = containers.read_member(*self.member)
+        content = b"".join(self.chunks())
         containers.refuse_nested(content, "the member")
         return content
+
+    def digest(self) -> tuple[str, int]:
+        """Return the SHA-256 and the size of the file."""
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.chunks():
+            digest.update(chunk)
+            size += len(chunk)
+        return digest.hexdigest(), size
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the file a megabyte at a time, so that it is never whole in memory."""
@@ -115,56 +124,48 @@ def extract_set(folder: Path) -> ExtractSet:
     """
     if not folder.is_dir():
         raise LandingError(
-            [f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."]
+            f"{folder}: there is no such folder. Set EXTRACTS_DIR, or run `make setup` for the synthetic sample."
         )
     described = _description(folder / DESCRIPTION)
     name = described.get("name", escaped(folder.name))
     if not isinstance(name, str) or not name.strip() or any(unicodedata.category(mark) in UNSEEN for mark in name):
         given = "empty" if name is None or name == "" else repr(name)
-        raise LandingError(
-            [f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.']
-        )
+        raise LandingError(f'{DESCRIPTION}: name is {given}. Write a text of one line, name: "…", or delete the line.')
     if len(quote(name)) > NAME_LIMIT:
         raise LandingError(
-            [f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"]
+            f"{DESCRIPTION}: the name is longer than {NAME_LIMIT} bytes as a folder's name. Shorten it: {name}"
         )
     kind = described.get("kind", "delivered")
     if kind not in KINDS:
-        raise LandingError([f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.'])
+        raise LandingError(f'{DESCRIPTION}: kind is "{kind}". Write one of {", ".join(KINDS)}.')
     period = _period(described["period"]) if "period" in described else None
     return ExtractSet(name, kind, is_named_by_folder="name" not in described, period=period)
 
 
-def _period(named: Any) -> Period:
+def _period(declared: Any) -> Period:
     """Return the period that a set names; a year that it leaves out is that of dbt_project.yml."""
     keys = [field.name for field in fields(Period)]
-    if not isinstance(named, dict) or not named or set(named) - set(keys):
+    if not isinstance(declared, dict) or not declared or set(declared) - set(keys):
         raise LandingError(
-            [
-                f"{DESCRIPTION}: period is {named!r}. Write years under the names {', '.join(keys)}, such as "
-                "period: {first_year: 2010, last_year: 2022}, or delete the line."
-            ]
+            f"{DESCRIPTION}: period is {declared!r}. Write years under the names {', '.join(keys)}, such as "
+            "period: {first_year: 2010, last_year: 2022}, or delete the line."
         )
     of_project = settings.variables()
     earliest, latest = of_project["plausible_years"]
-    for key, year in named.items():
+    for key, year in declared.items():
         if type(year) is not int or not earliest <= year <= latest:
-            raise LandingError(
-                [f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}."]
-            )
-    period = Period(**{key: named.get(key, of_project[key]) for key in keys})
+            raise LandingError(f"{DESCRIPTION}: {key} of period is {year!r}. Write a year from {earliest} to {latest}.")
+    period = Period(**{key: declared.get(key, of_project[key]) for key in keys})
     first, last, base = (
-        f"{key} {year}" if key in named else f"{key} {year} (of dbt_project.yml)"
+        f"{key} {year}" if key in declared else f"{key} {year} (of dbt_project.yml)"
         for key, year in asdict(period).items()
     )
     if period.last_year < period.first_year:
-        raise LandingError([f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year."])
+        raise LandingError(f"{DESCRIPTION}: period has {last} before {first}. Write the earlier year as first_year.")
     if not period.first_year <= period.base_year <= period.last_year:
         raise LandingError(
-            [
-                f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
-                "of its years as base_year of period."
-            ]
+            f"{DESCRIPTION}: {base} lies outside the period, {period.first_year} to {period.last_year}. Write one "
+            "of its years as base_year of period."
         )
     return period
 
@@ -177,11 +178,9 @@ def _description(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(DESCRIPTION_LIMIT + 1)
     except OSError as error:
-        raise LandingError([f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions."]) from error
+        raise LandingError(f"{DESCRIPTION}: cannot be read ({error.strerror}). Correct its permissions.") from error
     if len(content) > DESCRIPTION_LIMIT:
-        raise LandingError(
-            [f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it."]
-        )
+        raise LandingError(f"{DESCRIPTION}: larger than {DESCRIPTION_LIMIT:,} bytes. Keep name and kind, or delete it.")
     return _described(content)
 
 
@@ -196,9 +195,9 @@ def _described(content: bytes) -> dict[str, Any]:
             event = self.peek_event()
             where = f"{DESCRIPTION}, row {event.start_mark.line + 1}"
             if isinstance(event, yaml.AliasEvent):
-                raise LandingError([f"{where}: holds an alias (*). Write the value out."])
+                raise LandingError(f"{where}: holds an alias (*). Write the value out.")
             if isinstance(event, yaml.ScalarEvent) and len(event.value) > VALUE_LIMIT:
-                raise LandingError([f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it."])
+                raise LandingError(f"{where}: a value of more than {VALUE_LIMIT:,} characters. Shorten it.")
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
@@ -206,19 +205,19 @@ def _described(content: bytes) -> dict[str, Any]:
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     line = key.start_mark.line + 1
-                    raise LandingError([f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one."])
+                    raise LandingError(f"{DESCRIPTION}, row {line}: {key.value} stands twice. Keep the right one.")
                 seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:
         described = yaml.load(content.decode(), Loader) or {}
     except RecursionError as error:
-        raise LandingError([f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it."]) from error
+        raise LandingError(f"{DESCRIPTION}: nested too deeply. Keep name and kind, or delete it.") from error
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise LandingError([f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it."]) from error
+        raise LandingError(f"{DESCRIPTION}: not a YAML mapping ({reason}). Correct or delete it.") from error
     if not isinstance(described, dict):
-        raise LandingError([f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it."])
+        raise LandingError(f"{DESCRIPTION}: not a YAML mapping. Write lines such as name: autumn, or delete it.")
     return described
 
 
@@ -261,34 +260,34 @@ def delivered_files(folder: Path, sources: list[Source]) -> tuple[list[Delivered
     if not faults and not any(file.source for file in files):
         hints = [f"{file.file_path}: {file.hint}" for file in files if file.hint]
         raise LandingError(
-            [
-                f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
-                "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
-                *hints,
-            ]
+            f"{folder}: none of its {len(files)} files is declared in models/staging/<provider>/<provider>.toml. "
+            "Set EXTRACTS_DIR to the folder of the deliveries, or declare them.",
+            *hints,
         )
     return sorted(files, key=lambda file: file.file_path), faults
 
 
-def walk(folder: Path, faults: list[str]) -> Iterator[tuple[Path, str]]:
+def walk(
+    folder: Path, faults: list[str], below: str = "", above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[tuple[Path, str]]:
     """Yield the folders and files below a folder, by name; a link is what it leads to.
 
     Parameters
     ----------
     folder : Path
-        The extracts folder.
+        The extracts folder, or one in it.
     faults : list of str
         Takes one line for each folder or link that cannot be followed.
+    below : str
+        Path of the folder below the extracts folder, escaped, with its "/".
+    above : tuple of tuple of (int, int)
+        Device and inode of the folders that it lies in.
 
     Yields
     ------
     tuple of (Path, str)
-        The path, and its path below the folder, escaped. Without what is no delivery, and what lies below it.
+        The path, and its path below the extracts folder, escaped. Without what is no delivery, and what lies below it.
     """
-    yield from _walk(folder, "", [], faults)
-
-
-def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[str]) -> Iterator[tuple[Path, str]]:
     try:
         status = folder.stat()
         paths = sorted(folder.iterdir())
@@ -300,13 +299,13 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
         return
     if below:
         yield folder, below.removesuffix("/")
-    above = [*above, (status.st_dev, status.st_ino)]
+    above = (*above, (status.st_dev, status.st_ino))
     for path in paths:
         file_path = below + escaped(path.name)
         if is_no_delivery(f"{file_path}/any"):
             continue
         try:
-            found = path.stat()
+            target = path.stat()
         except OSError as error:
             if is_no_delivery(file_path):
                 continue
@@ -318,15 +317,15 @@ def _walk(folder: Path, below: str, above: list[tuple[int, int]], faults: list[s
             elif not isinstance(error, FileNotFoundError):  # one that is gone by now was withdrawn
                 faults.append(f"{file_path}: cannot be read ({error.strerror}). Correct its permissions.")
             continue
-        if stat.S_ISREG(found.st_mode):
+        if stat.S_ISREG(target.st_mode):
             if not is_no_delivery(file_path):
                 yield path, file_path
         # a link to a folder above leads to what is read already
-        elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in above:
-            yield from _walk(path, f"{file_path}/", above, faults)
-        elif not stat.S_ISDIR(found.st_mode) and not is_no_delivery(file_path):
+        elif stat.S_ISDIR(target.st_mode) and (target.st_dev, target.st_ino) not in above:
+            yield from walk(path, faults, f"{file_path}/", above)
+        elif not stat.S_ISDIR(target.st_mode) and not is_no_delivery(file_path):
             faults.append(
-                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}, which is not read. "
+                f"{file_path}: it is {_KINDS.get(stat.S_IFMT(target.st_mode), 'a special file')}, which is not read. "
                 "Deliver a regular file, or take it out of the extracts folder."
             )
 
@@ -390,7 +389,7 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
         if not claims:
             return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]
         return [DeliveredFile(path, file_path, source, values) for source, values in claims]
-    found: list[DeliveredFile] = []
+    files: list[DeliveredFile] = []
     try:
         members = containers.members(archive)
     except FileFault:
@@ -404,9 +403,9 @@ def _delivered(path: Path, file_path: str, sources: list[Source]) -> list[Delive
             member_path, member = f"{file_path}/{name}", (archive, info)
             if not claims:
                 hint = declarations.nearest(beside, sources)
-                found.append(DeliveredFile(path, member_path, member=member, hint=hint))
-            found += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
-    if any(file.source for file in found):
-        return found
+                files.append(DeliveredFile(path, member_path, member=member, hint=hint))
+            files += [DeliveredFile(path, member_path, source, values, member) for source, values in claims]
+    if any(file.source for file in files):
+        return files
     archive.opened.close()
     return [DeliveredFile(path, file_path, hint=declarations.nearest(shown, sources))]

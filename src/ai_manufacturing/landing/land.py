@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -32,20 +33,20 @@ def land_folder(sources: list[Source], folder: Path) -> tuple[list[dict[str, Any
             else:
                 (declared if "provider" in outcome else others).append(outcome)
     if faults:
-        raise LandingError(sorted(faults))
+        raise LandingError(*sorted(faults))
     return declared, others
 
 
-def take_over() -> list[str]:
-    """Take over, once, what an earlier version landed; return a line for what was done.
+def clean_up() -> list[str]:
+    """Remove from the landing store what dead runs have left; return a line for each thing.
 
     Raises
     ------
     LandingError
         If the landing store cannot be opened, or its log is damaged.
     """
-    with store.held(settings.landing_dir()) as done:
-        return done
+    with store.held(settings.landing_dir()) as removed:
+        return removed
 
 
 def land_again(years: range) -> list[str]:
@@ -89,15 +90,15 @@ def land_again(years: range) -> list[str]:
             if isinstance(landed, str):
                 faults.append(landed)
     if faults:
-        raise LandingError(sorted(faults))
+        raise LandingError(*sorted(faults))
     return [*dict.fromkeys(again)]  # a file may feed several entities
 
 
 def _may_hold(years: range, source: Source, rows: Path) -> bool:
     if source.period is None or source.columns[source.period] != "integer":
         return True
-    held = pq.read_table(rows, columns=[source.period])[source.period]
-    return any(year in years for year in held.unique().to_pylist())
+    column = pq.read_table(rows, columns=[source.period])[source.period]
+    return any(year in years for year in column.unique().to_pylist())
 
 
 def _land(file: DeliveredFile, folder: Path) -> dict[str, Any] | str:
@@ -144,13 +145,10 @@ def _contradiction(file_path: str, content: bytes) -> list[str]:
 
 def _unclaimed(file: DeliveredFile) -> dict[str, Any]:
     """Return what is recorded of a file that nobody declared."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in file.chunks():
-        digest.update(chunk)
-        size += len(chunk)
+    delivery_id, size = file.digest()
     counts = dict.fromkeys(("record_count", "landed_row_count", "rejected_row_count"), 0)
     nothing = dict.fromkeys(("delivery_number", "valid_until_delivery"))
-    delivered = {"file_path": file.file_path, "delivery_id": digest.hexdigest(), "size_bytes": size}
+    delivered = {"file_path": file.file_path, "delivery_id": delivery_id, "size_bytes": size}
     return delivered | counts | nothing | {"synthetic": False, "hint": file.hint}
 
 
@@ -160,20 +158,8 @@ def _land_content(file: DeliveredFile, source: Source, content: bytes, folder: P
     store_key = store.key(delivery_id, source, file.file_name_values)
     if not store.holds(folder, store_key):
         detected, sheets = formats.read(content, source.read_headings)
-        landed = records.land(sheets, source, file.file_name_values)
-        record = {
-            "file_format": detected.file_format,
-            "compression": detected.compression,
-            "encoding": detected.encoding,
-            "delimiter": detected.delimiter,
-            "record_count": landed.rows.num_rows + landed.rejected.num_rows,
-            "landed_row_count": landed.rows.num_rows,
-            "rejected_row_count": landed.rejected.num_rows,
-            "columns_not_read": ", ".join(landed.columns_not_read) or None,
-            "synthetic": landed.synthetic,
-            "notes": landed.notes,
-        }
-        store.write(folder, store_key, landed, record)
+        rows, rejected, record = records.land(sheets, source, file.file_name_values)
+        store.write(folder, store_key, rows, rejected, asdict(detected) | record)
     return delivered | {"store_key": store_key} | _facts(file, source)
 
 

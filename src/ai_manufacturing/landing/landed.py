@@ -1,4 +1,4 @@
-"""What landed, byte for byte: the SHA-256 of each file of the store, in the line of the log that landed it.
+"""SHA-256 of each file of the store, in the line of the log that landed it.
 
 A line is written before the folder that it names has its name, so that each folder of the store has one.
 """
@@ -46,10 +46,10 @@ def recorded(store: Path) -> dict[str, str]:
 
 def by_folder(files: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return the files of `recorded` for each folder by its name."""
-    found: dict[str, dict[str, str]] = {}
+    folders: dict[str, dict[str, str]] = {}
     for name, digest in files.items():
-        found.setdefault(name.split("/")[0], {})[name] = digest
-    return found
+        folders.setdefault(name.split("/")[0], {})[name] = digest
+    return folders
 
 
 def is_landed_folder(path: Path) -> bool:
@@ -91,10 +91,10 @@ def require(store: Path, store_keys: Iterable[str]) -> None:
     expected = by_folder(recorded(store))
     signatures = {key: _signature(store / key) for key in keys}
     with ThreadPoolExecutor(THREADS) as threads:
-        found = [*threads.map(lambda key: faults(store, key, expected.get(key, {})), keys)]
-    wrong = [line for lines in found for line in lines]
+        differences = [*threads.map(lambda key: faults(store, key, expected.get(key, {})), keys)]
+    wrong = [line for lines in differences for line in lines]
     if wrong:
-        raise LandingError(wrong)
+        raise LandingError(*wrong)
     _found_whole.update({store / key: signature for key, signature in signatures.items()})
 
 

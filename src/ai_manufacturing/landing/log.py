@@ -39,7 +39,7 @@ class Delivery:
 
     @property
     def identity(self) -> Identity:
-        """What makes two deliveries the same: the source, the bytes, and what the file's name says."""
+        """Source, bytes and what the file's name says: deliveries that agree in them are copies."""
         return identity(self.event)
 
 
@@ -51,7 +51,7 @@ class State:
         self.at_place: dict[Place, Delivery] = {}
         self._first: dict[Identity, Delivery] = {}
         self._path_counts: Counter[Identity] = Counter()
-        for _, of_landing in groupby(events, key=lambda event: event.get("landing", event["number"])):
+        for _, of_landing in groupby(events, key=lambda event: event["landing"]):
             self._apply([*of_landing])
 
     def is_in_force(self, sought: Identity) -> bool:
@@ -100,7 +100,7 @@ def place(event: Event) -> Place:
 
 def chain(store: Path) -> Chain:
     """Return the log of a store, as a file; where it is damaged, it raises LandingError."""
-    return Chain(store / NAME, file_mode(store), lambda text: LandingError([f"{text}. {WAY_OUT}"]))
+    return Chain(store / NAME, file_mode(store), lambda text: LandingError(f"{text}. {WAY_OUT}"))
 
 
 def lines(store: Path) -> list[Line]:
@@ -153,13 +153,10 @@ def record(store: Path, extract_set: str, present: list[Event]) -> list[Event]:
 
     def landing_of(so_far: list[Line]) -> Line | None:
         events = _of_set(so_far, extract_set)
-        changed = _changes(State(events), present)
-        # one that was cut off in an earlier version is gone on with, or the files that swapped names in it were new
-        was_cut_off = bool(events and changed) and events[-1].get("left") == len(changed)
-        landing = events[-1]["landing"] if was_cut_off else len(events) + 1
+        landing = len(events) + 1
         numbered = [
             {"number": number, "landing": landing} | event
-            for number, event in enumerate(changed, start=len(events) + 1)
+            for number, event in enumerate(_changes(State(events), present), start=landing)
         ]
         return {"deliveries": {extract_set: numbered}} if numbered else None
 
@@ -192,24 +189,23 @@ def continued_under_another_name(store: Path, extract_set: str, present: list[Ev
     if read(store, extract_set):
         return []
     here = {(file["file_path"], identity(file)) for file in present}
-    found = []
+    similar = []
     for name in sets(store):
         events = read(store, name)
         delivered = [event for event in events if event["event"] == "delivered"]
-        # logs of earlier versions do not say who named the set: mostly it was the folder
-        if not delivered or not delivered[-1].get("is_named_by_folder", True):
+        if not delivered or not delivered[-1]["is_named_by_folder"]:
             continue
-        held = State(events).at_place
-        shared = sum((path, delivery.identity) in here for (path, _), delivery in held.items())
-        if shared and 2 * shared >= len(held):
-            found.append((name, shared, len(held)))
-    return sorted(found, key=lambda alike: -alike[1])
+        places = State(events).at_place
+        shared = sum((path, delivery.identity) in here for (path, _), delivery in places.items())
+        if shared and 2 * shared >= len(places):
+            similar.append((name, shared, len(places)))
+    return sorted(similar, key=lambda alike: -alike[1])
 
 
 def _changes(state: State, present: list[Event]) -> list[Event]:
     places = {place(file) for file in present}
-    held = {where: delivery.identity for where, delivery in state.at_place.items()}
-    new = [file for file in present if held.get(place(file)) != identity(file)]
+    identities = {where: delivery.identity for where, delivery in state.at_place.items()}
+    new = [file for file in present if identities.get(place(file)) != identity(file)]
     new.sort(key=lambda file: (not state.is_in_force(identity(file)), file["file_path"]))
     delivered = []
     for file in new:

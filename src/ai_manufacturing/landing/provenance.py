@@ -1,8 +1,7 @@
-"""Where the files of a source come from, as its provider declares: who published them, and on what terms."""
+"""Provenance of a source, as its provider declares it: who published the files, and on what terms."""
 
 import csv
-import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ai_manufacturing import settings
@@ -19,7 +18,7 @@ GUIDE = "docs/how_to/add_a_provider.md says what it holds."
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the files of a source come from.
+    """Where the files of a source come from: the columns that it has in raw.deliveries.
 
     Attributes
     ----------
@@ -45,11 +44,6 @@ class Provenance:
     citation_en: str
     citation_zh: str
 
-    @property
-    def columns(self) -> dict[str, str | None]:
-        """The columns that it has in raw.deliveries."""
-        return asdict(self)
-
 
 NOT_DECLARED: dict[str, str | None] = dict.fromkeys(Provenance.__dataclass_fields__)
 # What `ai-manufacturing synthetic` draws is the work of no provider.
@@ -74,46 +68,45 @@ def read() -> dict[tuple[str, str], Provenance]:
     LandingError
         With one line for each source whose provenance is missing or cannot be understood.
     """
-    found: dict[tuple[str, str], Provenance] = {}
+    provenances: dict[tuple[str, str], Provenance] = {}
     faults: list[str] = []
     series = _series()
-    for path in declarations.paths():
+    for path, declared in declarations.files():
         provider = path.parent.name
-        declared = tomllib.loads(path.read_text(encoding="utf-8"))
         of_provider = declared.get("provenance", {})
         for entry in [*declared.get("sources", []), *declared.get("registers", [])]:
             name = entry.get("name", "?")
-            told = {**of_provider, **entry.get("provenance", {})}
-            wrong = _fault(told, series)
+            declaration = {**of_provider, **entry.get("provenance", {})}
+            wrong = _fault(declaration, series)
             if wrong:
                 faults.append(f"{provider}/{path.name}, source {name}: {wrong} {GUIDE}")
             else:
-                found[provider, name] = Provenance(
-                    provenance_class=told["class"],
-                    republished_by=told.get("republished_by"),
-                    interpolated_series=" ".join(told["interpolated"]) or None,
-                    **{word: told[word] for word in WORDS},
+                provenances[provider, name] = Provenance(
+                    provenance_class=declaration["class"],
+                    republished_by=declaration.get("republished_by"),
+                    interpolated_series=" ".join(declaration["interpolated"]) or None,
+                    **{word: declaration[word] for word in WORDS},
                 )
     if faults:
-        raise LandingError(faults)
-    return found
+        raise LandingError(*faults)
+    return provenances
 
 
-def _fault(told: dict[str, Any], series: set[str]) -> str | None:
-    if not told:
+def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
+    if not declaration:
         return "no provenance. Add a table [provenance]."
-    missing = [name for name in REQUIRED if name not in told]
-    unknown = sorted(told.keys() - {*REQUIRED, *OPTIONAL})
+    missing = [name for name in REQUIRED if name not in declaration]
+    unknown = sorted(declaration.keys() - {*REQUIRED, *OPTIONAL})
     if missing or unknown:
         return f"provenance lacks {', '.join(missing) or 'nothing'}, unknown: {', '.join(unknown) or 'nothing'}."
-    if told["class"] not in CLASSES:
-        return f'the class of provenance is "{told["class"]}", not one of {", ".join(CLASSES)}.'
+    if declaration["class"] not in CLASSES:
+        return f'the class of provenance is "{declaration["class"]}", not one of {", ".join(CLASSES)}.'
     for name in (*WORDS, *OPTIONAL):
-        if name in told and not (isinstance(told[name], str) and told[name].strip()):
-            return f"{name} of provenance is {told[name]!r}, not a text."
-    if told["class"] == "republished" and "republished_by" not in told:
+        if name in declaration and not (isinstance(declaration[name], str) and declaration[name].strip()):
+            return f"{name} of provenance is {declaration[name]!r}, not a text."
+    if declaration["class"] == "republished" and "republished_by" not in declaration:
         return "provenance is republished and does not say by whom. Write republished_by, or another class."
-    names = told["interpolated"]
+    names = declaration["interpolated"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return f"interpolated of provenance is {names!r}, not a list of series; [] if none is."
     unknown = sorted(set(names) - series)

@@ -12,23 +12,12 @@ from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import LandingError
 
 OF_DELIVERY = pa.schema(
-    [
-        ("provider", pa.string()),
-        ("source_name", pa.string()),
-        ("delivery_number", pa.int64()),
-        ("delivery_id", pa.string()),
-        ("file_path", pa.string()),
-    ]
+    {name: pa.string() for name in ("provider", "source_name", "delivery_number", "delivery_id", "file_path")}
+    | {"delivery_number": pa.int64()}
 )
 VALIDITY = ("valid_from_delivery", "valid_until_delivery")
-ORIGIN = pa.struct(
-    [
-        *OF_DELIVERY,
-        ("sheet_name", pa.string()),
-        ("row_number", pa.int64()),
-        *((name, pa.int64()) for name in VALIDITY),
-    ]
-)
+PLACE = [("sheet_name", pa.string()), ("row_number", pa.int64())]
+ORIGIN = pa.struct([*OF_DELIVERY, *PLACE, *((name, pa.int64()) for name in VALIDITY)])
 
 
 def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
@@ -59,10 +48,8 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     if not columns:
         known = ", ".join(sorted({source.entity for source in sources})) or "none"
         raise LandingError(
-            [
-                f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
-                "the name."
-            ]
+            f'entity "{entity}": no declaration names this entity; declared are {known}. Declare it, or correct '
+            "the name."
         )
     schema = pa.schema(
         [
@@ -72,7 +59,7 @@ def rows(entity: str, deliveries: pa.Table) -> pa.RecordBatchReader:
     )
     declared = {(source.provider, source.name): source for source in sources}
     of_entity = [delivery for delivery in _landed(deliveries) if delivery["entity"] == entity]
-    _require_whole(of_entity)
+    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in of_entity])
     return pa.RecordBatchReader.from_batches(schema, _batches(of_entity, declared, schema))
 
 
@@ -93,7 +80,7 @@ def rejected_rows(deliveries: pa.Table) -> pa.RecordBatchReader:
     schema = pa.schema([*OF_DELIVERY, *records.REJECTED_SCHEMA])
     folder = settings.landing_dir()
     with_rejected = [delivery for delivery in _landed(deliveries) if delivery["rejected_row_count"]]
-    _require_whole(with_rejected)
+    landed.require(folder, [delivery["store_key"] for delivery in with_rejected])
     batches = (
         pa.RecordBatch.from_arrays([*_of_delivery(delivery, batch.num_rows).values(), *batch.columns], schema=schema)
         for delivery in with_rejected
@@ -113,10 +100,8 @@ def _batches(
             is_as_declared = source is not None and [*source.columns] == batch.schema.names[2:]
             if not is_as_declared and not delivery["is_of_earlier_declaration"]:
                 raise LandingError(
-                    [
-                        f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
-                        f"{delivery['source_name']}. Run the build again from raw_deliveries."
-                    ]
+                    f"{delivery['file_path']}: landed under another declaration of {delivery['provider']}."
+                    f"{delivery['source_name']}. Run the build again from raw_deliveries."
                 )
             origin = _of_delivery(delivery, batch.num_rows) | _validity(batch, delivery, source)
             yield _with_origin(batch, origin, schema)
@@ -138,11 +123,6 @@ def _validity(batch: pa.RecordBatch, delivery: dict[str, Any], source: Source | 
     # the last position is that of the periods which nobody replaced
     at = pc.fill_null(pc.index_in(pc.cast(batch[period], pa.string()), periods), len(spans))
     return {name: pa.array([span[name] for span in [*spans, usual]], pa.int64()).take(at) for name in VALIDITY}
-
-
-def _require_whole(deliveries: list[dict[str, Any]]) -> None:
-    """Let no row be read whose bytes are not those that landed."""
-    landed.require(settings.landing_dir(), [delivery["store_key"] for delivery in deliveries])
 
 
 def _landed(deliveries: pa.Table) -> list[dict[str, Any]]:

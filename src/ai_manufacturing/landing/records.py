@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +20,7 @@ from ai_manufacturing.landing.readers.formats import NOTE_BELOW, ZERO_WIDTH, Rej
 from ai_manufacturing.landing.readers.workbook_xml import UNSAVED
 
 ARROW_TYPES = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
-REJECTED_SCHEMA = pa.schema(
-    [
-        ("sheet_name", pa.string()),
-        ("row_number", pa.int64()),
-        ("column_name", pa.string()),
-        ("value", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+REJECTED_SCHEMA = pa.schema({name: pa.string() for name in Rejected._fields} | {"row_number": pa.int64()})
 MISSING_MARKERS = {"", "-", "--", "—", "——", "…", "……", "...", "..", ".", "无", "na", "n/a", "nan"}
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
@@ -46,18 +38,9 @@ _SUM_TOLERANCE = 1e-6  # shares are printed with six digits or more
 _POWER = re.compile(r"[+-]?10")
 
 
-@dataclass
-class Landed:
-    """The records of one file."""
-
-    rows: pa.Table
-    rejected: pa.Table
-    columns_not_read: list[str]
-    synthetic: bool
-    notes: str | None  # which numbers carried the mark of a note, and which sheets have no header
-
-
-def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) -> Landed:
+def land(
+    sheets: list[Sheet], source: Source, file_name_values: dict[str, str]
+) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
     """Apply the row rules to the sheets of one file.
 
     Parameters
@@ -71,9 +54,9 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
 
     Returns
     -------
-    Landed
-        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and the file's columns
-        that nobody declared.
+    tuple of (Table, Table, dict)
+        The typed rows (sheet_name, row_number, then the declared columns), the rejected ones, and what is recorded of
+        them: counts, the columns that nobody declared, and notes for people.
 
     Raises
     ------
@@ -82,12 +65,11 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
         sheet has records of its own, the file's name holds no number where one is declared, or a column does not add to
         what is declared.
     """
-    wanted = source.read_columns
     sheets, not_declared = _declared_sheets(sheets, source)
-    with_header = [sheet for sheet in sheets if not sheet.missing(wanted)]
+    with_header = [sheet for sheet in sheets if not sheet.missing(source.read_columns)]
     if not with_header:
         raise _wrong_header(sheets, source)
-    named = {column: _file_name_value(column, text, source) for column, text in file_name_values.items()}
+    constants = {column: _file_name_value(column, text, source) for column, text in file_name_values.items()}
 
     landed: list[pa.Table] = []
     rejected: list[Rejected] = []
@@ -96,7 +78,7 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
     notes: list[str] = []
     in_text: list[str] = []
     for sheet in sheets:
-        if sheet.missing(wanted):
+        if sheet.missing(source.read_columns):
             rejected.extend(_whole_sheet([sheet], "prose sheet"))
             continue
         rows, set_aside, of_sheet = _land_sheet(sheet, source, earlier)
@@ -106,19 +88,21 @@ def land(sheets: list[Sheet], source: Source, file_name_values: dict[str, str]) 
             earlier.add(sheet, rows)
         notes += of_sheet
         in_text += _numbers_in_text(sheet, rows, source)
-        landed.append(_with_constants(rows, sheet, source, named))
+        landed.append(_with_constants(rows, sheet, source, constants))
         rejected.extend(sorted([*sheet.set_aside, *set_aside], key=lambda entry: entry.row_number))
         not_read.update(dict.fromkeys(_columns_not_read(sheet, source)))
     rejected.extend(_whole_sheet(not_declared, "sheet not declared"))
     rows = pa.concat_tables(landed).combine_chunks()
     _check_sums(rows, source)
-    return Landed(
-        rows=rows,
-        rejected=pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA),
-        columns_not_read=list(not_read),
-        synthetic=_is_synthetic(rows, source),
-        notes=" ".join(_remarks(sheets, with_header, notes, in_text, source)) or None,
-    )
+    record = {
+        "record_count": rows.num_rows + len(rejected),
+        "landed_row_count": rows.num_rows,
+        "rejected_row_count": len(rejected),
+        "columns_not_read": ", ".join(not_read) or None,
+        "synthetic": _is_synthetic(rows, source),
+        "notes": " ".join(_remarks(sheets, with_header, notes, in_text, source)) or None,
+    }
+    return rows, pa.Table.from_pylist([entry._asdict() for entry in rejected], schema=REJECTED_SCHEMA), record
 
 
 def _remarks(
@@ -131,13 +115,13 @@ def _remarks(
         yield UNFORMATTED
     if in_text:
         yield f"Compare {len(in_text)} numbers that stand as text, and may have such digits: {in_text[0]}."
-    named = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
+    names = json.dumps([sheet.name for sheet in with_header], ensure_ascii=False)
     for sheet in sheets:
         if lacking := sheet.missing(source.read_columns):
             yield (
                 f"Sheet {sheet.name} lacks the declared header (no {' or '.join(lacking[:3])}), so its "
                 f"{sheet.rows.num_rows} rows are prose. If it is not to be read, name the others in "
-                f"{source.provider}.toml, source {source.name}: sheets = {named}. If it holds records, ask for them in "
+                f"{source.provider}.toml, source {source.name}: sheets = {names}. If it holds records, ask for them in "
                 f"the layout of sheet {with_header[0].name}."
             )
 
@@ -176,7 +160,7 @@ class Earlier:
             if sound[row] and values not in self._found[key]:
                 others, place = next(iter(self._found[key].items()))
                 at = next(at for at, (value, other) in enumerate(zip(values, others, strict=True)) if value != other)
-                here, there = ("empty" if said[at] is None else f'"{said[at]}"' for said in (values, others))
+                here, there = ("empty" if record[at] is None else f'"{record[at]}"' for record in (values, others))
                 raise FileFault(
                     f"two sheets contradict each other: for {repeated[row]} the value is {here} here and {there} in "
                     f"{place}. Name the sheet to read in {self._source.provider}.toml, source {self._source.name}: "
@@ -199,13 +183,13 @@ def _declared_sheets(sheets: list[Sheet], source: Source) -> tuple[list[Sheet], 
     def is_declared(sheet: Sheet) -> bool:
         return any(fnmatch.fnmatchcase(clean(sheet.name or ""), pattern) for pattern in source.sheets)
 
-    found = [sheet for sheet in sheets if is_declared(sheet)]
-    if not found:
+    declared = [sheet for sheet in sheets if is_declared(sheet)]
+    if not declared:
         raise FileFault(
             f"no sheet is named {' or '.join(source.sheets)}; it has {', '.join(str(sheet.name) for sheet in sheets)}. "
             f"Correct sheets in {source.provider}.toml, source {source.name}, or ask for the file again."
         )
-    return found, [sheet for sheet in sheets if sheet not in found]
+    return declared, [sheet for sheet in sheets if sheet not in declared]
 
 
 def _only_hidden(sheet: Sheet, rows: pa.Table, source: Source) -> FileFault:
@@ -302,9 +286,9 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
 
     for number, position in sorted(sheet.unsaved):
         column = sheet.header[position] if position < len(sheet.header) else ""
-        (found,) = np.nonzero(sheet.row_numbers == number)
-        if column in source.read_columns and found.size:
-            row = int(found[0])
+        (rows,) = np.nonzero(sheet.row_numbers == number)
+        if column in source.read_columns and rows.size:
+            row = int(rows[0])
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), UNSAVED)
 
     # a cell that is not a number is not empty either
@@ -329,15 +313,15 @@ def _land_sheet(sheet: Sheet, source: Source, earlier: Earlier) -> tuple[pa.Tabl
     for row, key in earlier.repeated(sheet, table, sound).items():
         set_aside(row, None, key, "repeated sheet")
 
-    kept = ~no_key
-    kept[list(aside)] = False
+    lands = ~no_key
+    lands[list(aside)] = False
     for column, (_, reasons) in typed.items():
-        for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & kept).tolist():
+        for row in np.flatnonzero(_mask(pc.is_valid(reasons)) & lands).tolist():
             set_aside(row, sheet.heading(column), texts[column][row].as_py(), reasons[row].as_py())
-    kept[list(aside)] = False
+    lands[list(aside)] = False
     table = table.add_column(0, "row_number", pa.array(sheet.row_numbers, pa.int64()))
-    notes = [note for column, text in texts.items() for note in _notes(sheet, column, text, source, kept)]
-    return table if kept.all() else table.filter(pa.array(kept)), list(aside.values()), notes
+    notes = [note for column, text in texts.items() for note in _notes(sheet, column, text, source, lands)]
+    return table if lands.all() else table.filter(pa.array(lands)), list(aside.values()), notes
 
 
 def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list[int]:
@@ -351,12 +335,12 @@ def _lone_cells(typed: dict[str, tuple[pa.Array, pa.Array]], count: int) -> list
     return [int(row) for row in np.flatnonzero((filled == 1) & is_text)]
 
 
-def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, kept: np.ndarray) -> Iterable[str]:
+def _notes(sheet: Sheet, column: str, text: pa.Array, source: Source, lands: np.ndarray) -> Iterable[str]:
     """Yield the place and the text of each number that carries the mark of a note."""
     if source.columns[column] == "text":
         return
     at = f"sheet {sheet.name}, row" if sheet.name else "row"
-    for row in np.flatnonzero(_mask(pc.match_substring_regex(text, _NOTE)) & kept).tolist():
+    for row in np.flatnonzero(_mask(pc.match_substring_regex(text, _NOTE)) & lands).tolist():
         yield f"{at} {sheet.row_numbers[row]}, column {column}, {text[row].as_py()}"
 
 
@@ -381,11 +365,11 @@ def _whole_sheet(sheets: list[Sheet], reason: str) -> Iterable[Rejected]:
             yield Rejected(sheet.name, number, None, row_text(cells.values()), reason)
 
 
-def _with_constants(rows: pa.Table, sheet: Sheet, source: Source, named: dict[str, pa.Scalar]) -> pa.Table:
+def _with_constants(rows: pa.Table, sheet: Sheet, source: Source, constants: dict[str, pa.Scalar]) -> pa.Table:
     sheet_name = pa.scalar(sheet.name, pa.string())
     columns = {"sheet_name": pa.repeat(sheet_name, rows.num_rows), "row_number": rows["row_number"]}
     for column in source.columns:
-        columns[column] = pa.repeat(named[column], rows.num_rows) if column in named else rows[column]
+        columns[column] = pa.repeat(constants[column], rows.num_rows) if column in constants else rows[column]
     return pa.table(columns)
 
 

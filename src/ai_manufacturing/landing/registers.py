@@ -10,8 +10,6 @@ import hashlib
 import io
 import json
 import shutil
-import tomllib
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,28 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ai_manufacturing import settings
-from ai_manufacturing.landing import landed, store
+from ai_manufacturing.landing import declarations, landed, store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.landing.extracts import DeliveredFile, is_utf_8
 from ai_manufacturing.landing.readers import containers, formats, quotation
-from ai_manufacturing.system.disk import make_folder
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
 TYPES = {"text": pa.string(), "date": pa.date32()}
-LANDED_COLUMNS_SCHEMA = pa.schema(
-    [
-        ("entity", pa.string()),
-        ("position", pa.int64()),
-        ("column_name", pa.string()),
-        ("store_key", pa.string()),
-        ("landed_type", pa.string()),
-    ]
-)
-DECLARATIONS_SCHEMA = pa.schema([("provider", pa.string()), ("entity", pa.string()), ("declaration", pa.string())])
-DOUBTFUL_SCHEMA = pa.schema(
-    [("record", pa.int64()), ("row_number", pa.int64()), ("value", pa.string()), ("reason", pa.string())]
-)
+LANDED_COLUMNS = ("entity", "position", "column_name", "store_key", "landed_type")
+LANDED_COLUMNS_SCHEMA = pa.schema({name: pa.string() for name in LANDED_COLUMNS} | {"position": pa.int64()})
+DECLARATION_COLUMNS = ("provider", "entity", "declaration")
+DOUBTFUL = {"record": pa.int64(), "row_number": pa.int64(), "value": pa.string(), "reason": pa.string()}
 REQUIRED = {"name", "entity", "files", "columns", "covers"}
 OPTIONAL = {"optional", "personal", "lacks", "place", "multiline", "provenance"}
 PLACE_RULES = ("code", "credit_code", "name")
@@ -96,20 +84,19 @@ def declared() -> list[Register]:
     LandingError
         With one line for each declaration that cannot be understood.
     """
-    found: list[Register] = []
+    registers: list[Register] = []
     faults: list[str] = []
-    for path in sorted((settings.project_root() / "models" / "staging").glob("*/*.toml")):
-        for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("registers", []):
-            wrong = _fault(entry)
-            if wrong:
+    for path, declared in declarations.files():
+        for entry in declared.get("registers", []):
+            if wrong := _fault(entry):
                 faults.append(f"{path.parent.name}/{path.name}, register {entry.get('name', '?')}: {wrong}.")
                 continue
-            named = {name: entry[name] for name in REQUIRED}
-            named |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
-            named |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
-            found.append(Register(provider=path.parent.name, file_name=None, key=(), **named))
+            values = {name: entry[name] for name in REQUIRED}
+            values |= {name: tuple(entry.get(name, ())) for name in ("optional", "personal", "lacks")}
+            values |= {"place": tuple(entry.get("place", {}).items()), "multiline": entry.get("multiline", False)}
+            registers.append(Register(provider=path.parent.name, file_name=None, key=(), **values))
     first: dict[tuple[str, str], Register] = {}
-    for register in found:
+    for register in registers:
         other = first.setdefault((register.provider, register.entity), register)
         if (other.covers, other.lacks, other.place) != (register.covers, register.lacks, register.place):
             faults.append(
@@ -118,16 +105,13 @@ def declared() -> list[Register]:
                 "them."
             )
     if faults:
-        raise LandingError(faults)
-    return found
+        raise LandingError(*faults)
+    return registers
 
 
-def declarations_table() -> pa.Table:
-    """Return what SQL must know of each provider's register, as JSON: `lacks`, and the columns of `place` by rule.
-
-    A sample lacks counts.
-    """
-    rows = {
+def _in_sql() -> dict[tuple[str, str], str]:
+    """Return the JSON of `declaration` by provider and entity."""
+    return {
         (register.provider, register.entity): json.dumps(
             {
                 "lacks": [*register.lacks, *(["counts"] if register.covers == "sample" else [])],
@@ -137,24 +121,28 @@ def declarations_table() -> pa.Table:
         )
         for register in declared()
     }
-    return pa.Table.from_pylist(
-        [{"provider": of[0], "entity": of[1], "declaration": text} for of, text in rows.items()],
-        schema=DECLARATIONS_SCHEMA,
-    )
+
+
+def declarations_table() -> pa.Table:
+    """Return provider, entity and `declaration` of each provider's register."""
+    rows = [dict(zip(DECLARATION_COLUMNS, (*of, text), strict=True)) for of, text in _in_sql().items()]
+    return pa.Table.from_pylist(rows, schema=pa.schema(dict.fromkeys(DECLARATION_COLUMNS, pa.string())))
 
 
 def declaration(provider: str, entity: str) -> str:
-    """Return a row of `declarations_table`, for SQL that compiles.
+    """Return what SQL must know of a register, as JSON, for SQL that compiles.
+
+    `lacks` is what it does not say, counts among it if it is a sample; `place` has the columns of places by rule.
 
     Raises
     ------
     LandingError
         If the provider declares no such register.
     """
-    for row in declarations_table().to_pylist():
-        if (row["provider"], row["entity"]) == (provider, entity):
-            return str(row["declaration"])
-    raise LandingError([f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it."])
+    try:
+        return _in_sql()[provider, entity]
+    except KeyError:
+        raise LandingError(f"{provider}/{provider}.toml: no [[registers]] of entity {entity}. Declare it.") from None
 
 
 def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any] | str:
@@ -176,15 +164,12 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
     """
     try:
         before = _version(file.path)
-        digest = hashlib.sha256()
-        size = 0
-        for chunk in file.chunks():
-            digest.update(chunk)
-            size += len(chunk)
-        delivery_id = digest.hexdigest()
+        delivery_id, size = file.digest()
         store_key = store.key(delivery_id, register, {})
         if not store.holds(folder, store_key):
-            _store(file, register, folder / store_key, before)
+            with store.draft(folder, store_key) as draft:
+                _write(file, register, draft)
+                _refuse_another(file.path, before)
     except FileFault as fault:
         return fault.line(file.file_path)
     except OSError as error:
@@ -196,8 +181,8 @@ def land(file: DeliveredFile, register: Register, folder: Path) -> dict[str, Any
 
 
 def _version(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _refuse_another(path: Path, version: tuple[int, int, int]) -> None:
@@ -212,9 +197,7 @@ def declared_path(entity: str) -> str:
     Read first, it gives SQL the columns that no file has, and an empty table where no file was delivered. It lies in
     the store as if it had been delivered.
     """
-    columns = {
-        name: kind for register in declared() if register.entity == entity for name, kind in register.columns.items()
-    }
+    columns = declarations.entity_columns(declared(), entity)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
     folder = settings.landing_dir()
     store_key = hashlib.sha256(json.dumps([entity, *columns.items()], ensure_ascii=False).encode()).hexdigest()
@@ -231,12 +214,10 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
     The type is that of the file, null where the file lacks the column; without a file it is the declared one.
     """
     folder = settings.landing_dir()
-    declarations = declared()
+    registers = declared()
     rows = []
-    for entity in dict.fromkeys(register.entity for register in declarations):
-        kinds: dict[str, str] = {}
-        for register in declarations:
-            kinds |= register.columns if register.entity == entity else {}
+    for entity in dict.fromkeys(register.entity for register in registers):
+        kinds = declarations.entity_columns(registers, entity)
         keys = [row["store_key"] for row in deliveries.to_pylist() if row["entity"] == entity]
         for store_key in dict.fromkeys([None, *keys]):
             types = {name: TYPES[kind] for name, kind in kinds.items()}
@@ -257,8 +238,9 @@ def landed_columns(deliveries: pa.Table) -> pa.Table:
 
 def landed_path(store_key: str) -> str:
     """Return the Parquet file of a landed register file, as DuckDB reads it, once its bytes are those that landed."""
-    landed.require(settings.landing_dir(), [store_key])
-    return one_file(settings.landing_dir() / store_key / "rows.parquet")
+    folder = settings.landing_dir()
+    landed.require(folder, [store_key])
+    return one_file(store.rows_path(folder, store_key))
 
 
 def _fault(entry: dict[str, Any]) -> str | None:
@@ -324,8 +306,8 @@ def _place_fault(place: dict[str, Any], columns: dict[str, str]) -> str | None:
     return None
 
 
-def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[int, int, int]) -> None:
-    """Put a file into the store as Parquet; whoever comes second to the same key leaves what the first one wrote."""
+def _write(file: DeliveredFile, register: Register, folder: Path) -> None:
+    """Write a file as Parquet, and what is recorded of it."""
     head = next(file.chunks(), b"")[: 2**10]
     if not head:
         raise FileFault("the file is empty. Ask the provider for the file again.")
@@ -334,43 +316,29 @@ def _store(file: DeliveredFile, register: Register, final: Path, version: tuple[
     file_format = formats.detect(head)
     if file_format not in ("csv", "parquet"):
         raise FileFault(f"the content is {file_format.upper()}; a register is read from CSV and Parquet. Convert it.")
-    folder = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    make_folder(folder, final.parent)
-    try:
-        rows = folder / "rows.parquet"
-        encoding = delimiter = None
-        left_out: list[str] = []
-        path = _unpacked(file, folder / "member") if file.member is not None else file.path
-        if file_format == "csv":
-            encoding, delimiter, left_out = _convert(path, rows, register)
-        elif register.personal:
-            left_out = _copy_declared(path, rows, register)
-        else:
-            # a copy, not a link: what is written to the delivered file later must not reach the store
-            shutil.copyfile(path, rows)
-        if file.member is not None:
-            path.unlink()
-        record = {
-            "file_format": file_format,
-            "compression": None if file.member is None else "zip",
-            "encoding": encoding,
-            "delimiter": delimiter,
-        } | _describe(rows, register, left_out)
-        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        _refuse_another(file.path, version)
-        store.keep(folder, final)
-    except (OSError, FileFault):
-        shutil.rmtree(folder)
-        if not store.holds(final.parent, final.name):
-            raise
-
-
-def _unpacked(file: DeliveredFile, target: Path) -> Path:
-    """Write a member of an archive to the disk, where DuckDB reads it."""
-    with target.open("wb") as unpacked:
-        for chunk in file.chunks():
-            unpacked.write(chunk)
-    return target
+    rows, path = folder / "rows.parquet", file.path
+    if file.member is not None:
+        path = folder / "member"  # on the disk, where DuckDB reads it
+        with path.open("wb") as unpacked:
+            unpacked.writelines(file.chunks())
+    encoding = delimiter = None
+    columns_left_out: list[str] = []
+    if file_format == "csv":
+        encoding, delimiter, columns_left_out = _convert(path, rows, register)
+    elif register.personal:
+        columns_left_out = _copy_declared(path, rows, register)
+    else:
+        # a copy, not a link: what is written to the delivered file later must not reach the store
+        shutil.copyfile(path, rows)
+    if file.member is not None:
+        path.unlink()
+    record = {
+        "file_format": file_format,
+        "compression": None if file.member is None else "zip",
+        "encoding": encoding,
+        "delimiter": delimiter,
+    }
+    store.write_record(folder, record | _describe(rows, register, columns_left_out))
 
 
 def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
@@ -378,14 +346,14 @@ def _copy_declared(path: Path, target: Path, register: Register) -> list[str]:
     try:
         with pq.ParquetFile(path) as delivered:
             names = delivered.schema_arrow.names
-            kept = [name for name in names if name in register.columns]
-            schema = pa.schema([delivered.schema_arrow.field(name) for name in kept])
+            declared = [name for name in names if name in register.columns]
+            schema = pa.schema([delivered.schema_arrow.field(name) for name in declared])
             with pq.ParquetWriter(target, schema, compression="zstd", write_page_checksum=True) as copied:
-                for batch in delivered.iter_batches(columns=kept):
+                for batch in delivered.iter_batches(columns=declared):
                     copied.write_batch(batch)
     except pa.ArrowInvalid as error:
         raise FileFault(f"not a Parquet file ({str(error).splitlines()[0]}). Ask for it again.") from error
-    return [name for name in names if name not in kept]
+    return [name for name in names if name not in declared]
 
 
 def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, list[str]]:
@@ -419,9 +387,9 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
     holds_line_end = " or ".join(
         f"contains({identifier(name)}, {end})" for name in names for end in ("chr(10)", "chr(13)")
     )
-    kept = [name for name in names if not register.personal or name in register.columns]
+    stored = [name for name in names if not register.personal or name in register.columns]
     texts = ", ".join(
-        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in kept
+        f"nullif(trim({identifier(name)}, {literal(formats.BLANKS)}), '') as {identifier(name)}" for name in stored
     )
     doubted = 0
 
@@ -456,7 +424,7 @@ def _convert(path: Path, target: Path, register: Register) -> tuple[str, str, li
             first = str(error).splitlines()[0]
             raise FileFault(f"not a CSV file ({first}). Correct it, or deliver Parquet.") from error
     beside.unlink(missing_ok=True)
-    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in kept]
+    return encoding, formats.DELIMITERS[mark], [name for name in names if name not in stored]
 
 
 def _names(top: str, mark: str, register: Register) -> list[str]:
@@ -501,9 +469,8 @@ def _set_aside(
             raise FileFault("its quotation marks can be read in two ways. Correct it, or deliver Parquet.")
     elif not connection.execute("select 1 from reject_errors limit 1").fetchall():
         return
-    names = DOUBTFUL_SCHEMA.names
-    lines = pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in doubtful], schema=DOUBTFUL_SCHEMA)
-    connection.register("doubtful_lines", lines)
+    rows = [dict(zip(DOUBTFUL, line, strict=True)) for line in doubtful]
+    connection.register("doubtful_lines", pa.Table.from_pylist(rows, schema=pa.schema(DOUBTFUL)))
     connection.execute(
         f"""
         copy (
@@ -559,10 +526,10 @@ def _doubtful_lines(path: Path, mark: str) -> Iterator[tuple[int, int, str, str]
     with path.open(encoding="utf-8-sig", newline="") as file:
         for record, _ in enumerate(csv.reader(read_lines(file), delimiter=mark), start=1):
             if len(lines) > 1:
-                found = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
-                for row, line in enumerate(found.lines, found.row):
+                doubtful = quotation.Doubtful(record + shift, [line.rstrip("\r\n") for line in lines])
+                for row, line in enumerate(doubtful.lines, doubtful.row):
                     if formats.clean(line):
-                        yield record, row, line, found.reason
+                        yield record, row, line, doubtful.reason
                 shift += len(lines) - 1
             lines.clear()
 

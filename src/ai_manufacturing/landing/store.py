@@ -17,11 +17,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ai_manufacturing.landing import earlier
 from ai_manufacturing.landing import landed as landed_bytes
+from ai_manufacturing.landing import log
 from ai_manufacturing.landing.declarations import Source
-from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.landing.records import Landed
+from ai_manufacturing.landing.errors import FileFault, LandingError
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import make_folder, share, sync
 from ai_manufacturing.system.integrity import SUMS, check_folder, record_folder
@@ -35,30 +34,32 @@ DRAFT = re.compile(r"\.(?:.+\.)?[0-9a-f]{32}|\.spill\..+")  # what a run writes 
 def held(store: Path) -> Iterator[list[str]]:
     """Hold the store while something is written to it. Who holds it alone removes first what dead runs have left.
 
-    What an earlier version wrote is taken over. Yields a line for what was done. Any number of runs may hold it at
-    once: a lock tells their drafts from those of the dead, as no clock can.
+    Yields a line for each thing removed. Any number of runs may hold it at once: a lock tells their drafts from those
+    of the dead, as no clock can.
 
     Raises
     ------
     LandingError
-        If the folder cannot be made or opened, or its log is damaged.
+        If the folder cannot be made or opened, its log is damaged, or it has landed files and no log.
     """
     try:
         make_folder(store, store)
         descriptor = os.open(store, os.O_RDONLY)
     except OSError as error:
         raise LandingError(
-            [f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."]
+            f"{store}: {error.strerror}. Set LANDING_DIR to a folder that this user may read and write."
         ) from error
     try:
-        done = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        removed = [f"{path}: left by a dead run; removed." for path in _sweep(store, descriptor)]
+        # before the log, which has a line before its folder has a name
+        has_landed = any(map(landed_bytes.is_landed_folder, store.iterdir()))
         try:
-            done += filter(None, [earlier.adopt(store)])
+            has_log = bool(log.lines(store))
         except OSError as error:
-            raise LandingError(
-                [f"{error.filename or store}: {error.strerror}. Make room there, or correct its permissions."]
-            ) from error
-        yield done
+            raise LandingError(f"{error.filename}: {error.strerror}. Correct its permissions.") from error
+        if has_landed and not has_log:
+            raise LandingError(f"{log.chain(store).path}: missing, and {store} has landed files. {log.WAY_OUT}")
+        yield removed
     finally:
         os.close(descriptor)
 
@@ -101,36 +102,43 @@ def read_record(store: Path, store_key: str) -> dict[str, Any]:
     return dict(json.loads(_existing(store / store_key / "delivery.json").read_text(encoding="utf-8")))
 
 
-def write(store: Path, store_key: str, landed: Landed, record: dict[str, Any]) -> None:
-    """Add a landed file; whoever comes second to the same key leaves what the first one wrote."""
-    with _draft(store, store_key) as folder:
-        write_parquet(landed.rows, folder / "rows.parquet")
-        write_parquet(landed.rejected, folder / "rejected.parquet")
-        (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
-        keep(folder, store / store_key)
+def write(store: Path, store_key: str, rows: pa.Table, rejected: pa.Table, record: dict[str, Any]) -> None:
+    """Add a landed file."""
+    with draft(store, store_key) as folder:
+        _write_parquet(rows, folder / "rows.parquet")
+        _write_parquet(rejected, folder / "rejected.parquet")
+        write_record(folder, record)
 
 
 def write_alone(store: Path, store_key: str, rows: pa.Table) -> None:
     """Add rows that no file delivered."""
-    with _draft(store, store_key) as folder:
-        write_parquet(rows, folder / "rows.parquet")
-        keep(folder, store / store_key)
+    with draft(store, store_key) as folder:
+        _write_parquet(rows, folder / "rows.parquet")
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write what is recorded of a landed file."""
+    (folder / "delivery.json").write_text(json.dumps(record, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 @contextmanager
-def _draft(store: Path, store_key: str) -> Iterator[Path]:
-    """Make a folder to be kept, and remove it where that fails; it is no failure if another has kept the same."""
+def draft(store: Path, store_key: str) -> Iterator[Path]:
+    """Make a folder, keep it once it is written, and remove it where that fails.
+
+    Whoever comes second to the same key leaves what the first one wrote.
+    """
     folder = store / f".{store_key}.{uuid.uuid4().hex}"
     make_folder(folder, store)
     try:
         yield folder
-    except OSError:
+        keep(folder, store / store_key)
+    except (OSError, FileFault):
         shutil.rmtree(folder)
         if not (store / store_key).is_dir():
             raise
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+def _write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table whose pages carry checksums, which readers such as pyarrow compare on demand."""
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
@@ -212,5 +220,5 @@ def connection(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnectio
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise LandingError([f"{path}: missing from the landing store. Run the build again from raw_deliveries."])
+        raise LandingError(f"{path}: missing from the landing store. Run the build again from raw_deliveries.")
     return path

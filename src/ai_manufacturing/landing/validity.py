@@ -1,7 +1,6 @@
-"""Which records are valid: a later delivery of a source replaces an earlier one's records of a period it repeats."""
+"""Validity of records: a later delivery of a source replaces an earlier one's records of a period it repeats."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,14 @@ from ai_manufacturing.landing import store
 from ai_manufacturing.landing.declarations import Source
 from ai_manufacturing.system.sql_text import identifier, literal, one_file
 
-
-@dataclass(frozen=True)
-class Span:
-    """From which delivery on, and until which one, the records of one period are valid."""
-
-    period: str | None
-    valid_from: int
-    valid_until: int | None
+Span = dict[str, Any]
+"""Period, valid_from_delivery and valid_until_delivery of the records of one period."""
 
 
-@dataclass(frozen=True)
-class Superseded:
-    """What later deliveries replaced of one delivery: some of its periods, or all."""
-
-    spans: list[Span]
-    is_whole: bool
-
-
-def add(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path) -> None:
+def add(deliveries: list[dict[str, Any]], declared: dict[tuple[str, str], Source], folder: Path) -> None:
     """Add to deliveries the periods that later ones replaced, and where that is all of them, when it ended."""
     by_source = defaultdict(list)
-    for delivery in found:
+    for delivery in deliveries:
         if not delivery["copy_of_delivery"]:
             by_source[delivery["provider"], delivery["source_name"]].append(delivery)
     for name, of_source in by_source.items():
@@ -41,37 +26,28 @@ def add(found: list[dict[str, Any]], declared: dict[tuple[str, str], Source], fo
         # a register has no key: it is replaced at its path, and not by what it says
         if source is None or not source.key or len(of_source) < 2:
             continue
-        rows, earlier = {}, False
+        rows, of_one_type = {}, True
         for delivery in of_source:
             path = store.rows_path(folder, delivery["store_key"])
             if delivery["is_of_earlier_declaration"]:
                 # it may have had other columns
                 if not {*source.key} <= {*pq.read_schema(path).names}:
                     continue
-                earlier = True
+                of_one_type = False
             rows[delivery["delivery_number"]] = path
         ends = {delivery["delivery_number"]: delivery["valid_until_delivery"] for delivery in of_source}
-        replaced = superseded(source, rows, ends, folder, of_one_type=not earlier)
+        spans = superseded(source, rows, ends, folder, of_one_type=of_one_type)
         for delivery in of_source:
-            of_delivery = replaced.get(delivery["delivery_number"])
-            if of_delivery is None:
-                continue
-            delivery["superseded_periods"] = [
-                {
-                    "period": span.period,
-                    "valid_from_delivery": span.valid_from,
-                    "valid_until_delivery": span.valid_until,
-                }
-                for span in of_delivery.spans
-            ]
-            untils = [span.valid_until for span in of_delivery.spans if span.valid_until is not None]
-            if of_delivery.is_whole and len(untils) == len(of_delivery.spans):
+            replaced, is_whole = spans.get(delivery["delivery_number"], ([], False))
+            delivery["superseded_periods"] = replaced
+            untils = [span["valid_until_delivery"] for span in replaced]
+            if is_whole and None not in untils:
                 delivery["valid_until_delivery"] = max(untils)
 
 
 def superseded(
     source: Source, rows: dict[int, Path], ends: dict[int, int | None], scratch: Path, *, of_one_type: bool = True
-) -> dict[int, Superseded]:
+) -> dict[int, tuple[list[Span], bool]]:
     """Return the periods of deliveries that later deliveries repeated.
 
     The keys are compared in DuckDB, straight from the store: beyond its memory limit they go to the disk.
@@ -91,9 +67,10 @@ def superseded(
 
     Returns
     -------
-    dict of int to Superseded
-        By number, the periods in which a later delivery repeats one of its keys, as text. Of a source without a period,
-        the one period is None. Records that are valid again because the later delivery was withdrawn count from there.
+    dict of int to tuple of (list of Span, bool)
+        By number, the periods in which a later delivery repeats one of its keys, as text, and whether these are all of
+        its periods. Of a source without a period, the one period is None. Records that are valid again because the
+        later delivery was withdrawn count from there.
     """
     if len(rows) < 2:
         return {}
@@ -103,9 +80,10 @@ def superseded(
             later[earlier, period].append((repeated_by, ends[repeated_by]))
         spans = defaultdict(list)
         for (number, period), by in sorted(later.items(), key=lambda item: item[0][0]):
-            spans[number].append(Span(period, *_last_valid(number, ends[number], by)))
+            first, end = _last_valid(number, ends[number], by)
+            spans[number].append({"period": period, "valid_from_delivery": first, "valid_until_delivery": end})
         counts = _period_counts(connection, [*spans])
-    return {number: Superseded(found, len(found) == counts[number]) for number, found in spans.items()}
+    return {number: (replaced, len(replaced) == counts[number]) for number, replaced in spans.items()}
 
 
 def _repetitions(

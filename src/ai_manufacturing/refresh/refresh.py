@@ -409,7 +409,7 @@ def _prepare_landing(years: range | None, report: Report) -> list[str]:
     """
     paths: list[str] = []
     try:
-        for line in landing.take_over():
+        for line in landing.clean_up():
             report("warning", {"message": line})
         if years is not None:
             paths = landing.land_again(years)

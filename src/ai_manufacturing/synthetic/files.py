@@ -175,8 +175,8 @@ def spread_flows(rng: Generator, flows: Flows, weights: Floats) -> Flows:
         np.add.at(table, (unit, division, when), 1)
         return table
 
-    arrived, left = tabulate(arrivals), tabulate(departures)
-    entries, exits = arrived[:, :, 1:], left[:, :, :-1]
+    arrived, departed = tabulate(arrivals), tabulate(departures)
+    entries, exits = arrived[:, :, 1:], departed[:, :, :-1]
     return Flows(arrived[:, :, :1] + np.cumsum(entries - exits, axis=2), entries, exits)
 
 
@@ -295,8 +295,8 @@ def _unit_columns(unit: NDArray[np.intp]) -> dict[str, pa.Array]:
     return {"城市代码": _taken(units()["city_id"], unit), "城市名称": _taken(units()["name_zh"], unit)}
 
 
-def _weights(codes: pd.Series, named: Mapping[str, float], otherwise: int) -> Floats:
-    weights: Floats = codes.map(named).fillna(otherwise).to_numpy(dtype=np.float64)
+def _weights(codes: pd.Series, by_code: Mapping[str, float], otherwise: int) -> Floats:
+    weights: Floats = codes.map(by_code).fillna(otherwise).to_numpy(dtype=np.float64)
     return weights
 
 

@@ -45,7 +45,7 @@ EASTERN_AI_PREMIUM = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Geography:
-    """What does not move, one value per unit.
+    """Attributes that do not change over the years, one value per unit.
 
     Attributes
     ----------

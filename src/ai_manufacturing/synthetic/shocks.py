@@ -16,7 +16,7 @@ EARTH_RADIUS_KM = 6371.0
 
 @dataclass(frozen=True)
 class CommonShocks:
-    """How far the noise of two units moves together, in every series that the generator draws.
+    """Correlation of the noise of units, in every series that the generator draws.
 
     Series are independent of each other: firms and outcomes each have a shock of their own, so that no effect of one on
     the other comes in. Variances stay those of `truth`.

@@ -107,6 +107,10 @@ class Truth:
     ai_grant_growth: float = 0.12
     ai_patent_noise_sd: float = 0.30
 
+    def effects(self, outcome: str) -> list[float]:
+        """Return the effects on an outcome of firms, applications and grants."""
+        return [getattr(self, f"{outcome}_on_{measure}") for measure in ("firms", "applications", "grants")]
+
 
 TRUTH = Truth()
 

@@ -127,9 +127,8 @@ def _draw_gdp(
     rng: Generator, truth: Truth, geography: Geography, measures: Floats, controls: dict[str, Floats]
 ) -> Floats:
     """Draw ln GDP, which moves each year part of the way to its long-run value."""
-    effects = (truth.gdp_on_firms, truth.gdp_on_applications, truth.gdp_on_grants)
     long_run = (
-        _reaction(measures, effects)
+        _reaction(measures, truth.effects("gdp"))
         + truth.gdp_on_mediators * np.mean([controls[name] for name in ADDED_CONTROLS], axis=0)
         + truth.gdp_on_registered_population * controls["registered_population_10k"]
         + truth.gdp_on_unit_employment * controls["unit_employment_10k"]
@@ -156,16 +155,7 @@ def _draw_employment(
     shared = autoregressive(rng, unit_employment.shape, truth.secondary_employment_noise_sd, persistence, root)
     own_variance = truth.manufacturing_employment_noise_sd**2 - truth.secondary_employment_noise_sd**2
     own = autoregressive(rng, unit_employment.shape, float(np.sqrt(own_variance)), persistence, root)
-    secondary_effects = (
-        truth.secondary_employment_on_firms,
-        truth.secondary_employment_on_applications,
-        truth.secondary_employment_on_grants,
-    )
-    manufacturing_effects = (
-        truth.manufacturing_employment_on_firms,
-        truth.manufacturing_employment_on_applications,
-        truth.manufacturing_employment_on_grants,
-    )
+    secondary_effects, manufacturing_effects = map(truth.effects, ("secondary_employment", "manufacturing_employment"))
     secondary_level = np.log(0.42) + 0.10 * rng.standard_normal(count)
     manufacturing_level = secondary_level + np.log(0.60) + 0.05 * rng.standard_normal(count)
     secondary_path = with_mean_growth(_reaction(measures, secondary_effects), -0.01) + shared
@@ -183,12 +173,7 @@ def _draw_shares(
 ) -> tuple[Floats, Floats]:
     """Draw the primary and secondary shares of GDP."""
     count = len(geography.size)
-    effects = (
-        truth.secondary_share_on_firms,
-        truth.secondary_share_on_applications,
-        truth.secondary_share_on_grants,
-    )
-    path = with_mean_growth(_reaction(measures, effects), truth.secondary_share_growth)
+    path = with_mean_growth(_reaction(measures, truth.effects("secondary_share")), truth.secondary_share_growth)
     sd, persistence = truth.secondary_share_noise_sd, truth.outcome_noise_persistence
     path += autoregressive(rng, path.shape, sd, persistence, geography.root)
     relative = np.exp(path - path[:, in_2015])
@@ -197,7 +182,7 @@ def _draw_shares(
     return (1 - secondary) * np.clip(primary_of_rest, 0.003, 0.5)[:, None], secondary
 
 
-def _reaction(measures: Floats, effects: tuple[float, float, float]) -> Floats:
+def _reaction(measures: Floats, effects: list[float]) -> Floats:
     return np.tensordot(np.array(effects), measures, axes=1)
 
 

@@ -1,4 +1,4 @@
-"""Which hashes a query gives twice or more, within bounded memory.
+"""Hashes that a query gives twice or more, found within bounded memory.
 
 Two ids may have one hash, so the ids decide.
 """
@@ -38,13 +38,13 @@ def repeated(batches: Iterable[Hashes], folder: Path) -> Hashes:
             ends = np.cumsum(np.bincount(of_part, minlength=len(parts)))
             for file, part in zip(parts, np.split(ordered, ends[:-1]), strict=True):
                 file.write(part.data)
-        found = []
+        repeats = []
         for file in parts:
             file.seek(0)
             part = np.frombuffer(bytearray(file.read()), np.uint64)
             part.sort()
-            found.append(np.unique(part[1:][part[1:] == part[:-1]]))
-    return np.concatenate(found)
+            repeats.append(np.unique(part[1:][part[1:] == part[:-1]]))
+    return np.concatenate(repeats)
 
 
 def add_function(connection: DuckDBPyConnection, folder: Path) -> None:
@@ -63,6 +63,6 @@ def add_function(connection: DuckDBPyConnection, folder: Path) -> None:
     def repeated_hashes(query: str) -> list[int]:
         with connection.cursor() as cursor:
             batches = (batch.column(0).to_numpy() for batch in cursor.sql(query).to_arrow_reader(BATCH))
-            return [int(found) for found in repeated(batches, folder)]
+            return [int(hash_) for hash_ in repeated(batches, folder)]
 
     connection.create_function("repeated_hashes", repeated_hashes, ["VARCHAR"], "UBIGINT[]", side_effects=True)

@@ -1,4 +1,4 @@
-"""What files come wrapped in: folders of Spark, gzip and zip, opened with bounded memory and without trust.
+"""Folders of Spark, gzip and zip, opened with bounded memory and without trust.
 
 Nothing is ever written to a path that an archive names, and nothing is read further than the limits.
 """
@@ -56,11 +56,11 @@ def ungzip(content: bytes) -> bytes:
     """
     try:
         with gzip.open(io.BytesIO(content)) as stream:
-            held = _read_bounded(stream, len(content), "the gzip file")
+            expanded = b"".join(_bounded(stream, len(content), "the gzip file"))
     except (OSError, EOFError, zlib.error) as error:
         raise FileFault(f"not a complete gzip file ({error}). Ask the provider for the file again.") from error
-    refuse_nested(held, "the gzip file")
-    return held
+    refuse_nested(expanded, "the gzip file")
+    return expanded
 
 
 def refuse_nested(content: bytes, holder: str) -> None:
@@ -88,25 +88,20 @@ def members(archive: Archive) -> dict[str, zipfile.ZipInfo]:
     FileFault
         If a name leads out of the archive or stands twice, a file is encrypted, or they expand beyond the limits.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
+    files: dict[str, zipfile.ZipInfo] = {}
     for info in archive.opened.infolist():
         name = _member_name(info)
         if name.endswith("/"):
             continue
         if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/") or not _is_printable(name):
             raise FileFault(f"the member {name!r} points outside the archive. {UNPACKED}")
-        if name in found:
+        if name in files:
             raise FileFault(f'the archive holds "{name}" twice. {UNPACKED}')
         if info.flag_bits & 1:
             raise FileFault(f'the member "{name}" is encrypted. Ask the provider for it without a password.')
-        found[name] = info
-    check_expansion(sum(info.file_size for info in found.values()), archive.size, "the archive")
-    return found
-
-
-def read_member(archive: Archive, info: zipfile.ZipInfo) -> bytes:
-    """Return what a member holds; its faults are those of `stream_member`."""
-    return b"".join(stream_member(archive, info))
+        files[name] = info
+    check_expansion(sum(info.file_size for info in files.values()), archive.size, "the archive")
+    return files
 
 
 def stream_member(archive: Archive, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -128,7 +123,8 @@ def check_workbook(book: zipfile.ZipFile, size: int) -> None:
     """Raise a fault if the parts of a workbook expand beyond the limits, and zipfile's errors if they are damaged."""
     check_expansion(sum(info.file_size for info in book.infolist()), size, "the workbook")
     for info in book.infolist():
-        _expand(Archive(book, size), info, "the workbook")
+        for _ in _pieces(Archive(book, size), info, "the workbook"):
+            pass
 
 
 def check_expansion(size: int, compressed_size: int, what: str, instead: str = "unpacked") -> None:
@@ -149,19 +145,14 @@ def check_size(size: int) -> None:
         )
 
 
-def _expand(archive: Archive, info: zipfile.ZipInfo, what: str) -> bytes:
-    return b"".join(_pieces(archive, info, what))
-
-
 def _pieces(archive: Archive, info: zipfile.ZipInfo, what: str) -> Iterator[bytes]:
     unlimited = copy.copy(info)
     # zipfile stops at the declared size; reading to the end of the stream finds what was declared too small
     unlimited.file_size = EXPANDED_LIMIT + CHUNK
     size = 0
     with archive.opened.open(unlimited) as stream:
-        while chunk := stream.read(CHUNK):
+        for chunk in _bounded(stream, archive.size, what):
             size += len(chunk)
-            check_expansion(size, archive.size, what)
             yield chunk
     if size != info.file_size:
         raise zipfile.BadZipFile(f"it declares {info.file_size} bytes and holds {size}")
@@ -199,12 +190,13 @@ def _is_printable(name: str) -> bool:
     return not any(unicodedata.category(character) == "Cc" for character in name)
 
 
-def _read_bounded(stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str) -> bytes:
-    held = io.BytesIO()
+def _bounded(stream: io.BufferedIOBase | IO[bytes], compressed_size: int, what: str) -> Iterator[bytes]:
+    """Yield what a stream holds a megabyte at a time, as far as the limits go."""
+    size = 0
     while chunk := stream.read(CHUNK):
-        held.write(chunk)
-        check_expansion(held.tell(), compressed_size, what)
-    return held.getvalue()
+        size += len(chunk)
+        check_expansion(size, compressed_size, what)
+        yield chunk
 
 
 def is_half_written(folder: Path, root: Path) -> bool:

@@ -110,7 +110,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Detected:
-    """What the bytes of a file turned out to be; None where a format knows no such thing."""
+    """Format, compression, encoding and delimiter of a file, by its bytes; None where the format has no such thing."""
 
     file_format: str
     compression: str | None = None
@@ -153,8 +153,8 @@ def read(content: bytes, wanted: Mapping[str, str]) -> tuple[Detected, list[Shee
             return Detected(file_format, compression, encoding, DELIMITERS[delimiter]), [sheet]
         if file_format in ("xlsx", "xls"):
             return Detected(file_format, compression), _read_workbook(content, file_format, wanted)
-        of_table, sheet = _read_table(content, file_format, wanted)
-        return Detected(file_format, compression, of_table), [sheet]
+        observed_in, names, columns = _read_stata(content) if file_format == "dta" else _read_parquet(content)
+        return Detected(file_format, compression, observed_in), [_observations(names, columns, wanted)]
     except (FileFault, MemoryError):
         raise
     except BaseException as error:  # the readers raise whatever their libraries do; a person needs one line
@@ -213,21 +213,21 @@ class _Header:
     first: int
     last: int
     names: list[str]
-    held: int
+    column_count: int
 
 
 def _header(top: list[list[str]], wanted: Mapping[str, str]) -> _Header:
     """Return the row that names the most declared columns, or the two rows that together name more."""
     rows = [list(map(clean, cells)) for cells in top]
-    found = [_Header(index, index, names, _held(names, wanted)) for index, names in enumerate(rows)]
+    headers = [_Header(index, index, names, _named_columns(names, wanted)) for index, names in enumerate(rows)]
     if any("/" in name for name in wanted):
         for index, (upper, lower) in enumerate(itertools.pairwise(rows)):
             names = _joined(upper, lower)
-            found.append(_Header(index, index + 1, names, _held(names, wanted)))
-    return max(found, key=lambda header: header.held, default=_Header(0, 0, [], 0))
+            headers.append(_Header(index, index + 1, names, _named_columns(names, wanted)))
+    return max(headers, key=lambda header: header.column_count, default=_Header(0, 0, [], 0))
 
 
-def _held(names: list[str], wanted: Mapping[str, str]) -> int:
+def _named_columns(names: list[str], wanted: Mapping[str, str]) -> int:
     """Return how many of the declared columns some headings name."""
     return len({wanted[name] for name in names if name in wanted})
 
@@ -246,7 +246,8 @@ def _joined(upper: list[str], lower: list[str]) -> list[str]:
 
 
 def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Sheet]:
-    encoding, text = _decode(content)
+    encoding = encoding_of(io.BytesIO(content))
+    text = content.decode(encoding)
     if not text.strip():
         raise FileFault(f"the file is empty. {AGAIN}")
     headers = _headers(text, wanted, HEADER_ROWS)
@@ -260,9 +261,9 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
     if sheet.missing([*wanted.values()]):
         sheet.encoding = _encoding_in_words(encoding, content)
         return encoding, delimiter, sheet
-    for found in doubtful:
-        lines = enumerate(found.lines, found.row)
-        sheet.set_aside += [Rejected(None, number, None, line, found.reason) for number, line in lines if clean(line)]
+    for record in doubtful:
+        lines = enumerate(record.lines, record.row)
+        sheet.set_aside += [Rejected(None, number, None, line, record.reason) for number, line in lines if clean(line)]
 
     start = int(np.searchsorted(numbers, header_row, side="right"))
     above = [(int(number), list(row.values())) for number, row in zip(numbers, table[:start].to_pylist(), strict=False)]
@@ -279,12 +280,6 @@ def _read_csv(content: bytes, wanted: Mapping[str, str]) -> tuple[str, str, Shee
             sheet.set_aside.append(Rejected(None, number, None, row_text(cells), reason))
     sheet.rows, sheet.row_numbers = _insert(table[start:], numbers[start:], mended)
     return encoding, delimiter, sheet
-
-
-def _decode(content: bytes) -> tuple[str, str]:
-    """Return the encoding and the text."""
-    encoding = encoding_of(io.BytesIO(content))
-    return encoding, content.decode(encoding)
 
 
 def encoding_of(stream: BinaryIO) -> str:
@@ -338,7 +333,7 @@ def _encoding_in_words(encoding: str, content: bytes) -> str:
 
 
 class _Undecodable(Exception):  # noqa: N818 - it never leaves the module
-    """Where a text ceases to be one in the encoding that was tried."""
+    """Byte and row at which a text is none in the encoding that was tried."""
 
     def __init__(self, byte: int, row: int) -> None:
         super().__init__(byte, row)
@@ -379,7 +374,7 @@ def _headers(text: str, wanted: Mapping[str, str], rows: int) -> dict[str, _Head
         for mark in DELIMITERS
     }
     headers = {mark: _header(top, wanted) for mark, top in tops.items()}
-    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].held, len(tops[mark][0])), reverse=True)
+    likeliest = sorted(DELIMITERS, key=lambda mark: (headers[mark].column_count, len(tops[mark][0])), reverse=True)
     return {mark: headers[mark] for mark in likeliest}
 
 
@@ -474,7 +469,7 @@ def _filled_rows(cells: Any, instead: dict[tuple[int, int], str]) -> list[tuple[
 
 def _sheet(name: str, rows: list[tuple[int, list[str]]], wanted: Mapping[str, str]) -> Sheet:
     header = _header([cells for _, cells in rows[:HEADER_ROWS]], wanted)
-    is_complete = header.held == len(set(wanted.values()))
+    is_complete = header.column_count == len(set(wanted.values()))
     above = rows[: header.first] if is_complete else []
     data = rows[header.last + 1 :] if is_complete else rows
     columns = list(zip(*(cells for _, cells in data), strict=True)) or [()] * len(header.names)
@@ -502,33 +497,24 @@ def _cell_text(cell: Any) -> str:
     return str(cell)
 
 
-def _read_table(content: bytes, file_format: str, wanted: Mapping[str, str]) -> tuple[str | None, Sheet]:
-    """Read a format that names and types its columns; row numbers are those of the observations."""
-    encoding = None
-    if file_format == "dta":
-        import pandas as pd  # here, because a landing that finds nothing new need not wait for it
-
-        frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        encoding = "utf-8"
-        if not STATA_IN_UTF_8.match(content):
-            encoding, table = _recoded(table)
-    else:
-        return None, _read_parquet(content, wanted)
-    columns = [_as_text(column) for column in table.columns]
-    headings = [clean(name) for name in table.column_names]
-    sheet = Sheet(
-        None,
-        headings,
-        _as_declared(headings, wanted),
-        None,
-        pa.table(columns, names=[str(position) for position in range(len(columns))]),
-        np.arange(1, table.num_rows + 1),
-    )
-    return encoding, sheet
+def _observations(names: list[str], columns: list[pa.ChunkedArray], wanted: Mapping[str, str]) -> Sheet:
+    """Return the sheet of a format that names its columns; row numbers are those of the observations."""
+    headings = [clean(name) for name in names]
+    table = pa.table(columns, names=[str(position) for position in range(len(columns))])
+    return Sheet(None, headings, _as_declared(headings, wanted), None, table, np.arange(1, table.num_rows + 1))
 
 
-def _read_parquet(content: bytes, wanted: Mapping[str, str]) -> Sheet:
+def _read_stata(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
+    """Return the encoding, the names and the texts of the columns."""
+    import pandas as pd  # here, because a landing that finds nothing new need not wait for it
+
+    frame = pd.read_stata(io.BytesIO(content), convert_dates=False, convert_categoricals=False)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    encoding, table = ("utf-8", table) if STATA_IN_UTF_8.match(content) else _recoded(table)
+    return encoding, table.column_names, [_as_text(column) for column in table.columns]
+
+
+def _read_parquet(content: bytes) -> tuple[str | None, list[str], list[pa.ChunkedArray]]:
     """Read Parquet batch by batch, each measured before it is decoded: a few bytes may stand for any number of rows."""
     # texts stay coded, because a dictionary may hold one long text for all rows
     texts = [column.name for column in pq.read_schema(pa.BufferReader(content)) if _is_text(column)]
@@ -551,15 +537,7 @@ def _read_parquet(content: bytes, wanted: Mapping[str, str]) -> Sheet:
         pa.chunked_array([chunk for column in of_column for chunk in column.chunks], pa.string())
         for of_column in (zip(*batches, strict=True) if batches else [()] * len(names))
     ]
-    headings = [clean(name) for name in names]
-    return Sheet(
-        None,
-        headings,
-        _as_declared(headings, wanted),
-        None,
-        pa.table(columns, names=[str(position) for position in range(len(columns))]),
-        np.arange(1, file.metadata.num_rows + 1),
-    )
+    return None, names, columns
 
 
 def _text_size(column: pa.Array) -> int:

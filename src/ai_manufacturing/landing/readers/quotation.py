@@ -54,8 +54,8 @@ def set_apart(text: str, delimiter: str) -> tuple[str, list[Doubtful]]:
     cell = rf"(?:{quoted}(?=[{delimiter}\r\n]|\Z)|(?!\")[^{delimiter}\r\n]*+)"
     record = re.compile(rf"{cell}(?:{delimiter}{cell})*+(?=[\r\n]|\Z)")
     cells = re.compile(cell)
-    kept: list[str] = []
-    found: list[Doubtful] = []
+    parts: list[str] = []
+    doubtful: list[Doubtful] = []
     written = position = 0
     row = 1
     while (mark := text.find('"', position)) >= 0:
@@ -65,15 +65,15 @@ def set_apart(text: str, delimiter: str) -> tuple[str, list[Doubtful]]:
         end = match.end() if match else _end_of_line(text, _broken(text, start, cells, delimiter, row))
         lines = LINE_END.split(text[start:end])
         if match is None or len(lines) > 1:
-            found.append(Doubtful(row, lines))
+            doubtful.append(Doubtful(row, lines))
             ends = "".join(LINE_END.findall(text, start, end))
-            kept += text[written:start], ends
+            parts += text[written:start], ends
             written = end
             row += len(lines) - 1
         line_end = LINE_END.match(text, end)
         position = line_end.end() if line_end else len(text)
         row += 1
-    return "".join([*kept, text[written:]]), found
+    return "".join([*parts, text[written:]]), doubtful
 
 
 def _broken(text: str, start: int, cells: re.Pattern[str], delimiter: str, row: int) -> int:
@@ -87,8 +87,8 @@ def _broken(text: str, start: int, cells: re.Pattern[str], delimiter: str, row: 
 
 
 def _end_of_line(text: str, position: int) -> int:
-    found = LINE_END.search(text, position)
-    return found.start() if found else len(text)
+    line_end = LINE_END.search(text, position)
+    return line_end.start() if line_end else len(text)
 
 
 def _line_ends(text: str, start: int, end: int) -> int:

@@ -1,6 +1,5 @@
-"""What a workbook holds and calamine does not return: errors, formulas without a saved value, marks by format."""
+"""Cells of a workbook that calamine does not return: errors, formulas without a saved value, marks by format."""
 
-import enum
 import posixpath
 import re
 import xml.etree.ElementTree as ET
@@ -31,19 +30,12 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺
 Place = tuple[int, int]
 
 
-class _Mark(enum.Enum):
-    """How characters of a cell are set apart from the others."""
-
-    STRUCK = enum.auto()
-    LOWERED = enum.auto()
-    RAISED = enum.auto()
-
-
 _MARKS = {
-    _Mark.STRUCK: re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
-    _Mark.LOWERED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
-    _Mark.RAISED: re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
+    "~{}~": re.compile(rb"""<(?:\w+:)?strike(?:\s*/?>|\s[^>]*val=["'](?:1|true|on)["'])"""),
+    "_{}": re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*subscript"),
+    "^{}": re.compile(rb"<(?:\w+:)?vertAlign\s[^>]*superscript"),
 }
+"""How a number says that characters are struck out, lowered or raised, and what says so in the XML."""
 
 
 @dataclass
@@ -65,17 +57,17 @@ def sheets(book: zipfile.ZipFile) -> dict[str, Cells]:
     """
     marked = _marked_strings(book)
     is_calculated = not _NOT_CALCULATED.search(book.read("xl/workbook.xml"))
-    found = {}
+    cells = {}
     for name, xml in _parts(book):
         _check_span(name, xml)
-        found[name] = _cells(name, xml, marked, is_calculated)
-    return found
+        cells[name] = _cells(name, xml, marked, is_calculated)
+    return cells
 
 
 def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -> Cells:
-    found = Cells()
+    cells = Cells()
     if not (marked or b'"e"' in xml or _MARKED.search(xml) or re.search(rb"<(?:\w+:)?f[\s/>]", xml)):
-        return found
+        return cells
     for attributes, inside in ((cell[1] or b"", cell[2] or b"") for cell in _CELL.finditer(xml)):
         kind = _attribute(attributes, b"t")
         value = _VALUE.search(inside)
@@ -100,38 +92,38 @@ def _cells(name: str, xml: bytes, marked: dict[int, str], is_calculated: bool) -
                 f'the cell with "{text}" has no reference. Open the file in Excel, and save it.', sheet=name
             )
         at = int(place[2]), _column(place[1])
-        found.texts[at] = text
+        cells.texts[at] = text
         if is_unsaved:
-            found.unsaved.add(at)
-    return found
+            cells.unsaved.add(at)
+    return cells
 
 
 def _attribute(attributes: bytes, name: bytes) -> bytes | None:
-    found = re.search(rb"""(?:^|\s)%s\s*=\s*["']([^"']*)["']""" % name, attributes)
-    return found[1] if found else None
+    match = re.search(rb"""(?:^|\s)%s\s*=\s*["']([^"']*)["']""" % name, attributes)
+    return match[1] if match else None
 
 
 def _marked_strings(book: zipfile.ZipFile) -> dict[int, str]:
     """Return the shared strings that are numbers with marked characters, by their index."""
-    found = {}
+    strings = {}
     for part in book.namelist():
         xml = book.read(part) if part.lower().endswith("sharedstrings.xml") else b""
         if _MARKED.search(xml):
             for index, string in enumerate(_STRING.finditer(xml)):
                 text = _with_marks(_runs(string[1] or b""))
                 if text is not None:
-                    found[index] = text
-    return found
+                    strings[index] = text
+    return strings
 
 
-def _runs(xml: bytes) -> Iterator[tuple[str, _Mark | None]]:
-    """Yield the parts of a text that are formatted alike."""
+def _runs(xml: bytes) -> Iterator[tuple[str, str | None]]:
+    """Yield the parts of a text that are formatted alike, and how a mark by format is written."""
     for run in _RUN.finditer(xml):
         text = "".join(unescape(part[1].decode()) for part in _TEXT.finditer(run[1]))
         yield text, next((mark for mark, pattern in _MARKS.items() if pattern.search(run[1])), None)
 
 
-def _with_marks(runs: Iterable[tuple[str, _Mark | None]]) -> str | None:
+def _with_marks(runs: Iterable[tuple[str, str | None]]) -> str | None:
     """Return a number with what its format sets apart in characters that say so, else None.
 
     146 with a raised 1 is 146¹, not 1461; with a lowered 1 it is 146_1, and 12 struck out before it is ~12~146. Text is
@@ -139,8 +131,8 @@ def _with_marks(runs: Iterable[tuple[str, _Mark | None]]) -> str | None:
 
     Parameters
     ----------
-    runs : iterable of tuple of (str, _Mark or None)
-        The parts of a text, and how each is formatted.
+    runs : iterable of tuple of (str, str or None)
+        The parts of a text, and how each is written, one of _MARKS; None where it is as usual.
     """
     text, base, characters = "", "", ""
     for run, mark in runs:
@@ -150,13 +142,10 @@ def _with_marks(runs: Iterable[tuple[str, _Mark | None]]) -> str | None:
             text += run
         elif not run.strip():
             continue
-        elif mark is _Mark.STRUCK:
-            text += f"~{run.strip()}~"
-        elif mark is _Mark.LOWERED:
-            text += f"_{run.strip()}"
         else:
-            raised = run.strip().translate(_SUPERSCRIPTS)
-            text += raised if not raised.isascii() else f"^{raised}"
+            superscript = run.strip().translate(_SUPERSCRIPTS)
+            is_superscript = mark == "^{}" and not superscript.isascii()
+            text += superscript if is_superscript else mark.format(run.strip())
     return text if text != base and _NUMBER.fullmatch(base or characters) else None
 
 
