@@ -163,9 +163,8 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
             sources.setdefault(tuple(file[name] for name in names), []).append(file)
     with (package.folder / OBSERVATIONS).open(encoding="utf-8", newline="") as rows:
         observations = list(csv.reader(rows))
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    text = environment.from_string((HERE / "README.template.md").read_text(encoding="utf-8")).render(
+    text = _filled(
+        "README.template.md",
         title=cited["title"],
         paper=cited["references"][0],
         manifest=package.manifest,
@@ -330,17 +329,17 @@ def _allowed_keys(package: Package) -> set[str]:
 
 def _write_run(package: Package, extracts: str) -> None:
     queries = {Path(exhibit.output).stem: _query(exhibit) for exhibit in EXHIBITS if exhibit.output.endswith(".csv")}
-    listed = ", ".join(f'"{name}": "{query}"' for name, query in queries.items())
-    text = (HERE / "run.sh").read_text(encoding="utf-8")
-    for mark, value in {
-        "folder": shlex.quote(extracts),
-        "permutations": package.permutations,
-        "queries": listed,
-    }.items():
-        text = text.replace(f"@{mark}@", str(value))
+    values = {"folder": shlex.quote(extracts), "permutations": package.permutations, "queries": queries}
     path = package.folder / "run.sh"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(_filled("run.sh", **values), encoding="utf-8")
     path.chmod(0o755)
+
+
+def _filled(name: str, **values: Any) -> str:
+    """Return a text out of its template."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
