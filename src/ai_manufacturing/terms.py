@@ -67,26 +67,14 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     list of dict
         provider, licence, whence (who has the files), citation_en and citation_zh, by name.
     """
-    found = release.execute(
-        f"""
-        select provider, {
-            ", ".join(
-                f"string_agg(distinct {column}, '; ' order by {column}) as {name}"
-                for name, column in {
-                    "licence": "licence",
-                    "whence": "coalesce(republished_by, publisher)",
-                    "citation_en": "citation_en",
-                    "citation_zh": "citation_zh",
-                }.items()
-            )
-        }
-        from marts.fct_deliveries
-        where provider is not null and not {MAY_BE_PASSED_ON}
-        group by provider order by provider
-        """
+    names = {"licence": "licence", "whence": "coalesce(republished_by, publisher)"}
+    names |= {name: name for name in ("citation_en", "citation_zh")}
+    listed = ", ".join(f"string_agg(distinct {what}, '; ' order by {what}) as {name}" for name, what in names.items())
+    return duckdb_client.rows(
+        release,
+        f"select provider, {listed} from marts.fct_deliveries "
+        f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by provider",
     )
-    names = [column for column, *_ in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -96,8 +84,7 @@ def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         f"and table_name = '{WITHHELD}'"
     ).fetchall():
         return []
-    rows = release.execute(f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}").fetchall()
-    return [dict(zip(WITHHELD_COMMENTS, row, strict=True)) for row in rows]
+    return duckdb_client.rows(release, f"select {', '.join(WITHHELD_COMMENTS)} from release.{WITHHELD}")
 
 
 def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
@@ -174,37 +161,30 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, providers: list[str]
         keys += [f"not contains({FAILING_ROWS}, '\"{unit}\"')" for unit in OF_ONE_UNIT]
         reported = [column for column in (FAILING_ROWS, VALIDATION_RESULT) if column in columns]
         shown = dict.fromkeys(reported, f"coalesce({' and '.join(keys)}, false)")
-    elif name == WIDE:
-        open_ = {
-            variable
-            for (variable,) in connection.execute(
+    elif name in KEYS:
+        shown = {column: _open_rows(columns, units) for column in columns if column not in KEYS[name]}
+        if name == WIDE:
+            variables = connection.execute(
                 "select variable from built.marts.dim_variable where variable not in (from restricted_variables)"
             ).fetchall()
-        }
-        shown = dict.fromkeys((column for column in columns if column not in (*KEYS[name], *open_)), "false")
-    elif name in KEYS:
-        shown = dict.fromkeys((column for column in columns if column not in KEYS[name]), _open_rows(columns, units))
+            shown = {column: "false" for column in shown if (column,) not in variables}
     else:
         condition = _open_rows(columns, units)
         connection.execute(f"create table new.{name} as from built.{name} where {condition}")
         return _withheld(connection, name, {None: f"not ({condition})"}, providers)
-    listed = ", ".join(
-        f"case when {shown[column]} then {identifier(column)} end as {identifier(column)}"
-        if column in shown
-        else identifier(column)
-        for column in columns
+    blanked = ", ".join(
+        f"case when {condition} then {identifier(column)} end as {identifier(column)}"
+        for column, condition in shown.items()
     )
-    connection.execute(f"create table new.{name} as select {listed} from built.{name}")
+    connection.execute(f"create table new.{name} as select * replace ({blanked}) from built.{name}")
     lost = {column: f"{identifier(column)} is not null and not ({condition})" for column, condition in shown.items()}
     return _withheld(connection, name, lost, providers)
 
 
 def _open_rows(columns: list[str], units: list[str]) -> str:
     """Return SQL of the rows of a table that come from no restricted provider: those of no unit, where none says."""
-    by = [column for column in ("first_provider", "second_provider") if column in columns] or [
-        column for column in ("provider",) if column in columns
-    ]
-    if by:
+    pair = [column for column in ("first_provider", "second_provider") if column in columns]
+    if by := pair or [column for column in columns if column == "provider"]:
         conditions = [f"coalesce({column} not in (from restricted_providers), false)" for column in by]
     elif "variable" in columns:
         conditions = ["variable not in (from restricted_variables)"]
@@ -227,10 +207,8 @@ def _withheld(
 
 
 def _record(connection: duckdb.DuckDBPyConnection, withheld: list[dict[str, Any]]) -> None:
-    connection.execute(
-        f"create table new.release.{WITHHELD} "
-        "(table_name varchar, column_name varchar, row_count bigint, providers varchar)"
-    )
+    columns = "table_name varchar, column_name varchar, row_count bigint, providers varchar"
+    connection.execute(f"create table new.release.{WITHHELD} ({columns})")
     for row in withheld:
         connection.execute(f"insert into new.release.{WITHHELD} values (?, ?, ?, ?)", [*row.values()])
     # the codebook says it beside each column, with provider, licence and citation

@@ -1,6 +1,5 @@
 """The words of pages and tables in both languages, from one catalogue."""
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +9,14 @@ from typing import Any
 
 import duckdb
 import yaml
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ai_manufacturing.estimators.sentences import COMMAS
+from ai_manufacturing.system import duckdb_client
 
 TEXTS = Path(__file__).parent / "site" / "text.yml"
 LANGUAGES = ("en", "zh")
+Words = tuple[str, str]  # in each of LANGUAGES
 # Beside what a substitute feeds, and at the beginning of the note that says so.
 MARK = "†"
 # Between two values that make up a third: a term of two factors, a chosen value.
@@ -41,17 +42,17 @@ class Catalogue:
 
     Attributes
     ----------
-    texts : mapping of str to (str, str)
+    texts : mapping of str to Words
         What the pages say.
-    labels : mapping of str to (str, str)
+    labels : mapping of str to Words
         How a value of the data, such as `ln1p` or `log of zero`, is called.
-    substituted : mapping of str to (str, str)
+    substituted : mapping of str to Words
         What a value of the data is called here where a substitute feeds it.
     """
 
-    texts: Mapping[str, tuple[str, str]]
-    labels: Mapping[str, tuple[str, str]]
-    substituted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    texts: Mapping[str, Words]
+    labels: Mapping[str, Words]
+    substituted: Mapping[str, Words] = field(default_factory=dict)
     substituted_names: frozenset[str] = frozenset()
 
     @classmethod
@@ -70,24 +71,19 @@ class Catalogue:
 
         Of a name of two kinds the label is the measure's, and of a series that of a scope that no substitute feeds.
         """
-        rows = connection.execute(
+        named = connection.execute(
             "select name, label_en, label_zh from marts.dim_labels where kind not in ('series', 'fact') "
             "order by list_position(['term', 'column', 'measure'], kind)"
         ).fetchall()
-        rows += connection.execute(
+        named += connection.execute(
             "select series, label_en, label_zh from marts.dim_series order by substitution is not null desc, scope"
         ).fetchall()
-        substituted = connection.execute(
-            "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not null"
-        ).fetchall()
-        return self.with_labels(
-            {name: (english, chinese) for name, english, chinese in rows},
-            [dict(zip(("kind", "name", "label_en", "label_zh"), row, strict=True)) for row in substituted],
+        substituted = duckdb_client.rows(
+            connection, "select kind, name, label_en, label_zh from marts.dim_labels where substitution is not null"
         )
+        return self.with_labels({name: (english, chinese) for name, english, chinese in named}, substituted)
 
-    def with_labels(
-        self, labels: Mapping[str, tuple[str, str]], substituted: Sequence[Mapping[str, str]] = ()
-    ) -> "Catalogue":
+    def with_labels(self, labels: Mapping[str, Words], substituted: Sequence[Mapping[str, str]] = ()) -> "Catalogue":
         """Return a catalogue that has the labels of a release too: those of substitutes come first, then its own."""
         return replace(
             self,
@@ -108,16 +104,21 @@ class Catalogue:
         """Return one language's text, with its placeholders filled."""
         return self.texts[key][LANGUAGES.index(language)].format(**values)
 
+    def words(self, key: str, **values: object) -> Words:
+        """Return a text in each language, with its placeholders filled."""
+        return self.plain(key, "en", **values), self.plain(key, "zh", **values)
+
     def both(self, key: str, **values: object) -> Markup:
-        """Return both languages' text; the values are escaped."""
-        escaped = {
-            name: value if isinstance(value, Markup) else html.escape(str(value)) for name, value in values.items()
-        }
-        return pair(*(Markup(self.plain(key, language, **escaped)) for language in LANGUAGES))
+        """Return markup of both languages' text; the values are escaped."""
+        return pair(*map(Markup, self.words(key, **{name: escape(value) for name, value in values.items()})))
 
     def label(self, value: Any) -> Markup | str:
         """Return what a value of the data is called, or the value itself if the catalogue has no name for it."""
-        return pair(self.plain_label(value, "en"), self.plain_label(value, "zh")) if value is not None else ""
+        return pair(*self.names(value)) if value is not None else ""
+
+    def names(self, value: Any) -> Words:
+        """Return what a value of the data is called, in each language."""
+        return self.plain_label(value, "en"), self.plain_label(value, "zh")
 
     def plain_label(self, value: Any, language: str) -> str:
         """Return what a value of the data is called in one language; of several in one, what each is called."""

@@ -11,6 +11,7 @@ from ai_manufacturing import site
 from ai_manufacturing.refresh import writer
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 from tests.python.conftest import PROJECT, Build, made_once
+from tests.python.release_store import described
 from tests.python.waiting import LAST_RESORT
 
 PHONE = {"width": 380, "height": 800}
@@ -34,23 +35,17 @@ SCREENSHOTS = PROJECT / "build" / "screenshots"
 def release(build: Build, folder: Path, kind: str) -> Path:
     """Write a release of a built warehouse, without the rest of a refresh."""
     path = folder / f"{kind}.duckdb"
-    failed = build.rows(
+    (checked,) = build.rows(
         "select count(*), count(case when not success and severity = 'critical' then 1 end), "
         "count(case when not success and severity = 'warning' then 1 end) from gates.gate_results"
-    )[0]
-    files = build.rows("select distinct file_path, delivery_id from raw.deliveries")
+    )
     manifest = {
-        "release_id": "000001",
+        **described("000001"),
         "published_at": "2026-01-02T03:04:05+00:00",
-        "git_commit": "",
         "extract_set": build.value("select max(extract_set) from raw.deliveries"),
         "extract_set_kind": kind,
-        "fingerprint": "",
-        "published_by": "refresh",
-        "reason": "",
-        "delivery_hashes": dict(files),
-        "package_versions": {},
-        "gate_summary": dict(zip(("expectations", "critical", "warnings"), failed, strict=True)),
+        "delivery_hashes": dict(build.rows("select distinct file_path, delivery_id from raw.deliveries")),
+        "gate_summary": dict(zip(("expectations", "critical", "warnings"), checked, strict=True)),
     }
     writer.write(build.warehouse, path, manifest, None)
     return path
@@ -74,7 +69,7 @@ def public_site(public_build: Build, shared: Path) -> Path:
     return folder / "site"
 
 
-ONE_PAGE, ONE_FORMAT = {"changes": site.changes}, ("csv",)
+ONE_PAGE, ONE_FORMAT = {"use": site.use}, ("csv",)
 """A page and a format of exports, which do for what becomes of folders."""
 
 

@@ -211,7 +211,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
         assert [path.name for path in folder.iterdir()] == ["site"]
         modes = permissions(out)
         assert {modes[name] for name in ("site", "assets")} == {0o755}
-        assert {modes[name] for name in ("index.html", "changes.html", "site.css") if name in modes} == {0o644}
+        assert {modes[name] for name in ("index.html", "use.html", "site.css") if name in modes} == {0o644}
 
     arguments = ("report", "--out", out, "--release", store.published)
     imported = ("ai_manufacturing.site", "ai_manufacturing.site.catalogue", "ai_manufacturing.releases.databases")

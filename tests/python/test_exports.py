@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import openpyxl
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ai_manufacturing.tables import NAMES, exports, formats
-from ai_manufacturing.tables.cells import PROSE
+from ai_manufacturing.tables import cells, exports, formats
+from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.terminal import on_terminal
 from tests.python.test_refresh import mounted
@@ -216,53 +215,22 @@ def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
         list(exports.FORMATS["dta"](source, tmp_path))
 
 
-ESTIMATORS = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
-
-
-@pytest.mark.parametrize("number", range(1, 7))
-def test_a_latex_table_has_the_cells_of_the_report(number: int, folder: Path, sample_build: Build) -> None:
-    text = (folder / f"table_{number}.tex").read_text(encoding="utf-8")
-    frame = sample_build.frame(f"from reports.rpt_table_{number} order by row_number")
-    columns = [name for name in frame.columns if name.startswith("column_")]
-    body = [line for line in text.splitlines() if line.endswith(r" \\")]
-    is_prose = frame["line_kind"].isin(PROSE)
-    is_name = frame["line_kind"].isin(NAMES)
-    printed = [[cell.strip() for cell in line.removesuffix(r"\\").split(" & ")] for line in body[1:]]
-    # An error that does not exist says so here, and is no cell there.
-    printed = [row for row in printed if {*row} - {"", "[--]"}]
-    broken = 0
-    for cells, (_, row) in zip(printed, frame[~is_prose & ~is_name].iterrows(), strict=True):
-        expected = [ESTIMATORS.get(cell := plain(row[name]), cell) for name in ("label_en", *columns)]
-        whole = [(BROKEN.sub(lambda found: found[1].replace(r"\\", " "), cell)) for cell in cells]
-        found = [re.sub(r"\$([-<])\$", r"\1", cell).replace(r"\_", "_").replace("[--]", "").strip() for cell in whole]
-        assert found == expected
-        broken += sum(cell != before for cell, before in zip(cells, whole, strict=True))
-    assert broken == sum(len(name) > formats.HEADING_WIDTH for name in outcomes_of(frame, columns))
-    assert f"% Specifications: table_{number}_col_1, " in text
-    assert text.count(r"\begin{") == text.count(r"\end{") == 4 + len(columns) + broken
-    assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
-    assert r"\item {}Extract set sample: SYNTHETIC" in text
-    assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
-    assert (r"\item {}Warnings (" in text) == bool(frame.loc[is_prose, columns].notna().sum().sum())
+def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(
+    folder: Path, sample_build: Build
+) -> None:
+    with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
+        tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
+    for name, table in tables.items():
+        text = (folder / f"{name}.tex").read_text(encoding="utf-8")
+        assert text == formats.latex(table.chosen())
+        assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
+        assert r"\item {}Extract set sample: SYNTHETIC" in text
+        assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
     escaped = formats.latex_text(r"2020^rev~1_a\b & 5%")
     assert escaped == r"2020\textasciicircum{}rev\textasciitilde{}1\_a\textbackslash{}b \& 5\%"
-
-
-# Words that are too long for a line of a column.
-BROKEN = re.compile(r"\\begin\{tabular\}\[b\]\{@\{\}c@\{\}\}(.*?)\\end\{tabular\}")
-
-
-def outcomes_of(frame: pd.DataFrame, columns: list[str]) -> list[str]:
-    """Return the dependent variables of a table, by column."""
-    (names,) = frame.loc[frame["line_kind"] == "outcome", columns].values.tolist()
-    return [str(name) for name in names]
-
-
-def plain(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
 
 
 def visible(folder: Path) -> list[str]:

@@ -151,7 +151,7 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
         assert connection.execute("from release.previous").fetchall() == [("000001", *SAMPLE)]
 
     site.build(store.published, tmp_path / "site")
-    page = (tmp_path / "site/changes.html").read_text(encoding="utf-8")
+    page = (tmp_path / "site/use.html").read_text(encoding="utf-8")
     assert "Nothing is compared: the release before was of another extract set or kind (sample)." in page
     assert "this is the first release" not in page
 
@@ -161,9 +161,9 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     built_from_the_sample(corrected)
     refresh.refresh(store, Limits(), quiet)
     site.build(store.published, tmp_path / "site")
-    page = (tmp_path / "site/changes.html").read_text(encoding="utf-8")
+    page = (tmp_path / "site/use.html").read_text(encoding="utf-8")
     assert "Nothing is compared" not in page
-    assert "<code>ln_gdp</code>" in page
+    assert "<code>ln_gdp</code>" in page.split('id="cells"')[1].split("</table>")[0]
 
 
 def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(

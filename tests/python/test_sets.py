@@ -132,7 +132,7 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert done.value(headline).endswith(reason)
     curve = done.rows("select distinct status, reason from estimates.est_specification_curve")
     assert curve == [("not_estimable", done.value(headline))]
-    assert "is a sample" in (done.site / "specification_curve.html").read_text(encoding="utf-8")
+    assert "is a sample" in (done.site / "readings.html").read_text(encoding="utf-8")
 
     for arguments in (
         ("export", "--format", "csv", "--out", str(tmp_path / "out")),
@@ -189,7 +189,7 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
     )
     assert any(reason.startswith(beyond) for reason in early.reasons())
     assert early.reasons("estimates.est_specification_curve") == {f"{beyond} more."}
-    assert beyond in (early.site / "specification_curve.html").read_text(encoding="utf-8")
+    assert beyond in (early.site / "readings.html").read_text(encoding="utf-8")
 
     described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8")
     later = refresh(store, fresh, folder)

@@ -216,7 +216,7 @@ def test_what_is_withheld_is_named_at_its_place_with_provider_licence_and_source
     assert page.locator("#download + aside + div td", has_text="withheld").count() == 3  # Parquet, CSV and Stata
     # estimates and sums over cities stay
     assert reader.open(given_away, "maps").locator("#figure-clusters svg").count() == 1
-    assert reader.open(given_away, "concentration").locator("[aria-labelledby=local] tbody tr").count() > 1
+    assert reader.open(given_away, "maps").locator("[aria-labelledby=local] tbody tr").count() > 1
     for name in ("fct_city_year_panel", "fct_delivered_values"):
         described = json.loads((given_away / "data" / f"{name}.json").read_text("utf-8"))
         assert "csmar" in described["withheld"]

@@ -21,7 +21,7 @@ from ai_manufacturing.system import integrity
 from tests.python.conftest import Build
 from tests.python.release_store import described
 
-ATOM = {"a": downloads.ATOM}
+ATOM = {"a": "http://www.w3.org/2005/Atom"}
 HEADLINE = "from reports.rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
 
 

@@ -161,30 +161,22 @@ def _complete(folder: Path, extracts: Path | None) -> None:
     """Put restricted files that were obtained apart into their places."""
     missing = []
     for row in contents.read_raw_files(folder):
-        target = folder / contents.RAW / row["path"]
+        target, path = folder / contents.RAW / row["path"], Path(row["path"])
         if target.is_file():
             continue
-        places = (
-            [extracts / row["path"], extracts / Path(row["path"]).relative_to(Path(row["path"]).parts[0])]
-            if extracts
-            else []
-        )
+        places = (extracts / path, extracts / path.relative_to(path.parts[0])) if extracts else ()
         source = next((place for place in places if place.is_file() and integrity.sha256(place) == row["sha256"]), None)
         if source is None:
-            missing.append(f"{row['path']} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
+            missing.append(f"{path} (SHA-256 {row['sha256']}), {row['how_to_obtain_en']}")
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     if missing:
-        raise ReplicationError(
-            "\n".join(
-                [
-                    f"{len(missing)} restricted files are not in the package. Obtain them, put them into one folder, "
-                    "and name it with --extracts:",
-                    *missing,
-                ]
-            )
+        said = (
+            f"{len(missing)} restricted files are not in the package. Obtain them, put them into one folder, "
+            "and name it with --extracts:"
         )
+        raise ReplicationError("\n".join([said, *missing]))
 
 
 def _zip(folder: Path, target: Path, published_at: str) -> None:

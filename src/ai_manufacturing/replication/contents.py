@@ -5,13 +5,14 @@ import os
 import platform
 import shlex
 import shutil
-import string
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jinja2
 import yaml
 
 from ai_manufacturing import settings, terms
@@ -22,6 +23,7 @@ from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import withheld
 from ai_manufacturing.replication.errors import ReplicationError
+from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PAPER_TABLES, exports
 
 HERE = Path(__file__).parent
@@ -49,37 +51,11 @@ EXHIBITS = (
 )
 
 
-@dataclass(frozen=True)
-class RawFile:
-    """A delivered file, as data/raw_files.csv lists it.
-
-    Attributes
-    ----------
-    path : str
-        Below data/raw.
-    sha256, bytes : str, int
-        Of its content.
-    is_restricted : bool
-        Whether it may not be passed on.
-    is_included : bool
-        Whether the package holds it.
-    """
-
-    path: str
-    sha256: str
-    bytes: int
-    provider: str
-    records: int
-    provenance_class: str
-    publisher: str
-    republished_by: str
-    licence: str
-    is_restricted: bool
-    is_included: bool
-    citation_en: str
-    citation_zh: str
-    how_to_obtain_en: str
-    how_to_obtain_zh: str
+RAW_COLUMNS = (
+    *("path", "sha256", "bytes", "provider", "records", "provenance_class", "publisher", "republished_by", "licence"),
+    *("is_restricted", "is_included", "citation_en", "citation_zh", "how_to_obtain_en", "how_to_obtain_zh"),
+)
+"""Of data/raw_files.csv: a delivered file below data/raw, whether it may be passed on, and whether it is here."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +70,8 @@ class Package:
         The release file that it is of.
     manifest : Manifest
         Of that release.
-    raw_files : list of RawFile
-        All delivered files.
+    raw_files : list of dict
+        All delivered files, by RAW_COLUMNS.
     with_restricted : bool
         Whether it holds restricted files, and the values that come from them.
     permutations : int
@@ -105,7 +81,7 @@ class Package:
     folder: Path
     release: Path
     manifest: Manifest
-    raw_files: list[RawFile]
+    raw_files: list[dict[str, Any]]
     with_restricted: bool
     permutations: int
 
@@ -127,11 +103,11 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     shutil.copyfile(release, folder / RELEASE)
     raw_files = _raw_files(release, extracts, with_restricted)
     for file in raw_files:
-        target = folder / RAW / file.path
+        target = folder / RAW / file["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(extracts.parent / file.path, target)
+        shutil.copyfile(extracts.parent / file["path"], target)
     _write_log(release, manifest, folder / LANDING)
-    _write_csv(folder / RAW_FILES, [asdict(file) for file in raw_files])
+    write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
     with store.reading(release, reads_files=True) as connection:  # to write them, which is the same permission
         ((draws,),) = connection.execute(
             "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
@@ -159,15 +135,15 @@ def strip(package: Package) -> None:
     """Take out what may not be passed on."""
     folder = package.folder
     for file in package.raw_files:
-        if not file.is_included:
-            (folder / RAW / file.path).unlink()
+        if not file["is_included"]:
+            (folder / RAW / file["path"]).unlink()
     if not package.with_restricted:
         (folder / RELEASE).unlink()
         held_back = terms.public_copy(package.release, folder / RELEASE)
         # the schema release is not compared: a build has none
         if names := sorted({row["table_name"] for row in held_back if not row["table_name"].startswith("release.")}):
             (folder / PANEL).unlink()
-            withheld.write_summary(withheld.summary(package.release, names), folder / WITHHELD)
+            write_rows(folder / WITHHELD, withheld.summary(package.release, names), withheld.SUMMARY)
         # rows of replaced files; their log holds no values
         for rows in (folder / LANDING).glob("*"):
             if rows.name != "log" and rows.name not in _allowed_keys(package):
@@ -179,60 +155,33 @@ def strip(package: Package) -> None:
 
 def write_readme(package: Package, run_time: str, machine: str) -> None:
     """Write README.md in the template that data editors of social-science journals share."""
-    manifest = package.manifest
     cited = yaml.safe_load((package.folder / "CITATION.cff").read_text(encoding="utf-8"))
-    paper = cited["references"][0]
-    authors = ", ".join(f"{author['family-names']} {author['given-names']}" for author in paper["authors"])
-    reference = f"{authors} ({paper['year']}): {paper['title']}. {paper['journal']}"
-    absent = [file for file in package.raw_files if not file.is_included]
-    synthetic = manifest.extract_set_kind == SYNTHETIC
-    some = any(file.is_restricted for file in package.raw_files)
-    with (package.folder / OBSERVATIONS).open(encoding="utf-8", newline="") as file:
-        observations = list(csv.reader(file))
-    text = string.Template((HERE / "README.template.md").read_text(encoding="utf-8")).substitute(
+    sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for file in package.raw_files:
+        if file["provider"]:
+            names = ("provider", "provenance_class", "publisher", "republished_by", "licence")
+            sources.setdefault(tuple(file[name] for name in names), []).append(file)
+    with (package.folder / OBSERVATIONS).open(encoding="utf-8", newline="") as rows:
+        observations = list(csv.reader(rows))
+    text = _filled(
+        "README.template.md",
         title=cited["title"],
-        release_id=manifest.release_id,
-        extract_set=manifest.extract_set,
-        published_at=manifest.published_at,
-        git_commit=manifest.git_commit or "unknown",
-        mark="**SYNTHETIC DATA: its numbers are not real.**" if synthetic else "The files were delivered by providers.",
-        paper=reference,
+        paper=cited["references"][0],
+        manifest=package.manifest,
+        is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
         run_time=run_time,
         machine=machine,
-        rights=(
-            "The makers of this package have the rights to pass on every file that it holds."
-            if not some or absent
-            else "This package holds restricted files. Do not publish it; give it only to whom their owners allow."
+        files=package.raw_files,
+        absent=[file for file in package.raw_files if not file["is_included"]],
+        restricted=[file for file in package.raw_files if file["is_restricted"]],
+        sources=sources,
+        citations=sorted(
+            {f"{file['citation_en']} / {file['citation_zh']}" for file in package.raw_files if file["citation_en"]}
         ),
-        availability=(
-            f"{len(absent)} of {len(package.raw_files)} delivered files are restricted and not in this package, nor "
-            "the values of single cities that come from them; `data/withheld_tables.csv` has rows, means and standard "
-            "deviations of the released tables that lack some."
-            if absent
-            else "All data are in this package."
-        ),
-        sources=_sources(package.raw_files),
-        observations=_table(observations),
+        observations=observations,
         python=platform.python_version(),
-        packages=", ".join(f"{name} {version}" for name, version in manifest.package_versions.items()),
         permutations=package.permutations,
-        first_step=(
-            "Obtain the restricted files (`data/raw_files.csv`) and put each at its path below `data/raw`."
-            if absent
-            else "Nothing has to be obtained."
-        ),
-        exhibits="\n".join(
-            f"| {exhibit.name} | `code/models/reports/{exhibit.table}.sql` | `reports.{exhibit.table}` "
-            f"| `output/{exhibit.output}` |"
-            for exhibit in EXHIBITS
-        ),
-        references="\n".join(
-            f"- {one}"
-            for one in [
-                reference,
-                *sorted({f"{file.citation_en} / {file.citation_zh}" for file in package.raw_files if file.citation_en}),
-            ]
-        ),
+        exhibits=EXHIBITS,
     )
     (package.folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -246,7 +195,7 @@ def require_package(folder: Path) -> None:
         If data/raw_files.csv lacks a column or names a file outside, or the release is none.
     """
     with (folder / RAW_FILES).open(encoding="utf-8", errors="replace", newline="") as file:
-        missing = {*RawFile.__dataclass_fields__} - {*next(csv.reader(file), [])}
+        missing = {*RAW_COLUMNS} - {*next(csv.reader(file), [])}
     if missing:
         raise ReplicationError(f"{RAW_FILES}: no column {', no column '.join(sorted(missing))}. It is no such package.")
     root = (folder / RAW).resolve()
@@ -315,43 +264,40 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
             shutil.copy2(root / name, target)
 
 
-def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[RawFile]:
+def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dict[str, Any]]:
+    """Return the delivered files with what their providers declare."""
     with store.reading(release) as connection:
-        deliveries = connection.execute(
-            "select file_path, provider, record_count, provenance_class, publisher, republished_by, licence, "
-            f"citation_en, citation_zh, {terms.MAY_BE_PASSED_ON} as may_be_passed_on "
-            "from marts.fct_deliveries order by delivery_number"
-        ).df()
-    deliveries = deliveries.astype(object).where(deliveries.notna(), None)
-    found = []
+        deliveries = duckdb_client.rows(
+            connection,
+            "select file_path, coalesce(provider, '') as provider, record_count, "
+            "coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher, '') as publisher, "
+            "coalesce(republished_by, '') as republished_by, coalesce(licence, '') as licence, "
+            "coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '') as citation_zh, "
+            f"{terms.MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries order by delivery_number",
+        )
+    files = []
     for path, digest in fingerprint.delivery_hashes(extracts).items():
         # a member of an archive has the path of the archive before its own
-        is_of = [name == path or name.startswith(f"{path}/") for name in deliveries["file_path"]]
-        rows: list[dict[str, Any]] = deliveries[is_of].to_dict("records")
+        rows = [row for row in deliveries if row["file_path"] == path or row["file_path"].startswith(f"{path}/")]
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
         allowed = path == DESCRIPTION or (bool(rows) and all(row["may_be_passed_on"] for row in rows))
-        first = rows[0] if rows else {}
-        whence = first.get("republished_by") or first.get("publisher") or "its provider"
-        found.append(
-            RawFile(
-                path=f"{extracts.name}/{path}",
-                sha256=digest,
-                bytes=(extracts / path).stat().st_size,
-                provider=first.get("provider") or "",
-                records=sum(int(row["record_count"]) for row in rows),
-                provenance_class=", ".join(sorted({row["provenance_class"] or "not declared" for row in rows})),
-                publisher=first.get("publisher") or "",
-                republished_by=first.get("republished_by") or "",
-                licence=first.get("licence") or "",
-                is_restricted=not allowed,
-                is_included=allowed or with_restricted,
-                citation_en=first.get("citation_en") or "",
-                citation_zh=first.get("citation_zh") or "",
-                how_to_obtain_en="in this package" if allowed else f"from {whence}: the file with this SHA-256",
-                how_to_obtain_zh="在本复现包内" if allowed else f"向{whence}获取：SHA-256与此相同的文件",
-            )
+        first = rows[0] if rows else dict.fromkeys(RAW_COLUMNS, "")
+        whence = first["republished_by"] or first["publisher"] or "its provider"
+        files.append(
+            {name: value for name, value in first.items() if name in RAW_COLUMNS}
+            | {
+                "path": f"{extracts.name}/{path}",
+                "sha256": digest,
+                "bytes": (extracts / path).stat().st_size,
+                "records": sum(row["record_count"] or 0 for row in rows),
+                "provenance_class": ", ".join(sorted({row["provenance_class"] for row in rows})),
+                "is_restricted": not allowed,
+                "is_included": allowed or with_restricted,
+                "how_to_obtain_en": "in this package" if allowed else f"from {whence}: the file with this SHA-256",
+                "how_to_obtain_zh": "在本复现包内" if allowed else f"向{whence}获取：SHA-256与此相同的文件",
+            }
         )
-    return found
+    return files
 
 
 def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
@@ -383,52 +329,23 @@ def _allowed_keys(package: Package) -> set[str]:
 
 def _write_run(package: Package, extracts: str) -> None:
     queries = {Path(exhibit.output).stem: _query(exhibit) for exhibit in EXHIBITS if exhibit.output.endswith(".csv")}
-    listed = ", ".join(f'"{name}": "{query}"' for name, query in queries.items())
-    text = (HERE / "run.sh").read_text(encoding="utf-8")
-    for mark, value in {
-        "folder": shlex.quote(extracts),
-        "permutations": package.permutations,
-        "queries": listed,
-    }.items():
-        text = text.replace(f"@{mark}@", str(value))
+    values = {"folder": shlex.quote(extracts), "permutations": package.permutations, "queries": queries}
     path = package.folder / "run.sh"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(_filled("run.sh", **values), encoding="utf-8")
     path.chmod(0o755)
 
 
-def _sources(raw_files: list[RawFile]) -> str:
-    by_source: dict[tuple[str, ...], list[RawFile]] = {}
-    for file in raw_files:
-        if file.provider:
-            key = (file.provider, file.provenance_class, file.publisher, file.republished_by, file.licence)
-            by_source.setdefault(key, []).append(file)
-    heading = [
-        *("provider", "class 来源类别", "publisher 发布者", "republished by 转发者", "licence 许可"),
-        *("files", "records", "in the package", "citation 引用", "how to obtain 获取方式"),
-    ]
-    rows = [
-        [
-            *key,
-            str(len(files)),
-            f"{sum(file.records for file in files):,}",
-            "yes" if all(file.is_included for file in files) else "no",
-            f"{files[0].citation_en} {files[0].citation_zh}",
-            f"{files[0].how_to_obtain_en} / {files[0].how_to_obtain_zh}",
-        ]
-        for key, files in by_source.items()
-    ]
-    return _table([heading, *rows])
+def _filled(name: str, **values: Any) -> str:
+    """Return a text out of its template."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment.from_string((HERE / name).read_text(encoding="utf-8")).render(values)
 
 
-def _table(rows: list[list[str]]) -> str:
-    heading, *others = ([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)
-    lines = [heading, ["---"] * len(heading), *others]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows by column name."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -1,5 +1,6 @@
 """The programs of a package, run in its folder, and what differs then from what the package says."""
 
+import csv
 import importlib.metadata
 import math
 import os
@@ -9,8 +10,6 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pandas as pd
 
 from ai_manufacturing import terms
 from ai_manufacturing.auditing import compare
@@ -45,15 +44,11 @@ def pins(requirements: Path) -> dict[str, str]:
 
 def installed_as_locked(folder: Path) -> bool:
     """Whether every package that the lock of a package names is installed here in that version."""
-
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-
     locked = pins(folder / contents.LOCK)
-    return bool(locked) and all(version(name) == wanted for name, wanted in locked.items())
+    try:
+        return bool(locked) and all(importlib.metadata.version(name) == wanted for name, wanted in locked.items())
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def run(folder: Path, new_environment: bool) -> Run:
@@ -141,24 +136,23 @@ def _tables(release: Path, warehouse: Path, summary: Path) -> list[str]:
 
 
 def _file(path: Path, again: Path, name: str) -> list[str]:
-    if path.suffix != ".csv":
-        lines = [one.read_text(encoding="utf-8").splitlines() for one in (path, again)]
-        if len(lines[0]) != len(lines[1]):
-            return [f"{name}: {len(lines[0])} lines, and {len(lines[1])} from the run."]
-        return [
-            f"{name}, line {number}: {old!r}, and {new!r} from the run."
-            for number, (old, new) in enumerate(zip(*lines, strict=True), start=1)
-            if old != new
-        ]
-    old, new = (pd.read_csv(one, dtype=str, keep_default_na=False) for one in (path, again))
-    if list(old.columns) != list(new.columns) or len(old) != len(new):
-        return [f"{name}: {old.shape[0]} rows of {old.shape[1]} columns, and {new.shape} from the run."]
+    """Return where two files differ: the lines of a text, the cells of a table."""
+    is_table = path.suffix == ".csv"
+    old, new = (_cells(one, is_table) for one in (path, again))
+    if [len(row) for row in old] != [len(row) for row in new]:
+        return [f"{name}: {len(old)} lines, and {len(new)} from the run, or other columns."]
     return [
-        f"{name}, row {row}, column {column}: {before!r}, and {after!r} from the run."
-        for column in old.columns
-        for row, (before, after) in enumerate(zip(old[column], new[column], strict=True), start=2)
-        if before != after and not _is_same_number(before, after)
+        f"{name}, {f'row {number}, column {column}' if is_table else f'line {number}'}: {before!r}, and {after!r} "
+        "from the run."
+        for number, rows in enumerate(zip(old, new, strict=True), start=1)
+        for column, before, after in zip(old[0], *rows, strict=True)
+        if before != after and not (is_table and _is_same_number(before, after))
     ]
+
+
+def _cells(path: Path, is_table: bool) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="" if is_table else None) as file:
+        return [*csv.reader(file)] if is_table else [[line] for line in file.read().splitlines()]
 
 
 def _is_same_number(old: str, new: str) -> bool:

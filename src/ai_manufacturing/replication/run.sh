@@ -15,8 +15,8 @@ fi
 export PATH="$ENVIRONMENT/bin:$PATH" PYTHONPATH="$here/code/src" OPENBLAS_NUM_THREADS=1 GX_ANALYTICS_ENABLED=false
 export DBT_PROJECT_DIR="$here/code" DBT_PROFILES_DIR="$here/code"
 export DBT_TARGET_PATH="$here/rerun/target" DBT_LOG_PATH="$here/rerun/logs"
-export EXTRACTS_DIR="$here/data/raw/"@folder@ LANDING_DIR="$here/rerun/landing"
-export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS=@permutations@
+export EXTRACTS_DIR="$here/data/raw/"{{ folder }} LANDING_DIR="$here/rerun/landing"
+export WAREHOUSE_PATH="$here/rerun/warehouse.duckdb" CURVE_PERMUTATIONS={{ permutations }}
 # The order of the deliveries, and the rows of files that later ones replaced.
 if [ -d data/landing ]; then cp -R data/landing/. rerun/landing/; fi
 cd code
@@ -32,6 +32,6 @@ import duckdb
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:
-    for name, query in {@queries@}.items():
+    for name, query in {{ queries }}.items():
         connection.sql(query).write_csv(f"{folder}/{name}.csv")
 PROGRAM

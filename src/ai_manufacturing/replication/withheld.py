@@ -12,34 +12,22 @@ SUMMARY = ("table", "column", "rows", "filled", "mean", "standard_deviation")
 
 def summary(database: Path, names: list[str]) -> list[dict[str, Any]]:
     """Return rows, filled cells, mean and standard deviation of each column of some tables, as SUMMARY names them."""
-    rows: list[dict[str, Any]] = []
+    rows = []
     with duckdb_client.in_memory(database.with_name("spill")) as connection:
         connection.execute(f"attach {literal(str(database))} as built (read_only)")
         for name in names:
             described = connection.execute(f"describe built.{name}").fetchall()
             figures = []
             for column, data_type, *_ in described:
-                is_number = data_type in ("DOUBLE", "BIGINT", "INTEGER")
-                figures += [
-                    f"count({identifier(column)})",
-                    *(f"{f}({identifier(column)})" if is_number else "null" for f in ("avg", "stddev_samp")),
-                ]
-            ((count, *found),) = connection.execute(
-                f"select count(*), {', '.join(figures)} from built.{name}"
-            ).fetchall()
+                number = identifier(column) if data_type in ("DOUBLE", "BIGINT", "INTEGER") else "null::double"
+                figures.append(f"row(count(*), count({identifier(column)}), avg({number}), stddev_samp({number}))")
+            # in one statement, as the table may be a view that takes long
+            (of_columns,) = connection.execute(f"select {', '.join(figures)} from built.{name}").fetchall()
             rows += [
-                dict(zip(SUMMARY, (name, column, count, *found[3 * at : 3 * at + 3]), strict=True))
-                for at, (column, *_) in enumerate(described)
+                dict(zip(SUMMARY, (name, column, *values), strict=True))
+                for (column, *_), values in zip(described, of_columns, strict=True)
             ]
     return rows
-
-
-def write_summary(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write the summary of the withheld tables."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, SUMMARY, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def read_summary(path: Path) -> list[dict[str, Any]]:

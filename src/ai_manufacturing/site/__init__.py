@@ -12,27 +12,18 @@ from markupsafe import Markup
 from ai_manufacturing import settings, terms
 from ai_manufacturing.releases.origin import SYNTHETIC
 from ai_manufacturing.site import (
-    ai_terms,
-    changes,
     cities,
-    concentration,
     credibility,
-    dictionary,
     downloads,
     event_studies,
     findings,
     heterogeneity,
-    manuscript,
     maps,
     measure,
     paper_tables,
-    provenance,
     quality,
     query,
     readings,
-    sources,
-    specification_curve,
-    specifications,
     use,
 )
 from ai_manufacturing.site.release import Release
@@ -54,48 +45,27 @@ PAGES = {
     "index": findings,
     "credibility": credibility,
     "tables": paper_tables,
-    "manuscript": manuscript,
-    "event_studies": event_studies,
     "readings": readings,
-    "specification_curve": specification_curve,
+    "event_studies": event_studies,
     "heterogeneity": heterogeneity,
-    "specifications": specifications,
     "measure": measure,
-    "sources": sources,
-    "ai_terms": ai_terms,
     "maps": maps,
-    "concentration": concentration,
     "cities": cities,
-    "provenance": provenance,
     "quality": quality,
-    "dictionary": dictionary,
-    "changes": changes,
     "use": use,
-}
-# Where a group of the menu begins, and what it is called.
-MENU = {
-    "index": "group_findings",
-    "measure": "group_measure",
-    "maps": "group_cities",
-    "provenance": "group_data",
 }
 
 # The pages load what lies beside them and nothing else. `file:` is there because 'self' does not cover a page that is
 # opened from the file in every browser; tables and charts have styles in attributes. DuckDB on the query page is
 # WebAssembly, and fetches the release.
-POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self' file:",
-    "style-src": "'self' file: 'unsafe-inline'",
-    "img-src": "'self' file: data:",
-    "base-uri": "'none'",
-    "form-action": "'none'",
-}
-QUERY_POLICY = POLICY | {
-    "script-src": "'self' 'wasm-unsafe-eval' file:",
-    "connect-src": "'self'",
-    "worker-src": "'self'",
-}
+POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src 'self' file: data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+QUERY_POLICY = (
+    POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    + "; connect-src 'self'; worker-src 'self'"
+)
 
 
 class SiteError(Exception):
@@ -164,11 +134,10 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restri
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
-    has_query = query.write(shown, folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    pages = PAGES | ({"query": query} if has_query else {})
+    pages = PAGES | ({"query": query} if query.write(shown, folder) else {})
     with Release(shown) as release:
         text = release.catalogue()
         environment.globals |= {
@@ -184,21 +153,17 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restri
             "plain": text.plain,
             "manifest": release.manifest,
             "pages": [*pages],
-            "menu": MENU,
             "has_catalogue": catalogue is not None,
-            "has_query": has_query,
             "downloads": {file.name: file for file in downloads.write(shown, release)},
         }
         if cities in pages.values():
             cities.write(release, text, folder)
-        if manuscript in pages.values():
-            manuscript.write(release, folder)
+        if paper_tables in pages.values():
+            paper_tables.write(release, folder)
         for name, page in pages.items():
-            policy = QUERY_POLICY if name == "query" else POLICY
+            policy = QUERY_POLICY if page is query else POLICY
             rendered = environment.get_template(f"{name}.html").render(
-                page=name,
-                policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()),
-                **page.content(release, text),
+                page=name, policy=policy, **page.content(release, text)
             )
             (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
     return [*pages]

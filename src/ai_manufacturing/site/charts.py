@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,21 @@ class Figure:
         return in_script({"specifications": self.specifications, "data": data})
 
 
+def tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
+    """Return what stands under the pointer: of each field its name and type, its title, and perhaps its format."""
+    return [alt.Tooltip(name, title=title, format=form[0] if form else alt.Undefined) for name, title, *form in fields]
+
+
+def select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
+    """Return a choice that a reader of a chart has, as a list."""
+    return alt.param(name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title))
+
+
+def words_for(field: str, words: dict[str, str]) -> str:
+    """Return an expression of Vega that puts words in the place of values, and leaves a value that has none."""
+    return f"({json.dumps(words, ensure_ascii=False)})[{field}] || {field}"
+
+
 def squares(title: str, **options: Any) -> alt.Legend:
     """Return a legend of shades: a gradient is a reference that a page opened from a file may not follow."""
     return alt.Legend(title=title, type="symbol", symbolType="square", **options)
@@ -73,7 +88,7 @@ def figure(
     title: Markup | str,
     data: pd.DataFrame,
     draw: Callable[[str], alt.TopLevelMixin],
-    describe: Callable[[str], str],
+    described: Sequence[str],
     note: Markup | str = "",
     shared: pd.DataFrame | None = None,
 ) -> Figure:
@@ -85,15 +100,15 @@ def figure(
         As in Figure.
     draw : callable
         Takes a language and returns a chart of TABLE.
-    describe : callable
-        Takes a language and returns the chart in words.
+    described : sequence of str
+        The chart in words, in every language.
     """
     specifications = {}
-    for language in LANGUAGES:
+    for language, description in zip(LANGUAGES, described, strict=True):
         with debug_mode(False):  # altair would check each part as it is made, which takes longer than making it
             specification = draw(language).to_dict(validate=False)
         specification.pop("$schema", None)
-        specifications[language] = {**specification, "config": CONFIG, "description": describe(language)}
+        specifications[language] = {**specification, "config": CONFIG, "description": description}
     return Figure(id_, title, data, specifications, note, shared)
 
 

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from ai_manufacturing import settings
-from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script
+from ai_manufacturing.site.charts import TABLE, Figure, columnar, figure, in_script, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue
 
@@ -19,26 +19,23 @@ SHOWN_ROWS = 3
 HEIGHT = 190
 # What the script says; both languages go with it.
 WORDS = (
-    "mean_of_country",
-    "take_away",
-    "missing",
-    "provider",
-    "more_rows",
-    "no_delivered_row",
-    "no_correction_of_city",
-    "correction",
-    "city",
-    "series",
-    "year",
-    "delivered",
-    "used",
-    "reason",
-    "file",
-    "sheet",
-    "row",
-    "industry",
-    "hash",
+    *("mean_of_country", "take_away", "missing", "provider", "more_rows", "no_delivered_row", "no_correction_of_city"),
+    *(
+        "correction",
+        "city",
+        "series",
+        "year",
+        "delivered",
+        "used",
+        "reason",
+        "file",
+        "sheet",
+        "row",
+        "industry",
+        "hash",
+    ),
 )
+CORRECTION = ["correction_id", "series", "year", "delivered_value", "value", "reason", "reason_zh", "delivered_city_id"]
 SHOWN = "scope in ('industry', 'total') and series = quantity"
 # Of a series that may not be passed on the file that the pages read has no values.
 HAS_VALUES = "series in (select variable from marts.fct_city_year_values)"
@@ -56,18 +53,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for row in found:
         if row["is_delivered"] and not row["has_values"]:
             withheld[row["provider"]].append(row["series"])
-    regions = {city["region"] for city in cities}
     period = release.period()
     years = [period["first_year"], period["last_year"]]
-
-    def labels(name: str) -> list[str]:
-        return [text.plain_label(name, language) for language in LANGUAGES]
-
-    def words(key: str, **values: list[str]) -> list[str]:
-        return [
-            text.plain(key, language, **{name: both[place] for name, both in values.items()})
-            for place, language in enumerate(LANGUAGES)
-        ]
 
     return {
         "values": in_script(
@@ -75,8 +62,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "series": [*series],
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
-                "labels": {name: labels(name) for name in [*series, *(row["unit"] for row in series.values())]},
-                "words": {key: [*text.texts[key]] for key in WORDS},
+                "labels": {name: text.names(name) for name in [*series, *(row["unit"] for row in series.values())]},
+                "words": {key: text.texts[key] for key in WORDS},
                 "cities": {
                     city["city_id"]: {
                         "names": [city["name_en"], city["name_zh"]],
@@ -90,8 +77,14 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                     city["province_id"]: [city["province_name_en"], city["province_name_zh"]] for city in cities
                 },
                 "regionLabels": {
-                    region: {"name": labels(region), "mean": words("mean_of_region", region=labels(region))}
-                    for region in regions
+                    region: {
+                        "name": text.names(region),
+                        "mean": [
+                            text.plain("mean_of_region", language, region=name)
+                            for language, name in zip(LANGUAGES, text.names(region), strict=True)
+                        ],
+                    }
+                    for region in {city["region"] for city in cities}
                 },
                 "files": [[row["file_path"], row["delivery_id"]] for row in _files(release)],
                 "values": columnar(_means(release, "city_id, year", [*series])),
@@ -117,55 +110,40 @@ def write(release: Release, text: Catalogue, folder: Path) -> None:
     reasons: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
     for row in _gaps(release):
         known = reasons[row["city_id"]]
-        number = known.setdefault(_reason(row, text), len(known))
+        number = known.setdefault(tuple(_reason(row, text)), len(known))
         missing[row["city_id"]][row["series"]][row["year"]] = number
     corrections: dict[str, list[Any]] = defaultdict(list)
     for row in _corrections(release):
-        corrections[row["city_id"]].append(
-            [
-                *(row[name] for name in ("correction_id", "series", "year")),
-                *(_number(row[name]) for name in ("delivered_value", "value")),
-                *(row[name] for name in ("reason", "reason_zh", "delivered_city_id")),
-            ]
-        )
+        corrections[row["city_id"]].append([_number(row[name]) for name in CORRECTION])
     target = folder / "cities"
     target.mkdir()
     for city_id in release.frame("select city_id from marts.dim_city")["city_id"]:
-        told = {
-            "missing": missing[city_id],
-            "reasons": [*reasons[city_id]],
-            "corrections": corrections[city_id],
-        }
+        told = {"missing": missing[city_id], "reasons": [*reasons[city_id]], "corrections": corrections[city_id]}
         words = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         script = f'cityDelivered("{city_id}",{words[:-1]},"cells":{cells.get(city_id, "{}")}}});\n'
         (target / f"{city_id}.js").write_text(script, encoding="utf-8")
 
 
-def _number(value: float | None) -> float | int | None:
-    return int(value) if value is not None and float(value).is_integer() else value
+def _number(value: Any) -> Any:
+    """Return a whole number without its decimals, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _reason(row: dict[str, Any], text: Catalogue) -> tuple[str, ...]:
+def _reason(row: dict[str, Any], text: Catalogue) -> list[str]:
     """Return why a city has no value, in each language: the first of correction, row set aside, source, delivery."""
-    if row["correction_id"] is not None:
-        told = (row["correction_reason"], row["correction_reason_zh"] or row["correction_reason"])
-        return tuple(
-            text.plain("missing_corrected", language, correction=row["correction_id"], reason=reason)
-            for language, reason in zip(LANGUAGES, told, strict=True)
-        )
-    if row["set_aside_reason"] is not None:
-        return tuple(
-            text.plain(
-                "missing_set_aside",
-                language,
-                file=row["set_aside_file"],
-                row=row["set_aside_row"],
-                reason=text.plain_label(row["set_aside_reason"], language),
-            )
-            for language in LANGUAGES
-        )
-    key = "missing_in_row" if row["has_year"] else "missing_in_year"
-    return tuple(text.plain(key, language, provider=row["provider"], year=row["year"]) for language in LANGUAGES)
+    said = []
+    for language in LANGUAGES:
+        if row["correction_id"] is not None:
+            reason = (row["correction_reason_zh"] if language == "zh" else None) or row["correction_reason"]
+            said.append(text.plain("missing_corrected", language, correction=row["correction_id"], reason=reason))
+        elif row["set_aside_reason"] is not None:
+            place = {"file": row["set_aside_file"], "row": row["set_aside_row"]}
+            reason = text.plain_label(row["set_aside_reason"], language)
+            said.append(text.plain("missing_set_aside", language, reason=reason, **place))
+        else:
+            key = "missing_in_row" if row["has_year"] else "missing_in_year"
+            said.append(text.plain(key, language, provider=row["provider"], year=row["year"]))
+    return said
 
 
 def _files(release: Release) -> list[dict[str, Any]]:
@@ -306,7 +284,7 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
     empty = pd.DataFrame({"who": [], "year": [], "value": []})
 
     def draw(language: str) -> alt.TopLevelMixin:
-        def base(tooltip: alt.Tooltip) -> alt.Chart:
+        def base(*value: str) -> alt.Chart:
             # The page gives the scale of the colours its lines, which the reader chooses.
             return alt.Chart(TABLE).encode(
                 x=alt.X(
@@ -320,35 +298,31 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
                     scale=alt.Scale(),
                     legend=alt.Legend(title=None, symbolType="stroke", columns=1, labelLimit=280),
                 ),
-                tooltip=[
-                    alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
-                    alt.Tooltip("year:Q", title=text.plain("year", language)),
-                    tooltip,
-                ],
-            )
-
-        value = alt.Tooltip("value:Q", title=text.plain_label(name, language), format=",.6~g")
-        lines = (
-            base(value)
-            .mark_line(point=alt.OverlayMarkDef(size=35, cursor="pointer"))
-            .encode(
-                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
-                strokeDash=alt.StrokeDash(
-                    "who:N",
-                    legend=None,
-                    scale=alt.Scale(domain=["city", "region", "country"], range=[[1, 0], [6, 3], [2, 2]]),
+                tooltip=tips(
+                    (f"name_{language}:N", text.plain("city", language)),
+                    ("year:Q", text.plain("year", language)),
+                    value,
                 ),
             )
+
+        dashes = alt.Scale(domain=["city", "region", "country"], range=[[1, 0], [6, 3], [2, 2]])
+        lines = base("value:Q", text.plain_label(name, language), ",.6~g").mark_line(
+            point=alt.OverlayMarkDef(size=35, cursor="pointer")
         )
         gaps = (
-            base(alt.Tooltip(f"missing_{language}:N", title=text.plain("missing", language)))
+            base(f"missing_{language}:N", text.plain("missing", language))
             .transform_filter("isValid(datum.missing_en)")
             .mark_point(shape="cross", angle=45, size=45, filled=True, opacity=0.8, cursor="pointer")
-            .encode(y=alt.value(HEIGHT - 4))
         )
-        return alt.layer(lines, gaps, width="container", height=HEIGHT)
+        return alt.layer(
+            lines.encode(
+                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
+                strokeDash=alt.StrokeDash("who:N", legend=None, scale=dashes),
+            ),
+            gaps.encode(y=alt.value(HEIGHT - 4)),
+            width="container",
+            height=HEIGHT,
+        )
 
-    def describe(language: str) -> str:
-        return text.plain("alt_city", language, series=text.plain_label(name, language))
-
-    return figure(name, text.label(name), empty, draw, describe)
+    described = [text.plain("alt_city", language, series=text.plain_label(name, language)) for language in LANGUAGES]
+    return figure(name, text.label(name), empty, draw, described)

@@ -5,23 +5,18 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure
-from ai_manufacturing.site.maps import not_delivered
+from ai_manufacturing.site.charts import BLUE, GREEN, ORANGE, TABLE, Figure, figure, tips, words_for
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
-SHARES = ("top_1_share", "top_5_share", "top_10_share")
-INDICES = ("gini", "theil", "theil_between_regions", "theil_within_regions")
-GRADIENT = ("east_share", "mean_longitude")
-NOTES = {"gini": "gini_note", "theil": "theil_note"}
+SHARES = ("top_1_share", "top_5_share", "top_10_share", "east_share")
 COLOURS = {"ai_firms": BLUE, "ai_patent_applications": ORANGE, "ai_patent_grants": GREEN}
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the figures and the growth before and after the break."""
+    """Return the figures, the cities with like and unlike neighbours, and the growth before and after the break."""
     data = release.frame(
-        "select measure, year, national_count, city_count, "
-        f"{', '.join((*SHARES, *INDICES, *GRADIENT))} from marts.fct_spatial_concentration order by measure, year"
+        f"select measure, year, {', '.join((*SHARES, 'gini'))} from marts.fct_spatial_concentration order by all"
     )
     moran = release.frame(
         "select measure, year, statistic as morans_i, expected, p_value, city_count "
@@ -29,8 +24,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     )
     return {
         "shares": [_lines(name, data, text) for name in SHARES if data[name].notna().any()],
-        "indices": [_lines(name, data, text) for name in INDICES if data[name].notna().any()],
-        "gradient": [_lines(name, data, text) for name in GRADIENT if data[name].notna().any()],
+        "gini": _lines("gini", data, text) if data["gini"].notna().any() else None,
         "moran": _lines("morans_i", moran, text, also=("expected", "p_value")) if len(moran) else None,
         "local": release.rows(
             "select l.measure, l.year, l.quadrant, count(*) as city_count, "
@@ -43,40 +37,33 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "group by l.measure, l.year, l.quadrant order by l.measure, l.quadrant"
         ),
         "trend": release.rows("select * from marts.fct_spatial_trend order by measure, first_year"),
-        "missing": not_delivered(release),
     }
 
 
 def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...] = ()) -> Figure:
+    """Draw a figure of the distribution over the years, a line for each measure."""
     shown = data[["measure", "year", name, *also]].dropna()
-    is_share = name.endswith("_share")
     measures = [measure for measure in COLOURS if measure in set(shown["measure"])]
+    digits = ".1%" if name in SHARES else ".3f"
 
     def draw(language: str) -> alt.TopLevelMixin:
-        labels = " : ".join(
-            f"datum.label == '{measure}' ? '{text.plain_label(measure, language)}'" for measure in measures
-        )
-        format_ = ".1%" if is_share else ".3f"
-        axis = alt.Axis(format="%") if is_share else alt.Axis()
+        labels = {measure: text.plain_label(measure, language) for measure in measures}
+        axis = alt.Axis(format="%") if name in SHARES else alt.Axis()
+        colours = alt.Scale(domain=measures, range=[COLOURS[measure] for measure in measures])
+        legend = alt.Legend(title=None, labelExpr=words_for("datum.label", labels), columns=1, labelLimit=300)
+        others = [(f"{other}:Q", text.plain_label(other, language), ".3f") for other in also]
         return (
             alt.Chart(TABLE)
             .mark_line(point=alt.OverlayMarkDef(size=45))
             .encode(
                 x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
                 y=alt.Y(f"{name}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)),
-                color=alt.Color(
-                    "measure:N",
-                    scale=alt.Scale(domain=measures, range=[COLOURS[measure] for measure in measures]),
-                    legend=alt.Legend(title=None, labelExpr=f"{labels} : datum.label", columns=1, labelLimit=300),
+                color=alt.Color("measure:N", scale=colours, legend=legend),
+                tooltip=tips(
+                    ("year:Q", text.plain("year", language)),
+                    (f"{name}:Q", text.plain_label(name, language), digits),
+                    *others,
                 ),
-                tooltip=[
-                    alt.Tooltip("year:Q", title=text.plain("year", language)),
-                    alt.Tooltip(f"{name}:Q", title=text.plain_label(name, language), format=format_),
-                    *(
-                        alt.Tooltip(f"{other}:Q", title=text.plain_label(other, language), format=".3f")
-                        for other in also
-                    ),
-                ],
             )
             .properties(width="container", height=220)
         )
@@ -84,20 +71,11 @@ def _lines(name: str, data: pd.DataFrame, text: Catalogue, also: tuple[str, ...]
     def describe(language: str) -> str:
         parts = []
         for measure in measures:
-            line = shown[shown["measure"] == measure]
-            values = [f"{value:.1%}" if is_share else f"{value:.3f}" for value in line[name].iloc[[0, -1]]]
-            parts.append(
-                text.plain(
-                    "alt_line",
-                    language,
-                    series=text.plain_label(measure, language),
-                    first=line["year"].iloc[0],
-                    last=line["year"].iloc[-1],
-                    start=values[0],
-                    end=values[1],
-                )
-            )
+            line = shown[shown["measure"] == measure].iloc[[0, -1]]
+            (first, last), (start, end) = line["year"], (format(value, digits) for value in line[name])
+            series = text.plain_label(measure, language)
+            parts.append(text.plain("alt_line", language, series=series, first=first, last=last, start=start, end=end))
         return f"{text.plain_label(name, language)}: {'; '.join(parts)}"
 
-    note = text.both(NOTES[name]) if name in NOTES else ""
-    return figure(name, text.label(name), shown, draw, describe, note)
+    described = [describe(language) for language in LANGUAGES]
+    return figure(name, text.label(name), shown, draw, described, text.both("gini_note") if name == "gini" else "")

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.site.charts import BLUE, GREY, ORANGE, TABLE, Figure, figure, select, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
 
@@ -37,26 +37,22 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     columns: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for study in studies:
         columns.setdefault((study["table_id"], study["column_number"]), []).append(study)
-    return {
-        "columns": [
+    found = []
+    for (table, column), rows in columns.items():
+        readings = [row for row in rows if row["status"] != "not_estimable"]
+        own = points[(points["table_id"] == table) & (points["column_number"] == column)]
+        found.append(
             {
                 "id": f"{table}_{column}",
                 "table_id": table,
                 "column_number": column,
                 "main": rows[0],
-                "readings": [row for row in rows if row["status"] != "not_estimable"],
+                "readings": readings,
                 "missing": [row for row in rows if row["status"] == "not_estimable"],
-                "figure": _column(
-                    f"event_study_{table}_{column}",
-                    [row for row in rows if row["status"] != "not_estimable"],
-                    points[(points["table_id"] == table) & (points["column_number"] == column)],
-                    shared,
-                    text,
-                ),
+                "figure": _column(f"event_study_{table}_{column}", readings, own, shared, text) if readings else None,
             }
-            for (table, column), rows in columns.items()
-        ]
-    }
+        )
+    return {"columns": found}
 
 
 def _ranges(points: pd.DataFrame, key: str) -> dict[str, tuple[float, float]]:
@@ -72,89 +68,73 @@ def _column(
     points: pd.DataFrame,
     shared: dict[str, tuple[float, float]],
     text: Catalogue,
-) -> Figure | None:
+) -> Figure:
     """Draw a column with a choice of its readings; those of one transform have the axis of all printed columns."""
-    if not studies:
-        return None
     names = [study["specification_id"] for study in studies]
-    transforms = {study["specification_id"]: study["transform"] for study in studies}
     own = _ranges(points, "specification_id")
     domains = {}
-    for name in names:
-        low, high = own[name]
-        common_low, common_high = shared.get(transforms[name], (low, high))
-        domains[name] = [min(low, common_low, 0), max(high, common_high, 0)]
+    for study in studies:
+        low, high = own[study["specification_id"]]
+        common_low, common_high = shared.get(study["transform"], (low, high))
+        domains[study["specification_id"]] = [min(low, common_low, 0), max(high, common_high, 0)]
     shown = points[points["specification_id"].isin(names)][
         ["specification_id", "event_time", "estimate", "conf_low", "conf_high", "printed_estimate"]
     ]
-
-    years = points["event_time"].min(), points["event_time"].max()
+    years = [int(points["event_time"].min()), int(points["event_time"].max())]
     has_printed = shown["printed_estimate"].notna().any()
 
     def draw(language: str) -> alt.TopLevelMixin:
-        words = {key: text.plain(key, language) for key in ("years_since_event", "estimate", "interval", "printed")}
-        reading = alt.param(
-            name="reading",
-            value=names[0],
-            bind=alt.binding_select(
-                options=names,
-                labels=[
-                    f"{text.plain_label(study['reading'], language)} ({text.plain_label(study['transform'], language)})"
-                    for study in studies
-                ],
-                name=text.plain("reading", language),
-            ),
-        )
+        keys = ("years_since_event", "estimate", "interval", "printed", "reading")
+        words = {key: text.plain(key, language) for key in keys}
+        labels = [
+            f"{text.plain_label(study['reading'], language)} ({text.plain_label(study['transform'], language)})"
+            for study in studies
+        ]
+        reading = select("reading", names, labels, names[0], words["reading"])
         low, high = (alt.ExprRef(f"({json.dumps(domains)})[reading][{end}]") for end in (0, 1))
-        effect = text.plain("estimate", language)
-        y = alt.Y("estimate:Q", title=effect, scale=alt.Scale(domain=[low, high], nice=True))
-        chosen = alt.Chart(TABLE).transform_filter("datum.specification_id == reading")
-        base = chosen.encode(
-            x=alt.X(
-                "event_time:Q",
-                title=words["years_since_event"],
-                scale=alt.Scale(domain=[int(time) for time in years], nice=False, padding=10),
-                axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
+        y = alt.Y("estimate:Q", title=words["estimate"], scale=alt.Scale(domain=[low, high], nice=True))
+        base = (
+            alt.Chart(TABLE)
+            .transform_filter("datum.specification_id == reading")
+            .encode(
+                x=alt.X(
+                    "event_time:Q",
+                    title=words["years_since_event"],
+                    scale=alt.Scale(domain=years, nice=False, padding=10),
+                    axis=alt.Axis(tickMinStep=1, format="d", labelFlush=False),
+                )
             )
         )
-        tooltip = [
-            alt.Tooltip("event_time:Q", title=words["years_since_event"]),
-            alt.Tooltip("estimate:Q", title=words["estimate"], format=".4~g"),
-            alt.Tooltip("conf_low:Q", title=words["interval"] + " ↓", format=".4~g"),
-            alt.Tooltip("conf_high:Q", title=words["interval"] + " ↑", format=".4~g"),
-        ]
+        tooltip = tips(
+            ("event_time:Q", words["years_since_event"]),
+            ("estimate:Q", words["estimate"], ".4~g"),
+            ("conf_low:Q", words["interval"] + " ↓", ".4~g"),
+            ("conf_high:Q", words["interval"] + " ↑", ".4~g"),
+        )
+        intervals = base.mark_rule(color=BLUE, strokeWidth=2)
         layers = [
             alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0)),
             alt.Chart(TABLE).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=alt.XDatum(-0.5)),
-            base.mark_rule(color=BLUE, strokeWidth=2).encode(y=alt.Y("conf_low:Q", title=effect), y2="conf_high:Q"),
+            intervals.encode(y=alt.Y("conf_low:Q", title=words["estimate"]), y2="conf_high:Q"),
             base.mark_line(color=BLUE, strokeWidth=1, opacity=0.5).encode(y=y),
             base.mark_point(color=BLUE, filled=True, size=55, opacity=1).encode(y=y, tooltip=tooltip),
         ]
         if has_printed:
-            layers.append(
-                base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1).encode(
-                    y=alt.Y("printed_estimate:Q", title=effect),
-                    tooltip=[alt.Tooltip("printed_estimate:Q", title=words["printed"], format=".4~g")],
-                )
-            )
-        return (
-            alt.layer(*layers)
-            .add_params(reading)
-            .properties(width="container", height=240, usermeta={"state": {"reading": id_}})
-        )
+            diamonds = base.mark_point(color=ORANGE, shape="diamond", size=55, xOffset=5, opacity=1)
+            under = tips(("printed_estimate:Q", words["printed"], ".4~g"))
+            layers.append(diamonds.encode(y=alt.Y("printed_estimate:Q", title=words["estimate"]), tooltip=under))
+        chart = alt.layer(*layers).add_params(reading)
+        return chart.properties(width="container", height=240, usermeta={"state": {"reading": id_}})
 
-    def describe(language: str) -> str:
-        first = shown[shown["specification_id"] == names[0]]
-        after = first[(first["event_time"].astype(int) >= 0) & first["conf_low"].notna()]
-        apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
-        return text.plain(
-            "alt_event_study",
-            language,
-            first=first["event_time"].min(),
-            last=first["event_time"].max(),
-            apart=len(apart),
-            after=len(after),
-        )
-
+    first = shown[shown["specification_id"] == names[0]]
+    after = first[(first["event_time"].astype(int) >= 0) & first["conf_low"].notna()]
+    apart = after[(after["conf_low"].astype(float) > 0) | (after["conf_high"].astype(float) < 0)]
+    described = text.words(
+        "alt_event_study",
+        first=first["event_time"].min(),
+        last=first["event_time"].max(),
+        apart=len(apart),
+        after=len(after),
+    )
     title = text.named(studies[0]["outcome_label_en"], studies[0]["outcome_label_zh"])
-    return figure(id_, title, shown, draw, describe)
+    return figure(id_, title, shown, draw, described)

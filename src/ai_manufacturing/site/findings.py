@@ -89,7 +89,7 @@ def _also(release: Release) -> list[dict[str, Any]]:
         "where measure = 'ai_firms' and top_5_share is not null having count(*) > 1"
     ):
         told = {"first": f"{100 * row['first']:.1f}", "last": f"{100 * row['last']:.1f}"}
-        found.append({"page": "concentration", "key": "also_concentration", **row, **told})
+        found.append({"page": "maps", "key": "also_concentration", **row, **told})
     return found
 
 
@@ -117,7 +117,8 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
     ticks = [round(apart * number, 6) for number in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
 
     def draw(language: str) -> alt.TopLevelMixin:
-        x = alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False)
+        slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
+        scale = alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False)
         bars = (
             alt.Chart(TABLE)
             .transform_filter("datum.kind == 'permuted'")
@@ -126,51 +127,40 @@ def _permuted(release: Release, text: Catalogue) -> Figure | None:
                 x=alt.X(
                     "estimate:Q",
                     bin=alt.Bin(step=step, extent=[low - margin, high + margin]),
-                    scale=x,
-                    title=text.plain("slope", language),
+                    scale=scale,
+                    title=slope,
                     axis=alt.Axis(format=".3~f", values=ticks, labelOverlap=True),
                 ),
-                y=alt.Y(
-                    "count():Q",
-                    title=text.plain("permutations", language),
-                    # Room for the marks above the bars.
-                    scale=alt.Scale(domain=[0, 1.3 * tallest], nice=False),
-                ),
+                # Room for the marks above the bars.
+                y=alt.Y("count():Q", title=permutations, scale=alt.Scale(domain=[0, 1.3 * tallest], nice=False)),
                 tooltip=[
-                    alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=text.plain("slope", language)),
-                    alt.Tooltip("count():Q", title=text.plain("permutations", language)),
+                    alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=slope),
+                    alt.Tooltip("count():Q", title=permutations),
                 ],
             )
         )
         layers = [bars]
-        middle = (low + high) / 2
-        for kind, value, colour, line in (("printed", printed, ORANGE, 14), ("own", own, BLUE, 32)):
+        for kind, value, colour, dash, line in (
+            ("printed", printed, ORANGE, [5, 3], 14),
+            ("own", own, BLUE, [1, 0], 32),
+        ):
             marked = alt.Chart(TABLE).transform_filter(f"datum.kind == '{kind}'")
-            dash = [5, 3] if kind == "printed" else [1, 0]
             layers.append(marked.mark_rule(color=colour, strokeWidth=2.5, strokeDash=dash).encode(x="estimate:Q"))
-            is_right = value > middle
-            layers.append(
-                marked.mark_text(
-                    color=colour,
-                    fontSize=13,
-                    fontWeight=600,
-                    align="right" if is_right else "left",
-                    dx=-6 if is_right else 6,
-                    text=text.plain(f"marked_{kind}", language, value=f"{value:.3f}"),
-                ).encode(x="estimate:Q", y=alt.value(line))
+            is_right = value > (low + high) / 2
+            words = text.plain(f"marked_{kind}", language, value=f"{value:.3f}")
+            label = marked.mark_text(
+                color=colour,
+                fontSize=13,
+                fontWeight=600,
+                align="right" if is_right else "left",
+                dx=-6 if is_right else 6,
+                text=words,
             )
+            layers.append(label.encode(x="estimate:Q", y=alt.value(line)))
         return alt.layer(*layers, width="container", height=230)
 
-    def describe(language: str) -> str:
-        return text.plain(
-            "alt_permuted",
-            language,
-            count=len(slopes),
-            low=f"{slopes.min():.3f}",
-            high=f"{slopes.max():.3f}",
-            mean=f"{slopes.mean():.3f}",
-            own=f"{own:.3f}",
-            printed=f"{printed:.3f}",
-        )
-
-    return figure("permuted", text.both("permuted_title"), data, draw, describe, text.both("permuted_note"))
+    numbers = {"low": slopes.min(), "high": slopes.max(), "mean": slopes.mean(), "own": own, "printed": printed}
+    described = text.words(
+        "alt_permuted", count=len(slopes), **{name: f"{value:.3f}" for name, value in numbers.items()}
+    )
+    return figure("permuted", text.both("permuted_title"), data, draw, described, text.both("permuted_note"))

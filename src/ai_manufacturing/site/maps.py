@@ -1,4 +1,4 @@
-"""AI firms and patents by city and year on a map, and where they cluster."""
+"""AI firms and patents by city and year on a map, where they cluster, and how concentrated they are."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, in_script
+from ai_manufacturing.site import concentration
+from ai_manufacturing.site.charts import BLUE, CLASSES, TABLE, Figure, figure, in_script, select, tips
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.text import LANGUAGES, Catalogue
 
 # The paper's classes meet at 100, which spatial_classes.csv counts into the upper one.
 PAPER_THRESHOLDS = (99, 200)
@@ -53,8 +54,9 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "figure": _map(data, cities, breaks, text) if delivered else None,
         "clusters": _clusters(clusters, cities, text) if len(clusters) else None,
         "outlines": in_script(json.loads(BOUNDARIES.read_text(encoding="utf-8"))["features"]),
-        "missing": not_delivered(release),
+        "missing": _not_delivered(release),
         "withheld": release.withheld_from("marts.fct_spatial_distribution"),
+        "concentration": concentration.content(release, text),
         "other_classes": Markup(", ").join(text.label(name) for name in delivered if name in text.substituted),
     }
 
@@ -87,15 +89,11 @@ def class_labels(thresholds: tuple[float, float]) -> list[str]:
 
 
 def _place(language: str, text: Catalogue) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
-        alt.Tooltip(f"province_name_{language}:N", title=text.plain("province", language)),
-        alt.Tooltip("year:Q", title=text.plain("year", language)),
-    ]
-
-
-def _select(name: str, options: list[Any], labels: list[str], value: Any, title: str) -> Any:
-    return alt.param(name=name, value=value, bind=alt.binding_select(options=options, labels=labels, name=title))
+    return tips(
+        (f"name_{language}:N", text.plain("city", language)),
+        (f"province_name_{language}:N", text.plain("province", language)),
+        ("year:Q", text.plain("year", language)),
+    )
 
 
 def _on_outlines(cities: alt.Chart, *params: Any, state: list[str]) -> alt.TopLevelMixin:
@@ -124,26 +122,29 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
         }
         for name, of_quantities in breaks.items()
     }
+    initial_classes = "thirds" if measures[0] in text.substituted else "paper"
 
     def draw(language: str) -> alt.TopLevelMixin:
-        def said(key: str) -> str:
-            return text.plain(key, language)
+        def words(*keys: str) -> list[str]:
+            return [text.plain(key, language) for key in keys]
 
-        year = alt.param(
-            name="year", value=last, bind=alt.binding_range(min=first, max=last, step=1, name=said("year"))
+        shown_names = words(*(f"map_{name}" for name in quantities))
+        (year, shown, classes, colours, sizes, rank) = words(
+            "year", "shown", "classes", "count_in_city", "circle_area", "rank"
         )
-        measure = _select(
-            "measure", measures, [text.plain_label(name, language) for name in measures], measures[0], said("measure")
-        )
-        shown = _select("shown", quantities, [said(f"map_{name}") for name in quantities], quantities[0], said("shown"))
-        classes = _select(
-            "classes",
-            ["paper", "thirds"],
-            [said("classes_paper"), said("classes_thirds")],
-            "thirds" if measures[0] in text.substituted else "paper",
-            said("classes"),
-        )
-        tables = [alt.param(name=name, value=value) for name, value in (("breaks", breaks), ("most", most))]
+        params = [
+            alt.param(name="year", value=last, bind=alt.binding_range(min=first, max=last, step=1, name=year)),
+            _measure("measure", measures, language, text),
+            select("shown", quantities, shown_names, quantities[0], shown),
+            select(
+                "classes",
+                ["paper", "thirds"],
+                words("classes_paper", "classes_thirds"),
+                initial_classes,
+                classes,
+            ),
+            *(alt.param(name=name, value=value) for name, value in (("breaks", breaks), ("most", most))),
+        ]
         bounds = "breaks[measure][shown][classes]"
         circles = (
             alt.Chart(TABLE)
@@ -160,7 +161,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                     "class_:O",
                     scale=alt.Scale(domain=[*range(len(CLASSES))], range=[*CLASSES]),
                     legend=alt.Legend(
-                        title=said("count_in_city"),
+                        title=colours,
                         labelExpr=f"({json.dumps(labels)})[measure][shown][classes][datum.value]",
                         columns=4,
                     ),
@@ -174,7 +175,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                         rangeMax=alt.ExprRef("min(1600, max(400, width * 1.6))"),
                     ),
                     legend=alt.Legend(
-                        title=said("circle_area"),
+                        title=sizes,
                         symbolFillColor="#fff",
                         symbolStrokeColor="#333",
                         tickCount=3,
@@ -184,19 +185,19 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 order=alt.Order("value:Q", sort="descending"),
                 tooltip=[
                     *_place(language, text),
-                    *(alt.Tooltip(f"{name}:Q", title=said(f"map_{name}"), format=",.6~g") for name in quantities),
-                    alt.Tooltip("national_rank:Q", title=said("rank")),
+                    *tips(
+                        *((f"{name}:Q", words, ",.6~g") for name, words in zip(quantities, shown_names, strict=True))
+                    ),
+                    *tips(("national_rank:Q", rank)),
                 ],
             )
         )
-        return _on_outlines(
-            circles, year, measure, shown, classes, *tables, state=["year", "measure", "shown", "classes"]
-        )
+        return _on_outlines(circles, *params, state=["year", "measure", "shown", "classes"])
 
-    def describe(language: str) -> str:
-        newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
-        top = newest.iloc[0]
-        return text.plain(
+    newest = data[(data["year"] == last) & (data["measure"] == measures[0])]
+    top = newest.iloc[0]
+    described = [
+        text.plain(
             "alt_map",
             language,
             measure=text.plain_label(measures[0], language),
@@ -206,8 +207,15 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
             none=int((newest["measure_count"] == 0).sum()),
             cities=len(newest),
         )
+        for language in LANGUAGES
+    ]
+    return figure("map", text.both("map_title"), data, draw, described, shared=places)
 
-    return figure("map", text.both("map_title"), data, draw, describe, shared=places)
+
+def _measure(name: str, measures: list[str], language: str, text: Catalogue) -> Any:
+    """Return the choice of a measure."""
+    labels = [text.plain_label(measure, language) for measure in measures]
+    return select(name, measures, labels, measures[0], text.plain("measure", language))
 
 
 def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figure:
@@ -216,18 +224,12 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
 
     def draw(language: str) -> alt.TopLevelMixin:
         names = {name: text.plain(f"cluster_{name}", language) for name in QUADRANTS}
-        year = _select("cluster_year", years, [str(one) for one in years], years[-1], text.plain("year", language))
-        measure = _select(
-            "cluster_measure",
-            measures,
-            [text.plain_label(name, language) for name in measures],
-            measures[0],
-            text.plain("measure", language),
-        )
+        year = select("cluster_year", years, [str(one) for one in years], years[-1], text.plain("year", language))
+        label = f"({json.dumps(names)})[datum."
         circles = (
             alt.Chart(TABLE)
             .transform_filter("datum.year == cluster_year && datum.measure == cluster_measure")
-            .transform_calculate(name=f"({json.dumps(names)})[datum.cluster]")
+            .transform_calculate(name=f"{label}cluster]")
             .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.95, size=70)
             .encode(
                 longitude="longitude:Q",
@@ -235,38 +237,33 @@ def _clusters(data: pd.DataFrame, places: pd.DataFrame, text: Catalogue) -> Figu
                 color=alt.Color(
                     "cluster:N",
                     scale=alt.Scale(domain=[*QUADRANTS], range=[*QUADRANTS.values()]),
-                    legend=alt.Legend(
-                        title=None, labelExpr=f"({json.dumps(names)})[datum.value]", columns=1, labelLimit=320
-                    ),
+                    legend=alt.Legend(title=None, labelExpr=f"{label}value]", columns=1, labelLimit=320),
                 ),
                 order=alt.Order("cluster:N", sort="descending"),
                 tooltip=[
                     *_place(language, text),
-                    alt.Tooltip("name:N", title=text.plain("cluster", language)),
-                    alt.Tooltip("local_morans_i:Q", title=text.plain("local_morans_i", language), format=".3f"),
-                    alt.Tooltip("p_value:Q", title=text.plain_label("p_value", language), format=".3f"),
+                    *tips(
+                        ("name:N", text.plain("cluster", language)),
+                        ("local_morans_i:Q", text.plain("local_morans_i", language), ".3f"),
+                        ("p_value:Q", text.plain_label("p_value", language), ".3f"),
+                    ),
                 ],
             )
         )
+        measure = _measure("cluster_measure", measures, language, text)
         return _on_outlines(circles, year, measure, state=["cluster_year", "cluster_measure"])
 
-    def describe(language: str) -> str:
-        newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
-        counts = newest["cluster"].value_counts()
-        return text.plain(
-            "alt_clusters",
-            language,
-            measure=text.plain_label(measures[0], language),
-            year=years[-1],
-            **{name.lower(): int(counts.get(name, 0)) for name in QUADRANTS},
-        )
-
-    return figure(
-        "clusters", text.both("clusters_title"), data, draw, describe, text.both("clusters_note"), shared=places
-    )
+    newest = data[(data["year"] == years[-1]) & (data["measure"] == measures[0])]
+    counts = {name.lower(): int((newest["cluster"] == name).sum()) for name in QUADRANTS}
+    described = [
+        text.plain("alt_clusters", language, measure=text.plain_label(measures[0], language), year=years[-1], **counts)
+        for language in LANGUAGES
+    ]
+    note = text.both("clusters_note")
+    return figure("clusters", text.both("clusters_title"), data, draw, described, note, shared=places)
 
 
-def not_delivered(release: Release) -> list[dict[str, Any]]:
+def _not_delivered(release: Release) -> list[dict[str, Any]]:
     """Return the measures and years that cannot be estimated, with the reason where any city has a count."""
     return release.rows(
         "select measure, case when city_count > 0 then reason end as reason, "

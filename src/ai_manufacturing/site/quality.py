@@ -1,12 +1,13 @@
-"""Data quality: the gate's expectations, rows set aside, corrections applied, coverage by city and year."""
+"""Data and quality: sources and series, the gate's expectations, rows set aside, corrections, coverage."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
+import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares
+from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares, tips, words_for
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
@@ -17,7 +18,7 @@ LONG_NAMES = ("内蒙古", "黑龙江")
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return what the gate found and what was delivered."""
+    """Return what was delivered, what the gate found, and what became of the rows."""
     expectations = release.rows(
         "select suite, description, description_zh, severity, success, observed_value, checked_count, "
         "failing_row_count, failing_rows "
@@ -27,9 +28,17 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         row["city_id"]: pair(row["name_en"], row["name_zh"])
         for row in release.rows("select city_id, name_en, name_zh from marts.dim_city")
     }
-    has_panel = bool(release.rows("select 1 from marts.fct_city_year_panel limit 1"))
+    coverage = _coverage(release)
     return {
-        "gate": gate_counts(release),
+        "deliveries": sorted(release.manifest.delivery_hashes.items()),
+        "packages": sorted(release.manifest.package_versions.items()),
+        "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
+        "sources": release.rows(
+            "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
+            "citation_en, citation_zh, count(*) as file_count, string_agg(distinct outcome, ', ' order by outcome) "
+            "as outcomes from marts.fct_deliveries where provider is not null group by all order by all"
+        ),
+        "gate": _gate_counts(release),
         "expectations": [
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
             for row in expectations
@@ -61,12 +70,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "group by c.correction_id, c.series, c.year order by c.correction_id, c.series, c.year"
         ),
         "withheld": release.withheld_from("marts.fct_corrections", "gates.gate_results"),
-        "by_city": _by_city(release, text) if has_panel else None,
-        "by_series": _by_series(release, text) if has_panel else None,
+        "coverage": [draw(coverage, text) for draw in (_by_series, _by_city)] if len(coverage) else [],
     }
 
 
-def gate_counts(release: Release) -> dict[str, int]:
+def _gate_counts(release: Release) -> dict[str, int]:
     """Return how many expectations passed, failed by severity, or had nothing to check and so did neither."""
     return release.rows(
         "select count(case when success and checked_count is distinct from 0 then 1 end) as passed, "
@@ -85,122 +93,90 @@ def _failing(rows: str | None, names: dict[str, Markup]) -> list[dict[str, Any]]
     ]
 
 
-def _panel_series(release: Release) -> list[str]:
-    """Return the series that the panel holds, in its order."""
-    return [
-        row["column_name"]
-        for row in release.rows(
-            "select column_name from duckdb_columns() where schema_name = 'marts' "
-            "and table_name = 'fct_city_year_panel' and column_name in (select series from marts.dim_series) "
-            "order by column_index"
-        )
-    ]
-
-
-def _filled(series: list[str]) -> str:
-    """Return SQL of the city-years in which a series of the panel has a value, be it withheld here or not."""
-    names = ", ".join(f"'{name}'" for name in series)
-    return (
-        "select series, city_id, year from release.series_values "
-        f"where scope in ('industry', 'total') and series in ({names})"
+def _coverage(release: Release) -> pd.DataFrame:
+    """Return each city, year and series of the panel, in its order, and whether there is a value, withheld or not."""
+    return release.frame(
+        "with panel_series as (select column_name as series, column_index as series_order from duckdb_columns() "
+        "where schema_name = 'marts' and table_name = 'fct_city_year_panel' "
+        "and column_name in (select series from marts.dim_series)), "
+        "filled as (select distinct series, city_id, year from release.series_values "
+        "where scope in ('industry', 'total')) "
+        "select c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year, s.series, "
+        "f.series is not null as is_filled from marts.fct_city_year_panel as p "
+        "inner join marts.dim_city as c on p.city_id = c.city_id cross join panel_series as s "
+        "left join filled as f on s.series = f.series and p.city_id = f.city_id and p.year = f.year "
+        "order by c.city_id, p.year, s.series_order"
     )
 
 
-def _by_city(release: Release, text: Catalogue) -> Figure:
-    series = _panel_series(release)
-    data = release.frame(
-        "select c.city_id, c.name_en, c.name_zh, c.province_name_en, c.province_name_zh, p.year, "
-        "count(v.series) as series_count from marts.fct_city_year_panel as p "
-        "inner join marts.dim_city as c on p.city_id = c.city_id "
-        f"left join ({_filled(series)}) as v on p.city_id = v.city_id and p.year = v.year "
-        "group by all order by c.city_id, p.year"
-    )
-    cities = data.drop_duplicates("city_id").drop(columns=["year", "series_count"])
+def _by_city(coverage: pd.DataFrame, text: Catalogue) -> Figure:
+    """Draw how many series have a value, by city and year."""
+    names = ["city_id", "name_en", "name_zh", "province_name_en", "province_name_zh"]
+    cities = coverage[names].drop_duplicates("city_id")
     firsts = cities.drop_duplicates("province_name_zh")
+    data = coverage.groupby(["city_id", "year"], as_index=False)["is_filled"].sum()
+    data = data.rename(columns={"is_filled": "series_count"})
+    most = coverage["series"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:
-        labels = " : ".join(
-            f"datum.value == '{row.city_id}' ? '{_short(getattr(row, f'province_name_{language}'))}'"
-            for row in firsts.itertuples()
+        title = text.plain("series_with_value", language)
+        labels = dict(zip(firsts["city_id"], map(_short, firsts[f"province_name_{language}"]), strict=True))
+        axis = alt.Axis(
+            values=list(firsts["city_id"]), labelExpr=words_for("datum.value", labels), labelOverlap="greedy"
         )
-        return (
-            alt.Chart(TABLE)
-            .mark_rect()
-            .encode(
-                x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient="top")),
-                y=alt.Y(
-                    "city_id:O",
-                    title=None,
-                    axis=alt.Axis(values=list(firsts["city_id"]), labelExpr=f"{labels} : ''", labelOverlap="greedy"),
-                ),
-                color=_blues("series_count", len(series), text.plain("series_with_value", language)),
-                tooltip=[
-                    alt.Tooltip(f"name_{language}:N", title=text.plain("city", language)),
-                    alt.Tooltip("year:O", title=text.plain("year", language)),
-                    alt.Tooltip("series_count:Q", title=text.plain("series_with_value", language)),
-                ],
-            )
-            .properties(width="container", height=4 * data["city_id"].nunique())
+        under = tips(
+            (f"name_{language}:N", text.plain("city", language)),
+            ("year:O", text.plain("year", language)),
+            ("series_count:Q", title),
         )
+        y = alt.Y("city_id:O", title=None, axis=axis)
+        return _heat_map("series_count", title, most, y, under, orient="top").properties(height=4 * len(cities))
 
-    def describe(language: str) -> str:
-        return text.plain(
-            "alt_coverage_by_city",
-            language,
-            cities=data["city_id"].nunique(),
-            series=len(series),
-            complete=int((data["series_count"] == len(series)).sum()),
-            empty=int((data["series_count"] == 0).sum()),
-        )
-
-    shown = data[["city_id", "year", "series_count"]]
-    return figure("coverage_by_city", text.both("coverage_by_city"), shown, draw, describe, shared=cities)
+    complete, empty = (int((data["series_count"] == count).sum()) for count in (most, 0))
+    described = text.words("alt_coverage_by_city", cities=len(cities), series=most, complete=complete, empty=empty)
+    return figure("coverage_by_city", text.both("coverage_by_city"), data, draw, described, shared=cities)
 
 
-def _by_series(release: Release, text: Catalogue) -> Figure:
-    series = _panel_series(release)
-    columns = ", ".join(f"count(case when v.series = '{name}' then 1 end) as {name}" for name in series)
-    ((cities,),) = release.frame("select count(*) from marts.dim_city").to_numpy().tolist()
-    wide = release.frame(
-        f"select p.year, {columns} from marts.fct_city_year_panel as p "
-        f"left join ({_filled(series)}) as v on p.city_id = v.city_id and p.year = v.year group by all order by p.year"
-    )
-    data = wide.melt("year", var_name="series", value_name="city_count").astype(object)
+def _by_series(coverage: pd.DataFrame, text: Catalogue) -> Figure:
+    """Draw how many cities have a value, by series and year."""
+    wide = coverage.pivot_table("is_filled", "year", "series", aggfunc="sum", sort=False)
+    data = wide.reset_index().melt("year", value_name="city_count")
     for language in LANGUAGES:
         data[f"label_{language}"] = [text.plain_label(name, language) for name in data["series"]]
+    most = coverage["city_id"].nunique()
 
     def draw(language: str) -> alt.TopLevelMixin:
-        return (
-            alt.Chart(TABLE)
-            .mark_rect()
-            .encode(
-                x=alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)),
-                color=_blues("city_count", cities, text.plain("cities_with_value", language)),
-                tooltip=[
-                    alt.Tooltip(f"label_{language}:N", title=text.plain("series", language)),
-                    alt.Tooltip("year:O", title=text.plain("year", language)),
-                    alt.Tooltip("city_count:Q", title=text.plain("cities_with_value", language)),
-                ],
-            )
-            .properties(width="container", height=20 * len(series))
+        title = text.plain("cities_with_value", language)
+        y = alt.Y(f"label_{language}:N", title=None, sort=None, axis=alt.Axis(labelLimit=LABEL_LIMIT))
+        under = tips(
+            (f"label_{language}:N", text.plain("series", language)),
+            ("year:O", text.plain("year", language)),
+            ("city_count:Q", title),
         )
+        return _heat_map("city_count", title, most, y, under).properties(height=20 * data["series"].nunique())
 
-    def describe(language: str) -> str:
-        totals = data.groupby("series")["city_count"].sum()
-        missing = [text.plain_label(name, language) for name in series if totals[name] == 0]
-        return text.plain("alt_coverage_by_series", language, series=len(series), missing=", ".join(missing) or "0")
+    counts = data.groupby("series", sort=False)["city_count"].sum()
+    empty = [text.names(name) for name in counts.index[counts == 0]]
+    described = [
+        text.plain("alt_coverage_by_series", language, series=len(counts), missing=", ".join(missing) or "0")
+        for language, missing in zip(LANGUAGES, zip(*empty, strict=True) if empty else ((), ()), strict=True)
+    ]
+    return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, described)
 
-    return figure("coverage_by_series", text.both("coverage_by_series"), data, draw, describe)
 
-
-def _blues(column: str, most: int, title: str) -> alt.Color:
-    """Return a scale from few to all; none at all is no pale blue."""
-    return alt.condition(
-        f"datum.{column} == 0",
-        alt.value("#f0eeea"),
-        alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title)),
-    )
+def _heat_map(
+    column: str,
+    title: str,
+    most: int,
+    y: alt.Y,
+    tooltip: list[alt.Tooltip],
+    orient: Literal["top", "bottom"] = "bottom",
+) -> alt.Chart:
+    """Return rows by year, shaded from few to all; none at all is no pale blue."""
+    x = alt.X("year:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, orient=orient))
+    blues = alt.Color(f"{column}:Q", scale=alt.Scale(scheme="blues", domain=[0, most]), legend=squares(title))
+    colour = alt.condition(f"datum.{column} == 0", alt.value("#f0eeea"), blues)
+    return alt.Chart(TABLE).mark_rect().encode(x=x, y=y, color=colour, tooltip=tooltip).properties(width="container")
 
 
 def _short(province: str) -> str:

@@ -11,22 +11,15 @@ from ai_manufacturing import settings
 from ai_manufacturing.site import query_book
 from ai_manufacturing.site.charts import in_script
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import LANGUAGES, Catalogue
+from ai_manufacturing.text import Catalogue
 
 BUNDLE = ("duckdb.js", "duckdb-worker.js", "duckdb.wasm")
 # The page itself unpacks what is large, so that it is small on its way from any server.
 PACKED = ("duckdb.wasm", "ai_manufacturing.duckdb")
 LEVEL = 3  # a second less than 6 for a tenth more
 WORDS = (
-    "loading_release",
-    "running",
-    "rows_found",
-    "rows_shown",
-    "statements_run",
-    "link_copied",
-    "chart_auto",
-    "chart_scatter",
-    "chart_intervals",
+    *("loading_release", "running", "rows_found", "rows_shown", "statements_run", "link_copied"),
+    *("chart_auto", "chart_scatter", "chart_intervals"),
 )
 
 
@@ -58,28 +51,23 @@ def write(release_path: Path, folder: Path) -> bool:
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return the questions of the query book to start from, and the tables with their columns."""
     book = (settings.project_root() / "docs" / "queries.md").read_text(encoding="utf-8")
-    questions = query_book.entries(book)
+    entries = query_book.entries(book)
     columns = release.rows(
-        "select table_schema || '.' || table_name as name, * from marts.data_dictionary "
-        "order by table_schema, table_name, column_number"
+        "select concat(table_schema, '.', table_name) as name, "
+        "[column_name, data_type, unit, description_en, description_zh] as words "
+        "from marts.data_dictionary order by table_schema, table_name, column_number"
     )
-    shown = ("column_name", "data_type", "unit", "description_en", "description_zh")
     described = {
-        name: [[row[key] for key in shown] for row in rows]
-        for name, rows in groupby(columns, key=lambda row: row["name"])
+        name: [[*row["words"]] for row in rows] for name, rows in groupby(columns, key=lambda row: row["name"])
     }
     comments = {
         row["name"]: row["comment"]
-        for row in release.rows("select schema_name || '.' || table_name as name, comment from duckdb_tables()")
+        for row in release.rows("select concat(schema_name, '.', table_name) as name, comment from duckdb_tables()")
     }
+    counts = sorted(release.manifest.row_counts.items())
     return {
-        "questions": [dict(zip(LANGUAGES, (entry.question, entry.question_zh), strict=True)) for entry in questions],
-        "book": in_script([entry.sql for entry in questions]),
-        "words": in_script({key: [*text.texts[key]] for key in WORDS}),
-        "tables": in_script(
-            [
-                [name, count, comments.get(name), described.get(name, [])]
-                for name, count in sorted(release.manifest.row_counts.items())
-            ]
-        ),
+        "questions": [{"en": entry.question, "zh": entry.question_zh} for entry in entries],
+        "book": in_script([entry.sql for entry in entries]),
+        "words": in_script({key: text.texts[key] for key in WORDS}),
+        "tables": in_script([[name, count, comments.get(name), described.get(name, [])] for name, count in counts]),
     }

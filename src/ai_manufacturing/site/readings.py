@@ -1,4 +1,4 @@
-"""Coefficient plots: every reading of a column of the paper beside the printed number."""
+"""All readings: the specification curve, each column's coefficients beside the printed number, every specification."""
 
 from typing import Any
 
@@ -6,15 +6,21 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure
+from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.site import specification_curve
+from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, MARK, Catalogue, pair
 
 ROW = 24  # pixels of a reading
+CHOICES = (
+    *("estimator", "outcome", "regressor", "transform", "weighting", "scope", "controls", "subsample", "grouping"),
+    *("fixed_effects", "covariance", "options", "providers"),
+)
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return one plot for each column whose readings are one coefficient."""
+    """Return the curve, one plot for each column whose readings are one coefficient, and the specifications."""
     estimates = release.frame(
         "select c.*, s.specification_order, s.description, "
         "coalesce(s.outcome_label_en, s.outcome) as outcome_en, coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, "
@@ -32,10 +38,13 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
     for language in LANGUAGES:
         estimates[f"reading_{language}"] = [text.plain_label(reading, language) for reading in estimates["reading"]]
     return {
+        "curve": specification_curve.content(release, text),
         "columns": [
             _column(table, column, data, text)
             for (table, column), data in estimates.groupby(["table_id", "column_number"], sort=False)
         ],
+        "choices": CHOICES,
+        "specifications": _specifications(release),
     }
 
 
@@ -47,15 +56,12 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     )
     # A slope on the measure itself has another unit than one on its log.
     in_levels = estimated["transform"] == "level"
+    of_levels = Markup("{}: {}").format(title, text.label("level"))
     drawn = [
         (f"readings_{table}_{column}", title, estimated[~in_levels], first["printed"]),
-        (
-            f"readings_{table}_{column}_level",
-            Markup("{}: {}").format(title, text.label("level")),
-            estimated[in_levels],
-            None,
-        ),
+        (f"readings_{table}_{column}_level", of_levels, estimated[in_levels], None),
     ]
+    is_other_sample = estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
     return {
         "id": f"{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
@@ -63,9 +69,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
             coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
         ],
         "not_estimable": data[data["estimate"].isna()].to_dict("records"),
-        "overlaps": estimated[estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()]
-        .astype({"overlap_observation_count": int})
-        .to_dict("records"),
+        "overlaps": estimated[is_other_sample].astype({"overlap_observation_count": int}).to_dict("records"),
     }
 
 
@@ -83,52 +87,41 @@ def coefficient_plot(
     suffix += pd.Series(f" {MARK}", data.index).where(estimated["substitutions"].fillna("") != "", "")
     for language in LANGUAGES:
         data[f"reading_{language}"] = estimated[f"reading_{language}"] + suffix
-    data["link"] = "specifications.html#" + data["specification_id"]
+    data["link"] = "readings.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
         y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6))
         # channels are given as such: altair takes long to find out what a text in their place means
         base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
-        words = {key: text.plain(key, language) for key in ("estimate", "interval", "cities")}
-        tooltip = [
-            alt.Tooltip(f"reading_{language}:N", title=text.plain("reading", language)),
-            alt.Tooltip("estimate:Q", title=words["estimate"], format=".4~g"),
-            alt.Tooltip("conf_low:Q", title=words["interval"] + " ←", format=".4~g"),
-            alt.Tooltip("conf_high:Q", title=words["interval"] + " →", format=".4~g"),
-            alt.Tooltip("city_count:Q", title=words["cities"]),
-            alt.Tooltip("specification_id:N", title=text.plain("specification", language)),
-        ]
+        words = {
+            key: text.plain(key, language) for key in ("reading", "estimate", "interval", "cities", "specification")
+        }
+        tooltip = tips(
+            (f"reading_{language}:N", words["reading"]),
+            ("estimate:Q", words["estimate"], ".4~g"),
+            ("conf_low:Q", words["interval"] + " ←", ".4~g"),
+            ("conf_high:Q", words["interval"] + " →", ".4~g"),
+            ("city_count:Q", words["cities"]),
+            ("specification_id:N", words["specification"]),
+        )
+        title = text.plain("estimate_with_interval", language)
+        low = alt.X("conf_low:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
+        bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=low, x2=alt.X2("conf_high:Q"), tooltip=tooltip)
+        points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
             alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
-            base.mark_rule(color=BLUE, strokeWidth=2).encode(
-                x=alt.X(
-                    "conf_low:Q",
-                    title=text.plain("estimate_with_interval", language),
-                    scale=alt.Scale(zero=True),
-                    axis=alt.Axis(tickCount=5),
-                ),
-                x2=alt.X2("conf_high:Q"),
-                tooltip=tooltip,
-            ),
-            base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x=alt.X("estimate:Q"), tooltip=tooltip),
+            bars,
+            points.encode(x=alt.X("estimate:Q"), tooltip=tooltip),
         ]
         if printed is not None:
             layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.XDatum(printed)))
         return alt.layer(*layers, width="container", height=ROW * len(data))
 
-    def describe(language: str) -> str:
-        return text.plain(
-            "alt_readings",
-            language,
-            count=len(data),
-            low=f"{data['estimate'].min():.3f}",
-            high=f"{data['estimate'].max():.3f}",
-        )
-
+    low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
+    described = text.words("alt_readings", count=len(data), low=low, high=high)
     notes = [text.both("printed_line", value=f"{printed:g}")] if printed is not None else []
-    if said := _substitutions(estimated):
-        notes.append(said)
-    return figure(id_, title, data, draw, describe, Markup(" ").join(notes))
+    notes += [_substitutions(estimated)]
+    return figure(id_, title, data, draw, described, Markup(" ").join(filter(None, notes)))
 
 
 def overlap_note(row: dict[str, Any]) -> dict[str, str] | None:
@@ -146,3 +139,57 @@ def _substitutions(estimated: pd.DataFrame) -> Markup:
         for column, separator in (("substitutions", "; "), ("substitutions_zh", "；"))
     )
     return pair(f"{MARK} {'; '.join(english)}.", f"{MARK} {'；'.join(chinese)}。") if english else Markup()
+
+
+def _specifications(release: Release) -> list[dict[str, Any]]:
+    """Return the specifications in the order of their rows, with their terms, losses, other errors and influence."""
+    parts = {
+        "terms": release.rows("from reports.rpt_coefficients order by specification_id, term_order, term"),
+        "losses": release.rows("from estimates.observation_losses order by specification_id, step"),
+        # In the order of inference_checks.csv, in which the estimation wrote them.
+        "inference": release.rows(
+            "select i.* from estimates.est_inference as i "
+            "left join reports.rpt_coefficients as c on i.specification_id = c.specification_id and i.term = c.term "
+            "where i.specification_id in "
+            "(select specification_id from estimates.est_inference where status <> 'not_estimable') "
+            "order by i.specification_id, c.term_order, i.term, i.rowid"
+        ),
+        "influence": _influence(release),
+    }
+    specifications = {
+        row["specification_id"]: {**row, **{part: [] for part in parts}}
+        for row in release.rows("from reports.rpt_specifications order by specification_order")
+    }
+    for part, rows in parts.items():
+        for row in rows:
+            specifications[row["specification_id"]][part].append(row)
+    for row in specifications.values():
+        row["overlap"] = next(filter(None, map(overlap_note, row["terms"])), None)
+    return [*specifications.values()]
+
+
+def _influence(release: Release) -> list[dict[str, Any]]:
+    """Return the estimates without the flagged cities, and without the city and the province that move them most.
+
+    What is left out has its name in both languages.
+    """
+    nobody = said("nobody_flagged")
+    return release.rows(
+        "with places as ("
+        "select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from marts.dim_city union "
+        "select 'province', province_id, province_name_en, province_name_zh from marts.dim_city), "
+        "flags as (select description, min(description_zh) as description_zh "
+        f"from {release.gate_results()} group by description union all select ?, ?) "
+        "select e.*, coalesce(p.name_en, e.unit_id) as left_out_en, "
+        "coalesce(p.name_zh, f.description_zh, e.unit_id) as left_out_zh, "
+        "split_part(e.setting, '=', 2) as errors "
+        "from estimates.est_influence as e "
+        "inner join reports.rpt_specifications as s on e.specification_id = s.specification_id "
+        "left join places as p on e.unit_kind = p.unit_kind and e.unit_id = p.unit_id "
+        "left join flags as f on e.unit_id = f.description "
+        "where e.status <> 'not_estimable' and (e.rank = 1 or e.method = 'leave_out_flagged') "
+        "and (e.term = s.regressor or s.estimator <> 'fixed_effects') "
+        "order by e.specification_id, e.term, e.method desc, e.unit_kind desc, e.unit_id, errors",
+        nobody.en,
+        nobody.zh,
+    )

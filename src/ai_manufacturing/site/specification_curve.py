@@ -7,7 +7,18 @@ import altair as alt
 import pandas as pd
 from scipy import stats
 
-from ai_manufacturing.site.charts import BLUE, GREEN, GREY, ORANGE, TABLE, Figure, figure, squares
+from ai_manufacturing.site.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    TABLE,
+    Figure,
+    figure,
+    squares,
+    tips,
+    words_for,
+)
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 
@@ -77,18 +88,18 @@ def _choice(row: dict[str, Any], text: Catalogue, language: str) -> str:
 
 
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
+    """Draw the estimates in their order, with intervals by province."""
     names = list(dict.fromkeys(row["axis"] for row in axes))
+    numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {
             axis: {row["value"]: _choice(row, text, language) for row in axes if row["axis"] == axis} for axis in names
         }
-        labels = " : ".join(
-            f"datum.label == '{name}' ? '{text.plain(f'significant_{name}', language)}'" for name in MARKS
-        )
-        legend = alt.Legend(title=None, labelExpr=f"{labels} : datum.label", columns=COLUMNS, labelLimit=300)
-        domain = list(MARKS)
-        numbers = ("standardised_estimate", "estimate", "p_value_by_city", "p_value_by_province")
+        labels = words_for("datum.label", {name: text.plain(f"significant_{name}", language) for name in MARKS})
+        legend = alt.Legend(title=None, labelExpr=labels, columns=COLUMNS, labelLimit=300)
+        colours, shapes = (alt.Scale(domain=[*MARKS], range=[*range_]) for range_ in zip(*MARKS.values(), strict=True))
+        title = text.plain("standardised_estimate", language)
         points = (
             alt.Chart(TABLE)
             .transform_calculate(
@@ -102,50 +113,25 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                     scale=alt.Scale(nice=False),
                     axis=alt.Axis(tickCount=6),
                 ),
-                y=alt.Y(
-                    "standardised_estimate:Q",
-                    title=text.plain("standardised_estimate", language),
-                    axis=alt.Axis(minExtent=EXTENT, maxExtent=EXTENT),
+                y=alt.Y("standardised_estimate:Q", title=title, axis=alt.Axis(minExtent=EXTENT, maxExtent=EXTENT)),
+                color=alt.Color("significant_by:N", scale=colours, legend=legend),
+                shape=alt.Shape("significant_by:N", scale=shapes, legend=legend),
+                tooltip=tips(
+                    *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
+                    *((f"{axis}_label:N", text.plain(f"axis_{axis}", language)) for axis in names),
                 ),
-                color=alt.Color(
-                    "significant_by:N",
-                    scale=alt.Scale(domain=domain, range=[MARKS[name][0] for name in domain]),
-                    legend=legend,
-                ),
-                shape=alt.Shape(
-                    "significant_by:N",
-                    scale=alt.Scale(domain=domain, range=[MARKS[name][1] for name in domain]),
-                    legend=legend,
-                ),
-                tooltip=[
-                    *(alt.Tooltip(f"{name}:Q", title=text.plain(name, language), format=".3~g") for name in numbers),
-                    *(alt.Tooltip(f"{axis}_label:N", title=text.plain(f"axis_{axis}", language)) for axis in names),
-                ],
             )
         )
         zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
-        title = text.plain("standardised_estimate", language)
-        by_province = (
-            alt.Chart(TABLE)
-            .mark_area(color=GREY, opacity=0.25)
-            .encode(x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q")
-        )
-        return alt.layer(by_province, zero, points, width="container", height=320)
+        by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
+        intervals = by_province.encode(x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q")
+        return alt.layer(intervals, zero, points, width="container", height=320)
 
-    def describe(language: str) -> str:
-        estimates = curve["standardised_estimate"].astype(float)
-        counts = curve["significant_by"].value_counts()
-        return text.plain(
-            "alt_curve",
-            language,
-            count=len(curve),
-            low=f"{estimates.min():.3f}",
-            median=f"{estimates.median():.3f}",
-            high=f"{estimates.max():.3f}",
-            **{name: counts.get(name, 0) for name in MARKS},
-        )
-
-    return figure("curve", text.both("curve_title"), curve, draw, describe, text.both("curve_note"))
+    estimates = curve["standardised_estimate"].astype(float)
+    low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
+    counts = {name: int((curve["significant_by"] == name).sum()) for name in MARKS}
+    described = text.words("alt_curve", count=len(curve), low=low, median=median, high=high, **counts)
+    return figure("curve", text.both("curve_title"), curve, draw, described, text.both("curve_note"))
 
 
 def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
@@ -153,65 +139,49 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
     bins = min(BINS, len(curve))
     binned = curve.assign(bin=((curve["rank"].astype(int) - 1) * bins) // len(curve))
     counts = binned.groupby("bin").size()
-    parts = []
+    rows = []
     for row in axes:
-        of_value = binned[binned[row["axis"]] == row["value"]]
-        shares = of_value.groupby("bin").size().reindex(counts.index, fill_value=0) / counts
-        parts.append(
-            pd.DataFrame(
-                {
-                    "axis": row["axis"],
-                    "value": row["value"],
-                    "first_rank": [int(number * len(curve) / bins) + 1 for number in counts.index],
-                    "last_rank": [int((number + 1) * len(curve) / bins) for number in counts.index],
-                    "share": shares.round(4).to_list(),
-                    **{
-                        f"label_{language}": text.plain(
-                            "axis_value",
-                            language,
-                            axis=text.plain(f"axis_{row['axis']}", language),
-                            value=_choice(row, text, language),
-                        )
-                        for language in LANGUAGES
-                    },
-                }
+        shares = binned[binned[row["axis"]] == row["value"]].groupby("bin").size().reindex(counts.index, fill_value=0)
+        labels = {
+            f"label_{language}": text.plain(
+                "axis_value",
+                language,
+                axis=text.plain(f"axis_{row['axis']}", language),
+                value=_choice(row, text, language),
             )
-        )
-    data = pd.concat(parts, ignore_index=True)
+            for language in LANGUAGES
+        }
+        for number, share in (shares / counts).round(4).items():
+            first, last = (int(edge * len(curve) / bins) for edge in (number, number + 1))
+            ranks = {"first_rank": first + 1, "last_rank": last}
+            rows.append({"axis": row["axis"], "value": row["value"], **ranks, "share": share, **labels})
+    data = pd.DataFrame(rows)
 
     def draw(language: str) -> alt.TopLevelMixin:
+        rank, share = (text.plain(key, language) for key in ("curve_rank", "share_of_specifications"))
+        names = alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False)
+        shades = alt.Scale(scheme="blues", domainMin=0)
         return (
             alt.Chart(TABLE)
             .mark_rect()
             .encode(
                 x=alt.X(
                     "first_rank:Q",
-                    title=text.plain("curve_rank", language),
+                    title=rank,
                     scale=alt.Scale(domain=[1, len(curve)], nice=False),
                     axis=alt.Axis(tickCount=6, grid=False),
                 ),
                 x2="last_rank:Q",
-                y=alt.Y(
-                    f"label_{language}:N",
-                    title=None,
-                    sort=None,
-                    axis=alt.Axis(labelLimit=EXTENT, minExtent=EXTENT, maxExtent=EXTENT, ticks=False),
+                y=alt.Y(f"label_{language}:N", title=None, sort=None, axis=names),
+                color=alt.Color("share:Q", scale=shades, legend=squares(share, format=".0%")),
+                tooltip=tips(
+                    (f"label_{language}:N", text.plain("choice", language)),
+                    ("first_rank:Q", rank),
+                    ("share:Q", share, ".0%"),
                 ),
-                color=alt.Color(
-                    "share:Q",
-                    scale=alt.Scale(scheme="blues", domainMin=0),
-                    legend=squares(text.plain("share_of_specifications", language), format=".0%"),
-                ),
-                tooltip=[
-                    alt.Tooltip(f"label_{language}:N", title=text.plain("choice", language)),
-                    alt.Tooltip("first_rank:Q", title=text.plain("curve_rank", language)),
-                    alt.Tooltip("share:Q", title=text.plain("share_of_specifications", language), format=".0%"),
-                ],
             )
             .properties(width="container", height=14 * len(axes))
         )
 
-    def describe(language: str) -> str:
-        return text.plain("alt_choices", language, count=len(axes))
-
-    return figure("choices", text.both("choices_title"), data, draw, describe, text.both("choices_note"))
+    described = text.words("alt_choices", count=len(axes))
+    return figure("choices", text.both("choices_title"), data, draw, described, text.both("choices_note"))

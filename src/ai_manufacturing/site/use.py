@@ -1,8 +1,9 @@
-"""Use and cite: what can be downloaded, on what terms, how it is read, and the releases before."""
+"""Use and cite: what can be downloaded, on what terms, how it is read, each column in words, and what has changed."""
 
 from typing import Any
 
 from ai_manufacturing import terms
+from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.site import downloads
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
@@ -14,30 +15,64 @@ SETS = {
     "curve": ("est_specification_curve", "specification_curve"),
     "codebook": ("data_dictionary", "data_dictionary"),
 }
+LISTED = 300  # changed estimates
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
-    """Return the data sets, the terms of their sources, the citation, the quick starts and the history."""
-    sources = release.rows(
-        "select provider, provenance_class, publisher, republished_by, licence, citation_en, citation_zh, "
-        f"{terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as file_count "
-        "from marts.fct_deliveries where provider is not null "
-        "group by all order by provider, citation_en"
-    )
+    """Return data sets, tables with their columns, terms, citation, quick starts, changes and history."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in release.rows(
+        "select d.*, t.estimated_size as table_row_count from marts.data_dictionary as d "
+        "inner join duckdb_tables() as t on d.table_schema = t.schema_name and d.table_name = t.table_name "
+        "where t.database_name = current_database() "
+        "order by d.table_name <> 'fct_city_year_panel', d.table_schema, d.table_name, d.column_number"
+    ):
+        tables.setdefault(f"{row['table_schema']}.{row['table_name']}", []).append(row)
     return {
         "sets": SETS,
-        "tables": [
-            {**row, "is_withheld": f"{row['schema_name']}.{row['table_name']}" in release.withheld}
-            for row in release.rows(
-                "select schema_name, table_name, estimated_size as row_count from duckdb_tables() "
-                "where list_contains(['marts', 'gates', 'estimates', 'reports'], schema_name) order by all"
-            )
-        ],
-        "sources": sources,
+        "tables": tables,
+        "tables_withheld": release.withheld,
+        "sources": release.rows(
+            "select provider, provenance_class, publisher, republished_by, licence, citation_en, citation_zh, "
+            f"{terms.MAY_BE_PASSED_ON} as may_pass_on, count(distinct file_path) as file_count "
+            "from marts.fct_deliveries where provider is not null group by all order by provider, citation_en"
+        ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
         "bibliography": downloads.bibliography(release.manifest),
-        "starts": [
-            (language, name, downloads.quick_starts(release)[name]) for language, name in downloads.QUICK_STARTS.items()
-        ],
+        "quick_starts": downloads.quick_starts(release),
+        "programs": downloads.QUICK_STARTS,
         "history": downloads.history(release),
+        "replaced": _replaced(release),
+        **_changes(release),
     }
+
+
+def _changes(release: Release) -> dict[str, Any]:
+    """Return the changes that the release keeps: estimates lost, then moved, the farthest first, then gained."""
+    kinds = release.rows(
+        "select change_kind, count(*) as change_count, count(distinct city_id) as city_count "
+        "from release.changes group by all order by all"
+    )
+    return {
+        "kinds": kinds,
+        "estimate_count": sum(row["change_count"] for row in kinds if row["change_kind"].startswith("estimate")),
+        "estimates": release.rows(
+            "select * from release.changes where change_kind like 'estimate%' "
+            "order by list_position(['estimate_lost', 'estimate_changed', 'estimate_gained'], change_kind), "
+            "moved_std_errors desc nulls first, specification_id, term limit ?",
+            LISTED,
+        ),
+        "cells": release.rows(
+            "select column_name, count(*) as cell_count, count(distinct city_id) as city_count, "
+            "min(year) as first_year, max(year) as last_year from release.changes "
+            "where change_kind = 'cell_changed' group by all order by all"
+        ),
+    }
+
+
+def _replaced(release: Release) -> Origin | None:
+    """Return whose numbers the release before had, if that was another extract set: then there are no changes."""
+    if not release.has_table("release.previous"):
+        return None
+    before = release.rows("select extract_set, extract_set_kind as kind from release.previous")
+    return next((origin for row in before if (origin := Origin(**row)) != release.manifest.origin), None)

@@ -1,6 +1,7 @@
 """How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,10 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     # a bar among the lines of a scheduler's log is no JSON
     connection.execute("set enable_progress_bar = false")
     return connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+    """Return the rows of a query by column name."""
+    result = connection.execute(query, values)
+    names = [name for name, *_ in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

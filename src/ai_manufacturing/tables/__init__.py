@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ai_manufacturing.estimators.sentences import COMMAS
-from ai_manufacturing.text import LANGUAGES
+from ai_manufacturing.text import LANGUAGES, Words
 
-Words = tuple[str, str]  # English, Chinese
 PAPER_TABLES = tuple(f"table_{number}" for number in range(1, 7))
 DECIMALS = (2, 3, 4)
 # Errors below an estimate, by the name that a reader chooses, and their kind of line in printed_lines.csv.
@@ -127,14 +126,15 @@ class Column:
 
     def tag(self, language: str) -> str:
         """Return what notes call the column: its number, and the reading unless it is the default."""
-        place = LANGUAGES.index(language)
-        return f"({self.number})" if self.is_default else f"({self.number}{COLONS[place]}{self.reading[place]})"
+        return f"({self.number}{self._reading(language)})"
 
     def title(self, language: str) -> str:
         """Return the heading of the column."""
+        return f"({self.number}) {self.heading[LANGUAGES.index(language)]}{self._reading(language)}"
+
+    def _reading(self, language: str) -> str:
         place = LANGUAGES.index(language)
-        reading = "" if self.is_default else f"{COLONS[place]}{self.reading[place]}"
-        return f"({self.number}) {self.heading[place]}{reading}"
+        return "" if self.is_default else f"{COLONS[place]}{self.reading[place]}"
 
 
 @dataclass(frozen=True)
@@ -201,10 +201,9 @@ class PaperTable:
             for number, line in self.lines.items()
             if line.kind not in hidden and any(number in column.cells for column in columns)
         ]
-        marks = [
-            *([self.said["table_synthetic"][place]] if "table_synthetic" in self.said else []),
-            *([self.said["table_substitutes"][place]] if any(column.has_substitutes for column in columns) else []),
-        ]
+        has_substitutes = any(column.has_substitutes for column in columns)
+        keys = ("table_synthetic", *(("table_substitutes",) if has_substitutes else ()))
+        marks = [self.said[key][place] for key in keys if key in self.said]
         return Printed(
             table_id=self.table_id,
             language=language,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xlsxwriter
@@ -44,13 +43,8 @@ TABLES = {
 }
 # Columns of the dictionary that say where a series is from.
 PROVENANCE = (
-    "provenance_class",
-    "publisher",
-    "republished_by",
-    "licence",
-    "is_interpolated",
-    "citation_en",
-    "citation_zh",
+    *("provenance_class", "publisher", "republished_by", "licence", "is_interpolated"),
+    *("citation_en", "citation_zh"),
 )
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
@@ -269,12 +263,13 @@ def _refused(path: Path, error: OSError) -> ExportError:
 
 def _read(database: Path) -> Source:
     read = databases.read(database)
-    extract_set, kind = read.origin
-    synthetic = kind == SYNTHETIC
+    synthetic = read.origin.kind == SYNTHETIC
     try:
         with duckdb_client.connect(str(database), read_only=True) as connection:
             text = Catalogue.read().with_labels_of(connection)
-            mark = text.plain("table_mark_synthetic" if synthetic else "table_mark_delivered", "en", set=extract_set)
+            mark = text.plain(
+                "table_mark_synthetic" if synthetic else "table_mark_delivered", "en", set=read.origin.extract_set
+            )
             dictionary = _dictionary(connection, synthetic)
             return Source(
                 mark=mark,
@@ -299,23 +294,26 @@ def _incomplete(database: Path, error: duckdb.Error) -> ExportError:
 
 
 def _dictionary(connection: duckdb.DuckDBPyConnection, synthetic: bool) -> pa.Table:
-    parts = " union all ".join(
-        f"select {number} as file_number, '{name}' as file, column_number, column_name, "
-        f"left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, label_en, label_zh, substitution, "
-        f"description_en, description_zh, source, {', '.join(PROVENANCE)}, first_year, last_year, missing_share, "
-        f"extract_set "
-        f"from marts.data_dictionary where table_name = '{table}' union all "
-        f"select {number}, '{name}', null, 'is_synthetic', 'is_synthetic', 'boolean', null, "
-        "'Whether the numbers are synthetic', '数值是否为合成', null, "
-        "'Whether the numbers are synthetic.', '数值是否为合成', 'extract_set.yml', "
-        f"{', '.join(['null'] * len(PROVENANCE))}, "
-        "null, null, 0, "
-        f"(select any_value(extract_set) from marts.data_dictionary)"
-        for number, (name, (table, _)) in enumerate(TABLES.items())
-    )
+    """Return the dictionary of the exported columns, in the order of the files; each has is_synthetic at its end."""
+    listed = ", ".join(f"({number}, '{name}', '{table}')" for number, (name, (table, _)) in enumerate(TABLES.items()))
     return connection.sql(
-        f"select * exclude (file_number, column_number), {synthetic} as is_synthetic from ({parts}) "
-        "order by file_number, column_number nulls last"
+        f"""
+        with files as (select * from (values {listed}) as f (file_number, file, table_name)),
+        columns as (
+            select f.file_number, f.file, d.* from marts.data_dictionary as d inner join files as f using (table_name)
+            union all by name
+            select file_number, file, 'is_synthetic' as column_name, 'boolean' as data_type,
+                'Whether the numbers are synthetic' as label_en, '数值是否为合成' as label_zh,
+                'Whether the numbers are synthetic.' as description_en, '数值是否为合成' as description_zh,
+                'extract_set.yml' as source, 0 as missing_share,
+                (select any_value(extract_set) from marts.data_dictionary) as extract_set
+            from files
+        )
+        select file, column_name, left(column_name, {STATA_NAME_LENGTH}) as stata_name, data_type, unit, label_en,
+            label_zh, substitution, description_en, description_zh, source, {", ".join(PROVENANCE)}, first_year,
+            last_year, missing_share, extract_set, {synthetic} as is_synthetic
+        from columns order by file_number, column_number nulls last
+        """
     ).to_arrow_table()
 
 
@@ -374,9 +372,9 @@ def _parquet(source: Source, folder: Path) -> Iterator[Path]:
 
 def _csv(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
-        frame = _frame(table)
+        frame = table.rows.to_pandas()  # numbers with gaps are doubles, which hold all integers up to 2^53
         for name in _text_columns(table):
-            frame[name] = frame[name].map(_no_formula, na_action="ignore")
+            frame[name] = frame[name].str.replace(FORMULA, r"'\g<0>", regex=True)
         path = folder / f"{table.name}.csv"
         yield path
         # The byte order mark tells Excel that the Chinese names are UTF-8.
@@ -387,26 +385,12 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
     path = folder / "ai_manufacturing.xlsx"
     yield path
     content = io.BytesIO()  # a zip file that is written to a full disk fails once more when it is let go
-    # A text stays a text, whatever it begins with.
-    options = {
-        "in_memory": True,
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-    }
-    with xlsxwriter.Workbook(content, options) as workbook:
+    with xlsxwriter.Workbook(content, formats.WORKBOOK) as workbook:
         workbook.set_properties({"created": source.made_at})
         about = workbook.add_worksheet("about")
         about.set_column(0, 0, STATA_LABEL_LENGTH)
-        about.write_column(
-            0,
-            0,
-            [
-                source.mark,
-                f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary.",
-                *filter(None, [source.withheld]),
-            ],
-        )
+        where = f"What the columns are, and what substitutes ({MARK}): sheet data_dictionary."
+        about.write_column(0, 0, [source.mark, where, *filter(None, [source.withheld])])
         for table in source.tables:
             sheet = workbook.add_worksheet(table.name)
             sheet.freeze_panes(1, 0)
@@ -420,7 +404,7 @@ def _xlsx(source: Source, folder: Path) -> Iterator[Path]:
 
 def _stata(source: Source, folder: Path) -> Iterator[Path]:
     for table in source.tables:
-        frame = _frame(table)
+        frame = table.rows.to_pandas()  # numbers with gaps are doubles, which hold all integers up to 2^53
         value_labels: dict[str, dict[float, str]] = {}
         for name in frame.columns:
             if name in source.places:
@@ -455,17 +439,8 @@ def _stata(source: Source, folder: Path) -> Iterator[Path]:
         )
 
 
-def _frame(table: Table) -> pd.DataFrame:
-    """Return the rows as pandas holds them: numbers with gaps as doubles, which hold all integers up to 2^53."""
-    return table.rows.to_pandas()
-
-
 def _text_columns(table: Table) -> list[str]:
     return [field.name for field in table.rows.schema if pa.types.is_string(field.type)]
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if FORMULA.match(text) else text
 
 
 # ---------------------------------------------------------------- the paper's tables

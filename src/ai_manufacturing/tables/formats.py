@@ -36,6 +36,8 @@ COLUMNS_IN_NORMAL_PRINT = 4
 NUMBER = re.compile(r"^([(\[{]?)(-?)(\d+)(\.\d+)(.*)$")
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
 WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # letters, in a workbook
+# A text of a workbook stays a text, whatever it begins with.
+WORKBOOK = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
 
 
@@ -64,25 +66,17 @@ def _markdown(text: str) -> str:
 
 def html(table: Printed) -> str:
     """Return the table as an HTML element, with its notes in the foot."""
-
-    def row(label: str, cells: list[str]) -> str:
-        return f"<tr>{label}{''.join(cells)}</tr>"
-
+    headings = [f'<th scope="col">{escape(heading)}</th>' for heading in table.headings]
+    lines = [(line.label, [f"<td>{escape(table.text(cell))}</td>" for cell in line.cells]) for line in table.rows]
     return "\n".join(
         [
             f'<table lang="{"zh-CN" if table.language == "zh" else "en"}">',
             f"<caption>{escape(table.caption)}</caption>",
             "<thead>",
-            row("<td></td>", [f'<th scope="col">{escape(heading)}</th>' for heading in table.headings]),
+            f"<tr><td></td>{''.join(headings)}</tr>",
             "</thead>",
             "<tbody>",
-            *(
-                row(
-                    f'<th scope="row">{escape(line.label)}</th>',
-                    [f"<td>{escape(table.text(cell))}</td>" for cell in line.cells],
-                )
-                for line in table.rows
-            ),
+            *(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>' for label, cells in lines),
             "</tbody>",
             "<tfoot>",
             *(f'<tr><td colspan="{len(table.columns) + 1}">{escape(note)}</td></tr>' for note in table.notes),
@@ -123,11 +117,9 @@ def latex(table: Printed, siunitx: bool = False) -> str:
         else "c"
     )
     packages = "booktabs, siunitx and threeparttable" if siunitx else "booktabs and threeparttable"
-    lines = []
-    for line, cells in zip(table.rows, rows, strict=True):
-        if line.kind == FIRST_BELOW_ESTIMATES:
-            lines.append(r"\midrule")
-        lines.append(rf"{' & '.join(cells)} \\")
+    lines = [rf"{' & '.join(cells)} \\" for cells in rows]
+    (below,) = [number for number, line in enumerate(table.rows) if line.kind == FIRST_BELOW_ESTIMATES]
+    lines.insert(below, r"\midrule")
     return "\n".join(
         [
             f"% Needs the packages {packages}; if its notes are not all Latin, ctex and XeLaTeX too.",
@@ -187,8 +179,7 @@ def _latex_lines(text: str) -> str:
 def xlsx(table: Printed) -> bytes:
     """Return a workbook of one sheet: numbers as printed, in formats that show their brackets and stars."""
     content = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(content, options) as workbook:
+    with xlsxwriter.Workbook(content, WORKBOOK) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
         sheet = workbook.add_worksheet(table.table_id)
         last = len(table.columns)

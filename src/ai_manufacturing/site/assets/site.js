@@ -89,7 +89,7 @@ function tableOf(rows, isNumber = (name) => typeof rows[0][name] === "number") {
     const line = body.insertRow();
     for (const name of names) {
       const cell = line.insertCell();
-      if (String(row[name]).startsWith("specifications.html#")) {
+      if (String(row[name]).startsWith("readings.html#")) {
         const link = document.createElement("a");
         link.href = link.textContent = row[name];
         cell.append(link);
