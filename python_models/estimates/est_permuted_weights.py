@@ -1,5 +1,5 @@
 from ai_manufacturing.estimation import inputs, specifications
-from ai_manufacturing.robustness import checks
+from ai_manufacturing.robustness import randomisation
 
 
 def model(dbt, session):
@@ -20,4 +20,4 @@ def model(dbt, session):
     )
     named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
     asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    return checks.permuted(specifications.read(drawn.specifications[named]), asked, drawn, cities)
+    return randomisation.permuted_weights(specifications.read(drawn.specifications[named]), asked, drawn, cities)

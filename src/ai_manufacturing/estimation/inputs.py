@@ -20,7 +20,7 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, joined, said
+from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
 
 Key = tuple[str, str]  # series and scope
@@ -324,21 +324,23 @@ class Inputs:
             for row in self.series_of(specification)
             if row.role != "shared" and row.series != row.quantity and (row.series, row.scope) not in self._of_headlines
         )
-        found = [said("not_judged", series=[*unjudged])] if unjudged else []
+        found = [sentence("not_judged", series=[*unjudged])] if unjudged else []
         if not self._findings:
             return found
         rests = self._rests_on(specification, used)
         for finding in self._findings:
             if broken := rests.broken_series(finding):
-                found.append(said("series_break_as_a_whole", series=broken, expectation=finding.expectation))
+                found.append(sentence("series_break_as_a_whole", series=broken, expectation=finding.expectation))
             found += [
-                said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
+                sentence(
+                    "series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation
+                )
                 for series, years in sorted(rests.broken_years(finding).items())
             ]
             if inside := rests.inside(finding):
                 everywhere = set().union(*finding.city_years.values())
                 found.append(
-                    said(
+                    sentence(
                         "city_years_break",
                         count=len(inside),
                         all=len(everywhere),
@@ -391,7 +393,7 @@ class Inputs:
         return self._rested_on[key]
 
     @cached_property
-    def kept(self) -> dict[Any, Any]:
+    def shared(self) -> dict[Any, Any]:
         """What is made of these tables once for all models of a run, by everything else that it is made of."""
         return {}
 

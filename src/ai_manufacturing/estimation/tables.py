@@ -32,7 +32,7 @@ from ai_manufacturing.estimators import (
 from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.system.contracts import schema
 
 # Columns with _province after their name.
@@ -138,7 +138,7 @@ def _years_not_reached(specification: Specification, used: Sample) -> list[Sente
     if (first, last) == (specification.first_year, specification.last_year):
         return []
     return [
-        said(
+        sentence(
             "years_not_reached",
             first=first,
             last=last,
@@ -250,7 +250,7 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
     if specification.grouping is not None:
         replaced = _few_cities(specification, specification.grouping, used.rows, interactions, inputs)
         if not replaced:
-            joint = _joint(said("same_effect"), event_study.wald(fit, interactions))
+            joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
         drawn = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
@@ -303,7 +303,7 @@ def _few_cities(
         str(inputs.reference_group(grouping)),
         time=specification.period,
     )
-    warning = said("few_cities_permuted", groups=few, grouping=grouping)
+    warning = sentence("few_cities_permuted", groups=few, grouping=grouping)
     errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
     undefined = dict.fromkeys((*errors, *(f"{name}_province" for name in BY_PROVINCE)))
     return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
@@ -319,14 +319,14 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
     fit = fit_event_study(specification, options, used, inputs)
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
-        joint = _joint(said("no_early_effect"), fit.pre_trend)
+        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
     undefined: Row = {}
     if few := _handfuls(used.rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
         undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
-        warning = said("few_cities", groups=few)
+        warning = sentence("few_cities", groups=few)
         undefined["warnings"] = [warning]
         joint = {"joint_test": warning}
     return [
@@ -366,7 +366,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         collapse=options.collapse,
     )
     failed = list(fit.warnings)
-    told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    told = [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
         bounds = attempted(partial(lag_bounds.bounds, used.rows, specification.outcome, regressors))
         if isinstance(bounds, Sentence):
@@ -407,9 +407,9 @@ def _instrumented(specification: Specification, used: Sample) -> list[Row]:
         specification.controls,
         cluster=str(COVARIANCES[specification.covariance][1]),
     )
-    warnings = [said("unrelated_errors")]
+    warnings = [sentence("unrelated_errors")]
     if fit.first_stage_f < WEAK:
-        warnings.append(said("weak_instrument", least=WEAK))
+        warnings.append(sentence("weak_instrument", least=WEAK))
     first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
     return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
 

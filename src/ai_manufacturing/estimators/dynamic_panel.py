@@ -14,7 +14,7 @@ from scipy import special
 from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, both, said
+from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Flags = NDArray[np.bool_]
 
@@ -460,7 +460,7 @@ def _where(rows: Flags, grid: Floats) -> Floats:
 def _check_regressors(design: Floats, regressors: Sequence[str], time: str, system: bool) -> None:
     """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
     columns, effects = np.split(design, [len(regressors)], axis=1)
-    removed = said("effects_removed", effects=time)
+    removed = sentence("effects_removed", effects=time)
     basis = np.linalg.qr(effects)[0]
     left = columns - basis @ (basis.T @ columns)
     lengths = np.linalg.norm(left, axis=0)
@@ -619,7 +619,7 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
     values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
     inflated = [*itertools.compress(regressors, inflation > INFLATED)]
-    return (said("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
+    return (sentence("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
 
 
 def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
@@ -628,13 +628,13 @@ def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, fl
     found = (
         (
             instruments > cities,
-            said("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
+            sentence("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
         ),
-        (ar1 >= REJECTED, said("ar1_does_not_reject", p=ar1)),
-        (ar2 < REJECTED, said("ar2_rejects", p=ar2)),
-        (np.isnan(ar2), said("no_ar2")),
-        (hansen < REJECTED, said("hansen_rejects", p=hansen)),
-        (level_hansen < REJECTED, said("level_hansen_rejects", p=level_hansen)),
-        (hansen >= ALL_PASS, said("hansen_cannot_reject")),
+        (ar1 >= REJECTED, sentence("ar1_does_not_reject", p=ar1)),
+        (ar2 < REJECTED, sentence("ar2_rejects", p=ar2)),
+        (np.isnan(ar2), sentence("no_ar2")),
+        (hansen < REJECTED, sentence("hansen_rejects", p=hansen)),
+        (level_hansen < REJECTED, sentence("level_hansen_rejects", p=level_hansen)),
+        (hansen >= ALL_PASS, sentence("hansen_cannot_reject")),
     )
-    return tuple(sentence for applies, sentence in found if applies)
+    return tuple(warning for applies, warning in found if applies)

@@ -13,7 +13,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit, UnclusteredErrors
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
@@ -330,7 +330,7 @@ def event_times_in(
 def pre_trend_test(estimated: FixedEffectsFit, terms: Sequence[str]) -> tuple[WaldTest | None, Sentence | None]:
     """Return the joint test of the terms before the event, or the reason why there is none."""
     if not terms:
-        return None, said("no_pre_trend")
+        return None, sentence("no_pre_trend")
     try:
         return wald(estimated, terms), None
     except NotEstimable as finding:

@@ -11,7 +11,7 @@ from scipy import sparse, special
 
 from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import both, said
+from ai_manufacturing.estimators.sentences import both, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
@@ -500,7 +500,7 @@ def partialled_out(
     within = effects.removed_from(values)
     if _absorbed(within[:, 0], values[:, 0]):
         raise NotEstimable(
-            "constant_outcome", name=outcome, removed=said("effects_removed", effects=both([entity, time]))
+            "constant_outcome", name=outcome, removed=sentence("effects_removed", effects=both([entity, time]))
         )
     design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
 
@@ -648,7 +648,7 @@ def _unit_columns(
     NotEstimable
         Naming the first regressor that is absorbed by the effects, or spanned by the ones before it.
     """
-    removed = said("effects_removed", effects=both([entity, time]))
+    removed = sentence("effects_removed", effects=both([entity, time]))
     norms = np.linalg.norm(within, axis=0)
     design = np.empty_like(within)
     basis = np.empty_like(within)

@@ -10,7 +10,7 @@ from ai_manufacturing.estimators import dynamic_panel, fixed_effects
 from ai_manufacturing.estimators.columns import groups_in
 from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LagBounds:
         low, high = self.within.estimate, self.pooled_ols.estimate
         if low <= estimate <= high:
             return ()
-        return (said("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
+        return (sentence("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
 
 
 def bounds(

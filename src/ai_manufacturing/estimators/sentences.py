@@ -27,7 +27,7 @@ Value = Sentence | str | float | Sequence[str]
 NOTHING = Sentence("", "")
 
 
-def said(key: str, **values: Value) -> Sentence:
+def sentence(key: str, **values: Value) -> Sentence:
     """Return a sentence of sentences.yml with its values: numbers, names, sequences of names, or other sentences.
 
     Raises

@@ -11,7 +11,7 @@ from scipy import special
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,14 +193,14 @@ def equality(
     std_error = float(np.sqrt((count - 1) / count * deviations @ deviations))
     half_width = float(special.stdtrit(count - 1, 1 - LEVEL / 2)) * std_error
     low, high = whole.difference - half_width, whole.difference + half_width
-    sentence = said(
+    conclusion = sentence(
         "slopes_equal" if low <= 0 <= high else "slopes_differ",
         own=float(whole.slopes[0]),
         other=float(whole.slopes[1]),
         low=low,
         high=high,
     )
-    return by_t(whole.difference, std_error, count - 1, cluster_count=count, warnings=(sentence,))
+    return by_t(whole.difference, std_error, count - 1, cluster_count=count, warnings=(conclusion,))
 
 
 def _both_slopes(

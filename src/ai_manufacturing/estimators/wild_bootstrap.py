@@ -12,7 +12,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
 
 DRAWS = 9_999
 SEED = 2020
@@ -96,7 +96,7 @@ def test(
         draws=len(vectors),
         is_enumerated=enumerated,
         monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
-        warnings=(said("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
+        warnings=(sentence("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
     )
 
 

@@ -1,6 +1,6 @@
 """Event study of a dose that every city has: slopes by year of a continuous treatment, or of its terciles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,16 +8,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats, groups_in, numbers_in
 from ai_manufacturing.estimators.event_study import Endpoints, WaldTest, event_times_in, pre_trend_test, term
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case
+from ai_manufacturing.robustness.poisson import inference_of
 
 Split = Literal["continuous", "terciles"]
 
 TERCILES = ("low", "middle", "high")  # the names of dim_city_groups
+
+
+def by_year(case: Case, split: Split) -> Iterator[Row]:
+    """Give the slopes by year of an event study whose dose is the value that groups its cities."""
+    specification, inputs = case.specification, case.inputs
+    doses = inputs.value_of(specification.regressor, case.sample.rows["city_id"])
+    estimated = fit(
+        case.sample.rows.assign(dose=doses).dropna(subset="dose"),
+        specification.outcome,
+        "dose",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        window=inputs.event_window,
+        split=split,
+        controls=specification.controls,
+    )
+    for j in range(len(estimated.event_times)):
+        yield {"term": estimated.terms[j], **vars(inference_of(estimated, j)), "warnings": estimated.warnings}
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +181,7 @@ def fit(
         pre_trend=pre_trend,
         pre_trend_reason=reason,
         outside_window_count=int(outside.sum()),
-        warnings=() if (doses[kept] == 0).any() else (said("only_slopes", dose=dose),),
+        warnings=() if (doses[kept] == 0).any() else (sentence("only_slopes", dose=dose),),
     )
 
 

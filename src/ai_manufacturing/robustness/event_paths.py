@@ -1,6 +1,6 @@
 """Reading the path of an event study: a band for all its years at once, and the trend that early years can miss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,15 +9,48 @@ from scipy import optimize, special
 from scipy.interpolate import CubicSpline
 from scipy.stats import qmc
 
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case
 
 LEVEL = 0.95  # of bands; the size of the test of one term is one less it
 COARSE, MIDDLE, FINE = 10, 13, 17  # binary logarithms of the points of an integral
 BLOCK = 2**14  # points that fit the cache of a core
 SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
+
+
+def band(case: Case, cluster: str) -> Iterator[Row]:
+    """Give the terms of an event study their simultaneous band, by the errors of the study."""
+    study, terms = case.event_study, [*case.terms]
+    simultaneous = simultaneous_band(study, terms)
+    for j, term in enumerate(terms):
+        yield {
+            "term": term,
+            "estimate": study.estimates[j],
+            "std_error": study.std_errors[j],
+            "statistic": simultaneous.critical_value,
+            "conf_low": simultaneous.conf_low[j],
+            "conf_high": simultaneous.conf_high[j],
+            "cluster_count": study.cluster_count,
+        }
+
+
+def trend_missed(case: Case, power: str) -> Iterator[Row]:
+    """Give the trend before the event that single terms find with a power."""
+    study = case.event_study
+    case.require_valid_years_before()
+    count = len(study.event_times)
+    slope = trend_found(
+        study.covariance_matrix[:count, :count],
+        study.event_times,
+        float(power),
+        omitted_time=-1,
+        degrees_of_freedom=study.degrees_of_freedom,
+    )
+    yield {"term": "path", "value": slope}
 
 
 @dataclass(frozen=True, eq=False)

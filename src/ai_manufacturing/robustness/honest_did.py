@@ -1,17 +1,20 @@
 """Effects of an event study whose trends may differ: the robust intervals of Rambachan and Roth (2023)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR, EventStudyFit, term
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case
 
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
@@ -28,6 +31,30 @@ GRID = 257  # values tested between those that the first stage rejects
 ZOOM = 33  # values tested between the last accepted one and its neighbour
 ZOOMS = 4
 DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the first excludes it at any
+
+
+def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
+    """Give the intervals of an event study under a restriction; with relative magnitudes the breakdown values too."""
+    sensitivity = _sensitivity(case)
+    for bound in sensitivity.bounds:
+        if bound.restriction == restriction:
+            yield {
+                "term": bound.target,
+                "bound": bound.bound,
+                "conf_low": bound.conf_low,
+                "conf_high": bound.conf_high,
+                "is_unbounded": bound.is_empty_or_unbounded,
+            }
+    for breakdown in sensitivity.breakdowns if restriction == "relative_magnitude" else ():
+        unbounded = breakdown.value is not None and np.isinf(breakdown.value)
+        yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+
+
+@lru_cache(maxsize=1)  # the restrictions of a case follow each other
+def _sensitivity(case: Case) -> "Sensitivity":
+    study = case.event_study
+    case.require_valid_years_before()
+    return of_event_study(study, window=case.inputs.event_window)
 
 
 @dataclass(frozen=True)

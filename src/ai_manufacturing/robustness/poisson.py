@@ -1,6 +1,6 @@
 """Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes depend on that of x."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,17 +9,38 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, sparse, special
 
-from ai_manufacturing.estimators import fixed_effects
+from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation.rows import Row
+from ai_manufacturing.estimators import event_study, fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, ROUNDING, FixedEffectsFit, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
+from ai_manufacturing.robustness.case import Case
 
 CONVERGED = 1e-10  # largest change of a linear predictor in the last step
 STEPS = 60  # more than that, and a predictor is on its way to minus infinity
 SHORTEST = 1e-6  # share of a step
 SEPARATED = 1e-6  # share of a separating combination that is not rounding error
+
+
+def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
+    """Fit an event study whose outcome is log(1 + x) to x itself."""
+    study, inputs, specification = case.event_study, case.inputs, case.specification
+    if specification.transform != "ln1p":
+        raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+    rows = tables.with_treatment(specification, case.sample, inputs)
+    data = event_study.interacted(
+        rows.assign(counted=np.expm1(rows[specification.outcome])),
+        "treated",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        window=inputs.event_window,
+    )
+    estimated = fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id")
+    for j, term in enumerate(study.terms[: len(study.event_times)]):
+        yield {"term": term, **vars(inference_of(estimated, j))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +148,7 @@ def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
         conf_low=float(fitted.conf_low[position]),
         conf_high=float(fitted.conf_high[position]),
         cluster_count=fitted.cluster_count,
-        warnings=(said("separated_dropped", count=dropped),) if dropped else (),
+        warnings=(sentence("separated_dropped", count=dropped),) if dropped else (),
     )
 
 

@@ -6,19 +6,26 @@ only if it is unusual among the slopes with permuted weights.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.rows import Row, answered, of_each
+from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case, case_of
+from ai_manufacturing.system.contracts import schema
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "level": lambda count: count / 10_000,
@@ -32,6 +39,58 @@ SAME = 1e-6  # two columns of unit length that differ by more are not one measur
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
 DONORS = 256  # cities whose weights are laid out at a time
 AT_ONCE = 64  # permutations whose measures fit a processor's cache
+
+
+def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
+    """Test the measure, which is the first term, by permutations of its weights within strata."""
+    yield {"term": case.specification.regressor, **vars(_permuted_slopes(case, strata).by_t())}
+
+
+def permuted_weights(
+    specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+) -> pa.Table:
+    """Return what each permutation of the check `randomisation` gives; the check itself is a row of est_inference.
+
+    Parameters
+    ----------
+    specifications, asked, inputs, cities
+        As in checks.checked.
+
+    Returns
+    -------
+    Table
+        One row per specification, strata and permutation, in the columns of est_permuted_weights; not_estimable with
+        the reason where the check cannot be made.
+    """
+    cities = cities.set_index("city_id")
+
+    def permutation_rows(specification: Specification, strata: str) -> Iterator[Row]:
+        draws = _permuted_slopes(case_of(specification, inputs, cities), strata)
+        for number, (slope, statistic) in enumerate(zip(draws.slopes, draws.statistics, strict=True), start=1):
+            yield {"strata": strata, "permutation": number, "estimate": slope, "statistic": statistic}
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        is_of = (asked["specification_id"] == specification.specification_id) & (asked["method"] == "randomisation")
+        for setting in asked.loc[is_of, "setting"]:
+            strata = setting.removeprefix("strata=")
+            yield from answered(partial(permutation_rows, specification, strata), strata=strata)
+
+    return of_each(specifications, inputs, schema("est_permuted_weights"), rows_of)
+
+
+def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
+    scaling, weight = (case.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight"))
+    of_city = np.full(len(case.city_ids), np.nan)
+    of_city[case.regression.entities] = weight
+    codes = case.inputs.strata_of(strata, pd.Series(case.city_ids))
+    shared = _shared_permutations(tuple(case.city_ids), tuple(codes))
+    measure = permuted_measure(case.regression, of_city, scaling, case.specification.transform, shared)
+    return of_measure(case.regression, 0, measure)
+
+
+@lru_cache(maxsize=8)  # many specifications have the same cities
+def _shared_permutations(city_ids: tuple[str, ...], strata: tuple[int, ...]) -> "Permutations":
+    return permutations(city_ids, np.array(strata))
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -59,7 +118,7 @@ class Permutations:
     def warnings(self) -> tuple[Sentence, ...]:
         """How many cities keep their weight in every draw."""
         alone = int((np.bincount(self.strata) == 1).sum())
-        return (said("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
+        return (sentence("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
 
     def among(self, cities: Iterable[str]) -> "Permutations":
         """Return the same permutations of some of the cities.

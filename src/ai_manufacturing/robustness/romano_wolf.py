@@ -1,15 +1,53 @@
 """Romano and Wolf's stepdown: p-values of a family of coefficients, of which none may be rejected by chance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai_manufacturing.estimation.rows import Row, reason_row
 from ai_manufacturing.estimators import wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence
+from ai_manufacturing.robustness.case import AVERAGE, Case
+
+
+def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
+    """Adjust the p-values of a family of claims: the same sign for a province in all of them."""
+    tested = []
+    for case in cases:
+        claims = attempted(partial(_claims, case))
+        if isinstance(claims, Sentence):
+            yield case, reason_row(claims, term=AVERAGE, cluster="province")
+            continue
+        for term, regression, position in claims:
+            reason = attempted(partial(wild_bootstrap.check, regression, position, case.codes("province")))
+            if isinstance(reason, Sentence):
+                yield case, reason_row(reason, term=term, cluster="province")
+            else:
+                tested.append((case, term, regression, position))
+    if not tested:
+        return
+    answers = adjusted(
+        [regression for *_, regression, _ in tested],
+        [position for *_, position in tested],
+        clusters=[case.rows["province_id"].to_numpy() for case, *_ in tested],
+    )
+    for (case, term, *_), answer in zip(tested, answers, strict=True):
+        yield case, {"term": term, "cluster": "province", **vars(answer)}
+
+
+def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
+    """Return what a column claims, as terms of a regression: its terms, or the average of an event study."""
+    if isinstance(case.fit, EventStudyFit):
+        return [(AVERAGE, *case.averaged())]
+    return [(term, case.regression, position) for term, position in case.terms.items()]
 
 
 def adjusted(

@@ -14,9 +14,31 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut, unclustered_degrees_of_freedom
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case, clustered
 
 R2_MAX_FACTOR = 1.3  # Oster's rule: nine in ten results of randomised trials survive it
 POWER = 0.8
+
+
+def delta(case: Case, position: int) -> float:
+    """Return Oster's delta of a case."""
+    return oster(case.regression, position).delta
+
+
+def robustness(case: Case, position: int, cluster: str) -> float:
+    """Return robustness_value of a case, by the t of its clustered error."""
+    error = clustered(case.regression, position, case.codes(cluster), cluster)
+    if error.statistic is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return robustness_value(case.regression, error.statistic)
+
+
+def detectable(case: Case, position: int, cluster: str) -> float:
+    """Return minimum_detectable_effect of a case, by its clustered error."""
+    error = clustered(case.regression, position, case.codes(cluster), cluster)
+    if error.std_error is None or error.degrees_of_freedom is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
 @dataclass(frozen=True)

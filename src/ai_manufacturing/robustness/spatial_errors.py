@@ -11,6 +11,7 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case
 
 RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
 
@@ -24,6 +25,16 @@ CRITICAL_VALUE_TOLERANCE = 1e-3
 MOST_COMPONENTS = ((0.05, 10), (0.01, 20), (0.005, 60), (0.001, 120))  # tried first, by least average correlation
 NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
+
+
+def by_cutoff(case: Case, position: int, cutoff_km: str) -> Inference:
+    """Return conley of a case."""
+    return conley(case.regression, position, case.coordinates, float(cutoff_km))
+
+
+def by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
+    """Return scpc of a case."""
+    return scpc(case.regression, position, case.coordinates, float(average_correlation))
 
 
 def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float) -> Inference:

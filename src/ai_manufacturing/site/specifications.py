@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
 from ai_manufacturing.site.readings import overlap_note
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import Catalogue
@@ -65,7 +65,7 @@ def _influence(release: Release) -> list[dict[str, Any]]:
 
     What is left out has its name in both languages.
     """
-    nobody = said("nobody_flagged")
+    nobody = sentence("nobody_flagged")
     return release.rows(
         "with places as ("
         "select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from marts.dim_city union "
