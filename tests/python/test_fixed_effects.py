@@ -17,6 +17,7 @@ from ai_manufacturing.estimators.fixed_effects import (
     FixedEffectsFit,
     cluster_factor,
     fit,
+    partialled_out,
     unclustered_degrees_of_freedom,
     unclustered_errors,
 )
@@ -251,7 +252,7 @@ def test_unclustered_errors_are_those_of_a_regression_on_all_dummies(seed: int, 
 @pytest.mark.parametrize("seed", range(4))
 def test_both_unclustered_errors_at_once_are_those_of_the_two_fits(seed: int) -> None:
     data = random_panel(seed).assign(x1=lambda d: 1e4 * d["x1"])
-    both = unclustered_errors(data, "y", ["x1", "x2"])
+    both = unclustered_errors(partialled_out(data, "y", ["x1", "x2"]))
     for kind, errors, p_values in (
         ("iid", both.iid, both.iid_p_values),
         ("robust", both.robust, both.robust_p_values),
@@ -263,7 +264,7 @@ def test_both_unclustered_errors_at_once_are_those_of_the_two_fits(seed: int) ->
 
 def test_both_unclustered_errors_are_zero_where_the_fit_is_exact() -> None:
     data = small_panel().assign(y=lambda d: 2 * d["x1"])
-    both = unclustered_errors(data, "y", ["x1"])
+    both = unclustered_errors(partialled_out(data, "y", ["x1"]))
     assert both.iid == both.robust == 0
     assert np.isnan(both.iid_p_values).all()
 

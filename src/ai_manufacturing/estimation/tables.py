@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import special
 
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, of_each
@@ -30,7 +29,7 @@ from ai_manufacturing.estimators import (
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.system.contracts import schema
@@ -51,6 +50,16 @@ OF_SPECIFICATION = (
     "scope",
     "covariance",
 )
+# What a fit gives of all terms, and of each by the name of its array.
+OF_FIT = ("observation_count", "city_count", "cluster_count", "degrees_of_freedom", "r2_inclusive", "r2_within")
+OF_TERM = {
+    "estimate": "estimates",
+    "std_error": "std_errors",
+    "statistic": "statistics",
+    "p_value": "p_values",
+    "conf_low": "conf_low",
+    "conf_high": "conf_high",
+}
 WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
@@ -175,7 +184,7 @@ def _p_value_of(row: Row, value: float | None) -> float | None:
     error = row.get("std_error_province")
     if value is None or not error:
         return None
-    return 2 * float(special.stdtr(row["degrees_of_freedom_province"], -abs(row["estimate"] - value) / error))
+    return float(two_sided((row["estimate"] - value) / error, row["degrees_of_freedom_province"]))
 
 
 def fit_fixed_effects(
@@ -374,7 +383,6 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         else:
             failed += bounds.warnings(fit)
     tests = {
-        "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
         "is_sound": not failed,
         "warnings": [*failed, *told],
@@ -414,26 +422,12 @@ def _instrumented(specification: Specification, used: Sample) -> list[Row]:
     return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
 
 
-def _estimates(
-    fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFit | two_measurements.TwoMeasurementsFit,
-) -> list[Row]:
+def _estimates(fit: Fit) -> list[Row]:
     """Return what every estimator gives of every term."""
+    common = {name: getattr(fit, name, None) for name in OF_FIT}
+    columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
     return [
-        {
-            "term": term,
-            "estimate": fit.estimates[j],
-            "std_error": fit.std_errors[j],
-            "statistic": fit.statistics[j],
-            "p_value": fit.p_values[j],
-            "conf_low": fit.conf_low[j],
-            "conf_high": fit.conf_high[j],
-            "observation_count": fit.observation_count,
-            "city_count": fit.city_count,
-            "cluster_count": getattr(fit, "cluster_count", None),
-            "degrees_of_freedom": getattr(fit, "degrees_of_freedom", None),
-            "r2_inclusive": getattr(fit, "r2_inclusive", None),
-            "r2_within": getattr(fit, "r2_within", None),
-        }
+        {"term": term, **{column: values[j] for column, values in columns.items()}, **common}
         for j, term in enumerate(fit.terms)
     ]
 

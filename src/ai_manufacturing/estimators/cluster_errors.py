@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import (
     ABSORBED,
     CANCELLED,
@@ -20,13 +19,13 @@ from ai_manufacturing.estimators.fixed_effects import (
     cluster_factor,
     rows_without_singletons,
 )
-from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
+from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
 SAFE = 0.999  # no direction has more than this share in clusters whose Gram matrix has a smaller norm
 NUMBERS_AT_ONCE = 2**21  # of the matrices of pairs of clusters
-UNIDENTIFIED = 1e-9  # ... and so is the coefficient, at this share of its regressor's variation
+UNIDENTIFIED = 1e-9  # a coefficient is unidentified if less than this share of its regressor's variation remains
 FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
 GROUPS_AT_ONCE = 32  # whose columns fit a processor's cache
 MOST = 0.5  # share of the groups past which a result no longer rests on a few of them
@@ -210,7 +209,7 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
             answers.append(LeftOut(int(label), estimate, None, None))
             continue
-        p_value = 2 * float(special.stdtr(freedom, -abs(slope) / error))
+        p_value = float(two_sided(slope / error, freedom))
         answers.append(LeftOut(int(label), estimate, error * term.unit, p_value))
     return answers
 
@@ -318,7 +317,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     if len(kept) == 0:
         raise NotEstimable("nothing_left_without", count=int(rows.sum()))
     entities, times, clusters = (
-        _renumbered(codes[kept]) for codes in (regression.entities, regression.times, regression.clusters)
+        renumbered(codes[kept]) for codes in (regression.entities, regression.times, regression.clusters)
     )
     n, k = len(kept), regression.design.shape[1]
     count = int(clusters.max()) + 1
@@ -336,7 +335,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
         degrees_of_freedom=count - 1,
     )
     before = np.column_stack([regression.outcome[kept], regression.design[kept]])
-    within = rest.without_effects(before)
+    within = rest.effects.removed_from(before)
     lengths = np.linalg.norm(within, axis=0)
     if (lengths <= ABSORBED * np.linalg.norm(before - before.mean(axis=0), axis=0)).any():
         raise NotEstimable("not_identified_without", count=int(rows.sum()))
@@ -576,13 +575,7 @@ def _tested(
     if cluster_count < 2 or n <= k + times or error <= CANCELLED * term.unclustered_error:
         return None
     error = float(np.sqrt(cluster_factor(n, cluster_count, k, times)) * error)
-    return error, 2 * float(special.stdtr(cluster_count - 1, -abs(slope) / error))
-
-
-def _renumbered(codes: Codes) -> Codes:
-    """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
-    numbered: Codes = (np.cumsum(np.bincount(codes) > 0) - 1)[codes]
-    return numbered
+    return error, float(two_sided(slope / error, cluster_count - 1))
 
 
 def _is_nested(inner: Codes, outer: Codes) -> bool:
@@ -594,7 +587,7 @@ def _is_nested(inner: Codes, outer: Codes) -> bool:
 
 def _nested(regression: PartialledOut, codes: Codes) -> Codes:
     """Return codes as 0, 1, ..., or raise NotEstimable if an entity lies in two groups."""
-    codes = np.unique(codes, return_inverse=True)[1]
+    codes = renumbered(codes)
     if not _is_nested(regression.entities, codes):
         pairs = np.unique(np.column_stack([regression.entities, codes]), axis=0)[:, 0]
         raise NotEstimable("entities_not_nested", count=int((np.bincount(pairs) > 1).sum()))

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
-from ai_manufacturing.estimators.inference import Inference, by_t
+from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in, renumbered
+from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
@@ -31,26 +31,19 @@ REJECTED = 0.05
 INFLATED = 10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
-class DynamicPanelFit:
-    """Estimates of one specification; arrays run over the terms.
+@dataclass(frozen=True, eq=False)
+class DynamicPanelFit(Fit):
+    """Estimates of one specification.
+
+    The terms are the regressors in the order asked for, then the period effects ("year 2012"), then, in a system,
+    "constant". A period effect is relative to the last period before it that has none. Errors are robust to any pattern
+    of heteroskedasticity and correlation within an entity; statistics are taken as normal (xtabond2 without its option
+    small). Rows are those of the level equation (system) or of the difference equation.
 
     Attributes
     ----------
-    terms : tuple of str, length k
-        The regressors in the order asked for, then the period effects ("year 2012"), then, in a system, "constant".
-        A period effect is relative to the last period before it that has none.
-    estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their errors, in units of the outcome per unit of the regressor; robust to any pattern of
-        heteroskedasticity and correlation within an entity.
-    statistics, p_values : ndarray, shape (k,)
-        z statistics and two-sided p-values from the normal distribution (xtabond2 without its option small).
-    conf_low, conf_high : ndarray, shape (k,)
-        Ends of the 95 % interval from the normal distribution.
     covariance_matrix : ndarray, shape (k, k)
         Covariance of the estimates.
-    observation_count, city_count : int
-        Rows of the level equation (system) or of the difference equation, and entities with at least one.
     instrument_count : int
         Columns of the instrument matrix that are not all zero.
     hansen_statistic, hansen_df, hansen_p : float, int, float
@@ -65,9 +58,9 @@ class DynamicPanelFit:
     ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
         Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity has residuals
         that far apart. The first is expected to reject; the second must not.
-    instrumented, not_instrumented : tuple of str
-        The regressors that lags of their column instrument, and those that stand for themselves: taken as unrelated to
-        the errors of all periods.
+    not_instrumented : tuple of str
+        The regressors that no lags instrument: they stand for themselves, taken as unrelated to the errors of all
+        periods.
     warnings : tuple of Sentence
         What a reader must be told beside the estimates.
     entities : Index, length n
@@ -76,16 +69,7 @@ class DynamicPanelFit:
         Part of each entity in the estimation error of the coefficients, with the weights of the last step as given.
     """
 
-    terms: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    statistics: Floats
-    p_values: Floats
-    conf_low: Floats
-    conf_high: Floats
     covariance_matrix: Floats
-    observation_count: int
-    city_count: int
     instrument_count: int
     hansen_statistic: float
     hansen_df: int
@@ -100,7 +84,6 @@ class DynamicPanelFit:
     ar1_p: float
     ar2_statistic: float
     ar2_p: float
-    instrumented: tuple[str, ...]
     not_instrumented: tuple[str, ...]
     warnings: tuple[Sentence, ...]
     entities: pd.Index
@@ -241,25 +224,19 @@ def fit(
         tests |= {f"{name}_statistic": statistic, f"{name}_df": freedom, f"{name}_p": p_value}
     for order in (1, 2):
         z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
-        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(2 * special.ndtr(-abs(z)))}
-    by_lags = [parsed(regressor)[0] in lag_limits for regressor in regressors]
-    estimates, std_errors = final.estimates * units, np.sqrt(variances) * units
-    half_width = special.ndtri(0.975) * std_errors
+        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(two_sided(z, np.inf))}
     return DynamicPanelFit(
         terms=terms,
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=estimates / std_errors,
-        p_values=2 * special.ndtr(-np.abs(estimates / std_errors)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=final.estimates * units,
+        std_errors=np.sqrt(variances) * units,
+        degrees_of_freedom=np.inf,
         covariance_matrix=covariance * np.outer(units, units),
         observation_count=int((model.levels if equation == "system" else model.differenced).sum()),
         city_count=n,
+        cluster_count=n,  # any correlation within an entity
         instrument_count=model.z.shape[2],
         **tests,
-        instrumented=tuple(itertools.compress(regressors, by_lags)),
-        not_instrumented=tuple(itertools.compress(regressors, np.logical_not(by_lags))),
+        not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
         warnings=(*_warnings(model.z.shape[2], n, entity, tests), *_near_collinear(regressors, second)),
         entities=model.entities,
         influence=final.scores @ final.projection.T * units,
@@ -353,7 +330,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     NotEstimable
         If there are fewer than two groups.
     """
-    codes = np.unique(clusters, return_inverse=True)[1]
+    codes = renumbered(clusters)
     count = int(codes.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)

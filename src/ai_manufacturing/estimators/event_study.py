@@ -125,7 +125,7 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | N
         terms=tuple(terms),
         statistic=statistic,
         df1=len(positions),
-        df2=fit.degrees_of_freedom,
+        df2=int(fit.degrees_of_freedom),
         p_value=float(special.fdtrc(len(positions), fit.degrees_of_freedom, statistic)),
     )
 
@@ -230,7 +230,7 @@ def fit(
         pre_trend_reason=reason,
         treated_count=data.treated_count,
         control_count=data.control_count,
-        unclustered=fixed_effects.unclustered_errors_of(estimated.regression),
+        unclustered=fixed_effects.unclustered_errors(estimated.regression),
         outside_window_count=data.outside_window_count,
     )
 

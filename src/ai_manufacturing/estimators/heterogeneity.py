@@ -132,7 +132,7 @@ def permutation_p_values(
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
     slopes = rows[regressor].to_numpy(dtype=float)[:, None]
     columns = np.stack([slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1)
-    within = regression.without_effects(columns.reshape(len(rows), -1))
+    within = regression.effects.removed_from(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
     left = within.reshape(columns.shape)
     fitted = regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]

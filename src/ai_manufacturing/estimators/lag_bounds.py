@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
-from ai_manufacturing.estimators.columns import groups_in
+from ai_manufacturing.estimators.columns import groups_in, sums_by
 from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
@@ -77,13 +77,7 @@ def bounds(
     position = list(regressors).index(lags[0])
     rows = dynamic_panel.level_rows(sample, outcome, regressors, entity=entity, time=time)
     fit = fixed_effects.fit(rows, outcome, regressors, entity=entity, time=time)
-    within = by_t(
-        float(fit.estimates[position]),
-        float(fit.std_errors[position]),
-        fit.degrees_of_freedom,
-        cluster_count=fit.cluster_count,
-    )
-    return LagBounds(lags[0], within, _pooled_ols(rows, outcome, regressors, position, entity, time))
+    return LagBounds(lags[0], fit.inference(position), _pooled_ols(rows, outcome, regressors, position, entity, time))
 
 
 def _pooled_ols(
@@ -94,14 +88,12 @@ def _pooled_ols(
     values = rows[[outcome, *regressors]].to_numpy(dtype=float)
     scale = np.abs(values).max(axis=0)
     values = values / scale
-    sums = np.zeros((int(times.max()) + 1, values.shape[1]))
-    np.add.at(sums, times, values)
+    sums = sums_by(times, values)
     values -= (sums / np.bincount(times)[:, None])[times]
     y, x = values[:, 0], values[:, 1:]
     bread = np.linalg.inv(x.T @ x)
     slopes = bread @ x.T @ y
-    scores = np.zeros((int(entities.max()) + 1, x.shape[1]))
-    np.add.at(scores, entities, x * (y - x @ slopes)[:, None])
+    scores = sums_by(entities, x * (y - x @ slopes)[:, None])
     factor = fixed_effects.cluster_factor(len(y), len(scores), x.shape[1], len(sums))
     unit = scale[0] / scale[1 + position]
     estimate = float(slopes[position] * unit)

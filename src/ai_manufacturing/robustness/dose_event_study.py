@@ -16,7 +16,6 @@ from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFi
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case
-from ai_manufacturing.robustness.poisson import inference_of
 
 Split = Literal["continuous", "terciles"]
 
@@ -38,7 +37,7 @@ def by_year(case: Case, split: Split) -> Iterator[Row]:
         controls=specification.controls,
     )
     for j in range(len(estimated.event_times)):
-        yield {"term": estimated.terms[j], **vars(inference_of(estimated, j)), "warnings": estimated.warnings}
+        yield {"term": estimated.terms[j], **vars(estimated.inference(j, warnings=estimated.warnings))}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Reading the path of an event study: a band for all its years at once, and the trend that early years can miss."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
+from ai_manufacturing.estimators.inference import quantile, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
 
@@ -71,7 +73,7 @@ class SimultaneousBand:
     conf_high: Floats
 
 
-def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int | None = None) -> float:
+def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: float = math.inf) -> float:
     """Return the critical value of a simultaneous band: the quantile of the largest |t| among estimates.
 
     Parameters
@@ -80,7 +82,7 @@ def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int |
         Of the estimates.
     level : float
         Of the band.
-    degrees_of_freedom : int, optional
+    degrees_of_freedom : float
         Of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
 
     Returns
@@ -104,7 +106,7 @@ def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int |
         return 1 - level - _exceeded(critical_value, correlations, degrees_of_freedom, fineness)
 
     # Between the value for one term and Bonferroni's, with a margin for the error of a coarse integral.
-    one, all_ = (_two_sided((1 - level) / terms, degrees_of_freedom) for terms in (1, len(correlations)))
+    one, all_ = (quantile(degrees_of_freedom, (1 - level) / terms) for terms in (1, len(correlations)))
     return _root(excess, 0.99 * one, 1.01 * all_, MIDDLE)
 
 
@@ -146,7 +148,7 @@ def trend_found(
     power: float,
     *,
     omitted_time: int,
-    degrees_of_freedom: int | None = None,
+    degrees_of_freedom: float = math.inf,
 ) -> float:
     """Return the linear trend with which any term before the event is significant at 5 % with a given probability.
 
@@ -160,7 +162,7 @@ def trend_found(
         Probability that the trend is found.
     omitted_time : int
         Years since the event of the year that the others are measured against.
-    degrees_of_freedom : int, optional
+    degrees_of_freedom : float
         Of the t that gives the threshold; the default is the normal distribution.
 
     Returns
@@ -189,7 +191,7 @@ def trend_found(
         raise NotEstimable("no_pre_trend")
     correlations = _correlations(covariance[np.ix_(before, before)])
     drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(np.diag(covariance)[before])
-    threshold = _two_sided(1 - LEVEL, degrees_of_freedom)
+    threshold = quantile(degrees_of_freedom)
 
     def excess(slope: float, fineness: int) -> float:
         means = slope * drift
@@ -230,22 +232,20 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
     return _inside(low[order, None], high[order, None], factor, points)
 
 
-def _exceeded(critical_value: float, correlations: Floats, degrees_of_freedom: int | None, fineness: int) -> float:
+def _exceeded(critical_value: float, correlations: Floats, degrees_of_freedom: float, fineness: int) -> float:
     """Return the probability that any of correlated normal (or t) variables is beyond a value in size.
 
     It is the sum over the variables of the probability that this one is beyond and none of those before it. Each
     integral has the small probability of one variable as a factor, and so has its error: a hundredth of rectangle's.
     """
     order = _ordered_cholesky(correlations)[0][::-1]
-    tail = special.ndtr(-critical_value)
-    if degrees_of_freedom is not None:
-        tail = special.stdtr(degrees_of_freedom, -critical_value)
+    tail = two_sided(critical_value, degrees_of_freedom) / 2
     total = 1.0
     for position in range(1, len(order)):
         beyond, earlier = order[position], order[:position]
         points = _points(position + 1, fineness)
         value, scale = -special.ndtri(points[0].clip(1e-12) * tail), np.ones(points.shape[1])
-        if degrees_of_freedom is not None:
+        if not math.isinf(degrees_of_freedom):
             # Given t, chi-squared of one degree more divides by what makes a normal value of it.
             t = np.exp(_log_t_quantiles(degrees_of_freedom)(value))
             chi = _chi_quantiles(degrees_of_freedom + 1)(special.ndtri(points[-1]).clip(-8, 8))
@@ -309,13 +309,6 @@ def _correlations(covariance: Floats) -> Floats:
     return correlations
 
 
-def _two_sided(size: float, degrees_of_freedom: int | None) -> float:
-    """Return the threshold of |t| or |z| in a test of a size."""
-    if degrees_of_freedom is None:
-        return float(-special.ndtri(size / 2))
-    return float(-special.stdtrit(degrees_of_freedom, size / 2))
-
-
 def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
     """Return an order of the variables, the one that explains most of the rest next, and its lower factor.
 
@@ -348,7 +341,7 @@ def _points(dimension: int, fineness: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _chi_quantiles(degrees_of_freedom: int) -> CubicSpline:
+def _chi_quantiles(degrees_of_freedom: float) -> CubicSpline:
     """Return the quantile of chi over the root of its degrees of freedom, as a function of the normal quantile.
 
     The inverse of chi-squared is slow; a spline through 513 of its values is exact to 1e-8.
@@ -359,7 +352,7 @@ def _chi_quantiles(degrees_of_freedom: int) -> CubicSpline:
 
 
 @lru_cache(maxsize=8)
-def _log_t_quantiles(degrees_of_freedom: int) -> CubicSpline:
+def _log_t_quantiles(degrees_of_freedom: float) -> CubicSpline:
     """Return the log of the quantile of t as a function of the normal quantile, both in the upper tail."""
     normal = np.linspace(0.5, 12, 513)
     return CubicSpline(normal, np.log(-special.stdtrit(degrees_of_freedom, special.ndtr(-normal))))

@@ -12,11 +12,10 @@ from scipy import optimize, sparse, special
 from ai_manufacturing.estimation import tables
 from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators import event_study, fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in, sums_by
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, ROUNDING, FixedEffectsFit, PartialledOut
-from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import sentence
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case
 
 CONVERGED = 1e-10  # largest change of a linear predictor in the last step
@@ -40,16 +39,16 @@ def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
     )
     estimated = fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id")
     for j, term in enumerate(study.terms[: len(study.event_times)]):
-        yield {"term": term, **vars(inference_of(estimated, j))}
+        yield {"term": term, **vars(estimated.inference(j, warnings=estimated.warnings))}
 
 
 @dataclass(frozen=True, eq=False)
 class PoissonFit(FixedEffectsFit):
     """Estimates of a Poisson regression; a slope is the change in the log of the expected count.
 
-    The attributes are those of FixedEffectsFit, but for these. statistics, p_values and the intervals are those of the
-    normal distribution, as fixest and ppmlhdfe print them; degrees_of_freedom is G-1, for a joint test. r2_inclusive is
-    the share of the deviance that slopes and effects explain, r2_within that of the deviance the effects alone leave.
+    The attributes are those of FixedEffectsFit, but for these. Statistics are taken as normal, as fixest and ppmlhdfe
+    do. r2_inclusive is the share of the deviance that slopes and effects explain, r2_within that of the deviance the
+    effects alone leave.
 
     Attributes
     ----------
@@ -59,6 +58,12 @@ class PoissonFit(FixedEffectsFit):
     """
 
     separated_dropped: int
+
+    @property
+    def warnings(self) -> tuple[Sentence, ...]:
+        """That rows are dropped."""
+        dropped = self.separated_dropped
+        return (sentence("separated_dropped", count=dropped),) if dropped else ()
 
 
 def fit(
@@ -135,23 +140,6 @@ def fit(
             rows = rows[telling]
 
 
-def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
-    """Return a coefficient of a fit, by the position of its term, as a row of est_inference."""
-    has_error = fitted.std_errors[position] > 0
-    dropped = fitted.separated_dropped if isinstance(fitted, PoissonFit) else 0
-    return Inference(
-        estimate=float(fitted.estimates[position]),
-        std_error=float(fitted.std_errors[position]),
-        statistic=float(fitted.statistics[position]) if has_error else None,
-        degrees_of_freedom=None if isinstance(fitted, PoissonFit) else fitted.degrees_of_freedom,
-        p_value=float(fitted.p_values[position]) if has_error else None,
-        conf_low=float(fitted.conf_low[position]),
-        conf_high=float(fitted.conf_high[position]),
-        cluster_count=fitted.cluster_count,
-        warnings=(sentence("separated_dropped", count=dropped),) if dropped else (),
-    )
-
-
 class _NotConvergedError(Exception):
     """The iteration does not converge: some predictor may be on its way to minus infinity."""
 
@@ -166,7 +154,7 @@ def _fitted(
 ) -> PoissonFit:
     """Return the estimates, once the rows are those that tell something."""
     effects = _Effects(regression.entities, regression.times)
-    n, k = regression.design.shape
+    n = len(counts)
     alone = _solved(counts, np.empty((n, 0)), effects, np.log((counts + counts.mean()) / 2), np.inf)
     of_effects = _deviance(counts, alone.means)
     whole = _solved(counts, regression.design, effects, np.log(alone.means), of_effects)
@@ -174,7 +162,7 @@ def _fitted(
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(counts):
         residuals = np.zeros(n)
     influence = whole.design @ whole.bread * residuals[:, None]
-    summed = np.column_stack([np.bincount(regression.clusters, weights=column) for column in influence.T])
+    summed = sums_by(regression.clusters, influence)
     for name, error, scale in zip(
         terms, np.linalg.norm(summed, axis=0), np.linalg.norm(influence, axis=0), strict=True
     ):
@@ -183,19 +171,11 @@ def _fitted(
     # Slopes on the design, whose columns have no unit; the units of a regression are those of the outcome as well.
     units = regression.units / np.abs(counts).max()
     covariance = regression.factor * summed.T @ summed * np.outer(units, units)
-    estimates, std_errors = whole.slopes * units, np.sqrt(np.diag(covariance))
-    statistics = np.full(k, np.nan)
-    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
-    half_width = -special.ndtri(0.025) * std_errors
     total, left = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
     return PoissonFit(
         terms=terms,
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=statistics,
-        p_values=2 * special.ndtr(-np.abs(statistics)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=whole.slopes * units,
+        std_errors=np.sqrt(np.diag(covariance)),
         covariance_matrix=covariance,
         observation_count=n,
         city_count=regression.entity_count,
@@ -203,7 +183,7 @@ def _fitted(
         singletons_dropped=singletons,
         r2_inclusive=1 - left / total,
         r2_within=1 - left / of_effects,
-        degrees_of_freedom=regression.degrees_of_freedom,
+        degrees_of_freedom=np.inf,
         cluster_count=regression.cluster_count,
         regression=regression,
         separated_dropped=separated,
@@ -284,18 +264,12 @@ class _Effects:
         sizes = cells.sum(axis=1)
         free = cells[:, self._free]
         gram = np.diag(free.sum(axis=0)) - free.T @ (free / sizes[:, None])
-        demeaned = columns - (self._summed(columns, weights, 0) / sizes[:, None])[self._entities]
+        demeaned = columns - (sums_by(self._entities, columns * weights[:, None]) / sizes[:, None])[self._entities]
         of_times = np.zeros((self._shape[1], columns.shape[1]))
-        of_times[self._free] = np.linalg.solve(gram, self._summed(demeaned, weights, 1)[self._free])
+        of_times[self._free] = np.linalg.solve(gram, sums_by(self._times, demeaned * weights[:, None])[self._free])
         of_entities = cells @ of_times / sizes[:, None]
         left: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
         return left
-
-    def _summed(self, columns: Floats, weights: Floats, axis: int) -> Floats:
-        codes = (self._entities, self._times)[axis]
-        return np.column_stack(
-            [np.bincount(codes, weights=weights * column, minlength=self._shape[axis]) for column in columns.T]
-        )
 
 
 def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) -> tuple[Codes, int]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import Row, answered, of_each
 from ai_manufacturing.estimation.specifications import Specification
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -149,7 +149,7 @@ class Permutations:
             donors[draws, takers] = passed
             draws, takers = draws[~kept[passed]], takers[~kept[passed]]
         return _checked(
-            Permutations(tuple(named), _numbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
+            Permutations(tuple(named), renumbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
         )
 
 
@@ -185,7 +185,7 @@ def permutations(
     if len(set(cities)) < len(cities):
         raise ValueError("A city is named twice: give each city of the union once.")
     order = sorted(range(len(cities)), key=cities.__getitem__)
-    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else _numbered(np.asarray(strata)[order])
+    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else renumbered(np.asarray(strata)[order])
     members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
     if is_enumerated:
@@ -197,11 +197,6 @@ def permutations(
     donors = np.empty_like(drawn)
     donors[:, np.concatenate(members)] = drawn
     return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
-
-
-def _numbered(codes: Codes) -> Codes:
-    numbered: Codes = np.unique(codes, return_inverse=True)[1]
-    return numbered
 
 
 def _checked(drawn: Permutations) -> Permutations:
@@ -514,7 +509,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
     outcome = float(regression.outcome @ regression.outcome)
     for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
-        x = regression.without_effects(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
+        x = regression.effects.removed_from(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
         x -= others @ (others.T @ x)
         if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
             errors[draw] = 0.0

@@ -15,7 +15,7 @@ from ai_manufacturing.estimation.specifications import (
     Specification,
 )
 from ai_manufacturing.estimation.tables import lagged
-from ai_manufacturing.estimators import event_study, fixed_effects
+from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.dynamic_panel import parsed
 from ai_manufacturing.estimators.not_estimable import NotEstimable
@@ -69,9 +69,7 @@ def _by_second_route(specification: Specification, inputs: Inputs) -> tuple[Sequ
         return terms, by_ivgmm(rows, specification.outcome, terms, limits)
     sample, terms = _with_dummies(specification, inputs)
     cluster = str(COVARIANCES[specification.covariance][1])
-    return terms, fixed_effects.by_panel_ols(
-        sample, specification.outcome, terms, time=specification.period, cluster=cluster
-    )
+    return terms, by_panel_ols(sample, specification.outcome, terms, time=specification.period, cluster=cluster)
 
 
 def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.DataFrame, list[str]]:
@@ -89,6 +87,47 @@ def _with_dummies(specification: Specification, inputs: Inputs) -> tuple[pd.Data
         if event_time != -1
     }
     return rows.assign(**dummies), [*dummies, *specification.controls]
+
+
+def by_panel_ols(
+    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, time: str = "year", cluster: str = "city_id"
+) -> tuple[Floats, Floats]:
+    """Estimate as fixed_effects.fit does, by PanelOLS on the sample as it is: a route that shares no step.
+
+    Parameters
+    ----------
+    sample : DataFrame
+        The observations, singletons dropped; entity city_id.
+    outcome, regressors, time, cluster
+        As in fixed_effects.fit.
+
+    Returns
+    -------
+    estimates, std_errors : ndarray, shape (k,)
+        Coefficients; clustered errors with fixest's factor in place of PanelOLS's own corrections.
+
+    Raises
+    ------
+    ValueError
+        If PanelOLS finds a regressor absorbed by the effects.
+    """
+    from linearmodels.panel import PanelOLS  # here, as the import takes a second
+    from linearmodels.panel.utility import AbsorbingEffectError
+
+    # Numbers in the place of labels, by which pandas groups faster.
+    labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
+    rows = sample[[outcome, *regressors]].set_index(pd.MultiIndex.from_arrays([*labels.values()], names=[*labels]))
+    clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
+    model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
+    options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}
+    try:
+        result = model.fit(cov_type="clustered", clusters=clusters, **options)
+    except AbsorbingEffectError as error:
+        raise ValueError(str(error)) from error
+    # Written out, as cluster_factor would hide its own fault from the comparison.
+    observations, groups = len(sample), sample[cluster].nunique()
+    factor = groups / (groups - 1) * (observations - 1) / (observations - len(regressors) - sample[time].nunique())
+    return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)
 
 
 def by_ivgmm(
