@@ -90,16 +90,16 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return {**row, "substitutions": inputs.substitutions(specification)}
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        used = inputs.sample(specification)
+        sample = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
-        found = _terms(specification, used, inputs)
+        terms = _terms(specification, sample, inputs)
         default = defaults.get((specification.table_id, specification.column_number), specification)
         overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
-        warnings = [*_years_not_reached(specification, used), *inputs.warnings(specification, used)]
-        for order, term in enumerate(found, start=1):
-            told = [*warnings, *term.get("warnings", ())]
+        warnings = [*_years_not_reached(specification, sample), *inputs.warnings(specification, sample)]
+        for order, term in enumerate(terms, start=1):
+            of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
             of_both = overlap.get(term["term"], {})
-            yield {**common(specification), **status, "term_order": order, **term, **of_both, "warnings": told}
+            yield {**common(specification), **status, "term_order": order, **term, **of_both, **of_term}
 
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
@@ -141,9 +141,9 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     }
 
 
-def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
+def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:
     """Return the remark on a sample that does not reach the first or the last year of its specification."""
-    first, last = int(used.rows["year"].min()), int(used.rows["year"].max())
+    first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
     return [
@@ -157,23 +157,23 @@ def _years_not_reached(specification: Specification, used: Sample) -> list[Sente
     ]
 
 
-def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
     """Return one row per term of a specification, without the columns that all estimators share."""
     match specification.options:
         case FixedEffectsOptions():
-            rows = _fixed_effects(specification, used, inputs)
+            rows = _fixed_effects(specification, sample, inputs)
         case EventStudyOptions() as options:
-            rows = _event_study(specification, options, used, inputs)
+            rows = _event_study(specification, options, sample, inputs)
         case DynamicPanelOptions() as options:
-            rows = _dynamic_panel(specification, options, used)
+            rows = _dynamic_panel(specification, options, sample)
         case InstrumentOptions():
-            rows = _instrumented(specification, used)
-    years = used.rows.loc[used.is_estimated, "year"]
+            rows = _instrumented(specification, sample)
+    years = sample.rows.loc[sample.is_estimated, "year"]
     of_sample = {
         "sample_first_year": int(years.min()),
         "sample_last_year": int(years.max()),
-        "outcome_mean": float(used.rows.loc[used.is_estimated, specification.outcome].mean()),
-        "singletons_dropped": used.singletons_dropped,
+        "outcome_mean": float(sample.rows.loc[sample.is_estimated, specification.outcome].mean()),
+        "singletons_dropped": sample.singletons_dropped,
     }
     printed = inputs.printed(specification)
     return [{**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))} for row in rows]
@@ -188,7 +188,7 @@ def _p_value_of(row: Row, value: float | None) -> float | None:
 
 
 def fit_fixed_effects(
-    specification: Specification, used: Sample, inputs: Inputs
+    specification: Specification, sample: Sample, inputs: Inputs
 ) -> tuple[fixed_effects.FixedEffectsFit, tuple[str, ...]]:
     """Fit a specification of estimator fixed_effects.
 
@@ -204,7 +204,7 @@ def fit_fixed_effects(
         If no city is in the reference group, or for any reason of fixed_effects.fit.
     """
     covariance, cluster = COVARIANCES[specification.covariance]
-    rows = used.rows
+    rows = sample.rows
     interactions: tuple[str, ...] = ()
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)
@@ -219,7 +219,7 @@ def fit_fixed_effects(
 
 
 def fit_event_study(
-    specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs
+    specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> event_study.EventStudyFit:
     """Fit a specification of estimator event_study.
 
@@ -230,7 +230,7 @@ def fit_event_study(
     """
     covariance, cluster = COVARIANCES[specification.covariance]
     return event_study.fit(
-        with_treatment(specification, used, inputs),
+        with_treatment(specification, sample, inputs),
         specification.outcome,
         "treated",
         event_year=inputs.event_year,
@@ -243,31 +243,31 @@ def fit_event_study(
     )
 
 
-def with_treatment(specification: Specification, used: Sample, inputs: Inputs) -> pd.DataFrame:
+def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
     """Return the sample of an event study with column treated: 1 for cities outside the reference group, 0 in it."""
-    groups = used.rows[specification.regressor].unique()
+    groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
     reference = inputs.reference_group(specification.regressor)
-    return used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
+    return sample.rows.assign(treated=(sample.rows[specification.regressor] != reference).astype(float))
 
 
-def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
-    fit, interactions = fit_fixed_effects(specification, used, inputs)
+def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
+    fit, interactions = fit_fixed_effects(specification, sample, inputs)
     joint: Row = {}
     replaced: dict[str, Row] = {}
     if specification.grouping is not None:
-        replaced = _few_cities(specification, specification.grouping, used.rows, interactions, inputs)
+        replaced = _few_cities(specification, specification.grouping, sample.rows, interactions, inputs)
         if not replaced:
             joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
-        drawn = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
+        test = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
         bootstrap = {
-            "bootstrap_p_value": drawn.p_value,
-            "bootstrap_conf_low": drawn.conf_low,
-            "bootstrap_conf_high": drawn.conf_high,
-            "bootstrap_draws": drawn.draws,
+            "bootstrap_p_value": test.p_value,
+            "bootstrap_conf_low": test.conf_low,
+            "bootstrap_conf_high": test.conf_high,
+            "bootstrap_draws": test.draws,
         }
     return [
         {
@@ -277,13 +277,13 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
             **(bootstrap if row["term"] == specification.regressor else {}),
             **replaced.get(row["term"], {}),
         }
-        for row, of_province in zip(_estimates(fit), _by_province(fit, used), strict=True)
+        for row, of_province in zip(_estimates(fit), _by_province(fit, sample), strict=True)
     ]
 
 
-def _by_province(fit: fixed_effects.FixedEffectsFit, used: Sample) -> list[Row]:
+def _by_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
     """Return the jackknife errors by province, on which conclusions rest; nothing where there are none."""
-    provinces = pd.factorize(used.rows["province_id"].loc[fit.regression.index], sort=True)[0]
+    provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     return [
         _province_columns(attempted(partial(cluster_errors.crv3, fit.regression, position, provinces)))
         for position in range(len(fit.terms))
@@ -324,13 +324,13 @@ def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
 
-def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
-    fit = fit_event_study(specification, options, used, inputs)
+def _event_study(specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs) -> list[Row]:
+    fit = fit_event_study(specification, options, sample, inputs)
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
         joint = _joint(sentence("no_early_effect"), fit.pre_trend)
     undefined: Row = {}
-    if few := _handfuls(used.rows, specification.regressor):
+    if few := _handfuls(sample.rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
         undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
@@ -351,7 +351,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
             "treated_city_count": fit.treated_count,
             **undefined,
         }
-        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, used), strict=True))
+        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, sample), strict=True))
     ]
 
 
@@ -363,10 +363,10 @@ def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[
     return regressors, (outcome, measure) if of_outcome else (measure,)
 
 
-def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
+def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, sample: Sample) -> list[Row]:
     regressors, instrumented = lagged(specification, options)
     fit = dynamic_panel.fit(
-        used.rows,
+        sample.rows,
         specification.outcome,
         regressors,
         dict.fromkeys(instrumented, options.lags),
@@ -375,17 +375,17 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         collapse=options.collapse,
     )
     failed = list(fit.warnings)
-    told = [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    remarks = [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
-        bounds = attempted(partial(lag_bounds.bounds, used.rows, specification.outcome, regressors))
+        bounds = attempted(partial(lag_bounds.bounds, sample.rows, specification.outcome, regressors))
         if isinstance(bounds, Sentence):
-            told.append(bounds)
+            remarks.append(bounds)
         else:
             failed += bounds.warnings(fit)
     tests = {
         "instrument_count": fit.instrument_count,
         "is_sound": not failed,
-        "warnings": [*failed, *told],
+        "warnings": [*failed, *remarks],
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
             for test in ("hansen", "level_hansen", "sargan")
@@ -397,7 +397,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
             for name, suffix in (("statistic", ""), ("p", "_value"))
         },
     }
-    provinces = used.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
+    provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # The period effects and the constant that follow are not reported.
     return [
@@ -406,9 +406,9 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     ]
 
 
-def _instrumented(specification: Specification, used: Sample) -> list[Row]:
+def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
     fit = two_measurements.instrumented(
-        used.rows,
+        sample.rows,
         specification.outcome,
         specification.regressor,
         SECOND,

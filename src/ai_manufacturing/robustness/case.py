@@ -150,14 +150,14 @@ def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) 
         If the specification cannot be estimated at all.
     """
     content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
-    key = "case", specification, tuple(cities.index), content
-    if key not in inputs.shared:
-        new = Case(specification, inputs.sample(specification), inputs, cities)
-        if new.is_regression:
-            new.fit  # noqa: B018 - raises here, for all checks
-        inputs.shared[key] = new
-    case: Case = inputs.shared[key]
-    return case
+
+    def new() -> Case:
+        case = Case(specification, inputs.sample(specification), inputs, cities)
+        if case.is_regression:
+            case.fit  # noqa: B018 - raises here, for all checks
+        return case
+
+    return inputs.once(("case", specification, tuple(cities.index), content), new)
 
 
 def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:

@@ -1,8 +1,8 @@
-"""All regressions of one sample on one regressor and its permutations, from a few sums per entity.
+"""Regressions of one sample on a measure and on its permutations, from sums per pair of cities.
 
-A permutation only chooses, for each entity, the donor of its weight. So what it needs stands in tables with a row per
-entity and donor, and is picked from these; the effects of a draw are taken off by their few normal equations. Sets of
-controls share all of this: each needs only sums over the entities' rows of products of the regressor with its basis.
+In a permutation each city takes another city's weight. Sums per pair of cities are computed once, so that a draw looks
+its sums up and need not pass over the rows; the effects of a draw are taken off by their few normal equations. Sets of
+controls share the sums: each needs, per city, only those of products of the regressor with the basis of its controls.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ CLOSE = 1e-3  # a regressor of whose squares the controls leave less than this s
 
 
 @dataclass(frozen=True, eq=False)
-class Donated:
-    """A measure that takes a weight from a donor.
+class DonorMeasure:
+    """A measure with the weights as they are, and with the weight of each donor.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class _Controls(NamedTuple):
     pairs: list[tuple[int, int]]  # of the basis, of which the last are
 
 
-class LaidOut:
-    """The rows of a sample by entity and year.
+class PanelSums:
+    """What the regressions of a sample need of its rows: the outcome and the controls by entity and year.
 
     Parameters
     ----------
@@ -128,12 +128,12 @@ class LaidOut:
         self._owner_has = self._has[self._owners]
         self._owner_columns = [column[self._owners] for column in self._columns]
 
-    def moments(self, measure: Donated, donors: Codes | None) -> Moments:
+    def moments(self, measure: DonorMeasure, donors: Codes | None) -> Moments:
         """Sum what all regressions on a measure and its permutations need.
 
         Parameters
         ----------
-        measure : Donated
+        measure : DonorMeasure
         donors : ndarray of int, shape (draws, entities), optional
             Row of the pair of each entity and its donor in each draw.
 
@@ -235,7 +235,7 @@ class LaidOut:
             (len(self._entities), len(of_basis) + 1, self._period_count),
         )
 
-    def by_row(self, measure: Donated, donors: Codes | None) -> Floats:
+    def by_row(self, measure: DonorMeasure, donors: Codes | None) -> Floats:
         """Return a measure and its permutations by row, shape (n, 1 + draws)."""
         if donors is None:
             return measure.own[:, None]

@@ -238,8 +238,8 @@ class PermutedMeasure:
         measures: Floats = self._of_donors[donors + count * np.arange(count)].reshape(len(donors), -1)
         return measures
 
-    def laid_out(self, columns: Floats) -> Floats:
-        """Lay columns, shape (n, m), out as the draws are, shape (C * years, m)."""
+    def by_city(self, columns: Floats) -> Floats:
+        """Return columns, shape (n, m), as the draws are, shape (C * years, m); zero where a city has no row."""
         count = len(self.permutations.cities)
         cells = np.zeros((count * self._of_donors.shape[1], columns.shape[1]))
         cells[self._places] = columns
@@ -256,9 +256,9 @@ class PermutedMeasure:
             Of the draws on the basis.
         """
         count = len(self.permutations.cities)
-        factor = self.laid_out(column[:, None]).reshape(count, -1)
+        factor = self.by_city(column[:, None]).reshape(count, -1)
         of_pairs = np.matmul(self._of_donors.reshape(count, count, -1), factor[:, :, None]).ravel()
-        of_basis = np.einsum("ct,ctr->rc", factor, self.laid_out(basis).reshape(count, -1, basis.shape[1]))
+        of_basis = np.einsum("ct,ctr->rc", factor, self.by_city(basis).reshape(count, -1, basis.shape[1]))
         sums: Floats = of_pairs.take(self.donors + count * np.arange(count))
         sums -= loadings @ of_basis
         return sums
@@ -316,7 +316,7 @@ def permuted_measure(
     )
 
 
-class _Donated(NamedTuple):
+class _DonorSums(NamedTuple):
     """A measure with the weight of each donor."""
 
     by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
@@ -327,7 +327,7 @@ class _Donated(NamedTuple):
 
 
 @lru_cache(maxsize=1)  # by content: strata of the same measure follow each other
-def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _Donated:
+def _donor_sums(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _DonorSums:
     entities = np.frombuffer(entities_of_rows, dtype=np.intp)
     effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
     # One measure per row and donor; a permutation picks from these. The largest by far, so few copies are held at once.
@@ -346,23 +346,23 @@ def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: byt
         donors = slice(first, first + DONORS)
         by_donor[entities, donors, position] = effects.centred(of_donors[:, donors])
     places = entities * by_donor.shape[2] + position
-    return _Donated(by_donor.reshape(count * count, -1), places, own, sums, squares)
+    return _DonorSums(by_donor.reshape(count * count, -1), places, own, sums, squares)
 
 
 @lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
 def _permuted_measure(
     entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
 ) -> PermutedMeasure:
-    donated = _donated(entities, times, weights, scaling, transform)
+    of_pairs = _donor_sums(entities, times, weights, scaling, transform)
     count = len(permuted.cities)
     pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
-    sums, squares = (table.take(pairs).sum(axis=1) for table in (donated.sums, donated.squares))
+    sums, squares = (table.take(pairs).sum(axis=1) for table in (of_pairs.sums, of_pairs.squares))
     return PermutedMeasure(
-        own=donated.own,
-        spreads=np.sqrt(np.maximum(squares - sums**2 / len(donated.places), 0.0)),
+        own=of_pairs.own,
+        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_pairs.places), 0.0)),
         permutations=permuted,
-        _of_donors=donated.by_donor,
-        _places=donated.places,
+        _of_donors=of_pairs.by_donor,
+        _places=of_pairs.places,
     )
 
 
@@ -538,7 +538,7 @@ class _Draws(NamedTuple):
 @lru_cache(maxsize=4)  # by content of the basis: outcomes of the same rows, measure and controls follow each other
 def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Draws:
     """Project the draws off a basis of the periods and of the other regressors, which are its last columns."""
-    basis, donors = measure.laid_out(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
+    basis, donors = measure.by_city(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
     squares = np.empty(donors.shape)
     loadings = np.empty((len(donors), basis.shape[1]))
     for start in range(0, len(donors), AT_ONCE):

@@ -12,8 +12,7 @@ from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, 
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness.case import Case
-
-RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
+from ai_manufacturing.system import great_circle
 
 # The constants of Müller and Watson's programs: another grid or stopping rule gives other third digits.
 FEWEST_LOCATIONS = 5
@@ -290,18 +289,15 @@ def _places(coordinates: Floats) -> bytes:
 
 @lru_cache(maxsize=32)
 def _angles(places: bytes) -> Floats:
-    """Return the angles between all places at the centre of the earth in radians, by the haversine, shape (m, m)."""
-    longitudes, latitudes = np.radians(np.frombuffer(places).reshape(-1, 2)).T
-    haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2
-    haversines += np.cos(latitudes)[:, None] * np.cos(latitudes) * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
-    angles: Floats = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
+    """Return the angles between all places, shape (m, m); SCPC measures in circumferences and needs no radius."""
+    angles = great_circle.angles(np.frombuffer(places).reshape(-1, 2))
     angles.setflags(write=False)
     return angles
 
 
 @lru_cache(maxsize=8)  # regressions of the same cities follow each other
 def _kernel(places: bytes, cutoff_km: float) -> Floats:
-    return np.maximum(1 - RADIUS_KM * _angles(places) / cutoff_km, 0.0)
+    return np.maximum(1 - great_circle.RADIUS_KM * _angles(places) / cutoff_km, 0.0)
 
 
 @lru_cache(maxsize=128)
