@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 def test_the_bounds_of_the_employment_data_are_those_that_roodman_prints() -> None:
     """Roodman (2009), section 2: 1.045 by OLS, .733 by least squares with firm dummies."""
-    found = bounds(pd.read_csv(GOLDEN / "abdata.csv"), "n", EMPLOYMENT, entity="firm")
+    found = bounds(pd.read_csv(GOLDEN / "abdata.csv").rename(columns={"firm": "city_id"}), "n", EMPLOYMENT)
     assert found.term == "L.n"
     assert round(found.pooled_ols.estimate, 3) == 1.045
     assert round(found.within.estimate, 3) == 0.733

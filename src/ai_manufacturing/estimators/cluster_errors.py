@@ -214,78 +214,58 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
     return answers
 
 
-def leave_out(
-    regression: PartialledOut,
-    position: int,
-    groups: Codes,
-    *,
-    clusters: Codes | None = None,
-    most: int | None = None,
-) -> list[LeftOut]:
-    """Return the coefficient without each group in turn: estimate, clustered error and p.
+def leave_out(regression: PartialledOut, position: int, *, most: int | None = None) -> list[LeftOut]:
+    """Return the coefficient without each entity in turn: estimate, error clustered by entity, and p.
 
     Parameters
     ----------
     regression, position
         As in crv1.
-    groups : ndarray of int, shape (n,)
-        Group of each row, in which the entities are nested: cities, or provinces.
-    clusters : ndarray of int, shape (n,), optional
-        Of the errors. The default is the entities.
     most : int, optional
-        Only this many groups, those without which the estimate moves most. The default is all.
+        Only this many entities, those without which the estimate moves most. The default is all.
 
     Returns
     -------
     list of LeftOut
-        In the order of the codes: what fixed_effects.fit gives for the rows of the other groups, but that a regressor
-        other than this one which only the group identifies goes with it and is still counted.
+        In the order of the codes: what fixed_effects.fit gives for the rows of the other entities, but that a regressor
+        other than this one which only the entity identifies goes with it and is still counted.
 
     Raises
     ------
     NotEstimable
-        If an entity lies in two groups or clusters, or the outcome is fitted exactly.
+        If the outcome is fitted exactly.
     """
-    labels = np.unique(groups)
-    groups = _nested(regression, groups)
-    clusters = regression.entities if clusters is None else _nested(regression, clusters)
-    # Rows of a cluster side by side, so that its scores are sums of neighbours.
-    order = np.argsort(clusters, kind="stable")
-    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    entities = regression.entities
+    firsts = np.flatnonzero(np.diff(entities, prepend=-1))
     term = _term(regression, position)
     basis = _basis(regression, position)
-    deleted = _deleted(term, basis, groups)
+    deleted = _deleted(term, basis, entities)
     identified = deleted.xx > UNIDENTIFIED * term.xx
 
-    slopes = np.full(len(labels), np.nan)
+    slopes = np.full(len(firsts), np.nan)
     np.divide(deleted.xy, deleted.xx, out=slopes, where=identified)
     moves = np.where(identified, np.abs(slopes - term.slope), -1.0)
     chosen = np.sort(np.argsort(-moves, kind="stable")[:most])
-    basis, x_whole, y_whole, own = basis[order], term.x[order, None], term.y[order, None], groups[order]
     lengths = np.empty(len(chosen))
     for start in range(0, len(chosen), GROUPS_AT_ONCE):
         part = chosen[start : start + GROUPS_AT_ONCE]
         x, scores = basis @ deleted.shift_x[:, part], basis @ deleted.shift_y[:, part]
-        x += x_whole
-        scores += y_whole
+        x += term.x[:, None]
+        scores += term.y[:, None]
         scores -= slopes[part] * x
         scores *= x
-        scores[own[:, None] == part] = 0.0
+        scores[entities[:, None] == part] = 0.0
         lengths[start : start + GROUPS_AT_ONCE] = np.linalg.norm(np.add.reduceat(scores, firsts, axis=0), axis=0)
 
     answers = []
-    counts = np.column_stack(_counts_without(regression, groups, clusters))
-    for code, length in zip(chosen, lengths, strict=True):
-        label = int(labels[code])
+    counts = _counts_without(regression)
+    for code, length in zip(chosen.tolist(), lengths, strict=True):
         if not identified[code]:
-            answers.append(LeftOut(label, None, None, None))
+            answers.append(LeftOut(code, None, None, None))
             continue
-        n, cluster_count, times = counts[code].tolist()
-        estimate = float(slopes[code] * term.unit)
-        error = float(length / deleted.xx[code])
-        tested = _tested(regression, term, slopes[code], error, (n, cluster_count, times))
+        tested = _tested(regression, term, slopes[code], float(length / deleted.xx[code]), counts[code])
         error_and_p = (None, None) if tested is None else (tested[0] * term.unit, tested[1])
-        answers.append(LeftOut(label, estimate, *error_and_p))
+        answers.append(LeftOut(code, float(slopes[code] * term.unit), *error_and_p))
     return answers
 
 
@@ -345,33 +325,29 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), kept
 
 
-def fewest_to_change(
-    regression: PartialledOut, position: int, *, groups: Codes | None = None, clusters: Codes | None = None
-) -> list[int] | None:
-    """Remove the most influential group again and again, until p is above .05.
+def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
+    """Remove the most influential entity again and again, until p, by errors clustered by entity, is above .05.
 
     Parameters
     ----------
     regression, position
         As in crv1.
-    groups, clusters : ndarray of int, shape (n,), optional
-        What is removed, and what the errors are clustered by; entities are nested in both, and are the default.
 
     Returns
     -------
     list of int or None
-        Codes of the groups without which p is above .05, in the order of their removal; empty if it is with all of
+        Codes of the entities without which p is above .05, in the order of their removal; empty if it is with all of
         them, None if it would take more than half of them, or if the rest identifies nothing. Their number is an upper
         bound of the fewest: another set that is as small may do, but a smaller one was not found.
 
     Raises
     ------
     NotEstimable
-        As crv1, for the regression with all groups.
+        As crv1, for the regression with all entities.
 
     Notes
     -----
-    After each removal the slope and its error are those of the rest, as in leave_out, and the group is chosen which
+    After each removal the slope and its error are those of the rest, as in leave_out, and the entity is chosen which
     then pulls the estimate most away from zero: by its score over the variation of the others, which takes effects and
     other slopes as given. That approximation chooses the order only.
 
@@ -379,40 +355,38 @@ def fewest_to_change(
     ----------
     Broderick, Giordano and Meager (2020), "An automatic finite-sample robustness metric", arXiv 2011.14999.
     """
-    labels = np.unique(regression.entities if groups is None else groups)
-    groups = regression.entities if groups is None else _nested(regression, groups)
-    clusters = regression.entities if clusters is None else _nested(regression, clusters)
+    entities = regression.entities
     term = _term(regression, position)
-    whole = _clustered(regression, term, clusters)
+    whole = _clustered(regression, term, entities)
     if whole.p_value is not None and whole.p_value > LEVEL:
         return []
     basis, columns = _basis(regression, position), np.column_stack([term.x, term.y])
     gram, right = np.zeros((basis.shape[1], basis.shape[1])), np.zeros((basis.shape[1], 2))
     removed: list[int] = []
-    left = np.ones(len(groups), dtype=bool)
+    remaining = np.ones(len(entities), dtype=bool)
     x, xx, residuals = term.x, term.xx, term.residuals
-    while len(removed) < int(MOST * len(labels)):
-        others = xx - np.bincount(groups, weights=x**2)
-        pulls = np.sign(whole.estimate) * np.bincount(groups, weights=x * residuals)
+    while len(removed) < int(MOST * regression.entity_count):
+        others = xx - np.bincount(entities, weights=x**2)
+        pulls = np.sign(whole.estimate) * np.bincount(entities, weights=x * residuals)
         np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * xx)
         pulls[removed] = -np.inf
         removed.append(int(pulls.argmax()))
-        rows = np.flatnonzero(groups == removed[-1])
-        left[rows] = False
+        rows = np.flatnonzero(entities == removed[-1])
+        remaining[rows] = False
         gram += basis[rows].T @ basis[rows]
         right += basis[rows].T @ columns[rows]
-        x, y = ((columns + basis @ _solved(gram, right)[0]) * left[:, None]).T
+        x, y = ((columns + basis @ _solved(gram, right)[0]) * remaining[:, None]).T
         xx = float(x @ x)
         if xx <= UNIDENTIFIED * term.xx:
             return None
         slope = float(x @ y) / xx
         residuals = y - slope * x
-        error = float(np.linalg.norm(np.bincount(clusters, weights=x * residuals))) / xx
-        tested = _tested(regression, term, slope, error, _counts_of(regression, left, clusters))
+        error = float(np.linalg.norm(np.bincount(entities, weights=x * residuals))) / xx
+        tested = _tested(regression, term, slope, error, _counts_of(regression, remaining))
         if tested is None:
             return None
         if tested[1] > LEVEL:
-            return [int(labels[code]) for code in removed]
+            return removed
     return None
 
 
@@ -539,28 +513,22 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
     return directions @ solved, np.swapaxes(components, -1, -2) @ solved
 
 
-def _counts_without(regression: PartialledOut, groups: Codes, clusters: Codes) -> tuple[Codes, Codes, Codes]:
-    """Return rows, clusters and periods that are left without each group, singletons dropped, each of shape (G,)."""
-
-    def table(codes: Codes) -> Codes:
-        width = int(codes.max()) + 1
-        own = np.bincount(groups * width + codes, minlength=(int(groups.max()) + 1) * width).reshape(-1, width)
-        left: Codes = np.bincount(codes) - own
-        return left
-
-    of_times, of_clusters = table(regression.times), table(clusters)
-    n, left_clusters, left_times = of_times.sum(axis=1), (of_clusters > 0).sum(axis=1), (of_times > 0).sum(axis=1)
-    for code in np.flatnonzero((of_times == 1).any(axis=1)):
-        n[code], left_clusters[code], left_times[code] = _counts_of(regression, groups != code, clusters)
-    return n, left_clusters, left_times
+def _counts_without(regression: PartialledOut) -> list[tuple[int, int, int]]:
+    """Return rows, entities and periods that are left without each entity, singletons dropped."""
+    cells = np.zeros((regression.entity_count, regression.time_count), dtype=np.intp)
+    cells[regression.entities, regression.times] = 1
+    others = cells.sum(axis=0) - cells
+    counts = np.column_stack([others.sum(axis=1), np.full(len(cells), len(cells) - 1), (others > 0).sum(axis=1)])
+    for code in np.flatnonzero((others == 1).any(axis=1)):
+        counts[code] = _counts_of(regression, regression.entities != code)
+    return [(n, entities, times) for n, entities, times in counts.tolist()]
 
 
-def _counts_of(regression: PartialledOut, left: NDArray[np.bool_], clusters: Codes) -> tuple[int, int, int]:
-    """Return how many rows, clusters and periods the rows that are left have, singletons dropped."""
-    rows = np.flatnonzero(left)
+def _counts_of(regression: PartialledOut, remaining: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return how many rows, entities and periods the remaining rows have, singletons dropped."""
+    rows = np.flatnonzero(remaining)
     rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
-    of_clusters, of_times = (int((np.bincount(codes[rows]) > 0).sum()) for codes in (clusters, regression.times))
-    return len(rows), of_clusters, of_times
+    return len(rows), len(np.unique(regression.entities[rows])), len(np.unique(regression.times[rows]))
 
 
 def _tested(

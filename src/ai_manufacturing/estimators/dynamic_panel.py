@@ -258,13 +258,13 @@ def moments(
     lagged = [parsed(regressor) for regressor in regressors]
     _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
-    grids, periods = _on_grid(sample, list(columns), entity, time)
+    grids, periods = on_grid(sample, list(columns), entity, time)
     scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}  # no square can overflow
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
-    x = np.stack([_lag(grids[name], lag) for name, lag in lagged], axis=-1)
+    x = np.stack([shifted(grids[name], lag) for name, lag in lagged], axis=-1)
     levels = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
-    differenced = levels & _lag(levels, 1, absent=False)
+    differenced = levels & shifted(levels, 1, absent=False)
     if not differenced.any():
         raise NotEstimable("no_two_periods", entity=entity, time=time)
     system = equation == "system"
@@ -281,7 +281,7 @@ def moments(
         raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
     yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
-    yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels & system, yx)], axis=1)
+    yx = np.concatenate([_where(differenced, yx - shifted(yx, 1)), _where(levels & system, yx)], axis=1)
     y, x = yx[..., 0], yx[..., 1:]
     if not y[:, :t].any():
         raise NotEstimable("unchanged_outcome", name=outcome, time=time)
@@ -339,27 +339,6 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     return by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
 
 
-def level_rows(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, entity: str = "city_id", time: str = "year"
-) -> pd.DataFrame:
-    """Return the rows of the level equation, with lags as columns: what least squares would be given.
-
-    Parameters, and reasons for NotEstimable that concern the columns, are those of fit.
-
-    Returns
-    -------
-    DataFrame
-        entity, as 0, 1, ..., time, the outcome and the regressors by the names asked for; nothing is missing.
-    """
-    lagged = [parsed(regressor) for regressor in regressors]
-    grids, periods = _on_grid(sample, list(dict.fromkeys((outcome, *(name for name, _ in lagged)))), entity, time)
-    columns = {outcome: grids[outcome]}
-    columns |= {name: _lag(grids[of], lag) for name, (of, lag) in zip(regressors, lagged, strict=True)}
-    entities, times = np.nonzero(np.all([np.isfinite(grid) for grid in columns.values()], axis=0))
-    cells = {entity: entities, time: periods[times]}
-    return pd.DataFrame(cells | {name: grid[entities, times] for name, grid in columns.items()})
-
-
 class GmmStep(NamedTuple):
     """One GMM estimate, with A the pseudo-inverse of a covariance of the moments."""
 
@@ -395,7 +374,7 @@ def _check_specification(
             raise NotEstimable("wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least)
 
 
-def _on_grid(
+def on_grid(
     sample: pd.DataFrame, columns: Sequence[str], entity: str, time: str
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """Lay columns on the complete grid of entities and periods, so that row order and gaps cannot matter.
@@ -422,11 +401,11 @@ def _on_grid(
     return grids, np.arange(int(first), int(last) + 1)
 
 
-def _lag(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
+def shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
     """Shift a grid, shape (n, t, ...), along its periods."""
-    shifted = np.full_like(grid, absent)
-    shifted[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
-    return shifted
+    earlier = np.full_like(grid, absent)
+    earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
+    return earlier
 
 
 def _where(rows: Flags, grid: Floats) -> Floats:
@@ -475,7 +454,7 @@ def _instruments(
 
     def gmm_style(grid: Floats, lags: Iterable[int], rows: Flags) -> Floats:
         """Return lags of a grid in some rows of one equation: a column per lag, or per lag and period."""
-        columns = [_where(rows, _lag(grid, lag)[..., None])[..., 0] for lag in lags]
+        columns = [_where(rows, shifted(grid, lag)[..., None])[..., 0] for lag in lags]
         if not collapse:
             columns = [np.where(np.arange(t) == period, column, 0.0) for period in range(t) for column in columns]
         return np.stack(columns, axis=-1) if columns else np.empty((n, t, 0))
@@ -485,7 +464,7 @@ def _instruments(
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
         of_changes.append(gmm_style(grids[name], lags, differenced))
-        of_levels.append(gmm_style(grids[name] - _lag(grids[name], 1), [nearest - 1], levels))
+        of_levels.append(gmm_style(grids[name] - shifted(grids[name], 1), [nearest - 1], levels))
     changes, level = (np.concatenate(blocks, axis=-1) for blocks in (of_changes, of_levels))
     z = np.concatenate(
         [
@@ -575,7 +554,7 @@ def _serial_correlation(errors: Floats, x: Floats, final: GmmStep, covariance: F
     Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the term of the residuals,
     that of the estimates, and the covariance of the two.
     """
-    earlier = _lag(errors, order, absent=0.0)
+    earlier = shifted(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
     slope = np.tensordot(earlier, x, axes=2)
     variance = (

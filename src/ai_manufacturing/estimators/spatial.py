@@ -23,19 +23,6 @@ FEWEST_CITIES = 10
 
 TIE = 1e-10  # draws closer to the statistic than this share of it are the same value summed in another order
 
-_DESIGN_AND_WORDS = [
-    ("p_value", pa.float64()),
-    ("permutation_count", pa.int32()),
-    ("city_count", pa.int32()),
-    ("neighbour_count", pa.int32()),
-    ("substitutions", pa.string()),
-    ("substitutions_zh", pa.string()),
-    ("status", pa.string()),
-    ("reason", pa.string()),
-    ("reason_zh", pa.string()),
-    ("extract_set", pa.string()),
-]
-
 
 class GlobalMoran(NamedTuple):
     """Moran's I of all cities.
@@ -109,9 +96,7 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_arr
     )
 
 
-def global_moran(
-    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
-) -> GlobalMoran:
+def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> GlobalMoran:
     """Test whether neighbours are more alike than chance, over all cities.
 
     Parameters
@@ -120,10 +105,8 @@ def global_moran(
         One value per city, in the order of the weights.
     weights : csr_array, shape (n, n)
         Row-standardised.
-    permutations : int
-        Random rearrangements of the values over the cities.
     seed : int
-        Of the rearrangements.
+        Of the random rearrangements of the values over the cities.
 
     Returns
     -------
@@ -144,7 +127,7 @@ def global_moran(
     scale = len(values) / weights.sum()
     statistic = scale * (deviations * (weights @ deviations)).sum() / variation
     stream = np.random.RandomState(seed)
-    draws = np.column_stack([stream.permutation(deviations) for _ in range(permutations)])
+    draws = np.column_stack([stream.permutation(deviations) for _ in range(PERMUTATIONS)])
     simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
         statistic=float(statistic),
@@ -154,14 +137,12 @@ def global_moran(
     )
 
 
-def local_moran(
-    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
-) -> LocalMoran:
+def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> LocalMoran:
     """Find the cities that are like or unlike their neighbours.
 
     Parameters
     ----------
-    values, weights, permutations, seed
+    values, weights, seed
         As in global_moran.
 
     Returns
@@ -187,9 +168,9 @@ def local_moran(
     stream = np.random.RandomState(seed)
     # a draw is of places among the other cities, the same ones for each city
     draws = np.array(
-        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(permutations)]
+        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(PERMUTATIONS)]
     )
-    simulated = np.empty((permutations, len(values)))
+    simulated = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
         of_city = weights.data[weights.indptr[city] : weights.indptr[city + 1]]
         others = np.delete(deviations, city)

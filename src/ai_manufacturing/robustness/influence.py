@@ -1,6 +1,6 @@
 """The estimate without each province, each city, or the cities that the gate flags."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -17,10 +17,6 @@ from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, clustered
 
 MOST_MOVING = 10  # cities without which an estimate moves most
-METHODS: dict[str, Callable[[PartialledOut, int, Codes], list[LeftOut]]] = {
-    "city": partial(cluster_errors.leave_out, most=MOST_MOVING),
-    "province": cluster_errors.leave_out_jackknifed,
-}
 
 
 def leave_out(case: Case, unit: str) -> Iterator[Row]:
@@ -32,7 +28,11 @@ def leave_out(case: Case, unit: str) -> Iterator[Row]:
 
     def without_each(term: str, position: int) -> Iterator[Row]:
         estimate = case.fit.estimates[position]
-        answers = METHODS[unit](case.regression, position, codes)
+        answers = (
+            cluster_errors.leave_out(case.regression, position, most=MOST_MOVING)
+            if unit == "city"
+            else cluster_errors.leave_out_jackknifed(case.regression, position, codes)
+        )
         moves = [abs((answer.estimate or np.nan) - estimate) for answer in answers]
         ranks = pd.Series(moves).rank(ascending=False, method="first")
         for answer, rank in zip(answers, ranks, strict=True):

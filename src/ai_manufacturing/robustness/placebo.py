@@ -52,15 +52,13 @@ def fit(
     transform: str,
     draws: int = 999,
     seed: int = 2020,
-    entity: str = "city_id",
-    time: str = "year",
 ) -> Placebo:
     """Regress an outcome on the measure with its weights permuted over the cities of the sample.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city and year with the columns named and, beside them, weight (fixed over a city's years) and
+        One row per city_id and year with the columns named and, beside them, weight (fixed over a city's years) and
         scaling_value, whose product is the measure before its transform.
     outcome, measure : str
         Columns of the dependent variable and of the regressor.
@@ -70,8 +68,6 @@ def fit(
         Of the product of weight and scaling_value.
     draws, seed : int
         Number of permutations, and the seed of their draw.
-    entity, time : str
-        Columns of the two effects.
 
     Returns
     -------
@@ -86,11 +82,11 @@ def fit(
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
         raise NotEstimable("no_weight")
     # The order of partialled_out, so that its rows and these are the same.
-    rows = sample.sort_values([entity, time], ignore_index=True)
-    regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls], entity=entity, time=time)
+    rows = sample.sort_values(["city_id", "year"], ignore_index=True)
+    regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls])
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
-    weights = rows.groupby(entity, sort=True)["weight"].first()
+    weights = rows.groupby("city_id", sort=True)["weight"].first()
     permuted = randomisation.permuted_measure(
         regression,
         weights.to_numpy(dtype=float),

@@ -37,7 +37,7 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-DONORS = 256  # cities whose weights are laid out at a time
+DONORS = 256  # cities whose weights are multiplied at a time
 AT_ONCE = 64  # permutations whose measures fit a processor's cache
 
 
