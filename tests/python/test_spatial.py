@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from ai_manufacturing.estimators import spatial
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.system.contracts import schema
 from tests.python.conftest import PROJECT, Build
 
 SHENZHEN = "440300"
@@ -275,7 +276,7 @@ def test_a_year_of_zeros_is_not_estimable() -> None:
 def test_without_rows_the_tables_are_empty() -> None:
     given = tables({"ai_firms": [1.0]})
     empty = given._replace(measures=given.measures.head(0))
-    assert spatial.global_autocorrelation(empty).schema == spatial.GLOBAL
+    assert spatial.global_autocorrelation(empty).schema == schema("est_spatial_autocorrelation")
     assert spatial.local_autocorrelation(empty, 2020).num_rows == 0
 
 

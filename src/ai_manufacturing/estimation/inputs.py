@@ -1,6 +1,5 @@
 """The tables behind the estimates, and what one specification takes from them."""
 
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing import settings
+from ai_manufacturing.estimation.findings import Finding, Key, RestsOn
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -25,7 +25,6 @@ from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
 
 Made = TypeVar("Made")
-Key = tuple[str, str]  # series and scope
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
@@ -57,46 +56,6 @@ class Sample:
     is_estimated: np.ndarray[Any, np.dtype[np.bool_]]
     singletons_dropped: int
     cells: Codes
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A failed expectation, by what fails it: series in a year, series in a city and year, or series as a whole."""
-
-    expectation: Sentence
-    years: set[tuple[str, str, int]]
-    city_years: dict[Key, set[tuple[str, int]]]
-    series: set[Key]
-
-
-@dataclass(frozen=True)
-class _RestsOn:
-    """The cities and years of each series that an estimate rests on, and the years whose values it holds fixed."""
-
-    cities: set[str]
-    pairs_of: dict[Key, set[tuple[str, int]]]
-    fixed: dict[Key, set[int]]
-
-    def broken_years(self, finding: Finding) -> dict[str, set[int]]:
-        broken: dict[str, set[int]] = {}
-        for series, scope, year in finding.years:
-            key = (series, scope)
-            of_sample = any(year == other for _, other in self.pairs_of.get(key, ()))
-            if of_sample or year in self.fixed.get(key, ()):
-                broken.setdefault(series, set()).add(year)
-        return broken
-
-    def broken_series(self, finding: Finding) -> list[str]:
-        return sorted(series for series, scope in finding.series & (self.pairs_of.keys() | self.fixed.keys()))
-
-    def inside(self, finding: Finding) -> set[tuple[str, int]]:
-        return {
-            (city_id, year)
-            for key, failing in finding.city_years.items()
-            for city_id, year in failing
-            if (city_id, year) in self.pairs_of.get(key, ())
-            or (city_id in self.cities and year in self.fixed.get(key, ()))
-        }
 
 
 @dataclass(frozen=True)
@@ -368,7 +327,7 @@ class Inputs:
         rests = self._rests_on(specification, sample)
         return {year for finding in self._findings for years in rests.broken_years(finding).values() for year in years}
 
-    def _rests_on(self, specification: Specification, sample: Sample) -> "_RestsOn":
+    def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
         cities, pairs, lending = self._city_years(sample)
         pairs_of: dict[Key, set[tuple[str, int]]] = {}
         fixed: dict[Key, set[int]] = {}
@@ -380,7 +339,7 @@ class Inputs:
                 pairs_of[key] = pairs if row.role == "control" else lending
             if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
-        return _RestsOn(cities, pairs_of, fixed)
+        return RestsOn(cities, pairs_of, fixed)
 
     def _city_years(self, sample: Sample) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
         """Return the cities of a sample, its city-years, and with these the rows that lend to its cities."""
@@ -522,25 +481,8 @@ class Inputs:
     def _findings(self) -> list[Finding]:
         """What the gate found wrong with a series, in a year, in a city and year or as a whole, and let pass."""
         failed = self.gate_results[~self.gate_results["success"].astype(bool)]
-        findings = [self._finding(row) for row in failed.itertuples()]
+        findings = [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
         return [finding for finding in findings if finding.years or finding.city_years or finding.series]
-
-    def _finding(self, failed: Any) -> Finding:
-        declared = failed.series.split() if isinstance(failed.series, str) else []
-        years: set[tuple[str, str, int]] = set()
-        city_years: dict[Key, set[tuple[str, int]]] = {}
-        rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
-        whole = set() if rows else {(series, self._scope_of(series)) for series in declared}
-        for row in rows:
-            for series in (row["series"],) if "series" in row else declared:
-                scope = row.get("scope") or self._scope_of(series)
-                if {"city_id", "year"} <= row.keys():
-                    city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
-                elif "year" in row:
-                    years.add((series, scope, row["year"]))
-        # an estimate that carries the warning uses the series or year that shown estimates do not
-        words = (validation.declared_description(text) for text in (failed.description, failed.description_zh))
-        return Finding(Sentence(*words), years, city_years, whole)
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE
