@@ -621,21 +621,5 @@ def test_cluster_factor_is_the_product_of_its_two_parts() -> None:
     assert cluster_factor(3190, 290, 4, 11) == pytest.approx(290 / 289 * 3189 / 3175)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        ((100, 1, 2, 5), "Clustered errors need at least two clusters, and the sample has 1."),
-        (
-            (7, 3, 2, 5),
-            "The sample has 7 observations for 7 parameters (2 slopes and 5 years, cities nested in the clusters).",
-        ),
-    ],
-)
-def test_cluster_factor_refuses_what_has_no_factor(arguments: tuple[int, int, int, int], reason: str) -> None:
-    with pytest.raises(NotEstimable) as caught:
-        cluster_factor(*arguments)
-    assert caught.value.reason.en == reason
-
-
 def test_unclustered_degrees_of_freedom_count_every_effect_but_one() -> None:
     assert unclustered_degrees_of_freedom(3190, 290, 4, 11) == 3190 - 4 - 290 - 10

@@ -1,4 +1,4 @@
-"""What the gate found wrong with the data, and whether an estimate rests on it."""
+"""Failed expectations of the gate, and whether an estimate rests on what they name."""
 
 import json
 from collections.abc import Callable

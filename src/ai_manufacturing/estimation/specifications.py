@@ -161,8 +161,8 @@ class Specification:
     def groupings(self) -> tuple[str, ...]:
         """The groupings of cities that are used."""
         treatment = self.regressor if isinstance(self.options, EventStudyOptions) else None
-        named = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
-        return tuple(dict.fromkeys(name for name in named if name is not None))
+        names = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def period(self) -> str:

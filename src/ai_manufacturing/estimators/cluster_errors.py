@@ -195,11 +195,11 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
             grams[one] + is_pair[..., None] * grams[other], rights[one] + is_pair[..., None] * rights[other]
         )[1]
         moments[part] = squares[one] + is_pair * squares[other] + removed[:, 0]
-    left = np.array([term.xx, term.x @ term.y]) - moments
+    remaining = np.array([term.xx, term.x @ term.y]) - moments
     slopes = np.full((count, count), np.nan)
-    identified = left[:, 0] > UNIDENTIFIED * term.xx
+    identified = remaining[:, 0] > UNIDENTIFIED * term.xx
     one, other = first[identified], second[identified]
-    slopes[one, other] = slopes[other, one] = left[identified, 1] / left[identified, 0]
+    slopes[one, other] = slopes[other, one] = remaining[identified, 1] / remaining[identified, 0]
     answers = []
     for code, label in enumerate(labels):
         others = np.delete(slopes[code], code)
@@ -284,7 +284,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     regression : PartialledOut
         What fixed_effects.partialled_out makes of the other rows, singletons dropped again; factor and degrees of
         freedom are those of clustered errors.
-    kept : ndarray of int, shape (n',)
+    remaining : ndarray of int, shape (n',)
         Positions among the n, by which codes of clusters are taken along.
 
     Raises
@@ -292,29 +292,33 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     NotEstimable
         If nothing is left to estimate from, or the rest does not identify every coefficient.
     """
-    kept = np.flatnonzero(~rows)
-    kept = kept[rows_without_singletons(regression.entities[kept], regression.times[kept])] if len(kept) else kept
-    if len(kept) == 0:
+    remaining = np.flatnonzero(~rows)
+    remaining = (
+        remaining[rows_without_singletons(regression.entities[remaining], regression.times[remaining])]
+        if len(remaining)
+        else remaining
+    )
+    if len(remaining) == 0:
         raise NotEstimable("nothing_left_without", count=int(rows.sum()))
     entities, times, clusters = (
-        renumbered(codes[kept]) for codes in (regression.entities, regression.times, regression.clusters)
+        renumbered(codes[remaining]) for codes in (regression.entities, regression.times, regression.clusters)
     )
-    n, k = len(kept), regression.design.shape[1]
+    n, k = len(remaining), regression.design.shape[1]
     count = int(clusters.max()) + 1
     factor = cluster_factor(n, count, k, int(times.max()) + 1)
     rest = replace(
         regression,
-        centred_outcome=regression.centred_outcome[kept] - regression.centred_outcome[kept].mean(),
+        centred_outcome=regression.centred_outcome[remaining] - regression.centred_outcome[remaining].mean(),
         entities=entities,
         times=times,
         clusters=clusters,
         effects=Effects(entities, times),
-        index=regression.index[kept],
+        index=regression.index[remaining],
         singletons_dropped=regression.singletons_dropped + len(rows) - int(rows.sum()) - n,
         factor=factor,
         degrees_of_freedom=count - 1,
     )
-    before = np.column_stack([regression.outcome[kept], regression.design[kept]])
+    before = np.column_stack([regression.outcome[remaining], regression.design[remaining]])
     within = rest.effects.removed_from(before)
     lengths = np.linalg.norm(within, axis=0)
     if (lengths <= ABSORBED * np.linalg.norm(before - before.mean(axis=0), axis=0)).any():
@@ -322,7 +326,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     design = within[:, 1:] / lengths[1:]
     if np.linalg.svd(design, compute_uv=False)[-1] <= COLLINEAR:
         raise NotEstimable("not_identified_without", count=int(rows.sum()))
-    return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), kept
+    return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), remaining
 
 
 def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
@@ -506,8 +510,8 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
         direct = np.linalg.solve(np.eye(gram.shape[-1]) - gram, right).astype(float, copy=False)
         return direct, np.swapaxes(right, -1, -2) @ direct
     shares, directions = np.linalg.eigh(gram)
-    left = 1 - shares
-    inverse = np.divide(1.0, left, out=np.zeros_like(left), where=left > LOST)
+    remaining = 1 - shares
+    inverse = np.divide(1.0, remaining, out=np.zeros_like(remaining), where=remaining > LOST)
     components = np.swapaxes(directions, -1, -2) @ right
     solved = inverse[..., None] * components
     return directions @ solved, np.swapaxes(components, -1, -2) @ solved

@@ -1,4 +1,4 @@
-"""What every estimator asks of the columns of a sample before it computes anything."""
+"""Columns of a sample as arrays, checked before anything is computed, and sums over groups of rows."""
 
 import numpy as np
 import pandas as pd

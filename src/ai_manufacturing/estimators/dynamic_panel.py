@@ -269,9 +269,9 @@ def moments(
         raise NotEstimable("no_two_periods", entity=entity, time=time)
     system = equation == "system"
     levels = levels & (system | differenced)  # of difference GMM, whose level rows are zero, the difference rows
-    kept = levels.any(axis=1)
-    grids = {name: grid[kept] for name, grid in grids.items()}
-    x, levels, differenced = x[kept], levels[kept], differenced[kept]
+    has_rows = levels.any(axis=1)
+    grids = {name: grid[has_rows] for name, grid in grids.items()}
+    x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
 
     # The design: regressors, period effects, constant.
     n, t = levels.shape
@@ -296,7 +296,7 @@ def moments(
     half = (half / norms).reshape(-1, len(norms))
     return Moments(
         terms=terms,
-        entities=pd.Index(np.unique(sample[entity]))[kept],
+        entities=pd.Index(np.unique(sample[entity]))[has_rows],
         y=y,
         x=x,
         z=z / norms,
@@ -418,19 +418,19 @@ def _check_regressors(design: Floats, regressors: Sequence[str], time: str, syst
     columns, effects = np.split(design, [len(regressors)], axis=1)
     removed = sentence("effects_removed", effects=time)
     basis = np.linalg.qr(effects)[0]
-    left = columns - basis @ (basis.T @ columns)
-    lengths = np.linalg.norm(left, axis=0)
+    residuals = columns - basis @ (basis.T @ columns)
+    lengths = np.linalg.norm(residuals, axis=0)
     spanned = lengths <= SPANNED * np.linalg.norm(columns, axis=0)
     if spanned.any():
         name = regressors[int(spanned.argmax())]
         if system:
             raise NotEstimable("constant_regressor", name=name, removed=removed)
         raise NotEstimable("unchanged_regressor", name=name, time=time, removed=removed)
-    left /= lengths
-    collinear = np.abs(np.diag(np.linalg.qr(left, mode="r"))) <= COLLINEAR
+    residuals /= lengths
+    collinear = np.abs(np.diag(np.linalg.qr(residuals, mode="r"))) <= COLLINEAR
     if collinear.any():
         j = int(collinear.argmax())
-        weights = np.linalg.lstsq(left[:, :j], left[:, j], rcond=None)[0]
+        weights = np.linalg.lstsq(residuals[:, :j], residuals[:, j], rcond=None)[0]
         others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
         raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
 
@@ -581,7 +581,7 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
 def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
     hansen, level_hansen, ar1, ar2 = (tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2"))
-    found = (
+    warnings = (
         (
             instruments > cities,
             sentence("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
@@ -593,4 +593,4 @@ def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, fl
         (level_hansen < REJECTED, sentence("level_hansen_rejects", p=level_hansen)),
         (hansen >= ALL_PASS, sentence("hansen_cannot_reject")),
     )
-    return tuple(warning for applies, warning in found if applies)
+    return tuple(warning for applies, warning in warnings if applies)

@@ -159,10 +159,10 @@ class Effects:
         # The normal equations of the period dummies, once the entity dummies are projected off them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
-        kept = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
-        self._weights = directions[:, kept] / np.sqrt(strengths[kept])
-        self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
-        self.rank = len(self._sizes) + int(kept.sum())
+        regular = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
+        self._weights = directions[:, regular] / np.sqrt(strengths[regular])
+        self._inverse = directions[:, regular] / strengths[regular] @ directions[:, regular].T
+        self.rank = len(self._sizes) + int(regular.sum())
 
     def summed(self, columns: Floats) -> Floats:
         """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
@@ -414,14 +414,14 @@ def partialled_out(
         if labels[name].max() == 0 and (name == time or covariance == "clustered"):
             raise NotEstimable(key, name=name)
 
-    kept = rows_without_singletons(labels[entity], labels[time])
-    if len(kept) == 0:
+    rows = rows_without_singletons(labels[entity], labels[time])
+    if len(rows) == 0:
         raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
     # One order for the sums, so that the last digits do not depend on the order of the rows delivered.
-    kept = kept[np.lexsort((labels[time][kept], labels[entity][kept]))]
-    values = values[kept]
-    entities, times, clusters = (renumbered(labels[name][kept]) for name in (entity, time, clusters_named))
-    n, k = len(kept), len(regressors)
+    rows = rows[np.lexsort((labels[time][rows], labels[entity][rows]))]
+    values = values[rows]
+    entities, times, clusters = (renumbered(labels[name][rows]) for name in (entity, time, clusters_named))
+    n, k = len(rows), len(regressors)
     entity_count, time_count, cluster_count = (int(codes.max()) + 1 for codes in (entities, times, clusters))
     if covariance == "clustered":
         factor = cluster_factor(n, cluster_count, k, time_count)
@@ -454,7 +454,7 @@ def partialled_out(
         times=times,
         clusters=clusters,
         effects=effects,
-        index=sample.index[kept],
+        index=sample.index[rows],
         singletons_dropped=len(sample) - n,
         factor=factor,
         degrees_of_freedom=degrees_of_freedom,
@@ -506,14 +506,14 @@ def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: in
 
     Those are rows alone in their period, and those of an entity that has no more rows than effects of its own.
     """
-    kept = np.arange(len(entities))
+    rows = np.arange(len(entities))
     while True:
-        alone = np.zeros(len(kept), dtype=bool)
-        for codes, effects in ((entities[kept], entity_effects), (times[kept], 1)):
+        alone = np.zeros(len(rows), dtype=bool)
+        for codes, effects in ((entities[rows], entity_effects), (times[rows], 1)):
             alone |= np.bincount(codes)[codes] <= effects
         if not alone.any():
-            return kept
-        kept = kept[~alone]
+            return rows
+        rows = rows[~alone]
 
 
 def _absorbed(within: Floats, centred: Floats) -> bool:

@@ -133,16 +133,16 @@ def permutation_p_values(
     columns = np.stack([slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1)
     within = regression.effects.removed_from(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
-    left = within.reshape(columns.shape)
+    partialled = within.reshape(columns.shape)
     fitted = regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
     outcome_left = regression.outcome - fitted
-    crossed = np.einsum("idk,i->dk", left, outcome_left)
+    crossed = np.einsum("idk,i->dk", partialled, outcome_left)
     # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference of zero.
-    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", left, left), hermitian=True)
+    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", partialled, partialled), hermitian=True)
     differences = np.einsum("dkl,dl->dk", inverses, crossed)
-    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", left, differences)
+    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", partialled, differences)
     starts = np.flatnonzero(np.diff(groups_in(rows, "city_id"), prepend=-1))
-    scores = np.add.reduceat(left * residuals[:, :, None], starts, axis=0)
+    scores = np.add.reduceat(partialled * residuals[:, :, None], starts, axis=0)
     variances = np.square(np.einsum("dkl,gdl->gdk", inverses, scores)).sum(axis=0)
     # Each over its own clustered error: cities differ in how much their measure varies, and raw slopes do not compare.
     statistics = np.abs(differences) / np.sqrt(np.where(variances > 0, variances, np.inf))

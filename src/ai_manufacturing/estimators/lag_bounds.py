@@ -1,4 +1,4 @@
-"""What a referee asks of a dynamic panel: bounds for the lagged outcome."""
+"""Bounds for the slope of the lagged outcome of a dynamic panel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

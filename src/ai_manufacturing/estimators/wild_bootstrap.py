@@ -255,9 +255,9 @@ def _of_residuals(
 
     means, loadings = sums(influence)
     means /= np.bincount(regression.entities)
-    found = []
+    turned_sums = []
     for column in turned:
         of_entities, of_basis = sums(column)
         own: Floats = np.diag(np.bincount(clusters, weights=influence * column, minlength=count))
-        found.append(own - means @ of_entities.T - loadings @ of_basis.T)
-    return found
+        turned_sums.append(own - means @ of_entities.T - loadings @ of_basis.T)
+    return turned_sums

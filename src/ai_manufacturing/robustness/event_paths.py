@@ -276,14 +276,14 @@ def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
     for start in range(0, points.shape[1], BLOCK):
         columns = slice(start, start + BLOCK)
         inside = np.ones(low[0, columns].shape)
-        drawn = np.empty((count, len(inside)))
+        normals = np.empty((count, len(inside)))
         for j in range(count):
-            given = factor[j, :j] @ drawn[:j]
+            given = factor[j, :j] @ normals[:j]
             below, above = (special.ndtr((bounds[j, columns] - given) / factor[j, j]) for bounds in (low, high))
             inside *= above - below
             if j < count - 1:
                 # Kept off 0 and 1, where the weight is zero and the value would be infinite.
-                drawn[j] = special.ndtri(np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16))
+                normals[j] = special.ndtri(np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16))
         total += float(inside.sum())
     return total / int(points.shape[1])
 
@@ -320,14 +320,14 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
 @lru_cache(maxsize=32)  # one root asks for the same again and again
 def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
     correlations = np.frombuffer(values).reshape(count, count)
-    left = correlations.copy()
+    residual = correlations.copy()
     order: list[int] = []
-    rest = list(range(len(left)))
+    rest = list(range(len(residual)))
     while rest:
-        explained = [float(np.sum(left[rest, j] ** 2) / left[j, j]) for j in rest]
+        explained = [float(np.sum(residual[rest, j] ** 2) / residual[j, j]) for j in rest]
         pivot = rest.pop(int(np.argmax(explained)))
         order.append(pivot)
-        left = left - np.outer(left[:, pivot], left[pivot]) / left[pivot, pivot]
+        residual = residual - np.outer(residual[:, pivot], residual[pivot]) / residual[pivot, pivot]
     factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(np.float64, copy=False)
     return order, factor
 

@@ -342,15 +342,15 @@ class _Tests:
     def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
         """Return, for each test, the accepted u nearest to the outer end; NaN if there is none."""
         tests = np.arange(len(outer))
-        found: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
+        has_accepted: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):
             excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
             accepted = self._accepted(excess)
-            accepted[:, -1] |= found  # it was, before it was rounded
-            found = np.logical_or.reduce(accepted, axis=1)
+            accepted[:, -1] |= has_accepted  # it was, before it was rounded
+            has_accepted = np.logical_or.reduce(accepted, axis=1)
             place = accepted.argmax(axis=1)
             inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
-        return np.where(found, inner, np.nan)
+        return np.where(has_accepted, inner, np.nan)
 
     def _accepted(self, excess: Floats) -> NDArray[np.bool_]:
         """Return which values of u, shape (s, n), the tests accept."""

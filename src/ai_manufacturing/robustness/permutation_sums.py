@@ -62,7 +62,7 @@ class _Controls(NamedTuple):
 
 
 class PanelSums:
-    """What the regressions of a sample need of its rows: the outcome and the controls by entity and year.
+    """Outcome and controls of a sample by entity and year, effects removed, and sums of them over pairs of entities.
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class PanelSums:
             for of in self._blocks
         ]
         strengths, directions = np.linalg.eigh(np.stack(grams))
-        kept = strengths > DEPENDENT * np.maximum(strengths[:, -1:], 1.0)
-        inverted = np.divide(1.0, strengths, out=np.zeros_like(strengths), where=kept)
+        regular = strengths > DEPENDENT * np.maximum(strengths[:, -1:], 1.0)
+        inverted = np.divide(1.0, strengths, out=np.zeros_like(strengths), where=regular)
         self._inverses = directions * inverted[:, None, :] @ directions.transpose(0, 2, 1)
 
         columns = np.stack([outcome, *controls.values()])
@@ -169,12 +169,12 @@ class PanelSums:
                 part = slice(1 + start, 1 + start + len(picked))
                 x = table.take(picked, axis=0)  # (draws, entities, years)
                 periods = np.matmul(ones, x) @ inverse
-                left = of_squares.take(picked)
-                left -= 2 * np.matmul(x, periods[:, :, None])[:, :, 0]
-                left += periods**2 @ self._has[of].T
+                residual = of_squares.take(picked)
+                residual -= 2 * np.matmul(x, periods[:, :, None])[:, :, 0]
+                residual += periods**2 @ self._has[of].T
                 for effect in self._of_entities:
-                    left -= (periods @ effect[of].T) ** 2
-                squares[part, of] = left
+                    residual -= (periods @ effect[of].T) ** 2
+                squares[part, of] = residual
                 for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
         return Moments(squares, products)
@@ -266,10 +266,10 @@ class PanelSums:
         positions = [self._position_of[names[:j]] for j in range(1, len(names) + 1)]
         basis = np.array([self._columns[position] for position in positions]).reshape(-1, *self._shape)
         loadings = np.einsum("kct,ct->k", basis, self._outcome)
-        left = self._outcome - np.einsum("k,kct->ct", loadings, basis)
+        residual = self._outcome - np.einsum("k,kct->ct", loadings, basis)
         pairs = [(i, j) for i in range(len(basis)) for j in range(i, len(basis))]
         of_entities = [
-            *(np.einsum("ct,ct->c", column, left) for column in basis),
+            *(np.einsum("ct,ct->c", column, residual) for column in basis),
             *(np.einsum("ct,ct->c", basis[i], basis[j]) for i, j in pairs),
         ]
         return _Controls(names, positions, loadings, np.array(of_entities).reshape(-1, self._shape[0]), pairs)
@@ -296,10 +296,10 @@ class PanelSums:
 
     def _without_effects(self, cells: Floats) -> Floats:
         """Project centred columns, shape (m, entities, years), off the effects."""
-        left = cells.copy()
+        residual = cells.copy()
         for of, inverse in zip(self._blocks, self._inverses, strict=True):
             periods = cells[:, of].sum(axis=1) @ inverse
-            left[:, of] -= periods[:, None, :] * self._has[of]
+            residual[:, of] -= periods[:, None, :] * self._has[of]
             for effect in self._of_entities:
-                left[:, of] += (periods @ effect[of].T)[:, :, None] * effect[of]
-        return left
+                residual[:, of] += (periods @ effect[of].T)[:, :, None] * effect[of]
+        return residual

@@ -94,16 +94,16 @@ def fit(
         transform,
         randomisation.permutations(list(weights.index), draws=draws, seed=seed),
     )
-    found = randomisation.of_measure(regression, 0, permuted)
-    low, high = np.quantile(found.slopes, [0.025, 0.975])
+    permuted_slopes = randomisation.of_measure(regression, 0, permuted)
+    low, high = np.quantile(permuted_slopes.slopes, [0.025, 0.975])
     return Placebo(
-        draws=len(found.slopes),
-        estimate=found.estimate,
-        placebo_mean=float(found.slopes.mean()),
-        placebo_sd=float(found.slopes.std(ddof=1)),
+        draws=len(permuted_slopes.slopes),
+        estimate=permuted_slopes.estimate,
+        placebo_mean=float(permuted_slopes.slopes.mean()),
+        placebo_sd=float(permuted_slopes.slopes.std(ddof=1)),
         placebo_low=float(low),
         placebo_high=float(high),
-        p_value=found.p_value_of_slope,
+        p_value=permuted_slopes.p_value_of_slope,
     )
 
 
@@ -118,7 +118,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
     """
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        found = fit(
+        answer = fit(
             inputs.sample(specification).rows,
             specification.outcome,
             specification.regressor,
@@ -126,7 +126,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
             transform=specification.transform,
             draws=getattr(specification.options, "placebo", 0),
         )
-        yield asdict(found)
+        yield asdict(answer)
 
     asked = (one for one in specifications if getattr(one.options, "placebo", 0))
     return of_each(asked, inputs, schema("est_placebo"), rows_of)

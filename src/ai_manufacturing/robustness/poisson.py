@@ -116,11 +116,11 @@ def fit(
     rows = sample.sort_values([entity, time], kind="stable")  # the order of partialled_out
     singletons, separated, by_program = 0, 0, 0
     while True:
-        kept, alone = _rows_that_tell(rows, outcome, entity, time)
-        singletons, separated = singletons + alone, separated + len(rows) - len(kept) - alone
-        if len(rows) and not len(kept):
+        positions, alone = _rows_that_tell(rows, outcome, entity, time)
+        singletons, separated = singletons + alone, separated + len(rows) - len(positions) - alone
+        if len(rows) and not len(positions):
             raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
-        rows = rows.iloc[kept]
+        rows = rows.iloc[positions]
         counts = numbers_in(rows, outcome)
         try:
             regression = fixed_effects.partialled_out(
@@ -171,7 +171,7 @@ def _fitted(
     # Slopes on the design, whose columns have no unit; the units of a regression are those of the outcome as well.
     units = regression.units / np.abs(counts).max()
     covariance = regression.factor * summed.T @ summed * np.outer(units, units)
-    total, left = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
+    total, unexplained = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
     return PoissonFit(
         terms=terms,
         estimates=whole.slopes * units,
@@ -181,8 +181,8 @@ def _fitted(
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=singletons,
-        r2_inclusive=1 - left / total,
-        r2_within=1 - left / of_effects,
+        r2_inclusive=1 - unexplained / total,
+        r2_within=1 - unexplained / of_effects,
         degrees_of_freedom=np.inf,
         cluster_count=regression.cluster_count,
         regression=regression,
@@ -216,10 +216,10 @@ def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floa
         for _ in range(STEPS):
             means = np.exp(predictor)
             within = effects.removed(np.column_stack([predictor + (counts - means) / means, design]), means)
-            left, design_left = within[:, 0], within[:, 1:]
+            response, design_left = within[:, 0], within[:, 1:]
             bread = _inverse(design_left.T @ (design_left * means[:, None]))
-            slopes = bread @ (design_left.T @ (means * left))
-            change = (counts - means) / means - left + design_left @ slopes
+            slopes = bread @ (design_left.T @ (means * response))
+            change = (counts - means) / means - response + design_left @ slopes
             if not np.isfinite(change).all():
                 break
             if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
@@ -268,24 +268,24 @@ class _Effects:
         of_times = np.zeros((self._shape[1], columns.shape[1]))
         of_times[self._free] = np.linalg.solve(gram, sums_by(self._times, demeaned * weights[:, None])[self._free])
         of_entities = cells @ of_times / sizes[:, None]
-        left: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
-        return left
+        residuals: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
+        return residuals
 
 
 def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) -> tuple[Codes, int]:
     """Return the positions left without singletons and cities or periods without a count, and how many were alone."""
     counts = numbers_in(rows, outcome)
     codes = [groups_in(rows, name) for name in (entity, time)]
-    kept, singletons = np.arange(len(rows)), 0
+    positions, singletons = np.arange(len(rows)), 0
     while True:
-        left = kept
+        remaining = positions
         for groups in codes:
-            left = left[np.bincount(groups[left], weights=counts[left])[groups[left]] > 0]
-        together = fixed_effects.rows_without_singletons(*(groups[left] for groups in codes))
-        singletons += len(left) - len(together)
-        if len(together) == len(kept):
-            return kept, singletons
-        kept = left[together]
+            remaining = remaining[np.bincount(groups[remaining], weights=counts[remaining])[groups[remaining]] > 0]
+        together = fixed_effects.rows_without_singletons(*(groups[remaining] for groups in codes))
+        singletons += len(remaining) - len(together)
+        if len(together) == len(positions):
+            return positions, singletons
+        positions = remaining[together]
 
 
 def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
@@ -304,7 +304,7 @@ def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
         format="csr",
     )
     zero = counts == 0
-    found = optimize.linprog(
+    solution = optimize.linprog(
         -columns[zero].sum(axis=0),
         A_ub=sparse.vstack([columns[zero], -columns[zero]]),
         b_ub=np.repeat([1.0, 0.0], zero.sum()),
@@ -313,7 +313,7 @@ def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
         bounds=(None, None),
         method="highs",
     )
-    return np.zeros(n, dtype=bool) if found.x is None else zero & (columns @ found.x > SEPARATED)
+    return np.zeros(n, dtype=bool) if solution.x is None else zero & (columns @ solution.x > SEPARATED)
 
 
 def _deviance(counts: Floats, means: Floats) -> float:

@@ -134,22 +134,27 @@ class Permutations:
         NotEstimable
             If each city is alone in its stratum.
         """
-        named = sorted(set(cities))
-        unknown = sorted(set(named) - set(self.cities))
+        members = sorted(set(cities))
+        unknown = sorted(set(members) - set(self.cities))
         if unknown:
             raise ValueError(
                 f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted: permute the union of "
                 "the cities of all samples."
             )
-        kept = np.isin(self.cities, named)
-        donors = self.donors[:, kept]
-        draws, takers = np.nonzero(~kept[donors])
+        is_member = np.isin(self.cities, members)
+        donors = self.donors[:, is_member]
+        draws, takers = np.nonzero(~is_member[donors])
         while len(draws):
             passed = self.donors[draws, donors[draws, takers]]
             donors[draws, takers] = passed
-            draws, takers = draws[~kept[passed]], takers[~kept[passed]]
+            draws, takers = draws[~is_member[passed]], takers[~is_member[passed]]
         return _checked(
-            Permutations(tuple(named), renumbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
+            Permutations(
+                tuple(members),
+                renumbered(self.strata[is_member]),
+                (np.cumsum(is_member) - 1)[donors],
+                self.is_enumerated,
+            )
         )
 
 
@@ -190,19 +195,19 @@ def permutations(
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
     if is_enumerated:
         choices = itertools.product(*(itertools.permutations(member) for member in members))
-        drawn = np.array([list(itertools.chain(*choice)) for choice in choices])
+        orders = np.array([list(itertools.chain(*choice)) for choice in choices])
     else:
         rng = np.random.default_rng(seed)
-        drawn = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
-    donors = np.empty_like(drawn)
-    donors[:, np.concatenate(members)] = drawn
+        orders = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
+    donors = np.empty_like(orders)
+    donors[:, np.concatenate(members)] = orders
     return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
 
 
-def _checked(drawn: Permutations) -> Permutations:
-    if np.bincount(drawn.strata).max() == 1:
-        raise NotEstimable("all_alone", count=len(drawn.cities))
-    return drawn
+def _checked(draws: Permutations) -> Permutations:
+    if np.bincount(draws.strata).max() == 1:
+        raise NotEstimable("all_alone", count=len(draws.cities))
+    return draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +237,7 @@ class PermutedMeasure:
         """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
         return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
 
-    def drawn(self, donors: Codes) -> Floats:
+    def measures(self, donors: Codes) -> Floats:
         """Return the measure less the means of the cities, shape (draws, C * years), for donors of shape (draws, C)."""
         count = donors.shape[1]
         measures: Floats = self._of_donors[donors + count * np.arange(count)].reshape(len(donors), -1)
@@ -263,9 +268,9 @@ class PermutedMeasure:
         sums -= loadings @ of_basis
         return sums
 
-    def in_rows(self, drawn: Floats) -> Floats:
+    def in_rows(self, measures: Floats) -> Floats:
         """Return draws, shape (draws, C * years), in the rows of the regression, shape (n, draws)."""
-        return drawn[:, self._places].T
+        return measures[:, self._places].T
 
 
 def permuted_measure(
@@ -509,7 +514,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
     outcome = float(regression.outcome @ regression.outcome)
     for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
-        x = regression.effects.removed_from(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
+        x = regression.effects.removed_from(measure.in_rows(measure.measures(measure.donors[[draw]])))[:, 0]
         x -= others @ (others.T @ x)
         if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
             errors[draw] = 0.0
@@ -543,7 +548,7 @@ def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Dr
     loadings = np.empty((len(donors), basis.shape[1]))
     for start in range(0, len(donors), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        x = measure.drawn(donors[part])
+        x = measure.measures(donors[part])
         np.matmul(x, basis, out=loadings[part])
         x -= loadings[part] @ basis.T
         x = x.reshape(len(x), donors.shape[1], -1)

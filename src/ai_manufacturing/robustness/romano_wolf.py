@@ -100,7 +100,7 @@ def adjusted(
     """
     labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
     vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
-    estimates, statistics, drawn = [], [], []
+    estimates, statistics, resampled_statistics = [], [], []
     for regression, position, rows in zip(regressions, positions, clusters, strict=True):
         own, codes = np.unique(rows, return_inverse=True)
         columns = vectors[:, np.searchsorted(labels, own)]
@@ -109,8 +109,8 @@ def adjusted(
         unit = float(regression.units[position])
         estimates.append((unit * resampled.slope, unit * resampled.std_error, len(own)))
         statistics.append(statistic)
-        drawn.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
-    p_values = _stepdown(np.abs(statistics), np.column_stack(drawn), counted=0 if enumerated else 1)
+        resampled_statistics.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
+    p_values = _stepdown(np.abs(statistics), np.column_stack(resampled_statistics), counted=0 if enumerated else 1)
     return [
         Inference(
             estimate=estimate,
@@ -126,11 +126,13 @@ def adjusted(
     ]
 
 
-def _stepdown(statistics: Floats, drawn: Floats, *, counted: int) -> list[float]:
+def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int) -> list[float]:
     """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
-    largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]  # over it and all with a smaller |t|
+    largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[
+        :, ::-1
+    ]  # over it and all with a smaller |t|
     extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
     p_values = np.empty(len(order))
-    p_values[order] = np.maximum.accumulate((counted + extreme) / (counted + len(drawn)))
+    p_values[order] = np.maximum.accumulate((counted + extreme) / (counted + len(resampled_statistics)))
     return [float(p_value) for p_value in p_values]

@@ -46,11 +46,11 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
 
     def rows_of(specification: Specification) -> Iterator[Row]:
         try:
-            terms, found = _by_second_route(specification, inputs)
+            terms, numbers = _by_second_route(specification, inputs)
         # What the second route refuses, the first must refuse too: the gate looks for the numbers of both.
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise NotEstimable("refused_by_second_route", error=str(error).splitlines()[0]) from error
-        for term, estimate, std_error in zip(terms, *found, strict=True):
+        for term, estimate, std_error in zip(terms, *numbers, strict=True):
             yield {"term": term, "estimate": float(estimate), "std_error": float(std_error)}
 
     def instead(specification: Specification) -> Row:

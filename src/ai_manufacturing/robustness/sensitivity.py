@@ -209,5 +209,5 @@ def _parts(regression: PartialledOut, position: int) -> tuple[Floats, Floats, Fl
 def _without(controls: Floats, column: Floats) -> Floats:
     """Project a column, shape (n,), off the controls."""
     basis = np.linalg.qr(controls)[0]
-    left: Floats = column - basis @ (basis.T @ column)
-    return left
+    residual: Floats = column - basis @ (basis.T @ column)
+    return residual

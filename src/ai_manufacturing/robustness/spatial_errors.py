@@ -153,7 +153,7 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
 
 @dataclass(frozen=True, eq=False)
 class SpatialComponents:
-    """What SCPC takes from the locations alone, so that all terms and specifications of the same cities share it.
+    """Part of SCPC that rests on the locations alone: all terms and specifications of the same cities share it.
 
     Attributes
     ----------

@@ -175,7 +175,7 @@ class _Panel:
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
-        used = inputs.sample(specification)
+        sample = inputs.sample(specification)
         panel = inputs.panel.sort_values(["city_id", "year"])
         self._order = panel.index.to_numpy()
         self._panel = panel.reset_index(drop=True)
@@ -191,7 +191,7 @@ class _Panel:
         cells = np.full((len(first), self._year_count), -1)
         cells[self._city, self._year_codes] = np.arange(len(self._panel))
         self._cells: Codes = cells
-        flagged = set().union(*inputs.flagged(specification, used).values())
+        flagged = set().union(*inputs.flagged(specification, sample).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
         # Of each city with each of its stratum, side by side by city; and where a city stands in its stratum.
@@ -222,18 +222,18 @@ class _Panel:
             earlier = self._earlier(lag)
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
-        kept = rows_without_singletons(
+        remaining = rows_without_singletons(
             self._city[positions],
             self.period_effects(choice)[positions],
             entity_effects=len(choice["city_effects"].split()),
         )
-        if len(kept) == 0:
+        if len(remaining) == 0:
             names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
                 raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
-        return positions[kept]
+        return positions[remaining]
 
     def period_effects(self, choice: Choice) -> Codes:
         """Return the codes of the second effect of every row: years, or years of each province."""
@@ -287,13 +287,13 @@ class _Panel:
             moments = sums.moments(measure, donors)
             by_row = partial(sums.by_row, measure, donors)
             # Cities that a combination leaves out may have no row in any: combinations can be the same regression.
-            found: dict[tuple[str, ...], Slopes | Sentence] = {}
+            answers: dict[tuple[str, ...], Slopes | Sentence] = {}
             for choice in members:
                 names = tuple(choice["control_variables"].split())
-                if names not in found:
-                    found[names] = attempted(partial(sums.slopes, moments, names, by_row))
-                sizes = (len(at), len(cities)) if isinstance(found[names], Slopes) else ()
-                yield Fitted(choice, found[names], *sizes)
+                if names not in answers:
+                    answers[names] = attempted(partial(sums.slopes, moments, names, by_row))
+                sizes = (len(at), len(cities)) if isinstance(answers[names], Slopes) else ()
+                yield Fitted(choice, answers[names], *sizes)
 
     def _donor_measure(self, choice: Choice, at: Codes, pairs: Codes | None) -> DonorMeasure:
         """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
