@@ -40,8 +40,8 @@ class LeftOut:
     group : int
         Its code.
     estimate, std_error, p_value : float or None
-        Of the regression without the group; None if the other groups do not identify the coefficient. The last two
-        are None too if fewer than two clusters are left, or if those left leave no variance.
+        Those of the regression without the group; None if the other groups do not identify the coefficient. The last
+        two are None too if fewer than two clusters are left, or if those left leave no variance.
     """
 
     group: int
@@ -58,7 +58,7 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     regression : PartialledOut
         Regression with its effects removed.
     position : int
-        Of the regressor.
+        Index of the regressor.
     clusters : ndarray of int, shape (n,)
         Cluster of each row; any codes.
 
@@ -132,7 +132,7 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
     regression : PartialledOut
         Regression with its effects removed.
     positions : sequence of int
-        Of the regressors whose slopes are averaged.
+        Indices of the regressors whose slopes are averaged.
 
     Returns
     -------

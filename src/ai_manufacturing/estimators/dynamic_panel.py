@@ -315,7 +315,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     ----------
     fit : DynamicPanelFit
     position : int
-        Of the term.
+        Index of the term.
     clusters : ndarray of int, shape (n,)
         Group of each of fit.entities; any codes.
 

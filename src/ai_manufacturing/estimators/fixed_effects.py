@@ -51,7 +51,7 @@ class FixedEffectsFit(Fit):
         Share explained of the variation the outcome has left after both effects are removed (fixest's within R2;
         Stata's xtreg removes the entity effect only, and so prints another figure).
     degrees_of_freedom : float
-        Of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
+        Those of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
     regression : PartialledOut
         What the estimates were computed from, for the checks that follow.
     """
@@ -145,7 +145,7 @@ class Effects:
     Attributes
     ----------
     rank : int
-        Of the dummies: entities + periods - connected pieces of the panel.
+        Rank of the dummies: entities + periods - connected pieces of the panel.
     """
 
     def __init__(self, entities: Codes, times: Codes) -> None:
@@ -213,7 +213,7 @@ class PartialledOut:
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
     effects : Effects
-        Of these entities and times.
+        The effects of these entities and times.
     index : Index, length n
         Labels of the rows in the sample, which tell what else is known of each.
     singletons_dropped : int
@@ -221,7 +221,7 @@ class PartialledOut:
     factor : float
         What the bare covariance is multiplied by.
     degrees_of_freedom : int
-        Of t.
+        Degrees of freedom of t.
     """
 
     outcome: Floats

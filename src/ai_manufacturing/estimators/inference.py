@@ -28,7 +28,7 @@ class Inference:
     statistic : float or None
         What the p-value is the tail of; t unless the method says otherwise.
     degrees_of_freedom : float or None
-        Of t.
+        Degrees of freedom of t.
     p_value : float or None
         Two-sided, of the hypothesis that the coefficient is zero.
     conf_low, conf_high : float or None
@@ -131,7 +131,7 @@ class Fit:
     cluster_count : int or None
         Clusters of the errors; None if they are not clustered.
     degrees_of_freedom : float
-        Of t; infinite where statistics are taken as normal.
+        Those of t; infinite where statistics are taken as normal.
     """
 
     terms: tuple[str, ...]

@@ -106,7 +106,7 @@ def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> Glo
     weights : csr_array, shape (n, n)
         Row-standardised.
     seed : int
-        Of the random rearrangements of the values over the cities.
+        Seed of the random rearrangements of the values over the cities.
 
     Returns
     -------

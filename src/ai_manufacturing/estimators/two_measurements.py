@@ -54,7 +54,7 @@ def instrumented(
     Returns
     -------
     TwoMeasurementsFit
-        Of the regressor and the controls.
+        The slopes of the regressor and the controls.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def equality(
     Returns
     -------
     Inference
-        Of the slope of the regressor less that of the instrument; by province with the sentence that says what the
+        The slope of the regressor less that of the instrument; by province with the sentence that says what the
         test found.
 
     Raises

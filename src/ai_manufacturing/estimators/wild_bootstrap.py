@@ -39,14 +39,14 @@ def test(
     regression : PartialledOut
         The clusters that it was made with do not matter here.
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     clusters : ndarray, shape (n,)
         Label of the cluster of each row of the regression.
     draws : int
         Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
         instead.
     seed : int
-        Of the draws; the same seed gives the same p-value.
+        Seed of the draws; the same seed gives the same p-value.
 
     Returns
     -------

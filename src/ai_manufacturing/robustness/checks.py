@@ -73,7 +73,7 @@ def _lag_bounds(case: Case, estimate: Literal["within", "pooled_ols"]) -> Iterat
         raise NotEstimable("no_dynamic_panel", estimator=case.specification.estimator)
     regressors, _ = tables.lagged(case.specification, options)
     bounds = lag_bounds.bounds(case.sample.rows, case.specification.outcome, regressors)
-    yield {"term": regressors[0], **vars(getattr(bounds, estimate))}
+    yield {"term": regressors[0], **vars({"within": bounds.within, "pooled_ols": bounds.pooled_ols}[estimate])}
 
 
 CHECKS: dict[str, dict[str, Check]] = {
@@ -95,12 +95,12 @@ CHECKS: dict[str, dict[str, Check]] = {
     "influence": {"leave_out": influence.leave_out, "leave_out_flagged": influence.leave_out_flagged},
     "sensitivity": {
         "fewest_cities": first_term(influence.fewest_cities),
-        "minimum_detectable_effect": first_term(sensitivity.detectable),
-        "robustness_value": first_term(sensitivity.robustness),
-        "oster": first_term(sensitivity.delta),
+        "minimum_detectable_effect": first_term(sensitivity.clustered_minimum_detectable_effect),
+        "robustness_value": first_term(sensitivity.clustered_robustness_value),
+        "oster": first_term(sensitivity.oster_delta),
         "share_of_variation": first_term(scaled_series.share_of_variation),
         "honest_did": honest_did.bounds_and_breakdowns,
-        "pre_test_power": event_paths.trend_missed,
+        "pre_test_power": event_paths.detectable_trend,
     },
 }
 # Checks of several columns together, by table: each takes their cases and says of which a row is.

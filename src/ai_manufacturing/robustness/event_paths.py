@@ -40,7 +40,7 @@ def band(case: Case, cluster: str) -> Iterator[Row]:
         }
 
 
-def trend_missed(case: Case, power: str) -> Iterator[Row]:
+def detectable_trend(case: Case, power: str) -> Iterator[Row]:
     """Give the trend before the event that single terms find with a power."""
     study = case.event_study
     case.require_valid_years_before()
@@ -79,11 +79,11 @@ def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: float
     Parameters
     ----------
     covariance : ndarray, shape (k, k)
-        Of the estimates.
+        Covariance of the estimates.
     level : float
-        Of the band.
+        Coverage of the band.
     degrees_of_freedom : float
-        Of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
+        Those of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def trend_found(
     Parameters
     ----------
     covariance : ndarray, shape (k, k)
-        Of the estimates, in the order of event_times.
+        Covariance of the estimates, in the order of event_times.
     event_times : sequence of int
         Years since the event; those below zero are tested.
     power : float
@@ -163,7 +163,7 @@ def trend_found(
     omitted_time : int
         Years since the event of the year that the others are measured against.
     degrees_of_freedom : float
-        Of the t that gives the threshold; the default is the normal distribution.
+        Those of the t that gives the threshold; the default is the normal distribution.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
     low, high : ndarray, shape (k,)
         Bounds.
     correlations : ndarray, shape (k, k)
-        Of full rank.
+        Their correlations, of full rank.
     fineness : int
         Binary logarithm of the number of points.
 
@@ -269,7 +269,7 @@ def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
     factor : ndarray, shape (k, k)
         Lower Cholesky factor of the covariance of the variables.
     points : ndarray, shape (k - 1 or more, n)
-        Of the unit cube.
+        Points of the unit cube.
     """
     count, total = len(factor), 0.0
     low, high = (np.broadcast_to(bounds, (count, points.shape[1])) for bounds in (low, high))

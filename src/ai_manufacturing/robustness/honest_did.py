@@ -174,7 +174,7 @@ def of_path(
     estimates : ndarray, shape (k,)
         Path of an event study, one period after the other; the omitted period, whose zero is no estimate, is left out.
     covariance : ndarray, shape (k, k)
-        Of the estimates.
+        Covariance of the estimates.
     pre_count : int
         Periods before the omitted one.
     magnitudes : sequence of float
@@ -320,7 +320,7 @@ class _Tests:
         What the vertices of the dual make of u and of the largest change m: the statistic is the greatest of the four.
         The first grows with u, the second falls, the others depend on m alone.
     root : ndarray, shape (s, 2, 2)
-        Of the covariance of u and m.
+        Roots of the covariance of u and m.
     largest : ndarray, shape (s,)
         Estimates of m.
     """

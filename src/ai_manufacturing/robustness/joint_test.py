@@ -28,7 +28,7 @@ class Slopes:
     std_errors : dict of str to ndarray
         By kind of cluster.
     degrees_of_freedom : dict of str to int
-        Of t, by kind of cluster.
+        Those of t, by kind of cluster.
     """
 
     estimates: Floats
@@ -55,7 +55,7 @@ def slopes(
     Parameters
     ----------
     entities : ndarray of int, shape (n,)
-        Of each row, 0, 1, ...
+        Entity of each row, 0, 1, ...
     outcome : ndarray, shape (n,)
     controls : ndarray, shape (n, k)
     regressors : ndarray, shape (n, 1 + draws)

@@ -30,7 +30,7 @@ class DonorMeasure:
     own : ndarray, shape (n,)
         With the weights as they are.
     of_donors : ndarray, shape (pairs, years)
-        Of each entity with the weight of each of its donors, a row per pair, the entities in order.
+        Measure of each entity with the weight of each of its donors, a row per pair, the entities in order.
     """
 
     own: Floats
@@ -67,7 +67,7 @@ class PanelSums:
     Parameters
     ----------
     entities, years : ndarray of int, shape (n,)
-        Of each row, 0, 1, ...; of the years some may be missing.
+        Codes of each row, 0, 1, ...; of the years some may be missing.
     year_count : int
     blocks : ndarray of int, shape (entities,)
         0, 0, 1, ...: entities that share the effects of their years, side by side.
@@ -78,7 +78,7 @@ class PanelSums:
     control_sets : iterable of tuple of str
         Those of the regressions.
     donor_counts : ndarray of int, shape (entities,)
-        Of each entity, itself among them.
+        Number of donors of each entity, itself among them.
     entity_effects : sequence of str
         constant and trend, a line through the entity's years; none of columns that are differences already. An entity
         has more rows than effects.

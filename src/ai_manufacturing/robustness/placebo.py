@@ -65,7 +65,7 @@ def fit(
     controls : sequence of str
         Columns of the controls, which keep their values.
     transform : {"level", "ln", "ln1p", "asinh"}
-        Of the product of weight and scaling_value.
+        Transform of the product of weight and scaling_value.
     draws, seed : int
         Number of permutations, and the seed of their draw.
 

@@ -258,7 +258,7 @@ class PermutedMeasure:
         column : ndarray, shape (n,)
         basis : ndarray, shape (n, r)
         loadings : ndarray, shape (1 + draws, r)
-            Of the draws on the basis.
+            Loadings of the draws on the basis.
         """
         count = len(self.permutations.cities)
         factor = self.by_city(column[:, None]).reshape(count, -1)
@@ -287,9 +287,9 @@ def permuted_measure(
     scaling : ndarray, shape (n,)
         Scaling value of each row of the regression.
     transform : {"level", "ln", "ln1p", "asinh"}
-        Of weight times scaling value.
+        Transform of weight times scaling value.
     permuted : Permutations
-        Of the entities of the regression, in their order.
+        Permutations of the entities of the regression, in their order.
 
     Returns
     -------
@@ -378,8 +378,8 @@ class PermutedSlopes:
     Attributes
     ----------
     estimate, std_error, statistic : float
-        Of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero if
-        the outcome is fitted exactly.
+        Those of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero
+        if the outcome is fitted exactly.
     slopes, statistics : ndarray, shape (draws,)
         Slope and clustered t of each permutation.
     cluster_count : int
@@ -446,7 +446,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     regression : PartialledOut
         Its clusters are those of the errors.
     position : int
-        Of the measure among the regressors.
+        Index of the measure among the regressors.
     measure : PermutedMeasure
         Made for the rows of the regression.
 

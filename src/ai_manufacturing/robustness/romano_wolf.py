@@ -69,13 +69,13 @@ def adjusted(
     regressions : sequence of PartialledOut, length h
         Their samples and regressors may differ.
     positions : sequence of int, length h
-        Of the coefficient among the regressors of each.
+        Index of the coefficient among the regressors of each.
     clusters : sequence of ndarray, length h
         Label of the cluster of each row of each regression: a label means the same cluster in all of them.
     draws : int
         Draws of the signs. If all samples together have up to 12 clusters, all vectors are used once instead.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------

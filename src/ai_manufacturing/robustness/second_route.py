@@ -143,8 +143,8 @@ def by_ivgmm(
     Returns
     -------
     estimates, std_errors : ndarray, shape (k,)
-        Of the regressors: coefficients of IVGMM with weights clustered by city, and their errors with Windmeijer's
-        correction.
+        Those of the regressors: coefficients of IVGMM with weights clustered by city, and their errors with
+        Windmeijer's correction.
 
     Raises
     ------

@@ -43,7 +43,7 @@ def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff
     ----------
     regression : PartialledOut
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     cutoff_km : float
@@ -97,7 +97,7 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
     ----------
     regression : PartialledOut
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     average_correlation : float
