@@ -205,16 +205,16 @@ class FlippedInputs(Inputs):
 
     def sample(self, specification: Specification) -> Sample:
         """Return the sample with the outcome of this draw, the same object each time."""
-        key = "flipped", specification
-        if key not in self.kept:
+
+        def flipped() -> Sample:
             column = self.columns[specification]
             rows = column.sample.rows
             effect = self.size * column.printed * rows[specification.regressor].to_numpy(float)
-            flipped = rows["province_id"].map(self.signs).to_numpy(float) * column.residuals
-            outcome = column.without_effect + effect + flipped
-            self.kept[key] = replace(column.sample, rows=rows.assign(**{specification.outcome: outcome}))
-        sample: Sample = self.kept[key]
-        return sample
+            residuals = rows["province_id"].map(self.signs).to_numpy(float) * column.residuals
+            outcome = column.without_effect + effect + residuals
+            return replace(column.sample, rows=rows.assign(**{specification.outcome: outcome}))
+
+        return self.once(("flipped", specification), flipped)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-from ai_manufacturing.estimation import inputs, specifications, tables
+from ai_manufacturing.estimation import specifications, tables
+from ai_manufacturing.estimation.inputs import read_inputs
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    drawn = inputs.read(
+    inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
@@ -17,4 +18,4 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return tables.coefficients(specifications.read(drawn.specifications), drawn)
+    return tables.coefficients(specifications.read(inputs.specifications), inputs)

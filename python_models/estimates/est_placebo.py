@@ -1,10 +1,11 @@
-from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.inputs import read_inputs
 from ai_manufacturing.robustness import placebo
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    drawn = inputs.read(
+    inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
@@ -18,4 +19,4 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    return placebo.placebos(specifications.read(drawn.specifications), drawn)
+    return placebo.placebos(specifications.read(inputs.specifications), inputs)

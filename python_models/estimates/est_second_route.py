@@ -1,10 +1,11 @@
-from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.inputs import read_inputs
 from ai_manufacturing.robustness import second_route
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    drawn = inputs.read(
+    inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
@@ -18,7 +19,6 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    rows = drawn.specifications
     estimators = ("fixed_effects", "event_study", "dynamic_panel")
-    named = [one for estimator in estimators for one in specifications.read(rows, estimator)]
-    return second_route.second_route(named, drawn)
+    columns = [one for name in estimators for one in specifications.read(inputs.specifications, name)]
+    return second_route.second_route(columns, inputs)

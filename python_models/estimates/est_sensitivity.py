@@ -1,10 +1,11 @@
-from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.inputs import read_inputs
 from ai_manufacturing.robustness import checks
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    drawn = inputs.read(
+    inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
@@ -19,4 +20,4 @@ def model(dbt, session):
         event_window=dbt.config.meta_get("event_window"),
     )
     asked, cities = dbt.ref("int_specification_checks").df(), dbt.ref("dim_city").df()
-    return checks.checked("sensitivity", specifications.read(drawn.specifications), asked, drawn, cities)
+    return checks.checked("sensitivity", specifications.read(inputs.specifications), asked, inputs, cities)

@@ -1,10 +1,11 @@
-from ai_manufacturing.estimation import inputs, specifications
+from ai_manufacturing.estimation import specifications
+from ai_manufacturing.estimation.inputs import read_inputs
 from ai_manufacturing.robustness import specification_curve
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    drawn = inputs.read(
+    inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),
         panel=dbt.ref("int_city_year_variables"),
         measures=dbt.ref("fct_ai_measure"),
@@ -18,6 +19,6 @@ def model(dbt, session):
         event_year=dbt.config.meta_get("event_year"),
         event_window=dbt.config.meta_get("event_window"),
     )
-    named = drawn.specifications["specification_id"] == dbt.config.meta_get("specification_id")
-    chosen = specifications.read(drawn.specifications[named])
-    return specification_curve.curve(chosen, dbt.ref("int_specification_curve").df(), drawn)
+    is_one = inputs.specifications["specification_id"] == dbt.config.meta_get("specification_id")
+    chosen = specifications.read(inputs.specifications[is_one])
+    return specification_curve.curve(chosen, dbt.ref("int_specification_curve").df(), inputs)

@@ -193,14 +193,14 @@ def test_every_row_of_the_seed_is_a_check_of_something(sample_build: Build) -> N
     assert dose == [("split=continuous", 10), ("split=terciles", 20)]
 
 
-def drawn(build: Build) -> inputs.Inputs:
+def inputs_of(build: Build) -> inputs.Inputs:
     """Return what the estimates of a build were drawn from."""
     with duckdb.connect(str(build.warehouse), read_only=True) as connection:
         return inputs.of_warehouse(connection)
 
 
 def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -> None:
-    tables = drawn(sample_build)
+    tables = inputs_of(sample_build)
     headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
     cities = sample_build.frame("select * from marts.dim_city")
     for method, setting, said in (
@@ -213,7 +213,7 @@ def test_a_method_or_an_option_that_there_is_not_is_named(sample_build: Build) -
 
 
 def test_what_models_share_is_kept_by_specification_and_by_cities(sample_build: Build) -> None:
-    tables = drawn(sample_build)
+    tables = inputs_of(sample_build)
     (headline,) = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
     in_levels = tables.sample(replace(headline, transform="level")).rows["ai_firms"]
     assert (in_levels != tables.sample(headline).rows["ai_firms"]).any()
@@ -324,7 +324,7 @@ def test_trends_and_differences_of_the_headline_are_those_of_linearmodels(public
 
 def joint_of(build: Build) -> Callable[..., pd.DataFrame]:
     """Return the joint test of the headline for some choices of the curve."""
-    tables = drawn(build)
+    tables = inputs_of(build)
     headline = specifications.read(tables.specifications[tables.specifications["specification_id"] == HEADLINE])
 
     def joint(choices: pd.DataFrame, draws: int = 19) -> pd.DataFrame:

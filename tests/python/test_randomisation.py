@@ -361,7 +361,7 @@ def test_what_is_kept_of_one_regression_is_not_taken_for_another() -> None:
 
     alone = []
     for regression in regressions:
-        for kept in (randomisation._donated, randomisation._permuted_measure, randomisation._draws):
+        for kept in (randomisation._donor_sums, randomisation._permuted_measure, randomisation._draws):
             kept.cache_clear()
         alone.append(answers(*regression))
     in_turn = [answers(*regression) for regression in regressions + regressions]

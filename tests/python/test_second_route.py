@@ -80,7 +80,7 @@ def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("absorbed")
 
-    monkeypatch.setattr(fixed_effects, "by_panel_ols", refuse)
+    monkeypatch.setattr(second_route, "by_panel_ols", refuse)
 
 
 @pytest.mark.parametrize(

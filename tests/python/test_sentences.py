@@ -10,7 +10,7 @@ import yaml
 
 from ai_manufacturing.estimators import sentences
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import NOTHING, Sentence, SentenceError, both, joined, said
+from ai_manufacturing.estimators.sentences import NOTHING, Sentence, SentenceError, both, joined, sentence
 from tests.python.conftest import PROJECT, Build
 
 LATIN_SENTENCE = re.compile(r"[A-Za-z]+( [a-z]{2,}){2}")
@@ -35,7 +35,7 @@ SOURCE = [
 def calls() -> Iterator[tuple[str, set[str]]]:
     """Every call in the source that names a sentence: its key, and the values that it gives."""
     for node in (node for text in SOURCE for node in ast.walk(ast.parse(text))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("NotEstimable", "said"):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("NotEstimable", "sentence"):
             key = node.args[0]
             if isinstance(key, ast.Constant):
                 yield str(key.value), {str(keyword.arg) for keyword in node.keywords}
@@ -53,7 +53,7 @@ def test_every_sentence_that_the_code_says_is_in_the_catalogue_with_its_values()
     found = list(calls())
     assert len(found) > 60
     for key, values in found:
-        said(key, **dict.fromkeys(values, 1.0))
+        sentence(key, **dict.fromkeys(values, 1.0))
     content = yaml.safe_load(sentences.CATALOGUE.read_text(encoding="utf-8"))
     assert [key for key in content if key != "names" and f'"{key}"' not in "".join(SOURCE)] == []
 
@@ -75,7 +75,9 @@ def test_a_sentence_is_said_in_both_languages() -> None:
     reason = NotEstimable("no_city_year", names=["ln_gdp", "year"], first=2010, last=2020)
     assert str(reason) == reason.reason.en == "No city-year has all of ln_gdp, year in 2010-2020."
     assert reason.reason.zh == "2010—2020年间没有城市年同时具备ln_gdp、年份。"
-    nested = said("constant_outcome", name="y", removed=said("effects_removed", effects=both(["city_id", "year"])))
+    nested = sentence(
+        "constant_outcome", name="y", removed=sentence("effects_removed", effects=both(["city_id", "year"]))
+    )
     assert nested == (
         "The outcome y does not vary once the city_id and year effects are removed.",
         "剔除城市与年份固定效应后，被解释变量y没有变异。",

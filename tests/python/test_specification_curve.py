@@ -11,7 +11,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import joint_test
-from ai_manufacturing.robustness.permutation_sums import Donated, LaidOut
+from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
 
 
 def panel() -> pd.DataFrame:
@@ -44,9 +44,9 @@ CITIES, YEARS, DRAWS = 24, 7, 9
 CONTROL_SETS = [(), ("z",), ("z", "w"), ("w",), ("near", "z"), ("measure",)]
 
 
-def laid_out(
+def panel_sums(
     data: pd.DataFrame, blocks: Codes, entity_effects: Sequence[str] = ("constant",)
-) -> tuple[LaidOut, Donated, Codes, Floats]:
+) -> tuple[PanelSums, DonorMeasure, Codes, Floats]:
     """Return the panel by city and year, a measure with every city as donor, draws, and the same measures by row."""
     rng = np.random.default_rng(5)
     city, year = data["city_id"].to_numpy(), data["year"].to_numpy() - 2010
@@ -57,7 +57,7 @@ def laid_out(
     noise = rng.normal(size=len(data))
     controls = {"z": data["z"].to_numpy(), "w": data["x0"].to_numpy(), "measure": measures[:, 0]}
     controls["near"] = measures[:, 3] + 1e-4 * noise
-    made = LaidOut(
+    made = PanelSums(
         city,
         year,
         YEARS,
@@ -70,9 +70,9 @@ def laid_out(
         entity_effects=entity_effects,
     )
     donors = drawn + CITIES * np.arange(CITIES)
-    np.testing.assert_array_equal(made.by_row(Donated(measures[:, 0], of_donors), donors), measures)
+    np.testing.assert_array_equal(made.by_row(DonorMeasure(measures[:, 0], of_donors), donors), measures)
     columns = np.column_stack([*controls.values()])
-    return made, Donated(measures[:, 0], of_donors), donors, np.column_stack([columns, measures])
+    return made, DonorMeasure(measures[:, 0], of_donors), donors, np.column_stack([columns, measures])
 
 
 @pytest.mark.parametrize("blocks", [np.zeros(CITIES, dtype=int), np.arange(CITIES) // 4], ids=["year", "province-year"])
@@ -81,7 +81,7 @@ def test_sums_by_city_give_what_all_rows_give(blocks: Codes) -> None:
     data = panel()
     city, year = (pd.factorize(data[name], sort=True)[0] for name in ("city_id", "year"))
     periods = np.unique(blocks[city] * YEARS + year, return_inverse=True)[1]
-    made, measure, donors, columns = laid_out(data, blocks)
+    made, measure, donors, columns = panel_sums(data, blocks)
     effects = fixed_effects.Effects(city, periods)
     within = effects.removed_from(np.column_stack([data["y"], columns]))
     of_name = dict(zip(("z", "w", "measure", "near"), within[:, 1:5].T, strict=True))
@@ -109,7 +109,7 @@ def test_trends_and_no_effects_of_cities_are_regressions_on_all_dummies(entity_e
     """statsmodels on dummies and on each city's years; effects of a city lie in its cluster and count as one."""
     data = panel()
     blocks = np.zeros(CITIES, dtype=int)
-    made, measure, donors, columns = laid_out(data, blocks, entity_effects)
+    made, measure, donors, columns = panel_sums(data, blocks, entity_effects)
     dummies = [pd.get_dummies(data[name], dtype=float).to_numpy() for name in ("city_id", "year")]
     of_cities = {"constant": dummies[0], "trend": dummies[0] * (data["year"].to_numpy() - 2013.0)[:, None]}
     effects = np.column_stack([*(of_cities[name] for name in entity_effects), dummies[1]])

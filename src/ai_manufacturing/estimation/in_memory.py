@@ -86,8 +86,10 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             "specifications/int_specification_city_years",
         ):
             run(connection, model)
-        used = samples.without_singletons(connection.table("int_specification_city_years").filter("is_used").df())
-        connection.register("int_specification_samples", used)
+        sample_rows = samples.without_singletons(
+            connection.table("int_specification_city_years").filter("is_used").df()
+        )
+        connection.register("int_specification_samples", sample_rows)
         run(connection, "specifications/int_specification_losses")
         first, last = _variables()["event_window"]
         return Inputs(
@@ -96,7 +98,7 @@ def inputs(rows: pd.DataFrame, tables: Tables) -> Inputs:
             measures=tables.measures,
             groups=tables.groups,
             series=connection.table("dim_specification_series").df(),
-            samples=used.to_pandas(),
+            samples=sample_rows.to_pandas(),
             losses=connection.table("int_specification_losses").df(),
             gate_results=tables.gate_results,
             published=tables.published,

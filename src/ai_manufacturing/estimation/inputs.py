@@ -1,16 +1,17 @@
 """The tables behind the estimates, and what one specification takes from them."""
 
-import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
 import pandas as pd
 
 from ai_manufacturing import settings
+from ai_manufacturing.estimation.findings import Finding, Key, RestsOn
 from ai_manufacturing.estimation.specifications import (
     TRANSFORMS,
     DynamicPanelOptions,
@@ -20,10 +21,10 @@ from ai_manufacturing.estimation.specifications import (
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.heterogeneity import group_year
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, joined, said
+from ai_manufacturing.estimators.sentences import Sentence, joined, sentence
 from ai_manufacturing.gate import result_tables, validation
 
-Key = tuple[str, str]  # series and scope
+Made = TypeVar("Made")
 PANEL_SCOPE = "industry"  # of a series that the panel counts by industry
 PANEL_ROLES = ("outcome", "control", "completeness")
 SECOND = "second_measure"  # role and column of another provider's measurement of the measure
@@ -55,46 +56,6 @@ class Sample:
     is_estimated: np.ndarray[Any, np.dtype[np.bool_]]
     singletons_dropped: int
     cells: Codes
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A failed expectation, by what fails it: series in a year, series in a city and year, or series as a whole."""
-
-    expectation: Sentence
-    years: set[tuple[str, str, int]]
-    city_years: dict[Key, set[tuple[str, int]]]
-    series: set[Key]
-
-
-@dataclass(frozen=True)
-class _RestsOn:
-    """The cities and years of each series that an estimate rests on, and the years whose values it holds fixed."""
-
-    cities: set[str]
-    pairs_of: dict[Key, set[tuple[str, int]]]
-    fixed: dict[Key, set[int]]
-
-    def broken_years(self, finding: Finding) -> dict[str, set[int]]:
-        broken: dict[str, set[int]] = {}
-        for series, scope, year in finding.years:
-            key = (series, scope)
-            of_sample = any(year == other for _, other in self.pairs_of.get(key, ()))
-            if of_sample or year in self.fixed.get(key, ()):
-                broken.setdefault(series, set()).add(year)
-        return broken
-
-    def broken_series(self, finding: Finding) -> list[str]:
-        return sorted(series for series, scope in finding.series & (self.pairs_of.keys() | self.fixed.keys()))
-
-    def inside(self, finding: Finding) -> set[tuple[str, int]]:
-        return {
-            (city_id, year)
-            for key, failing in finding.city_years.items()
-            for city_id, year in failing
-            if (city_id, year) in self.pairs_of.get(key, ())
-            or (city_id in self.cities and year in self.fixed.get(key, ()))
-        }
 
 
 @dataclass(frozen=True)
@@ -157,30 +118,28 @@ class Inputs:
         SpecificationError
             If the specification names something that the seeds do not list.
         """
-        if specification not in self._samples:
-            self._samples[specification] = self._sample(specification)
-        return self._samples[specification]
+        return self.once(("sample", specification), partial(self._sample, specification))
 
     def _sample(self, specification: Specification) -> Sample:
         name, options = specification.specification_id, specification.options
-        drawn = self.series_of(specification)
+        series = self.series_of(specification)
         absent = [
             row.series if row.scope == "total" else f"{row.series} ({row.scope})"
-            for row in drawn
+            for row in series
             if row.role != "shared" and row.series is not None and not row.is_delivered
         ]
         if absent:
             because = dict.fromkeys(
                 Sentence(row.absence_reason, row.absence_reason_zh)
-                for row in drawn
+                for row in series
                 if row.role != "shared" and row.absence_reason is not None
             )
-            series = [*dict.fromkeys(absent)]
+            names = [*dict.fromkeys(absent)]
             if because:
-                raise NotEstimable("not_delivered_because", series=series, because=joined(because))
-            raise NotEstimable("not_delivered", series=series)
-        named = [specification.outcome, *specification.terms]
-        repeated = [variable for variable in dict.fromkeys(named) if named.count(variable) > 1]
+                raise NotEstimable("not_delivered_because", series=names, because=joined(because))
+            raise NotEstimable("not_delivered", series=names)
+        variables = [specification.outcome, *specification.terms]
+        repeated = [variable for variable in dict.fromkeys(variables) if variables.count(variable) > 1]
         if repeated:
             raise NotEstimable("listed_twice", names=repeated)
 
@@ -208,9 +167,9 @@ class Inputs:
             if singletons:
                 raise NotEstimable("all_singletons", count=singletons)
             first, last = specification.first_year, specification.last_year
-            raise NotEstimable("no_city_year", names=named, first=first, last=last)
+            raise NotEstimable("no_city_year", names=variables, first=first, last=last)
         columns = {name: self.panel[name] for name in ("city_id", "year", "province_id")}
-        columns |= {row.variable: self.panel[row.variable_used] for row in drawn if row.role in PANEL_ROLES}
+        columns |= {row.variable: self.panel[row.variable_used] for row in series if row.role in PANEL_ROLES}
         measured = self.measured(measure)
         columns |= {name: measured[name] for name in ("weight", "scaling_value")}
         columns[specification.measure] = measured[TRANSFORMS[specification.transform]]
@@ -235,36 +194,36 @@ class Inputs:
         if self.series.empty:  # dbt build --empty
             return []
         where = f"regression_specifications.csv, {specification.specification_id}"
-        drawn = self._series.get(specification.specification_id, [])
-        if not any(row.role == "measure" for row in drawn):
+        rows = self._series.get(specification.specification_id, [])
+        if not any(row.role == "measure" for row in rows):
             raise SpecificationError(
                 f"{where}: measure_weightings.csv has no row {specification.measure}, {specification.weighting}. Add "
                 "it, or correct the specification."
             )
-        used = dict.fromkeys(row.quantity for row in drawn if row.role != "grouping")
+        quantities = dict.fromkeys(row.quantity for row in rows if row.role != "grouping")
         for series, _ in specification.providers:
-            if series not in used:
+            if series not in quantities:
                 raise SpecificationError(
                     f"{where}, column providers: the specification does not use {series!r}. It uses "
-                    f"{', '.join(str(name) for name in used)}."
+                    f"{', '.join(str(name) for name in quantities)}."
                 )
-        for row in drawn:
+        for row in rows:
             if row.series is None and row.role != "grouping":
                 raise SpecificationError(
                     f"{where}: {row.variable!r} is not a variable: no row of series.csv has it in column series or "
                     "log_variable, nor has derived_variables.csv."
                 )
-        used_controls = {row.variable for row in drawn if row.role == "control"}
-        if used_controls != set(specification.controls):
+        controls = {row.variable for row in rows if row.role == "control"}
+        if controls != set(specification.controls):
             raise SpecificationError(
                 f"{where}: read as the seed has it, with controls {' '.join(specification.controls)}; here they are "
-                f"{' '.join(sorted(used_controls))}. Read it from int_specifications_sampled (Inputs.specifications)."
+                f"{' '.join(sorted(controls))}. Read it from int_specifications_sampled (Inputs.specifications)."
             )
-        known = {row.variable for row in drawn if row.role == "grouping"}
+        groupings = {row.variable for row in rows if row.role == "grouping"}
         for grouping in specification.groupings:
-            if grouping not in known:
+            if grouping not in groupings:
                 raise SpecificationError(f"{where}: no grouping {grouping!r} in city_groupings.csv.")
-        return drawn
+        return rows
 
     def reference_group(self, grouping: str) -> str | None:
         """Return the group that the others are measured against; None if no city is in it."""
@@ -288,22 +247,22 @@ class Inputs:
         SpecificationError
             If substitutions.csv does not have the words.
         """
-        used = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
-        named = dict.fromkeys(text for text in (*specification.substitutions, *used) if text)
-        for text in named.keys() - self._substitutions.keys():
+        of_series = [row.substitution for row in self.series_of(specification) if row.role != "shared"]
+        texts = dict.fromkeys(text for text in (*specification.substitutions, *of_series) if text)
+        for text in texts.keys() - self._substitutions.keys():
             raise SpecificationError(
                 f"regression_specifications.csv, {specification.specification_id}: substitutions.csv has no row "
                 f"{text!r}. Add it, with its Chinese."
             )
-        return joined(self._substitutions[text] for text in named)
+        return joined(self._substitutions[text] for text in texts)
 
-    def warnings(self, specification: Specification, used: Sample) -> list[Sentence]:
+    def warnings(self, specification: Specification, sample: Sample) -> list[Sentence]:
         """Return what the gate found wrong with the series, years and cities that an estimate rests on.
 
         Parameters
         ----------
         specification : Specification
-        used : Sample
+        sample : Sample
             Its city-years.
 
         Returns
@@ -324,21 +283,23 @@ class Inputs:
             for row in self.series_of(specification)
             if row.role != "shared" and row.series != row.quantity and (row.series, row.scope) not in self._of_headlines
         )
-        found = [said("not_judged", series=[*unjudged])] if unjudged else []
+        warnings = [sentence("not_judged", series=[*unjudged])] if unjudged else []
         if not self._findings:
-            return found
-        rests = self._rests_on(specification, used)
+            return warnings
+        rests = self._rests_on(specification, sample)
         for finding in self._findings:
             if broken := rests.broken_series(finding):
-                found.append(said("series_break_as_a_whole", series=broken, expectation=finding.expectation))
-            found += [
-                said("series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation)
+                warnings.append(sentence("series_break_as_a_whole", series=broken, expectation=finding.expectation))
+            warnings += [
+                sentence(
+                    "series_breaks", series=series, years=[*map(str, sorted(years))], expectation=finding.expectation
+                )
                 for series, years in sorted(rests.broken_years(finding).items())
             ]
             if inside := rests.inside(finding):
                 everywhere = set().union(*finding.city_years.values())
-                found.append(
-                    said(
+                warnings.append(
+                    sentence(
                         "city_years_break",
                         count=len(inside),
                         all=len(everywhere),
@@ -346,28 +307,28 @@ class Inputs:
                         expectation=finding.expectation,
                     )
                 )
-        return found
+        return warnings
 
-    def flagged(self, specification: Specification, used: Sample) -> dict[Sentence, set[str]]:
+    def flagged(self, specification: Specification, sample: Sample) -> dict[Sentence, set[str]]:
         """Return the cities of a sample that fail an expectation in a year that the estimate rests on, by expectation.
 
         Notes
         -----
         What a specification rests on is told in warnings.
         """
-        rests = self._rests_on(specification, used)
-        found: dict[Sentence, set[str]] = {}
+        rests = self._rests_on(specification, sample)
+        flagged: dict[Sentence, set[str]] = {}
         for finding in self._findings:
-            found.setdefault(finding.expectation, set()).update(city_id for city_id, _ in rests.inside(finding))
-        return {expectation: cities for expectation, cities in found.items() if cities}
+            flagged.setdefault(finding.expectation, set()).update(city_id for city_id, _ in rests.inside(finding))
+        return {expectation: cities for expectation, cities in flagged.items() if cities}
 
-    def broken_years(self, specification: Specification, used: Sample) -> set[int]:
+    def broken_years(self, specification: Specification, sample: Sample) -> set[int]:
         """Return the years of a sample in which a series that the estimate rests on fails an expectation as a whole."""
-        rests = self._rests_on(specification, used)
+        rests = self._rests_on(specification, sample)
         return {year for finding in self._findings for years in rests.broken_years(finding).values() for year in years}
 
-    def _rests_on(self, specification: Specification, used: Sample) -> "_RestsOn":
-        cities, pairs, lending = self._city_years(used)
+    def _rests_on(self, specification: Specification, sample: Sample) -> RestsOn:
+        cities, pairs, lending = self._city_years(sample)
         pairs_of: dict[Key, set[tuple[str, int]]] = {}
         fixed: dict[Key, set[int]] = {}
         for row in self.series_of(specification):
@@ -378,49 +339,45 @@ class Inputs:
                 pairs_of[key] = pairs if row.role == "control" else lending
             if row.fixed_year is not None:
                 fixed.setdefault(key, set()).add(int(row.fixed_year))
-        return _RestsOn(cities, pairs_of, fixed)
+        return RestsOn(cities, pairs_of, fixed)
 
-    def _city_years(self, used: Sample) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
+    def _city_years(self, sample: Sample) -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
         """Return the cities of a sample, its city-years, and with these the rows that lend to its cities."""
-        key = used.cells.tobytes(), used.is_estimated.tobytes()
-        if key not in self._rested_on:
-            pairs = {self._pairs[cell] for cell in used.cells[used.is_estimated]}
+
+        def made() -> tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]:
+            pairs = {self._pairs[cell] for cell in sample.cells[sample.is_estimated]}
             cities = {city_id for city_id, _ in pairs}
-            lending = pairs | {pair for pair in (self._pairs[cell] for cell in used.cells) if pair[0] in cities}
-            self._rested_on[key] = cities, pairs, lending
-        return self._rested_on[key]
+            lending = pairs | {pair for pair in (self._pairs[cell] for cell in sample.cells) if pair[0] in cities}
+            return cities, pairs, lending
+
+        return self.once(("city-years", sample.cells.tobytes(), sample.is_estimated.tobytes()), made)
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        """Return what is made of these tables once for all models of a run, by all else that it is made of."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
 
     @cached_property
-    def kept(self) -> dict[Any, Any]:
-        """What is made of these tables once for all models of a run, by everything else that it is made of."""
+    def _made(self) -> dict[tuple[Any, ...], Any]:
         return {}
 
     @cached_property
     def _printed(self) -> dict[tuple[str, int], dict[str, float]]:
-        found: dict[tuple[str, int], dict[str, float]] = {}
+        by_column: dict[tuple[str, int], dict[str, float]] = {}
         for row in self.published.itertuples():
-            found.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = float(row.estimate)
-        return found
+            by_column.setdefault((str(row.table_id), int(row.column_number)), {})[str(row.term)] = float(row.estimate)
+        return by_column
 
     @cached_property
     def _pairs(self) -> list[tuple[str, int]]:
         return [*zip(self.panel["city_id"].tolist(), self.panel["year"].tolist(), strict=True)]
 
     @cached_property
-    def _rested_on(self) -> dict[tuple[bytes, bytes], tuple[set[str], set[tuple[str, int]], set[tuple[str, int]]]]:
-        return {}
-
-    @cached_property
-    def _samples(self) -> dict[Specification, Sample]:
-        return {}
-
-    @cached_property
     def _series(self) -> dict[str, list[Any]]:
         ordered = self.series.astype(object).where(self.series.notna(), None).sort_values(["position", "series"])
-        found: dict[str, list[Any]] = {}
-        for row in ordered.itertuples():
-            found.setdefault(str(row.specification_id), []).append(row)
-        return found
+        return {str(name): [*rows.itertuples()] for name, rows in ordered.groupby("specification_id", sort=False)}
 
     @cached_property
     def _substitutions(self) -> dict[str, Sentence]:
@@ -430,16 +387,12 @@ class Inputs:
     @cached_property
     def _of_headlines(self) -> set[Key]:
         """The series that headline specifications use, which the gate judges whoever delivers them."""
-        used = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
-        return set(used.itertuples(index=False, name=None))
+        keys = self.series.loc[self.series["is_headline"].astype(bool), ["series", "scope"]]
+        return set(keys.itertuples(index=False, name=None))
 
     @cached_property
     def _groups(self) -> dict[str, pd.DataFrame]:
         return dict(iter(self.groups.groupby("grouping")))
-
-    @cached_property
-    def _by_city(self) -> dict[str, pd.DataFrame]:
-        return {}
 
     @cached_property
     def _lost(self) -> dict[str, dict[str, int]]:
@@ -462,11 +415,11 @@ class Inputs:
         """Per sample the rows of the panel that it uses, and which of them are observations."""
         positions = self._cells.get_indexer(pd.MultiIndex.from_frame(self.samples[["city_id", "year"]]))
         is_observation = self.samples["is_observation"].to_numpy(dtype=bool)
-        found = {}
+        by_sample = {}
         for name, rows in self.samples.groupby("sample_id").indices.items():
             order = rows[np.argsort(positions[rows])]
-            found[str(name)] = (positions[order], is_observation[order])
-        return found
+            by_sample[str(name)] = (positions[order], is_observation[order])
+        return by_sample
 
     @cached_property
     def _measure_rows(self) -> dict[Any, Any]:
@@ -477,29 +430,30 @@ class Inputs:
         keys = self.measures.loc[self.measures["is_mechanical"].astype(bool), ["measure", "weighting", "scope"]]
         return set(keys.drop_duplicates().itertuples(index=False, name=None))
 
-    @cached_property
-    def _aligned(self) -> dict[Any, Any]:
-        """What was taken from measures and groups already, in the rows of the panel."""
-        return {}
-
     def measured(self, key: tuple[str, str, str]) -> pd.DataFrame:
         """Return a measure by measure, weighting and scope, in the rows of the panel; missing if nobody has it."""
-        if key not in self._aligned:
-            rows = self.measures.iloc[self._measure_rows.get(key, [])]
-            self._aligned[key] = rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
-        return self._aligned[key]
 
-    def measure_of_another_year(self, specification: Specification, used: Sample, by: int) -> Floats:
+        def aligned() -> pd.DataFrame:
+            rows = self.measures.iloc[self._measure_rows.get(key, [])]
+            return rows.set_index(["city_id", "year"])[MEASURED].reindex(self._cells)
+
+        return self.once(("measure", *key), aligned)
+
+    def measure_of_another_year(self, specification: Specification, sample: Sample, by: int) -> Floats:
         """Return the measure of each row's city `by` years later; missing where the panel has no such year."""
         measured = self.measured(self._measure_key(specification))[TRANSFORMS[specification.transform]]
-        cells = pd.MultiIndex.from_arrays([used.rows["city_id"], used.rows["year"] + by], names=measured.index.names)
+        cells = pd.MultiIndex.from_arrays(
+            [sample.rows["city_id"], sample.rows["year"] + by], names=measured.index.names
+        )
         values: Floats = measured.reindex(cells).to_numpy(dtype=float, na_value=np.nan)
         return values
 
     def _measure_key(self, specification: Specification, role: str = "measure") -> tuple[Any, str, str]:
         """Return measure, weighting and scope of fct_ai_measure; the first is None if nothing has the role."""
-        named = (row.variable_used for row in self._series.get(specification.specification_id, []) if row.role == role)
-        return next(named, None), specification.weighting, specification.scope
+        measures = (
+            row.variable_used for row in self._series.get(specification.specification_id, []) if row.role == role
+        )
+        return next(measures, None), specification.weighting, specification.scope
 
     def group_of(self, grouping: str, cities: pd.Series) -> pd.Series:
         """Return the group of each city; missing where it is in none."""
@@ -516,39 +470,19 @@ class Inputs:
         return codes
 
     def _of_grouping(self, grouping: str) -> pd.DataFrame:
-        if grouping not in self._by_city:
-            self._by_city[grouping] = self._groups.get(grouping, self.groups.iloc[:0]).set_index("city_id")
-        return self._by_city[grouping]
+        rows = self._groups.get(grouping, self.groups.iloc[:0])
+        return self.once(("grouping", grouping), lambda: rows.set_index("city_id"))
 
     def _group_of_row(self, grouping: str) -> pd.Series:
         """Return the group of the city of each row of the panel."""
-        if grouping not in self._aligned:
-            self._aligned[grouping] = self.group_of(grouping, self.panel["city_id"])
-        return self._aligned[grouping]
+        return self.once(("groups", grouping), lambda: self.group_of(grouping, self.panel["city_id"]))
 
     @cached_property
     def _findings(self) -> list[Finding]:
         """What the gate found wrong with a series, in a year, in a city and year or as a whole, and let pass."""
         failed = self.gate_results[~self.gate_results["success"].astype(bool)]
-        found = [self._finding(row) for row in failed.itertuples()]
-        return [finding for finding in found if finding.years or finding.city_years or finding.series]
-
-    def _finding(self, failed: Any) -> Finding:
-        declared = failed.series.split() if isinstance(failed.series, str) else []
-        years: set[tuple[str, str, int]] = set()
-        city_years: dict[Key, set[tuple[str, int]]] = {}
-        rows = json.loads(failed.failing_rows) if isinstance(failed.failing_rows, str) else []
-        whole = set() if rows else {(series, self._scope_of(series)) for series in declared}
-        for row in rows:
-            for series in (row["series"],) if "series" in row else declared:
-                scope = row.get("scope") or self._scope_of(series)
-                if {"city_id", "year"} <= row.keys():
-                    city_years.setdefault((series, scope), set()).add((row["city_id"], row["year"]))
-                elif "year" in row:
-                    years.add((series, scope, row["year"]))
-        # an estimate that carries the warning uses the series or year that shown estimates do not
-        words = (validation.declared_description(text) for text in (failed.description, failed.description_zh))
-        return Finding(Sentence(*words), years, city_years, whole)
+        findings = [Finding.of_row(row, self._scope_of) for row in failed.itertuples()]
+        return [finding for finding in findings if finding.years or finding.city_years or finding.series]
 
     def _scope_of(self, series: str) -> str:
         return "total" if series in self._total_series else PANEL_SCOPE
@@ -573,19 +507,19 @@ RELATIONS = {
 }
 
 
-def of_warehouse(connection: duckdb.DuckDBPyConnection, **given: pd.DataFrame) -> Inputs:
-    """Return what the estimates of a built warehouse rest on; a table that is given takes the place of its own."""
+def of_warehouse(connection: duckdb.DuckDBPyConnection, **others: pd.DataFrame) -> Inputs:
+    """Return what the estimates of a built warehouse rest on; others take the place of its tables, by name."""
     declared = settings.variables()
     first, last = declared["event_window"]
-    frames = {name: connection.table(relation).df() for name, relation in RELATIONS.items() if name not in given}
-    return Inputs(**frames, **given, event_year=declared["break_year"], event_window=(first, last))
+    frames = {name: connection.table(relation).df() for name, relation in RELATIONS.items() if name not in others}
+    return Inputs(**frames, **others, event_year=declared["break_year"], event_window=(first, last))
 
 
 _LAST_READ: dict[tuple[Any, ...], Inputs] = {}  # one at most: each estimate model of a run asks for the same tables
 _READING = threading.Lock()
 
 
-def read(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
+def read_inputs(event_year: int, event_window: list[int], **tables: duckdb.DuckDBPyRelation) -> Inputs:
     """Read the tables of Inputs, by the names of its attributes; once, while their content is the same.
 
     Raises

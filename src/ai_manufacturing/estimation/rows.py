@@ -59,8 +59,8 @@ def of_each(
 
 def answered(rows: Callable[[], Iterable[Row]], **instead: Any) -> list[Row]:
     """Return rows, or the one that says why the data give none."""
-    found = attempted(lambda: [*rows()])
-    return [reason_row(found, **instead)] if isinstance(found, Sentence) else found
+    answer = attempted(lambda: [*rows()])
+    return [reason_row(answer, **instead)] if isinstance(answer, Sentence) else answer
 
 
 def reason_row(reason: Sentence, **instead: Any) -> Row:

@@ -15,12 +15,12 @@ SAMPLES = pa.schema(
 )
 
 
-def without_singletons(used: pd.DataFrame) -> pa.Table:
+def without_singletons(rows: pd.DataFrame) -> pa.Table:
     """Drop the city-years that are alone in their city or period, of all samples at once.
 
     Parameters
     ----------
-    used : DataFrame
+    rows : DataFrame
         Rows of int_specification_city_years with is_used.
 
     Returns
@@ -33,11 +33,11 @@ def without_singletons(used: pd.DataFrame) -> pa.Table:
     ----------
     Correia (2015), "Singletons, cluster-robust standard errors and fixed effects".
     """
-    static, dynamic = used[~used["is_dynamic"]], used[used["is_dynamic"]]
+    static, dynamic = rows[~rows["is_dynamic"]], rows[rows["is_dynamic"]]
     cities, periods = (
         static.groupby(["sample_id", *names], dropna=False).ngroup().to_numpy()
         for names in (["city_id"], ["year", "period_group"])
     )
-    kept = pd.concat([static.iloc[rows_without_singletons(cities, periods)], dynamic])
-    kept = kept.assign(is_observation=kept["reason"].isna())
-    return pa.Table.from_pandas(kept[SAMPLES.names], schema=SAMPLES, preserve_index=False)
+    remaining = pd.concat([static.iloc[rows_without_singletons(cities, periods)], dynamic])
+    remaining = remaining.assign(is_observation=remaining["reason"].isna())
+    return pa.Table.from_pandas(remaining[SAMPLES.names], schema=SAMPLES, preserve_index=False)

@@ -161,8 +161,8 @@ class Specification:
     def groupings(self) -> tuple[str, ...]:
         """The groupings of cities that are used."""
         treatment = self.regressor if isinstance(self.options, EventStudyOptions) else None
-        named = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
-        return tuple(dict.fromkeys(name for name in named if name is not None))
+        names = (self.subsample[0] if self.subsample else None, self.grouping, treatment)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def period(self) -> str:
@@ -183,7 +183,17 @@ def read(table: pd.DataFrame, estimator: str | None = None) -> list[Specificatio
     ]
 
 
+# Columns that a specification takes as they are.
+AS_WRITTEN = (
+    *("specification_id", "table_id", "reading", "estimator", "outcome", "regressor", "transform", "weighting"),
+    *("scope", "fixed_effects", "covariance"),
+)
+
+
 def _specification(row: dict[str, Any]) -> Specification:
+    def refusal(column: str, what: str) -> SpecificationError:
+        return SpecificationError(f"regression_specifications.csv, {row['specification_id']}, column {column}: {what}.")
+
     for column, allowed in (
         ("estimator", ESTIMATORS),
         ("transform", TRANSFORMS),
@@ -191,78 +201,45 @@ def _specification(row: dict[str, Any]) -> Specification:
         ("covariance", COVARIANCES),
     ):
         if row[column] not in allowed:
-            raise SpecificationError(
-                f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is "
-                f"not one of {', '.join(allowed)}."
-            )
+            raise refusal(column, f"{row[column]!r} is not one of {', '.join(allowed)}")
     text = {name: value if isinstance(value, str) else "" for name, value in row.items()}
-    for column, way_out, ignored in (
-        ("covariance", "give city", row["estimator"] == "dynamic_panel" and row["covariance"] != "city"),
-        (
-            "covariance",
-            "give city",
-            row["estimator"] == "iv_fixed_effects" and not COVARIANCES[row["covariance"]][1],
-        ),
-        (
-            "fixed_effects",
-            "give city year",
-            row["estimator"] != "fixed_effects" and row["fixed_effects"] != "city year",
-        ),
-        ("grouping", "delete it", row["estimator"] != "fixed_effects" and text["grouping"]),
-        (
-            "options",
-            "delete it",
-            "placebo" in text["options"]
-            and (text["grouping"] or row["covariance"] != "city" or row["fixed_effects"] == "city province-year"),
-        ),
+    estimator, covariance, effects = (row[name] for name in ("estimator", "covariance", "fixed_effects"))
+    unlike_placebo = text["grouping"] or covariance != "city" or effects == "city province-year"
+    for column, way_out, is_ignored in (
+        ("covariance", "give city", estimator == "dynamic_panel" and covariance != "city"),
+        ("covariance", "give city", estimator == "iv_fixed_effects" and not COVARIANCES[covariance][1]),
+        ("fixed_effects", "give city year", estimator != "fixed_effects" and effects != "city year"),
+        ("grouping", "delete it", estimator != "fixed_effects" and text["grouping"]),
+        ("options", "delete it", "placebo" in text["options"] and unlike_placebo),
     ):
-        if ignored:
-            raise SpecificationError(
-                f"regression_specifications.csv, {row['specification_id']}, column {column}: {row[column]!r} is not "
-                f"supported for this row (estimator {row['estimator']}); {way_out}."
-            )
-    if row["fixed_effects"] == "city group-year" and not text["grouping"]:
+        if is_ignored:
+            raise refusal(column, f"{row[column]!r} is not supported for this row (estimator {estimator}); {way_out}")
+    if effects == "city group-year" and not text["grouping"]:
         raise SpecificationError(
             f"regression_specifications.csv, {row['specification_id']}: year effects by group need a grouping."
         )
     subsample, equals, group = text["subsample"].partition("=")
     if subsample and not equals:
-        raise SpecificationError(
-            f"regression_specifications.csv, {row['specification_id']}, column subsample: {subsample!r} is not "
-            "grouping=group."
-        )
+        raise refusal("subsample", f"{subsample!r} is not grouping=group")
     providers = tuple(pair.split("=") for pair in text["providers"].split())
     for pair in providers:
         if len(pair) != 2 or not all(pair):
-            raise SpecificationError(
-                f"regression_specifications.csv, {row['specification_id']}, column providers: {'='.join(pair)!r} is "
-                "not series=provider."
-            )
+            raise refusal("providers", f"{'='.join(pair)!r} is not series=provider")
     return Specification(
-        specification_id=row["specification_id"],
-        table_id=row["table_id"],
+        **{name: row[name] for name in AS_WRITTEN},
         column_number=int(row["column_number"]),
-        reading=row["reading"],
-        estimator=row["estimator"],
-        outcome=row["outcome"],
-        regressor=row["regressor"],
-        transform=row["transform"],
-        weighting=row["weighting"],
-        scope=row["scope"],
         controls=tuple(text["controls"].split()),
         subsample=(subsample, group) if subsample else None,
         grouping=text["grouping"] or None,
         first_year=int(row["first_year"]),
         last_year=int(row["last_year"]),
-        fixed_effects=row["fixed_effects"],
-        covariance=row["covariance"],
-        options=_options(row["specification_id"], row["estimator"], text["options"]),
+        options=_options(estimator, text["options"], refusal),
         providers=tuple((series, provider) for series, provider in providers),
         substitutions=tuple(filter(None, text["substitutions"].split("; "))),
     )
 
 
-def _options(specification_id: str, estimator: str, text: str) -> Options:
+def _options(estimator: str, text: str, refusal: Callable[[str, str], SpecificationError]) -> Options:
     kind, readers = ESTIMATORS[estimator]
     chosen = {}
     for pair in text.split():
@@ -270,14 +247,9 @@ def _options(specification_id: str, estimator: str, text: str) -> Options:
         try:
             chosen[name] = readers[name](value)
         except (KeyError, ValueError) as error:
-            raise SpecificationError(
-                f"regression_specifications.csv, {specification_id}, column options: {pair!r} is not an option "
-                f"of {estimator}. Options: {', '.join(readers)}."
-            ) from error
+            what = f"{pair!r} is not an option of {estimator}. Options: {', '.join(readers)}"
+            raise refusal("options", what) from error
     missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in chosen]
     if missing:
-        raise SpecificationError(
-            f"regression_specifications.csv, {specification_id}, column options: {estimator} needs "
-            f"{', '.join(missing)}=measure@provider."
-        )
+        raise refusal("options", f"{estimator} needs {', '.join(missing)}=measure@provider")
     return kind(**chosen)

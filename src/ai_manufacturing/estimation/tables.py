@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import special
 
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, of_each
@@ -30,9 +29,9 @@ from ai_manufacturing.estimators import (
     wild_bootstrap,
 )
 from ai_manufacturing.estimators.event_study import WaldTest
-from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.system.contracts import schema
 
 # Columns with _province after their name.
@@ -51,6 +50,16 @@ OF_SPECIFICATION = (
     "scope",
     "covariance",
 )
+# What a fit gives of all terms, and of each by the name of its array.
+OF_FIT = ("observation_count", "city_count", "cluster_count", "degrees_of_freedom", "r2_inclusive", "r2_within")
+OF_TERM = {
+    "estimate": "estimates",
+    "std_error": "std_errors",
+    "statistic": "statistics",
+    "p_value": "p_values",
+    "conf_low": "conf_low",
+    "conf_high": "conf_high",
+}
 WEAK = 10  # first-stage F below which an instrument is weak: Staiger and Stock (1997), Econometrica 65(3)
 FEWEST_CITIES = 10  # in a group, for the clustered error of its difference from the others
 
@@ -81,16 +90,16 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         return {**row, "substitutions": inputs.substitutions(specification)}
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        used = inputs.sample(specification)
+        sample = inputs.sample(specification)
         status = {"status": "mechanical"} if inputs.is_mechanical(specification) else {}
-        found = _terms(specification, used, inputs)
+        terms = _terms(specification, sample, inputs)
         default = defaults.get((specification.table_id, specification.column_number), specification)
         overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
-        warnings = [*_years_not_reached(specification, used), *inputs.warnings(specification, used)]
-        for order, term in enumerate(found, start=1):
-            told = [*warnings, *term.get("warnings", ())]
+        warnings = [*_years_not_reached(specification, sample), *inputs.warnings(specification, sample)]
+        for order, term in enumerate(terms, start=1):
+            of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
             of_both = overlap.get(term["term"], {})
-            yield {**common(specification), **status, "term_order": order, **term, **of_both, "warnings": told}
+            yield {**common(specification), **status, "term_order": order, **term, **of_both, **of_term}
 
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
@@ -132,13 +141,13 @@ def _on_overlap(specification: Specification, default: Specification, inputs: In
     }
 
 
-def _years_not_reached(specification: Specification, used: Sample) -> list[Sentence]:
+def _years_not_reached(specification: Specification, sample: Sample) -> list[Sentence]:
     """Return the remark on a sample that does not reach the first or the last year of its specification."""
-    first, last = int(used.rows["year"].min()), int(used.rows["year"].max())
+    first, last = int(sample.rows["year"].min()), int(sample.rows["year"].max())
     if (first, last) == (specification.first_year, specification.last_year):
         return []
     return [
-        said(
+        sentence(
             "years_not_reached",
             first=first,
             last=last,
@@ -148,23 +157,23 @@ def _years_not_reached(specification: Specification, used: Sample) -> list[Sente
     ]
 
 
-def _terms(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
+def _terms(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
     """Return one row per term of a specification, without the columns that all estimators share."""
     match specification.options:
         case FixedEffectsOptions():
-            rows = _fixed_effects(specification, used, inputs)
+            rows = _fixed_effects(specification, sample, inputs)
         case EventStudyOptions() as options:
-            rows = _event_study(specification, options, used, inputs)
+            rows = _event_study(specification, options, sample, inputs)
         case DynamicPanelOptions() as options:
-            rows = _dynamic_panel(specification, options, used)
+            rows = _dynamic_panel(specification, options, sample)
         case InstrumentOptions():
-            rows = _instrumented(specification, used)
-    years = used.rows.loc[used.is_estimated, "year"]
+            rows = _instrumented(specification, sample)
+    years = sample.rows.loc[sample.is_estimated, "year"]
     of_sample = {
         "sample_first_year": int(years.min()),
         "sample_last_year": int(years.max()),
-        "outcome_mean": float(used.rows.loc[used.is_estimated, specification.outcome].mean()),
-        "singletons_dropped": used.singletons_dropped,
+        "outcome_mean": float(sample.rows.loc[sample.is_estimated, specification.outcome].mean()),
+        "singletons_dropped": sample.singletons_dropped,
     }
     printed = inputs.printed(specification)
     return [{**row, **of_sample, "p_value_printed": _p_value_of(row, printed.get(row["term"]))} for row in rows]
@@ -175,11 +184,11 @@ def _p_value_of(row: Row, value: float | None) -> float | None:
     error = row.get("std_error_province")
     if value is None or not error:
         return None
-    return 2 * float(special.stdtr(row["degrees_of_freedom_province"], -abs(row["estimate"] - value) / error))
+    return float(two_sided((row["estimate"] - value) / error, row["degrees_of_freedom_province"]))
 
 
 def fit_fixed_effects(
-    specification: Specification, used: Sample, inputs: Inputs
+    specification: Specification, sample: Sample, inputs: Inputs
 ) -> tuple[fixed_effects.FixedEffectsFit, tuple[str, ...]]:
     """Fit a specification of estimator fixed_effects.
 
@@ -195,7 +204,7 @@ def fit_fixed_effects(
         If no city is in the reference group, or for any reason of fixed_effects.fit.
     """
     covariance, cluster = COVARIANCES[specification.covariance]
-    rows = used.rows
+    rows = sample.rows
     interactions: tuple[str, ...] = ()
     if specification.grouping is not None:
         reference = inputs.reference_group(specification.grouping)
@@ -210,7 +219,7 @@ def fit_fixed_effects(
 
 
 def fit_event_study(
-    specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs
+    specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs
 ) -> event_study.EventStudyFit:
     """Fit a specification of estimator event_study.
 
@@ -221,7 +230,7 @@ def fit_event_study(
     """
     covariance, cluster = COVARIANCES[specification.covariance]
     return event_study.fit(
-        with_treatment(specification, used, inputs),
+        with_treatment(specification, sample, inputs),
         specification.outcome,
         "treated",
         event_year=inputs.event_year,
@@ -234,31 +243,31 @@ def fit_event_study(
     )
 
 
-def with_treatment(specification: Specification, used: Sample, inputs: Inputs) -> pd.DataFrame:
+def with_treatment(specification: Specification, sample: Sample, inputs: Inputs) -> pd.DataFrame:
     """Return the sample of an event study with column treated: 1 for cities outside the reference group, 0 in it."""
-    groups = used.rows[specification.regressor].unique()
+    groups = sample.rows[specification.regressor].unique()
     if len(groups) > 2:
         raise NotEstimable("too_many_groups", grouping=specification.regressor, count=len(groups))
     reference = inputs.reference_group(specification.regressor)
-    return used.rows.assign(treated=(used.rows[specification.regressor] != reference).astype(float))
+    return sample.rows.assign(treated=(sample.rows[specification.regressor] != reference).astype(float))
 
 
-def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -> list[Row]:
-    fit, interactions = fit_fixed_effects(specification, used, inputs)
+def _fixed_effects(specification: Specification, sample: Sample, inputs: Inputs) -> list[Row]:
+    fit, interactions = fit_fixed_effects(specification, sample, inputs)
     joint: Row = {}
     replaced: dict[str, Row] = {}
     if specification.grouping is not None:
-        replaced = _few_cities(specification, specification.grouping, used.rows, interactions, inputs)
+        replaced = _few_cities(specification, specification.grouping, sample.rows, interactions, inputs)
         if not replaced:
-            joint = _joint(said("same_effect"), event_study.wald(fit, interactions))
+            joint = _joint(sentence("same_effect"), event_study.wald(fit, interactions))
     bootstrap: Row = {}
     if specification.covariance == "province":
-        drawn = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
+        test = wild_bootstrap.test(fit.regression, 0, clusters=fit.regression.clusters)
         bootstrap = {
-            "bootstrap_p_value": drawn.p_value,
-            "bootstrap_conf_low": drawn.conf_low,
-            "bootstrap_conf_high": drawn.conf_high,
-            "bootstrap_draws": drawn.draws,
+            "bootstrap_p_value": test.p_value,
+            "bootstrap_conf_low": test.conf_low,
+            "bootstrap_conf_high": test.conf_high,
+            "bootstrap_draws": test.draws,
         }
     return [
         {
@@ -268,13 +277,13 @@ def _fixed_effects(specification: Specification, used: Sample, inputs: Inputs) -
             **(bootstrap if row["term"] == specification.regressor else {}),
             **replaced.get(row["term"], {}),
         }
-        for row, of_province in zip(_estimates(fit), _by_province(fit, used), strict=True)
+        for row, of_province in zip(_estimates(fit), _by_province(fit, sample), strict=True)
     ]
 
 
-def _by_province(fit: fixed_effects.FixedEffectsFit, used: Sample) -> list[Row]:
+def _by_province(fit: fixed_effects.FixedEffectsFit, sample: Sample) -> list[Row]:
     """Return the jackknife errors by province, on which conclusions rest; nothing where there are none."""
-    provinces = pd.factorize(used.rows["province_id"].loc[fit.regression.index], sort=True)[0]
+    provinces = pd.factorize(sample.rows["province_id"].loc[fit.regression.index], sort=True)[0]
     return [
         _province_columns(attempted(partial(cluster_errors.crv3, fit.regression, position, provinces)))
         for position in range(len(fit.terms))
@@ -303,7 +312,7 @@ def _few_cities(
         str(inputs.reference_group(grouping)),
         time=specification.period,
     )
-    warning = said("few_cities_permuted", groups=few, grouping=grouping)
+    warning = sentence("few_cities_permuted", groups=few, grouping=grouping)
     errors = ("std_error", "statistic", "conf_low", "conf_high", "degrees_of_freedom")
     undefined = dict.fromkeys((*errors, *(f"{name}_province" for name in BY_PROVINCE)))
     return {term: {**undefined, "p_value": p_values[term], "warnings": [warning]} for term in interactions}
@@ -315,18 +324,18 @@ def _handfuls(rows: pd.DataFrame, grouping: str) -> list[str]:
     return [f"{name} {count}" for name, count in cities.items() if count < FEWEST_CITIES]
 
 
-def _event_study(specification: Specification, options: EventStudyOptions, used: Sample, inputs: Inputs) -> list[Row]:
-    fit = fit_event_study(specification, options, used, inputs)
+def _event_study(specification: Specification, options: EventStudyOptions, sample: Sample, inputs: Inputs) -> list[Row]:
+    fit = fit_event_study(specification, options, sample, inputs)
     joint: Row = {"joint_test": fit.pre_trend_reason}
     if fit.pre_trend is not None:
-        joint = _joint(said("no_early_effect"), fit.pre_trend)
+        joint = _joint(sentence("no_early_effect"), fit.pre_trend)
     undefined: Row = {}
-    if few := _handfuls(used.rows, specification.regressor):
+    if few := _handfuls(sample.rows, specification.regressor):
         errors = ("std_error", "p_value")
         undefined = dict.fromkeys(f"{name}{kind}" for name in errors for kind in ("", "_iid", "_robust"))
         undefined |= dict.fromkeys(f"{name}_province" for name in BY_PROVINCE)
         undefined |= dict.fromkeys(("statistic", "conf_low", "conf_high", "degrees_of_freedom"))
-        warning = said("few_cities", groups=few)
+        warning = sentence("few_cities", groups=few)
         undefined["warnings"] = [warning]
         joint = {"joint_test": warning}
     return [
@@ -342,7 +351,7 @@ def _event_study(specification: Specification, options: EventStudyOptions, used:
             "treated_city_count": fit.treated_count,
             **undefined,
         }
-        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, used), strict=True))
+        for j, (row, of_province) in enumerate(zip(_estimates(fit), _by_province(fit, sample), strict=True))
     ]
 
 
@@ -354,10 +363,10 @@ def lagged(specification: Specification, options: DynamicPanelOptions) -> tuple[
     return regressors, (outcome, measure) if of_outcome else (measure,)
 
 
-def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, used: Sample) -> list[Row]:
+def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, sample: Sample) -> list[Row]:
     regressors, instrumented = lagged(specification, options)
     fit = dynamic_panel.fit(
-        used.rows,
+        sample.rows,
         specification.outcome,
         regressors,
         dict.fromkeys(instrumented, options.lags),
@@ -366,18 +375,17 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
         collapse=options.collapse,
     )
     failed = list(fit.warnings)
-    told = [said("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
+    remarks = [sentence("not_instrumented", names=fit.not_instrumented)] if fit.not_instrumented else []
     if options.lagged == "outcome":
-        bounds = attempted(partial(lag_bounds.bounds, used.rows, specification.outcome, regressors))
+        bounds = attempted(partial(lag_bounds.bounds, sample.rows, specification.outcome, regressors))
         if isinstance(bounds, Sentence):
-            told.append(bounds)
+            remarks.append(bounds)
         else:
             failed += bounds.warnings(fit)
     tests = {
-        "cluster_count": fit.city_count,  # the errors allow any correlation within a city
         "instrument_count": fit.instrument_count,
         "is_sound": not failed,
-        "warnings": [*failed, *told],
+        "warnings": [*failed, *remarks],
         **{
             f"{test}_{name}{suffix}": getattr(fit, f"{test}_{name}")
             for test in ("hansen", "level_hansen", "sargan")
@@ -389,7 +397,7 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
             for name, suffix in (("statistic", ""), ("p", "_value"))
         },
     }
-    provinces = used.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
+    provinces = sample.rows.drop_duplicates("city_id").set_index("city_id")["province_id"]
     clusters = pd.factorize(provinces.loc[fit.entities], sort=True)[0]
     # The period effects and the constant that follow are not reported.
     return [
@@ -398,42 +406,28 @@ def _dynamic_panel(specification: Specification, options: DynamicPanelOptions, u
     ]
 
 
-def _instrumented(specification: Specification, used: Sample) -> list[Row]:
+def _instrumented(specification: Specification, sample: Sample) -> list[Row]:
     fit = two_measurements.instrumented(
-        used.rows,
+        sample.rows,
         specification.outcome,
         specification.regressor,
         SECOND,
         specification.controls,
         cluster=str(COVARIANCES[specification.covariance][1]),
     )
-    warnings = [said("unrelated_errors")]
+    warnings = [sentence("unrelated_errors")]
     if fit.first_stage_f < WEAK:
-        warnings.append(said("weak_instrument", least=WEAK))
+        warnings.append(sentence("weak_instrument", least=WEAK))
     first_stage = {"first_stage_estimate": fit.first_stage_estimate, "first_stage_f": fit.first_stage_f}
     return [{**row, **first_stage, "warnings": warnings} for row in _estimates(fit)]
 
 
-def _estimates(
-    fit: fixed_effects.FixedEffectsFit | dynamic_panel.DynamicPanelFit | two_measurements.TwoMeasurementsFit,
-) -> list[Row]:
+def _estimates(fit: Fit) -> list[Row]:
     """Return what every estimator gives of every term."""
+    common = {name: getattr(fit, name, None) for name in OF_FIT}
+    columns = {column: getattr(fit, name) for column, name in OF_TERM.items()}
     return [
-        {
-            "term": term,
-            "estimate": fit.estimates[j],
-            "std_error": fit.std_errors[j],
-            "statistic": fit.statistics[j],
-            "p_value": fit.p_values[j],
-            "conf_low": fit.conf_low[j],
-            "conf_high": fit.conf_high[j],
-            "observation_count": fit.observation_count,
-            "city_count": fit.city_count,
-            "cluster_count": getattr(fit, "cluster_count", None),
-            "degrees_of_freedom": getattr(fit, "degrees_of_freedom", None),
-            "r2_inclusive": getattr(fit, "r2_inclusive", None),
-            "r2_within": getattr(fit, "r2_within", None),
-        }
+        {"term": term, **{column: values[j] for column, values in columns.items()}, **common}
         for j, term in enumerate(fit.terms)
     ]
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import (
     ABSORBED,
     CANCELLED,
@@ -20,13 +19,13 @@ from ai_manufacturing.estimators.fixed_effects import (
     cluster_factor,
     rows_without_singletons,
 )
-from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
+from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 LOST = 1e-10  # a direction of which less than this share is left without a cluster is gone with it
 SAFE = 0.999  # no direction has more than this share in clusters whose Gram matrix has a smaller norm
 NUMBERS_AT_ONCE = 2**21  # of the matrices of pairs of clusters
-UNIDENTIFIED = 1e-9  # ... and so is the coefficient, at this share of its regressor's variation
+UNIDENTIFIED = 1e-9  # a coefficient is unidentified if less than this share of its regressor's variation remains
 FEW_COLUMNS = 32  # as many as year effects and controls have, and province-years have not
 GROUPS_AT_ONCE = 32  # whose columns fit a processor's cache
 MOST = 0.5  # share of the groups past which a result no longer rests on a few of them
@@ -41,8 +40,8 @@ class LeftOut:
     group : int
         Its code.
     estimate, std_error, p_value : float or None
-        Of the regression without the group; None if the other groups do not identify the coefficient. The last two
-        are None too if fewer than two clusters are left, or if those left leave no variance.
+        Those of the regression without the group; None if the other groups do not identify the coefficient. The last
+        two are None too if fewer than two clusters are left, or if those left leave no variance.
     """
 
     group: int
@@ -59,7 +58,7 @@ def crv1(regression: PartialledOut, position: int, clusters: Codes) -> Inference
     regression : PartialledOut
         Regression with its effects removed.
     position : int
-        Of the regressor.
+        Index of the regressor.
     clusters : ndarray of int, shape (n,)
         Cluster of each row; any codes.
 
@@ -133,7 +132,7 @@ def averaged(regression: PartialledOut, positions: Sequence[int]) -> PartialledO
     regression : PartialledOut
         Regression with its effects removed.
     positions : sequence of int
-        Of the regressors whose slopes are averaged.
+        Indices of the regressors whose slopes are averaged.
 
     Returns
     -------
@@ -196,11 +195,11 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
             grams[one] + is_pair[..., None] * grams[other], rights[one] + is_pair[..., None] * rights[other]
         )[1]
         moments[part] = squares[one] + is_pair * squares[other] + removed[:, 0]
-    left = np.array([term.xx, term.x @ term.y]) - moments
+    remaining = np.array([term.xx, term.x @ term.y]) - moments
     slopes = np.full((count, count), np.nan)
-    identified = left[:, 0] > UNIDENTIFIED * term.xx
+    identified = remaining[:, 0] > UNIDENTIFIED * term.xx
     one, other = first[identified], second[identified]
-    slopes[one, other] = slopes[other, one] = left[identified, 1] / left[identified, 0]
+    slopes[one, other] = slopes[other, one] = remaining[identified, 1] / remaining[identified, 0]
     answers = []
     for code, label in enumerate(labels):
         others = np.delete(slopes[code], code)
@@ -210,83 +209,63 @@ def leave_out_jackknifed(regression: PartialledOut, position: int, groups: Codes
         if freedom < 1 or np.isnan(error) or error <= CANCELLED * term.unclustered_error:
             answers.append(LeftOut(int(label), estimate, None, None))
             continue
-        p_value = 2 * float(special.stdtr(freedom, -abs(slope) / error))
+        p_value = float(two_sided(slope / error, freedom))
         answers.append(LeftOut(int(label), estimate, error * term.unit, p_value))
     return answers
 
 
-def leave_out(
-    regression: PartialledOut,
-    position: int,
-    groups: Codes,
-    *,
-    clusters: Codes | None = None,
-    most: int | None = None,
-) -> list[LeftOut]:
-    """Return the coefficient without each group in turn: estimate, clustered error and p.
+def leave_out(regression: PartialledOut, position: int, *, most: int | None = None) -> list[LeftOut]:
+    """Return the coefficient without each entity in turn: estimate, error clustered by entity, and p.
 
     Parameters
     ----------
     regression, position
         As in crv1.
-    groups : ndarray of int, shape (n,)
-        Group of each row, in which the entities are nested: cities, or provinces.
-    clusters : ndarray of int, shape (n,), optional
-        Of the errors. The default is the entities.
     most : int, optional
-        Only this many groups, those without which the estimate moves most. The default is all.
+        Only this many entities, those without which the estimate moves most. The default is all.
 
     Returns
     -------
     list of LeftOut
-        In the order of the codes: what fixed_effects.fit gives for the rows of the other groups, but that a regressor
-        other than this one which only the group identifies goes with it and is still counted.
+        In the order of the codes: what fixed_effects.fit gives for the rows of the other entities, but that a regressor
+        other than this one which only the entity identifies goes with it and is still counted.
 
     Raises
     ------
     NotEstimable
-        If an entity lies in two groups or clusters, or the outcome is fitted exactly.
+        If the outcome is fitted exactly.
     """
-    labels = np.unique(groups)
-    groups = _nested(regression, groups)
-    clusters = regression.entities if clusters is None else _nested(regression, clusters)
-    # Rows of a cluster side by side, so that its scores are sums of neighbours.
-    order = np.argsort(clusters, kind="stable")
-    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    entities = regression.entities
+    firsts = np.flatnonzero(np.diff(entities, prepend=-1))
     term = _term(regression, position)
     basis = _basis(regression, position)
-    deleted = _deleted(term, basis, groups)
+    deleted = _deleted(term, basis, entities)
     identified = deleted.xx > UNIDENTIFIED * term.xx
 
-    slopes = np.full(len(labels), np.nan)
+    slopes = np.full(len(firsts), np.nan)
     np.divide(deleted.xy, deleted.xx, out=slopes, where=identified)
     moves = np.where(identified, np.abs(slopes - term.slope), -1.0)
     chosen = np.sort(np.argsort(-moves, kind="stable")[:most])
-    basis, x_whole, y_whole, own = basis[order], term.x[order, None], term.y[order, None], groups[order]
     lengths = np.empty(len(chosen))
     for start in range(0, len(chosen), GROUPS_AT_ONCE):
         part = chosen[start : start + GROUPS_AT_ONCE]
         x, scores = basis @ deleted.shift_x[:, part], basis @ deleted.shift_y[:, part]
-        x += x_whole
-        scores += y_whole
+        x += term.x[:, None]
+        scores += term.y[:, None]
         scores -= slopes[part] * x
         scores *= x
-        scores[own[:, None] == part] = 0.0
+        scores[entities[:, None] == part] = 0.0
         lengths[start : start + GROUPS_AT_ONCE] = np.linalg.norm(np.add.reduceat(scores, firsts, axis=0), axis=0)
 
     answers = []
-    counts = np.column_stack(_counts_without(regression, groups, clusters))
-    for code, length in zip(chosen, lengths, strict=True):
-        label = int(labels[code])
+    counts = _counts_without(regression)
+    for code, length in zip(chosen.tolist(), lengths, strict=True):
         if not identified[code]:
-            answers.append(LeftOut(label, None, None, None))
+            answers.append(LeftOut(code, None, None, None))
             continue
-        n, cluster_count, times = counts[code].tolist()
-        estimate = float(slopes[code] * term.unit)
-        error = float(length / deleted.xx[code])
-        tested = _tested(regression, term, slopes[code], error, (n, cluster_count, times))
+        tested = _tested(regression, term, slopes[code], float(length / deleted.xx[code]), counts[code])
         error_and_p = (None, None) if tested is None else (tested[0] * term.unit, tested[1])
-        answers.append(LeftOut(label, estimate, *error_and_p))
+        answers.append(LeftOut(code, float(slopes[code] * term.unit), *error_and_p))
     return answers
 
 
@@ -305,7 +284,7 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     regression : PartialledOut
         What fixed_effects.partialled_out makes of the other rows, singletons dropped again; factor and degrees of
         freedom are those of clustered errors.
-    kept : ndarray of int, shape (n',)
+    remaining : ndarray of int, shape (n',)
         Positions among the n, by which codes of clusters are taken along.
 
     Raises
@@ -313,66 +292,66 @@ def without(regression: PartialledOut, rows: NDArray[np.bool_]) -> tuple[Partial
     NotEstimable
         If nothing is left to estimate from, or the rest does not identify every coefficient.
     """
-    kept = np.flatnonzero(~rows)
-    kept = kept[rows_without_singletons(regression.entities[kept], regression.times[kept])] if len(kept) else kept
-    if len(kept) == 0:
+    remaining = np.flatnonzero(~rows)
+    remaining = (
+        remaining[rows_without_singletons(regression.entities[remaining], regression.times[remaining])]
+        if len(remaining)
+        else remaining
+    )
+    if len(remaining) == 0:
         raise NotEstimable("nothing_left_without", count=int(rows.sum()))
     entities, times, clusters = (
-        _renumbered(codes[kept]) for codes in (regression.entities, regression.times, regression.clusters)
+        renumbered(codes[remaining]) for codes in (regression.entities, regression.times, regression.clusters)
     )
-    n, k = len(kept), regression.design.shape[1]
+    n, k = len(remaining), regression.design.shape[1]
     count = int(clusters.max()) + 1
     factor = cluster_factor(n, count, k, int(times.max()) + 1)
     rest = replace(
         regression,
-        centred_outcome=regression.centred_outcome[kept] - regression.centred_outcome[kept].mean(),
+        centred_outcome=regression.centred_outcome[remaining] - regression.centred_outcome[remaining].mean(),
         entities=entities,
         times=times,
         clusters=clusters,
         effects=Effects(entities, times),
-        index=regression.index[kept],
+        index=regression.index[remaining],
         singletons_dropped=regression.singletons_dropped + len(rows) - int(rows.sum()) - n,
         factor=factor,
         degrees_of_freedom=count - 1,
     )
-    before = np.column_stack([regression.outcome[kept], regression.design[kept]])
-    within = rest.without_effects(before)
+    before = np.column_stack([regression.outcome[remaining], regression.design[remaining]])
+    within = rest.effects.removed_from(before)
     lengths = np.linalg.norm(within, axis=0)
     if (lengths <= ABSORBED * np.linalg.norm(before - before.mean(axis=0), axis=0)).any():
         raise NotEstimable("not_identified_without", count=int(rows.sum()))
     design = within[:, 1:] / lengths[1:]
     if np.linalg.svd(design, compute_uv=False)[-1] <= COLLINEAR:
         raise NotEstimable("not_identified_without", count=int(rows.sum()))
-    return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), kept
+    return replace(rest, outcome=within[:, 0], design=design, units=regression.units / lengths[1:]), remaining
 
 
-def fewest_to_change(
-    regression: PartialledOut, position: int, *, groups: Codes | None = None, clusters: Codes | None = None
-) -> list[int] | None:
-    """Remove the most influential group again and again, until p is above .05.
+def fewest_to_change(regression: PartialledOut, position: int) -> list[int] | None:
+    """Remove the most influential entity again and again, until p, by errors clustered by entity, is above .05.
 
     Parameters
     ----------
     regression, position
         As in crv1.
-    groups, clusters : ndarray of int, shape (n,), optional
-        What is removed, and what the errors are clustered by; entities are nested in both, and are the default.
 
     Returns
     -------
     list of int or None
-        Codes of the groups without which p is above .05, in the order of their removal; empty if it is with all of
+        Codes of the entities without which p is above .05, in the order of their removal; empty if it is with all of
         them, None if it would take more than half of them, or if the rest identifies nothing. Their number is an upper
         bound of the fewest: another set that is as small may do, but a smaller one was not found.
 
     Raises
     ------
     NotEstimable
-        As crv1, for the regression with all groups.
+        As crv1, for the regression with all entities.
 
     Notes
     -----
-    After each removal the slope and its error are those of the rest, as in leave_out, and the group is chosen which
+    After each removal the slope and its error are those of the rest, as in leave_out, and the entity is chosen which
     then pulls the estimate most away from zero: by its score over the variation of the others, which takes effects and
     other slopes as given. That approximation chooses the order only.
 
@@ -380,40 +359,38 @@ def fewest_to_change(
     ----------
     Broderick, Giordano and Meager (2020), "An automatic finite-sample robustness metric", arXiv 2011.14999.
     """
-    labels = np.unique(regression.entities if groups is None else groups)
-    groups = regression.entities if groups is None else _nested(regression, groups)
-    clusters = regression.entities if clusters is None else _nested(regression, clusters)
+    entities = regression.entities
     term = _term(regression, position)
-    whole = _clustered(regression, term, clusters)
+    whole = _clustered(regression, term, entities)
     if whole.p_value is not None and whole.p_value > LEVEL:
         return []
     basis, columns = _basis(regression, position), np.column_stack([term.x, term.y])
     gram, right = np.zeros((basis.shape[1], basis.shape[1])), np.zeros((basis.shape[1], 2))
     removed: list[int] = []
-    left = np.ones(len(groups), dtype=bool)
+    remaining = np.ones(len(entities), dtype=bool)
     x, xx, residuals = term.x, term.xx, term.residuals
-    while len(removed) < int(MOST * len(labels)):
-        others = xx - np.bincount(groups, weights=x**2)
-        pulls = np.sign(whole.estimate) * np.bincount(groups, weights=x * residuals)
+    while len(removed) < int(MOST * regression.entity_count):
+        others = xx - np.bincount(entities, weights=x**2)
+        pulls = np.sign(whole.estimate) * np.bincount(entities, weights=x * residuals)
         np.divide(pulls, others, out=pulls, where=others > UNIDENTIFIED * xx)
         pulls[removed] = -np.inf
         removed.append(int(pulls.argmax()))
-        rows = np.flatnonzero(groups == removed[-1])
-        left[rows] = False
+        rows = np.flatnonzero(entities == removed[-1])
+        remaining[rows] = False
         gram += basis[rows].T @ basis[rows]
         right += basis[rows].T @ columns[rows]
-        x, y = ((columns + basis @ _solved(gram, right)[0]) * left[:, None]).T
+        x, y = ((columns + basis @ _solved(gram, right)[0]) * remaining[:, None]).T
         xx = float(x @ x)
         if xx <= UNIDENTIFIED * term.xx:
             return None
         slope = float(x @ y) / xx
         residuals = y - slope * x
-        error = float(np.linalg.norm(np.bincount(clusters, weights=x * residuals))) / xx
-        tested = _tested(regression, term, slope, error, _counts_of(regression, left, clusters))
+        error = float(np.linalg.norm(np.bincount(entities, weights=x * residuals))) / xx
+        tested = _tested(regression, term, slope, error, _counts_of(regression, remaining))
         if tested is None:
             return None
         if tested[1] > LEVEL:
-            return [int(labels[code]) for code in removed]
+            return removed
     return None
 
 
@@ -533,35 +510,29 @@ def _solved(gram: Floats, right: Floats) -> tuple[Floats, Floats]:
         direct = np.linalg.solve(np.eye(gram.shape[-1]) - gram, right).astype(float, copy=False)
         return direct, np.swapaxes(right, -1, -2) @ direct
     shares, directions = np.linalg.eigh(gram)
-    left = 1 - shares
-    inverse = np.divide(1.0, left, out=np.zeros_like(left), where=left > LOST)
+    remaining = 1 - shares
+    inverse = np.divide(1.0, remaining, out=np.zeros_like(remaining), where=remaining > LOST)
     components = np.swapaxes(directions, -1, -2) @ right
     solved = inverse[..., None] * components
     return directions @ solved, np.swapaxes(components, -1, -2) @ solved
 
 
-def _counts_without(regression: PartialledOut, groups: Codes, clusters: Codes) -> tuple[Codes, Codes, Codes]:
-    """Return rows, clusters and periods that are left without each group, singletons dropped, each of shape (G,)."""
-
-    def table(codes: Codes) -> Codes:
-        width = int(codes.max()) + 1
-        own = np.bincount(groups * width + codes, minlength=(int(groups.max()) + 1) * width).reshape(-1, width)
-        left: Codes = np.bincount(codes) - own
-        return left
-
-    of_times, of_clusters = table(regression.times), table(clusters)
-    n, left_clusters, left_times = of_times.sum(axis=1), (of_clusters > 0).sum(axis=1), (of_times > 0).sum(axis=1)
-    for code in np.flatnonzero((of_times == 1).any(axis=1)):
-        n[code], left_clusters[code], left_times[code] = _counts_of(regression, groups != code, clusters)
-    return n, left_clusters, left_times
+def _counts_without(regression: PartialledOut) -> list[tuple[int, int, int]]:
+    """Return rows, entities and periods that are left without each entity, singletons dropped."""
+    cells = np.zeros((regression.entity_count, regression.time_count), dtype=np.intp)
+    cells[regression.entities, regression.times] = 1
+    others = cells.sum(axis=0) - cells
+    counts = np.column_stack([others.sum(axis=1), np.full(len(cells), len(cells) - 1), (others > 0).sum(axis=1)])
+    for code in np.flatnonzero((others == 1).any(axis=1)):
+        counts[code] = _counts_of(regression, regression.entities != code)
+    return [(n, entities, times) for n, entities, times in counts.tolist()]
 
 
-def _counts_of(regression: PartialledOut, left: NDArray[np.bool_], clusters: Codes) -> tuple[int, int, int]:
-    """Return how many rows, clusters and periods the rows that are left have, singletons dropped."""
-    rows = np.flatnonzero(left)
+def _counts_of(regression: PartialledOut, remaining: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Return how many rows, entities and periods the remaining rows have, singletons dropped."""
+    rows = np.flatnonzero(remaining)
     rows = rows[rows_without_singletons(regression.entities[rows], regression.times[rows])]
-    of_clusters, of_times = (int((np.bincount(codes[rows]) > 0).sum()) for codes in (clusters, regression.times))
-    return len(rows), of_clusters, of_times
+    return len(rows), len(np.unique(regression.entities[rows])), len(np.unique(regression.times[rows]))
 
 
 def _tested(
@@ -576,13 +547,7 @@ def _tested(
     if cluster_count < 2 or n <= k + times or error <= CANCELLED * term.unclustered_error:
         return None
     error = float(np.sqrt(cluster_factor(n, cluster_count, k, times)) * error)
-    return error, 2 * float(special.stdtr(cluster_count - 1, -abs(slope) / error))
-
-
-def _renumbered(codes: Codes) -> Codes:
-    """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
-    numbered: Codes = (np.cumsum(np.bincount(codes) > 0) - 1)[codes]
-    return numbered
+    return error, float(two_sided(slope / error, cluster_count - 1))
 
 
 def _is_nested(inner: Codes, outer: Codes) -> bool:
@@ -594,7 +559,7 @@ def _is_nested(inner: Codes, outer: Codes) -> bool:
 
 def _nested(regression: PartialledOut, codes: Codes) -> Codes:
     """Return codes as 0, 1, ..., or raise NotEstimable if an entity lies in two groups."""
-    codes = np.unique(codes, return_inverse=True)[1]
+    codes = renumbered(codes)
     if not _is_nested(regression.entities, codes):
         pairs = np.unique(np.column_stack([regression.entities, codes]), axis=0)[:, 0]
         raise NotEstimable("entities_not_nested", count=int((np.bincount(pairs) > 1).sum()))

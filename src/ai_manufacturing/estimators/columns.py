@@ -1,4 +1,4 @@
-"""What every estimator asks of the columns of a sample before it computes anything."""
+"""Columns of a sample as arrays, checked before anything is computed, and sums over groups of rows."""
 
 import numpy as np
 import pandas as pd
@@ -42,3 +42,13 @@ def check_one_row_per_cell(entities: Codes, times: Codes, sample: pd.DataFrame, 
         raise NotEstimable(
             "two_rows", entity=entity, name=sample[entity].iloc[row], time=time, period=sample[time].iloc[row]
         )
+
+
+def renumbered(codes: Codes) -> Codes:
+    """Return codes as 0, 1, ... without gaps, in their order, shape (n,)."""
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def sums_by(codes: Codes, columns: Floats, count: int = 0) -> Floats:
+    """Sum columns, shape (n, m), over the rows of each code 0, 1, ..., shape (codes, m); of `count` codes at least."""
+    return np.column_stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T])

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
-from ai_manufacturing.estimators.inference import Inference, by_t
+from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in, renumbered
+from ai_manufacturing.estimators.inference import Fit, Inference, by_t, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, both, said
+from ai_manufacturing.estimators.sentences import Sentence, both, sentence
 
 Flags = NDArray[np.bool_]
 
@@ -31,26 +31,19 @@ REJECTED = 0.05
 INFLATED = 10  # a variance inflated by more is near-collinearity: Marquardt (1970), Technometrics 12(3)
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
-class DynamicPanelFit:
-    """Estimates of one specification; arrays run over the terms.
+@dataclass(frozen=True, eq=False)
+class DynamicPanelFit(Fit):
+    """Estimates of one specification.
+
+    The terms are the regressors in the order asked for, then the period effects ("year 2012"), then, in a system,
+    "constant". A period effect is relative to the last period before it that has none. Errors are robust to any pattern
+    of heteroskedasticity and correlation within an entity; statistics are taken as normal (xtabond2 without its option
+    small). Rows are those of the level equation (system) or of the difference equation.
 
     Attributes
     ----------
-    terms : tuple of str, length k
-        The regressors in the order asked for, then the period effects ("year 2012"), then, in a system, "constant".
-        A period effect is relative to the last period before it that has none.
-    estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their errors, in units of the outcome per unit of the regressor; robust to any pattern of
-        heteroskedasticity and correlation within an entity.
-    statistics, p_values : ndarray, shape (k,)
-        z statistics and two-sided p-values from the normal distribution (xtabond2 without its option small).
-    conf_low, conf_high : ndarray, shape (k,)
-        Ends of the 95 % interval from the normal distribution.
     covariance_matrix : ndarray, shape (k, k)
         Covariance of the estimates.
-    observation_count, city_count : int
-        Rows of the level equation (system) or of the difference equation, and entities with at least one.
     instrument_count : int
         Columns of the instrument matrix that are not all zero.
     hansen_statistic, hansen_df, hansen_p : float, int, float
@@ -65,9 +58,9 @@ class DynamicPanelFit:
     ar1_statistic, ar1_p, ar2_statistic, ar2_p : float
         Arellano-Bond z tests for serial correlation of the differenced residuals; NaN if no entity has residuals
         that far apart. The first is expected to reject; the second must not.
-    instrumented, not_instrumented : tuple of str
-        The regressors that lags of their column instrument, and those that stand for themselves: taken as unrelated to
-        the errors of all periods.
+    not_instrumented : tuple of str
+        The regressors that no lags instrument: they stand for themselves, taken as unrelated to the errors of all
+        periods.
     warnings : tuple of Sentence
         What a reader must be told beside the estimates.
     entities : Index, length n
@@ -76,16 +69,7 @@ class DynamicPanelFit:
         Part of each entity in the estimation error of the coefficients, with the weights of the last step as given.
     """
 
-    terms: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    statistics: Floats
-    p_values: Floats
-    conf_low: Floats
-    conf_high: Floats
     covariance_matrix: Floats
-    observation_count: int
-    city_count: int
     instrument_count: int
     hansen_statistic: float
     hansen_df: int
@@ -100,7 +84,6 @@ class DynamicPanelFit:
     ar1_p: float
     ar2_statistic: float
     ar2_p: float
-    instrumented: tuple[str, ...]
     not_instrumented: tuple[str, ...]
     warnings: tuple[Sentence, ...]
     entities: pd.Index
@@ -241,25 +224,19 @@ def fit(
         tests |= {f"{name}_statistic": statistic, f"{name}_df": freedom, f"{name}_p": p_value}
     for order in (1, 2):
         z = _serial_correlation(dy - dx @ final.estimates, dx, final, covariance, order)
-        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(2 * special.ndtr(-abs(z)))}
-    by_lags = [parsed(regressor)[0] in lag_limits for regressor in regressors]
-    estimates, std_errors = final.estimates * units, np.sqrt(variances) * units
-    half_width = special.ndtri(0.975) * std_errors
+        tests |= {f"ar{order}_statistic": z, f"ar{order}_p": float(two_sided(z, np.inf))}
     return DynamicPanelFit(
         terms=terms,
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=estimates / std_errors,
-        p_values=2 * special.ndtr(-np.abs(estimates / std_errors)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=final.estimates * units,
+        std_errors=np.sqrt(variances) * units,
+        degrees_of_freedom=np.inf,
         covariance_matrix=covariance * np.outer(units, units),
         observation_count=int((model.levels if equation == "system" else model.differenced).sum()),
         city_count=n,
+        cluster_count=n,  # any correlation within an entity
         instrument_count=model.z.shape[2],
         **tests,
-        instrumented=tuple(itertools.compress(regressors, by_lags)),
-        not_instrumented=tuple(itertools.compress(regressors, np.logical_not(by_lags))),
+        not_instrumented=tuple(name for name in regressors if parsed(name)[0] not in lag_limits),
         warnings=(*_warnings(model.z.shape[2], n, entity, tests), *_near_collinear(regressors, second)),
         entities=model.entities,
         influence=final.scores @ final.projection.T * units,
@@ -281,20 +258,20 @@ def moments(
     lagged = [parsed(regressor) for regressor in regressors]
     _check_specification(outcome, lagged, lag_limits)
     columns = dict.fromkeys((outcome, *(name for name, _ in lagged), *lag_limits))
-    grids, periods = _on_grid(sample, list(columns), entity, time)
+    grids, periods = on_grid(sample, list(columns), entity, time)
     scale = {name: float(np.nanmax(np.abs(grid))) or 1.0 for name, grid in grids.items()}  # no square can overflow
     grids = {name: grid / scale[name] for name, grid in grids.items()}
 
-    x = np.stack([_lag(grids[name], lag) for name, lag in lagged], axis=-1)
+    x = np.stack([shifted(grids[name], lag) for name, lag in lagged], axis=-1)
     levels = np.isfinite(grids[outcome]) & np.isfinite(x).all(axis=-1)
-    differenced = levels & _lag(levels, 1, absent=False)
+    differenced = levels & shifted(levels, 1, absent=False)
     if not differenced.any():
         raise NotEstimable("no_two_periods", entity=entity, time=time)
     system = equation == "system"
     levels = levels & (system | differenced)  # of difference GMM, whose level rows are zero, the difference rows
-    kept = levels.any(axis=1)
-    grids = {name: grid[kept] for name, grid in grids.items()}
-    x, levels, differenced = x[kept], levels[kept], differenced[kept]
+    has_rows = levels.any(axis=1)
+    grids = {name: grid[has_rows] for name, grid in grids.items()}
+    x, levels, differenced = x[has_rows], levels[has_rows], differenced[has_rows]
 
     # The design: regressors, period effects, constant.
     n, t = levels.shape
@@ -304,7 +281,7 @@ def moments(
         raise NotEstimable("too_few_entities", entity=entity, count=n, terms=len(terms))
     effects = np.hstack([np.arange(t)[:, None] == years, np.ones((t, int(system)))])
     yx = np.concatenate([grids[outcome][..., None], x, np.broadcast_to(effects, (n, *effects.shape))], axis=-1)
-    yx = np.concatenate([_where(differenced, yx - _lag(yx, 1)), _where(levels & system, yx)], axis=1)
+    yx = np.concatenate([_where(differenced, yx - shifted(yx, 1)), _where(levels & system, yx)], axis=1)
     y, x = yx[..., 0], yx[..., 1:]
     if not y[:, :t].any():
         raise NotEstimable("unchanged_outcome", name=outcome, time=time)
@@ -319,7 +296,7 @@ def moments(
     half = (half / norms).reshape(-1, len(norms))
     return Moments(
         terms=terms,
-        entities=pd.Index(np.unique(sample[entity]))[kept],
+        entities=pd.Index(np.unique(sample[entity]))[has_rows],
         y=y,
         x=x,
         z=z / norms,
@@ -338,7 +315,7 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     ----------
     fit : DynamicPanelFit
     position : int
-        Of the term.
+        Index of the term.
     clusters : ndarray of int, shape (n,)
         Group of each of fit.entities; any codes.
 
@@ -353,34 +330,13 @@ def clustered(fit: DynamicPanelFit, position: int, clusters: Codes) -> Inference
     NotEstimable
         If there are fewer than two groups.
     """
-    codes = np.unique(clusters, return_inverse=True)[1]
+    codes = renumbered(clusters)
     count = int(codes.max()) + 1
     if count < 2:
         raise NotEstimable("too_few_clusters", count=count)
     summed = np.bincount(codes, weights=fit.influence[:, position])
     error = float(np.sqrt(count / (count - 1) * (summed @ summed)))
     return by_t(float(fit.estimates[position]), error, count - 1, cluster_count=count)
-
-
-def level_rows(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, entity: str = "city_id", time: str = "year"
-) -> pd.DataFrame:
-    """Return the rows of the level equation, with lags as columns: what least squares would be given.
-
-    Parameters, and reasons for NotEstimable that concern the columns, are those of fit.
-
-    Returns
-    -------
-    DataFrame
-        entity, as 0, 1, ..., time, the outcome and the regressors by the names asked for; nothing is missing.
-    """
-    lagged = [parsed(regressor) for regressor in regressors]
-    grids, periods = _on_grid(sample, list(dict.fromkeys((outcome, *(name for name, _ in lagged)))), entity, time)
-    columns = {outcome: grids[outcome]}
-    columns |= {name: _lag(grids[of], lag) for name, (of, lag) in zip(regressors, lagged, strict=True)}
-    entities, times = np.nonzero(np.all([np.isfinite(grid) for grid in columns.values()], axis=0))
-    cells = {entity: entities, time: periods[times]}
-    return pd.DataFrame(cells | {name: grid[entities, times] for name, grid in columns.items()})
 
 
 class GmmStep(NamedTuple):
@@ -418,7 +374,7 @@ def _check_specification(
             raise NotEstimable("wrong_lag_limits", name=name, nearest=nearest, farthest=str(farthest), least=least)
 
 
-def _on_grid(
+def on_grid(
     sample: pd.DataFrame, columns: Sequence[str], entity: str, time: str
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """Lay columns on the complete grid of entities and periods, so that row order and gaps cannot matter.
@@ -445,11 +401,11 @@ def _on_grid(
     return grids, np.arange(int(first), int(last) + 1)
 
 
-def _lag(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
+def shifted(grid: NDArray[Any], lag: int, absent: float = np.nan) -> NDArray[Any]:
     """Shift a grid, shape (n, t, ...), along its periods."""
-    shifted = np.full_like(grid, absent)
-    shifted[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
-    return shifted
+    earlier = np.full_like(grid, absent)
+    earlier[:, lag:] = grid[:, : max(grid.shape[1] - lag, 0)]
+    return earlier
 
 
 def _where(rows: Flags, grid: Floats) -> Floats:
@@ -460,21 +416,21 @@ def _where(rows: Flags, grid: Floats) -> Floats:
 def _check_regressors(design: Floats, regressors: Sequence[str], time: str, system: bool) -> None:
     """Raise NotEstimable naming the first regressor of a design, shape (rows, k), that the others span."""
     columns, effects = np.split(design, [len(regressors)], axis=1)
-    removed = said("effects_removed", effects=time)
+    removed = sentence("effects_removed", effects=time)
     basis = np.linalg.qr(effects)[0]
-    left = columns - basis @ (basis.T @ columns)
-    lengths = np.linalg.norm(left, axis=0)
+    residuals = columns - basis @ (basis.T @ columns)
+    lengths = np.linalg.norm(residuals, axis=0)
     spanned = lengths <= SPANNED * np.linalg.norm(columns, axis=0)
     if spanned.any():
         name = regressors[int(spanned.argmax())]
         if system:
             raise NotEstimable("constant_regressor", name=name, removed=removed)
         raise NotEstimable("unchanged_regressor", name=name, time=time, removed=removed)
-    left /= lengths
-    collinear = np.abs(np.diag(np.linalg.qr(left, mode="r"))) <= COLLINEAR
+    residuals /= lengths
+    collinear = np.abs(np.diag(np.linalg.qr(residuals, mode="r"))) <= COLLINEAR
     if collinear.any():
         j = int(collinear.argmax())
-        weights = np.linalg.lstsq(left[:, :j], left[:, j], rcond=None)[0]
+        weights = np.linalg.lstsq(residuals[:, :j], residuals[:, j], rcond=None)[0]
         others = [regressors[i] for i in range(j) if abs(weights[i]) > COLLINEAR]
         raise NotEstimable("collinear", name=regressors[j], others=both(others), removed=removed)
 
@@ -498,7 +454,7 @@ def _instruments(
 
     def gmm_style(grid: Floats, lags: Iterable[int], rows: Flags) -> Floats:
         """Return lags of a grid in some rows of one equation: a column per lag, or per lag and period."""
-        columns = [_where(rows, _lag(grid, lag)[..., None])[..., 0] for lag in lags]
+        columns = [_where(rows, shifted(grid, lag)[..., None])[..., 0] for lag in lags]
         if not collapse:
             columns = [np.where(np.arange(t) == period, column, 0.0) for period in range(t) for column in columns]
         return np.stack(columns, axis=-1) if columns else np.empty((n, t, 0))
@@ -508,7 +464,7 @@ def _instruments(
     for name, (nearest, farthest) in lag_limits.items():
         lags = range(nearest, t if farthest is None else min(farthest + 1, t))
         of_changes.append(gmm_style(grids[name], lags, differenced))
-        of_levels.append(gmm_style(grids[name] - _lag(grids[name], 1), [nearest - 1], levels))
+        of_levels.append(gmm_style(grids[name] - shifted(grids[name], 1), [nearest - 1], levels))
     changes, level = (np.concatenate(blocks, axis=-1) for blocks in (of_changes, of_levels))
     z = np.concatenate(
         [
@@ -598,7 +554,7 @@ def _serial_correlation(errors: Floats, x: Floats, final: GmmStep, covariance: F
     Takes differenced residuals, shape (n, t), and design, shape (n, t, k). The variance has the term of the residuals,
     that of the estimates, and the covariance of the two.
     """
-    earlier = _lag(errors, order, absent=0.0)
+    earlier = shifted(errors, order, absent=0.0)
     products = (earlier * errors).sum(axis=1)
     slope = np.tensordot(earlier, x, axes=2)
     variance = (
@@ -619,22 +575,22 @@ def _near_collinear(regressors: Sequence[str], second: GmmStep) -> tuple[Sentenc
     values, vectors = np.linalg.eigh(slopes / np.outer(lengths, lengths))
     inflation = (vectors**2 / np.maximum(values, SINGULAR)).sum(axis=1)
     inflated = [*itertools.compress(regressors, inflation > INFLATED)]
-    return (said("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
+    return (sentence("near_collinear", names=both(inflated), factor=float(inflation.max())),) if inflated else ()
 
 
 def _warnings(instruments: int, cities: int, entity: str, tests: Mapping[str, float]) -> tuple[Sentence, ...]:
     """Return what a reader must be told beside the estimates."""
     hansen, level_hansen, ar1, ar2 = (tests[f"{name}_p"] for name in ("hansen", "level_hansen", "ar1", "ar2"))
-    found = (
+    warnings = (
         (
             instruments > cities,
-            said("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
+            sentence("more_instruments_than_entities", instruments=instruments, entity=entity, count=cities),
         ),
-        (ar1 >= REJECTED, said("ar1_does_not_reject", p=ar1)),
-        (ar2 < REJECTED, said("ar2_rejects", p=ar2)),
-        (np.isnan(ar2), said("no_ar2")),
-        (hansen < REJECTED, said("hansen_rejects", p=hansen)),
-        (level_hansen < REJECTED, said("level_hansen_rejects", p=level_hansen)),
-        (hansen >= ALL_PASS, said("hansen_cannot_reject")),
+        (ar1 >= REJECTED, sentence("ar1_does_not_reject", p=ar1)),
+        (ar2 < REJECTED, sentence("ar2_rejects", p=ar2)),
+        (np.isnan(ar2), sentence("no_ar2")),
+        (hansen < REJECTED, sentence("hansen_rejects", p=hansen)),
+        (level_hansen < REJECTED, sentence("level_hansen_rejects", p=level_hansen)),
+        (hansen >= ALL_PASS, sentence("hansen_cannot_reject")),
     )
-    return tuple(sentence for applies, sentence in found if applies)
+    return tuple(warning for applies, warning in warnings if applies)

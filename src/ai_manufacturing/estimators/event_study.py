@@ -1,6 +1,6 @@
 """Event study around one date: equation 3 of the paper, with the joint test of its path before the event."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimators.columns import Codes, groups_in, numbers_in
 from ai_manufacturing.estimators.fixed_effects import Covariance, FixedEffectsFit, UnclusteredErrors
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 Endpoints = Literal["kept", "binned", "dropped"]
 
@@ -22,7 +22,7 @@ SINGULAR = 1e-10  # an eigenvalue of a correlation matrix below this share of th
 
 @dataclass(frozen=True)
 class WaldTest:
-    """A joint test that several coefficients are zero, or have other given values.
+    """A joint test that several coefficients are zero.
 
     Attributes
     ----------
@@ -55,21 +55,17 @@ class EventStudyFit(FixedEffectsFit):
         That all terms before the event are zero together; None if there is no such test.
     pre_trend_reason : str or None
         Why there is none.
-    treated_count, control_count : int
-        Cities of either kind that the estimates rest on, after singletons are dropped.
+    treated_count : int
+        Treated cities that the estimates rest on, after singletons are dropped.
     unclustered : UnclusteredErrors
         Errors that ignore that a city's years are alike, beside those of the fit.
-    outside_window_count : int
-        Rows of the sample outside the window: given terms of their own, pooled or dropped, as endpoints says.
     """
 
     event_times: tuple[int, ...]
     pre_trend: WaldTest | None
     pre_trend_reason: Sentence | None
     treated_count: int
-    control_count: int
     unclustered: UnclusteredErrors
-    outside_window_count: int
 
 
 def term(event_time: int) -> str:
@@ -79,21 +75,19 @@ def term(event_time: int) -> str:
     return f"before{-event_time}" if event_time < 0 else f"after{event_time}"
 
 
-def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | None = None) -> WaldTest:
-    """Test that coefficients have given values together, with the covariance of their fit.
+def wald(fit: FixedEffectsFit, terms: Sequence[str]) -> WaldTest:
+    """Test that coefficients are zero together, with the covariance of their fit.
 
     Parameters
     ----------
     fit : FixedEffectsFit
     terms : sequence of str
         Some of fit.terms.
-    values : sequence of float, optional
-        The hypothesis, a value per term; the default is zero for all.
 
     Returns
     -------
     WaldTest
-        F = d' V^-1 d / q with q terms and d the estimates less the values, on F(q, degrees of freedom of t).
+        F = b' V^-1 b / q with q terms and b their estimates, on F(q, degrees of freedom of t).
 
     Raises
     ------
@@ -118,14 +112,13 @@ def wald(fit: FixedEffectsFit, terms: Sequence[str], values: Sequence[float] | N
         raise NotEstimable(
             "singular_joint_test", terms=terms, rank=rank, count=len(positions), degrees=fit.degrees_of_freedom
         )
-    distances = fit.estimates[positions] - (0.0 if values is None else np.asarray(values, dtype=float))
-    scores = directions.T @ (distances / errors)
+    scores = directions.T @ (fit.estimates[positions] / errors)
     statistic = float(np.sum(scores**2 / strengths)) / len(positions)
     return WaldTest(
         terms=tuple(terms),
         statistic=statistic,
         df1=len(positions),
-        df2=fit.degrees_of_freedom,
+        df2=int(fit.degrees_of_freedom),
         p_value=float(special.fdtrc(len(positions), fit.degrees_of_freedom, statistic)),
     )
 
@@ -140,12 +133,10 @@ def fit(
     window: tuple[int, int],
     controls: Sequence[str] = (),
     endpoints: Endpoints = "kept",
-    entity: str = "city_id",
-    time: str = "year",
     cluster: str | None = None,
     covariance: Covariance = "clustered",
 ) -> EventStudyFit:
-    """Regress an outcome on treatment times each year, with entity and period effects.
+    """Regress an outcome on treatment times each year, with city and year effects.
 
     Every coefficient is a difference from the omitted year, which has no term and no row: its zero is not an
     estimate. All cities are treated at one date, so that none of them serves as a control after its own treatment,
@@ -154,7 +145,7 @@ def fit(
     Parameters
     ----------
     sample : DataFrame
-        One row per entity and year; no missing values in the columns named below.
+        One row per city_id and year; no missing values in the columns named below.
     outcome : str
         Column of the dependent variable.
     treatment : str
@@ -168,10 +159,8 @@ def fit(
     endpoints : {"kept", "binned", "dropped"}
         Years outside the window have terms of their own; are pooled into the first and the last term of the window;
         or leave the sample.
-    entity, time : str
-        Columns of the two effects; time holds years.
     cluster : str, optional
-        Column of the clusters; the default is the entity.
+        Column of the clusters; the default is the city.
     covariance : {"clustered", "iid", "robust"}
         As in fixed_effects.fit; the pre-trend test uses it too.
 
@@ -209,17 +198,11 @@ def fit(
         omitted_year=omitted_year,
         window=window,
         endpoints=endpoints,
-        entity=entity,
-        time=time,
         cluster=cluster,
     )
-    taken = [name for name in data.terms if name in (outcome, *controls)]
-    if taken:
-        raise ValueError(f"Column {taken[0]} has the name of a term of the event study.")
+    check_names(data.terms, (outcome, *controls))
     regressors = [*data.terms, *controls]
-    estimated = fixed_effects.fit(
-        data.sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
-    )
+    estimated = fixed_effects.fit(data.sample, outcome, regressors, cluster=cluster, covariance=covariance)
     pre_trend, reason = pre_trend_test(
         estimated, [term(event_time) for event_time in data.event_times if event_time < 0]
     )
@@ -229,10 +212,15 @@ def fit(
         pre_trend=pre_trend,
         pre_trend_reason=reason,
         treated_count=data.treated_count,
-        control_count=data.control_count,
-        unclustered=fixed_effects.unclustered_errors_of(estimated.regression),
-        outside_window_count=data.outside_window_count,
+        unclustered=fixed_effects.unclustered_errors(estimated.regression),
     )
+
+
+def check_names(terms: Iterable[str], columns: Sequence[str]) -> None:
+    """Raise ValueError if a column has the name of a term."""
+    for name in terms:
+        if name in columns:
+            raise ValueError(f"Column {name} has the name of a term of the event study.")
 
 
 class Interacted(NamedTuple):
@@ -243,7 +231,7 @@ class Interacted(NamedTuple):
     sample : DataFrame
         Rows of the window, with a column per term.
     terms : tuple of str
-    event_times, treated_count, control_count, outside_window_count
+    event_times, treated_count
         As in EventStudyFit.
     """
 
@@ -251,8 +239,6 @@ class Interacted(NamedTuple):
     terms: tuple[str, ...]
     event_times: tuple[int, ...]
     treated_count: int
-    control_count: int
-    outside_window_count: int
 
 
 def interacted(
@@ -263,8 +249,6 @@ def interacted(
     omitted_year: int,
     window: tuple[int, int],
     endpoints: Endpoints = "kept",
-    entity: str = "city_id",
-    time: str = "year",
     cluster: str | None = None,
 ) -> Interacted:
     """Add treatment times each year to a sample, checked as fit does.
@@ -272,38 +256,39 @@ def interacted(
     Parameters, and reasons for NotEstimable and ValueError, are those of fit.
     """
     event_times, outside = event_times_in(
-        sample, time, event_year=event_year, omitted_year=omitted_year, window=window, endpoints=endpoints
+        sample, event_year=event_year, omitted_year=omitted_year, window=window, endpoints=endpoints
     )
     omitted = omitted_year - event_year
-    grouped = entity if cluster is None else cluster
-    for name in dict.fromkeys((entity, grouped)):
+    for name in dict.fromkeys(("city_id", cluster or "city_id")):
         groups_in(sample, name)  # raises where a label is missing
-    treated = _treated(sample, treatment, entity)
+    treated = _treated(sample, treatment)
     if endpoints == "dropped":
         sample, treated, event_times = sample[~outside], treated[~outside], event_times[~outside]
 
-    cells = [groups_in(sample, name) for name in (entity, time)]
-    kept = fixed_effects.rows_without_singletons(*cells)
-    _check_support(sample.iloc[kept], treated[kept], event_times[kept], event_year, omitted, grouped)
-    cities = sample[entity].iloc[kept]
-
-    times = [int(event_time) for event_time in np.unique(event_times[kept]) if event_time != omitted]
-    if not times:
-        raise NotEstimable("only_omitted_year", year=omitted_year)
+    rows = fixed_effects.rows_without_singletons(*(groups_in(sample, name) for name in ("city_id", "year")))
+    _check_support(sample.iloc[rows], treated[rows], event_times[rows], event_year, omitted, cluster or "city_id")
+    times = times_with_terms(event_times[rows], omitted_year - event_year, omitted_year)
     terms = {term(event_time): (treated & (event_times == event_time)).astype(float) for event_time in times}
     return Interacted(
         sample=sample.assign(**terms),
         terms=tuple(terms),
         event_times=tuple(times),
-        treated_count=int(cities[treated[kept]].nunique()),
-        control_count=int(cities[~treated[kept]].nunique()),
-        outside_window_count=int(outside.sum()),
+        treated_count=int(sample["city_id"].iloc[rows][treated[rows]].nunique()),
     )
+
+
+def times_with_terms(event_times: Codes, omitted: int, omitted_year: int) -> list[int]:
+    """Return the years since the event that have a term; NotEstimable if the omitted year is absent, or alone."""
+    if not (event_times == omitted).any():
+        raise NotEstimable("no_omitted_year", year=omitted_year)
+    times = [int(event_time) for event_time in np.unique(event_times) if event_time != omitted]
+    if not times:
+        raise NotEstimable("only_omitted_year", year=omitted_year)
+    return times
 
 
 def event_times_in(
     sample: pd.DataFrame,
-    time: str,
     *,
     event_year: int,
     omitted_year: int,
@@ -321,8 +306,11 @@ def event_times_in(
         )
     if len(sample) == 0:
         raise NotEstimable("no_observations")
-    groups_in(sample, time)  # raises where a year is missing
-    event_times = _years(sample, time) - event_year
+    groups_in(sample, "year")  # raises where a year is missing
+    years = numbers_in(sample, "year")
+    if (odd := years != np.round(years)).any():
+        raise NotEstimable("not_whole_years", column="year", value=years[odd][0])
+    event_times = years.astype(np.intp) - event_year
     outside = (event_times < first) | (event_times > last)
     return (np.clip(event_times, first, last) if endpoints == "binned" else event_times), outside
 
@@ -330,35 +318,26 @@ def event_times_in(
 def pre_trend_test(estimated: FixedEffectsFit, terms: Sequence[str]) -> tuple[WaldTest | None, Sentence | None]:
     """Return the joint test of the terms before the event, or the reason why there is none."""
     if not terms:
-        return None, said("no_pre_trend")
+        return None, sentence("no_pre_trend")
     try:
         return wald(estimated, terms), None
     except NotEstimable as finding:
         return None, finding.reason
 
 
-def _treated(sample: pd.DataFrame, treatment: str, entity: str) -> NDArray[np.bool_]:
+def _treated(sample: pd.DataFrame, treatment: str) -> NDArray[np.bool_]:
     """Return who is treated, shape (n,) of bool, or raise NotEstimable if that is not a fixed trait of a city."""
     values = numbers_in(sample, treatment)
     odd = (values != 0) & (values != 1)
     if odd.any():
         raise NotEstimable("not_binary", column=treatment, value=values[odd][0])
-    shares = pd.Series(values, index=sample.index).groupby(sample[entity]).transform("mean").to_numpy()
+    shares = pd.Series(values, index=sample.index).groupby(sample["city_id"]).transform("mean").to_numpy()
     varying = (shares > 0) & (shares < 1)
     if varying.any():
-        name = sample[entity].iloc[int(varying.argmax())]
-        raise NotEstimable("moving_treatment", entity=entity, name=name, column=treatment)
+        name = sample["city_id"].iloc[int(varying.argmax())]
+        raise NotEstimable("moving_treatment", entity="city_id", name=name, column=treatment)
     treated: NDArray[np.bool_] = values == 1
     return treated
-
-
-def _years(sample: pd.DataFrame, time: str) -> Codes:
-    """Return the years as whole numbers, shape (n,)."""
-    values: Floats = numbers_in(sample, time)
-    odd = values != np.round(values)
-    if odd.any():
-        raise NotEstimable("not_whole_years", column=time, value=values[odd][0])
-    return values.astype(np.intp)
 
 
 def _check_support(
@@ -368,12 +347,17 @@ def _check_support(
     if not (event_times == omitted).any():
         raise NotEstimable("no_omitted_year", year=event_year + omitted)
     for kind, members in (("treated", treated), ("untreated", ~treated)):
-        count = rows[grouped][members].nunique()
-        if count == 0:
-            raise NotEstimable("no_such_city", kind=kind)
-        if count == 1:
-            raise NotEstimable("one_such_cluster", cluster=grouped, name=rows[grouped][members].iloc[0], kind=kind)
+        check_clusters(rows[grouped][members], kind)
         absent = np.setdiff1d(event_times, event_times[members])
         if len(absent):
             years = [str(event_year + event_time) for event_time in absent]
             raise NotEstimable("no_such_city_in", kind=kind, years=years)
+
+
+def check_clusters(clusters: pd.Series, kind: str) -> None:
+    """Raise NotEstimable if cities of a kind lie in fewer than two clusters."""
+    labels = clusters.unique()
+    if len(labels) == 0:
+        raise NotEstimable("no_such_city", kind=kind)
+    if len(labels) == 1:
+        raise NotEstimable("one_such_cluster", cluster=str(clusters.name), name=labels[0], kind=kind)

@@ -7,11 +7,20 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, special
+from scipy import sparse
 
-from ai_manufacturing.estimators.columns import Codes, Floats, check_one_row_per_cell, groups_in, numbers_in
+from ai_manufacturing.estimators.columns import (
+    Codes,
+    Floats,
+    check_one_row_per_cell,
+    groups_in,
+    numbers_in,
+    renumbered,
+    sums_by,
+)
+from ai_manufacturing.estimators.inference import Fit, ratios, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import both, said
+from ai_manufacturing.estimators.sentences import both, sentence
 
 Covariance = Literal["clustered", "iid", "robust"]
 
@@ -24,25 +33,16 @@ EXACT = 1e-9  # residuals below this share of the outcome's within variation are
 CANCELLED = 1e-6  # an error below this share of the one with less freedom is rounding error
 
 
-@dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
-class FixedEffectsFit:
-    """Estimates of one specification; arrays run over the terms, in the order asked for.
+@dataclass(frozen=True, eq=False)
+class FixedEffectsFit(Fit):
+    """Estimates of one specification, in the order of the regressors asked for.
 
     Attributes
     ----------
-    terms : tuple of str, length k
-        Names of the regressors.
-    estimates, std_errors : ndarray, shape (k,)
-        Coefficients and their errors, in units of the outcome per unit of the regressor. An error is zero if the
-        regressors and effects fit the outcome exactly (an identity, not an estimate).
-    statistics, p_values : ndarray, shape (k,)
-        t statistics and two-sided p-values from t(degrees_of_freedom); NaN where the error is zero.
-    conf_low, conf_high : ndarray, shape (k,)
-        Ends of the 95 % interval from t(degrees_of_freedom).
     covariance_matrix : ndarray, shape (k, k)
         Covariance of the estimates, small-sample factor included.
-    observation_count, city_count, year_count : int
-        Rows, entities and periods that the estimates rest on, after singletons are dropped.
+    year_count : int
+        Periods that the estimates rest on, after singletons are dropped, as rows and entities are counted too.
     singletons_dropped : int
         Rows dropped because their entity or their period had no other row left, repeated until none was left.
     r2_inclusive : float
@@ -50,30 +50,17 @@ class FixedEffectsFit:
     r2_within : float
         Share explained of the variation the outcome has left after both effects are removed (fixest's within R2;
         Stata's xtreg removes the entity effect only, and so prints another figure).
-    degrees_of_freedom : int
-        Of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
-    cluster_count : int or None
-        Clusters of the errors; None for iid and robust ones.
+    degrees_of_freedom : float
+        Those of t: G-1, clusters less one, for clustered errors; n-K for iid and robust ones.
     regression : PartialledOut
         What the estimates were computed from, for the checks that follow.
     """
 
-    terms: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    statistics: Floats
-    p_values: Floats
-    conf_low: Floats
-    conf_high: Floats
     covariance_matrix: Floats
-    observation_count: int
-    city_count: int
     year_count: int
     singletons_dropped: int
     r2_inclusive: float
     r2_within: float
-    degrees_of_freedom: int
-    cluster_count: int | None
     regression: "PartialledOut"
 
 
@@ -158,7 +145,7 @@ class Effects:
     Attributes
     ----------
     rank : int
-        Of the dummies: entities + periods - connected pieces of the panel.
+        Rank of the dummies: entities + periods - connected pieces of the panel.
     """
 
     def __init__(self, entities: Codes, times: Codes) -> None:
@@ -172,15 +159,10 @@ class Effects:
         # The normal equations of the period dummies, once the entity dummies are projected off them.
         gram = np.diag(counts.sum(axis=0)) - counts.T @ self._shares
         strengths, directions = np.linalg.eigh(gram)
-        kept = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
-        self._weights = directions[:, kept] / np.sqrt(strengths[kept])
-        self._inverse = directions[:, kept] / strengths[kept] @ directions[:, kept].T
-        self.rank = len(self._sizes) + int(kept.sum())
-
-    @property
-    def entity_count(self) -> int:
-        """Number of entities."""
-        return len(self._sizes)
+        regular = strengths > DEPENDENT * max(float(strengths[-1]), 1.0)
+        self._weights = directions[:, regular] / np.sqrt(strengths[regular])
+        self._inverse = directions[:, regular] / strengths[regular] @ directions[:, regular].T
+        self.rank = len(self._sizes) + int(regular.sum())
 
     def summed(self, columns: Floats) -> Floats:
         """Sum columns, shape (n, m), over each entity's rows, shape (entities, m)."""
@@ -231,7 +213,7 @@ class PartialledOut:
     entities, times, clusters : ndarray of int, shape (n,)
         Groups of each row, 0, 1, ...; rows are sorted by entity and time.
     effects : Effects
-        Of these entities and times.
+        The effects of these entities and times.
     index : Index, length n
         Labels of the rows in the sample, which tell what else is known of each.
     singletons_dropped : int
@@ -239,7 +221,7 @@ class PartialledOut:
     factor : float
         What the bare covariance is multiplied by.
     degrees_of_freedom : int
-        Of t.
+        Degrees of freedom of t.
     """
 
     outcome: Floats
@@ -270,10 +252,6 @@ class PartialledOut:
         """Clusters in the estimation sample."""
         return int(self.clusters.max()) + 1
 
-    def without_effects(self, columns: Floats) -> Floats:
-        """Project columns, shape (n, m), off the effects of the estimation sample."""
-        return self.effects.removed_from(columns)
-
 
 def fit(
     sample: pd.DataFrame,
@@ -288,7 +266,7 @@ def fit(
     """Regress an outcome on regressors with entity and period effects.
 
     The effects are removed once, and numpy fits what is left. PanelOLS of linearmodels gives the same slopes, and after
-    the factor below the same errors, by a second route (by_panel_ols, which est_second_route runs in every build).
+    the factor below the same errors, by a second route (second_route.by_panel_ols, which runs in every build).
 
     Parameters
     ----------
@@ -344,33 +322,17 @@ def fit(
     regression = partialled_out(
         sample, outcome, regressors, entity=entity, time=time, cluster=cluster, covariance=covariance
     )
-    n, k = regression.design.shape
     fitted = least_squares(regression)
     variance = _covariance(regression, fitted, covariance)
-    if fitted.residuals.any():
-        if covariance == "clustered":
-            _check_scores_do_not_cancel(
-                regression, fitted, variance, regressors, entity if cluster is None else cluster
-            )
-        elif covariance == "robust":
-            _check_scores_are_not_zero(regression, fitted, variance, regressors)
-
-    estimates = fitted.slopes * regression.units
-    std_errors = np.sqrt(np.diag(variance)) * regression.units
-    statistics = np.full(k, np.nan)
-    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
+    if fitted.residuals.any() and covariance != "iid":
+        _check_errors(regression, fitted, variance, covariance, regressors, cluster or entity)
     unexplained = fitted.residuals @ fitted.residuals
-    half_width = special.stdtrit(regression.degrees_of_freedom, 0.975) * std_errors
     return FixedEffectsFit(
         terms=tuple(regressors),
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=statistics,
-        p_values=2 * special.stdtr(regression.degrees_of_freedom, -np.abs(statistics)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=fitted.slopes * regression.units,
+        std_errors=np.sqrt(np.diag(variance)) * regression.units,
         covariance_matrix=variance * np.outer(regression.units, regression.units),
-        observation_count=n,
+        observation_count=len(regression.outcome),
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=regression.singletons_dropped,
@@ -400,43 +362,22 @@ class UnclusteredErrors:
     robust_p_values: Floats
 
 
-def unclustered_errors(
-    sample: pd.DataFrame,
-    outcome: str,
-    regressors: Sequence[str],
-    *,
-    entity: str = "city_id",
-    time: str = "year",
-) -> UnclusteredErrors:
-    """Return the errors of fit with covariance "iid" and "robust", at the price of one projection.
+def unclustered_errors(regression: PartialledOut) -> UnclusteredErrors:
+    """Return the errors of fit with covariance "iid" and "robust", for a regression made with whatever covariance.
 
-    Parameters, reasons for NotEstimable and formulas are those of fit.
-
-    Returns
-    -------
-    UnclusteredErrors
-        In the order of the regressors.
+    Raises
+    ------
+    NotEstimable
+        If there is no residual degree of freedom.
     """
-    return unclustered_errors_of(
-        partialled_out(sample, outcome, regressors, entity=entity, time=time, covariance="iid")
-    )
-
-
-def unclustered_errors_of(regression: PartialledOut) -> UnclusteredErrors:
-    """Return what unclustered_errors does, for a regression that was made with whatever covariance."""
     n, k = regression.design.shape
     free = unclustered_degrees_of_freedom(n, regression.entity_count, k, regression.time_count)
     regression = replace(regression, degrees_of_freedom=free, factor=n / free)
     fitted = least_squares(regression)
-    errors, p_values = [], []
     kinds: tuple[Covariance, ...] = ("iid", "robust")
-    for covariance in kinds:
-        variances = np.diag(_covariance(regression, fitted, covariance))
-        statistics = np.full(len(variances), np.nan)
-        np.divide(np.abs(fitted.slopes), np.sqrt(variances), out=statistics, where=variances > 0)
-        errors.append(np.sqrt(variances) * regression.units)
-        p_values.append(2 * special.stdtr(regression.degrees_of_freedom, -statistics))
-    return UnclusteredErrors(*errors, *p_values)
+    errors = [np.sqrt(np.diag(_covariance(regression, fitted, covariance))) for covariance in kinds]
+    p_values = [two_sided(ratios(fitted.slopes, error), free) for error in errors]
+    return UnclusteredErrors(*(error * regression.units for error in errors), *p_values)
 
 
 def partialled_out(
@@ -473,14 +414,14 @@ def partialled_out(
         if labels[name].max() == 0 and (name == time or covariance == "clustered"):
             raise NotEstimable(key, name=name)
 
-    kept = rows_without_singletons(labels[entity], labels[time])
-    if len(kept) == 0:
+    rows = rows_without_singletons(labels[entity], labels[time])
+    if len(rows) == 0:
         raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
     # One order for the sums, so that the last digits do not depend on the order of the rows delivered.
-    kept = kept[np.lexsort((labels[time][kept], labels[entity][kept]))]
-    values = values[kept]
-    entities, times, clusters = (_renumbered(labels[name][kept]) for name in (entity, time, clusters_named))
-    n, k = len(kept), len(regressors)
+    rows = rows[np.lexsort((labels[time][rows], labels[entity][rows]))]
+    values = values[rows]
+    entities, times, clusters = (renumbered(labels[name][rows]) for name in (entity, time, clusters_named))
+    n, k = len(rows), len(regressors)
     entity_count, time_count, cluster_count = (int(codes.max()) + 1 for codes in (entities, times, clusters))
     if covariance == "clustered":
         factor = cluster_factor(n, cluster_count, k, time_count)
@@ -500,7 +441,7 @@ def partialled_out(
     within = effects.removed_from(values)
     if _absorbed(within[:, 0], values[:, 0]):
         raise NotEstimable(
-            "constant_outcome", name=outcome, removed=said("effects_removed", effects=both([entity, time]))
+            "constant_outcome", name=outcome, removed=sentence("effects_removed", effects=both([entity, time]))
         )
     design, norms = _unit_columns(within[:, 1:], values[:, 1:], regressors, entity, time)
 
@@ -513,7 +454,7 @@ def partialled_out(
         times=times,
         clusters=clusters,
         effects=effects,
-        index=sample.index[kept],
+        index=sample.index[rows],
         singletons_dropped=len(sample) - n,
         factor=factor,
         degrees_of_freedom=degrees_of_freedom,
@@ -545,55 +486,9 @@ def _covariance(regression: PartialledOut, fitted: _Slopes, covariance: Covarian
         return fitted.residuals @ fitted.residuals / regression.degrees_of_freedom * fitted.bread
     scores = regression.design * fitted.residuals[:, None]
     if covariance == "clustered":
-        scores = np.column_stack([np.bincount(regression.clusters, weights=column) for column in scores.T])
+        scores = sums_by(regression.clusters, scores)
     influence = scores @ fitted.bread
     return regression.factor * influence.T @ influence
-
-
-def by_panel_ols(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, time: str = "year", cluster: str = "city_id"
-) -> tuple[Floats, Floats]:
-    """Estimate as fit does, by PanelOLS on the sample as it is: a second route that shares no step with the first.
-
-    Parameters
-    ----------
-    sample : DataFrame
-        The observations, singletons dropped; entity city_id.
-    outcome, regressors, time, cluster
-        As in fit.
-
-    Returns
-    -------
-    estimates, std_errors : ndarray, shape (k,)
-        Coefficients; clustered errors with fixest's factor in place of PanelOLS's own corrections.
-
-    Raises
-    ------
-    ValueError
-        If PanelOLS finds a regressor absorbed by the effects.
-    """
-    from linearmodels.panel import PanelOLS  # here, as the import takes a second
-    from linearmodels.panel.utility import AbsorbingEffectError
-
-    # Numbers in the place of labels, by which pandas groups faster.
-    labels = {name: pd.factorize(sample[name], sort=True)[0] for name in ("city_id", time)}
-    rows = sample[[outcome, *regressors]].set_index(pd.MultiIndex.from_arrays([*labels.values()], names=[*labels]))
-    clusters = pd.DataFrame({"cluster": pd.factorize(sample[cluster])[0]}, index=rows.index)
-    model = PanelOLS(rows[outcome], rows[list(regressors)], entity_effects=True, time_effects=True, check_rank=False)
-    options = {"debiased": False, "group_debias": False, "auto_df": False, "count_effects": False}
-    try:
-        result = model.fit(cov_type="clustered", clusters=clusters, **options)
-    except AbsorbingEffectError as error:
-        raise ValueError(str(error)) from error
-    # Written out, as cluster_factor would hide its own fault from the comparison.
-    observations, groups = len(sample), sample[cluster].nunique()
-    factor = groups / (groups - 1) * (observations - 1) / (observations - len(regressors) - sample[time].nunique())
-    return result.params.to_numpy(dtype=float), np.sqrt(factor) * result.std_errors.to_numpy(dtype=float)
-
-
-def _renumbered(codes: Codes) -> Codes:
-    """Return the codes that are left as 0, 1, ... without gaps, shape (n,)."""
-    return np.unique(codes, return_inverse=True)[1]
 
 
 def _check_nested(entities: Codes, clusters: Codes, sample: pd.DataFrame, entity: str, cluster: str) -> None:
@@ -611,14 +506,14 @@ def rows_without_singletons(entities: Codes, times: Codes, *, entity_effects: in
 
     Those are rows alone in their period, and those of an entity that has no more rows than effects of its own.
     """
-    kept = np.arange(len(entities))
+    rows = np.arange(len(entities))
     while True:
-        alone = np.zeros(len(kept), dtype=bool)
-        for codes, effects in ((entities[kept], entity_effects), (times[kept], 1)):
+        alone = np.zeros(len(rows), dtype=bool)
+        for codes, effects in ((entities[rows], entity_effects), (times[rows], 1)):
             alone |= np.bincount(codes)[codes] <= effects
         if not alone.any():
-            return kept
-        kept = kept[~alone]
+            return rows
+        rows = rows[~alone]
 
 
 def _absorbed(within: Floats, centred: Floats) -> bool:
@@ -648,7 +543,7 @@ def _unit_columns(
     NotEstimable
         Naming the first regressor that is absorbed by the effects, or spanned by the ones before it.
     """
-    removed = said("effects_removed", effects=both([entity, time]))
+    removed = sentence("effects_removed", effects=both([entity, time]))
     norms = np.linalg.norm(within, axis=0)
     design = np.empty_like(within)
     basis = np.empty_like(within)
@@ -666,25 +561,24 @@ def _unit_columns(
     return design, norms
 
 
-def _check_scores_do_not_cancel(
-    regression: PartialledOut, fitted: _Slopes, covariance: Floats, regressors: Sequence[str], cluster: str
+def _check_errors(
+    regression: PartialledOut,
+    fitted: _Slopes,
+    variance: Floats,
+    covariance: Covariance,
+    regressors: Sequence[str],
+    cluster: str,
 ) -> None:
-    """Raise NotEstimable if a term's clustered error is zero because its scores sum to zero in every cluster."""
-    influence = regression.design @ fitted.bread * fitted.residuals[:, None]
-    unclustered = np.linalg.norm(influence, axis=0)
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
-    for name, error, scale in zip(regressors, errors, unclustered, strict=True):
-        if error <= CANCELLED * scale:
-            raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
-
-
-def _check_scores_are_not_zero(
-    regression: PartialledOut, fitted: _Slopes, covariance: Floats, regressors: Sequence[str]
-) -> None:
-    """Raise NotEstimable if a term's robust error is zero because it is identified by rows fitted exactly."""
-    lengths = np.sqrt(np.diag(fitted.bread))
-    homoskedastic = lengths * np.linalg.norm(fitted.residuals) / np.sqrt(len(fitted.residuals))
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can leave a zero variance below zero
-    for name, error, scale in zip(regressors, errors, homoskedastic, strict=True):
-        if error <= CANCELLED * scale:
-            raise NotEstimable("scores_zero", name=name)
+    """Raise NotEstimable if an error is zero: scores sum to zero in every cluster, or rows are fitted exactly."""
+    if covariance == "clustered":
+        scale = np.linalg.norm(regression.design @ fitted.bread * fitted.residuals[:, None], axis=0)
+    else:
+        scale = np.sqrt(np.diag(fitted.bread)) * np.linalg.norm(fitted.residuals) / np.sqrt(len(fitted.residuals))
+    errors = np.sqrt(np.maximum(np.diag(variance), 0.0))  # rounding can leave a zero variance below zero
+    cancelled = errors <= CANCELLED * scale
+    if not cancelled.any():
+        return
+    name = regressors[int(cancelled.argmax())]
+    if covariance == "clustered":
+        raise NotEstimable("scores_cancel", name=name, count=regression.cluster_count, cluster=cluster)
+    raise NotEstimable("scores_zero", name=name)

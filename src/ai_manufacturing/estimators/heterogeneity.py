@@ -11,7 +11,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 
 def interact(
-    sample: pd.DataFrame, regressor: str, group: str, reference: str | int, *, entity: str = "city_id"
+    sample: pd.DataFrame, regressor: str, group: str, reference: str | int
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Add a regressor times each group but one.
 
@@ -28,8 +28,6 @@ def interact(
         Column of the groups, fixed over a city's years.
     reference : str or int
         The group that the others are measured against.
-    entity : str
-        Column of the cities.
 
     Returns
     -------
@@ -50,10 +48,12 @@ def interact(
     interacted the slopes are the ones of split samples.
     """
     codes = groups_in(sample, group)
-    cities = groups_in(sample, entity)
+    cities = groups_in(sample, "city_id")
     moved = pd.Series(codes).groupby(cities).transform("nunique").to_numpy() > 1
     if moved.any():
-        raise NotEstimable("moving_group", entity=entity, name=sample[entity].iloc[int(moved.argmax())], group=group)
+        raise NotEstimable(
+            "moving_group", entity="city_id", name=sample["city_id"].iloc[int(moved.argmax())], group=group
+        )
     values = sorted(sample[group].unique())
     if reference not in values:
         groups = [str(value) for value in values] or ["none"]
@@ -81,7 +81,6 @@ def permutation_p_values(
     *,
     draws: int = 999,
     seed: int = 2020,
-    entity: str = "city_id",
     time: str = "year",
 ) -> dict[str, float]:
     """Test each group's difference from the reference by giving the groups to cities at random.
@@ -91,7 +90,7 @@ def permutation_p_values(
 
     Parameters
     ----------
-    sample, regressor, group, reference, entity
+    sample, regressor, group, reference
         As in interact, without its interactions.
     outcome : str
         Column of the dependent variable.
@@ -119,31 +118,31 @@ def permutation_p_values(
     Econometrics 218(2).
     """
     # The order of partialled_out, so that its rows and these are the same.
-    rows = sample.sort_values([entity, time], ignore_index=True)
-    _, interactions = interact(rows, regressor, group, reference, entity=entity)
-    regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], entity=entity, time=time)
+    rows = sample.sort_values(["city_id", time], ignore_index=True)
+    _, interactions = interact(rows, regressor, group, reference)
+    regression = fixed_effects.partialled_out(rows, outcome, [regressor, *controls], time=time)
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
     names, labels = np.unique(
-        rows.groupby(entity, sort=True)[group].first().to_numpy().astype(str), return_inverse=True
+        rows.groupby("city_id", sort=True)[group].first().to_numpy().astype(str), return_inverse=True
     )
     rng = np.random.default_rng(seed)
-    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, entity)]
+    permuted = np.column_stack([labels, *(rng.permutation(labels) for _ in range(draws))])[groups_in(rows, "city_id")]
     others = [name.removeprefix(f"{regressor}:") for name in interactions]
     slopes = rows[regressor].to_numpy(dtype=float)[:, None]
     columns = np.stack([slopes * (permuted == np.flatnonzero(names == name)) for name in others], axis=-1)
-    within = regression.without_effects(columns.reshape(len(rows), -1))
+    within = regression.effects.removed_from(columns.reshape(len(rows), -1))
     within -= regression.design @ np.linalg.lstsq(regression.design, within, rcond=None)[0]
-    left = within.reshape(columns.shape)
+    partialled = within.reshape(columns.shape)
     fitted = regression.design @ np.linalg.lstsq(regression.design, regression.outcome, rcond=None)[0]
     outcome_left = regression.outcome - fitted
-    crossed = np.einsum("idk,i->dk", left, outcome_left)
+    crossed = np.einsum("idk,i->dk", partialled, outcome_left)
     # A pseudo-inverse: cities drawn without the measure have no slope to differ, and a difference of zero.
-    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", left, left), hermitian=True)
+    inverses = np.linalg.pinv(np.einsum("idk,idl->dkl", partialled, partialled), hermitian=True)
     differences = np.einsum("dkl,dl->dk", inverses, crossed)
-    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", left, differences)
-    starts = np.flatnonzero(np.diff(groups_in(rows, entity), prepend=-1))
-    scores = np.add.reduceat(left * residuals[:, :, None], starts, axis=0)
+    residuals = outcome_left[:, None] - np.einsum("idk,dk->id", partialled, differences)
+    starts = np.flatnonzero(np.diff(groups_in(rows, "city_id"), prepend=-1))
+    scores = np.add.reduceat(partialled * residuals[:, :, None], starts, axis=0)
     variances = np.square(np.einsum("dkl,gdl->gdk", inverses, scores)).sum(axis=0)
     # Each over its own clustered error: cities differ in how much their measure varies, and raw slopes do not compare.
     statistics = np.abs(differences) / np.sqrt(np.where(variances > 0, variances, np.inf))

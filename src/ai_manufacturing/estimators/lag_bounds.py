@@ -1,4 +1,4 @@
-"""What a referee asks of a dynamic panel: bounds for the lagged outcome."""
+"""Bounds for the slope of the lagged outcome of a dynamic panel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
-from ai_manufacturing.estimators.columns import groups_in
+from ai_manufacturing.estimators.columns import groups_in, sums_by
 from ai_manufacturing.estimators.inference import Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,17 @@ class LagBounds:
         low, high = self.within.estimate, self.pooled_ols.estimate
         if low <= estimate <= high:
             return ()
-        return (said("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
+        return (sentence("outside_bounds", name=self.term, estimate=estimate, low=low, high=high),)
 
 
-def bounds(
-    sample: pd.DataFrame, outcome: str, regressors: Sequence[str], *, entity: str = "city_id", time: str = "year"
-) -> LagBounds:
+def bounds(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> LagBounds:
     """Estimate by pooled OLS and within the slope of the lagged outcome, on the level rows of a dynamic panel.
 
     Parameters
     ----------
-    sample, outcome, regressors, entity, time
-        As dynamic_panel.fit takes them; the first lag of the outcome must be among the regressors.
+    sample, outcome, regressors
+        As dynamic_panel.fit takes them, with city_id and year; the first lag of the outcome must be among the
+        regressors.
 
     Returns
     -------
@@ -75,33 +74,38 @@ def bounds(
     if not lags:
         raise NotEstimable("no_lagged_outcome", name=outcome)
     position = list(regressors).index(lags[0])
-    rows = dynamic_panel.level_rows(sample, outcome, regressors, entity=entity, time=time)
-    fit = fixed_effects.fit(rows, outcome, regressors, entity=entity, time=time)
-    within = by_t(
-        float(fit.estimates[position]),
-        float(fit.std_errors[position]),
-        fit.degrees_of_freedom,
-        cluster_count=fit.cluster_count,
-    )
-    return LagBounds(lags[0], within, _pooled_ols(rows, outcome, regressors, position, entity, time))
+    rows = _level_rows(sample, outcome, regressors)
+    fit = fixed_effects.fit(rows, outcome, regressors)
+    return LagBounds(lags[0], fit.inference(position), _pooled_ols(rows, outcome, regressors, position))
 
 
-def _pooled_ols(
-    rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int, entity: str, time: str
-) -> Inference:
+def _level_rows(sample: pd.DataFrame, outcome: str, regressors: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of the level equation, with lags as columns by the names asked for; cities are 0, 1, ..."""
+    lagged = [dynamic_panel.parsed(regressor) for regressor in regressors]
+    names = dict.fromkeys((outcome, *(name for name, _ in lagged)))
+    grids, periods = dynamic_panel.on_grid(sample, list(names), "city_id", "year")
+    columns = {outcome: grids[outcome]}
+    columns |= {
+        regressor: dynamic_panel.shifted(grids[name], lag)
+        for regressor, (name, lag) in zip(regressors, lagged, strict=True)
+    }
+    cities, years = np.nonzero(np.all([np.isfinite(grid) for grid in columns.values()], axis=0))
+    cells = {"city_id": cities, "year": periods[years]}
+    return pd.DataFrame(cells | {name: grid[cities, years] for name, grid in columns.items()})
+
+
+def _pooled_ols(rows: pd.DataFrame, outcome: str, regressors: Sequence[str], position: int) -> Inference:
     """Regress on regressors and period effects; what the within estimate identifies this one does too."""
-    entities, times = groups_in(rows, entity), groups_in(rows, time)
+    cities, years = groups_in(rows, "city_id"), groups_in(rows, "year")
     values = rows[[outcome, *regressors]].to_numpy(dtype=float)
     scale = np.abs(values).max(axis=0)
     values = values / scale
-    sums = np.zeros((int(times.max()) + 1, values.shape[1]))
-    np.add.at(sums, times, values)
-    values -= (sums / np.bincount(times)[:, None])[times]
+    sums = sums_by(years, values)
+    values -= (sums / np.bincount(years)[:, None])[years]
     y, x = values[:, 0], values[:, 1:]
     bread = np.linalg.inv(x.T @ x)
     slopes = bread @ x.T @ y
-    scores = np.zeros((int(entities.max()) + 1, x.shape[1]))
-    np.add.at(scores, entities, x * (y - x @ slopes)[:, None])
+    scores = sums_by(cities, x * (y - x @ slopes)[:, None])
     factor = fixed_effects.cluster_factor(len(y), len(scores), x.shape[1], len(sums))
     unit = scale[0] / scale[1 + position]
     estimate = float(slopes[position] * unit)

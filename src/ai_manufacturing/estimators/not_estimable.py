@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from ai_manufacturing.estimators.sentences import Sentence, Value, said
+from ai_manufacturing.estimators.sentences import Sentence, Value, sentence
 
 Answer = TypeVar("Answer")
 
@@ -25,7 +25,7 @@ class NotEstimable(Exception):  # noqa: N818 - a finding about the data, not an 
     """
 
     def __init__(self, key: str, **values: Value) -> None:
-        self.reason: Sentence = said(key, **values)
+        self.reason: Sentence = sentence(key, **values)
         super().__init__(self.reason.en)
 
 

@@ -1,4 +1,4 @@
-"""What is said of an estimate, in English and Chinese: reasons, warnings and hypotheses, from one catalogue."""
+"""Sentences on estimates in English and Chinese: reasons, warnings and hypotheses, from one catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -27,7 +27,7 @@ Value = Sentence | str | float | Sequence[str]
 NOTHING = Sentence("", "")
 
 
-def said(key: str, **values: Value) -> Sentence:
+def sentence(key: str, **values: Value) -> Sentence:
     """Return a sentence of sentences.yml with its values: numbers, names, sequences of names, or other sentences.
 
     Raises
@@ -38,10 +38,10 @@ def said(key: str, **values: Value) -> Sentence:
     if key not in _catalogue():
         raise SentenceError(f"{CATALOGUE.name} has no sentence {key!r}: add it, in English and Chinese.")
     english, chinese = _catalogue()[key]
-    named = {name for _, name, _, _ in Formatter().parse(english) if name}
-    if named != values.keys():
+    names = {name for _, name, _, _ in Formatter().parse(english) if name}
+    if names != values.keys():
         raise SentenceError(
-            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(named)}, and was given {sorted(values)}."
+            f"{CATALOGUE.name}, {key}: the sentence needs the values {sorted(names)}, and was given {sorted(values)}."
         )
     return Sentence(
         english.format(**{name: _worded(value, "en") for name, value in values.items()}),

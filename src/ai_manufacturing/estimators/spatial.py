@@ -96,9 +96,7 @@ def nearest_neighbours(cities: pd.DataFrame, count: int = NEIGHBOURS) -> csr_arr
     )
 
 
-def global_moran(
-    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
-) -> GlobalMoran:
+def global_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> GlobalMoran:
     """Test whether neighbours are more alike than chance, over all cities.
 
     Parameters
@@ -107,10 +105,8 @@ def global_moran(
         One value per city, in the order of the weights.
     weights : csr_array, shape (n, n)
         Row-standardised.
-    permutations : int
-        Random rearrangements of the values over the cities.
     seed : int
-        Of the rearrangements.
+        Seed of the random rearrangements of the values over the cities.
 
     Returns
     -------
@@ -131,7 +127,7 @@ def global_moran(
     scale = len(values) / weights.sum()
     statistic = scale * (deviations * (weights @ deviations)).sum() / variation
     stream = np.random.RandomState(seed)
-    draws = np.column_stack([stream.permutation(deviations) for _ in range(permutations)])
+    draws = np.column_stack([stream.permutation(deviations) for _ in range(PERMUTATIONS)])
     simulated = scale * np.einsum("nd,nd->d", draws, weights @ draws) / variation
     return GlobalMoran(
         statistic=float(statistic),
@@ -141,14 +137,12 @@ def global_moran(
     )
 
 
-def local_moran(
-    values: Floats, weights: csr_array, *, permutations: int = PERMUTATIONS, seed: int = SEED
-) -> LocalMoran:
+def local_moran(values: Floats, weights: csr_array, *, seed: int = SEED) -> LocalMoran:
     """Find the cities that are like or unlike their neighbours.
 
     Parameters
     ----------
-    values, weights, permutations, seed
+    values, weights, seed
         As in global_moran.
 
     Returns
@@ -174,9 +168,9 @@ def local_moran(
     stream = np.random.RandomState(seed)
     # a draw is of places among the other cities, the same ones for each city
     draws = np.array(
-        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(permutations)]
+        [stream.choice(len(values) - 1, size=neighbour_counts.max(), replace=False) for _ in range(PERMUTATIONS)]
     )
-    simulated = np.empty((permutations, len(values)))
+    simulated = np.empty((PERMUTATIONS, len(values)))
     for city, neighbour_count in enumerate(neighbour_counts):
         of_city = weights.data[weights.indptr[city] : weights.indptr[city + 1]]
         others = np.delete(deviations, city)
@@ -190,7 +184,7 @@ def local_moran(
 
 
 class Tables(NamedTuple):
-    """What the estimates are made of, as in the warehouse.
+    """Tables of the warehouse that the estimates rest on.
 
     Attributes
     ----------
@@ -266,33 +260,33 @@ def _per_year(
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
     located = measures.merge(tables.coordinates, on="city_id", how="left").sort_values("city_id")
-    named = tables.weightings[tables.weightings["weighting"] == "observed"]
-    series_of = dict(zip(named["measure"], named["base_series"], strict=True))
+    observed = tables.weightings[tables.weightings["weighting"] == "observed"]
+    series_of = dict(zip(observed["measure"], observed["base_series"], strict=True))
     in_scope = tables.series[tables.series["scope"] == "industry"]
     substitution_of = {row.series: Sentence(row.substitution, row.substitution_zh) for row in in_scope.itertuples()}
     weights: dict[tuple[str, ...], csr_array] = {}  # most years have the same cities
 
-    def estimated(used: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
-        _check_delivered(used, series, year)
-        values = np.log1p(numbers_in(used, "measure_count"))
+    def estimated(complete: pd.DataFrame, series: str, year: int) -> list[dict[str, Any]]:
+        _check_delivered(complete, series, year)
+        values = np.log1p(numbers_in(complete, "measure_count"))
         _check(values)
-        city_ids = tuple(used["city_id"])
+        city_ids = tuple(complete["city_id"])
         if city_ids not in weights:
-            weights[city_ids] = nearest_neighbours(used)
+            weights[city_ids] = nearest_neighbours(complete)
         return [*rows(city_ids, values, weights[city_ids])]
 
     table: list[dict[str, Any]] = []
     for (extract_set, measure, year), cells in located.groupby(["extract_set", "measure", "year"]):
-        used = cells[cells["measure_count"].notna()]
+        complete = cells[cells["measure_count"].notna()]
         substitution = substitution_of.get(series_of[measure], NOTHING)
         common = {
             "measure": measure,
             "year": year,
-            "city_count": len(used),
+            "city_count": len(complete),
             "substitutions": substitution if isinstance(substitution.en, str) else NOTHING,
             "extract_set": extract_set,
         }
-        estimates = attempted(partial(estimated, used, series_of[measure], year))
+        estimates = attempted(partial(estimated, complete, series_of[measure], year))
         if isinstance(estimates, Sentence):
             table.append(in_columns({**common, "status": "not_estimable", "reason": estimates}))
             continue
@@ -301,8 +295,8 @@ def _per_year(
     return pa.Table.from_pylist(table, schema=schema)
 
 
-def _check_delivered(used: pd.DataFrame, series: str, year: int) -> None:
-    if used.empty:
+def _check_delivered(complete: pd.DataFrame, series: str, year: int) -> None:
+    if complete.empty:
         raise NotEstimable("not_delivered_in", series=f"{series} (industry)", year=year)
 
 

@@ -6,43 +6,25 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Floats
-from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.inference import Fit, Inference, by_t, quantile
+from ai_manufacturing.estimators.sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
-class TwoMeasurementsFit:
-    """Estimates of one specification; arrays run over the terms.
+class TwoMeasurementsFit(Fit):
+    """Estimates of one specification: the regressor, then the controls, with errors clustered.
 
     Attributes
     ----------
-    terms : tuple of str, length k
-        The regressor and the controls.
-    estimates, std_errors, statistics, p_values, conf_low, conf_high : ndarray, shape (k,)
-        As of FixedEffectsFit, with errors clustered.
-    observation_count, city_count, cluster_count, degrees_of_freedom : int
-        As of FixedEffectsFit.
     first_stage_estimate : float
         Slope of the regressor on the instrument, given controls and effects.
     first_stage_f : float
         Square of that slope's t by clustered errors: with one instrument the effective F of Montiel Olea and Pflueger.
     """
 
-    terms: tuple[str, ...]
-    estimates: Floats
-    std_errors: Floats
-    statistics: Floats
-    p_values: Floats
-    conf_low: Floats
-    conf_high: Floats
-    observation_count: int
-    city_count: int
-    cluster_count: int
-    degrees_of_freedom: int
     first_stage_estimate: float
     first_stage_f: float
 
@@ -72,7 +54,7 @@ def instrumented(
     Returns
     -------
     TwoMeasurementsFit
-        Of the regressor and the controls.
+        The slopes of the regressor and the controls.
 
     Raises
     ------
@@ -106,20 +88,11 @@ def instrumented(
     # The small-sample factor is that of the regression without the instrument.
     observations, columns = design.shape
     factor = fixed_effects.cluster_factor(observations, regression.cluster_count, columns - 1, regression.time_count)
-    estimates = fitted.params.to_numpy(dtype=float)[order] * units
-    std_errors = np.sqrt(factor) * fitted.std_errors.to_numpy(dtype=float)[order] * units
-    statistics = np.full(len(estimates), np.nan)
-    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
-    half_width = special.stdtrit(regression.degrees_of_freedom, 0.975) * std_errors
     first = fixed_effects.fit(sample, regressor, (instrument, *controls), cluster=cluster)
     return TwoMeasurementsFit(
         terms=(regressor, *controls),
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=statistics,
-        p_values=2 * special.stdtr(regression.degrees_of_freedom, -np.abs(statistics)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=fitted.params.to_numpy(dtype=float)[order] * units,
+        std_errors=np.sqrt(factor) * fitted.std_errors.to_numpy(dtype=float)[order] * units,
         observation_count=observations,
         city_count=regression.entity_count,
         cluster_count=regression.cluster_count,
@@ -164,7 +137,7 @@ def equality(
     Returns
     -------
     Inference
-        Of the slope of the regressor less that of the instrument; by province with the sentence that says what the
+        The slope of the regressor less that of the instrument; by province with the sentence that says what the
         test found.
 
     Raises
@@ -191,16 +164,16 @@ def equality(
     ]
     deviations = np.array(without) - whole.difference
     std_error = float(np.sqrt((count - 1) / count * deviations @ deviations))
-    half_width = float(special.stdtrit(count - 1, 1 - LEVEL / 2)) * std_error
+    half_width = quantile(count - 1) * std_error
     low, high = whole.difference - half_width, whole.difference + half_width
-    sentence = said(
+    conclusion = sentence(
         "slopes_equal" if low <= 0 <= high else "slopes_differ",
         own=float(whole.slopes[0]),
         other=float(whole.slopes[1]),
         low=low,
         high=high,
     )
-    return by_t(whole.difference, std_error, count - 1, cluster_count=count, warnings=(sentence,))
+    return by_t(whole.difference, std_error, count - 1, cluster_count=count, warnings=(conclusion,))
 
 
 def _both_slopes(

@@ -12,7 +12,7 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.inference import LEVEL, Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
 
 DRAWS = 9_999
 SEED = 2020
@@ -39,14 +39,14 @@ def test(
     regression : PartialledOut
         The clusters that it was made with do not matter here.
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     clusters : ndarray, shape (n,)
         Label of the cluster of each row of the regression.
     draws : int
         Draws of the signs. Up to 12 clusters, each of the 2**(G-1) vectors of signs with different |t| is used once
         instead.
     seed : int
-        Of the draws; the same seed gives the same p-value.
+        Seed of the draws; the same seed gives the same p-value.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def test(
         draws=len(vectors),
         is_enumerated=enumerated,
         monte_carlo_error=monte_carlo_error(p_value, len(vectors), enumerated),
-        warnings=(said("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
+        warnings=(sentence("few_vectors", count=len(labels), vectors=len(vectors), step=step),) if step > LEVEL else (),
     )
 
 
@@ -255,9 +255,9 @@ def _of_residuals(
 
     means, loadings = sums(influence)
     means /= np.bincount(regression.entities)
-    found = []
+    turned_sums = []
     for column in turned:
         of_entities, of_basis = sums(column)
         own: Floats = np.diag(np.bincount(clusters, weights=influence * column, minlength=count))
-        found.append(own - means @ of_entities.T - loadings @ of_basis.T)
-    return found
+        turned_sums.append(own - means @ of_entities.T - loadings @ of_basis.T)
+    return turned_sums

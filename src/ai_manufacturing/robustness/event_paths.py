@@ -1,6 +1,7 @@
 """Reading the path of an event study: a band for all its years at once, and the trend that early years can miss."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,15 +10,49 @@ from scipy import optimize, special
 from scipy.interpolate import CubicSpline
 from scipy.stats import qmc
 
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR
 from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit
+from ai_manufacturing.estimators.inference import quantile, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case
 
 LEVEL = 0.95  # of bands; the size of the test of one term is one less it
 COARSE, MIDDLE, FINE = 10, 13, 17  # binary logarithms of the points of an integral
 BLOCK = 2**14  # points that fit the cache of a core
 SEED = 2020  # of the scrambled Sobol points: the same integral is the same number in every run
+
+
+def band(case: Case, cluster: str) -> Iterator[Row]:
+    """Give the terms of an event study their simultaneous band, by the errors of the study."""
+    study, terms = case.event_study, [*case.terms]
+    simultaneous = simultaneous_band(study, terms)
+    for j, term in enumerate(terms):
+        yield {
+            "term": term,
+            "estimate": study.estimates[j],
+            "std_error": study.std_errors[j],
+            "statistic": simultaneous.critical_value,
+            "conf_low": simultaneous.conf_low[j],
+            "conf_high": simultaneous.conf_high[j],
+            "cluster_count": study.cluster_count,
+        }
+
+
+def detectable_trend(case: Case, power: str) -> Iterator[Row]:
+    """Give the trend before the event that single terms find with a power."""
+    study = case.event_study
+    case.require_valid_years_before()
+    count = len(study.event_times)
+    slope = trend_found(
+        study.covariance_matrix[:count, :count],
+        study.event_times,
+        float(power),
+        omitted_time=-1,
+        degrees_of_freedom=study.degrees_of_freedom,
+    )
+    yield {"term": "path", "value": slope}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +73,17 @@ class SimultaneousBand:
     conf_high: Floats
 
 
-def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int | None = None) -> float:
+def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: float = math.inf) -> float:
     """Return the critical value of a simultaneous band: the quantile of the largest |t| among estimates.
 
     Parameters
     ----------
     covariance : ndarray, shape (k, k)
-        Of the estimates.
+        Covariance of the estimates.
     level : float
-        Of the band.
-    degrees_of_freedom : int, optional
-        Of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
+        Coverage of the band.
+    degrees_of_freedom : float
+        Those of a multivariate t, whose terms share one draw of the variance; the default is the normal distribution.
 
     Returns
     -------
@@ -71,7 +106,7 @@ def sup_t(covariance: Floats, *, level: float = LEVEL, degrees_of_freedom: int |
         return 1 - level - _exceeded(critical_value, correlations, degrees_of_freedom, fineness)
 
     # Between the value for one term and Bonferroni's, with a margin for the error of a coarse integral.
-    one, all_ = (_two_sided((1 - level) / terms, degrees_of_freedom) for terms in (1, len(correlations)))
+    one, all_ = (quantile(degrees_of_freedom, (1 - level) / terms) for terms in (1, len(correlations)))
     return _root(excess, 0.99 * one, 1.01 * all_, MIDDLE)
 
 
@@ -113,22 +148,22 @@ def trend_found(
     power: float,
     *,
     omitted_time: int,
-    degrees_of_freedom: int | None = None,
+    degrees_of_freedom: float = math.inf,
 ) -> float:
     """Return the linear trend with which any term before the event is significant at 5 % with a given probability.
 
     Parameters
     ----------
     covariance : ndarray, shape (k, k)
-        Of the estimates, in the order of event_times.
+        Covariance of the estimates, in the order of event_times.
     event_times : sequence of int
         Years since the event; those below zero are tested.
     power : float
         Probability that the trend is found.
     omitted_time : int
         Years since the event of the year that the others are measured against.
-    degrees_of_freedom : int, optional
-        Of the t that gives the threshold; the default is the normal distribution.
+    degrees_of_freedom : float
+        Those of the t that gives the threshold; the default is the normal distribution.
 
     Returns
     -------
@@ -156,7 +191,7 @@ def trend_found(
         raise NotEstimable("no_pre_trend")
     correlations = _correlations(covariance[np.ix_(before, before)])
     drift = (np.asarray(event_times, dtype=float)[before] - omitted_time) / np.sqrt(np.diag(covariance)[before])
-    threshold = _two_sided(1 - LEVEL, degrees_of_freedom)
+    threshold = quantile(degrees_of_freedom)
 
     def excess(slope: float, fineness: int) -> float:
         means = slope * drift
@@ -178,7 +213,7 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
     low, high : ndarray, shape (k,)
         Bounds.
     correlations : ndarray, shape (k, k)
-        Of full rank.
+        Their correlations, of full rank.
     fineness : int
         Binary logarithm of the number of points.
 
@@ -197,22 +232,20 @@ def rectangle(low: Floats, high: Floats, correlations: Floats, *, fineness: int 
     return _inside(low[order, None], high[order, None], factor, points)
 
 
-def _exceeded(critical_value: float, correlations: Floats, degrees_of_freedom: int | None, fineness: int) -> float:
+def _exceeded(critical_value: float, correlations: Floats, degrees_of_freedom: float, fineness: int) -> float:
     """Return the probability that any of correlated normal (or t) variables is beyond a value in size.
 
     It is the sum over the variables of the probability that this one is beyond and none of those before it. Each
     integral has the small probability of one variable as a factor, and so has its error: a hundredth of rectangle's.
     """
     order = _ordered_cholesky(correlations)[0][::-1]
-    tail = special.ndtr(-critical_value)
-    if degrees_of_freedom is not None:
-        tail = special.stdtr(degrees_of_freedom, -critical_value)
+    tail = two_sided(critical_value, degrees_of_freedom) / 2
     total = 1.0
     for position in range(1, len(order)):
         beyond, earlier = order[position], order[:position]
         points = _points(position + 1, fineness)
         value, scale = -special.ndtri(points[0].clip(1e-12) * tail), np.ones(points.shape[1])
-        if degrees_of_freedom is not None:
+        if not math.isinf(degrees_of_freedom):
             # Given t, chi-squared of one degree more divides by what makes a normal value of it.
             t = np.exp(_log_t_quantiles(degrees_of_freedom)(value))
             chi = _chi_quantiles(degrees_of_freedom + 1)(special.ndtri(points[-1]).clip(-8, 8))
@@ -236,21 +269,21 @@ def _inside(low: Floats, high: Floats, factor: Floats, points: Floats) -> float:
     factor : ndarray, shape (k, k)
         Lower Cholesky factor of the covariance of the variables.
     points : ndarray, shape (k - 1 or more, n)
-        Of the unit cube.
+        Points of the unit cube.
     """
     count, total = len(factor), 0.0
     low, high = (np.broadcast_to(bounds, (count, points.shape[1])) for bounds in (low, high))
     for start in range(0, points.shape[1], BLOCK):
         columns = slice(start, start + BLOCK)
         inside = np.ones(low[0, columns].shape)
-        drawn = np.empty((count, len(inside)))
+        normals = np.empty((count, len(inside)))
         for j in range(count):
-            given = factor[j, :j] @ drawn[:j]
+            given = factor[j, :j] @ normals[:j]
             below, above = (special.ndtr((bounds[j, columns] - given) / factor[j, j]) for bounds in (low, high))
             inside *= above - below
             if j < count - 1:
                 # Kept off 0 and 1, where the weight is zero and the value would be infinite.
-                drawn[j] = special.ndtri(np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16))
+                normals[j] = special.ndtri(np.clip(below + points[j, columns] * (above - below), 1e-300, 1 - 1e-16))
         total += float(inside.sum())
     return total / int(points.shape[1])
 
@@ -276,13 +309,6 @@ def _correlations(covariance: Floats) -> Floats:
     return correlations
 
 
-def _two_sided(size: float, degrees_of_freedom: int | None) -> float:
-    """Return the threshold of |t| or |z| in a test of a size."""
-    if degrees_of_freedom is None:
-        return float(-special.ndtri(size / 2))
-    return float(-special.stdtrit(degrees_of_freedom, size / 2))
-
-
 def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
     """Return an order of the variables, the one that explains most of the rest next, and its lower factor.
 
@@ -294,14 +320,14 @@ def _ordered_cholesky(correlations: Floats) -> tuple[list[int], Floats]:
 @lru_cache(maxsize=32)  # one root asks for the same again and again
 def _ordered(values: bytes, count: int) -> tuple[list[int], Floats]:
     correlations = np.frombuffer(values).reshape(count, count)
-    left = correlations.copy()
+    residual = correlations.copy()
     order: list[int] = []
-    rest = list(range(len(left)))
+    rest = list(range(len(residual)))
     while rest:
-        explained = [float(np.sum(left[rest, j] ** 2) / left[j, j]) for j in rest]
+        explained = [float(np.sum(residual[rest, j] ** 2) / residual[j, j]) for j in rest]
         pivot = rest.pop(int(np.argmax(explained)))
         order.append(pivot)
-        left = left - np.outer(left[:, pivot], left[pivot]) / left[pivot, pivot]
+        residual = residual - np.outer(residual[:, pivot], residual[pivot]) / residual[pivot, pivot]
     factor: Floats = np.linalg.cholesky(correlations[np.ix_(order, order)]).astype(np.float64, copy=False)
     return order, factor
 
@@ -315,7 +341,7 @@ def _points(dimension: int, fineness: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _chi_quantiles(degrees_of_freedom: int) -> CubicSpline:
+def _chi_quantiles(degrees_of_freedom: float) -> CubicSpline:
     """Return the quantile of chi over the root of its degrees of freedom, as a function of the normal quantile.
 
     The inverse of chi-squared is slow; a spline through 513 of its values is exact to 1e-8.
@@ -326,7 +352,7 @@ def _chi_quantiles(degrees_of_freedom: int) -> CubicSpline:
 
 
 @lru_cache(maxsize=8)
-def _log_t_quantiles(degrees_of_freedom: int) -> CubicSpline:
+def _log_t_quantiles(degrees_of_freedom: float) -> CubicSpline:
     """Return the log of the quantile of t as a function of the normal quantile, both in the upper tail."""
     normal = np.linspace(0.5, 12, 513)
     return CubicSpline(normal, np.log(-special.stdtrit(degrees_of_freedom, special.ndtr(-normal))))

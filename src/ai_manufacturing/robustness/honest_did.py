@@ -1,17 +1,20 @@
 """Effects of an event study whose trends may differ: the robust intervals of Rambachan and Roth (2023)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from ai_manufacturing.estimation.rows import Row
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.event_study import SINGULAR, EventStudyFit, term
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case
 
 Target = Literal["first", "average"]
 Restriction = Literal["parallel_trends", "relative_magnitude"]
@@ -28,6 +31,30 @@ GRID = 257  # values tested between those that the first stage rejects
 ZOOM = 33  # values tested between the last accepted one and its neighbour
 ZOOMS = 4
 DOUBLINGS = 40  # an interval that excludes zero at a bound 2**40 times the first excludes it at any
+
+
+def bounds_and_breakdowns(case: Case, restriction: str) -> Iterator[Row]:
+    """Give the intervals of an event study under a restriction; with relative magnitudes the breakdown values too."""
+    sensitivity = _sensitivity(case)
+    for bound in sensitivity.bounds:
+        if bound.restriction == restriction:
+            yield {
+                "term": bound.target,
+                "bound": bound.bound,
+                "conf_low": bound.conf_low,
+                "conf_high": bound.conf_high,
+                "is_unbounded": bound.is_empty_or_unbounded,
+            }
+    for breakdown in sensitivity.breakdowns if restriction == "relative_magnitude" else ():
+        unbounded = breakdown.value is not None and np.isinf(breakdown.value)
+        yield {"term": breakdown.target, "value": breakdown.value or 0.0, "is_unbounded": unbounded}
+
+
+@lru_cache(maxsize=1)  # the restrictions of a case follow each other
+def _sensitivity(case: Case) -> "Sensitivity":
+    study = case.event_study
+    case.require_valid_years_before()
+    return of_event_study(study, window=case.inputs.event_window)
 
 
 @dataclass(frozen=True)
@@ -147,7 +174,7 @@ def of_path(
     estimates : ndarray, shape (k,)
         Path of an event study, one period after the other; the omitted period, whose zero is no estimate, is left out.
     covariance : ndarray, shape (k, k)
-        Of the estimates.
+        Covariance of the estimates.
     pre_count : int
         Periods before the omitted one.
     magnitudes : sequence of float
@@ -293,7 +320,7 @@ class _Tests:
         What the vertices of the dual make of u and of the largest change m: the statistic is the greatest of the four.
         The first grows with u, the second falls, the others depend on m alone.
     root : ndarray, shape (s, 2, 2)
-        Of the covariance of u and m.
+        Roots of the covariance of u and m.
     largest : ndarray, shape (s,)
         Estimates of m.
     """
@@ -315,15 +342,15 @@ class _Tests:
     def _first_accepted(self, outer: Floats, inner: Floats) -> Floats:
         """Return, for each test, the accepted u nearest to the outer end; NaN if there is none."""
         tests = np.arange(len(outer))
-        found: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
+        has_accepted: NDArray[np.bool_] = np.zeros(len(outer), dtype=bool)
         for size in (GRID, *[ZOOM] * ZOOMS):
             excess = outer[:, None] + (inner - outer)[:, None] * np.linspace(0, 1, size)
             accepted = self._accepted(excess)
-            accepted[:, -1] |= found  # it was, before it was rounded
-            found = np.logical_or.reduce(accepted, axis=1)
+            accepted[:, -1] |= has_accepted  # it was, before it was rounded
+            has_accepted = np.logical_or.reduce(accepted, axis=1)
             place = accepted.argmax(axis=1)
             inner, outer = excess[tests, place], excess[tests, np.maximum(place - 1, 0)]
-        return np.where(found, inner, np.nan)
+        return np.where(has_accepted, inner, np.nan)
 
     def _accepted(self, excess: Floats) -> NDArray[np.bool_]:
         """Return which values of u, shape (s, n), the tests accept."""

@@ -28,7 +28,7 @@ class Slopes:
     std_errors : dict of str to ndarray
         By kind of cluster.
     degrees_of_freedom : dict of str to int
-        Of t, by kind of cluster.
+        Those of t, by kind of cluster.
     """
 
     estimates: Floats
@@ -55,7 +55,7 @@ def slopes(
     Parameters
     ----------
     entities : ndarray of int, shape (n,)
-        Of each row, 0, 1, ...
+        Entity of each row, 0, 1, ...
     outcome : ndarray, shape (n,)
     controls : ndarray, shape (n, k)
     regressors : ndarray, shape (n, 1 + draws)
@@ -90,9 +90,9 @@ def slopes(
     whole = np.einsum("ij,ij->j", regressors, regressors)
     for start in range(0, regressors.shape[1], AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        left = regressors[:, part] - basis @ (basis.T @ regressors[:, part])
-        products[:, part] = of_outcome @ left
-        squares[:, part] = summing @ np.multiply(left, left, out=left)
+        residuals = regressors[:, part] - basis @ (basis.T @ regressors[:, part])
+        products[:, part] = of_outcome @ residuals
+        squares[:, part] = summing @ np.multiply(residuals, residuals, out=residuals)
     variation = squares.sum(axis=0)
     if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
         raise NotEstimable("constant_permutation")
@@ -209,13 +209,13 @@ def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
     tests = []
     for name, values in statistics.items():
         sizes = np.abs(values)
-        drawn = values[1:]
-        low, high = np.quantile(drawn, [0.025, 0.975])
+        permuted = values[1:]
+        low, high = np.quantile(permuted, [0.025, 0.975])
         tests.append(
             JointTest(
                 statistic=name,
                 observed=float(values[0]),
-                permuted_mean=float(drawn.mean()),
+                permuted_mean=float(permuted.mean()),
                 permuted_low=float(low),
                 permuted_high=float(high),
                 p_value=float(1 + (sizes[1:] >= sizes[0] * (1 - TIE)).sum()) / (1 + draws),

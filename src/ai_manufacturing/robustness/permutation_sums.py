@@ -1,8 +1,8 @@
-"""All regressions of one sample on one regressor and its permutations, from a few sums per entity.
+"""Regressions of one sample on a measure and on its permutations, from sums per pair of cities.
 
-A permutation only chooses, for each entity, the donor of its weight. So what it needs stands in tables with a row per
-entity and donor, and is picked from these; the effects of a draw are taken off by their few normal equations. Sets of
-controls share all of this: each needs only sums over the entities' rows of products of the regressor with its basis.
+In a permutation each city takes another city's weight. Sums per pair of cities are computed once, so that a draw looks
+its sums up and need not pass over the rows; the effects of a draw are taken off by their few normal equations. Sets of
+controls share the sums: each needs, per city, only those of products of the regressor with the basis of its controls.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,15 +22,15 @@ CLOSE = 1e-3  # a regressor of whose squares the controls leave less than this s
 
 
 @dataclass(frozen=True, eq=False)
-class Donated:
-    """A measure that takes a weight from a donor.
+class DonorMeasure:
+    """A measure with the weights as they are, and with the weight of each donor.
 
     Attributes
     ----------
     own : ndarray, shape (n,)
         With the weights as they are.
     of_donors : ndarray, shape (pairs, years)
-        Of each entity with the weight of each of its donors, a row per pair, the entities in order.
+        Measure of each entity with the weight of each of its donors, a row per pair, the entities in order.
     """
 
     own: Floats
@@ -61,13 +61,13 @@ class _Controls(NamedTuple):
     pairs: list[tuple[int, int]]  # of the basis, of which the last are
 
 
-class LaidOut:
-    """The rows of a sample by entity and year.
+class PanelSums:
+    """Outcome and controls of a sample by entity and year, effects removed, and sums of them over pairs of entities.
 
     Parameters
     ----------
     entities, years : ndarray of int, shape (n,)
-        Of each row, 0, 1, ...; of the years some may be missing.
+        Codes of each row, 0, 1, ...; of the years some may be missing.
     year_count : int
     blocks : ndarray of int, shape (entities,)
         0, 0, 1, ...: entities that share the effects of their years, side by side.
@@ -78,7 +78,7 @@ class LaidOut:
     control_sets : iterable of tuple of str
         Those of the regressions.
     donor_counts : ndarray of int, shape (entities,)
-        Of each entity, itself among them.
+        Number of donors of each entity, itself among them.
     entity_effects : sequence of str
         constant and trend, a line through the entity's years; none of columns that are differences already. An entity
         has more rows than effects.
@@ -114,8 +114,8 @@ class LaidOut:
             for of in self._blocks
         ]
         strengths, directions = np.linalg.eigh(np.stack(grams))
-        kept = strengths > DEPENDENT * np.maximum(strengths[:, -1:], 1.0)
-        inverted = np.divide(1.0, strengths, out=np.zeros_like(strengths), where=kept)
+        regular = strengths > DEPENDENT * np.maximum(strengths[:, -1:], 1.0)
+        inverted = np.divide(1.0, strengths, out=np.zeros_like(strengths), where=regular)
         self._inverses = directions * inverted[:, None, :] @ directions.transpose(0, 2, 1)
 
         columns = np.stack([outcome, *controls.values()])
@@ -128,12 +128,12 @@ class LaidOut:
         self._owner_has = self._has[self._owners]
         self._owner_columns = [column[self._owners] for column in self._columns]
 
-    def moments(self, measure: Donated, donors: Codes | None) -> Moments:
+    def moments(self, measure: DonorMeasure, donors: Codes | None) -> Moments:
         """Sum what all regressions on a measure and its permutations need.
 
         Parameters
         ----------
-        measure : Donated
+        measure : DonorMeasure
         donors : ndarray of int, shape (draws, entities), optional
             Row of the pair of each entity and its donor in each draw.
 
@@ -169,12 +169,12 @@ class LaidOut:
                 part = slice(1 + start, 1 + start + len(picked))
                 x = table.take(picked, axis=0)  # (draws, entities, years)
                 periods = np.matmul(ones, x) @ inverse
-                left = of_squares.take(picked)
-                left -= 2 * np.matmul(x, periods[:, :, None])[:, :, 0]
-                left += periods**2 @ self._has[of].T
+                residual = of_squares.take(picked)
+                residual -= 2 * np.matmul(x, periods[:, :, None])[:, :, 0]
+                residual += periods**2 @ self._has[of].T
                 for effect in self._of_entities:
-                    left -= (periods @ effect[of].T) ** 2
-                squares[part, of] = left
+                    residual -= (periods @ effect[of].T) ** 2
+                squares[part, of] = residual
                 for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
         return Moments(squares, products)
@@ -235,7 +235,7 @@ class LaidOut:
             (len(self._entities), len(of_basis) + 1, self._period_count),
         )
 
-    def by_row(self, measure: Donated, donors: Codes | None) -> Floats:
+    def by_row(self, measure: DonorMeasure, donors: Codes | None) -> Floats:
         """Return a measure and its permutations by row, shape (n, 1 + draws)."""
         if donors is None:
             return measure.own[:, None]
@@ -266,10 +266,10 @@ class LaidOut:
         positions = [self._position_of[names[:j]] for j in range(1, len(names) + 1)]
         basis = np.array([self._columns[position] for position in positions]).reshape(-1, *self._shape)
         loadings = np.einsum("kct,ct->k", basis, self._outcome)
-        left = self._outcome - np.einsum("k,kct->ct", loadings, basis)
+        residual = self._outcome - np.einsum("k,kct->ct", loadings, basis)
         pairs = [(i, j) for i in range(len(basis)) for j in range(i, len(basis))]
         of_entities = [
-            *(np.einsum("ct,ct->c", column, left) for column in basis),
+            *(np.einsum("ct,ct->c", column, residual) for column in basis),
             *(np.einsum("ct,ct->c", basis[i], basis[j]) for i, j in pairs),
         ]
         return _Controls(names, positions, loadings, np.array(of_entities).reshape(-1, self._shape[0]), pairs)
@@ -296,10 +296,10 @@ class LaidOut:
 
     def _without_effects(self, cells: Floats) -> Floats:
         """Project centred columns, shape (m, entities, years), off the effects."""
-        left = cells.copy()
+        residual = cells.copy()
         for of, inverse in zip(self._blocks, self._inverses, strict=True):
             periods = cells[:, of].sum(axis=1) @ inverse
-            left[:, of] -= periods[:, None, :] * self._has[of]
+            residual[:, of] -= periods[:, None, :] * self._has[of]
             for effect in self._of_entities:
-                left[:, of] += (periods @ effect[of].T)[:, :, None] * effect[of]
-        return left
+                residual[:, of] += (periods @ effect[of].T)[:, :, None] * effect[of]
+        return residual

@@ -52,26 +52,22 @@ def fit(
     transform: str,
     draws: int = 999,
     seed: int = 2020,
-    entity: str = "city_id",
-    time: str = "year",
 ) -> Placebo:
     """Regress an outcome on the measure with its weights permuted over the cities of the sample.
 
     Parameters
     ----------
     sample : DataFrame
-        One row per city and year with the columns named and, beside them, weight (fixed over a city's years) and
+        One row per city_id and year with the columns named and, beside them, weight (fixed over a city's years) and
         scaling_value, whose product is the measure before its transform.
     outcome, measure : str
         Columns of the dependent variable and of the regressor.
     controls : sequence of str
         Columns of the controls, which keep their values.
     transform : {"level", "ln", "ln1p", "asinh"}
-        Of the product of weight and scaling_value.
+        Transform of the product of weight and scaling_value.
     draws, seed : int
         Number of permutations, and the seed of their draw.
-    entity, time : str
-        Columns of the two effects.
 
     Returns
     -------
@@ -86,11 +82,11 @@ def fit(
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
         raise NotEstimable("no_weight")
     # The order of partialled_out, so that its rows and these are the same.
-    rows = sample.sort_values([entity, time], ignore_index=True)
-    regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls], entity=entity, time=time)
+    rows = sample.sort_values(["city_id", "year"], ignore_index=True)
+    regression = fixed_effects.partialled_out(rows, outcome, [measure, *controls])
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
-    weights = rows.groupby(entity, sort=True)["weight"].first()
+    weights = rows.groupby("city_id", sort=True)["weight"].first()
     permuted = randomisation.permuted_measure(
         regression,
         weights.to_numpy(dtype=float),
@@ -98,16 +94,16 @@ def fit(
         transform,
         randomisation.permutations(list(weights.index), draws=draws, seed=seed),
     )
-    found = randomisation.of_measure(regression, 0, permuted)
-    low, high = np.quantile(found.slopes, [0.025, 0.975])
+    permuted_slopes = randomisation.of_measure(regression, 0, permuted)
+    low, high = np.quantile(permuted_slopes.slopes, [0.025, 0.975])
     return Placebo(
-        draws=len(found.slopes),
-        estimate=found.estimate,
-        placebo_mean=float(found.slopes.mean()),
-        placebo_sd=float(found.slopes.std(ddof=1)),
+        draws=len(permuted_slopes.slopes),
+        estimate=permuted_slopes.estimate,
+        placebo_mean=float(permuted_slopes.slopes.mean()),
+        placebo_sd=float(permuted_slopes.slopes.std(ddof=1)),
         placebo_low=float(low),
         placebo_high=float(high),
-        p_value=found.p_value_of_slope,
+        p_value=permuted_slopes.p_value_of_slope,
     )
 
 
@@ -122,7 +118,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
     """
 
     def rows_of(specification: Specification) -> Iterator[Row]:
-        found = fit(
+        answer = fit(
             inputs.sample(specification).rows,
             specification.outcome,
             specification.regressor,
@@ -130,7 +126,7 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
             transform=specification.transform,
             draws=getattr(specification.options, "placebo", 0),
         )
-        yield asdict(found)
+        yield asdict(answer)
 
     asked = (one for one in specifications if getattr(one.options, "placebo", 0))
     return of_each(asked, inputs, schema("est_placebo"), rows_of)

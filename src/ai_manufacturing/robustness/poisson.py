@@ -1,6 +1,6 @@
 """Counts as outcomes: Poisson, whose slopes know no unit, beside log(1 + x), whose slopes depend on that of x."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,12 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, sparse, special
 
-from ai_manufacturing.estimators import fixed_effects
-from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in
+from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation.rows import Row
+from ai_manufacturing.estimators import event_study, fixed_effects
+from ai_manufacturing.estimators.columns import Codes, Floats, groups_in, numbers_in, sums_by
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, EXACT, ROUNDING, FixedEffectsFit, PartialledOut
-from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case
 
 CONVERGED = 1e-10  # largest change of a linear predictor in the last step
 STEPS = 60  # more than that, and a predictor is on its way to minus infinity
@@ -22,13 +24,31 @@ SHORTEST = 1e-6  # share of a step
 SEPARATED = 1e-6  # share of a separating combination that is not rounding error
 
 
+def event_study_of_counts(case: Case, cluster: str) -> Iterator[Row]:
+    """Fit an event study whose outcome is log(1 + x) to x itself."""
+    study, inputs, specification = case.event_study, case.inputs, case.specification
+    if specification.transform != "ln1p":
+        raise NotEstimable("not_log_of_one_plus", transform=specification.transform)
+    rows = tables.with_treatment(specification, case.sample, inputs)
+    data = event_study.interacted(
+        rows.assign(counted=np.expm1(rows[specification.outcome])),
+        "treated",
+        event_year=inputs.event_year,
+        omitted_year=inputs.event_year - 1,
+        window=inputs.event_window,
+    )
+    estimated = fit(data.sample, "counted", [*data.terms, *specification.controls], cluster=f"{cluster}_id")
+    for j, term in enumerate(study.terms[: len(study.event_times)]):
+        yield {"term": term, **vars(estimated.inference(j, warnings=estimated.warnings))}
+
+
 @dataclass(frozen=True, eq=False)
 class PoissonFit(FixedEffectsFit):
     """Estimates of a Poisson regression; a slope is the change in the log of the expected count.
 
-    The attributes are those of FixedEffectsFit, but for these. statistics, p_values and the intervals are those of the
-    normal distribution, as fixest and ppmlhdfe print them; degrees_of_freedom is G-1, for a joint test. r2_inclusive is
-    the share of the deviance that slopes and effects explain, r2_within that of the deviance the effects alone leave.
+    The attributes are those of FixedEffectsFit, but for these. Statistics are taken as normal, as fixest and ppmlhdfe
+    do. r2_inclusive is the share of the deviance that slopes and effects explain, r2_within that of the deviance the
+    effects alone leave.
 
     Attributes
     ----------
@@ -38,6 +58,12 @@ class PoissonFit(FixedEffectsFit):
     """
 
     separated_dropped: int
+
+    @property
+    def warnings(self) -> tuple[Sentence, ...]:
+        """That rows are dropped."""
+        dropped = self.separated_dropped
+        return (sentence("separated_dropped", count=dropped),) if dropped else ()
 
 
 def fit(
@@ -90,11 +116,11 @@ def fit(
     rows = sample.sort_values([entity, time], kind="stable")  # the order of partialled_out
     singletons, separated, by_program = 0, 0, 0
     while True:
-        kept, alone = _rows_that_tell(rows, outcome, entity, time)
-        singletons, separated = singletons + alone, separated + len(rows) - len(kept) - alone
-        if len(rows) and not len(kept):
+        positions, alone = _rows_that_tell(rows, outcome, entity, time)
+        singletons, separated = singletons + alone, separated + len(rows) - len(positions) - alone
+        if len(rows) and not len(positions):
             raise NotEstimable("nothing_left", entity=entity, time=time, count=len(sample))
-        rows = rows.iloc[kept]
+        rows = rows.iloc[positions]
         counts = numbers_in(rows, outcome)
         try:
             regression = fixed_effects.partialled_out(
@@ -114,23 +140,6 @@ def fit(
             rows = rows[telling]
 
 
-def inference_of(fitted: FixedEffectsFit, position: int) -> Inference:
-    """Return a coefficient of a fit, by the position of its term, as a row of est_inference."""
-    has_error = fitted.std_errors[position] > 0
-    dropped = fitted.separated_dropped if isinstance(fitted, PoissonFit) else 0
-    return Inference(
-        estimate=float(fitted.estimates[position]),
-        std_error=float(fitted.std_errors[position]),
-        statistic=float(fitted.statistics[position]) if has_error else None,
-        degrees_of_freedom=None if isinstance(fitted, PoissonFit) else fitted.degrees_of_freedom,
-        p_value=float(fitted.p_values[position]) if has_error else None,
-        conf_low=float(fitted.conf_low[position]),
-        conf_high=float(fitted.conf_high[position]),
-        cluster_count=fitted.cluster_count,
-        warnings=(said("separated_dropped", count=dropped),) if dropped else (),
-    )
-
-
 class _NotConvergedError(Exception):
     """The iteration does not converge: some predictor may be on its way to minus infinity."""
 
@@ -145,7 +154,7 @@ def _fitted(
 ) -> PoissonFit:
     """Return the estimates, once the rows are those that tell something."""
     effects = _Effects(regression.entities, regression.times)
-    n, k = regression.design.shape
+    n = len(counts)
     alone = _solved(counts, np.empty((n, 0)), effects, np.log((counts + counts.mean()) / 2), np.inf)
     of_effects = _deviance(counts, alone.means)
     whole = _solved(counts, regression.design, effects, np.log(alone.means), of_effects)
@@ -153,7 +162,7 @@ def _fitted(
     if np.linalg.norm(residuals) <= EXACT * np.linalg.norm(counts):
         residuals = np.zeros(n)
     influence = whole.design @ whole.bread * residuals[:, None]
-    summed = np.column_stack([np.bincount(regression.clusters, weights=column) for column in influence.T])
+    summed = sums_by(regression.clusters, influence)
     for name, error, scale in zip(
         terms, np.linalg.norm(summed, axis=0), np.linalg.norm(influence, axis=0), strict=True
     ):
@@ -162,27 +171,19 @@ def _fitted(
     # Slopes on the design, whose columns have no unit; the units of a regression are those of the outcome as well.
     units = regression.units / np.abs(counts).max()
     covariance = regression.factor * summed.T @ summed * np.outer(units, units)
-    estimates, std_errors = whole.slopes * units, np.sqrt(np.diag(covariance))
-    statistics = np.full(k, np.nan)
-    np.divide(estimates, std_errors, out=statistics, where=std_errors > 0)
-    half_width = -special.ndtri(0.025) * std_errors
-    total, left = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
+    total, unexplained = (_deviance(counts, means) for means in (np.full(n, counts.mean()), whole.means))
     return PoissonFit(
         terms=terms,
-        estimates=estimates,
-        std_errors=std_errors,
-        statistics=statistics,
-        p_values=2 * special.ndtr(-np.abs(statistics)),
-        conf_low=estimates - half_width,
-        conf_high=estimates + half_width,
+        estimates=whole.slopes * units,
+        std_errors=np.sqrt(np.diag(covariance)),
         covariance_matrix=covariance,
         observation_count=n,
         city_count=regression.entity_count,
         year_count=regression.time_count,
         singletons_dropped=singletons,
-        r2_inclusive=1 - left / total,
-        r2_within=1 - left / of_effects,
-        degrees_of_freedom=regression.degrees_of_freedom,
+        r2_inclusive=1 - unexplained / total,
+        r2_within=1 - unexplained / of_effects,
+        degrees_of_freedom=np.inf,
         cluster_count=regression.cluster_count,
         regression=regression,
         separated_dropped=separated,
@@ -215,10 +216,10 @@ def _solved(counts: Floats, design: Floats, effects: "_Effects", predictor: Floa
         for _ in range(STEPS):
             means = np.exp(predictor)
             within = effects.removed(np.column_stack([predictor + (counts - means) / means, design]), means)
-            left, design_left = within[:, 0], within[:, 1:]
+            response, design_left = within[:, 0], within[:, 1:]
             bread = _inverse(design_left.T @ (design_left * means[:, None]))
-            slopes = bread @ (design_left.T @ (means * left))
-            change = (counts - means) / means - left + design_left @ slopes
+            slopes = bread @ (design_left.T @ (means * response))
+            change = (counts - means) / means - response + design_left @ slopes
             if not np.isfinite(change).all():
                 break
             if np.abs(change).max() <= CONVERGED * max(1.0, float(np.abs(predictor).max())):
@@ -263,34 +264,28 @@ class _Effects:
         sizes = cells.sum(axis=1)
         free = cells[:, self._free]
         gram = np.diag(free.sum(axis=0)) - free.T @ (free / sizes[:, None])
-        demeaned = columns - (self._summed(columns, weights, 0) / sizes[:, None])[self._entities]
+        demeaned = columns - (sums_by(self._entities, columns * weights[:, None]) / sizes[:, None])[self._entities]
         of_times = np.zeros((self._shape[1], columns.shape[1]))
-        of_times[self._free] = np.linalg.solve(gram, self._summed(demeaned, weights, 1)[self._free])
+        of_times[self._free] = np.linalg.solve(gram, sums_by(self._times, demeaned * weights[:, None])[self._free])
         of_entities = cells @ of_times / sizes[:, None]
-        left: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
-        return left
-
-    def _summed(self, columns: Floats, weights: Floats, axis: int) -> Floats:
-        codes = (self._entities, self._times)[axis]
-        return np.column_stack(
-            [np.bincount(codes, weights=weights * column, minlength=self._shape[axis]) for column in columns.T]
-        )
+        residuals: Floats = demeaned - of_times[self._times] + of_entities[self._entities]
+        return residuals
 
 
 def _rows_that_tell(rows: pd.DataFrame, outcome: str, entity: str, time: str) -> tuple[Codes, int]:
     """Return the positions left without singletons and cities or periods without a count, and how many were alone."""
     counts = numbers_in(rows, outcome)
     codes = [groups_in(rows, name) for name in (entity, time)]
-    kept, singletons = np.arange(len(rows)), 0
+    positions, singletons = np.arange(len(rows)), 0
     while True:
-        left = kept
+        remaining = positions
         for groups in codes:
-            left = left[np.bincount(groups[left], weights=counts[left])[groups[left]] > 0]
-        together = fixed_effects.rows_without_singletons(*(groups[left] for groups in codes))
-        singletons += len(left) - len(together)
-        if len(together) == len(kept):
-            return kept, singletons
-        kept = left[together]
+            remaining = remaining[np.bincount(groups[remaining], weights=counts[remaining])[groups[remaining]] > 0]
+        together = fixed_effects.rows_without_singletons(*(groups[remaining] for groups in codes))
+        singletons += len(remaining) - len(together)
+        if len(together) == len(positions):
+            return positions, singletons
+        positions = remaining[together]
 
 
 def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
@@ -309,7 +304,7 @@ def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
         format="csr",
     )
     zero = counts == 0
-    found = optimize.linprog(
+    solution = optimize.linprog(
         -columns[zero].sum(axis=0),
         A_ub=sparse.vstack([columns[zero], -columns[zero]]),
         b_ub=np.repeat([1.0, 0.0], zero.sum()),
@@ -318,7 +313,7 @@ def _separated(regression: PartialledOut, counts: Floats) -> NDArray[np.bool_]:
         bounds=(None, None),
         method="highs",
     )
-    return np.zeros(n, dtype=bool) if found.x is None else zero & (columns @ found.x > SEPARATED)
+    return np.zeros(n, dtype=bool) if solution.x is None else zero & (columns @ solution.x > SEPARATED)
 
 
 def _deviance(counts: Floats, means: Floats) -> float:

@@ -6,19 +6,26 @@ only if it is unusual among the slopes with permuted weights.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimation.inputs import Inputs
+from ai_manufacturing.estimation.rows import Row, answered, of_each
+from ai_manufacturing.estimation.specifications import Specification
+from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
 from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.estimators.sentences import Sentence, said
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case, case_of
+from ai_manufacturing.system.contracts import schema
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "level": lambda count: count / 10_000,
@@ -30,8 +37,60 @@ TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
 TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-DONORS = 256  # cities whose weights are laid out at a time
+DONORS = 256  # cities whose weights are multiplied at a time
 AT_ONCE = 64  # permutations whose measures fit a processor's cache
+
+
+def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
+    """Test the measure, which is the first term, by permutations of its weights within strata."""
+    yield {"term": case.specification.regressor, **vars(_permuted_slopes(case, strata).by_t())}
+
+
+def permuted_weights(
+    specifications: Iterable[Specification], asked: pd.DataFrame, inputs: Inputs, cities: pd.DataFrame
+) -> pa.Table:
+    """Return what each permutation of the check `randomisation` gives; the check itself is a row of est_inference.
+
+    Parameters
+    ----------
+    specifications, asked, inputs, cities
+        As in checks.checked.
+
+    Returns
+    -------
+    Table
+        One row per specification, strata and permutation, in the columns of est_permuted_weights; not_estimable with
+        the reason where the check cannot be made.
+    """
+    cities = cities.set_index("city_id")
+
+    def permutation_rows(specification: Specification, strata: str) -> Iterator[Row]:
+        draws = _permuted_slopes(case_of(specification, inputs, cities), strata)
+        for number, (slope, statistic) in enumerate(zip(draws.slopes, draws.statistics, strict=True), start=1):
+            yield {"strata": strata, "permutation": number, "estimate": slope, "statistic": statistic}
+
+    def rows_of(specification: Specification) -> Iterator[Row]:
+        is_of = (asked["specification_id"] == specification.specification_id) & (asked["method"] == "randomisation")
+        for setting in asked.loc[is_of, "setting"]:
+            strata = setting.removeprefix("strata=")
+            yield from answered(partial(permutation_rows, specification, strata), strata=strata)
+
+    return of_each(specifications, inputs, schema("est_permuted_weights"), rows_of)
+
+
+def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
+    scaling, weight = (case.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight"))
+    of_city = np.full(len(case.city_ids), np.nan)
+    of_city[case.regression.entities] = weight
+    codes = case.inputs.strata_of(strata, pd.Series(case.city_ids))
+    shared = _shared_permutations(tuple(case.city_ids), tuple(codes))
+    measure = permuted_measure(case.regression, of_city, scaling, case.specification.transform, shared)
+    return of_measure(case.regression, 0, measure)
+
+
+@lru_cache(maxsize=8)  # many specifications have the same cities
+def _shared_permutations(city_ids: tuple[str, ...], strata: tuple[int, ...]) -> "Permutations":
+    return permutations(city_ids, np.array(strata))
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -59,7 +118,7 @@ class Permutations:
     def warnings(self) -> tuple[Sentence, ...]:
         """How many cities keep their weight in every draw."""
         alone = int((np.bincount(self.strata) == 1).sum())
-        return (said("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
+        return (sentence("alone_in_stratum", count=alone, all=len(self.cities)),) if alone else ()
 
     def among(self, cities: Iterable[str]) -> "Permutations":
         """Return the same permutations of some of the cities.
@@ -75,22 +134,27 @@ class Permutations:
         NotEstimable
             If each city is alone in its stratum.
         """
-        named = sorted(set(cities))
-        unknown = sorted(set(named) - set(self.cities))
+        members = sorted(set(cities))
+        unknown = sorted(set(members) - set(self.cities))
         if unknown:
             raise ValueError(
                 f"Cities {', '.join(unknown[:5])} are not among the {len(self.cities)} permuted: permute the union of "
                 "the cities of all samples."
             )
-        kept = np.isin(self.cities, named)
-        donors = self.donors[:, kept]
-        draws, takers = np.nonzero(~kept[donors])
+        is_member = np.isin(self.cities, members)
+        donors = self.donors[:, is_member]
+        draws, takers = np.nonzero(~is_member[donors])
         while len(draws):
             passed = self.donors[draws, donors[draws, takers]]
             donors[draws, takers] = passed
-            draws, takers = draws[~kept[passed]], takers[~kept[passed]]
+            draws, takers = draws[~is_member[passed]], takers[~is_member[passed]]
         return _checked(
-            Permutations(tuple(named), _numbered(self.strata[kept]), (np.cumsum(kept) - 1)[donors], self.is_enumerated)
+            Permutations(
+                tuple(members),
+                renumbered(self.strata[is_member]),
+                (np.cumsum(is_member) - 1)[donors],
+                self.is_enumerated,
+            )
         )
 
 
@@ -126,29 +190,24 @@ def permutations(
     if len(set(cities)) < len(cities):
         raise ValueError("A city is named twice: give each city of the union once.")
     order = sorted(range(len(cities)), key=cities.__getitem__)
-    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else _numbered(np.asarray(strata)[order])
+    codes = np.zeros(len(cities), dtype=np.intp) if strata is None else renumbered(np.asarray(strata)[order])
     members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
     is_enumerated = math.prod(math.factorial(len(member)) for member in members) <= draws
     if is_enumerated:
         choices = itertools.product(*(itertools.permutations(member) for member in members))
-        drawn = np.array([list(itertools.chain(*choice)) for choice in choices])
+        orders = np.array([list(itertools.chain(*choice)) for choice in choices])
     else:
         rng = np.random.default_rng(seed)
-        drawn = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
-    donors = np.empty_like(drawn)
-    donors[:, np.concatenate(members)] = drawn
+        orders = np.hstack([rng.permuted(np.tile(member, (draws, 1)), axis=1) for member in members])
+    donors = np.empty_like(orders)
+    donors[:, np.concatenate(members)] = orders
     return _checked(Permutations(tuple(cities[i] for i in order), codes, donors, is_enumerated))
 
 
-def _numbered(codes: Codes) -> Codes:
-    numbered: Codes = np.unique(codes, return_inverse=True)[1]
-    return numbered
-
-
-def _checked(drawn: Permutations) -> Permutations:
-    if np.bincount(drawn.strata).max() == 1:
-        raise NotEstimable("all_alone", count=len(drawn.cities))
-    return drawn
+def _checked(draws: Permutations) -> Permutations:
+    if np.bincount(draws.strata).max() == 1:
+        raise NotEstimable("all_alone", count=len(draws.cities))
+    return draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,14 +237,14 @@ class PermutedMeasure:
         """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
         return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
 
-    def drawn(self, donors: Codes) -> Floats:
+    def measures(self, donors: Codes) -> Floats:
         """Return the measure less the means of the cities, shape (draws, C * years), for donors of shape (draws, C)."""
         count = donors.shape[1]
         measures: Floats = self._of_donors[donors + count * np.arange(count)].reshape(len(donors), -1)
         return measures
 
-    def laid_out(self, columns: Floats) -> Floats:
-        """Lay columns, shape (n, m), out as the draws are, shape (C * years, m)."""
+    def by_city(self, columns: Floats) -> Floats:
+        """Return columns, shape (n, m), as the draws are, shape (C * years, m); zero where a city has no row."""
         count = len(self.permutations.cities)
         cells = np.zeros((count * self._of_donors.shape[1], columns.shape[1]))
         cells[self._places] = columns
@@ -199,19 +258,19 @@ class PermutedMeasure:
         column : ndarray, shape (n,)
         basis : ndarray, shape (n, r)
         loadings : ndarray, shape (1 + draws, r)
-            Of the draws on the basis.
+            Loadings of the draws on the basis.
         """
         count = len(self.permutations.cities)
-        factor = self.laid_out(column[:, None]).reshape(count, -1)
+        factor = self.by_city(column[:, None]).reshape(count, -1)
         of_pairs = np.matmul(self._of_donors.reshape(count, count, -1), factor[:, :, None]).ravel()
-        of_basis = np.einsum("ct,ctr->rc", factor, self.laid_out(basis).reshape(count, -1, basis.shape[1]))
+        of_basis = np.einsum("ct,ctr->rc", factor, self.by_city(basis).reshape(count, -1, basis.shape[1]))
         sums: Floats = of_pairs.take(self.donors + count * np.arange(count))
         sums -= loadings @ of_basis
         return sums
 
-    def in_rows(self, drawn: Floats) -> Floats:
+    def in_rows(self, measures: Floats) -> Floats:
         """Return draws, shape (draws, C * years), in the rows of the regression, shape (n, draws)."""
-        return drawn[:, self._places].T
+        return measures[:, self._places].T
 
 
 def permuted_measure(
@@ -228,9 +287,9 @@ def permuted_measure(
     scaling : ndarray, shape (n,)
         Scaling value of each row of the regression.
     transform : {"level", "ln", "ln1p", "asinh"}
-        Of weight times scaling value.
+        Transform of weight times scaling value.
     permuted : Permutations
-        Of the entities of the regression, in their order.
+        Permutations of the entities of the regression, in their order.
 
     Returns
     -------
@@ -262,7 +321,7 @@ def permuted_measure(
     )
 
 
-class _Donated(NamedTuple):
+class _DonorSums(NamedTuple):
     """A measure with the weight of each donor."""
 
     by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
@@ -273,7 +332,7 @@ class _Donated(NamedTuple):
 
 
 @lru_cache(maxsize=1)  # by content: strata of the same measure follow each other
-def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _Donated:
+def _donor_sums(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _DonorSums:
     entities = np.frombuffer(entities_of_rows, dtype=np.intp)
     effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
     # One measure per row and donor; a permutation picks from these. The largest by far, so few copies are held at once.
@@ -292,23 +351,23 @@ def _donated(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: byt
         donors = slice(first, first + DONORS)
         by_donor[entities, donors, position] = effects.centred(of_donors[:, donors])
     places = entities * by_donor.shape[2] + position
-    return _Donated(by_donor.reshape(count * count, -1), places, own, sums, squares)
+    return _DonorSums(by_donor.reshape(count * count, -1), places, own, sums, squares)
 
 
 @lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
 def _permuted_measure(
     entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
 ) -> PermutedMeasure:
-    donated = _donated(entities, times, weights, scaling, transform)
+    of_pairs = _donor_sums(entities, times, weights, scaling, transform)
     count = len(permuted.cities)
     pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
-    sums, squares = (table.take(pairs).sum(axis=1) for table in (donated.sums, donated.squares))
+    sums, squares = (table.take(pairs).sum(axis=1) for table in (of_pairs.sums, of_pairs.squares))
     return PermutedMeasure(
-        own=donated.own,
-        spreads=np.sqrt(np.maximum(squares - sums**2 / len(donated.places), 0.0)),
+        own=of_pairs.own,
+        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_pairs.places), 0.0)),
         permutations=permuted,
-        _of_donors=donated.by_donor,
-        _places=donated.places,
+        _of_donors=of_pairs.by_donor,
+        _places=of_pairs.places,
     )
 
 
@@ -319,8 +378,8 @@ class PermutedSlopes:
     Attributes
     ----------
     estimate, std_error, statistic : float
-        Of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero if
-        the outcome is fitted exactly.
+        Those of the measure itself, in units of the outcome per unit of the regressor; the error is clustered, and zero
+        if the outcome is fitted exactly.
     slopes, statistics : ndarray, shape (draws,)
         Slope and clustered t of each permutation.
     cluster_count : int
@@ -387,7 +446,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     regression : PartialledOut
         Its clusters are those of the errors.
     position : int
-        Of the measure among the regressors.
+        Index of the measure among the regressors.
     measure : PermutedMeasure
         Made for the rows of the regression.
 
@@ -455,7 +514,7 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
     outcome = float(regression.outcome @ regression.outcome)
     for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
-        x = regression.without_effects(measure.in_rows(measure.drawn(measure.donors[[draw]])))[:, 0]
+        x = regression.effects.removed_from(measure.in_rows(measure.measures(measure.donors[[draw]])))[:, 0]
         x -= others @ (others.T @ x)
         if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
             errors[draw] = 0.0
@@ -484,12 +543,12 @@ class _Draws(NamedTuple):
 @lru_cache(maxsize=4)  # by content of the basis: outcomes of the same rows, measure and controls follow each other
 def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Draws:
     """Project the draws off a basis of the periods and of the other regressors, which are its last columns."""
-    basis, donors = measure.laid_out(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
+    basis, donors = measure.by_city(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
     squares = np.empty(donors.shape)
     loadings = np.empty((len(donors), basis.shape[1]))
     for start in range(0, len(donors), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        x = measure.drawn(donors[part])
+        x = measure.measures(donors[part])
         np.matmul(x, basis, out=loadings[part])
         x -= loadings[part] @ basis.T
         x = x.reshape(len(x), donors.shape[1], -1)

@@ -1,15 +1,53 @@
 """Romano and Wolf's stepdown: p-values of a family of coefficients, of which none may be rejected by chance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ai_manufacturing.estimation.rows import Row, reason_row
 from ai_manufacturing.estimators import wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.event_study import EventStudyFit
 from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence
+from ai_manufacturing.robustness.case import AVERAGE, Case
+
+
+def adjusted_claims(cases: Iterable[Case]) -> Iterator[tuple[Case, Row]]:
+    """Adjust the p-values of a family of claims: the same sign for a province in all of them."""
+    tested = []
+    for case in cases:
+        claims = attempted(partial(_claims, case))
+        if isinstance(claims, Sentence):
+            yield case, reason_row(claims, term=AVERAGE, cluster="province")
+            continue
+        for term, regression, position in claims:
+            reason = attempted(partial(wild_bootstrap.check, regression, position, case.codes("province")))
+            if isinstance(reason, Sentence):
+                yield case, reason_row(reason, term=term, cluster="province")
+            else:
+                tested.append((case, term, regression, position))
+    if not tested:
+        return
+    answers = adjusted(
+        [regression for *_, regression, _ in tested],
+        [position for *_, position in tested],
+        clusters=[case.rows["province_id"].to_numpy() for case, *_ in tested],
+    )
+    for (case, term, *_), answer in zip(tested, answers, strict=True):
+        yield case, {"term": term, "cluster": "province", **vars(answer)}
+
+
+def _claims(case: Case) -> list[tuple[str, PartialledOut, int]]:
+    """Return what a column claims, as terms of a regression: its terms, or the average of an event study."""
+    if isinstance(case.fit, EventStudyFit):
+        return [(AVERAGE, *case.averaged())]
+    return [(term, case.regression, position) for term, position in case.terms.items()]
 
 
 def adjusted(
@@ -31,13 +69,13 @@ def adjusted(
     regressions : sequence of PartialledOut, length h
         Their samples and regressors may differ.
     positions : sequence of int, length h
-        Of the coefficient among the regressors of each.
+        Index of the coefficient among the regressors of each.
     clusters : sequence of ndarray, length h
         Label of the cluster of each row of each regression: a label means the same cluster in all of them.
     draws : int
         Draws of the signs. If all samples together have up to 12 clusters, all vectors are used once instead.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
@@ -62,7 +100,7 @@ def adjusted(
     """
     labels = np.unique(np.concatenate([np.unique(rows) for rows in clusters]))
     vectors, enumerated = wild_bootstrap.sign_vectors(len(labels), draws, seed)
-    estimates, statistics, drawn = [], [], []
+    estimates, statistics, resampled_statistics = [], [], []
     for regression, position, rows in zip(regressions, positions, clusters, strict=True):
         own, codes = np.unique(rows, return_inverse=True)
         columns = vectors[:, np.searchsorted(labels, own)]
@@ -71,8 +109,8 @@ def adjusted(
         unit = float(regression.units[position])
         estimates.append((unit * resampled.slope, unit * resampled.std_error, len(own)))
         statistics.append(statistic)
-        drawn.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
-    p_values = _stepdown(np.abs(statistics), np.column_stack(drawn), counted=0 if enumerated else 1)
+        resampled_statistics.append(np.sqrt(resampled.squares(-resampled.slope) / resampled.factor))
+    p_values = _stepdown(np.abs(statistics), np.column_stack(resampled_statistics), counted=0 if enumerated else 1)
     return [
         Inference(
             estimate=estimate,
@@ -88,11 +126,13 @@ def adjusted(
     ]
 
 
-def _stepdown(statistics: Floats, drawn: Floats, *, counted: int) -> list[float]:
+def _stepdown(statistics: Floats, resampled_statistics: Floats, *, counted: int) -> list[float]:
     """Return the adjusted p-values of |t|, shape (h,), from |t*|, shape (draws, h)."""
     order = np.argsort(-statistics, kind="stable")
-    largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]  # over it and all with a smaller |t|
+    largest = np.maximum.accumulate(resampled_statistics[:, order[::-1]], axis=1)[
+        :, ::-1
+    ]  # over it and all with a smaller |t|
     extreme = (largest >= statistics[order] * (1 - wild_bootstrap.TIE)).sum(axis=0)
     p_values = np.empty(len(order))
-    p_values[order] = np.maximum.accumulate((counted + extreme) / (counted + len(drawn)))
+    p_values[order] = np.maximum.accumulate((counted + extreme) / (counted + len(resampled_statistics)))
     return [float(p_value) for p_value in p_values]

@@ -14,9 +14,31 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut, unclustered_degrees_of_freedom
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.robustness.case import Case, clustered
 
 R2_MAX_FACTOR = 1.3  # Oster's rule: nine in ten results of randomised trials survive it
 POWER = 0.8
+
+
+def oster_delta(case: Case, position: int) -> float:
+    """Return Oster's delta of a case."""
+    return oster(case.regression, position).delta
+
+
+def clustered_robustness_value(case: Case, position: int, cluster: str) -> float:
+    """Return robustness_value of a case, by the t of its clustered error."""
+    error = clustered(case.regression, position, case.codes(cluster), cluster)
+    if error.statistic is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return robustness_value(case.regression, error.statistic)
+
+
+def clustered_minimum_detectable_effect(case: Case, position: int, cluster: str) -> float:
+    """Return minimum_detectable_effect of a case, by its clustered error."""
+    error = clustered(case.regression, position, case.codes(cluster), cluster)
+    if error.std_error is None or error.degrees_of_freedom is None:
+        raise NotEstimable("no_error_of_exact_fit")
+    return minimum_detectable_effect(error.std_error, error.degrees_of_freedom)
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,7 @@ def oster(regression: PartialledOut, position: int, *, r2_max: float | None = No
     ----------
     regression : PartialledOut
     position : int
-        Of the term; the other regressors are the controls.
+        Index of the term; the other regressors are the controls.
     r2_max : float, optional
         Within R2 that the confounder brings; 1.3 times that of the controls, at most one, unless given.
 
@@ -124,7 +146,7 @@ def robustness_value(regression: PartialledOut, t_statistic: float) -> float:
     ----------
     regression : PartialledOut
     t_statistic : float
-        Of the estimate, by the error of choice.
+        t of the estimate, by the error of choice.
 
     Returns
     -------
@@ -164,7 +186,7 @@ def minimum_detectable_effect(std_error: float, degrees_of_freedom: float) -> fl
     std_error : float
         In the units of the estimate.
     degrees_of_freedom : float
-        Of t: G-1 of clustered errors, infinite of normal ones.
+        Those of t: G-1 of clustered errors, infinite of normal ones.
 
     Returns
     -------
@@ -187,5 +209,5 @@ def _parts(regression: PartialledOut, position: int) -> tuple[Floats, Floats, Fl
 def _without(controls: Floats, column: Floats) -> Floats:
     """Project a column, shape (n,), off the controls."""
     basis = np.linalg.qr(controls)[0]
-    left: Floats = column - basis @ (basis.T @ column)
-    return left
+    residual: Floats = column - basis @ (basis.T @ column)
+    return residual

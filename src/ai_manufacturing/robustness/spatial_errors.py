@@ -11,8 +11,8 @@ from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.fixed_effects import CANCELLED, PartialledOut, least_squares
 from ai_manufacturing.estimators.inference import LEVEL, Inference, by_t
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-
-RADIUS_KM = 6371.01  # of the earth, as in the golden numbers; SCPC measures in circumferences and needs none
+from ai_manufacturing.robustness.case import Case
+from ai_manufacturing.system import great_circle
 
 # The constants of Müller and Watson's programs: another grid or stopping rule gives other third digits.
 FEWEST_LOCATIONS = 5
@@ -26,6 +26,16 @@ NODES, NODE_WEIGHTS = (half / 2 for half in np.polynomial.legendre.leggauss(40))
 ONE_LESS_SQUARES = 1 - (NODES + 0.5) ** 2  # at the nodes of the unit interval
 
 
+def by_cutoff(case: Case, position: int, cutoff_km: str) -> Inference:
+    """Return conley of a case."""
+    return conley(case.regression, position, case.coordinates, float(cutoff_km))
+
+
+def by_correlation(case: Case, position: int, average_correlation: str) -> Inference:
+    """Return scpc of a case."""
+    return scpc(case.regression, position, case.coordinates, float(average_correlation))
+
+
 def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff_km: float) -> Inference:
     """Infer with Conley's error: cities closer than a cutoff may be dependent, in all years.
 
@@ -33,7 +43,7 @@ def conley(regression: PartialledOut, position: int, coordinates: Floats, cutoff
     ----------
     regression : PartialledOut
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     cutoff_km : float
@@ -87,7 +97,7 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
     ----------
     regression : PartialledOut
     position : int
-        Of the term among the regressors.
+        Index of the term among the regressors.
     coordinates : ndarray, shape (m, 2)
         Longitude and latitude in degrees, one row per entity code of the regression.
     average_correlation : float
@@ -143,7 +153,7 @@ def scpc(regression: PartialledOut, position: int, coordinates: Floats, average_
 
 @dataclass(frozen=True, eq=False)
 class SpatialComponents:
-    """What SCPC takes from the locations alone, so that all terms and specifications of the same cities share it.
+    """Part of SCPC that rests on the locations alone: all terms and specifications of the same cities share it.
 
     Attributes
     ----------
@@ -279,18 +289,15 @@ def _places(coordinates: Floats) -> bytes:
 
 @lru_cache(maxsize=32)
 def _angles(places: bytes) -> Floats:
-    """Return the angles between all places at the centre of the earth in radians, by the haversine, shape (m, m)."""
-    longitudes, latitudes = np.radians(np.frombuffer(places).reshape(-1, 2)).T
-    haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2
-    haversines += np.cos(latitudes)[:, None] * np.cos(latitudes) * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
-    angles: Floats = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
+    """Return the angles between all places, shape (m, m); SCPC measures in circumferences and needs no radius."""
+    angles = great_circle.angles(np.frombuffer(places).reshape(-1, 2))
     angles.setflags(write=False)
     return angles
 
 
 @lru_cache(maxsize=8)  # regressions of the same cities follow each other
 def _kernel(places: bytes, cutoff_km: float) -> Floats:
-    return np.maximum(1 - RADIUS_KM * _angles(places) / cutoff_km, 0.0)
+    return np.maximum(1 - great_circle.RADIUS_KM * _angles(places) / cutoff_km, 0.0)
 
 
 @lru_cache(maxsize=128)

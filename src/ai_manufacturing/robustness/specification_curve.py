@@ -18,7 +18,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.joint_test import Slopes
-from ai_manufacturing.robustness.permutation_sums import Donated, LaidOut
+from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
 from ai_manufacturing.system.contracts import schema
 
 AXES = [
@@ -175,7 +175,7 @@ class _Panel:
 
     def __init__(self, specification: Specification, inputs: Inputs) -> None:
         self._specification, self._inputs = specification, inputs
-        used = inputs.sample(specification)
+        sample = inputs.sample(specification)
         panel = inputs.panel.sort_values(["city_id", "year"])
         self._order = panel.index.to_numpy()
         self._panel = panel.reset_index(drop=True)
@@ -191,7 +191,7 @@ class _Panel:
         cells = np.full((len(first), self._year_count), -1)
         cells[self._city, self._year_codes] = np.arange(len(self._panel))
         self._cells: Codes = cells
-        flagged = set().union(*inputs.flagged(specification, used).values())
+        flagged = set().union(*inputs.flagged(specification, sample).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
         # Of each city with each of its stratum, side by side by city; and where a city stands in its stratum.
@@ -222,18 +222,18 @@ class _Panel:
             earlier = self._earlier(lag)
             complete &= (earlier >= 0) & complete[earlier]
         positions = np.flatnonzero(complete)
-        kept = rows_without_singletons(
+        remaining = rows_without_singletons(
             self._city[positions],
             self.period_effects(choice)[positions],
             entity_effects=len(choice["city_effects"].split()),
         )
-        if len(kept) == 0:
+        if len(remaining) == 0:
             names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
                 raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
             raise NotEstimable("no_city_year", names=names, first=first, last=last)
-        return positions[kept]
+        return positions[remaining]
 
     def period_effects(self, choice: Choice) -> Codes:
         """Return the codes of the second effect of every row: years, or years of each province."""
@@ -263,7 +263,7 @@ class _Panel:
         by_year = rows.members[0]["period_effects"] == "year"
         lag = int(rows.members[0]["difference_years"])
         sets = [tuple(choice["control_variables"].split()) for choice in rows.members]
-        laid_out = LaidOut(
+        sums = PanelSums(
             entity_of[self._city[at]],
             self._year_codes[at],
             self._year_count,
@@ -280,33 +280,33 @@ class _Panel:
         )
         by_measure: dict[tuple[str, ...], list[Choice]] = {}
         for choice in rows.members:
-            measure = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
-            by_measure.setdefault(measure, []).append(choice)
+            key = tuple(choice[name] for name in ("transform", "weighting", "scope", "provider"))
+            by_measure.setdefault(key, []).append(choice)
         for members in by_measure.values():
-            donated = self._donated(members[0], at, pairs)
-            moments = laid_out.moments(donated, donors)
-            by_row = partial(laid_out.by_row, donated, donors)
+            measure = self._donor_measure(members[0], at, pairs)
+            moments = sums.moments(measure, donors)
+            by_row = partial(sums.by_row, measure, donors)
             # Cities that a combination leaves out may have no row in any: combinations can be the same regression.
-            found: dict[tuple[str, ...], Slopes | Sentence] = {}
+            answers: dict[tuple[str, ...], Slopes | Sentence] = {}
             for choice in members:
                 names = tuple(choice["control_variables"].split())
-                if names not in found:
-                    found[names] = attempted(partial(laid_out.slopes, moments, names, by_row))
-                sizes = (len(at), len(cities)) if isinstance(found[names], Slopes) else ()
-                yield Fitted(choice, found[names], *sizes)
+                if names not in answers:
+                    answers[names] = attempted(partial(sums.slopes, moments, names, by_row))
+                sizes = (len(at), len(cities)) if isinstance(answers[names], Slopes) else ()
+                yield Fitted(choice, answers[names], *sizes)
 
-    def _donated(self, choice: Choice, at: Codes, pairs: Codes | None) -> Donated:
+    def _donor_measure(self, choice: Choice, at: Codes, pairs: Codes | None) -> DonorMeasure:
         """Return the measure of a combination in the rows of a sample, and what other weights make of it."""
         lag = int(choice["difference_years"])
         own = self._differenced(self._measure(choice), at, lag)
         if pairs is None:
-            return Donated(own, np.empty((0, self._year_count)))
+            return DonorMeasure(own, np.empty((0, self._year_count)))
         of_donors = self._of_donors(choice).take(pairs, axis=0)
         if lag:
             with np.errstate(invalid="ignore"):  # the log of a donor without a weight
                 of_donors[:, lag:] -= of_donors[:, :-lag].copy()
             of_donors[:, :lag] = np.nan
-        return Donated(own, of_donors)
+        return DonorMeasure(own, of_donors)
 
     def _earlier(self, lag: int) -> Codes:
         """Return the position of each row's city some years earlier; -1 where the panel has no such row."""

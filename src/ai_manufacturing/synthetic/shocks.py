@@ -10,8 +10,7 @@ import pandas as pd
 from ai_manufacturing.settings import project_root
 from ai_manufacturing.synthetic.geography import units
 from ai_manufacturing.synthetic.paths import Floats
-
-EARTH_RADIUS_KM = 6371.0
+from ai_manufacturing.system.great_circle import RADIUS_KM, angles
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,7 @@ def correlation(shocks: CommonShocks) -> Floats:
 def distances_km() -> Floats:
     """Return the great-circle distances of the units, shape (units, units)."""
     places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index("city_id")
-    longitude, latitude = np.radians(places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float)).T
-    across = np.cos(latitude[:, None]) * np.cos(latitude) * np.sin((longitude[:, None] - longitude) / 2) ** 2
-    chords = np.sin((latitude[:, None] - latitude) / 2) ** 2 + across
-    distances: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(chords, 1)))
-    return distances
+    return RADIUS_KM * angles(places.loc[units()["city_id"], ["longitude", "latitude"]].to_numpy(float))
 
 
 @cache

@@ -1,0 +1,193 @@
+"""One specification as its checks see it: the fit that they take apart, and what they share."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial, wraps
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.estimation import tables
+from ai_manufacturing.estimation.inputs import Inputs, Sample
+from ai_manufacturing.estimation.rows import Row, answered
+from ai_manufacturing.estimation.specifications import (
+    DynamicPanelOptions,
+    EventStudyOptions,
+    FixedEffectsOptions,
+    InstrumentOptions,
+    Specification,
+)
+from ai_manufacturing.estimators import cluster_errors
+from ai_manufacturing.estimators.columns import Codes, Floats
+from ai_manufacturing.estimators.event_study import EventStudyFit
+from ai_manufacturing.estimators.fixed_effects import FixedEffectsFit, PartialledOut
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+from ai_manufacturing.estimators.sentences import Sentence
+
+AVERAGE = "average"  # the term of the average effect of an event study
+Check = Callable[..., Iterable[Row]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One specification and what its checks share.
+
+    Attributes
+    ----------
+    specification : Specification
+    sample : Sample
+        Its city-years.
+    inputs : Inputs
+    cities : DataFrame
+        marts.dim_city, by city_id.
+    """
+
+    specification: Specification
+    sample: Sample
+    inputs: Inputs
+    cities: pd.DataFrame
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the specification is one least-squares fit, which checks take apart."""
+        return not isinstance(self.specification.options, (DynamicPanelOptions, InstrumentOptions))
+
+    @cached_property
+    def fit(self) -> FixedEffectsFit:
+        """The fit whose regression the checks take apart."""
+        match self.specification.options:
+            case FixedEffectsOptions():
+                return tables.fit_fixed_effects(self.specification, self.sample, self.inputs)[0]
+            case EventStudyOptions() as options:
+                return tables.fit_event_study(self.specification, options, self.sample, self.inputs)
+        raise NotEstimable("no_static_regression", estimator=self.specification.estimator)
+
+    @property
+    def event_study(self) -> EventStudyFit:
+        """The fit, of a specification that is an event study."""
+        if not isinstance(self.fit, EventStudyFit):
+            raise NotEstimable("no_static_regression", estimator=self.specification.estimator)
+        return self.fit
+
+    @property
+    def regression(self) -> PartialledOut:
+        """The regression with its effects removed."""
+        return self.fit.regression
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The sample in the order of the regression."""
+        return self.sample.rows.loc[self.regression.index]
+
+    @property
+    def terms(self) -> dict[str, int]:
+        """The terms that are checked, with their positions: the measure and its interactions, or the event's years."""
+        controls = len(self.specification.controls)
+        return {term: j for j, term in enumerate(self.fit.terms[: len(self.fit.terms) - controls])}
+
+    @property
+    def first_term(self) -> str:
+        """The term that a check is of unless it says otherwise."""
+        if isinstance(self.specification.options, DynamicPanelOptions):
+            return tables.lagged(self.specification, self.specification.options)[0][0]
+        return next(iter(self.terms)) if self.is_regression else self.specification.regressor
+
+    @cached_property
+    def _codes(self) -> dict[str, Codes]:
+        return {"city": self.regression.entities}
+
+    def codes(self, unit: str) -> Codes:
+        """Return the city, province or year of each row as 0, 1, ..."""
+        if unit not in self._codes:
+            column = {"province": "province_id", "year": "year"}[unit]
+            self._codes[unit] = pd.factorize(self.rows[column], sort=True)[0]
+        return self._codes[unit]
+
+    @cached_property
+    def city_ids(self) -> list[str]:
+        """The cities of the regression, by their codes."""
+        return [*self.rows["city_id"].drop_duplicates()]
+
+    @cached_property
+    def coordinates(self) -> Floats:
+        """Longitude and latitude of each city, shape (cities, 2)."""
+        located = self.cities.loc[self.city_ids, ["longitude", "latitude"]]
+        coordinates: Floats = located.to_numpy(dtype=float, na_value=np.nan)
+        return coordinates
+
+    @cached_property
+    def flagged(self) -> dict[Sentence, set[str]]:
+        """The cities that the gate flags, by expectation."""
+        return self.inputs.flagged(self.specification, self.sample)
+
+    def require_valid_years_before(self) -> None:
+        """Raise NotEstimable if the gate voids a year before the event: its trend is then one of the register."""
+        event_year, first = self.inputs.event_year, min(self.event_study.event_times)
+        broken = self.inputs.broken_years(self.specification, self.sample)
+        if voided := sorted(year for year in broken if event_year + first <= year < event_year):
+            raise NotEstimable("voided_years", years=[*map(str, voided)])
+
+    def averaged(self) -> tuple[PartialledOut, int]:
+        """Return the regression of an event study with its average effect as a slope, and the position of that.
+
+        The average is over the years from the event on that the paper prints.
+        """
+        last = self.inputs.event_window[1]
+        positions = [j for j, time in enumerate(self.event_study.event_times) if 0 <= time <= last]
+        if not positions:
+            raise NotEstimable("no_post_period")
+        return cluster_errors.averaged(self.regression, positions), positions[0]
+
+
+def case_of(specification: Specification, inputs: Inputs, cities: pd.DataFrame) -> Case:
+    """Return the case of a specification, which the models of inference, influence and sensitivity share.
+
+    Raises
+    ------
+    NotEstimable
+        If the specification cannot be estimated at all.
+    """
+    content = cities[["longitude", "latitude"]].to_numpy(dtype=float, na_value=np.nan).tobytes()
+
+    def new() -> Case:
+        case = Case(specification, inputs.sample(specification), inputs, cities)
+        if case.is_regression:
+            case.fit  # noqa: B018 - raises here, for all checks
+        return case
+
+    return inputs.once(("case", specification, tuple(cities.index), content), new)
+
+
+def clustered(regression: PartialledOut, position: int, codes: Codes, cluster: str) -> Inference:
+    """Return the error by city as the paper has it, or by province as conclusions rest on it."""
+    method = {"city": cluster_errors.crv1, "province": cluster_errors.crv3}[cluster]
+    return method(regression, position, codes)
+
+
+def inference_row(term: str, method: Callable[[], Inference]) -> list[Row]:
+    """Return what a method says of a term, or why it says nothing."""
+    return answered(lambda: [{"term": term, **vars(method())}], term=term)
+
+
+def each_term(method: Callable[..., Inference]) -> Check:
+    """Make a check of a method that takes a case and the position of a term."""
+
+    @wraps(method)
+    def check(case: Case, **options: str) -> Iterator[Row]:
+        for term, position in case.terms.items():
+            yield from inference_row(term, partial(method, case, position, **options))
+
+    return check
+
+
+def first_term(method: Callable[..., float | None]) -> Check:
+    """Make a check of a method that gives one figure of the first term."""
+
+    @wraps(method)
+    def check(case: Case, **options: Any) -> Iterator[Row]:
+        term, position = next(iter(case.terms.items()))
+        yield {"term": term, "value": method(case, position, **options)}
+
+    return check

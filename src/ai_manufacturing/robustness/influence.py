@@ -1,0 +1,89 @@
+"""The estimate without each province, each city, or the cities that the gate flags."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.estimation.rows import Row, answered, reason_row
+from ai_manufacturing.estimators import cluster_errors
+from ai_manufacturing.estimators.cluster_errors import LeftOut
+from ai_manufacturing.estimators.columns import Codes
+from ai_manufacturing.estimators.fixed_effects import PartialledOut
+from ai_manufacturing.estimators.inference import Inference
+from ai_manufacturing.estimators.not_estimable import attempted
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+from ai_manufacturing.robustness.case import Case, clustered
+
+MOST_MOVING = 10  # cities without which an estimate moves most
+
+
+def leave_out(case: Case, unit: str) -> Iterator[Row]:
+    """Leave out each province, or each city; of cities only those without which the estimate moves most."""
+    codes = case.codes(unit)
+    labels = dict(zip(codes, case.rows[f"{unit}_id"].to_numpy(), strict=True))
+    inside = np.unique(np.column_stack([codes, case.regression.entities]), axis=0)[:, 0]
+    city_counts = np.bincount(inside)
+
+    def without_each(term: str, position: int) -> Iterator[Row]:
+        estimate = case.fit.estimates[position]
+        answers = (
+            cluster_errors.leave_out(case.regression, position, most=MOST_MOVING)
+            if unit == "city"
+            else cluster_errors.leave_out_jackknifed(case.regression, position, codes)
+        )
+        moves = [abs((answer.estimate or np.nan) - estimate) for answer in answers]
+        ranks = pd.Series(moves).rank(ascending=False, method="first")
+        for answer, rank in zip(answers, ranks, strict=True):
+            yield {
+                "term": term,
+                "unit_kind": unit,
+                "unit_id": labels[answer.group],
+                "city_count": int(city_counts[answer.group]),
+                "rank": None if np.isnan(rank) else int(rank),
+                **_estimates(estimate, answer),
+            }
+
+    for term, position in case.terms.items():
+        yield from answered(partial(without_each, term, position), term=term, unit_kind=unit)
+
+
+def leave_out_flagged(case: Case, cluster: str) -> Iterator[Row]:
+    """Leave out the cities that fail an expectation of the gate, by expectation."""
+    flagged: dict[Sentence, set[str]] = case.flagged or {sentence("nobody_flagged"): set()}
+    entities = case.rows["city_id"]
+
+    def without(rest: PartialledOut, codes: Codes, position: int) -> Iterator[Row]:
+        yield _estimates(case.fit.estimates[position], clustered(rest, position, codes, cluster))
+
+    for expectation, cities in flagged.items():
+        inside = entities.isin(cities).to_numpy()
+        common = {
+            "unit_kind": "flagged cities",
+            "unit_id": expectation.en,
+            "city_count": int(entities[inside].nunique()),
+        }
+        remaining = attempted(partial(cluster_errors.without, case.regression, inside))
+        for term, position in case.terms.items():
+            if isinstance(remaining, Sentence):
+                yield reason_row(remaining, term=term, **common)
+                continue
+            rest, rows = remaining
+            answers = answered(partial(without, rest, case.codes(cluster)[rows], position))
+            yield from ({"term": term, **common, **answer} for answer in answers)
+
+
+def fewest_cities(case: Case, position: int) -> float | None:
+    """Return how many cities carry the significance at 5 %; None if it takes more than half of them."""
+    cities = cluster_errors.fewest_to_change(case.regression, position)
+    return None if cities is None else len(cities)
+
+
+def _estimates(estimate: float, without: LeftOut | Inference) -> Row:
+    return {
+        "estimate": estimate,
+        "estimate_without": without.estimate,
+        "std_error_without": without.std_error,
+        "p_value_without": without.p_value,
+    }

@@ -1,0 +1,26 @@
+"""Distances on the earth."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+RADIUS_KM = 6371.01  # as in the golden numbers of Conley's errors
+
+
+def angles(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angles between places at the centre of the earth in radians, by the haversine.
+
+    Parameters
+    ----------
+    coordinates : ndarray, shape (m, 2)
+        Longitude and latitude in degrees.
+
+    Returns
+    -------
+    ndarray, shape (m, m)
+        A distance in km is RADIUS_KM times the angle.
+    """
+    longitudes, latitudes = np.radians(coordinates).T
+    haversines = np.sin((latitudes[:, None] - latitudes) / 2) ** 2
+    haversines += np.cos(latitudes)[:, None] * np.cos(latitudes) * np.sin((longitudes[:, None] - longitudes) / 2) ** 2
+    between: NDArray[np.float64] = 2 * np.arcsin(np.sqrt(np.minimum(haversines, 1.0)))
+    return between
