@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.estimators.sentences import said
+from ai_manufacturing.estimators.sentences import sentence
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
@@ -173,7 +173,7 @@ def _influence(release: Release) -> list[dict[str, Any]]:
 
     What is left out has its name in both languages.
     """
-    nobody = said("nobody_flagged")
+    nobody = sentence("nobody_flagged")
     return release.rows(
         "with places as ("
         "select 'city' as unit_kind, city_id as unit_id, name_en, name_zh from marts.dim_city union "
