@@ -1,7 +1,10 @@
-from ai_manufacturing.estimation import inputs, specifications, tables
+from ai_manufacturing.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from ai_manufacturing.estimation import inputs, specifications, tables
+
     dbt.config(materialized="table")
     drawn = inputs.read(
         specifications=dbt.ref("int_specifications_sampled"),

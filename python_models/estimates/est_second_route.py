@@ -1,8 +1,11 @@
-from ai_manufacturing.estimation import inputs, specifications
-from ai_manufacturing.robustness import second_route
+from ai_manufacturing.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from ai_manufacturing.estimation import inputs, specifications
+    from ai_manufacturing.robustness import second_route
+
     dbt.config(materialized="table")
     drawn = inputs.read(
         specifications=dbt.ref("int_specifications_sampled"),
