@@ -761,7 +761,7 @@ def test_a_key_that_a_failing_row_lacks_is_null(tmp_path: Path, monkeypatch: pyt
 def test_every_estimate_and_report_comes_after_the_gate(sample_build: Build) -> None:
     """The gate drops them all; `gate_results+` rebuilds them when a held release is published by hand."""
     manifest = json.loads((sample_build.scratch / "target/manifest.json").read_text(encoding="utf-8"))
-    after = {"model.ai_manufacturing.gate.result_tables"}
+    after = {"model.ai_manufacturing.gate_results"}
     reached = [*after]
     for name in reached:
         found = [child for child in manifest["child_map"][name] if child not in after]

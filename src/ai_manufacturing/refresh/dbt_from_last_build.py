@@ -24,7 +24,7 @@ from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.system.sql_text import identifier, literal
 
-GATE = "model.ai_manufacturing.gate.result_tables"
+GATE = "model.ai_manufacturing.gate_results"
 MADE = (NodeType.Model, NodeType.Seed)
 SAME_COLUMNS = """
 select count(distinct columns) = 1 from (
