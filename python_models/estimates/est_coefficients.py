@@ -1,4 +1,4 @@
-from ai_manufacturing.workers import in_a_worker
+from ai_manufacturing.system.workers import in_a_worker
 
 
 @in_a_worker

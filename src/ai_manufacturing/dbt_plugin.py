@@ -12,10 +12,10 @@ from dbt.task.retry import RETRYABLE_STATUSES
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from ai_manufacturing import landing, settings, workers
+from ai_manufacturing import landing, settings
 from ai_manufacturing.landing import provenance, registers
 from ai_manufacturing.refresh import whole_build
-from ai_manufacturing.system import duckdb_client, repeated_hashes
+from ai_manufacturing.system import duckdb_client, repeated_hashes, workers
 
 UNESCAPED = "'\";"
 

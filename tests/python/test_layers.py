@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "ai_manufacturing"
 ROOMS = [
     *("settings", "system", "city_names", "landing", "counts", "synthetic", "gate", "estimators", "estimation"),
     *("robustness", "releases", "text", "terms", "tables", "site", "auditing", "replication", "refresh"),
-    *("workers", "cli", "dagster_location", "dbt_plugin"),
+    *("cli", "dagster_location", "dbt_plugin"),
 ]
 
 
