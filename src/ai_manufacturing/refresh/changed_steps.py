@@ -15,14 +15,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from dbt.cli.main import dbtRunner
 
 from ai_manufacturing import settings
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import whole_build
 from ai_manufacturing.releases import last_build
-from ai_manufacturing.system import workers
+from ai_manufacturing.system import duckdb_client, workers
 
 STAGES = (
     ("seeds", "landing"),
@@ -140,10 +139,9 @@ def build(last: Path, arguments: Sequence[str]) -> int:
         code = _in_a_fork(parsed.result, [*arguments, "--indirect-selection", "empty", "--select", *names])
         ran = json.loads((target / last_build.RESULTS).read_text(encoding="utf-8"))["results"]
         steps.results |= {result["unique_id"]: result for result in ran}
+        steps.compare(stale, before, _content())
         if code:
             break
-        now = _content()
-        steps.compare(stale, before, now)
     (target / last_build.RESULTS).write_text(json.dumps({"results": [*steps.results.values()]}), encoding="utf-8")
     return code
 
@@ -159,8 +157,8 @@ def _in_a_fork(manifest: Any, arguments: list[str]) -> int:
 
 
 def _content() -> dict[str, str]:
-    """Return the fingerprint of each table of the warehouse."""
-    with duckdb.connect(str(settings.warehouse_path()), read_only=True) as connection:
+    """Return the fingerprint of each table of the warehouse; closing it, DuckDB writes what a fork left in the log."""
+    with duckdb_client.connect(str(settings.warehouse_path())) as connection:
         tables = connection.execute(
             "select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()"
         ).fetchall()
