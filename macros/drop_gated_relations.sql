@@ -5,7 +5,8 @@ gates too, and only a run of all that they judge brings them back. So no record 
 that stands has judged what stands. Through the adapter, so that dbt's relation cache knows.
 #}
 {% macro drop_gated_relations() -%}
-    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
+    {#- A build from the last one judges what changed, and drops at its end what a gate holds back. -#}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') and not env_var('FROM_LAST_BUILD', '') -%}
         {{ adapter.dispatch('drop_gated_relations')() }}
     {%- endif -%}
 {%- endmacro %}
@@ -19,19 +20,16 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
         {%- do stale.append(node) -%}
     {%- endfor -%}
     {%- do refuse_ungated_selection(selected, touched, stale) -%}
-    {#- A build from the last one compares them; if its gate fails, they are dropped at its end. -#}
-    {%- if not env_var('FROM_LAST_BUILD', '') -%}
-        {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected) | list) -%}
-        {%- set others = drop_nodes(nodes_in(['estimates', 'reports'])) if touched else [] -%}
-        {%- set gates = drop_nodes(nodes_in(['gates'])) if stale else [] -%}
-        {%- if others or gates -%}
-            {%- do exceptions.warn(
-                'The selection builds ' ~ names_of(touched) ~ ', which the gates judge'
-                ~ (', but not ' ~ names_of(stale) if stale else '') ~ '. So ' ~ gates | length ~ ' gates and '
-                ~ others | length ~ ' estimates and reports of the older tables were dropped. Run dbt build, or dbt '
-                ~ 'build --select +gate_results+, to judge and rebuild them.'
-            ) -%}
-        {%- endif -%}
+    {%- do drop_nodes(nodes_in(['gates', 'estimates', 'reports']) | select('in', selected) | list) -%}
+    {%- set others = drop_nodes(nodes_in(['estimates', 'reports'])) if touched else [] -%}
+    {%- set gates = drop_nodes(nodes_in(['gates'])) if stale else [] -%}
+    {%- if others or gates -%}
+        {%- do exceptions.warn(
+            'The selection builds ' ~ names_of(touched) ~ ', which the gates judge'
+            ~ (', but not ' ~ names_of(stale) if stale else '') ~ '. So ' ~ gates | length ~ ' gates and '
+            ~ others | length ~ ' estimates and reports of the older tables were dropped. Run dbt build, or dbt '
+            ~ 'build --select +gate_results+, to judge and rebuild them.'
+        ) -%}
     {%- endif -%}
 {%- endmacro %}
 

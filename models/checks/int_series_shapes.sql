@@ -141,7 +141,7 @@ province_growth as (
         scope,
         year,
         province_name_zh,
-        ln(sum(value) / sum(previous_value)) as growth
+        ln(sum(value order by city_id) / sum(previous_value order by city_id)) as growth
     from moved
     where previous_value is not null
     group by series, scope, year, province_name_zh
@@ -253,7 +253,9 @@ summed as (
         ) }} as rising_share,
         case
             when count(moved.previous_value) >= 20
-                then corr(moved.value_rank, moved.previous_rank) filter (where moved.previous_value is not null)
+                then
+                    corr(moved.value_rank, moved.previous_rank order by moved.city_id)
+                        filter (where moved.previous_value is not null)
         end as rank_correlation,
         case
             when count(moved.growth) >= 20

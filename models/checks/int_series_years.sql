@@ -173,13 +173,12 @@ compared as (
     from counted
 ),
 
--- Counts are whole numbers, so their sums do not depend on the order.
 national as (
     select
         series,
         scope,
         year,
-        sum(value) as value
+        sum(value order by city_id) as value
     from conformed
     group by series, scope, year
 ),

@@ -88,7 +88,7 @@ years as (
         sum(ai_count) / sum(all_count) as national_share,
         median(ai_share) as median_city_share,
         -- Tied shares have their mean rank; ranks are halves, so their sums are exact.
-        corr(share_rank, base_year_share_rank) as rank_correlation_with_base_year
+        corr(share_rank, base_year_share_rank order by city_id) as rank_correlation_with_base_year
     from ranked
     group by measure, year
 ),

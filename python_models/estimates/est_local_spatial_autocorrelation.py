@@ -1,8 +1,11 @@
-from ai_manufacturing.estimators import spatial
-from ai_manufacturing.gate import validation
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from ai_manufacturing.estimators import spatial
+    from ai_manufacturing.gate import validation
+
     dbt.config(materialized="table")
     validation.require(dbt.ref("gate_results").df())
     measures = dbt.ref("fct_ai_measure")

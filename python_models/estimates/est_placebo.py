@@ -1,9 +1,12 @@
-from ai_manufacturing.estimation import specifications
-from ai_manufacturing.estimation.inputs import read_inputs
-from ai_manufacturing.robustness import placebo
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from ai_manufacturing.estimation import specifications
+    from ai_manufacturing.estimation.inputs import read_inputs
+    from ai_manufacturing.robustness import placebo
+
     dbt.config(materialized="table")
     inputs = read_inputs(
         specifications=dbt.ref("int_specifications_sampled"),

@@ -1,6 +1,9 @@
-from ai_manufacturing.gate import validation
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from ai_manufacturing.gate import validation
+
     dbt.config(materialized="table")
     return validation.validate(dbt.ref("est_route_differences").df(), "second_route", key=["specification_id", "term"])

@@ -1,13 +1,16 @@
-import pyarrow as pa
-
-from ai_manufacturing.gate import validation
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    import pyarrow as pa
+
+    from ai_manufacturing.gate import validation
+
     dbt.config(materialized="table")
     years = validation.headline_years(dbt.ref("dim_specification_series").df())
     panel, consistency = dbt.ref("fct_city_year_panel").df(), dbt.ref("int_panel_consistency").df()
-    samples = dbt.ref("int_headline_samples").project("*, current_extract_set() as extract_set").df()
+    samples = dbt.ref("int_headline_samples").df()
     return pa.concat_tables(
         [
             validation.validate(panel, "city_year_panel", key=["city_id", "year"], judged_years=years),

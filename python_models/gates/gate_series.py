@@ -1,11 +1,14 @@
-from functools import partial
-
-import pyarrow as pa
-
-from ai_manufacturing.gate import validation
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    from functools import partial
+
+    import pyarrow as pa
+
+    from ai_manufacturing.gate import validation
+
     dbt.config(materialized="table")
     years = validation.headline_years(dbt.ref("dim_specification_series").df())
     validate = partial(validation.validate, judged_years=years)

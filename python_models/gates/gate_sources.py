@@ -1,9 +1,12 @@
-import pyarrow as pa
-
-from ai_manufacturing.gate import validation
+from ai_manufacturing.system.workers import in_a_worker
 
 
+@in_a_worker
 def model(dbt, session):
+    import pyarrow as pa
+
+    from ai_manufacturing.gate import validation
+
     dbt.config(materialized="table")
     sources = dbt.ref("int_source_checks").df()
     deliveries = dbt.ref("fct_deliveries").df()

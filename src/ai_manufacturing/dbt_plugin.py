@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing import provenance, registers
 from ai_manufacturing.refresh import whole_build
-from ai_manufacturing.system import duckdb_client, repeated_hashes
+from ai_manufacturing.system import duckdb_client, repeated_hashes, workers
 
 UNESCAPED = "'\";"
 
@@ -55,7 +55,10 @@ class Plugin(BasePlugin):
         config.update(duckdb_client.SETTINGS, storage_compatibility_version=duckdb_client.STORAGE_VERSION)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Add the functions to a new connection."""
+        """Add the functions to a new connection, and start the workers of a run of everything."""
+        flags: Any = get_flags()  # type: ignore[no-untyped-call]
+        if flags.WHICH in ("build", "run") and not flags.SELECT:
+            workers.pool()
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
         conn.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
         conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")

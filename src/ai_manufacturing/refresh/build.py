@@ -55,7 +55,7 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
     module = None
     if (work / last_build.FOLDER).exists():
         environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
-        module = "ai_manufacturing.refresh.dbt_from_last_build"
+        module = "ai_manufacturing.refresh.changed_steps"
     if told is not None:
         environment |= progress.LOG_FORMAT
     with (work / OUTPUT).open("w", encoding="utf-8") as output:

@@ -59,6 +59,7 @@ class Log:
     _made: set[str] = field(default_factory=set)
     _skipped: set[str] = field(default_factory=set)
     _total: int = 0
+    _ended: int = 0
 
     def progress(self) -> Progress:
         """Read what was added since the last call."""
@@ -77,8 +78,10 @@ class Log:
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, name = event["info"]["name"], event["data"].get("node_info", {}).get("unique_id", "")
-        if kind == "LogStartLine":
-            self._total = event["data"]["total"]
+        if kind == "MainReportVersion":  # a run of a part begins; those before it have ended
+            self._ended = len(self._made | self._skipped)
+        elif kind == "LogStartLine":
+            self._total = self._ended + event["data"]["total"]
             if not self._models:
                 nodes = json.loads(self.manifest.read_text(encoding="utf-8"))["nodes"]
                 self._models = {key: node["fqn"][1] for key, node in nodes.items() if node["resource_type"] == "model"}

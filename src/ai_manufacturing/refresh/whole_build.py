@@ -110,7 +110,8 @@ def content_query(tables: Sequence[str]) -> str:
         All tables, each as schema.table.
     """
     selects = [
-        f"select {literal(name)} as relation, concat_ws(' ', count(*), sum(hash(counted))) as fingerprint "
+        f"select {literal(name)} as relation, "
+        "concat_ws(' ', count(*), sum(hash(counted)), md5(any_value(typeof(counted)))) as fingerprint "
         f"from {'.'.join(map(identifier, name.split('.')))} as counted"
         for name in sorted(tables)
         if name != f"main.{RECORD}"

@@ -19,6 +19,7 @@ from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.joint_test import Slopes
 from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
+from ai_manufacturing.system import workers
 from ai_manufacturing.system.contracts import schema
 
 AXES = [
@@ -164,10 +165,18 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
             samples[key] = _Rows(positions)
         samples[key].members.append(choice)
     permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
-    # In one thread: docs/decisions/inference.md.
-    for rows in samples.values():
-        fitted += panel.fits(rows, permuted)
-    return fitted
+    groups = [*samples.values()]
+    if permuted is None:
+        return fitted + _fits(panel, groups, None)
+    sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in groups])
+    half = int(np.searchsorted(sizes, sizes[-1] / 2))
+    first, second = workers.both(_fits, (panel, groups[:half], permuted), (panel, groups[half:], permuted))
+    return [*fitted, *first, *second]
+
+
+def _fits(panel: "_Panel", groups: Iterable["_Rows"], permuted: randomisation.Permutations | None) -> list[Fitted]:
+    """Fit all combinations of some samples."""
+    return [fit for rows in groups for fit in panel.fits(rows, permuted)]
 
 
 class _Panel:
