@@ -57,20 +57,16 @@ counted as (
         count(*) as observation_count,
         estimable.sample_id is not null as is_estimable
     from lost
-    left join estimable on lost.sample_id = estimable.sample_id
+    left join estimable using (sample_id)
     group by lost.sample_id, lost.place, lost.reason, lost.variable, estimable.sample_id
 ),
 
 final as (
     select
         specifications.specification_id,
-        counted.step,
-        counted.reason,
-        counted.variable,
-        counted.observation_count,
-        counted.is_estimable
+        counted.* exclude (sample_id)
     from specifications
-    inner join counted on specifications.sample_id = counted.sample_id
+    inner join counted using (sample_id)
 )
 
 select * from final

@@ -38,14 +38,16 @@ counted as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.patent_count else 0 end) as bigint)
-            as invention_application_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.patent_count else 0 end) as bigint)
-            as invention_grant_count,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
-            as ai_invention_application_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
-            as ai_invention_grant_count
+        {%- for name, counted, year in [
+            ('invention_application_count', 'patent_count', 'start_year'),
+            ('invention_grant_count', 'patent_count', 'end_year'),
+            ('ai_invention_application_count', 'ai_patent_count', 'start_year'),
+            ('ai_invention_grant_count', 'ai_patent_count', 'end_year')
+        ] %}
+        cast(sum(case when cohorts.{{ year }} = years.year then cohorts.{{ counted }} else 0 end) as bigint)
+            as {{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
     from cohorts
     cross join years
     group by cohorts.city_id, years.year, cohorts.scope
