@@ -70,8 +70,8 @@ worded as (
 
 final as (
     select
-        worded.* exclude (  -- noqa: RF02
-            status, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai, is_identified, is_ai
+        worded.* exclude (
+            status, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai, is_identified, is_ai  -- noqa: RF02
         ),
         words.label_en as verdict_en,
         words.label_zh as verdict_zh,

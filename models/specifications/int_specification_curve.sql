@@ -57,13 +57,20 @@ crossed as (
         cast(split_part(of_period.setting, ' ', 2) as integer) as last_year,
         coalesce(try_cast(of_dynamics.setting as integer), 0) as difference_years,
         case when difference_years = 0 then of_dynamics.setting else '' end as city_effects
-    from axes as of_{{ names[0] }}
-    {%- for name in names[1:] %}
-    cross join axes as of_{{ name }}
-    {%- endfor %}
+    from axes as of_transform
+    cross join axes as of_weighting
+    cross join axes as of_scope
+    cross join axes as of_provider
+    cross join axes as of_controls
+    cross join axes as of_population
+    cross join axes as of_fixed_effects
+    cross join axes as of_period
+    cross join axes as of_city_sample
+    cross join axes as of_dynamics
     where
-        {%- for name in names %}
-        {{ 'and ' if not loop.first }}of_{{ name }}.axis = '{{ name }}'
+        of_transform.axis = 'transform'
+        {%- for name in names[1:] %}
+        and of_{{ name }}.axis = '{{ name }}'
         {%- endfor %}
 ),
 
