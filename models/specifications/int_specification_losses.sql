@@ -19,11 +19,7 @@ singletons as (
         'singleton of a city or a year' as reason,
         cast(null as varchar) as variable
     from city_years
-    anti join samples
-        on
-            city_years.sample_id = samples.sample_id
-            and city_years.city_id = samples.city_id
-            and city_years.year = samples.year
+    anti join samples using (sample_id, city_id, year)
     where city_years.is_used
 ),
 

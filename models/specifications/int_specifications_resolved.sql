@@ -61,10 +61,7 @@ replaced as (
     inner join substitutes using (control)
     inner join specifications using (specification_id)
     anti join delivered as asked on controls.control = asked.variable
-    anti join of_named_providers as named
-        on
-            controls.specification_id = named.specification_id
-            and controls.control = named.control
+    anti join of_named_providers using (specification_id, control)
     where
         substitutes.substitute is null
         or (

@@ -38,14 +38,13 @@ counted as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        {%- for name, counted, year in [
-            ('invention_application_count', 'patent_count', 'start_year'),
-            ('invention_grant_count', 'patent_count', 'end_year'),
-            ('ai_invention_application_count', 'ai_patent_count', 'start_year'),
-            ('ai_invention_grant_count', 'ai_patent_count', 'end_year')
+        {%- for name, counted, event in [
+            ('invention_application_count', 'cohorts.patent_count', 'cohorts.start_year'),
+            ('invention_grant_count', 'cohorts.patent_count', 'cohorts.end_year'),
+            ('ai_invention_application_count', 'cohorts.ai_patent_count', 'cohorts.start_year'),
+            ('ai_invention_grant_count', 'cohorts.ai_patent_count', 'cohorts.end_year')
         ] %}
-        cast(sum(case when cohorts.{{ year }} = years.year then cohorts.{{ counted }} else 0 end) as bigint)
-            as {{ name }}
+        cast(sum(case when {{ event }} = years.year then {{ counted }} else 0 end) as bigint) as {{ name }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from cohorts
