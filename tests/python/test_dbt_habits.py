@@ -96,10 +96,7 @@ def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_
     [
         ("build --exclude gates", ", but not gate_sources, "),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
-        (
-            "run --select fct_city_year_panel gate_panel+",
-            ", but not gate_panel, int_panel_consistency, ",
-        ),
+        ("run --select fct_city_year_panel gate_panel+", ", but not int_panel_consistency, "),
     ],
 )
 def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
@@ -132,11 +129,13 @@ def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_
     assert all(name in habits.build.output for name in names)
     assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
-    before = habits.build.warehouse.read_bytes()
+    # not its bytes: a run that only opens it may write what the one before left in its log
+    tables = "select schema_name, table_name, estimated_size from duckdb_tables() order by all"
+    before = habits.build.rows(tables)
     for refused in ("build --select est_spatial_autocorrelation", "build --select gates+", "run --select gate_results"):
         assert habits.dbt(refused) == 2
         assert "no gate has judged all of their inputs. Nothing was changed. Run dbt build" in habits.build.output
-    assert habits.build.warehouse.read_bytes() == before
+    assert habits.build.rows(tables) == before
 
 
 def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
