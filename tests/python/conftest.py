@@ -80,6 +80,10 @@ class Build:
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
             return connection.execute(query, list(values)).fetchall()
 
+    def pairs(self, query: str, *values: Any) -> dict[Any, Any]:
+        """Return the rows of a query of two columns, by the first."""
+        return dict(self.rows(query, *values))
+
     def frame(self, query: str) -> pd.DataFrame:
         """Query the warehouse into a DataFrame."""
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
