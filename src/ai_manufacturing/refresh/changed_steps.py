@@ -26,7 +26,7 @@ from ai_manufacturing.system import duckdb_client, workers
 STAGES = (
     ("seeds", "landing"),
     ("staging", "intermediate"),
-    ("specifications", "marts", "checks", "gates"),
+    ("specifications", "marts", "gate", "gates"),
     ("estimates", "reports"),
 )
 """Folders of models whose steps one run of dbt builds."""
