@@ -1,4 +1,4 @@
-"""A refresh that kills itself at one place of the releases package, run by test_refresh.py in a process of its own.
+"""A refresh that kills itself at one place of its own code, run by test_refresh.py in a process of its own.
 
 Only the dbt run is replaced, by a copy of a warehouse that dbt built.
 """
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ai_manufacturing import settings
-from ai_manufacturing.refresh import build, refresh
+from ai_manufacturing.refresh import build, cycle
 from ai_manufacturing.releases import attempts, fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.store import Store
 from tests.python import dbt_process, killed
+
+ROOMS = ("/ai_manufacturing/refresh/", "/ai_manufacturing/releases/", "/ai_manufacturing/auditing/")
 
 
 def run(warehouse: Path, last: int, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -42,5 +44,5 @@ def _refresh(warehouse: Path, last: int, folder: Path, environment: dict[str, st
     build.dbt = copied
     fingerprint.of = lambda hashes: something_new
     store = Store(settings.release_dir(), settings.release_path(), kept=2)
-    with killed.at_place(["/releases/"], last, mark="add"), attempts.recorded(settings.release_dir()):
-        refresh.refresh(store, Limits(), lambda event, facts: None)
+    with killed.at_place(ROOMS, last, mark="add"), attempts.recorded(settings.release_dir()):
+        cycle.refresh(store, Limits(), lambda event, facts: None)

@@ -20,7 +20,7 @@ import pytest
 
 from ai_manufacturing import counts, site
 from ai_manufacturing.landing import landed, log
-from ai_manufacturing.refresh import refresh
+from ai_manufacturing.refresh import cycle
 from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.origin import Origin
@@ -109,7 +109,7 @@ def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
     built_from_the_sample(audited_build.warehouse)
     folder = tmp_path / "releases"
     with umask(mask):
-        refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), Limits(), quiet)
+        cycle.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), Limits(), quiet)
     found = permissions(folder)
     releases = {"ai_manufacturing.duckdb", "000001.duckdb"}
     assert {found[name] for name in releases | {f"{name}.sha256" for name in releases}} == {0o444}
@@ -178,7 +178,7 @@ def test_a_killed_export_leaves_each_file_old_or_new(
         assert {path.name: content(path) for path in out.iterdir() if path.name != exports.LOCK} == new
 
     arguments = ("export", "--format", file_format, "--out", out, "--database", sample_build.warehouse)
-    within = ("/ai_manufacturing/exports", "/ai_manufacturing/durable", "/pandas/io/formats/csvs")
+    within = ("/tables/exports", "/system/disk", "/pandas/io/formats/csvs")
     imported = ("ai_manufacturing.tables.exports", "ai_manufacturing.releases.databases", "pandas.io.formats.csvs")
     with killed.command(PROJECT, sample_build.environment, within, "_write", imported) as run:
         dies(run, points, arguments, is_old_or_new, is_new, earlier)
@@ -216,7 +216,7 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 
     arguments = ("report", "--out", out, "--release", store.published)
     imported = ("ai_manufacturing.site", "ai_manufacturing.site.catalogue", "ai_manufacturing.releases.databases")
-    within = ("/ai_manufacturing/site/__init__", "/ai_manufacturing/durable", "/ai_manufacturing/integrity")
+    within = ("/ai_manufacturing/site/__init__", "/system/disk", "/system/integrity")
     with killed.command(PROJECT, light_build.environment, within, "open_to_readers", imported, one_page) as run:
         dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
 
@@ -279,7 +279,7 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
 
 def handed_over(made: Path, to: Path, last: int, printed: Path) -> None:
     dbt_process.settle_in(made, dict(os.environ), str(printed))
-    with killed.at_place(("/ai_manufacturing/counts", "/ai_manufacturing/durable"), last):
+    with killed.at_place(("/ai_manufacturing/counts", "/system/disk"), last):
         counts.hand_over(made, to)
 
 

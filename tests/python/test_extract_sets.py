@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ai_manufacturing import cli, site
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.refresh import build, cycle, writer
 from ai_manufacturing.releases import databases
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.databases import RELEASE, WAREHOUSE, DatabaseError
@@ -138,9 +138,9 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     with monkeypatch.context() as building:
         building.setattr(build, "dbt", Mock(side_effect=AssertionError("it is refused before the build")))
         with pytest.raises(BadConfigurationError, match=r"is of extract set public \(delivered\); release 000001"):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
     reported: list[tuple[str, dict[str, Any]]] = []
-    manifest = refresh.refresh(
+    manifest = cycle.refresh(
         store, Limits(hold_above=0), lambda event, facts: reported.append((event, facts)), replaces=True
     )
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
@@ -159,7 +159,7 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     with duckdb.connect(str(corrected)) as connection:
         connection.execute("update marts.fct_city_year_panel set ln_gdp = 1 where city_id = '440300' and year = 2015")
     built_from_the_sample(corrected)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     site.build(store.published, tmp_path / "site")
     page = (tmp_path / "site/changes.html").read_text(encoding="utf-8")
     assert "Nothing is compared" not in page
@@ -175,7 +175,7 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
     built_from_the_sample(of_another_set(audited_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(audited_build, tmp_path / "public")))
     with pytest.raises(BadConfigurationError, match=r"is of extract set public \(SYNTHETIC: .*; release 000001"):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
     assert store.current().release_id == "000001"
     assert [(line["release_id"], line["outcome"]) for line in store.refreshes()] == [
         ("000002", "BadConfigurationError")

@@ -29,11 +29,12 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import cli, landing, settings
+from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import changes, findings, freshness
+from ai_manufacturing.cli import console
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.landing import landed
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.refresh import build, by_hand, cycle, writer
 from ai_manufacturing.releases import attempts, configured, fingerprint, lock, refresh_log
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
@@ -47,7 +48,7 @@ from ai_manufacturing.releases.errors import (
     StaleError,
 )
 from ai_manufacturing.releases.store import Store, check, read_manifest
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system import clock, duckdb_client, integrity
 from ai_manufacturing.system.disk import private_folder
 from ai_manufacturing.system.integrity import Chain, Line
 from ai_manufacturing.system.sql_text import literal
@@ -160,7 +161,7 @@ def test_limits_on_how_far_estimates_move(
     store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     moved = changed(
         audited_build.warehouse,
         tmp_path / "moved.duckdb",
@@ -171,25 +172,25 @@ def test_limits_on_how_far_estimates_move(
     with pytest.raises(
         HeldError, match=r"An estimate moved by 2\.00 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
     ):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
+        cycle.refresh(store, Limits(hold_above=1), quiet)
     assert store.current().release_id == "000001"
     assert json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["outcome"] == "HeldError"
     assert store.refreshes()[-1]["outcome"] == "HeldError"
     with pytest.raises(HeldError, match="Nothing new since build 000002, which is held"):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
+        cycle.refresh(store, Limits(hold_above=1), quiet)
     assert [path.name for path in (store.folder / "held").iterdir()] == ["000002"]
     with pytest.raises(HeldError, match=r"more than REFRESH_HOLD_ABOVE \(1\.5\)"):
-        refresh.refresh(store, Limits(hold_above=1.5), quiet)
+        cycle.refresh(store, Limits(hold_above=1.5), quiet)
     shutil.rmtree(store.held("000003"))
 
-    manifest = refresh.publish_held(store, "000002", "checked with the vendor", quiet)
+    manifest = by_hand.publish_held(store, "000002", "checked with the vendor", quiet)
     assert (manifest.published_by, manifest.reason) == ("hand", "checked with the vendor")
     assert store.current() == manifest
     assert not store.held("000002").exists()
 
     built_from_the_sample(audited_build.warehouse)
     told: list[tuple[str, dict[str, Any]]] = []
-    refresh.refresh(store, Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
+    cycle.refresh(store, Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
     assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
     built_from_the_sample(
         changed(
@@ -200,18 +201,18 @@ def test_limits_on_how_far_estimates_move(
         )
     )
     with pytest.raises(HeldError, match=r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
+        cycle.refresh(store, Limits(hold_above=1), quiet)
     built_from_the_sample(audited_build.warehouse)
     assert store.current().release_id == "000004", "000003 was a build that is held no more, and is in the log"
     with pytest.raises(NothingNewError, match="Nothing new since release 000004"):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
 
-    refresh.rollback(store, "000001", quiet)
+    by_hand.rollback(store, "000001", quiet)
     assert store.current().release_id == "000001"
     with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000004"):
-        refresh.rollback(store, "000009", quiet)
+        by_hand.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
-        refresh.publish_held(store, "000009", "because", quiet)
+        by_hand.publish_held(store, "000009", "because", quiet)
 
 
 def test_a_release_that_was_taken_back_is_not_built_again_of_the_same_files(
@@ -220,13 +221,13 @@ def test_a_release_that_was_taken_back_is_not_built_again_of_the_same_files(
     wrong = changed(audited_build.warehouse, tmp_path / "wrong.duckdb")
     for warehouse in (audited_build.warehouse, wrong):
         built_from_the_sample(warehouse)
-        refresh.refresh(store, Limits(), quiet)
-    refresh.rollback(store, "000001", quiet)
+        cycle.refresh(store, Limits(), quiet)
+    by_hand.rollback(store, "000001", quiet)
     with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
     assert store.current().release_id == "000001"
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "corrected.duckdb"))
-    assert refresh.refresh(store, Limits(), quiet).release_id == "000003"
+    assert cycle.refresh(store, Limits(), quiet).release_id == "000003"
 
 
 def test_a_release_that_was_written_and_not_published_is_built_again(
@@ -234,14 +235,14 @@ def test_a_release_that_was_written_and_not_published_is_built_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "other.duckdb"))
     with monkeypatch.context() as failing:
         failing.setattr(Store, "publish", Mock(side_effect=OSError(28, "No space left on device")))
         with pytest.raises(RefreshError, match="The published release is unchanged"):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
     assert store.release_ids() == ["000001", "000002"]
-    assert refresh.refresh(store, Limits(), quiet).release_id == "000003"
+    assert cycle.refresh(store, Limits(), quiet).release_id == "000003"
 
 
 def test_what_the_gate_stopped_is_not_estimated_by_other_code(
@@ -254,12 +255,12 @@ def test_what_the_gate_stopped_is_not_estimated_by_other_code(
         failing.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
         failing.setattr(build, "failed_at_the_gate", lambda work: True)
         with pytest.raises(GateFailedError, match="The gate holds back release 000001"):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "other.duckdb"))
     with pytest.raises(BadConfigurationError, match="000001 has no estimates yet, and the code"):
-        refresh.publish_held(store, "000001", "because", quiet)
+        by_hand.publish_held(store, "000001", "because", quiet)
     built_from_the_sample(audited_build.warehouse)
-    assert refresh.publish_held(store, "000001", "because", quiet).release_id == "000001"
+    assert by_hand.publish_held(store, "000001", "because", quiet).release_id == "000001"
 
 
 def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
@@ -286,7 +287,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
 
     def warnings() -> list[dict[str, Any]]:
         reported: list[dict[str, Any]] = []
-        refresh.refresh(store, Limits(), lambda event, facts: reported.append(facts) if event == "warning" else None)
+        cycle.refresh(store, Limits(), lambda event, facts: reported.append(facts) if event == "warning" else None)
         return reported
 
     shenyang = {"gdp_growth_factor": 0.7626811201856755, "city_id": "210100", "year": 2016}
@@ -347,7 +348,7 @@ def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_
 
     def refreshed() -> list[tuple[str, dict[str, Any]]]:
         events.clear()
-        refresh.refresh(store, Limits(), lambda event, facts: events.append((event, facts)))
+        cycle.refresh(store, Limits(), lambda event, facts: events.append((event, facts)))
         return events
 
     extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
@@ -483,7 +484,7 @@ def test_a_disk_that_refuses_after_the_move_is_told_so(
     built_from_the_sample(audited_build.warehouse)
     monkeypatch.setattr(Store, "prune", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(RefreshError, match=r"No space left on device\. The new release is published; the steps after"):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
     assert store.current().release_id == "000001"
 
 
@@ -497,7 +498,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
         if event == "warning":
             told.append(facts["message"])
 
-    refresh.refresh(store, Limits(), tell)
+    cycle.refresh(store, Limits(), tell)
     assert told == []
     (vendor,) = freshness.of_release(store.published)
     landed_at = audited_build.value("select max(landed_at) from raw.deliveries")
@@ -513,17 +514,17 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
         )
 
     built_from_the_sample(delivered_days_ago(500))
-    refresh.refresh(store, Limits(), tell)
+    cycle.refresh(store, Limits(), tell)
     (warning,) = told
     assert "500 days ago, more than warn_after_days (400)" in warning
 
     built_from_the_sample(delivered_days_ago(800))
     with pytest.raises(StaleError, match=r"Release 000003 is published.\nvendor: .*more than fail_after_days \(760\)"):
-        refresh.refresh(store, Limits(), tell)
+        cycle.refresh(store, Limits(), tell)
     assert store.current().release_id == "000003"
     assert changes.recorded(store.published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000003") as stale:
-        refresh.refresh(store, Limits(), tell)
+        cycle.refresh(store, Limits(), tell)
     assert (stale.value.exit_code, stale.value.is_published) == (8, False)
     assert "vendor: newest delivery" in command(store, audited_build, "status").stdout
 
@@ -532,9 +533,9 @@ def test_years_read_again_are_published_with_what_changed_in_others(
     store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     told: list[tuple[str, dict[str, Any]]] = []
-    manifest = refresh.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
+    manifest = cycle.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
     assert (manifest.release_id, manifest.reason) == ("000002", "years 2018:2020 read again")
     assert ("read again", {"years": "2018:2020", "files": 9}) in told  # three kinds of file, one a year
     assert not [facts for event, facts in told if event == "warning"]
@@ -547,7 +548,7 @@ def test_years_read_again_are_published_with_what_changed_in_others(
             "where city_id = '440300' and year in (2012, 2019)",
         )
     )
-    refresh.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
+    cycle.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
     (warning,) = [facts["message"] for event, facts in told if event == "warning"]
     assert "Years outside 2018:2020 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
 
@@ -630,7 +631,7 @@ def test_a_project_whose_seeds_dbt_could_not_load_is_refused_at_the_start(fresh:
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, audited_build: Build) -> None:
     with lock.held(store.folder / "refresh.lock"):
         with pytest.raises(LockedError, match=f'Another refresh is at work: {{"pid": {os.getpid()}, '):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
         run = command(store, audited_build, "refresh")
         assert run.returncode == 6
         assert str(os.getpid()) in run.stdout
@@ -644,7 +645,7 @@ def test_progress_is_words_on_a_terminal_and_json_with_times_under_a_scheduler(
     monkeypatch.setenv("RELEASE_DIR", str(tmp_path))
     before = datetime.now(UTC).replace(microsecond=0)
     for event, facts in events:
-        cli._report(event, facts)
+        console.log_event(event, facts)
     printed = capsys.readouterr().out
     lines = [json.loads(line) for line in printed.splitlines()]
     assert all(before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC) for line in lines)
@@ -652,7 +653,7 @@ def test_progress_is_words_on_a_terminal_and_json_with_times_under_a_scheduler(
     assert (tmp_path / "refresh.log").read_text(encoding="utf-8") == printed
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for event, facts in events:
-        cli._report(event, facts)
+        console.log_event(event, facts)
     said = click.unstyle(capsys.readouterr().out)
     assert said == "published: release_id 000001, pruned []\nchanges: a\n  b\n"
 
@@ -891,9 +892,9 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     with pytest.raises(
         BuildFailedError, match=r"late\.csv changed while dbt built; the published release is unchanged"
     ):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
     assert not store.published.exists()
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     assert "late.csv" in store.current().delivery_hashes
 
 
@@ -906,7 +907,7 @@ def test_a_torn_line_of_the_log_loses_no_rollback(
     """What a writer leaves that dies: no line that the head counts is lost, and what is torn is no line."""
     for warehouse in (audited_build.warehouse, changed(audited_build.warehouse, tmp_path / "wrong.duckdb")):
         built_from_the_sample(warehouse)
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
     log = store.folder / "refreshes.jsonl"
     before = store.refreshes()
     whole = log.read_bytes()
@@ -915,11 +916,11 @@ def test_a_torn_line_of_the_log_loses_no_rollback(
         log.write_bytes(log.read_bytes() + torn)
         assert store.refreshes()[:2] == before
         store.publish("000002")
-        refresh.rollback(store, "000001", quiet)
+        by_hand.rollback(store, "000001", quiet)
         assert log.read_bytes().startswith(whole)
         assert all(json.loads(line) for line in log.read_bytes().splitlines())
         with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
         assert store.refreshes()[-1] | {"at": None} == {
             "release_id": "000001", "at": None, "outcome": "rolled back to", "instead_of": "000002",
         }  # fmt: skip
@@ -933,9 +934,9 @@ def test_a_number_that_is_no_release_reaches_no_path(release_id: str, store: Sto
     (beside / "report.json").write_text(json.dumps(kept), encoding="utf-8")
     shutil.copy(audited_build.warehouse, beside / "warehouse.duckdb")
     for act in (
-        lambda: refresh.rollback(store, release_id, quiet),
-        lambda: refresh.publish_held(store, release_id, "because", quiet),
-        lambda: refresh.difference(store, "000001", release_id),
+        lambda: by_hand.rollback(store, release_id, quiet),
+        lambda: by_hand.publish_held(store, release_id, "because", quiet),
+        lambda: by_hand.difference(store, "000001", release_id),
         lambda: store.past(release_id),
         lambda: store.held(release_id),
     ):
@@ -965,14 +966,14 @@ def test_held_builds_are_pruned_as_releases_are_and_it_is_said(
     store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     for number in ("000002", "000003", "000004"):
         store.held(number).mkdir()
     moved = "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term = 'ai_firms'"
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved))
     reported: list[tuple[str, dict[str, Any]]] = []
     with pytest.raises(HeldError):
-        refresh.refresh(store, Limits(hold_above=1), lambda *event: reported.append(event))
+        cycle.refresh(store, Limits(hold_above=1), lambda *event: reported.append(event))
     assert store.held_ids() == ["000003", "000004", "000005"]
     assert reported[-1] == ("pruned", {"held": ["000002"]})
     assert store.next_id() == "000006"
@@ -993,12 +994,12 @@ def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
 ) -> None:  # fmt: skip
     """A warehouse without a table that the audit reads, and a fault of the code."""
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "less.duckdb", "drop table raw.rejected_rows"))
     with monkeypatch.context() as failing:
         failing.setattr(findings, "failed", Mock(side_effect=duckdb.IOException("IO Error: a block is damaged.\nmore")))
         with pytest.raises(RefreshError) as raised:
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
     said = str(raised.value)
     assert said.startswith("IOException: IO Error: a block is damaged. The published release is unchanged.")
     assert raised.value.exit_code == 1
@@ -1007,7 +1008,7 @@ def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
     with monkeypatch.context() as failing:
         failing.setattr(fingerprint, "git_commit", Mock(side_effect=KeyError("commit")))
         with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is unchanged"):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
     assert store.refreshes()[-1]["release_id"] == "000003"
 
 
@@ -1018,7 +1019,7 @@ def test_a_disk_that_refuses_a_copy_is_named_by_the_file_that_was_written(
     refused = OSError(28, "No space left on device", "past/000001.duckdb", None, "/full/published.duckdb")
     monkeypatch.setattr(Store, "publish", Mock(side_effect=refused))
     with pytest.raises(RefreshError, match=r"^/full/published\.duckdb: No space left on device"):
-        refresh.refresh(store, Limits(), quiet)
+        cycle.refresh(store, Limits(), quiet)
 
 
 def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Store, fresh: Build) -> None:
@@ -1099,7 +1100,7 @@ def test_changes_stay_within_the_memory_limit(
 def folder_held_by(target: Path) -> subprocess.Popen[str]:
     """Hold a private folder in another process."""
     held = (
-        "import sys, time; from pathlib import Path; from ai_manufacturing.durable import private_folder\n"
+        "import sys, time; from pathlib import Path; from ai_manufacturing.system.disk import private_folder\n"
         "with private_folder(Path(sys.argv[1])) as folder:\n    print(folder, flush=True); time.sleep(600)"
     )
     return subprocess.Popen([sys.executable, "-c", held, str(target)], stdout=subprocess.PIPE, text=True)
@@ -1129,7 +1130,7 @@ def readers_see_whole_releases(
 ) -> None:
     context = get_context("spawn")
     built_from(warehouses[0])
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     begun, published = context.Barrier(readers + 1), context.Value("i", 1)
     stop, found = context.Event(), context.Queue()
     arguments = (str(store.published), begun, published, stop, found)
@@ -1140,7 +1141,7 @@ def readers_see_whole_releases(
         begun.wait(LAST_RESORT)
         for number in range(refreshes):
             built_from(warehouses[(number + 1) % len(warehouses)])
-            published.value = int(refresh.refresh(store, Limits(), quiet).release_id)
+            published.value = int(cycle.refresh(store, Limits(), quiet).release_id)
     finally:
         stop.set()
         outcomes = []
@@ -1380,7 +1381,7 @@ def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
     store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
 ) -> None:
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     log = store.published.with_name(store.published.name + ".wal")
     with duckdb.connect(str(tmp_path / "another.duckdb")) as another:
         another.execute("create table anything as select 1")
@@ -1390,7 +1391,7 @@ def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
         store.current()
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "same.duckdb"))
     told: list[str] = []
-    refresh.refresh(store, Limits(), lambda event, facts: told.append(facts.get("message", "")))
+    cycle.refresh(store, Limits(), lambda event, facts: told.append(facts.get("message", "")))
     (moved,) = [message for message in told if "Someone had written to the published file" in message]
     aside = Path(moved.split("the log was moved to ")[1].removesuffix("."))
     assert aside.read_bytes() == left
@@ -1441,10 +1442,10 @@ def test_no_clock_orders_the_releases(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    monkeypatch.setattr(refresh, "_now", lambda: "1999-01-01T00:00:00+00:00")
+    cycle.refresh(store, Limits(), quiet)
+    monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "same.duckdb"))
-    refresh.refresh(store, Limits(), quiet)
+    cycle.refresh(store, Limits(), quiet)
     assert store.current().release_id == "000002"
     assert store.current().published_at.startswith("1999")
 

@@ -18,9 +18,10 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from ai_manufacturing.auditing import new_years, published_years, revisions
-from ai_manufacturing.auditing.revisions import Declaration, Revisions
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.auditing import declared_revisions, new_years, published_years, revisions
+from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.revisions import Revisions
+from ai_manufacturing.refresh import build, by_hand, cycle, writer
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BadConfigurationError, HeldError, NothingNewError
@@ -229,7 +230,7 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(
     found = compared(tmp_path, old, new, row)
     assert (found.lines == []) == passes
     assert found.explained == ({"column_1"} if passes else set())
-    assert (row in found.used) == (
+    assert (row in found.declarations) == (
         row.series == "gdp" and row.provider == "vendor" and row.scope != "industry" and row.first_year < 2017
     )
 
@@ -249,13 +250,13 @@ def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     shutil.copy(PROJECT / "seeds/series.csv", path.parent)
     path.write_text(HEADER, encoding="utf-8")
-    monkeypatch.setattr(revisions, "SEED", path)
+    monkeypatch.setattr(declared_revisions, "SEED", path)
     return path
 
 
 def test_the_seed_of_the_project_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-    assert revisions.declared() == []
+    assert declared_revisions.read() == []
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(
 ) -> None:
     seed.write_text(f"{HEADER}{row}\n", encoding="utf-8")
     with pytest.raises(BadConfigurationError) as raised:
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     assert f"declared_revisions.csv, row 2, {said}" in str(raised.value)
     assert store.refreshes() == []
 
@@ -327,7 +328,7 @@ def test_a_rewritten_series_is_held_until_it_is_declared(
     store = published
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     lines = str(held.value).splitlines()
     cities = audited_build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
     assert lines[0].startswith("Release 000002 is held: it rewrites what was published.")
@@ -347,23 +348,23 @@ def test_a_rewritten_series_is_held_until_it_is_declared(
     assert (len(values), set(values["year"])) == (cities, {2017, 2018})
     assert np.allclose(values["new_value"] / values["old_value"], 1.05)
     with pytest.raises(HeldError, match="Nothing new since build 000002"):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
 
     seed.write_text(
         HEADER + row.replace("<reason>", "census").replace("2017,", "2016,").replace(",2018,", ",2017,") + "\n",
         encoding="utf-8",
     )
     with pytest.raises(HeldError, match=r"total, vendor\) 2018: "):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
     told: list[dict[str, Any]] = []
-    manifest = refresh.refresh(store, LIMITS, lambda event, facts: told.append({"event": event, **facts}))
+    manifest = cycle.refresh(store, LIMITS, lambda event, facts: told.append({"event": event, **facts}))
     assert manifest.reason.startswith("declared revision after 000001: gdp_100m_cny (total) of vendor, 2017-2018, ")
     assert manifest.reason.endswith(": census")
     assert read_manifest(store.published) == manifest
     assert {"event": "declared", "revisions": [manifest.reason]} in told
     with pytest.raises(NothingNewError):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
 
 
 @pytest.mark.soak
@@ -373,16 +374,16 @@ def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
     row = "vendor,gdp_100m_cny,*,2017,2018,census,2026-11-26,000001\n"
     seed.write_text(HEADER + row, encoding="utf-8")
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
-    assert refresh.refresh(published, LIMITS, quiet).release_id == "000002"
+    assert cycle.refresh(published, LIMITS, quiet).release_id == "000002"
     # another rewrite of the same values, also where the release that the row names is published again
     built_from_the_sample(revised(audited_build, tmp_path / "again.duckdb", "2017, 2018", 1.5))
     for now_published in ("000002", "000001"):
-        refresh.rollback(published, now_published, quiet)
+        by_hand.rollback(published, now_published, quiet)
         with pytest.raises(HeldError):
-            refresh.refresh(published, LIMITS, quiet)
+            cycle.refresh(published, LIMITS, quiet)
         assert published.current().release_id == now_published
     seed.write_text(HEADER + row.replace("census", "second census"), encoding="utf-8")
-    assert "second census" in refresh.refresh(published, LIMITS, quiet).reason
+    assert "second census" in cycle.refresh(published, LIMITS, quiet).reason
 
 
 @pytest.mark.soak
@@ -391,8 +392,8 @@ def test_whoever_has_years_read_again_need_not_declare_them(
 ) -> None:
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError, match=r"vendor\) 2017: "):
-        refresh.refresh(published, LIMITS, quiet, range(2018, 2021))
-    manifest = refresh.refresh(published, LIMITS, quiet, range(2017, 2019))
+        cycle.refresh(published, LIMITS, quiet, range(2018, 2021))
+    manifest = cycle.refresh(published, LIMITS, quiet, range(2017, 2019))
     assert manifest.reason == "years 2017:2018 read again"
 
 
@@ -403,7 +404,7 @@ def test_734_lost_city_years_are_held(
         changed(audited_build.warehouse, tmp_path / "less.duckdb", f"delete from {CONFORMED} where year > 2018")
     )
     with pytest.raises(HeldError, match=r"\n734 of 4037 published city-years have no value any more, more than 1 %\."):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
 
 
 @pytest.mark.soak
@@ -419,16 +420,16 @@ def test_of_estimates_only_shown_columns_hold_a_release(
 
     reading = "specification_id = 'table_1_col_1_resident' and term = 'ai_firms'"
     built_from_the_sample(moved("reading.duckdb", reading, "estimate + 9 * std_error"))
-    refresh.refresh(published, LIMITS, quiet)
+    cycle.refresh(published, LIMITS, quiet)
     shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
     built_from_the_sample(moved("shown.duckdb", f"{reading} or {shown}", "estimate + 1.1 * std_error"))
     with pytest.raises(
         HeldError, match=r"An estimate moved by 1\.10 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
     ):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
     built_from_the_sample(moved("lost.duckdb", shown, "null"))
     with pytest.raises(HeldError, match=r"1 are lost, .*: table_2_col_1 ai_firms: 0\.\d+ \(.*\) -> none"):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
 
 
 @pytest.mark.soak
@@ -448,10 +449,10 @@ def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
     moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}"
     built_from_the_sample(changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved))
     with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     told: list[str] = []
-    refresh.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
+    cycle.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
     assert any("Release 000001 was written before releases kept their series" in message for message in told)
 
 
@@ -520,14 +521,14 @@ def test_what_new_years_add_to_an_estimate_is_no_revision(
             ),
         )
     )
-    refresh.refresh(store, LIMITS, quiet)
+    cycle.refresh(store, LIMITS, quiet)
     built_from_the_sample(audited_build.warehouse)
     told: list[str] = []
     if is_held:
         with pytest.raises(HeldError, match=r"standard errors, more than REFRESH_HOLD_ABOVE .*: table_1_col_1 "):
-            refresh.refresh(store, LIMITS, quiet)
+            cycle.refresh(store, LIMITS, quiet)
     else:
-        refresh.refresh(store, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
+        cycle.refresh(store, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
         (note,) = [message for message in told if message.startswith("table_1_col_1 moved by ")]
         assert note.endswith(
             "standard errors as its sample reaches new years. On the published years, 2010-2018, it moved by 0.00."
@@ -603,7 +604,7 @@ def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_ze
         )
     )
     with pytest.raises(HeldError) as held:
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
     lines = str(held.value).splitlines()
     for name in ("Hangzhou (330100)", "Suzhou (320500)"):
         (line,) = (line for line in lines if line.startswith(f"{name} had a value in every published year, 2010-2020"))
@@ -651,7 +652,7 @@ MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
 def warned(store: Store) -> list[str]:
     """Refresh, and return the warnings of drift."""
     messages: list[str] = []
-    refresh.refresh(store, LIMITS, lambda event, facts: messages.append(facts.get("message", "")))
+    cycle.refresh(store, LIMITS, lambda event, facts: messages.append(facts.get("message", "")))
     return [message for message in messages if message.startswith("Drift from ")]
 
 
@@ -668,28 +669,28 @@ def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_
     assert "0.96 standard errors. Beyond 1 a release is held." in message
     moving(1.63)
     with pytest.raises(HeldError, match=r"Drift from release 000001, .*: table_2_col_3 .*, 1\.63 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     assert store.current().release_id == "000003"
     # the held build is judged again as soon as a person has accepted what it would follow
-    assert refresh.accept(store, "000003", "compared with the office", quiet) == store.current()
+    assert by_hand.accept(store, "000003", "compared with the office", quiet) == store.current()
     (message,) = warned(store)
     assert "compared with the office: table_2_col_3 " in message
     assert "0.67 standard errors" in message
     # a rollback loses neither of the two anchors
-    refresh.rollback(store, "000002", quiet)
+    by_hand.rollback(store, "000002", quiet)
     moving(1.5)
     with pytest.raises(HeldError, match="Drift from release 000001, the first"):
-        refresh.refresh(store, LIMITS, quiet)
-    refresh.rollback(store, "000005", quiet)
+        cycle.refresh(store, LIMITS, quiet)
+    by_hand.rollback(store, "000005", quiet)
     moving(2.1)
     with pytest.raises(HeldError, match=r"Drift from release 000003, accepted 20\d\d-.*, 1\.14 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     # what a person publishes is accepted
-    by_hand = refresh.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
+    manifest = by_hand.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
     moving(2.5)
     assert warned(store) == []
     (row,) = read(store.published, "from release.anchor")
-    assert (row[0], row[2]) == (by_hand.release_id, "the provider was asked")
+    assert (row[0], row[2]) == (manifest.release_id, "the provider was asked")
 
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -700,7 +701,7 @@ def read(path: Path, query: str) -> list[tuple[Any, ...]]:
 def test_the_anchor_is_never_pruned(published: Store, moving: Callable[..., None]) -> None:
     for step in range(1, 6):
         moving(step / 100)
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
     assert published.release_ids() == ["000001", "000005", "000006"]
 
 
@@ -712,7 +713,7 @@ def test_a_declared_revision_explains_its_own_drift_and_no_other(
         "and year = 2018"
     )
     moving(0.45)
-    refresh.refresh(published, LIMITS, quiet)
+    cycle.refresh(published, LIMITS, quiet)
     seed.write_text(f"{HEADER}vendor,*,*,2018,2018,recount,2026-11-26,000002\n", encoding="utf-8")
     moving(2.45, rewritten)
     assert warned(published) == []
@@ -723,7 +724,7 @@ def test_a_declared_revision_explains_its_own_drift_and_no_other(
     assert "0.55 standard errors" in message
     moving(3.1, rewritten)
     with pytest.raises(HeldError, match=r"Drift from release 000001.* 1\.10 standard errors"):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
 
 
 def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(
@@ -756,18 +757,18 @@ def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_cou
 ) -> None:
     store = published
     moving(0.3)
-    refresh.refresh(store, LIMITS, quiet)
-    refresh.rollback(store, "000001", quiet)
+    cycle.refresh(store, LIMITS, quiet)
+    by_hand.rollback(store, "000001", quiet)
     if is_moved:
         store = replace(store, published=tmp_path / "new place/ai_manufacturing.duckdb")
     else:
         store.published.unlink()
     moving(1.2)
     with pytest.raises(HeldError, match=r"An estimate moved by 1\.20 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     assert not store.published.exists()
     moving(0.9)
-    refresh.refresh(store, LIMITS, quiet)
+    cycle.refresh(store, LIMITS, quiet)
     assert read(store.published, "select release_id from release.previous") == [("000001",)]
 
 
@@ -784,13 +785,13 @@ def test_years_read_again_free_no_value_of_a_file_that_was_delivered_since(
     yearbook.write_text(yearbook.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
-        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
+        cycle.refresh(published, LIMITS, quiet, range(2010, 2021))
     # one that is gone from the folder is not read again either
     yearbook.unlink()
     with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
-        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
+        cycle.refresh(published, LIMITS, quiet, range(2010, 2021))
     shutil.copy(audited_build.extracts / "city_yearbook" / yearbook.name, yearbook)
-    assert refresh.refresh(published, LIMITS, quiet, range(2010, 2021)).reason == "years 2010:2020 read again"
+    assert cycle.refresh(published, LIMITS, quiet, range(2010, 2021)).reason == "years 2010:2020 read again"
 
 
 # ---------------------------------------------------------------- a held build, judged again
@@ -803,25 +804,25 @@ def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_wou
     store = published
     built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     built = Mock(side_effect=build.dbt)
     monkeypatch.setattr(build, "dbt", built)
     (row,) = (line for line in str(held.value).splitlines() if line.startswith("vendor,"))
     seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
     events: list[str] = []
-    manifest = refresh.refresh(store, LIMITS, lambda event, facts: events.append(event))
+    manifest = cycle.refresh(store, LIMITS, lambda event, facts: events.append(event))
     assert built.call_count == 0
     assert events == ["started", "delivery", "judged again", "landed", "declared", "changes", "published"]
     assert (manifest.release_id, store.held_ids()) == ("000003", [])
     judged_again = {name: read(store.published, f"from {name}") for name in manifest.row_counts}
     changed_rows = read(store.published, "from release.changes")
     with pytest.raises(NothingNewError):
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
 
     # the same with a build
-    refresh.rollback(store, "000001", quiet)
+    by_hand.rollback(store, "000001", quiet)
     store.past("000003").unlink()
-    again = refresh.refresh(store, LIMITS, quiet)
+    again = cycle.refresh(store, LIMITS, quiet)
     assert built.call_count == 1
     assert (again.reason, again.fingerprint) == (manifest.reason, manifest.fingerprint)
     assert {name: read(store.published, f"from {name}") for name in again.row_counts} == judged_again
@@ -837,7 +838,7 @@ def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_dam
     built = Mock(side_effect=lambda work, target, *_, **__: not shutil.copyfile(warehouse, target))
     monkeypatch.setattr(build, "dbt", built)
     with pytest.raises(HeldError):
-        refresh.refresh(published, LIMITS, quiet)
+        cycle.refresh(published, LIMITS, quiet)
     run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="1.5")
     assert run.returncode == 7, run.stdout + run.stderr
     assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:3] == [
@@ -850,7 +851,7 @@ def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_dam
         with (published.held(number) / "report.json").open("a") as report:
             report.write(" ")
     with pytest.raises(HeldError):
-        refresh.refresh(published, replace(LIMITS, hold_above=1.8), quiet)
+        cycle.refresh(published, replace(LIMITS, hold_above=1.8), quiet)
     assert built.call_count == 2
     run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="3")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -891,7 +892,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
             ),
         )
     )
-    refresh.refresh(store, LIMITS, quiet)
+    cycle.refresh(store, LIMITS, quiet)
     rows = booked_at_the_capital(audited_build.frame(f"from {CONFORMED}"), (2019, 2020))
     faulty = changed(audited_build.warehouse, tmp_path / "faulty.duckdb")
     with duckdb.connect(str(faulty)) as connection:
@@ -899,7 +900,7 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
         connection.execute(f"create or replace table {CONFORMED} as from faulty_rows")
     built_from_the_sample(faulty)
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        cycle.refresh(store, LIMITS, quiet)
     lines = str(held.value).splitlines()
     (line,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
     assert "a capital's share of its province moved by +0.325 in the median province" in line

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from ai_manufacturing import cli, landing
 from ai_manufacturing.auditing import verify
 from ai_manufacturing.landing import landed, log, registers
-from ai_manufacturing.refresh import refresh, writer
+from ai_manufacturing.refresh import by_hand, writer
 from ai_manufacturing.releases import databases
 from ai_manufacturing.releases.errors import LockedError, RefreshError
 from ai_manufacturing.releases.store import Store
@@ -110,14 +110,14 @@ def refused(kept: Store, path: Path) -> None:
     if path.parent == kept.folder / "past":
         release_id = path.name[:6]
         acts = [
-            lambda: refresh.rollback(kept, release_id, quiet),
-            lambda: refresh.difference(kept, "000001", "000002"),
+            lambda: by_hand.rollback(kept, release_id, quiet),
+            lambda: by_hand.difference(kept, "000001", "000002"),
             lambda: databases.read(kept.past(release_id)),
         ]
     elif path.is_relative_to(kept.folder / "held"):
-        acts = [lambda: refresh.publish_held(kept, "000003", "a test", quiet)]
+        acts = [lambda: by_hand.publish_held(kept, "000003", "a test", quiet)]
     elif path.name.startswith("refreshes.jsonl"):
-        acts = [kept.refreshes, kept.next_id, lambda: refresh.rollback(kept, "000001", quiet)]
+        acts = [kept.refreshes, kept.next_id, lambda: by_hand.rollback(kept, "000001", quiet)]
     else:
         acts = [kept.current, kept.next_id, lambda: databases.read(kept.published)]
     for act in acts:
@@ -248,7 +248,7 @@ def test_a_past_release_is_no_link_to_the_published_file(kept: Store) -> None:
     assert kept.published.read_bytes() == kept.past("000002").read_bytes()
     assert not kept.published.samefile(kept.past("000002"))
     flip(kept.published, random.Random(2))
-    refresh.difference(kept, "000001", "000002")
+    by_hand.difference(kept, "000001", "000002")
 
 
 def outcomes_alone(kept: Store, sealed: bool) -> None:
@@ -491,7 +491,7 @@ def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path
         if not child:
             try:
                 integrity._read.clear()
-                with killed.at_place(("/ai_manufacturing/integrity", "/ai_manufacturing/durable"), place):
+                with killed.at_place(("/system/integrity", "/system/disk"), place):
                     written.append(lambda lines: {"number": place})  # noqa: B023
                 os._exit(0)
             finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing.auditing import changes, revisions
+from ai_manufacturing.auditing import changes, moves
 from ai_manufacturing.releases.store import Manifest, Store, reading
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import comments
@@ -87,7 +87,7 @@ class Anchor:
             "largest_drift": next(iter(drift), 0.0),
         }
 
-    def moved_on(self, before: Path, after: Path, moved: "revisions.Moves") -> "Anchor":
+    def moved_on(self, before: Path, after: Path, moved: moves.Moves) -> "Anchor":
         """Return this anchor as a later release keeps it.
 
         Parameters
@@ -118,7 +118,7 @@ def shown_estimates(release: Path) -> dict[tuple[str, str], tuple[float, float]]
         rows = connection.execute(
             f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
             "where estimate is not null and std_error is not null and list_contains(?, specification_id)",
-            [sorted(revisions.shown(connection))],
+            [sorted(moves.shown(connection))],
         ).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 

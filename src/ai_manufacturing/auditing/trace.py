@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import city_names
-from ai_manufacturing.auditing.revisions import spans_said
+from ai_manufacturing.auditing.declared_revisions import spans_in_words
 from ai_manufacturing.system import duckdb_client
 
 SHOWN_ROWS = 12
@@ -196,7 +196,7 @@ class _Reader:
         if years:
             in_sample = [row["year"] for row in years]
             nearest = min(in_sample, key=lambda other: (abs(other - year), other))
-            return [*lines, f"in the sample: {spans_said(in_sample)}; {_asked(name, city_id, nearest)}"]
+            return [*lines, f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}"]
         others = self.rows(
             "select shown.specification_id from reports.rpt_specifications as shown "
             "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "

@@ -12,6 +12,7 @@ import duckdb
 from ai_manufacturing import landing
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import progress
+from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.releases.store import reading
@@ -26,7 +27,9 @@ RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): 
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
 
 
-def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
+def dbt(
+    work: Path, warehouse: Path, *arguments: str, accepted: str = "", on_progress: OnProgress | None = None
+) -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
 
     Where a last build is laid out for this one, only what differs from it is built.
@@ -41,7 +44,7 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
         Of dbt's command line.
     accepted : str
         Why failures of the gate are accepted.
-    told : callable, optional
+    on_progress : callable, optional
         Takes the progress of the run.
     """
     environment = {
@@ -56,14 +59,14 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
     if (work / last_build.FOLDER).exists():
         environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
         module = "ai_manufacturing.refresh.dbt_from_last_build"
-    if told is not None:
+    if on_progress is not None:
         environment |= progress.LOG_FORMAT
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
         process = dbt_process.started(arguments, environment, output, module)
-        if told is None:
+        if on_progress is None:
             return process.wait() != 0
         log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-        return progress.followed(process, log, told) != 0
+        return progress.followed(process, log, on_progress) != 0
 
 
 def permutations() -> str:

@@ -11,9 +11,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
+from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import make_folder, replace_bytes
 from ai_manufacturing.system.exit_codes import ExitCode
 
@@ -58,16 +58,21 @@ def recorded(folder: Path) -> Iterator[None]:
     folder : Path
         RELEASE_DIR. Where it cannot be written to, the attempt fails of that and says so itself.
     """
-    began = Attempt(_now(), os.getpid(), socket.gethostname())
+    began = Attempt(clock.now("milliseconds"), os.getpid(), socket.gethostname())
     _record(folder, began)
     try:
         yield
     except BaseException as error:
         code = int(getattr(error, "exit_code", ExitCode.FAILED))
         message = (str(error).splitlines() or [""])[0]
-        _record(folder, replace(began, ended_at=_now(), exit_code=code, outcome=type(error).__name__, message=message))
+        _record(
+            folder,
+            replace(
+                began, ended_at=clock.now("milliseconds"), exit_code=code, outcome=type(error).__name__, message=message
+            ),
+        )
         raise
-    _record(folder, replace(began, ended_at=_now(), exit_code=int(ExitCode.DONE), outcome=PUBLISHED))
+    _record(folder, replace(began, ended_at=clock.now("milliseconds"), exit_code=int(ExitCode.DONE), outcome=PUBLISHED))
 
 
 def read(folder: Path) -> list[Attempt]:
@@ -94,7 +99,3 @@ def _record(folder: Path, attempt: Attempt) -> None:
 
 def _is_same(one: Attempt, other: Attempt) -> bool:
     return (one.began_at, one.pid, one.host) == (other.began_at, other.pid, other.host)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat("T", "milliseconds")

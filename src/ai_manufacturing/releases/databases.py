@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -42,6 +42,16 @@ class Database:
     def __str__(self) -> str:
         what = WAREHOUSE if self.release_id is None else f"{RELEASE} {self.release_id}"
         return f"{self.origin}, {what}, {self.path}"
+
+    def record(self) -> dict[str, Any]:
+        """Return what a command says of the file in JSON."""
+        extract_set, kind = self.origin
+        return {
+            "path": str(self.path),
+            "extract_set": extract_set,
+            "extract_set_kind": kind,
+            "release_id": self.release_id,
+        }
 
 
 class _Place(NamedTuple):

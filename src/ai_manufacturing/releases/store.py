@@ -39,7 +39,8 @@ from ai_manufacturing.system.sql_text import identifier
 JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
 LOG = "refreshes.jsonl"
-SEEN = ("published", "published by hand", "rolled back to")  # outcomes after which readers see a release
+PUBLISHED = ("published", "published by hand")  # outcomes of a line of the log
+SEEN = (*PUBLISHED, "rolled back to")  # outcomes after which readers see a release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")
 RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
 RESTORE_LOG = (
