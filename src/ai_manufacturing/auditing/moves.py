@@ -112,7 +112,8 @@ def between(
                 f"{name} moved by {beyond[name]:.2f} standard errors as its sample reaches new years. On the "
                 f"published years, {grown[name][0]}-{grown[name][1]}, it moved by {revised:.2f}"
             )
-    return Moves(changes.of_specifications(release, names - passed), tuple(notes), explained, again)
+    judged = changes.recorded(release, "list_contains(?, specification_id)", sorted(names - passed))
+    return Moves(judged, tuple(notes), explained, again)
 
 
 def shown(connection: duckdb.DuckDBPyConnection) -> set[str]:

@@ -82,9 +82,11 @@ def _build_and_publish(run: Run) -> Manifest:
     summary = changes.recorded(target)
     facts = {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)}
     run.on_event("changes", facts)
-    if run.years is not None and (others := changes.outside(target, run.years)).lines:
-        heading = f"Years outside {_in_words(run.years)} also changed."
-        run.warn(findings.listed(heading, others.lines, "release.changes"))
+    if run.years is not None:
+        outside = changes.recorded(target, "year not between ? and ?", run.years[0], run.years[-1])
+        if outside.lines:
+            heading = f"Years outside {_in_words(run.years)} also changed."
+            run.warn(findings.listed(heading, outside.lines, "release.changes"))
     anchor = anchors.own(target, run.release_id, "", "")
     if built.published is not None and comparison is not None:
         limit = run.limits.hold_above

@@ -4,7 +4,6 @@ RELEASE_DIR/attempts.json holds the newest, the last one last. It decides nothin
 refreshes.jsonl. An attempt that was killed has begun and not ended.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ai_manufacturing.system import clock
-from ai_manufacturing.system.disk import make_folder, replace_bytes
+from ai_manufacturing.system.disk import locked, make_folder, replace_bytes
 from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "attempts.json"
@@ -85,17 +84,10 @@ def read(folder: Path) -> list[Attempt]:
 
 def _record(folder: Path, attempt: Attempt) -> None:
     """Add an attempt, or what became of it; attempts at the same time wait for each other."""
+    began = (attempt.began_at, attempt.pid, attempt.host)
     with suppress(OSError):
         make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            others = [other for other in read(folder) if not _is_same(other, attempt)]
-            kept = [asdict(other) for other in (*others, attempt)][-KEPT:]
-            replace_bytes(folder / FILE, json.dumps(kept, ensure_ascii=False, indent=1).encode())
-        finally:
-            os.close(descriptor)
-
-
-def _is_same(one: Attempt, other: Attempt) -> bool:
-    return (one.began_at, one.pid, one.host) == (other.began_at, other.pid, other.host)
+        with locked(folder, wait=True):
+            others = [other for other in read(folder) if (other.began_at, other.pid, other.host) != began]
+            newest = [asdict(other) for other in (*others, attempt)][-KEPT:]
+            replace_bytes(folder / FILE, json.dumps(newest, ensure_ascii=False, indent=1).encode())

@@ -70,3 +70,20 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     # a bar among the lines of a scheduler's log is no JSON
     connection.execute("set enable_progress_bar = false")
     return connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
+    """Return the rows of a query by the names of its columns.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        An open connection.
+    query : str
+        SQL.
+    *values
+        Of its parameters.
+    """
+    cursor = connection.execute(query, values)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -9,7 +9,6 @@ lags by one line at most, where a writer died between the two: a whole line coun
 The first line that a head counts is marked: lines before it are of an earlier version, which kept no head.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.system.disk import replace_bytes, sync
+from ai_manufacturing.system.disk import locked, replace_bytes, sync
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
@@ -236,9 +235,7 @@ class Chain:
         OSError
             If the disk refuses, or the file system has no locks.
         """
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with locked(self.path.parent, wait=True):
             log = self.read()
             line = following(log.lines)
             if line is None:
@@ -249,8 +246,6 @@ class Chain:
             self._count(log)
             _read[self.path] = self._signature(), log
             return log.lines
-        finally:
-            os.close(folder)
 
     def _added(self, log: Log, line: Line) -> Log:
         text = _sealed(line if log.is_marked else line | {MARK: VERSION}, log.so_far)
