@@ -19,7 +19,8 @@ from ai_manufacturing.gate import result_tables, suites, validation
 from ai_manufacturing.refresh import cycle
 from ai_manufacturing.releases import attempts, configured, refresh_log
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
-from ai_manufacturing.releases.store import Manifest, read_manifest, reading
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.system.duckdb_client import reading
 
 NIGHTLY = "30 2 * * *"
 SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}

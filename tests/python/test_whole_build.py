@@ -17,7 +17,8 @@ from ai_manufacturing import landing
 from ai_manufacturing.refresh import build, cycle, whole_build
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.releases.manifest import check
+from ai_manufacturing.releases.store import Store
 from tests.python import dbt_process
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import command

@@ -12,8 +12,11 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.auditing import changes, moves
-from ai_manufacturing.releases.store import Manifest, Store, reading
+from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.sql_text import create_table, insert
 
 ACCEPTED = "accepted"  # in the log of refreshes
@@ -73,12 +76,12 @@ class Anchor:
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
         """Return by how many standard errors estimates differ from these, those that differ most first."""
-        found = {
+        moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
             if key in self.estimates and self.estimates[key][1]
         }
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def record(self, release: Path) -> dict[str, Any]:
         """Return what status says of it in JSON: the largest drift of a release from it too, in standard errors."""
@@ -191,8 +194,6 @@ def drifted(anchor: Anchor, release: Path, above: float) -> str:
     lines = [
         f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "
         f"{new[name, term][0]:.4g}, {moved:.2f} standard errors"
-        for (name, term), moved in [*beyond.items()][:LISTED_TERMS]
+        for (name, term), moved in beyond.items()
     ]
-    if len(beyond) > LISTED_TERMS:
-        lines.append(f"and {len(beyond) - LISTED_TERMS} more")
-    return "; ".join(lines)
+    return some_of(lines, LISTED_TERMS, "; ", "; and {} more")

@@ -85,8 +85,8 @@ class Summary:
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
         lost = self.counts.get("estimate_lost", 0)
-        said = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
-        return said + (f", {lost} are lost" if lost else "")
+        sentence = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
+        return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
         """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
@@ -239,7 +239,7 @@ def _estimate_in_words(row: Mapping[str, Any]) -> str:
     old, new = (f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})" for when in ("old", "new"))
     notes = [f"{row['moved_std_errors']:.2f} standard errors"] if row["moved_std_errors"] is not None else []
     flags = {"is_sign_changed": "sign", "is_stars_changed": "stars", "is_interval_changed": "intervals apart"}
-    notes += [said for name, said in flags.items() if row[name]]
+    notes += [text for name, text in flags.items() if row[name]]
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
 
 

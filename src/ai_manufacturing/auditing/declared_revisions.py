@@ -1,7 +1,7 @@
 """Declared revisions: rows of a seed by which a person lets rewritten values of a published release pass."""
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +12,8 @@ import duckdb
 
 from ai_manufacturing import settings
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.store import ID, Store, read_manifest
+from ai_manufacturing.releases.manifest import read_manifest
+from ai_manufacturing.releases.store import ID, Store
 
 ANY = "*"
 SEED = Path("seeds/declared_revisions.csv")
@@ -170,22 +171,3 @@ def covering(values: str) -> str:
             and declared.scope in ({values}.scope, '{ANY}')
             and {values}.year between declared.first_year and declared.last_year
     )"""
-
-
-# ---------------------------------------------------------------- years
-
-
-def spans(years: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the first and last years of the spans without a gap that years make."""
-    ended: list[tuple[int, int]] = []
-    for year in sorted(years):
-        if ended and ended[-1][1] == year - 1:
-            ended[-1] = (ended[-1][0], year)
-        else:
-            ended.append((year, year))
-    return ended
-
-
-def spans_in_words(years: Iterable[int]) -> str:
-    """Return years as 2012-2018, 2020."""
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(years))

@@ -12,7 +12,7 @@ from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases.errors import BadConfigurationError, StaleError
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import reading
+from ai_manufacturing.system.duckdb_client import reading
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
 from ai_manufacturing.releases import last_build
-from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 
 
 @dataclass(frozen=True)

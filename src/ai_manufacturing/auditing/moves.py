@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 
 from ai_manufacturing.auditing import changes, findings
-from ai_manufacturing.releases.store import reading
+from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.system.duckdb_client import reading
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,8 @@ class Moves:
         if not self.judged.is_beyond(limit):
             return []
         estimates = [line for line in self.judged.lines if " -> " in line]
-        more = len(estimates) - findings.LISTED_ROWS
-        return [
-            f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: "
-            + "; ".join([*estimates[: findings.LISTED_ROWS], *([f"and {more} more"] if more > 0 else [])])
-            + "."
-        ]
+        largest = some_of(estimates, findings.LISTED_ROWS, "; ", "; and {} more")
+        return [f"{self.judged.moved(limit)}, more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows: {largest}."]
 
 
 def between(

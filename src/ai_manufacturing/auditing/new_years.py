@@ -70,20 +70,22 @@ def odd(published: Path, warehouse: Path, declarations: Sequence[Declaration], s
         connection.execute(_CHANGES.format(values=values("built")))
         names = city_names.column(connection, "built.marts.dim_city")
         return [
-            OddYear._make((*place, tuple(used), tuple(declarations[number] for number in numbers), _in_words(facts)))
-            for *place, used, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
+            OddYear._make(
+                (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))
+            )
+            for *place, specifications, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
         ]
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
     if facts["is_shift_odd"]:
-        found = (
+        change = (
             f"a capital's share of its province moved by {facts['shift']:+.3f} in the median province, before by at "
             f"most {facts['shift_before']:.3f}"
         )
     else:
-        found = f"{facts['moved']:.1%} of the total moved between cities, before at most {facts['moved_before']:.1%}"
-    return f"{facts['place']}: {found}. Largest gains: {', '.join(facts['cities'])}"
+        change = f"{facts['moved']:.1%} of the total moved between cities, before at most {facts['moved_before']:.1%}"
+    return f"{facts['place']}: {change}. Largest gains: {', '.join(facts['cities'])}"
 
 
 # A city counts in a change if it has a value in both years.

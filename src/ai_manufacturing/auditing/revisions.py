@@ -14,6 +14,7 @@ import duckdb
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
 from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import comments, literal
 
@@ -147,7 +148,7 @@ class Revisions:
         lost = sum(row.lost for row in rows)
         return (
             f"{first.label} ({first.series}, {first.scope}, {first.provider}) "
-            f"{declared_revisions.spans_in_words(years)}: {sum(row.rewritten for row in rows)} of "
+            f"{spans_in_words(years)}: {sum(row.rewritten for row in rows)} of "
             f"{sum(row.published for row in rows)} published values changed by more than {100 * CHANGED:g} %"
             f"{f', {lost} of them are gone' if lost else ''}. "
             f"Largest: {'; '.join(map(str, [*largest.values()][:LISTED_CITIES]))}."
@@ -163,7 +164,7 @@ class Revisions:
         return [
             declared_revisions.row_to_declare(*series, span, after_release, today)
             for series, of_series in sorted(years.items())
-            for span in declared_revisions.spans(of_series)
+            for span in spans(of_series)
         ]
 
     def record(self) -> dict[str, Any]:
@@ -181,11 +182,10 @@ class Revisions:
 
 def _city_line(series: Sequence[LostCity]) -> str:
     labels = [*dict.fromkeys(f"{row.label} ({row.series})" for row in series)]
-    more = f" and {len(labels) - LISTED_SERIES} more" if len(labels) > LISTED_SERIES else ""
     span = f"{min(row.first_year for row in series)}-{max(row.last_year for row in series)}"
     return (
         f"{series[0].city} ({series[0].city_id}) had a value in every published year, {span}, and has none any more: "
-        f"{', '.join(labels[:LISTED_SERIES])}{more}."
+        f"{some_of(labels, LISTED_SERIES)}."
     )
 
 

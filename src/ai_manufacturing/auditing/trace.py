@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import city_names
-from ai_manufacturing.auditing.declared_revisions import spans_in_words
+from ai_manufacturing.auditing.wording import some_of, spans_in_words
 from ai_manufacturing.system import duckdb_client
 
 SHOWN_ROWS = 12
@@ -178,7 +178,7 @@ class _Reader:
             )
             if rows:
                 names = [row["specification_id"] for row in rows]
-                return [f"can be estimated: {among}: {_listed(names)}", f"to trace one: {_asked(names[0])}"]
+                return [f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}", f"to trace one: {_asked(names[0])}"]
         return ["can be estimated: nothing (reports.rpt_specifications, status)"]
 
     def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
@@ -188,8 +188,8 @@ class _Reader:
         head = self.where("reports.rpt_coefficients", "term_order", specification_id=name)[0]
         if head["status"] == "not_estimable":
             return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
-        used = [row for row in inputs if row["role"] in ("outcome", "control")]
-        missing = dict.fromkeys(row["variable"] for row in used if cell.get(row["variable_used"]) is None)
+        variables = [row for row in inputs if row["role"] in ("outcome", "control")]
+        missing = dict.fromkeys(row["variable"] for row in variables if cell.get(row["variable_used"]) is None)
         for counted in [row for row in inputs if row["role"] == "measure"][:1]:
             measure = self._measure(specification, counted["variable_used"], city_id, year)
             if measure is None or measure["measure_count"] is None:
@@ -216,7 +216,7 @@ class _Reader:
         )
         if others:
             names = [row["specification_id"] for row in others]
-            lines.append(f"in the sample of: {_listed(names)}; {_asked(names[0], city_id, year)}")
+            lines.append(f"in the sample of: {some_of(names, SHOWN_ROWS)}; {_asked(names[0], city_id, year)}")
         else:
             table = specification["table_id"]
             lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
@@ -242,9 +242,9 @@ class _Reader:
             group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
-            used = [row for row in inputs if row["role"] == role]
-            for variable in dict.fromkeys(row["variable"] for row in used):
-                series = [row for row in used if row["variable"] == variable]
+            of_role = [row for row in inputs if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in of_role):
+                series = [row for row in of_role if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
                 lines.append(f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from {names}")
                 for row in series:
@@ -265,12 +265,7 @@ class _Reader:
         return rows[0] if rows else None
 
     def _measure_lines(
-        self,
-        specification: Row,
-        counts: list[Row],
-        scaling: list[Row],
-        city_id: str,
-        year: int,
+        self, specification: Row, counts: list[Row], scaling: list[Row], city_id: str, year: int
     ) -> list[str]:
         weighting = specification["weighting"]
         measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
@@ -379,10 +374,12 @@ class _Reader:
                 "and copy_of_delivery is null and list_contains(?, entity) order by file_path",
                 counted_from[provider],
             )
-            named = ", ".join(f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS])
+            files_in_words = ", ".join(
+                f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS]
+            )
             why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
             of = "register and the concordance" if provider == "fraunhofer" else provider
-            return f"counted from {len(files)} files of the {of}{why}: {named}"
+            return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
@@ -392,11 +389,6 @@ def _asked(specification_id: str, city_id: str = "", year: int | None = None) ->
     """Return the command that traces a specification, or a cell of it."""
     cell = f" --city {city_id} --year {year}" if city_id else ""
     return f"ai-manufacturing trace --specification {specification_id}{cell}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
-    return ", ".join(names[:SHOWN_ROWS]) + more
 
 
 def _diagnostics(head: Row) -> str:

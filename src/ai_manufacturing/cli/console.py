@@ -100,7 +100,7 @@ def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., 
     return click.option(
         "--database",
         "--release",
-        "named",
+        "path",
         type=FILE,
         help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, "
         "the published release, build/warehouse.duckdb.",
@@ -129,12 +129,12 @@ def parse_names(context: click.Context, parameter: click.Parameter, text: str | 
 # ---------------------------------------------------------------- input, errors and output
 
 
-def read(named: Path | None, *kinds: str, is_printed: bool = True, err: bool = False) -> "Database":
+def read(path: Path | None, *kinds: str, is_printed: bool = True, err: bool = False) -> "Database":
     """Choose the file that a command reads, and print it first, to stderr if stdout is for data."""
     from ai_manufacturing.releases import databases
 
     with failing(databases.DatabaseError, as_=UsageError):
-        database = databases.chosen(named, kinds or (databases.RELEASE, databases.WAREHOUSE))
+        database = databases.chosen(path, kinds or (databases.RELEASE, databases.WAREHOUSE))
     if is_printed:
         click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
     return database

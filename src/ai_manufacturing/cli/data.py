@@ -9,9 +9,7 @@ from ai_manufacturing.cli.console import FOLDER, command, failing, parse_years
 SEED = click.option("--seed", type=int, default=2020, show_default=True, help="Random seed.")
 
 
-@command(
-    examples=["synthetic --out build/extracts/sample"],
-)
+@command(examples=["synthetic --out build/extracts/sample"])
 @click.option("--out", type=FOLDER, required=True, help="Folder to write.")
 @SEED
 @click.option(
@@ -31,9 +29,7 @@ def synthetic(out: Path, seed: int, years: range | None) -> None:
     click.echo(f"{out}: synthetic extract set, seed {seed}. Its numbers are not real.")
 
 
-@command(
-    examples=["registers --out build/registers --firms 200000"],
-)
+@command(examples=["registers --out build/registers --firms 200000"])
 @click.option("--out", type=FOLDER, required=True, help="Folder to write.")
 @click.option("--firms", type=click.IntRange(min=0), default=100_000, show_default=True, help="Firms to draw.")
 @click.option("--patents", type=click.IntRange(min=0), default=100_000, show_default=True, help="Patents to draw.")
@@ -50,12 +46,7 @@ def registers(out: Path, firms: int, patents: int, seed: int, file_format: str) 
     click.echo(f"{out}: {firms:,} firms and {patents:,} patents, seed {seed}. They are synthetic.")
 
 
-@command(
-    examples=[
-        "counts",
-        "counts --engine spark",
-    ],
-)
+@command(examples=["counts", "counts --engine spark"])
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)
 @click.option(
     "--registers",

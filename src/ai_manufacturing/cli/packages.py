@@ -20,12 +20,10 @@ from ai_manufacturing.cli.console import (
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
-@command(
-    examples=["queries --out build/queries.md"],
-)
+@command(examples=["queries --out build/queries.md"])
 @database_option("A release or a built warehouse")
 @click.option("--out", type=FILE, help="File to write. Default, for the synthetic sample only: docs/queries.md.")
-def queries(named: Path | None, out: Path | None) -> None:
+def queries(path: Path | None, out: Path | None) -> None:
     """Write the query book with answers from a release or a warehouse."""
     import duckdb
 
@@ -33,7 +31,7 @@ def queries(named: Path | None, out: Path | None) -> None:
     from ai_manufacturing.site import query_book
     from ai_manufacturing.system import disk
 
-    database = read(named)
+    database = read(path)
     book = settings.project_root() / "docs/queries.md"
     if out is None and not database.origin.is_synthetic:
         raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
@@ -43,25 +41,21 @@ def queries(named: Path | None, out: Path | None) -> None:
     click.echo(out or book)
 
 
-@command(
-    examples=["catalogue --out site/catalogue.html"],
-)
+@command(examples=["catalogue --out site/catalogue.html"])
 @database_option("A built warehouse")
 @click.option("--out", type=FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
-def catalogue(named: Path | None, out: Path) -> None:
+def catalogue(path: Path | None, out: Path) -> None:
     """Write dbt's pages on models, columns and lineage into one file."""
     from ai_manufacturing.releases import databases
     from ai_manufacturing.site import catalogue as catalogues
 
-    database = read(named, databases.WAREHOUSE)
+    database = read(path, databases.WAREHOUSE)
     with failing(catalogues.CatalogueError, OSError):
         catalogues.write(database, out)
     click.echo(out)
 
 
-@command(
-    examples=["report --out site"],
-)
+@command(examples=["report --out site"])
 @database_option("A release")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the site.")
 @click.option(
@@ -74,7 +68,7 @@ def catalogue(named: Path | None, out: Path) -> None:
     is_flag=True,
     help="Show values that may not be passed on, for a site behind a door; each page says so.",
 )
-def report(named: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
+def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
     """Build the static site of a release, without values that may not be passed on."""
     try:
         from ai_manufacturing import site
@@ -83,7 +77,7 @@ def report(named: Path | None, out: Path, catalogue: Path | None, with_restricte
     from ai_manufacturing.releases import databases
     from ai_manufacturing.site import catalogue as catalogues
 
-    release = read(named, databases.RELEASE)
+    release = read(path, databases.RELEASE)
     beside = out / catalogues.NAME
     attached = catalogue or (beside if beside.is_file() else None)
     left_out = "Without dbt's catalogue: `make catalogue` writes it."
@@ -105,10 +99,7 @@ def report(named: Path | None, out: Path, catalogue: Path | None, with_restricte
 
 @command(
     "replication-package",
-    examples=[
-        "replication-package",
-        "replication-package --check build/replication_sample_000001.zip --yes",
-    ],
+    examples=["replication-package", "replication-package --check build/replication_sample_000001.zip --yes"],
 )
 @database_option("A release")
 @click.option("--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
@@ -121,7 +112,7 @@ def report(named: Path | None, out: Path, catalogue: Path | None, with_restricte
     "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
 )
 def replication_package(
-    named: Path | None,
+    path: Path | None,
     out: Path | None,
     with_restricted: bool,
     without_run: bool,
@@ -140,7 +131,7 @@ def replication_package(
             faults = replication.check(archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment)
             click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
             raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
-        release = read(named, databases.RELEASE)
+        release = read(path, databases.RELEASE)
         written = replication.write(
             release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
         )

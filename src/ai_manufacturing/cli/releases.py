@@ -22,13 +22,7 @@ from ai_manufacturing.cli.status import release_record
 from ai_manufacturing.system.exit_codes import ExitCode
 
 
-@command(
-    examples=[
-        "refresh",
-        "refresh --years 2018:2020",
-    ],
-    ends_with=ExitCode,
-)
+@command(examples=["refresh", "refresh --years 2018:2020"], ends_with=ExitCode)
 @click.option(
     "--years", callback=parse_years, help="Read the files of these years (such as 2018:2020) again, and publish."
 )
@@ -61,10 +55,7 @@ def publish(release_id: str, reason: str, replaces: bool) -> None:
         by_hand.publish_held(configured.store(), release_id, reason, log_event, replaces)
 
 
-@command(
-    examples=["accept 000012 --reason 'compared with the yearbook'"],
-    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
-)
+@command(examples=["accept 000012 --reason 'compared with the yearbook'"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
 @click.argument("release_id")
 @click.option("--reason", required=True, help="Why the numbers are right; the log and the next releases keep it.")
 def accept(release_id: str, reason: str) -> None:
@@ -76,10 +67,7 @@ def accept(release_id: str, reason: str) -> None:
         by_hand.accept(configured.store(), release_id, reason, print_event)
 
 
-@command(
-    examples=["rollback 000012"],
-    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
-)
+@command(examples=["rollback 000012"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
 @click.argument("release_id")
 @REPLACES
 def rollback(release_id: str, replaces: bool) -> None:
@@ -92,12 +80,7 @@ def rollback(release_id: str, replaces: bool) -> None:
         click.echo(f"Release {release_id} is published.")
 
 
-@command(
-    examples=[
-        "releases",
-        "releases --json",
-    ],
-)
+@command(examples=["releases", "releases --json"])
 @JSON
 def releases(as_json: bool) -> None:
     """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
@@ -133,12 +116,7 @@ def releases(as_json: bool) -> None:
             raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
 
 
-@command(
-    examples=[
-        "diff 000011 000012",
-        "diff 000011 000012 --json",
-    ],
-)
+@command(examples=["diff 000011 000012", "diff 000011 000012 --json"])
 @click.argument("old")
 @click.argument("new")
 @JSON
@@ -155,10 +133,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
         click.echo("\n".join(summary.lines) or "No change.")
 
 
-@command(
-    examples=["verify"],
-    ends_with=(*ANY_COMMAND, ExitCode.LOCKED),
-)
+@command(examples=["verify"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
 @JSON
 def verify(as_json: bool) -> None:
     """Compare landing store, logs, releases, held builds and site with their SHA-256.

@@ -23,10 +23,7 @@ PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 
 
 @command(
-    examples=[
-        "trace --specification table_1_col_1",
-        "trace --specification table_1_col_1 --city Shenzhen --year 2015",
-    ],
+    examples=["trace --specification table_1_col_1", "trace --specification table_1_col_1 --city Shenzhen --year 2015"]
 )
 @click.option("--specification", required=True, help="A row of regression_specifications.csv.")
 @click.option(
@@ -34,23 +31,18 @@ PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
 )
 @click.option("--year", type=int, help="Year of the cell.")
 @database_option("A built warehouse")
-def trace(specification: str, city: str | None, year: int | None, named: Path | None) -> None:
+def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
     """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
     from ai_manufacturing.auditing import trace as tracing
     from ai_manufacturing.releases import databases
 
-    database = read(named, databases.WAREHOUSE)
+    database = read(path, databases.WAREHOUSE)
     with failing(tracing.TraceError), failing(tracing.NoSuchThingError, as_=UsageError):
         lines = tracing.trace(database.path, specification, city, year)
     click.echo("\n".join(lines))
 
 
-@command(
-    examples=[
-        "export --format dta",
-        "export --format latex --out build/tables",
-    ],
-)
+@command(examples=["export --format dta", "export --format latex --out build/tables"])
 @click.option(
     "--format",
     "file_format",
@@ -60,11 +52,11 @@ def trace(specification: str, city: str | None, year: int | None, named: Path | 
 )
 @click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
 @database_option("A release or a built warehouse")
-def export(file_format: str, out: Path, named: Path | None) -> None:
+def export(file_format: str, out: Path, path: Path | None) -> None:
     """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
     from ai_manufacturing.tables import exports
 
-    database = read(named)
+    database = read(path)
     with failing(exports.ExportError, OSError):
         written = exports.export(database.path, out, file_format)
     click.echo("\n".join(map(str, written)))
@@ -75,12 +67,12 @@ def export(file_format: str, out: Path, named: Path | None) -> None:
         "panel --format csv > panel.csv",
         "panel --out panel.parquet",
         "panel --out panel.dta --database build/public.duckdb",
-    ],
+    ]
 )
 @click.option("--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out.")
 @click.option("--out", type=FILE, help="File to write. Default: standard output.")
 @database_option("A release or a built warehouse")
-def panel(file_format: str | None, out: Path | None, named: Path | None) -> None:
+def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
     """Write the panel, one row per city and year: the file that `export` names panel."""
     from ai_manufacturing.system import disk
     from ai_manufacturing.tables import exports
@@ -92,7 +84,7 @@ def panel(file_format: str | None, out: Path | None, named: Path | None) -> None
             raise click.UsageError(f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}.")
     if out is None and file_format != "csv" and stdout.isatty():
         raise click.UsageError(f"{file_format} is no text for a terminal. Name a file with --out, or redirect.")
-    database = read(named, err=True)
+    database = read(path, err=True)
     with failing(exports.ExportError):
         content = exports.panel(database.path, file_format)
     if out is None:
@@ -107,10 +99,7 @@ def panel(file_format: str | None, out: Path | None, named: Path | None) -> None
 
 
 @command(
-    examples=[
-        "table table_1 --format docx",
-        "table table_3 --format latex --errors city,province,wild --language zh",
-    ],
+    examples=["table table_1 --format docx", "table table_3 --format latex --errors city,province,wild --language zh"]
 )
 @click.argument("name", metavar="TABLE")
 @click.option(
@@ -142,12 +131,12 @@ def table(
     decimals: int,
     siunitx: bool,
     out: Path | None,
-    named: Path | None,
+    path: Path | None,
 ) -> None:
     """Write one table of the paper, table_1 to table_6, with a choice of readings and errors."""
     from ai_manufacturing.tables import NO_ERRORS, TableError, exports
 
-    database = read(named)
+    database = read(path)
     choices = {
         "readings": readings,
         "errors": [] if errors == [NO_ERRORS] else errors,
@@ -158,12 +147,7 @@ def table(
         click.echo(exports.export_table(database.path, name, file_format, out, siunitx, **choices))
 
 
-@command(
-    examples=[
-        "compare build/releases/past/000011.duckdb build/warehouse.duckdb",
-        "compare OLD NEW --markdown",
-    ],
-)
+@command(examples=["compare build/releases/past/000011.duckdb build/warehouse.duckdb", "compare OLD NEW --markdown"])
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 @click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")

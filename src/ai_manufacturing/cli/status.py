@@ -12,17 +12,13 @@ from ai_manufacturing.system.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ai_manufacturing.releases.attempts import Attempt
-    from ai_manufacturing.releases.store import Manifest, Store
+    from ai_manufacturing.releases.manifest import Manifest
+    from ai_manufacturing.releases.store import Store
 
 OUTCOME = ("release_id", "at", "outcome", "message", "reason", "instead_of")  # of a line of the log, in JSON
 
 
-@command(
-    examples=[
-        "status",
-        "status --json",
-    ],
-)
+@command(examples=["status", "status --json"])
 @JSON
 def status(as_json: bool) -> None:
     """Show the published release, its deliveries, late providers, the last attempt, and whether one runs."""

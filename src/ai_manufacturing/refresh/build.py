@@ -15,9 +15,9 @@ from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.releases.store import reading
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
+from ai_manufacturing.system.duckdb_client import reading
 
 OUTPUT = "dbt.txt"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
@@ -93,21 +93,21 @@ def why_failed(work: Path) -> str:
     if all(reason.startswith(not_landed) for reason in reasons):
         faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
         return "\n".join(["Files could not be landed; the published release is unchanged.", *faults])
-    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
-    lines = "\n".join(named).splitlines()
+    nodes = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
+    lines = "\n".join(nodes).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
     return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
 
 
 def content(warehouse: Path) -> dict[str, Any]:
     """Return what the manifest says of a warehouse's content; empty of what was not built."""
-    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     if not warehouse.exists():
-        return found
+        return described
     with reading(warehouse) as connection:
         origin = origin_of(connection)
         if origin is not None:
-            found["extract_set"], found["extract_set_kind"] = origin
+            described["extract_set"], described["extract_set_kind"] = origin
         with suppress(duckdb.CatalogException):  # the gate was not reached
             counts = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
@@ -116,8 +116,8 @@ def content(warehouse: Path) -> dict[str, Any]:
                 f"from {result_tables.all_results(connection)}"
             ).fetchall()[0]
             names = ("expectations", "critical", "warnings", "nothing_to_check")
-            found["gate_summary"] = dict(zip(names, counts, strict=True))
-    return found
+            described["gate_summary"] = dict(zip(names, counts, strict=True))
+    return described
 
 
 def _results(work: Path) -> list[dict[str, Any]]:

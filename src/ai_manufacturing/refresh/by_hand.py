@@ -10,9 +10,10 @@ from ai_manufacturing.auditing import anchors, changes
 from ai_manufacturing.refresh import build, publishing
 from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.errors import BadConfigurationError, BuildFailedError, GateFailedError, RefreshError
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Manifest, Store, checked_id
+from ai_manufacturing.releases.store import Store, checked_id
 from ai_manufacturing.system import clock
 
 

@@ -14,9 +14,10 @@ from ai_manufacturing.refresh.run import Built, Run
 from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BuildFailedError, GateFailedError, HeldError, RefreshError
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock
 
 
@@ -101,8 +102,8 @@ def _build_and_publish(run: Run) -> Manifest:
         run.warn(f"{summary.moved(run.limits.warn_above)}.")
     last_build.keep(run.store.folder, run.work, *built.inputs)
     publishing.publish(run.store, manifest, target, run.on_event)
-    if run.held is not None:
-        shutil.rmtree(run.store.held(run.held))
+    if run.held_build is not None:
+        shutil.rmtree(run.store.held(run.held_build))
     return manifest
 
 
@@ -111,9 +112,9 @@ def _land_and_build(run: Run) -> Built:
     delivery = deliveries.since(published, run.hashes, landing.extract_set(settings.extracts_dir()).name, run.store)
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
-    if run.held is not None:
-        inputs, is_failed = last_build.lay_out(run.store.held(run.held), run.work), False
-        run.on_event("judged again", {"held": run.held})
+    if run.held_build is not None:
+        inputs, is_failed = last_build.lay_out(run.store.held(run.held_build), run.work), False
+        run.on_event("judged again", {"held": run.held_build})
     else:
         inputs, is_failed = (last_build.made_by(), last_build.seeds()), _take_or_build(run)
     _require_unchanged(run)
@@ -135,7 +136,7 @@ def _land_and_build(run: Run) -> Built:
     publishing.require_same_set(run.store, origin, f"The build of {publishing.extracts_in_words()}", run.replaces)
     delivery = delivery.landed(run.warehouse)
     run.on_event("landed", {"records": delivery.records(), "lines": delivery.record_lines})
-    if not is_at_gate and run.held is None:
+    if not is_at_gate and run.held_build is None:
         run.on_event("built", {"release_id": run.release_id})
     for facts in findings.warnings(run.warehouse, published, run.store):
         run.on_event("warning", facts)

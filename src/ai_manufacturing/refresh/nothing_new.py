@@ -7,8 +7,9 @@ from contextlib import suppress
 from ai_manufacturing.auditing import freshness, judgement
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.releases.errors import GateFailedError, HeldError, NothingNewError, RefreshError
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import PUBLISHED, Store, read_manifest
+from ai_manufacturing.releases.store import PUBLISHED, Store
 
 SAME = "same deliveries, code and packages"
 

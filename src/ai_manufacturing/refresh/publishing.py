@@ -17,9 +17,10 @@ from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import last_build, lock
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import SYNTHETIC, Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import PUBLISHED, Manifest, Store
+from ai_manufacturing.releases.store import PUBLISHED, Store
 from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import sync
 

@@ -9,8 +9,9 @@ from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.releases.store import Store
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
         Of deliveries, code and packages.
     declared : list of Declaration
         Revisions that stand.
-    held : str or None
+    held_build : str or None
         A held build of the same fingerprint, which is judged again in place of a new build.
     """
 
@@ -43,7 +44,7 @@ class Run:
     hashes: dict[str, str]
     fingerprint: str
     declared: list[Declaration]
-    held: str | None
+    held_build: str | None
 
     @property
     def work(self) -> Path:

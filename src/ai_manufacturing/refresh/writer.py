@@ -10,7 +10,13 @@ import duckdb
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
+from ai_manufacturing.releases.manifest import (
+    JSON_COLUMNS,
+    MANIFEST_COLUMNS,
+    MANIFEST_COMMENTS,
+    Manifest,
+    read_manifest,
+)
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert, literal

@@ -87,10 +87,10 @@ def holder(path: Path) -> dict[str, Any] | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            found: dict[str, Any] = dict.fromkeys(("pid", "host", "since"))
+            process: dict[str, Any] = dict.fromkeys(("pid", "host", "since"))
             with suppress(ValueError):
-                found |= json.load(file)
-            return found
+                process |= json.load(file)
+            return process
     return None
 
 

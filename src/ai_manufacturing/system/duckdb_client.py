@@ -1,6 +1,8 @@
 """How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,14 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     # a bar among the lines of a scheduler's log is no JSON
     connection.execute("set enable_progress_bar = false")
     return connection
+
+
+@contextmanager
+def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file read-only while the block runs, without progress bars; parameters as in connect."""
+    with connect(str(path), read_only=True, reads_files=reads_files) as connection:
+        connection.execute("set enable_progress_bar = false")
+        yield connection
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
