@@ -31,7 +31,7 @@ from ai_manufacturing.tables import exports
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import as_at_base
-from tests.python.release_store import Refreshes, release
+from tests.python.release_store import release
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 # ---------------------------------------------------------------- DuckDB
@@ -98,21 +98,6 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
     assert {name for name, mode in found.items() if mode == 0o644} == written_again
     assert {name for name, mode in found.items() if mode == 0o444} == found.keys() - folders - written_again
     assert permissions(folder.parent)["above"] == 0o755
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
-    mask: int, refreshes: Refreshes, tmp_path: Path
-) -> None:
-    folder = tmp_path / "releases"
-    with umask(mask):
-        refreshes.store = Store(folder, folder / "ai_manufacturing.duckdb")
-        refreshes.run()
-    found = permissions(folder)
-    releases = {"ai_manufacturing.duckdb", "000001.duckdb"}
-    assert {found[name] for name in releases | {f"{name}.sha256" for name in releases}} == {0o444}
-    assert {found[name] for name in ("releases", "past", "held", "work")} == {0o755}
 
 
 # ---------------------------------------------------------------- kills

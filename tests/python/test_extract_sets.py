@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,7 +21,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.system import integrity
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import Refreshes, changed, command, described, keep_as_last_build, release
+from tests.python.release_store import Refreshes, changed, command, described, release
 
 PUBLIC, SAMPLE = Origin("public", "delivered"), Origin("sample", "synthetic")
 VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
@@ -178,34 +177,6 @@ def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
         ("000002", "BadConfigurationError")
     ]
     assert store.release_ids() == ["000001"]
-
-
-@pytest.mark.soak
-def test_real_deliveries_are_not_replaced_by_the_sample(
-    store: Store, sample_build: Build, public_build: Build, tmp_path: Path
-) -> None:
-    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused.
-
-    Each refresh starts from what dbt has made of its set.
-    """
-    public, sample = (
-        replace(built, landing=Path(shutil.copytree(built.scratch / "landing", tmp_path / built.scratch.name)))
-        for built in (public_build, sample_build)
-    )
-    keep_as_last_build(store, public_build, public)
-    first = command(store, public, "refresh")
-    assert first.returncode == 0, first.stdout
-    assert command(store, sample, "refresh").returncode == 2
-    assert store.current().extract_set_kind == "delivered"
-    keep_as_last_build(store, sample_build, sample)
-    replaced = command(store, sample, "refresh", "--replace-extract-set")
-    assert replaced.returncode == 0, replaced.stdout
-    assert store.current().extract_set_kind == "synthetic"
-    with duckdb.connect(str(store.published), read_only=True) as connection:
-        assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
-    assert command(store, public, "rollback", "000001").returncode == 2
-    assert command(store, public, "rollback", "000001", "--replace-extract-set").returncode == 0
-    assert store.current().extract_set_kind == "delivered"
 
 
 # ---------------------------------------------------------------- which file a command reads

@@ -927,30 +927,16 @@ def test_changes_stay_within_the_memory_limit(
         "from marts.fct_city_year_panel cross join range(40) as parts (part)",
     )
     release(store, large)
+    of_2015 = "marts.fct_city_year_panel where year = 2015 and ln_gdp is not null"
     with duckdb.connect(str(large)) as connection:
         connection.execute("update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where year = 2015")
-        changed_cells = connection.execute(
-            "select count(*) from marts.fct_city_year_panel where year = 2015 and ln_gdp is not null"
-        ).fetchall()
+        ((changed_cells,),) = connection.execute(f"select count(*) from {of_2015}").fetchall()
     target = store.work / "unpublished.duckdb"
     writer.write(large, target, described("000002"), None)
     store.add(target, "000002")
-    limited = {
-        **audited_build.environment,
-        "RELEASE_DIR": str(store.folder),
-        "RELEASE_PATH": str(store.published),
-        "WAREHOUSE_MEMORY_LIMIT": "100MB",
-        "WAREHOUSE_THREADS": "1",
-    }
-    run = subprocess.run(
-        [str(Path(sys.executable).parent / "ai-manufacturing"), "diff", "000001", "000002"],
-        cwd=PROJECT,
-        env=limited,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.startswith(f"ln_gdp: {changed_cells[0][0]} cells of ")
+    limits = {"WAREHOUSE_MEMORY_LIMIT": "100MB", "WAREHOUSE_THREADS": "1"}
+    run = command(store, audited_build, "diff", "000001", "000002", **limits)
+    assert run.stdout.startswith(f"ln_gdp: {changed_cells} cells of "), run.stderr
     monkeypatch.setenv("WAREHOUSE_MEMORY_LIMIT", "100MB")
     with duckdb_client.in_memory(tmp_path / "spill") as connection:
         assert connection.execute("select current_setting('memory_limit')").fetchall() == [("95.3 MiB",)]
