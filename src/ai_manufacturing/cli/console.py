@@ -1,7 +1,6 @@
 """What commands share: help with examples and exit codes, options, the file they read, errors, JSON and progress."""
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -163,15 +162,8 @@ def refresh_errors(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[
 
 def print_json(document: Any) -> None:
     """Print a document as JSON; NaN and infinity become null."""
-    click.echo(json.dumps(_finite(document), ensure_ascii=False, indent=2, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    finite = json.loads(json.dumps(document), parse_constant=lambda _: None)
+    click.echo(json.dumps(finite, ensure_ascii=False, indent=2))
 
 
 def log_event(event: str, facts: dict[str, Any]) -> None:

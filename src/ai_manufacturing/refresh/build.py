@@ -9,11 +9,12 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import landing
+from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
-from ai_manufacturing.releases import last_build
+from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
@@ -67,6 +68,30 @@ def dbt(
             return process.wait() != 0
         log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
         return progress.followed(process, log, on_progress) != 0
+
+
+def require_unchanged(hashes: dict[str, str], code: str) -> None:
+    """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds.
+
+    Parameters
+    ----------
+    hashes : dict of str to str
+        SHA-256 of each delivered file before the build, by its path.
+    code : str
+        Fingerprint of deliveries, code and packages then.
+
+    Raises
+    ------
+    BuildFailedError
+        Naming the files.
+    """
+    now = fingerprint.delivery_hashes(settings.extracts_dir())
+    changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
+    if changed or fingerprint.of(now) != code:
+        raise BuildFailedError(
+            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
+            "again when the delivery or the edit is complete."
+        )
 
 
 def permutations() -> str:

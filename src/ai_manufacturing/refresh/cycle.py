@@ -65,7 +65,19 @@ def refresh(
         is_asked_for = years is not None
         held = None if is_asked_for else nothing_new.require_new(store, code, limits.hold_above, declared, on_event)
         release_id = store.next_id()
-        run = Run(store, limits, on_event, years, replaces, on_progress, release_id, hashes, code, declared, held)
+        run = Run(
+            store=store,
+            limits=limits,
+            on_event=on_event,
+            years=years,
+            replaces=replaces,
+            on_progress=on_progress,
+            release_id=release_id,
+            hashes=hashes,
+            fingerprint=code,
+            declared=declared,
+            held_build=held,
+        )
         on_event("started", {"release_id": release_id, "deliveries": len(fingerprint.delivered(hashes))})
         with publishing.recorded(store, release_id):
             manifest = _build_and_publish(run)
@@ -86,7 +98,7 @@ def _build_and_publish(run: Run) -> Manifest:
     if run.years is not None:
         outside = changes.recorded(target, "year not between ? and ?", run.years[0], run.years[-1])
         if outside.lines:
-            heading = f"Years outside {_in_words(run.years)} also changed."
+            heading = f"Years outside {run.years_in_words} also changed."
             run.warn(findings.listed(heading, outside.lines, "release.changes"))
     anchor = anchors.own(target, run.release_id, "", "")
     if built.published is not None and comparison is not None:
@@ -117,14 +129,14 @@ def _land_and_build(run: Run) -> Built:
         run.on_event("judged again", {"held": run.held_build})
     else:
         inputs, is_failed = (last_build.made_by(), last_build.seeds()), _take_or_build(run)
-    _require_unchanged(run)
+    build.require_unchanged(run.hashes, run.fingerprint)
     described = {
         "release_id": run.release_id,
         "published_at": clock.now(),
         "git_commit": fingerprint.git_commit(),
         "fingerprint": run.fingerprint,
         "published_by": "refresh",
-        "reason": "" if run.years is None else f"years {_in_words(run.years)} read again",
+        "reason": "" if run.years is None else f"years {run.years_in_words} read again",
         "delivery_hashes": run.hashes,
         "package_versions": fingerprint.package_versions(),
     } | build.content(run.warehouse)
@@ -156,7 +168,7 @@ def _prepare_landing(run: Run) -> list[str]:
         paths = landing.land_again(run.years)
     except landing.LandingError as error:
         raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
-    run.on_event("read again", {"years": _in_words(run.years), "files": len(paths)})
+    run.on_event("read again", {"years": run.years_in_words, "files": len(paths)})
     return paths
 
 
@@ -180,17 +192,6 @@ def _take_or_build(run: Run) -> bool:
     if run.years is None and (damaged := last_build.start_from(run.store.folder, run.work)):
         run.warn(f"{damaged}. It is not used: this build starts from nothing.")
     return build.dbt(run.work, run.warehouse, "build", on_progress=run.on_progress)
-
-
-def _require_unchanged(run: Run) -> None:
-    """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds."""
-    now = fingerprint.delivery_hashes(settings.extracts_dir())
-    changed = sorted(path for path in run.hashes.keys() | now.keys() if run.hashes.get(path) != now.get(path))
-    if changed or fingerprint.of(now) != run.fingerprint:
-        raise BuildFailedError(
-            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
-            "again when the delivery or the edit is complete."
-        )
 
 
 def _compare(run: Run, built: Built) -> Comparison | None:
@@ -244,7 +245,3 @@ def _hold(run: Run, built: Built, error: type[RefreshError], why: list[Any], rew
     report |= rewritten
     report["judged_by"] = judgement.judged_by(run.store, run.limits.hold_above, run.declared)
     publishing.hold(run.store, report, run.on_event, None if built.is_at_gate else built.inputs)
-
-
-def _in_words(years: range) -> str:
-    return f"{years.start}:{years.stop - 1}"

@@ -56,6 +56,11 @@ class Run:
         """The file that it is built into."""
         return self.work / last_build.WAREHOUSE
 
+    @property
+    def years_in_words(self) -> str:
+        """The years that are read again, as the option names them."""
+        return f"{self.years[0]}:{self.years[-1]}" if self.years else ""
+
     def warn(self, message: str) -> None:
         """Report a warning."""
         self.on_event("warning", {"message": message})
