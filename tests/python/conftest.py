@@ -305,8 +305,8 @@ def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
 # The last of them need what is defined above.
 from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
-    built_from_the_sample,
     light_build,
+    refreshes,
     store,
 )
 from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures

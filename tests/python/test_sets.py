@@ -109,7 +109,7 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
     assert {year: is_before for _, year, _, is_before in entries} == {2000: True, 2010: False, 2011: False, 2012: False}
     before = sum(count for (_, year), count in written.items() if year < 2010)
     accounted = "select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"
-    assert done.pairs(accounted) == {"used": sum(written.values()) - before, "out of period": before}
+    assert dict(done.rows(accounted)) == {"used": sum(written.values()) - before, "out of period": before}
     (remedy,) = done.rows("select remedy from marts.fct_deliveries where outcome = 'nothing used'")
     outside = "Its firms registered in years outside 2010 to 2020. To count them, set period: in extract_set.yml."
     assert remedy == (outside,)
@@ -298,7 +298,7 @@ def test_the_real_register_alone_goes_from_delivery_to_site(
     real_register: Path,  # noqa: F811 - a fixture
 ) -> None:
     done = refresh(store, fresh, real_register)
-    outcome = done.pairs("select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all")
+    outcome = dict(done.rows("select disposition, sum(row_count)::bigint from marts.fct_row_accounting group by all"))
     set_aside = sum(count for reason, count in outcome.items() if reason not in ("used", "out of period"))
     assert "in no series" not in outcome
     assert set_aside < 200
