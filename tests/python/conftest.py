@@ -22,9 +22,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
-os.environ.setdefault("WAREHOUSE_THREADS", "1")  # pytest's two workers have the cores; whole builds have both
-
-
 @dataclass
 class Build:
     """A dbt run in the project, or a copy of it, into a warehouse of its own."""
@@ -232,7 +229,6 @@ def sample_build(shared: Path) -> Build:
         with pytest.MonkeyPatch.context() as environment:
             for name, value in progress.LOG_FORMAT.items():  # a whole build for the tests of progress
                 environment.setenv(name, value)
-            environment.setenv("WAREHOUSE_THREADS", "2")
             return build.dbt("build")
 
     return built_once(Build(folder / "extracts/sample", folder / "sample.duckdb", folder), make)
@@ -251,13 +247,7 @@ def public_build(public_extracts: Path, shared: Path) -> Build:
     """Build the public deliveries; the unit tests see none of them."""
     folder = shared / "public"
     build = Build(public_extracts, folder / "public.duckdb", folder, excluded="unit_test")
-
-    def make(build: Build) -> Build:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("WAREHOUSE_THREADS", "2")
-            return build.dbt("build")
-
-    return built_once(build, make)
+    return built_once(build, lambda build: build.dbt("build"))
 
 
 @pytest.fixture

@@ -248,7 +248,6 @@ def test_a_build_from_the_last_one_gives_what_a_build_from_nothing_gives(
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("CURVE_PERMUTATIONS", "0")
-    monkeypatch.setenv("WAREHOUSE_THREADS", "2")
 
     def built(name: str) -> tuple[Path, set[str]]:
         """Build as a refresh does, and return the folder and the nodes that were left as they were."""

@@ -220,7 +220,7 @@ def test_a_withheld_table_is_compared_by_its_means(
     copied = {row["table_name"] for row in terms.public_copy(whole, unpacked / contents.RELEASE)}
     names = sorted(name for name in copied if not name.startswith("release."))
     assert {"marts.fct_city_year_panel", "marts.fct_delivered_values"} <= {*names}
-    withheld.write_summary(withheld.summary(whole, names), unpacked / contents.WITHHELD)
+    contents.write_rows(unpacked / contents.WITHHELD, withheld.summary(whole, names), withheld.SUMMARY)
     (unpacked / contents.PANEL).unlink()
     assert rerun.differences(unpacked) == []
 
