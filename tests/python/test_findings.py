@@ -174,8 +174,8 @@ def test_event_studies_have_one_axis_and_a_choice_of_readings(
 
 def test_specifications_and_dictionary_fold_open_by_address_and_by_search(reader: Reader, sample_site: Path) -> None:
     page = reader.open(sample_site, "readings")
+    assert page.locator("details.specification").count() > 100
     assert page.locator("details.specification[open]").count() == 0
-    assert page.evaluate("document.documentElement.scrollHeight") < 10_000
     page = reader.open(sample_site, "readings", "#trace-table_1_col_1")
     page.reload()
     expect(page.locator("#table_1_col_1")).to_have_attribute("open", "")
