@@ -668,6 +668,9 @@ def _file(database: "Database") -> dict[str, Any]:
 @click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
 @click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
 @click.option(
+    "--signed", type=NAMED_FILE, help="Form in which a person certifies the rights to the data; the README has it."
+)
+@click.option(
     "--check", "archive", type=NAMED_FILE, help="Unpack this zip in an empty folder, run it, compare every number."
 )
 @click.option("--yes", is_flag=True, help="With --check: run the code of the zip without asking; you trust its makers.")
@@ -680,6 +683,7 @@ def replication_package(
     out: Path | None,
     with_restricted: bool,
     without_run: bool,
+    signed: Path | None,
     archive: Path | None,
     yes: bool,
     extracts: Path | None,
@@ -697,7 +701,12 @@ def replication_package(
             raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
         release = _read(named, databases.RELEASE)
         written = replication.write(
-            release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
+            release.path,
+            out,
+            click.echo,
+            with_restricted=with_restricted,
+            without_run=without_run,
+            signed=signed,
         )
     except (replication.ReplicationError, RefreshError) as error:
         raise _UsageError(str(error)) from error
