@@ -44,7 +44,7 @@ NAMED = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]
 ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
 # A file of a repository at a commit, which does not change under its address.
 FIXED = re.compile(
-    r"https://(?!github\.com/)\S+|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
+    r"https?://(?!github\.com/)\S+|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
 )
 FACTS = ("processor", "memory", "system", "run time")
 
