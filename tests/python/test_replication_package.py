@@ -161,6 +161,11 @@ def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_the
     sources = {Path(row["path"]).name: row["address"] for row in listed}
     in_repository = r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
     assert re.fullmatch(in_repository, sources["firms12_20.dta"])
+    with zipfile.ZipFile(public_package) as opened:
+        readme = opened.read("README.md").decode("utf-8")
+    (details,) = re.findall(r"^\| biechouwo \|.*$", readme, re.MULTILINE)
+    # each of its four files
+    assert details.count("from https://github.com/biechouwo-coder/G-P/blob/") == 4
     checked = {row["rule"]: row["faults"] for row in rows(public_package, rules.CHECKS)}
     assert "not certified" in checked["A person has signed both statements about rights."]
     assert checked["The README lists what the package holds, and nothing else."] == ""
