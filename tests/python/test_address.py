@@ -46,7 +46,7 @@ def address(sample_site: Path) -> Iterator[Address]:
     class Recording(serve.Handler):
         def send_head(self) -> IO[bytes] | None:
             head = super().send_head()
-            told.requests.append((self.path, self.status, self.size if self.command == "GET" else 0))
+            served.requests.append((self.path, self.status, self.size if self.command == "GET" else 0))
             return head
 
         def send_response(self, code: int, message: str | None = None) -> None:
@@ -63,9 +63,9 @@ def address(sample_site: Path) -> Iterator[Address]:
 
     handler = functools.partial(Recording, directory=str(sample_site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        told = Address(f"http://127.0.0.1:{server.server_port}", sample_site)
+        served = Address(f"http://127.0.0.1:{server.server_port}", sample_site)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield told
+        yield served
         server.shutdown()
 
 

@@ -63,7 +63,7 @@ def _descriptions(folder: Path) -> dict[str, str]:
     for name in MODELS:
         for path in (folder / CODE / name).rglob("*.yml"):
             for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
-                text = DOC.sub(lambda found: blocks.get(found[1], ""), model.get("description", ""))
+                text = DOC.sub(lambda block: blocks.get(block[1], ""), model.get("description", ""))
                 texts[model["name"]] = " ".join(text.partition("\n\n")[0].split())
     return texts
 
