@@ -163,6 +163,10 @@ def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_the
     assert re.fullmatch(in_repository, sources["firms12_20.dta"])
     with zipfile.ZipFile(public_package) as opened:
         readme = opened.read("README.md").decode("utf-8")
+        figure = opened.read("output/figure_1.svg").decode("utf-8")
+    # a picture that is copied keeps what it stands for
+    assert "† AI firms of all industries, by keyword, entered</text>" in figure
+    assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
     (details,) = re.findall(r"^\| biechouwo \|.*$", readme, re.MULTILINE)
     # each of its four files
     assert details.count("from https://github.com/biechouwo-coder/G-P/blob/") == 4

@@ -8,6 +8,7 @@ import jinja2
 
 from ai_manufacturing.releases import databases
 from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.text import MARK
 
 TEMPLATE = Path(__file__).parent / "figure_1.svg"
 WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
@@ -25,8 +26,10 @@ def write(database: Path, path: Path) -> None:
     with duckdb_client.connect(str(database), read_only=True) as connection:
         points = duckdb_client.rows(
             connection,
-            "select outcome, label_en, year, is_omitted, estimate, conf_low, conf_high, printed_estimate "
-            "from reports.rpt_figure_1 where estimate is not null order by outcome, year",
+            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, "
+            "f.printed_estimate, l.substitution from reports.rpt_figure_1 as f "
+            "left join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome "
+            "where f.estimate is not null order by f.outcome, f.year",
         )
     reach = [0.0]
     for point in points:
@@ -47,10 +50,13 @@ def write(database: Path, path: Path) -> None:
 
     panels: dict[str, list[dict[str, Any]]] = {}
     for point in points:
-        panels.setdefault(point["label_en"], []).append(point)
+        mark = f"{MARK} " if point["substitution"] else ""
+        panels.setdefault(f"{mark}{point['label_en']}", []).append(point)
+    substitutions = sorted({point["substitution"] for point in points} - {None})
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         **{"panels": panels, "years": years, "x": x, "y": y, "origin": origin, "left": LEFT, "top": TOP},
+        substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
         **{"width": WIDTH, "height": HEIGHT, "ticks": ticks},
     )
     path.write_text(text, encoding="utf-8")
