@@ -8,7 +8,7 @@ What is described and not there is left out, as dbt does: the view of a series h
         {%- do comments.append(alter_relation_comment(relation, model.description)) -%}
     {%- endif -%}
     {%- if for_columns and config.persist_column_docs() -%}
-        {%- set existing = run_query('describe ' ~ relation).columns[0].values() | list -%}
+        {%- set existing = column_of('describe ' ~ relation) -%}
         {%- for column in model.columns.values() if column.name in existing -%}
             {%- do comments.append(
                 'comment on column ' ~ relation ~ '.' ~ adapter.quote(column.name) ~ ' is '

@@ -52,15 +52,21 @@ measures as (
 ),
 
 wide as (
-    select
-        city_id,
-        year,
+    pivot (
+        select
+            city_id,
+            year,
+            variable,
+            value
+        from city_year_values
+    )
+    on variable in (
         {%- for name in totals + counts + logs %}
-        max(case when variable = '{{ name }}' then value end) as {{ name }}
+        '{{ name }}'
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
-    from city_year_values
-    group by city_id, year
+    )
+    using max(value)
 ),
 
 final as (
@@ -90,11 +96,8 @@ final as (
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from measures
-    inner join cities on measures.city_id = cities.city_id
-    left join wide
-        on
-            measures.city_id = wide.city_id
-            and measures.year = wide.year
+    inner join cities using (city_id)
+    left join wide using (city_id, year)
 )
 
 select * from final

@@ -29,9 +29,7 @@ city_years as (
 
 amounts as (
     select
-        city_years.extract_set,
-        city_years.city_id,
-        city_years.year,
+        city_years.*,
         variables.variable,
         variables.transform,
         case
@@ -62,10 +60,7 @@ amounts as (
 
 final as (
     select
-        extract_set,
-        city_id,
-        year,
-        variable,
+        * exclude (transform, amount),
         case transform
             when 'level' then amount
             when 'ln' then {{ log_of('amount') }}

@@ -58,7 +58,7 @@ final as (
         delivered.origin.valid_from_delivery,
         delivered.origin.valid_until_delivery
     from delivered
-    left join {{ ref('industries') }} as industries on delivered.industry_code = industries.industry_code
+    left join {{ ref('industries') }} as industries using (industry_code)
 )
 
 select * from final

@@ -20,7 +20,7 @@ final as (
         cast(sum(cells.row_count) as bigint) as firm_count,
         cast(sum(cells.ai_row_count) as bigint) as ai_firm_count
     from cells
-    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
     group by files.provider, files.source_name, cells.city_id, cells.start_year
 )
 

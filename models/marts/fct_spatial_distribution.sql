@@ -36,7 +36,7 @@ ranked as (
             partition by measures.measure, measures.year order by measures.measure_count desc nulls last
         ) as place
     from measures
-    inner join delivered on measures.measure = delivered.measure
+    inner join delivered using (measure)
 ),
 
 final as (
@@ -54,7 +54,7 @@ final as (
         classes.class,
         case when ranked.measure_count is not null then subsets.class is not null end as is_single_digit
     from ranked
-    inner join cities on ranked.city_id = cities.city_id
+    inner join cities using (city_id)
     left join classes
         on
             not classes.is_subset

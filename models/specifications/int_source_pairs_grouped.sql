@@ -28,7 +28,7 @@ final as (
         city_groups.grouping,
         city_groups.group_name
     from pairs
-    inner join city_groups on pairs.city_id = city_groups.city_id
+    inner join city_groups using (city_id)
 )
 
 select * from final

@@ -173,16 +173,16 @@ def test_event_studies_have_one_axis_and_a_choice_of_readings(
 
 
 def test_specifications_and_dictionary_fold_open_by_address_and_by_search(reader: Reader, sample_site: Path) -> None:
-    page = reader.open(sample_site, "specifications")
+    page = reader.open(sample_site, "readings")
     assert page.locator("details.specification[open]").count() == 0
     assert page.evaluate("document.documentElement.scrollHeight") < 10_000
-    page = reader.open(sample_site, "specifications", "#trace-table_1_col_1")
+    page = reader.open(sample_site, "readings", "#trace-table_1_col_1")
     page.reload()
     expect(page.locator("#table_1_col_1")).to_have_attribute("open", "")
     expect(page.locator("#trace-table_1_col_1")).to_contain_text("trace --specification table_1_col_1")
     expect(page.locator("#trace-table_1_col_1")).to_be_in_viewport()
 
-    page = reader.open(sample_site, "dictionary")
+    page = reader.open(sample_site, "use")
     assert page.evaluate("document.documentElement.scrollHeight") < 20_000
     page.get_by_label("Show those that contain").fill("placebo_mean")
     expect(page.locator("details.group:visible")).to_have_count(2)
@@ -210,7 +210,7 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
     )
     row = page.locator("tbody tr", has_text=f"{alone:.3f}").first
     expect(row).to_contain_text("above")
-    page = reader.open(public_site, "concentration")
+    page = reader.open(public_site, "maps")
     count = public_build.value(
         "select count(*) from estimates.est_local_spatial_autocorrelation "
         "where measure = 'ai_firms' and year = 2020 and quadrant = 'HH' and p_value < 0.05"

@@ -17,7 +17,8 @@ import pytest
 
 from ai_manufacturing import replication, terms
 from ai_manufacturing.refresh import writer
-from ai_manufacturing.releases import fingerprint, store
+from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.replication import contents, rerun, rights, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import integrity
@@ -412,7 +413,7 @@ def test_each_rule_of_a_data_editor_can_fail(
 def test_a_form_that_signs_nothing_is_refused(
     change: tuple[str, str], message: str, package: Path, tmp_path: Path
 ) -> None:
-    manifest = store.read_manifest(package.with_name("published.duckdb"))
+    manifest = read_manifest(package.with_name("published.duckdb"))
     (tmp_path / "form.yml").write_text(FORM.replace(*change), encoding="utf-8")
     with pytest.raises(ReplicationError, match=re.escape(message)):
         rights.read(tmp_path / "form.yml", manifest)

@@ -16,7 +16,7 @@ from playwright.sync_api import Error, expect
 
 from ai_manufacturing import site
 from ai_manufacturing.gate import result_tables
-from ai_manufacturing.refresh import refresh
+from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
@@ -319,14 +319,14 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     store = Store(tmp_path, published)
     told: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.delenv("SITE_DIR", raising=False)
-    refresh.build_site(store, lambda *event: told.append(event))
+    publishing.build_site(store, lambda *event: told.append(event))
     assert told == []
     monkeypatch.setenv("SITE_DIR", str(tmp_path / "site"))
-    refresh.build_site(store, lambda *event: told.append(event))
+    publishing.build_site(store, lambda *event: told.append(event))
     assert told == [("site", {"path": str(tmp_path / "site")})]
     assert (tmp_path / "site" / "index.html").exists()
     monkeypatch.setenv("SITE_DIR", str(sample_build.extracts))
-    refresh.build_site(store, lambda *event: told.append(event))
+    publishing.build_site(store, lambda *event: told.append(event))
     assert told[1][0] == "warning"
     assert "is not a site" in told[1][1]["message"]
     assert store.current() is not None

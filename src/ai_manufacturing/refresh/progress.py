@@ -32,11 +32,11 @@ class Progress:
         if not self.total:
             return "reading the project"
         at_work = {layer: count for layer, count in self.layers.items() if count[0] < count[1]}
-        said = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
-        return f"{self.done} of {self.total} steps, {said or 'seeds and tests'}"
+        layers = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
+        return f"{self.done} of {self.total} steps, {layers or 'seeds and tests'}"
 
 
-Told = Callable[[Progress | None], None]  # None: it has ended
+OnProgress = Callable[[Progress | None], None]  # None: it has ended
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Log:
             self._made.add(name)
 
 
-def followed(process: Popen[str], log: Log, told: Told) -> int:
+def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
     """Tell how far a dbt run has come until it ends, and return its exit code.
 
     Parameters
@@ -102,7 +102,7 @@ def followed(process: Popen[str], log: Log, told: Told) -> int:
         Started with LOG_FORMAT in its environment.
     log : Log
         What it writes.
-    told : callable
+    on_progress : callable
         Takes a Progress several times a second, and None at the end.
     """
     try:
@@ -110,6 +110,6 @@ def followed(process: Popen[str], log: Log, told: Told) -> int:
             try:
                 return process.wait(SECONDS)
             except TimeoutExpired:
-                told(log.progress())
+                on_progress(log.progress())
     finally:
-        told(None)
+        on_progress(None)

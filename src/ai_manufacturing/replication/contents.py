@@ -18,12 +18,13 @@ import yaml
 from ai_manufacturing import settings, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.releases import databases, fingerprint, store
+from ai_manufacturing.releases import databases, fingerprint
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.replication import figure_1, programs, rights, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.tables import PAPER_TABLES, exports
 
 HERE = Path(__file__).parent
@@ -127,7 +128,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     ReplicationError
         If the delivered files or the code are not those of the release.
     """
-    manifest = store.read_manifest(release)
+    manifest = read_manifest(release)
     extracts = settings.extracts_dir()
     _require_the_deliveries(manifest, extracts)
     for name in ("data", "output", "logs"):
@@ -141,7 +142,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         shutil.copyfile(extracts.parent / file["path"], target)
     _write_log(release, manifest, folder / LANDING)
     write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
-    with store.reading(release, reads_files=True) as connection:  # to write them, which is the same permission
+    with reading(release, reads_files=True) as connection:  # to write them, which is the same permission
         ((draws,),) = connection.execute(
             "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ).fetchall()
@@ -307,7 +308,7 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
 
 def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dict[str, Any]]:
     """Return the delivered files with what their providers declare."""
-    with store.reading(release) as connection:
+    with reading(release) as connection:
         deliveries = duckdb_client.rows(
             connection,
             "select file_path, coalesce(provider, '') as provider, record_count, "
@@ -360,7 +361,7 @@ def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
 
 def _allowed_keys(package: Package) -> set[str]:
     """Return the folders of the landing store that may be passed on."""
-    with store.reading(package.release) as connection:
+    with reading(package.release) as connection:
         rows = connection.execute(
             f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
         ).fetchall()

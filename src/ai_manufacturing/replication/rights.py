@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ai_manufacturing.releases.store import Manifest
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication.errors import ReplicationError
 
 # https://social-science-data-editors.github.io/template_README/, version 1.1

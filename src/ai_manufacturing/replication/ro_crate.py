@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ai_manufacturing import terms
-from ai_manufacturing.releases.store import Manifest
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication import contents, rules
 from ai_manufacturing.system import integrity
 

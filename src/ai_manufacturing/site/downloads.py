@@ -12,8 +12,8 @@ import yaml
 
 from ai_manufacturing import settings, terms
 from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.sql_text import identifier, literal

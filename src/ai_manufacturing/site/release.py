@@ -9,7 +9,7 @@ import pandas as pd
 
 from ai_manufacturing import terms
 from ai_manufacturing.gate import result_tables
-from ai_manufacturing.releases.store import read_manifest
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
