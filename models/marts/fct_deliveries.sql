@@ -192,6 +192,8 @@ final as (
         interpolated_series,
         citation_en,
         citation_zh,
+        address,
+        accessed,
         record_count,
         used_count,
         in_no_series_count,

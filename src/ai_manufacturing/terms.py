@@ -51,6 +51,7 @@ WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
 WITHHELD = "withheld"
+DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 WITHHELD_COMMENTS = {
     "table_name": "Schema and name of a table of this file.",
     "column_name": "Column that is blank in the rows of restricted providers; null if those rows are not here.",
@@ -75,6 +76,30 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         f"select provider, {listed} from marts.fct_deliveries "
         f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by provider",
     )
+
+
+def data_licence(release: duckdb.DuckDBPyConnection) -> str:
+    """Return the terms of the data of an open release or warehouse as Markdown: they are not those of the code."""
+    sources = duckdb_client.rows(
+        release,
+        "select provider, provenance_class, publisher, republished_by, licence, address, "
+        f"{MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider is not null "
+        "group by all order by all",
+    )
+    lines = [
+        "# Licence of the data",
+        "",
+        "Code and text are under the MIT licence. The data are not: each delivered file keeps the terms of its "
+        "publisher, and so do the values of single cities that come from it. Estimates and sums over cities are no "
+        "data of a provider.",
+        "",
+        f"| {' | '.join(name.replace('_', ' ') for name in (sources or [{}])[0])} |",
+        f"|{'---|' * len((sources or [{}])[0])}",
+    ]
+    for row in sources:
+        cells = (*list(row.values())[:-1], "yes" if row["may_be_passed_on"] else "no")
+        lines.append(f"| {' | '.join(str(cell or '–').replace('|', '/') for cell in cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

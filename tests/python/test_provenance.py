@@ -31,6 +31,10 @@ def declare(project: Project, *change: str) -> None:
         (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
         (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
         (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
+        (
+            ("interpolated = []", 'interpolated = []\naccessed = "spring"'),
+            "accessed of provenance is 'spring', not a day.",
+        ),
         (("interpolated = []", 'interpolated = ["gdp"]'), "interpolated of provenance names gdp, no row of seeds/ser"),
     ],
 )
@@ -95,6 +99,8 @@ def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest
     assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
     assert found["biechouwo", "population_density"].interpolated_series == "resident_population_interpolated_10k"
     assert found["biechouwo", "sector_structure"].interpolated_series is None
+    commit = "6c492f71e5f24f72431d3cf40d5d47ea7d0628a8"
+    assert f"github.com/biechouwo-coder/G-P/blob/{commit}/" in (found["biechouwo", "sector_structure"].address or "")
     assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
 
 

@@ -90,6 +90,10 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
         assert [field["name"] for field in one["schema"]["fields"]] == pq.read_schema(folder / one["path"]).names
         assert json.loads((folder / f"{one['name']}.json").read_text(encoding="utf-8")) == one
         assert all(field.get("description") for field in one["schema"]["fields"]), one["name"]
+    (licence,) = package["licenses"]
+    providers = build.rows("select distinct provider from marts.fct_deliveries where provider is not null")
+    terms = (folder / licence["path"]).read_text(encoding="utf-8")
+    assert [name for (name,) in providers if f"| {name} |" not in terms] == []
     expected = build.frame("from marts.fct_city_year_panel order by city_id, year")
     read = pd.read_parquet(folder / "fct_city_year_panel.parquet").sort_values(["city_id", "year"], ignore_index=True)
     pd.testing.assert_frame_equal(read, expected, check_dtype=False)
@@ -114,6 +118,7 @@ def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(buil
     text = (folder / downloads.BIBLIOGRAPHY).read_text(encoding="utf-8")
     assert "version = {release 000001 of 2026-01-02}" in text
     assert "author = {Zhu, Lan and Leng, Yuchen and Zhang, Tongjin}" in text
+    assert "url = {https://link.cnki.net/urlid/42.1848.C.20250402.1101.003}" in text
     is_synthetic = build.value("select max(extract_set) from raw.deliveries") == "sample"
     assert ("SYNTHETIC DATA" in text) == is_synthetic
 

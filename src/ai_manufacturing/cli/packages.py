@@ -105,6 +105,7 @@ def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted
 @click.option("--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
 @click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
 @click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
+@click.option("--signed", type=FILE, help="Form in which a person certifies the rights to the data; the README has it.")
 @click.option("--check", "archive", type=FILE, help="Unpack this zip in an empty folder, run it, compare every number.")
 @click.option("--yes", is_flag=True, help="With --check: run the code of the zip without asking; you trust its makers.")
 @click.option("--extracts", type=FOLDER, help="With --check: folder of the restricted files, obtained apart.")
@@ -116,6 +117,7 @@ def replication_package(
     out: Path | None,
     with_restricted: bool,
     without_run: bool,
+    signed: Path | None,
     archive: Path | None,
     yes: bool,
     extracts: Path | None,
@@ -133,7 +135,12 @@ def replication_package(
             raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
         release = read(path, databases.RELEASE)
         written = replication.write(
-            release.path, out, click.echo, with_restricted=with_restricted, without_run=without_run
+            release.path,
+            out,
+            click.echo,
+            with_restricted=with_restricted,
+            without_run=without_run,
+            signed=signed,
         )
     click.echo(written)
 

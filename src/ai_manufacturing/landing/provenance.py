@@ -1,6 +1,7 @@
 """Provenance of a source, as its provider declares it: who published the files, and on what terms."""
 
 import csv
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ CLASSES = ("official", "commercial_vendor", "republished", "generated")
 # What may be passed on follows from class, republisher and licence: ai_manufacturing/terms.py.
 WORDS = ("publisher", "licence", "citation_en", "citation_zh")
 REQUIRED = ("class", *WORDS, "interpolated")
-OPTIONAL = ("republished_by",)
+OPTIONAL = ("republished_by", "address", "accessed")
+DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 GUIDE = "docs/how_to/add_a_provider.md says what it holds."
 
 
@@ -34,6 +36,10 @@ class Provenance:
         Series of which some values are interpolated, extrapolated or modelled, separated by blanks.
     citation_en, citation_zh : str
         How to cite the source.
+    address : str or None
+        Where the files can be had; of a repository, with commit and path.
+    accessed : str or None
+        When they were fetched from there, YYYY-MM-DD; None where nobody recorded it.
     """
 
     provenance_class: str
@@ -43,6 +49,8 @@ class Provenance:
     interpolated_series: str | None
     citation_en: str
     citation_zh: str
+    address: str | None
+    accessed: str | None
 
 
 NOT_DECLARED: dict[str, str | None] = dict.fromkeys(Provenance.__dataclass_fields__)
@@ -55,6 +63,8 @@ GENERATED = Provenance(
     interpolated_series=None,
     citation_en="Synthetic numbers, drawn by the command ai-manufacturing synthetic; not to be cited as data.",
     citation_zh="合成数据，由命令 ai-manufacturing synthetic 生成，不可作为数据引用。",
+    address=None,
+    accessed=None,
 )
 
 
@@ -81,11 +91,11 @@ def read() -> dict[tuple[str, str], Provenance]:
             if wrong:
                 faults.append(f"{provider}/{path.name}, source {name}: {wrong} {GUIDE}")
             else:
+                words: dict[str, Any] = {word: declaration.get(word) for word in (*WORDS, *OPTIONAL)}
                 provenances[provider, name] = Provenance(
                     provenance_class=declaration["class"],
-                    republished_by=declaration.get("republished_by"),
                     interpolated_series=" ".join(declaration["interpolated"]) or None,
-                    **{word: declaration[word] for word in WORDS},
+                    **words,
                 )
     if faults:
         raise LandingError(*faults)
@@ -106,6 +116,9 @@ def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
             return f"{name} of provenance is {declaration[name]!r}, not a text."
     if declaration["class"] == "republished" and "republished_by" not in declaration:
         return "provenance is republished and does not say by whom. Write republished_by, or another class."
+    accessed = declaration.get("accessed", "2000-01-01")
+    if not DAY.fullmatch(accessed):
+        return f"accessed of provenance is {accessed!r}, not a day. Write YYYY-MM-DD."
     names = declaration["interpolated"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return f"interpolated of provenance is {names!r}, not a list of series; [] if none is."

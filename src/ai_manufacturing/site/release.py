@@ -56,6 +56,11 @@ class Release:
         return terms.restricted(self._connection)
 
     @cached_property
+    def data_licence(self) -> str:
+        """Return the terms of the data as Markdown."""
+        return terms.data_licence(self._connection)
+
+    @cached_property
     def withheld(self) -> set[str]:
         """Return the tables, with their schemas, that do not hold here what may not be passed on."""
         return {row["table_name"] for row in terms.withheld(self._connection)}

@@ -198,6 +198,9 @@ const loading = []; // what the script of a page waits for
   document.documentElement.dataset.drawn = "all";
 })();
 
+// What is to be pasted has the address that this page was read from.
+if (location.protocol !== "file:") for (const code of document.querySelectorAll("pre > code")) code.textContent = code.textContent.replaceAll("https://…/", new URL(".", location).href);
+
 translate();
 // A link from here opens in the language that the reader chose.
 if (localStorage.getItem("language")) address.set({ language: document.documentElement.lang });
