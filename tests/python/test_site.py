@@ -39,10 +39,10 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     page = reader.open(sample_site, name)
     asked = [url.split("#")[0] for url in reader.requests if not url.startswith("data:")]
     loaded = {sample_site / url.removeprefix(f"{sample_site.as_uri()}/") for url in asked}
-    # The chart library is loaded where there is a chart; the first page weighs less than a megabyte.
+    # The chart library is loaded where there is a chart; the first page weighs less than half a megabyte.
     assert (sample_site / "assets" / "vega.js" in loaded) == (page.locator("figure.chart").count() > 0)
     if name == "index":
-        assert sum(len(gzip.compress(path.read_bytes())) for path in loaded) < 1_000_000
+        assert sum(len(gzip.compress(path.read_bytes())) for path in loaded) < 500_000
     # Sections and rows that are like the first ones cost the picture and axe half a minute.
     page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -257,7 +257,7 @@ def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_bot
     page = reader.open(public_site, "readings")
     rows = {
         cells[0].removesuffix(" †"): cells[1:]
-        for cells in page.locator("#table_1_1 table.plain tbody tr").evaluate_all(
+        for cells in page.locator("#readings_table_1_1 table.plain tbody tr").evaluate_all(
             "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
         )
     }

@@ -170,7 +170,7 @@ def test_excel_holds_numbers_whose_formats_show_what_is_printed(printed: Printed
     estimate = sheet["B3"]
     assert isinstance(estimate.value, float)
     assert estimate.font.bold
-    assert estimate.value == printed.rows[0].cells[0].value, "not rounded"
+    assert estimate.value == pytest.approx(printed.rows[0].cells[0].value, rel=1e-14), "not rounded"
     assert sheet["B4"].number_format == '"("0.000")"'
     below = [row[0].value for row in sheet.iter_rows(min_row=3 + len(printed.rows))]
     assert below == printed.notes

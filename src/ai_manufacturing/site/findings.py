@@ -23,7 +23,7 @@ from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, MARK, Catalogue
 
-ROW = 36  # pixels of a claim
+ROW = 28  # pixels of a claim
 # Whose number a point of the forest plot is and by which errors its interval, with colour and shape.
 POINTS = {"printed": (ORANGE, "diamond"), "here_city": (LIGHT_BLUE, "circle"), "here_province": (BLUE, "circle")}
 COMMA = {"en": ", ", "zh": "，"}

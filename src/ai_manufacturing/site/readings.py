@@ -63,7 +63,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     ]
     is_other_sample = estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
     return {
-        "id": f"{table}_{column}",
+        "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
         "figures": [
             coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
