@@ -2,11 +2,17 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import duckdb
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from ai_manufacturing.site import findings
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Reader
 
@@ -98,6 +104,35 @@ def test_the_first_page_is_short_in_both_languages(reader: Reader, folder: str, 
     page.get_by_role("button", name="English").click()
     assert len(without_charts(page).split()) <= 700
     assert len(re.findall(r"[\u4e00-\u9fff]", chinese)) <= 1050  # a word has one and a half
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "trust"),
+    [
+        ("delivered", ["official", "official"], "official"),
+        ("delivered", ["official", "republished"], "partly"),
+        ("delivered", ["republished", None], "copies"),
+        ("synthetic", ["generated", "generated"], "synthetic"),
+    ],
+)
+def test_how_far_to_trust_follows_from_who_published_the_files(
+    kind: str, classes: list[str | None], trust: str
+) -> None:
+    """A provider without a declaration is neither official nor licensed."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema marts")
+        connection.execute(
+            "create table marts.fct_deliveries as select unnest(['a', 'b']) as provider, "
+            "unnest(?::varchar[]) as provenance_class, unnest(['CC0', 'none stated by the republisher']) as licence",
+            [classes],
+        )
+        release = SimpleNamespace(
+            frame=lambda query: connection.execute(query).df(), manifest=SimpleNamespace(extract_set_kind=kind)
+        )
+        about = findings.about(cast(Release, release), Catalogue.read())
+    assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)
+    assert about["official"] == classes.count("official")
+    assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.read().texts.keys()
 
 
 def test_the_pictures_of_the_first_page_show_the_numbers_of_its_tables(

@@ -41,12 +41,12 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "main": claims[0],
         "period": release.period(),
         "forest": _forest(estimated, text) if estimated else None,
-        "about": _about(release, text),
+        "about": about(release, text),
         "firms": _firms(release, text),
     }
 
 
-def _about(release: Release, text: Catalogue) -> dict[str, Any]:
+def about(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return how many providers the data have, of which class and licence, and how far that lets a reader trust."""
     declared = release.frame(
         "select distinct provider, coalesce(provenance_class, 'none stated') as class, "
