@@ -65,10 +65,12 @@ later run that builds begins by taking the record away.
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='build_record')) }}
 {%- endmacro %}
 
-{# All that a whole build builds and tests. #}
+{# All that a whole build builds and tests; a staging model is a part of what reads it. #}
 {% macro recorded_nodes() -%}
     {%- set found = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type in ('model', 'seed', 'test') and node.config.materialized != 'ephemeral'
+    -%}
         {%- do found.append(node.unique_id) -%}
     {%- endfor -%}
     {{ return(found) }}

@@ -63,7 +63,8 @@ parts as (
         sourced.scope,
         sourced.year,
         count(*) as part_count,
-        case when count(sourced.value) = count(*) then sum(sourced.value order by sourced.city_id) end as value
+        case when count(sourced.value) = count(*) then sum(sourced.value order by sourced.city_id) end as value,
+        bool_or(sourced.is_corrected) as is_corrected
     from mergers
     inner join sourced
         on
@@ -85,7 +86,10 @@ on_2020_boundaries as (
             when coalesce(parts_due.part_count, parts.part_count) is null then sourced.value
             when series.is_additive and parts.part_count = coalesce(parts_due.part_count, parts.part_count)
                 then sourced.value + parts.value
-        end as value
+        end as value,
+        parts.part_count is not null as is_summed,
+        sourced.is_corrected or coalesce(parts.is_corrected, false) as is_corrected,
+        false as is_assumed_zero
     from sourced
     inner join cities using (city_id)
     inner join series using (quantity)
@@ -159,7 +163,10 @@ absent as (
                 then null
             when parts.part_count is null then cast(0 as double)
             else parts.value
-        end as value
+        end as value,
+        parts.part_count is not null as is_summed,
+        coalesce(parts.is_corrected, false) as is_corrected,
+        true as is_assumed_zero
     from delivered_years
     cross join cities
     left join sourced using (series, scope, year, city_id)
@@ -169,10 +176,28 @@ absent as (
     where sourced.city_id is null
 ),
 
-final as (
+all_values as (
     select * from on_2020_boundaries
     union all
     select * from absent
+),
+
+final as (
+    select
+        * exclude (is_summed, is_corrected, is_assumed_zero),
+        case
+            when value is not null
+                then
+                    list_filter(
+                        [
+                            case when is_summed then 'summed of parts' end,
+                            case when is_assumed_zero then 'assumed zero' end,
+                            case when is_corrected then 'corrected' end
+                        ],
+                        lambda word: word is not null
+                    )
+        end as basis
+    from all_values
 )
 
 select * from final

@@ -34,6 +34,7 @@ named as (
         city_id,
         year,
         value,
+        correction_id is not null as is_corrected,
         boundaries,
         absent_row
     from candidates
@@ -49,6 +50,7 @@ final as (
         city_id,
         year,
         case when min(value) = max(value) then min(value) end as value,
+        bool_or(is_corrected) as is_corrected,
         boundaries,
         absent_row
     from named

@@ -117,9 +117,14 @@ grouped as (
 final as (
     select
         current_extract_set() as extract_set,
-        * exclude (reference_group),
-        group_name = reference_group as is_reference
+        grouped.* exclude (reference_group),  -- noqa: RF02
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
+        grouped.group_name = grouped.reference_group as is_reference
     from grouped
+    left join cities using (city_id)
 )
 
 select * from final

@@ -5,7 +5,7 @@ series as (
 ),
 
 cities as (
-    select * from {{ ref('cities') }}
+    select * from {{ ref('dim_city') }}
 ),
 
 years as (
@@ -221,13 +221,18 @@ cells as (
 final as (
     select
         current_extract_set() as extract_set,
-        * exclude (share_year),
-        cast(share_year as integer) as base_year,
-        measure_count / 10000 as measure_10k,
-        {{ log_of('measure_count') }} as ln_measure,
-        {{ log_of('1 + measure_count') }} as ln1p_measure,
-        asinh(measure_count) as asinh_measure
+        cells.* exclude (share_year),  -- noqa: RF02
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
+        cast(cells.share_year as integer) as base_year,
+        cells.measure_count / 10000 as measure_10k,
+        {{ log_of('cells.measure_count') }} as ln_measure,
+        {{ log_of('1 + cells.measure_count') }} as ln1p_measure,
+        asinh(cells.measure_count) as asinh_measure
     from cells
+    left join cities using (city_id)
 )
 
 select * from final

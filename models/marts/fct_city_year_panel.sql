@@ -77,6 +77,8 @@ final as (
         cities.name_zh,
         cities.name_en,
         cities.province_id,
+        cities.province_name_zh,
+        cities.province_name_en,
         cities.region,
         {%- for name in totals %}
         wide.{{ name }},
@@ -86,7 +88,7 @@ final as (
         {%- endfor %}
         {%- for name in measures %}
         measures.{{ name }}_weight,
-        measures.{{ name }}_scaled_count,
+        measures.{{ name }}_scaled_count{% if name == 'ai_firms' %} as integration_index{% endif %},
         measures.ln_{{ name }}_scaled,
         measures.ln1p_{{ name }}_scaled,
         {%- endfor %}

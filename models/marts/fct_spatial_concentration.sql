@@ -57,6 +57,7 @@ final as (
     select
         current_extract_set() as extract_set,
         measure,
+        'observed' as weighting,
         year,
         cast(national_count as bigint) as national_count,
         cast(city_count as integer) as city_count,

@@ -3,7 +3,8 @@
 with
 
 pairs as (
-    select * from {{ ref('fct_source_pairs') }}
+    select * exclude (name_zh, name_en, province_name_zh, province_name_en)
+    from {{ ref('fct_source_pairs') }}
 ),
 
 -- Where sources are compared: by region and by size.

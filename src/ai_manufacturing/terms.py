@@ -28,20 +28,31 @@ MAY_BE_PASSED_ON = (
 # A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
+NAMES = ("name_zh", "name_en", "province_name_zh", "province_name_en")
 # Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the others are blank.
 KEYS = {
-    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", "group_name", "is_reference"),
+    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", *NAMES, "group_name", "is_reference"),
     "marts.fct_ai_measure": (
-        *("extract_set", "measure", "weighting", "scope", "city_id", "year", "base_year", "is_mechanical"),
+        *("extract_set", "measure", "weighting", "scope", "city_id", *NAMES, "year", "base_year", "is_mechanical"),
         "missing_reason",
     ),
-    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", "name_zh", "name_en", "province_id", "region"),
+    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", *NAMES, "province_id", "region"),
     "marts.fct_corrections": (
         *("extract_set", "correction_id", "provider", "source_name", "series", "scope", "delivered_city_id"),
-        *("city_id", "year", "action", "reason", "reason_zh", "source"),
+        *("city_id", *NAMES, "year", "action", "reason", "reason_zh", "source"),
     ),
     "estimates.est_local_spatial_autocorrelation": (
-        *("extract_set", "measure", "year", "city_id", "quadrant", "p_value", "permutation_count", "city_count"),
+        *(
+            "extract_set",
+            "measure",
+            "year",
+            "city_id",
+            *NAMES,
+            "quadrant",
+            "p_value",
+            "permutation_count",
+            "city_count",
+        ),
         *("neighbour_count", "substitutions", "substitutions_zh", "status", "reason", "reason_zh"),
     ),
     "release.changes": ("change_kind", "city_id", "year", "column_name"),

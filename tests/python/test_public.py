@@ -183,7 +183,8 @@ def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, p
     assert panel_value(public_build, "gdp_100m_cny", "230800", 2011) is None
     # job_data.csv is the witness for the shift.
     witness = public_build.value(
-        "select max(gdp_100m_cny) from staging.stg_koishi0425__city_yearbook where city_code = '230900' and year = 2011"
+        "select max(gdp_100m_cny) from intermediate.int_records_conformed "
+        "where entity = 'city_yearbook' and provider = 'koishi0425' and city_code = '230900' and year = 2011"
     )
     assert panel_value(public_build, "gdp_100m_cny", "230900", 2011) == pytest.approx(witness, rel=1e-6)
 
@@ -431,8 +432,9 @@ def test_secondary_employment_is_persons_employed_times_a_share(public_build: Bu
     assert (counts.index.min(), counts.index.max()) == (2010, 2019)
     assert counts.between(286, 295).all()
     delivered = public_build.rows(
-        "select city_code, year, secondary_employment_10k from staging.stg_csmar__city_yearbook "
-        "where secondary_employment_10k is not null and year between 2010 and 2020"
+        "select city_code, year, secondary_employment_10k from intermediate.int_records_conformed "
+        "where entity = 'city_yearbook' and provider = 'csmar' "
+        "and secondary_employment_10k is not null and year between 2010 and 2020"
     )
     assert {(city, year): value for city, year, value in delivered} == pytest.approx(expected, rel=1e-12)
     # 2019 is on the boundaries of 2020, but for 长春 and 四平, and but for what a correction takes out
