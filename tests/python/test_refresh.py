@@ -1302,7 +1302,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("small_disk", ["100m"], indirect=True)  # a release, and its copy that is published
+@pytest.mark.parametrize("small_disk", ["140m"], indirect=True)  # a release, and its copy that is published
 def test_a_full_disk_leaves_the_published_release_as_it_was(small_disk: Path, sample_build: Build) -> None:
     store = Store(small_disk, small_disk / "published.duckdb")
     store.prepare()

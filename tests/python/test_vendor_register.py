@@ -203,7 +203,7 @@ def deliver_crawl(folder: Path) -> list[tuple[str, str]]:
     return [(f"firm {number}", city) for number, city in cities.items()]
 
 
-SELECTED = "+int_firm_register_counts +fct_row_accounting +fct_register_placement +dim_series fct_register_entries"
+SELECTED = "+int_firm_register_counts +fct_row_accounting +fct_register_placement +dim_series +fct_register_entries"
 
 
 def second_count(folder: Path) -> dict[str, int]:
