@@ -255,7 +255,7 @@ summed as (
             when count(moved.previous_value) >= 20
                 then
                     corr(moved.value_rank, moved.previous_rank order by moved.city_id)
-                        filter (where moved.previous_value is not null)
+                    filter (where moved.previous_value is not null)
         end as rank_correlation,
         case
             when count(moved.growth) >= 20
