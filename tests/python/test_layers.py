@@ -1,10 +1,12 @@
-"""The rooms of the Python package: a module imports from its own room and from lower ones, and never in a circle."""
+"""The rooms of the Python package, which import from lower ones only, and the files that pages name."""
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "src" / "ai_manufacturing"
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = PROJECT / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
     *("settings", "system", "city_names", "landing", "counts", "synthetic", "gate", "estimators", "estimation"),
@@ -41,3 +43,13 @@ def test_no_module_imports_from_a_higher_room() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert [*graphlib.TopologicalSorter(imports()).static_order()]
+
+
+def test_each_file_that_a_page_names_is_there() -> None:
+    """Pages of how_to name files that their reader writes."""
+    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("docs/decisions/*.md")]
+    named = re.compile(r"(?:src|models|python_models|macros|seeds|expectations|tests|benchmarks|docs)/[\w/.]+\.[a-z]+")
+    for page in pages:
+        if page.name != "CHANGELOG.md":
+            gone = [path for path in named.findall(page.read_text(encoding="utf-8")) if not (PROJECT / path).exists()]
+            assert not [path for path in gone if not (page.parent / path).exists()], page
