@@ -25,6 +25,11 @@ MAY_BE_PASSED_ON = (
 )
 """SQL on a row of marts.fct_deliveries; false of a file that nobody declared."""
 
+# The page of a delivered file, at the commit where it was found if its provider declares one.
+SOURCE_LINK = (
+    "source_address || coalesce('/blob/' || source_commit || '/' || replace(url_encode(source_path), '%2F', '/'), '')"
+)
+
 # A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")

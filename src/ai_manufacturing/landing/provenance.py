@@ -1,6 +1,8 @@
 """Provenance of a source, as its provider declares it: who published the files, and on what terms."""
 
 import csv
+import datetime
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ CLASSES = ("official", "commercial_vendor", "republished", "generated")
 WORDS = ("publisher", "licence", "citation_en", "citation_zh")
 REQUIRED = ("class", *WORDS, "interpolated")
 OPTIONAL = ("republished_by",)
+# Where the files are: they lead from a number to the page on which anyone can fetch its file.
+WHEREABOUTS = ("address", "commit", "path")
 GUIDE = "docs/how_to/add_a_provider.md says what it holds."
 
 
@@ -34,6 +38,12 @@ class Provenance:
         Series of which some values are interpolated, extrapolated or modelled, separated by blanks.
     citation_en, citation_zh : str
         How to cite the source.
+    source_address : str or None
+        The page of the repository or of the publisher.
+    source_commit, source_path : str or None
+        The commit of the repository that has the file, in 40 hex digits, and the path of the file or its folder there.
+    accessed_on : datetime.date or None
+        The day on which the file was last seen there.
     """
 
     provenance_class: str
@@ -43,6 +53,10 @@ class Provenance:
     interpolated_series: str | None
     citation_en: str
     citation_zh: str
+    source_address: str | None = None
+    source_commit: str | None = None
+    source_path: str | None = None
+    accessed_on: datetime.date | None = None
 
 
 NOT_DECLARED: dict[str, str | None] = dict.fromkeys(Provenance.__dataclass_fields__)
@@ -85,6 +99,10 @@ def read() -> dict[tuple[str, str], Provenance]:
                     provenance_class=declaration["class"],
                     republished_by=declaration.get("republished_by"),
                     interpolated_series=" ".join(declaration["interpolated"]) or None,
+                    accessed_on=declaration.get("accessed"),
+                    source_address=declaration.get("address"),
+                    source_commit=declaration.get("commit"),
+                    source_path=declaration.get("path"),
                     **{word: declaration[word] for word in WORDS},
                 )
     if faults:
@@ -96,16 +114,24 @@ def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
     if not declaration:
         return "no provenance. Add a table [provenance]."
     missing = [name for name in REQUIRED if name not in declaration]
-    unknown = sorted(declaration.keys() - {*REQUIRED, *OPTIONAL})
+    unknown = sorted(declaration.keys() - {*REQUIRED, *OPTIONAL, *WHEREABOUTS, "accessed"})
     if missing or unknown:
         return f"provenance lacks {', '.join(missing) or 'nothing'}, unknown: {', '.join(unknown) or 'nothing'}."
     if declaration["class"] not in CLASSES:
         return f'the class of provenance is "{declaration["class"]}", not one of {", ".join(CLASSES)}.'
-    for name in (*WORDS, *OPTIONAL):
+    for name in (*WORDS, *OPTIONAL, *WHEREABOUTS):
         if name in declaration and not (isinstance(declaration[name], str) and declaration[name].strip()):
             return f"{name} of provenance is {declaration[name]!r}, not a text."
     if declaration["class"] == "republished" and "republished_by" not in declaration:
         return "provenance is republished and does not say by whom. Write republished_by, or another class."
+    if "republished_by" in declaration and not {"address", "accessed"} <= declaration.keys():
+        return "provenance is republished and does not say where. Write address, and accessed with the day."
+    if not re.fullmatch(r"https?://\S+", declaration.get("address", "https://-")):
+        return f"address of provenance is {declaration['address']!r}, not one that begins with https://."
+    if not re.fullmatch(r"[0-9a-f]{40}", declaration.get("commit", "0" * 40)):
+        return f"commit of provenance is {declaration['commit']!r}, not 40 hex digits."
+    if type(declaration.get("accessed", datetime.date.min)) is not datetime.date:
+        return f"accessed of provenance is {declaration['accessed']!r}, not a date as 2026-11-28."
     names = declaration["interpolated"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return f"interpolated of provenance is {names!r}, not a list of series; [] if none is."

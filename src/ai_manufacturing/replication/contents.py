@@ -273,6 +273,7 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
             "coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher, '') as publisher, "
             "coalesce(republished_by, '') as republished_by, coalesce(licence, '') as licence, "
             "coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '') as citation_zh, "
+            f"coalesce(', ' || {terms.SOURCE_LINK}, '') as link, "
             f"{terms.MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries order by delivery_number",
         )
     files = []
@@ -281,8 +282,8 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
         rows = [row for row in deliveries if row["file_path"] == path or row["file_path"].startswith(f"{path}/")]
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
         allowed = path == DESCRIPTION or (bool(rows) and all(row["may_be_passed_on"] for row in rows))
-        first = rows[0] if rows else dict.fromkeys(RAW_COLUMNS, "")
-        whence = first["republished_by"] or first["publisher"] or "its provider"
+        first = rows[0] if rows else dict.fromkeys((*RAW_COLUMNS, "link"), "")
+        whence = (first["republished_by"] or first["publisher"] or "its provider") + first["link"]
         files.append(
             {name: value for name, value in first.items() if name in RAW_COLUMNS}
             | {
