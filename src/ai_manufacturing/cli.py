@@ -545,6 +545,46 @@ def rollback(release_id: str, replaces: bool) -> None:
 
 @main.command(
     examples=[
+        "sources",
+        "sources --json",
+    ],
+)
+@_database("A release or a built warehouse")
+@JSON
+def sources(named: Path | None, as_json: bool) -> None:
+    """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    from ai_manufacturing import sources as delivered_sources
+    from ai_manufacturing.landing.errors import LandingError
+    from ai_manufacturing.releases import store
+
+    database = _read(named, said=not as_json)
+    try:
+        with store.reading(database.path) as release:
+            known = delivered_sources.known(release)
+    except LandingError as error:
+        raise _Failed(str(error)) from error
+    if as_json:
+        _print_json(known)
+        return
+    click.echo("Delivered:")
+    for row in known["delivered"]:
+        click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
+        if row["link"]:
+            click.echo(f"    {row['link']}, seen {row['accessed_on']}")
+    click.echo("Not delivered:")
+    for row in known["absent"]:
+        click.echo(f"  {row['series']}: {row['label_en']}, for {len(row['specifications'])} specifications")
+        for place in row["sources"]:
+            click.echo(f"    {place['provider']}.{place['source_name']}: {place['link']}, seen {place['accessed_on']}")
+            click.echo(f"      put it at {place['put_at']} in the extracts folder")
+            if place["estimable"]:
+                click.echo(f"      makes estimable: {', '.join(place['estimable'])}")
+        if not row["sources"]:
+            click.echo(f"    {row['absence_reason'] or 'no known public source'}")
+
+
+@main.command(
+    examples=[
         "releases",
         "releases --json",
     ],

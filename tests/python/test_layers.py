@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
     *("settings", "system", "city_names", "landing", "counts", "synthetic", "gate", "estimators", "estimation"),
-    *("robustness", "releases", "text", "terms", "tables", "site", "auditing", "replication", "refresh"),
+    *("robustness", "releases", "text", "terms", "sources", "tables", "site", "auditing", "replication", "refresh"),
     *("cli", "dagster_location", "dbt_plugin"),
 ]
 
