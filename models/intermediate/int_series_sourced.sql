@@ -8,6 +8,10 @@ sources as (
     select * from {{ ref('int_series_sources') }}
 ),
 
+cities as (
+    select * from {{ ref('cities') }}
+),
+
 candidates as (
     select
         corrected.*,
@@ -31,12 +35,16 @@ named as (
         candidates.series as quantity,
         used_scope as scope,
         provider,
-        city_id,
+        coalesce(cities.city_id, candidates.city_id) as city_id,
         year,
         value,
         boundaries,
         absent_row
     from candidates
+    left join cities
+        on
+            candidates.boundaries = 'province'
+            and candidates.city_id = cities.province_id
 ),
 
 -- Of two records that disagree none is chosen: the gate names them, and the value is missing.
