@@ -23,6 +23,7 @@ specifications as (
         period,
         city_sample,
         dynamics,
+        prices,
         min(standardised_estimate) as standardised_estimate,
         min(case when errors = 'city' then p_value end) as p_value_by_city,
         min(case when errors = 'province' then p_value end) as p_value_by_province
@@ -39,7 +40,8 @@ specifications as (
         fixed_effects,
         period,
         city_sample,
-        dynamics
+        dynamics,
+        prices
 ),
 
 -- Ordered, as sums of doubles depend on their order.
@@ -82,7 +84,8 @@ chosen as (
             'fixed_effects',
             'period',
             'city_sample',
-            'dynamics'
+            'dynamics',
+            'prices'
         ]) as axis,
         unnest([
             transform,
@@ -94,7 +97,8 @@ chosen as (
             fixed_effects,
             period,
             city_sample,
-            dynamics
+            dynamics,
+            prices
         ]) as value
     from centred
 ),
@@ -161,6 +165,8 @@ final as (
         on
             shared.axis = axis_values.axis
             and shared.value = axis_values.value
+    -- One value is no choice.
+    qualify count(*) over (partition by shared.specification_id, shared.axis) > 1
 )
 
 select * from final

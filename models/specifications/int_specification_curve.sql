@@ -53,13 +53,15 @@ crossed as (
         periods.value as period,
         city_samples.value as city_sample,
         dynamics.value as dynamics,
+        prices.value as prices,
         providers.setting as second_provider,
         replace(coalesce(controls.setting, ''), '{population}', populations.setting) as control_variables,
         fixed_effects.setting as period_effects,
         cast(split_part(periods.setting, ' ', 1) as integer) as first_year,
         cast(split_part(periods.setting, ' ', 2) as integer) as last_year,
         coalesce(try_cast(dynamics.setting as integer), 0) as difference_years,
-        case when difference_years = 0 then dynamics.setting else '' end as city_effects
+        case when difference_years = 0 then dynamics.setting else '' end as city_effects,
+        coalesce(prices.setting, '') as outcome_suffix
     from axes as transforms
     cross join axes as weightings
     cross join axes as scopes
@@ -70,6 +72,7 @@ crossed as (
     cross join axes as periods
     cross join axes as city_samples
     cross join axes as dynamics
+    cross join axes as prices
     where
         transforms.axis = 'transform'
         and weightings.axis = 'weighting'
@@ -81,6 +84,18 @@ crossed as (
         and periods.axis = 'period'
         and city_samples.axis = 'city_sample'
         and dynamics.axis = 'dynamics'
+        and prices.axis = 'prices'
+        -- Nobody asks for prices that nobody delivered.
+        and (
+            prices.setting is null
+            or exists (
+                select series.series
+                from {{ ref('dim_series') }} as series
+                where
+                    series.series = 'consumer_price_level'
+                    and series.is_delivered
+            )
+        )
 ),
 
 choices as (
@@ -96,7 +111,8 @@ choices as (
             'fixed_effects=' || fixed_effects,
             'period=' || period,
             'city_sample=' || city_sample,
-            'dynamics=' || dynamics
+            'dynamics=' || dynamics,
+            'prices=' || prices
         ] as chosen
     from crossed
 ),
@@ -113,6 +129,7 @@ final as (
         choices.period,
         choices.city_sample,
         choices.dynamics,
+        choices.prices,
         choices.second_provider,
         choices.control_variables,
         choices.period_effects,
@@ -120,9 +137,12 @@ final as (
         choices.last_year,
         choices.difference_years,
         choices.city_effects,
+        choices.outcome_suffix,
         list_has_any(choices.chosen, (select list(dominated.choice) from dominated)) as is_dominated,
         -- An axis that came later is named only where it is off its first value, so that older ids stand.
-        replace(array_to_string(choices.chosen, '; '), '; dynamics=levels', '') as curve_id
+        replace(
+            replace(array_to_string(choices.chosen, '; '), '; dynamics=levels', ''), '; prices=current', ''
+        ) as curve_id
     from choices
     anti join exclusions
         on
