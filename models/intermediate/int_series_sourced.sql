@@ -31,15 +31,17 @@ candidates as (
 -- The provider used by default gives the plain series; every other one stands beside it under a name of its own.
 named as (
     select
-        candidates.series || case when priority > first_priority then '@' || provider else '' end as series,
+        candidates.series
+        || case when candidates.priority > candidates.first_priority then '@' || candidates.provider else '' end
+            as series,
         candidates.series as quantity,
-        used_scope as scope,
-        provider,
+        candidates.used_scope as scope,
+        candidates.provider,
         coalesce(cities.city_id, candidates.city_id) as city_id,
-        year,
-        value,
-        boundaries,
-        absent_row
+        candidates.year,
+        candidates.value,
+        candidates.boundaries,
+        candidates.absent_row
     from candidates
     left join cities
         on
