@@ -98,7 +98,7 @@ def checked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None
         ):
             in_memory.create(connection, name, frame)
         for name in SUITES:
-            in_memory.run(connection, f"checks/int_{name}")
+            in_memory.run(connection, f"gate/int_{name}")
         return {name: connection.table(f"int_{name}").df() for name in SUITES}
 
 

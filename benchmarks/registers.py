@@ -84,7 +84,7 @@ class Warehouse:
     def scan(self, register: str, columns: tuple[str, ...]) -> list[str]:
         """Return the statement that reads every value of the columns of a register and keeps none."""
         values = ", ".join(f"max({column})" for column in columns)
-        return [f"select {values} from staging.stg_vendor__{register}"]
+        return [f"select {values} from ({self.compiled(f'stg_vendor__{register}')})"]
 
 
 def worker(path: str, statements: list[str]) -> tuple[float, float]:
@@ -186,7 +186,7 @@ def add_counts(section: Section, scratch: Path, firms: int, repeats: int, *, qui
         grown.append((rows_of(folder), seconds, peak))
         if is_large:
             columns = ", ".join(FIRM_COLUMNS)
-            copy = [f"create temp table t as select {columns} from staging.stg_vendor__firm_register"]
+            copy = [f"create temp table t as select {columns} from ({warehouse.compiled('stg_vendor__firm_register')})"]
             for peer, statements, limit in (
                 ("scan without the ids", warehouse.scan("firm_register", FIRM_COLUMNS[1:]), "≤ 3.5 ×"),
                 ("the same columns copied to a table", copy, ""),

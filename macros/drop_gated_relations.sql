@@ -37,7 +37,7 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
 {% macro refuse_ungated_selection(selected, touched, stale) -%}
     {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected) | list -%}
     {%- set ungated = [] -%}
-    {%- if selected_resources and not relation_of(all_gates()) -%}
+    {%- if selected_resources and not relation_to_read(all_gates()) -%}
         {#- Its gates were dropped, or never built: what a gate judges must be of this run. -#}
         {%- for gate in nodes_in(['gates']) if gate in selected and nodes_above(gate) | reject('in', selected) | list -%}
             {%- do ungated.append(gate) -%}
@@ -55,7 +55,7 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
             ~ 'changed. Run dbt build, or dbt build --select +gate_results+.'
         ) }}
     {%- elif held and all_gates() not in selected -%}
-        {%- set failures = critical_failures(all_gates()) | list -%}
+        {%- set failures = critical_failures(all_gates()) -%}
         {%- if gate_of_estimates() not in selected -%}
             {%- do failures.extend(critical_failures(gate_of_estimates())) -%}
         {%- endif -%}
@@ -76,7 +76,7 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
 {% macro default__drop_what_is_held_back() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {%- set held = nodes_in(['estimates', 'reports']) -%}
-        {%- if relation_of(all_gates()) and not critical_failures(all_gates()) -%}
+        {%- if relation_to_read(all_gates()) and not critical_failures(all_gates()) -%}
             {%- set held = held | reject('equalto', gate_of_estimates()) | list if critical_failures(gate_of_estimates()) else [] -%}
         {%- endif -%}
         {%- set dropped = drop_nodes(held) -%}
@@ -97,15 +97,15 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
 
 {# The critical failures of a gate that hold estimates back, as lines; none of a gate that is not built. #}
 {% macro critical_failures(gate) -%}
-    {%- set results = relation_of(gate) -%}
-    {{ return(run_query(
+    {%- set results = relation_to_read(gate) -%}
+    {{ return(column_of(
         "select suite || ': ' || description from " ~ results ~ " where severity = 'critical' and not success order by all"
-    ).columns[0].values() if results and not env_var('ACCEPTED_GATE_FAILURES', '') else []) }}
+    ) if results and not env_var('ACCEPTED_GATE_FAILURES', '') else []) }}
 {%- endmacro %}
 
 {# What the run builds. dbt retry, which takes it from the results of the run before, does not say it. #}
 {% macro selected_nodes() -%}
-    {{ return(selected_resources or run_query('select unnest(nodes_to_retry())').columns[0].values()) }}
+    {{ return(selected_resources or column_of('select unnest(nodes_to_retry())')) }}
 {%- endmacro %}
 
 {# The models of some folders. #}
@@ -134,6 +134,14 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
 {% macro relation_of(id) -%}
     {%- set node = graph.nodes[id] -%}
     {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}
+{%- endmacro %}
+
+{# The relation that a run reads: its own or, where there is none, with --defer that of the state. #}
+{% macro relation_to_read(id) -%}
+    {%- set deferred = graph.nodes[id].defer_relation -%}
+    {{ return(relation_of(id) or (
+        adapter.get_relation(deferred.database, deferred.schema, deferred.alias) if deferred
+    )) }}
 {%- endmacro %}
 
 {# The first names of some nodes. #}

@@ -15,6 +15,6 @@ dbt keeps what it parsed for the next EXTRACTS_DIR. A unit test has the years of
 {%- endmacro %}
 
 {% macro default__declared_year(name) -%}
-    {%- set found = run_query("select declared_year('" ~ name ~ "')[1]").rows[0][0] -%}
-    {{ return(found | int if found is not none) }}
+    {%- set year = value_of("select declared_year('" ~ name ~ "')[1]") -%}
+    {{ return(year | int if year is not none) }}
 {%- endmacro %}

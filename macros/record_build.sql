@@ -8,16 +8,17 @@ later run that builds begins by taking the record away.
 
 {% macro default__begin_build_record() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
-        {%- do run_query('drop table if exists ' ~ build_record()) -%}
-        {%- set is_plain = not (flags.EMPTY or flags.SAMPLE or flags.DEFER or invocation_args_dict.vars) -%}
+        {%- set asked = invocation_args_dict -%}
+        {%- set is_plain = not (asked.empty or asked.sample or asked.defer or asked.vars) -%}
+        {%- set statements = ['drop table if exists ' ~ build_record()] -%}
         {%- if flags.WHICH == 'build' and is_plain and not env_var('BUILT_BY_A_REFRESH', '')
             and not recorded_nodes() | reject('in', selected_resources) | list
         -%}
-            {%- do run_query(
+            {%- do statements.extend([
                 'create table ' ~ build_record() ~ " as select '" ~ run_started_at.strftime('%Y-%m-%dT%H:%M:%S+00:00')
-                ~ "' as started_at, build_inputs() as inputs, '' as landed, '' as content, '' as results"
-            ) -%}
-            {%- do run_query('comment on table ' ~ build_record() ~ " is 'One row: the whole dbt build that made this file'") -%}
+                ~ "' as started_at, build_inputs() as inputs, '' as landed, '' as content, '' as results",
+                'comment on table ' ~ build_record() ~ " is 'One row: the whole dbt build that made this file'"
+            ]) -%}
             {%- for column, comment in {
                 'started_at': 'When it began, UTC',
                 'inputs': 'SHA-256 of deliveries, code and seeds, versions and settings, JSON',
@@ -25,9 +26,10 @@ later run that builds begins by taking the record away.
                 'content': 'Fingerprint of each relation, JSON; empty of a run that did not end well',
                 'results': 'Status and seconds of each node, JSON',
             }.items() -%}
-                {%- do run_query('comment on column ' ~ build_record() ~ '.' ~ column ~ ' is ' ~ literal(comment)) -%}
+                {%- do statements.append('comment on column ' ~ build_record() ~ '.' ~ column ~ ' is ' ~ literal(comment)) -%}
             {%- endfor -%}
         {%- endif -%}
+        {%- do run_query(statements | join(';\n')) -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -44,18 +46,16 @@ later run that builds begins by taking the record away.
             }) -%}
             {%- if result.status in ('success', 'pass', 'warn') -%}{%- do well.append(result.node.unique_id) -%}{%- endif -%}
         {%- endfor -%}
-        {%- set begun = run_query(
-            "select 1 from duckdb_tables() where database_name = current_database() and schema_name = '" ~ target.schema
-            ~ "' and table_name = '" ~ build_record().identifier ~ "'"
-        ).rows -%}
-        {%- if begun and not recorded_nodes() | reject('in', well) | list -%}
-            {%- set tables = run_query(
-                "select content_query(list(schema_name || '.' || table_name)) from duckdb_tables() "
-                ~ 'where database_name = current_database()'
-            ).rows[0][0] -%}
+        {%- set record = "'" ~ target.schema ~ '.' ~ build_record().identifier ~ "'" -%}
+        {#- Nothing is recorded of a run that began no record. -#}
+        {%- set content = value_of(
+            "select case when list_contains(list(name), " ~ record ~ ') then content_query(list(name)) end from ('
+            ~ "select schema_name || '.' || table_name as name from duckdb_tables() where database_name = current_database())"
+        ) -%}
+        {%- if content and not recorded_nodes() | reject('in', well) | list -%}
             {%- do run_query(
                 'update ' ~ build_record() ~ ' set landed = landed_until(), results = ' ~ literal(tojson(ended))
-                ~ ', content = (select cast(json_group_object(relation, fingerprint) as varchar) from (' ~ tables ~ '))'
+                ~ ', content = (select cast(json_group_object(relation, fingerprint) as varchar) from (' ~ content ~ '))'
             ) -%}
         {%- endif -%}
     {%- endif -%}
@@ -65,10 +65,12 @@ later run that builds begins by taking the record away.
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='build_record')) }}
 {%- endmacro %}
 
-{# All that a whole build builds and tests. #}
+{# All that a whole build builds and tests; a staging model is a part of what reads it. #}
 {% macro recorded_nodes() -%}
     {%- set found = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'test') -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type in ('model', 'seed', 'test') and node.config.materialized != 'ephemeral'
+    -%}
         {%- do found.append(node.unique_id) -%}
     {%- endfor -%}
     {{ return(found) }}

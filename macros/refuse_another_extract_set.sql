@@ -5,21 +5,19 @@
 
 {% macro default__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- set deliveries = relation_of('model.ai_manufacturing.raw_deliveries') -%}
         {#- Fails by itself where EXTRACTS_DIR names no folder, before anything is dropped. #}
-        {%- set current = run_query('select current_extract_set()').rows[0][0] -%}
-        {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
-        {%- if deliveries -%}
-            {%- set others = run_query(
-                'select distinct extract_set from ' ~ deliveries ~ ' where extract_set <> current_extract_set()'
-            ) -%}
-            {%- if others.rows -%}
-                {{ exceptions.raise_compiler_error(
-                    env_var('WAREHOUSE_PATH', 'build/warehouse.duckdb') ~ ' holds the extract set "' ~ others.rows[0][0]
-                    ~ '", and EXTRACTS_DIR now holds "' ~ current
-                    ~ '". Nothing was changed. If these files continue that set, write name: "' ~ others.rows[0][0]
-                    ~ '" into their extract_set.yml. Otherwise set WAREHOUSE_PATH to another file, or delete this one.'
-                ) }}
-            {%- endif -%}
+        {%- set sets = column_of(
+            'select current_extract_set() as extract_set'
+            ~ (' union select extract_set from ' ~ deliveries ~ ' order by extract_set = current_extract_set()' if deliveries else '')
+        ) -%}
+        {%- if sets | length > 1 -%}
+            {{ exceptions.raise_compiler_error(
+                env_var('WAREHOUSE_PATH', 'build/warehouse.duckdb') ~ ' holds the extract set "' ~ sets[0]
+                ~ '", and EXTRACTS_DIR now holds "' ~ sets[-1]
+                ~ '". Nothing was changed. If these files continue that set, write name: "' ~ sets[0]
+                ~ '" into their extract_set.yml. Otherwise set WAREHOUSE_PATH to another file, or delete this one.'
+            ) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

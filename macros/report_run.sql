@@ -43,14 +43,14 @@ value at fault first and then what identifies the row.
     {%- endif -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- for table in ('gate_results', 'gate_second_route') -%}
-            {%- set results = adapter.get_relation(target.database, 'gates', table) -%}
+            {%- set results = relation_of('model.ai_manufacturing.' ~ table) -%}
             {%- set failed = run_query(
                 'select severity, suite, description, observed_value, failing_rows from ' ~ results
                 ~ ' where not success order by severity, suite, description'
             ).rows if results else [] -%}
             {%- for row in failed -%} {%- do log(failure_in_words(table, *row), info=True) -%} {%- endfor -%}
         {%- endfor -%}
-        {%- set deliveries = adapter.get_relation(target.database, 'raw', 'deliveries') -%}
+        {%- set deliveries = relation_of('model.ai_manufacturing.raw_deliveries') -%}
         {%- if deliveries -%}
             {%- set sets = run_query('select distinct extract_set, extract_set_kind from ' ~ deliveries) -%}
             {%- for row in sets.rows -%}

@@ -85,12 +85,12 @@ The rarest in a few texts is taken; which one decides what is passed on to the w
 #}
 {% macro rarest_pairs(text, relation) -%}
     {%- set query = 'select ' ~ text ~ ' from ' ~ relation ~ ' where ' ~ text ~ ' is not null limit 500' -%}
-    {%- set texts = run_query(query).columns[0].values() | join(' ') | lower -%}
+    {%- set texts = column_of(query) | join(' ') | lower -%}
     {%- set seconds = {} -%}
-    {%- for row in run_query('select lower(term) from ' ~ ref('ai_keywords') ~ " where kind = 'include'").rows -%}
-        {%- set rarest = namespace(pair=row[0][:2]) -%}
-        {%- for position in range(1, row[0] | length - 1) -%}
-            {%- set pair = row[0][position:position + 2] -%}
+    {%- for term in column_of('select lower(term) from ' ~ ref('ai_keywords') ~ " where kind = 'include'") -%}
+        {%- set rarest = namespace(pair=term[:2]) -%}
+        {%- for position in range(1, term | length - 1) -%}
+            {%- set pair = term[position:position + 2] -%}
             {%- if texts.count(pair) < texts.count(rarest.pair) -%}{%- set rarest.pair = pair -%}{%- endif -%}
         {%- endfor -%}
         {%- do seconds.setdefault(rarest.pair[0], {}).update({modules.re.escape(rarest.pair[1:]): none}) -%}

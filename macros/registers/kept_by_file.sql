@@ -28,7 +28,7 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
         {%- set parts = [period('first_year') ~ '', period('last_year') ~ ''] -%}
         {%- for node in upstream -%}
             {%- do macros.extend(graph.nodes[node].depends_on.macros) -%}
-            {%- do upstream.extend(graph.nodes[node].depends_on.get('nodes', []) | reject('in', upstream)) -%}
+            {%- do upstream.extend(graph.nodes[node].depends_on.get('nodes', []) | select('in', graph.nodes) | reject('in', upstream)) -%}
             {%- do parts.append(node ~ graph.nodes[node].checksum.checksum) -%}
         {%- endfor -%}
         {%- set seen = {} -%}
@@ -62,7 +62,7 @@ On DuckDB the rows are deleted and appended. On Spark a file is a partition (spa
             select store_key from {{ ref('raw_register_files') }}
             except select store_key from {{ this }} where rules = '{{ rules_key() }}'
         {%- endset -%}
-        {%- for row in run_query(query).rows -%}{%- do keys.append(literal(row[0])) -%}{%- endfor -%}
+        {%- for key in column_of(query) -%}{%- do keys.append(literal(key)) -%}{%- endfor -%}
     {%- endif -%}
     ({{ keys | join(', ') }})
 {%- endmacro %}

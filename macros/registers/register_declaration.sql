@@ -11,7 +11,7 @@ looked up when a model compiles, so that the declaration is its one home.
 
 {% macro default__register_declaration(provider, entity) -%}
     {%- set query = "select declared_register('" ~ provider ~ "', '" ~ entity ~ "')" -%}
-    {{ return(fromjson(run_query(query).rows[0][0])) }}
+    {{ return(fromjson(value_of(query))) }}
 {%- endmacro %}
 
 {# Those of a register's providers that have files in force; the first where none has, for the columns. #}
@@ -23,7 +23,7 @@ looked up when a model compiles, so that the declaration is its one home.
         {{ return(listed) }}
     {%- endif -%}
     {%- set query = "select distinct provider from " ~ relation ~ " where entity = '" ~ entity ~ "'" -%}
-    {%- set at_hand = run_query(query).columns[0].values() | list -%}
+    {%- set at_hand = column_of(query) -%}
     {{ return(listed | select('in', at_hand) | list or listed[:1]) }}
 {%- endmacro %}
 

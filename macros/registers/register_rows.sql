@@ -6,27 +6,26 @@ had when it was made.
     {{ return(adapter.dispatch('register_rows')(entity)) }}
 {%- endmacro %}
 
-{% macro register_file_rows(entity) -%}
-    {%- set relation = load_relation(ref('raw_register_files')) if execute -%}
-    {%- set query = "select * from " ~ relation ~ " where entity = '" ~ entity ~ "' order by file_number" -%}
-    {{ return(run_query(query).rows if relation else []) }}
-{%- endmacro %}
-
 {% macro default__register_rows(entity) -%}
     {#- The declared columns come first, in a file without rows. #}
-    {%- set files = register_file_rows(entity) -%}
-    {%- set providers, paths = ["''"], [] -%}
-    {%- if execute -%}
-        {%- do paths.append(literal(run_query("select declared_register_path('" ~ entity ~ "')").rows[0][0])) -%}
-        {%- for file in files -%}
-            {%- do providers.append(literal(file['provider'])) -%}
-            {%- set path = run_query("select landed_register_path('" ~ file['store_key'] ~ "')").rows[0][0] -%}
-            {%- do paths.append(literal(path)) -%}
-        {%- endfor -%}
-    {%- endif -%}
+    {%- set relation = load_relation(ref('raw_register_files')) if execute -%}
+    {%- set query -%}
+        select 0 as file_number, '' as provider, declared_register_path('{{ entity }}') as path
+        {%- if relation %}
+        union all
+        select file_number, provider, landed_register_path(store_key) from {{ relation }} where entity = '{{ entity }}'
+        {%- endif %}
+        order by file_number
+    {%- endset -%}
+    {%- set files = run_query(query).rows if execute else [] -%}
+    {%- set providers, paths = [], [] -%}
+    {%- for file in files -%}
+        {%- do providers.append(literal(file['provider'])) -%}
+        {%- do paths.append(literal(file['path'])) -%}
+    {%- endfor -%}
     select
         list_extract([{{ providers | join(', ') }}], cast(file_index as bigint) + 1) as provider,
-        cast(file_index as integer) + {{ files[0]['file_number'] - 1 if files else 0 }} as file_number,
+        cast(file_index as integer) + {{ files[1]['file_number'] - 1 if files | length > 1 else 0 }} as file_number,
         split_part(filename, '/', -2) as store_key,
         file_row_number + 1 as row_number,
         *

@@ -24,28 +24,20 @@ estimated_second as (
 
 compared as (
     select
-        coalesce(first_route.specification_id, second_route.specification_id) as specification_id,
-        coalesce(first_route.term, second_route.term) as term,
+        specification_id,
+        term,
         first_route.estimate,
         second_route.estimate as second_estimate,
         first_route.std_error,
         second_route.std_error as second_std_error
     from estimated_first as first_route
-    full outer join estimated_second as second_route
-        on
-            first_route.specification_id = second_route.specification_id
-            and first_route.term = second_route.term
+    full outer join estimated_second as second_route using (specification_id, term)
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
-        specification_id,
-        term,
-        estimate,
-        second_estimate,
-        std_error,
-        second_std_error,
+        *,
         -- An error that the first route does not claim, for a handful of cities, is not compared.
         estimate is not null
         and second_estimate is not null

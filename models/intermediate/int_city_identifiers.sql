@@ -59,14 +59,23 @@ names_with_province as (
 ),
 
 identifiers as (
+    {%- for relation, kind, identifier in [
+        ('cities', 'code', 'city_id'),
+        ('city_names', 'name', 'name_zh'),
+        ('names_with_province', 'name', 'identifier'),
+        ('former_cities', 'code', 'city_id'),
+        ('former_cities', 'name', 'name_zh'),
+        ('former_cities', 'name', "replace(name_zh, '市', '')")
+    ] %}
     select
-        city_id as identifier,
-        'code' as identifier_kind,
+        {{ identifier }} as identifier,
+        '{{ kind }}' as identifier_kind,
         city_id,
         cast(null as integer) as first_year,
-        cast(null as integer) as last_year
-    from cities
+        {{ 'last_year' if relation == 'former_cities' else 'cast(null as integer)' }} as last_year
+    from {{ relation }}
     union
+    {%- endfor %}
     -- A record of a province, as staging names it: int_series_sourced gives its value to each city.
     select
         'province:' || province_id as identifier,
@@ -75,46 +84,6 @@ identifiers as (
         null as first_year,
         null as last_year
     from cities
-    union
-    select
-        name_zh as identifier,
-        'name' as identifier_kind,
-        city_id,
-        null as first_year,
-        null as last_year
-    from city_names
-    union
-    select
-        identifier,
-        'name' as identifier_kind,
-        city_id,
-        null as first_year,
-        null as last_year
-    from names_with_province
-    union
-    select
-        city_id as identifier,
-        'code' as identifier_kind,
-        city_id,
-        null as first_year,
-        last_year
-    from former_cities
-    union
-    select
-        name_zh as identifier,
-        'name' as identifier_kind,
-        city_id,
-        null as first_year,
-        last_year
-    from former_cities
-    union
-    select
-        replace(name_zh, '市', '') as identifier,
-        'name' as identifier_kind,
-        city_id,
-        null as first_year,
-        last_year
-    from former_cities
     union
     select
         identifier,
@@ -218,7 +187,7 @@ final as (
         resolved.is_county,
         cities.province_name_zh
     from resolved
-    left join cities on resolved.city_id = cities.city_id
+    left join cities using (city_id)
 )
 
 select * from final

@@ -32,8 +32,8 @@ scoped as (
         conformed.*,
         industry_scopes.scope
     from conformed
-    inner join industries on conformed.industry_code = industries.industry_code
-    inner join industry_scopes on industries.section = industry_scopes.section
+    inner join industries using (industry_code)
+    inner join industry_scopes using (section)
     union all
     select
         *,
@@ -69,15 +69,7 @@ final as (
     select
         origin.provider,
         origin.source_name,
-        city_id,
-        year,
-        scope,
-        firm_count,
-        firm_entry_count,
-        firm_exit_count,
-        ai_firm_count,
-        ai_firm_entry_count,
-        ai_firm_exit_count
+        * exclude (origin)
     from {{ ref('stg_' ~ provider ~ '__firm_counts') }}
     where origin.valid_until_delivery is null
     {%- endfor %}

@@ -27,12 +27,9 @@ final as (
             order by concordance.nace_division
         ) as share
     from concordance
-    inner join nace_sections on concordance.nace_division = nace_sections.nace_division
+    inner join nace_sections using (nace_division)
     cross join scopes
-    left join industry_scopes
-        on
-            scopes.scope = industry_scopes.scope
-            and nace_sections.section = industry_scopes.section
+    left join industry_scopes using (scope, section)
     group by concordance.ipc_class, scopes.scope
 )
 

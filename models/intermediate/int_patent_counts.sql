@@ -41,8 +41,8 @@ delivered as (
         {{ complete_sum('conformed.ai_application_count') }} as ai_invention_application_count,
         {{ complete_sum('conformed.ai_grant_count') }} as ai_invention_grant_count
     from conformed
-    inner join industries on conformed.industry_code = industries.industry_code
-    inner join industry_scopes on industries.section = industry_scopes.section
+    inner join industries using (industry_code)
+    inner join industry_scopes using (section)
     group by
         conformed.provider, conformed.source_name, conformed.city_id, conformed.year,
         industry_scopes.scope
@@ -60,13 +60,7 @@ final as (
     select
         origin.provider,
         origin.source_name,
-        city_id,
-        year,
-        scope,
-        invention_application_count,
-        invention_grant_count,
-        ai_invention_application_count,
-        ai_invention_grant_count
+        * exclude (origin)
     from {{ ref('stg_' ~ provider ~ '__patent_counts') }}
     where origin.valid_until_delivery is null
     {%- endfor %}

@@ -49,14 +49,8 @@ cohorts as (
         count(*) as patent_count,
         count(ai_rows.row_number) as ai_patent_count
     from {{ ref('int_register_conformed') }} as patents
-    left join ai_rows
-        on
-            patents.store_key = ai_rows.store_key
-            and patents.row_number = ai_rows.row_number
-    left join dropped_rows
-        on
-            patents.store_key = dropped_rows.store_key
-            and patents.row_number = dropped_rows.row_number
+    left join ai_rows using (store_key, row_number)
+    left join dropped_rows using (store_key, row_number)
     where
         patents.entity = 'patent_register'
         and patents.kind = 'invention'
@@ -81,7 +75,7 @@ by_class as (
         sum(case when cohorts.start_year = years.year then cohorts.ai_patent_count else 0 end) as ai_application_count,
         sum(case when cohorts.end_year = years.year then cohorts.ai_patent_count else 0 end) as ai_grant_count
     from cohorts
-    inner join places on cohorts.city_code = places.city_code
+    inner join places using (city_code)
     cross join years
     group by places.city_id, years.year, cohorts.ipc_class, cohorts.section
 ),
@@ -93,15 +87,15 @@ allocated as (
         shares.scope,
         shares.share
     from by_class
-    inner join shares on by_class.ipc_class = shares.ipc_class
+    inner join shares using (ipc_class)
     union all
     select
         by_class.*,
         industry_scopes.scope,
         1 as share
     from by_class
-    left join classes on by_class.ipc_class = classes.ipc_class
-    inner join industry_scopes on by_class.section = industry_scopes.section
+    left join classes using (ipc_class)
+    inner join industry_scopes using (section)
     where classes.ipc_class is null
 ),
 

@@ -60,11 +60,6 @@ dissolved as (
     where kind = 'split'
 ),
 
-successors as (
-    select deliveries.delivery_number as successor_number
-    from {{ ref('raw_deliveries') }} as deliveries
-),
-
 known_others as (
     select
         others.identifier_kind,
@@ -92,9 +87,8 @@ resolved as (
         coalesce(by_code.city_id, by_name.city_id) as city_id,
         case when by_code.is_county then by_code.identifier end as county_code,
         case
-            when delivered.origin.valid_until_delivery is not null and successors.successor_number is null
-                then 'withdrawn'
-            when delivered.origin.valid_until_delivery is not null then 'superseded'
+            when delivered.origin.valid_until_delivery is not null
+                then {{ ended_as('delivered.origin.valid_until_delivery') }}
             when delivered.year is null then 'no year'
             when delivered.year not between {{ var('plausible_years')[0] }} and {{ var('plausible_years')[1] }}
                 then 'implausible year'
@@ -128,7 +122,6 @@ resolved as (
             when delivered.entity = 'patents' and delivered.patent_type is null then 'unknown patent type'
         end as unusable_reason
     from delivered
-    left join successors on delivered.origin.valid_until_delivery = successors.successor_number
     left join {{ ref('int_city_identifiers') }} as by_code
         on
             by_code.identifier_kind = 'code'
@@ -239,7 +232,7 @@ decided as (
         case when settled.action = 'set_records_aside' or settled.has_kept then settled.correction_id end
             as correction_id
     from resolved
-    left join settled on resolved.origin = settled.origin
+    left join settled using (origin)
 ),
 
 final as (

@@ -9,7 +9,11 @@ cities as (
 ),
 
 series as (
-    select * from {{ ref('series') }}
+    select
+        series as quantity,
+        is_additive,
+        stock_series
+    from {{ ref('series') }}
 ),
 
 city_changes as (
@@ -25,17 +29,13 @@ mergers as (
     where kind = 'merger'
 ),
 
-changed_cities as (
-    select * from {{ ref('int_city_boundary_changes') }}
-    where kind in ('split', 'transfer')
-),
-
 -- A city that took or gave a part which city data cannot allocate has no value on its 2020 boundaries before.
 unallocated as (
     select
         city_id,
         max(first_year) as first_year
-    from changed_cities
+    from {{ ref('int_city_boundary_changes') }}
+    where kind in ('split', 'transfer')
     group by city_id
 ),
 
@@ -63,7 +63,8 @@ parts as (
         sourced.scope,
         sourced.year,
         count(*) as part_count,
-        case when count(sourced.value) = count(*) then sum(sourced.value order by sourced.city_id) end as value
+        case when count(sourced.value) = count(*) then sum(sourced.value order by sourced.city_id) end as value,
+        bool_or(sourced.is_corrected) as is_corrected
     from mergers
     inner join sourced
         on
@@ -85,10 +86,13 @@ on_2020_boundaries as (
             when coalesce(parts_due.part_count, parts.part_count) is null then sourced.value
             when series.is_additive and parts.part_count = coalesce(parts_due.part_count, parts.part_count)
                 then sourced.value + parts.value
-        end as value
+        end as value,
+        parts.part_count is not null as is_summed,
+        sourced.is_corrected or coalesce(parts.is_corrected, false) as is_corrected,
+        false as is_assumed_zero
     from sourced
-    inner join cities on sourced.city_id = cities.city_id
-    inner join series on sourced.quantity = series.series
+    inner join cities using (city_id)
+    inner join series using (quantity)
     left join unallocated
         on
             sourced.city_id = unallocated.city_id
@@ -120,7 +124,7 @@ delivered_years as (
 ),
 
 stocks as (
-    select distinct stock_series as series
+    select distinct stock_series as quantity
     from series
 ),
 
@@ -155,39 +159,45 @@ absent as (
         case
             when
                 counted_before.last_value
-                > case when stocks.series is null then {{ var('largest_count_before_zero') }} else 0 end
+                > case when stocks.quantity is null then {{ var('largest_count_before_zero') }} else 0 end
                 then null
             when parts.part_count is null then cast(0 as double)
             else parts.value
-        end as value
+        end as value,
+        parts.part_count is not null as is_summed,
+        coalesce(parts.is_corrected, false) as is_corrected,
+        true as is_assumed_zero
     from delivered_years
     cross join cities
-    left join sourced
-        on
-            delivered_years.series = sourced.series
-            and delivered_years.scope = sourced.scope
-            and delivered_years.year = sourced.year
-            and cities.city_id = sourced.city_id
-    left join stocks on delivered_years.quantity = stocks.series
-    left join counted_before
-        on
-            delivered_years.series = counted_before.series
-            and delivered_years.scope = counted_before.scope
-            and delivered_years.year = counted_before.year
-            and cities.city_id = counted_before.city_id
-    left join parts
-        on
-            cities.city_id = parts.city_id
-            and delivered_years.series = parts.series
-            and delivered_years.scope = parts.scope
-            and delivered_years.year = parts.year
+    left join sourced using (series, scope, year, city_id)
+    left join stocks on delivered_years.quantity = stocks.quantity
+    left join counted_before using (series, scope, year, city_id)
+    left join parts using (city_id, series, scope, year)
     where sourced.city_id is null
 ),
 
-final as (
+all_values as (
     select * from on_2020_boundaries
     union all
     select * from absent
+),
+
+final as (
+    select
+        * exclude (is_summed, is_corrected, is_assumed_zero),
+        case
+            when value is not null
+                then
+                    list_filter(
+                        [
+                            case when is_summed then 'summed of parts' end,
+                            case when is_assumed_zero then 'assumed zero' end,
+                            case when is_corrected then 'corrected' end
+                        ],
+                        lambda word: word is not null
+                    )
+        end as basis
+    from all_values
 )
 
 select * from final

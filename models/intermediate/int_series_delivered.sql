@@ -78,12 +78,7 @@ delivered_series as (
 final as (
     select long.*
     from long
-    inner join delivered_series
-        on
-            long.provider = delivered_series.provider
-            and long.source_name = delivered_series.source_name
-            and long.series = delivered_series.series
-            and long.scope = delivered_series.scope
+    inner join delivered_series using (provider, source_name, series, scope)
 )
 
 select * from final

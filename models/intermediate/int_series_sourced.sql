@@ -12,9 +12,10 @@ cities as (
     select * from {{ ref('cities') }}
 ),
 
+-- A value of a province is that of each of its cities.
 candidates as (
     select
-        corrected.*,
+        corrected.* replace (coalesce(cities.city_id, corrected.city_id) as city_id),
         sources.scope as used_scope,
         sources.priority,
         sources.boundaries,
@@ -26,27 +27,26 @@ candidates as (
             corrected.series = sources.series
             and corrected.scope = sources.delivered_scope
             and corrected.provider = sources.provider
+    left join cities
+        on
+            sources.boundaries = 'province'
+            and corrected.city_id = cities.province_id
 ),
 
 -- The provider used by default gives the plain series; every other one stands beside it under a name of its own.
 named as (
     select
-        candidates.series
-        || case when candidates.priority > candidates.first_priority then '@' || candidates.provider else '' end
-            as series,
+        candidates.series || case when priority > first_priority then '@' || provider else '' end as series,
         candidates.series as quantity,
-        candidates.used_scope as scope,
-        candidates.provider,
-        coalesce(cities.city_id, candidates.city_id) as city_id,
-        candidates.year,
-        candidates.value,
-        candidates.boundaries,
-        candidates.absent_row
+        used_scope as scope,
+        provider,
+        city_id,
+        year,
+        value,
+        correction_id is not null as is_corrected,
+        boundaries,
+        absent_row
     from candidates
-    left join cities
-        on
-            candidates.boundaries = 'province'
-            and candidates.city_id = cities.province_id
 ),
 
 -- Of two records that disagree none is chosen: the gate names them, and the value is missing.
@@ -59,6 +59,7 @@ final as (
         city_id,
         year,
         case when min(value) = max(value) then min(value) end as value,
+        bool_or(is_corrected) as is_corrected,
         boundaries,
         absent_row
     from named

@@ -23,7 +23,7 @@ named as (
             partition by series.series, sources.scope, sources.provider order by sources.series = '*'
         ) as row_order
     from series
-    left join counts on series.series = counts.series
+    left join counts using (series)
     inner join sources
         on
             series.series = sources.series

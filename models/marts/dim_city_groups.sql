@@ -12,25 +12,19 @@ groupings as (
     select * from {{ ref('city_groupings') }}
 ),
 
-measured as (
-    select
-        city_id,
-        year,
-        gdp_100m_cny,
-        gdp_per_capita_cny,
-        secondary_share_of_gdp,
-        cast(ai_firm_count as double) as ai_firm_count
-    from panel
-),
-
 long_measured as (
-    select
-        city_id,
-        year,
-        variable,
-        value
-    from measured
-    unpivot (value for variable in (gdp_100m_cny, gdp_per_capita_cny, secondary_share_of_gdp, ai_firm_count))
+    unpivot (
+        select
+            city_id,
+            year,
+            gdp_100m_cny,
+            gdp_per_capita_cny,
+            secondary_share_of_gdp,
+            cast(ai_firm_count as double) as ai_firm_count
+        from panel
+    )
+    on columns(* exclude (city_id, year))
+    into name variable value value
 ),
 
 valued as (
@@ -41,10 +35,7 @@ valued as (
         long_measured.city_id,
         long_measured.value
     from groupings
-    inner join long_measured
-        on
-            groupings.variable = long_measured.variable
-            and groupings.year = long_measured.year
+    inner join long_measured using (variable, year)
 ),
 
 thresholds as (
@@ -80,7 +71,7 @@ split_by_value as (
             when valued.split = 'largest five' then 'others'
         end as group_name
     from valued
-    inner join thresholds on valued.grouping = thresholds.grouping
+    inner join thresholds using (grouping)
 ),
 
 split_by_region as (
@@ -88,7 +79,6 @@ split_by_region as (
         groupings.grouping,
         groupings.reference_group,
         cities.city_id,
-        cast(null as double) as value,
         cities.region as group_name
     from groupings
     cross join cities
@@ -109,31 +99,32 @@ split_by_boundary as (
         groupings.grouping,
         groupings.reference_group,
         cities.city_id,
-        cast(null as double) as value,
         case when changed_cities.city_id is null then 'unchanged' else 'changed' end as group_name
     from groupings
     cross join cities
-    left join changed_cities on cities.city_id = changed_cities.city_id
+    left join changed_cities using (city_id)
     where groupings.variable = 'boundary'
 ),
 
 grouped as (
     select * from split_by_value
-    union all
+    union all by name
     select * from split_by_region
-    union all
+    union all by name
     select * from split_by_boundary
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
-        grouping,
-        city_id,
-        group_name,
-        group_name = reference_group as is_reference,
-        value
+        grouped.* exclude (reference_group),  -- noqa: RF02
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
+        grouped.group_name = grouped.reference_group as is_reference
     from grouped
+    left join cities using (city_id)
 )
 
 select * from final

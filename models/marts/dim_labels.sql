@@ -45,10 +45,7 @@ substituted as (
         dim_series.substitution,
         dim_series.substitution_zh
     from {{ ref('substituted_labels') }} as labels
-    inner join dim_series
-        on
-            labels.series = dim_series.series
-            and labels.provider = dim_series.provider
+    inner join dim_series using (series, provider)
     where labels.kind <> 'series'
 ),
 
@@ -63,28 +60,20 @@ here as (
     from dim_series
     union all
     select
-        coalesce(substituted.kind, paper_labels.kind) as kind,
-        coalesce(substituted.name, paper_labels.name) as name,
+        kind,
+        name,
         coalesce(substituted.label_en, paper_labels.label_en) as label_en,
         coalesce(substituted.label_zh, paper_labels.label_zh) as label_zh,
         substituted.substitution,
         substituted.substitution_zh
     from paper_labels
-    full outer join substituted
-        on
-            paper_labels.kind = substituted.kind
-            and paper_labels.name = substituted.name
+    full outer join substituted using (kind, name)
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
-        kind,
-        name,
-        label_en,
-        label_zh,
-        substitution,
-        substitution_zh
+        *
     from here
 )
 

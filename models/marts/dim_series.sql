@@ -1,15 +1,26 @@
 with
 
 sources as (
-    select * from {{ ref('int_series_sources') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('int_series_sources') }}
 ),
 
 series as (
-    select * from {{ ref('series') }}
+    select
+        series as quantity,
+        unit,
+        label_en,
+        label_zh
+    from {{ ref('series') }}
 ),
 
 substituted_labels as (
-    select * from {{ ref('substituted_labels') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('substituted_labels') }}
     where kind = 'series'
 ),
 
@@ -56,7 +67,7 @@ register_counts as (
 
 absences as (
     select
-        counts.series,
+        counts.series as quantity,
         string_agg(
             'The register of ' || registers.provider || case
                 when registers.is_sample
@@ -80,8 +91,8 @@ absences as (
 -- What the seeds name, delivered or not, and what a provider beside the default one delivers.
 scopes as (
     select distinct
-        series,
-        series as quantity,
+        quantity as series,
+        quantity,
         scope
     from sources
     union
@@ -95,7 +106,7 @@ scopes as (
 -- The counts of the provider `register` are made here, of the register of that name.
 feeding_sources as (
     select distinct
-        corrected.series,
+        corrected.series as quantity,
         sources.scope,
         corrected.provider,
         deliveries.provenance_class,
@@ -113,7 +124,7 @@ feeding_sources as (
     from {{ ref('int_series_corrected') }} as corrected
     inner join sources
         on
-            corrected.series = sources.series
+            corrected.series = sources.quantity
             and corrected.scope = sources.delivered_scope
             and corrected.provider = sources.provider
     inner join {{ ref('raw_deliveries') }} as deliveries
@@ -127,7 +138,7 @@ feeding_sources as (
 
 provenance as (
     select
-        series,
+        quantity,
         scope,
         provider,
         {%- for column in [
@@ -139,15 +150,13 @@ provenance as (
         max(accessed_on) as accessed_on,
         bool_or(is_interpolated) as is_interpolated
     from feeding_sources
-    group by series, scope, provider
+    group by quantity, scope, provider
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
-        scopes.series,
-        scopes.quantity,
-        scopes.scope,
+        scopes.*,
         series.unit,
         coalesce(substituted_labels.label_en, series.label_en)
         || case when scopes.series <> scopes.quantity then ' (' || coverage.provider || ')' else '' end as label_en,
@@ -157,47 +166,26 @@ final as (
         coverage.provider,
         sources.substitution,
         substitutions.substitution_zh,
-        provenance.provenance_class,
-        provenance.publisher,
-        provenance.republished_by,
-        provenance.licence,
-        provenance.is_interpolated,
-        provenance.citation_en,
-        provenance.citation_zh,
-        provenance.source_address,
-        provenance.source_commit,
-        provenance.source_path,
-        provenance.accessed_on,
+        provenance.* exclude (quantity, scope, provider),
         absences.absence_reason,
         absences.absence_reason_zh,
         coverage.first_year,
         coverage.last_year,
         coalesce(coverage.city_year_count, 0) as city_year_count
     from scopes
-    inner join series on scopes.quantity = series.series
-    left join coverage
-        on
-            scopes.series = coverage.series
-            and scopes.scope = coverage.scope
+    inner join series using (quantity)
+    left join coverage using (series, quantity, scope)
     left join absences
         on
-            scopes.quantity = absences.series
+            scopes.quantity = absences.quantity
             and coverage.provider is null
-    left join sources
-        on
-            coverage.quantity = sources.series
-            and coverage.scope = sources.scope
-            and coverage.provider = sources.provider
-    left join substitutions on sources.substitution = substitutions.substitution
-    left join provenance
-        on
-            coverage.quantity = provenance.series
-            and coverage.scope = provenance.scope
-            and coverage.provider = provenance.provider
+    left join sources using (quantity, scope, provider)
+    left join substitutions using (substitution)
+    left join provenance using (quantity, scope, provider)
     left join substituted_labels
         on
             sources.substitution is not null
-            and sources.series = substituted_labels.series
+            and sources.quantity = substituted_labels.quantity
             and sources.provider = substituted_labels.provider
 )
 

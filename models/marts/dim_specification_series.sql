@@ -87,10 +87,7 @@ named as (
 
 of_panel as (
     select
-        named.specification_id,
-        named.role,
-        named.role_position,
-        named.variable,
+        named.*,
         variables.quantity,
         variables.series_order,
         variables.scope,
@@ -98,48 +95,38 @@ of_panel as (
         false as is_of_first_year,
         null as fixed_year
     from named
-    left join variables on named.variable = variables.variable
+    left join variables using (variable)
     where named.variable <> ''
 ),
 
 -- A count that is scaled matters in the year of its share alone; what scales it, in that year and each year.
 of_measure as (
     select
-        specifications.specification_id,
-        unnest(['scaling', 'measure', 'measure']) as role,
-        unnest([1, 1, 2]) as role_position,
-        specifications.measure as variable,
+        measured.specification_id,
+        unnest(measured.roles) as role,
+        unnest(measured.role_positions) as role_position,
+        measured.measure as variable,
         unnest([weightings.scaling_series, weightings.base_series, weightings.minus_series]) as quantity,
         unnest([3, 1, 2]) as series_order,
-        specifications.scope,
+        measured.scope,
         unnest([true, weightings.scaling_series is null, weightings.scaling_series is null]) as is_of_sample_years,
         weightings.share_year = 'first' as is_of_first_year,
         case when weightings.share_year = 'base' then {{ period('base_year') }} end as fixed_year
-    from specifications
-    inner join weightings
-        on
-            specifications.measure = weightings.measure
-            and specifications.weighting = weightings.weighting
-),
-
--- It is scaled as the measure is.
-of_second_measure as (
-    select
-        specifications.specification_id,
-        'second_measure' as role,
-        unnest([1, 2, 3]) as role_position,
-        specifications.second_measure as variable,
-        unnest([weightings.base_series, weightings.minus_series, weightings.scaling_series]) as quantity,
-        unnest([1, 2, 3]) as series_order,
-        specifications.scope,
-        unnest([weightings.scaling_series is null, weightings.scaling_series is null, true]) as is_of_sample_years,
-        weightings.share_year = 'first' as is_of_first_year,
-        case when weightings.share_year = 'base' then {{ period('base_year') }} end as fixed_year
-    from specifications
-    inner join weightings
-        on
-            specifications.second_measure = weightings.measure
-            and specifications.weighting = weightings.weighting
+    from (
+        select
+            *,
+            ['scaling', 'measure', 'measure'] as roles,
+            [1, 1, 2] as role_positions
+        from specifications
+        union all
+        -- A second measure is scaled as the measure is.
+        select
+            * replace (second_measure as measure),
+            ['second_measure', 'second_measure', 'second_measure'] as roles,
+            [3, 1, 2] as role_positions
+        from specifications
+    ) as measured
+    inner join weightings using (measure, weighting)
 ),
 
 grouped as (
@@ -176,7 +163,7 @@ of_groupings as (
         false as is_of_first_year,
         groupings.year as fixed_year
     from grouped
-    inner join groupings on grouped.grouping = groupings.grouping
+    inner join groupings using (grouping)
     group by grouped.specification_id, grouped.grouping, groupings.quantity, groupings.year
 ),
 
@@ -184,9 +171,6 @@ used as (
     select * from of_panel
     union all
     select * from of_measure
-    where quantity is not null
-    union all
-    select * from of_second_measure
     where quantity is not null
     union all
     select * from of_groupings
@@ -217,11 +201,8 @@ provided as (
             else named_providers.provider
         end as named_provider
     from scoped
-    inner join specifications on scoped.specification_id = specifications.specification_id
-    left join named_providers
-        on
-            scoped.specification_id = named_providers.specification_id
-            and scoped.quantity = named_providers.quantity
+    inner join specifications using (specification_id)
+    left join named_providers using (specification_id, quantity)
 ),
 
 resolved as (
@@ -289,7 +270,7 @@ final as (
         series.absence_reason_zh,
         current_extract_set() as extract_set
     from resolved
-    inner join specifications on resolved.specification_id = specifications.specification_id
+    inner join specifications using (specification_id)
     left join variables_used
         on
             resolved.specification_id = variables_used.specification_id

@@ -11,7 +11,7 @@ titles as (
         titles.*,
         tagged_titles.publication_number is not null as is_tagged
     from {{ ref('int_patent_titles') }} as titles
-    left join tagged_titles on titles.publication_number = tagged_titles.publication_number
+    left join tagged_titles using (publication_number)
 ),
 
 -- Records that are counted, and those that lack nothing but a known city.
@@ -27,7 +27,6 @@ evaluated as (
     {%- for class_set in ['core', 'narrow', 'wide'] %}
     select
         'patent_titles' as corpus,
-        null as entry_year,
         '{{ class_set }}' as class_set,
         count(*) as text_count,
         cast(sum(cast(is_tagged as integer)) as bigint) as tagged_text_count,
@@ -35,16 +34,13 @@ evaluated as (
         cast(sum(cast(is_tagged and is_{{ class_set }} as integer)) as bigint) as tagged_class_text_count
     from titles
     having count(*) > 0
-    union all
+    union all by name
     {%- endfor %}
     select
         entity as corpus,
         start_year as entry_year,
-        cast(null as varchar) as class_set,
         cast(sum(row_count) as bigint) as text_count,
-        cast(sum(ai_row_count) as bigint) as tagged_text_count,
-        cast(null as bigint) as class_text_count,
-        cast(null as bigint) as tagged_class_text_count
+        cast(sum(ai_row_count) as bigint) as tagged_text_count
     from register_cells
     group by entity, start_year
 ),
@@ -52,14 +48,8 @@ evaluated as (
 final as (
     select
         current_extract_set() as extract_set,
-        corpus,
-        cast(entry_year as integer) as entry_year,
-        class_set,
-        text_count,
-        tagged_text_count,
+        * replace (cast(entry_year as integer) as entry_year),
         tagged_text_count / nullif(text_count, 0) as tagged_share,
-        class_text_count,
-        tagged_class_text_count,
         tagged_class_text_count / nullif(tagged_text_count, 0) as precision_share,
         tagged_class_text_count / nullif(class_text_count, 0) as recall_share
     from evaluated

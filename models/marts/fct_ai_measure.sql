@@ -5,7 +5,7 @@ series as (
 ),
 
 cities as (
-    select * from {{ ref('cities') }}
+    select * from {{ ref('dim_city') }}
 ),
 
 years as (
@@ -114,12 +114,9 @@ complete_in_province as (
         scaling_of_city.city_id,
         cities.province_id
     from scaling_of_city
-    inner join left_out_series on scaling_of_city.series = left_out_series.series
-    inner join delivered_years
-        on
-            scaling_of_city.series = delivered_years.series
-            and scaling_of_city.scope = delivered_years.scope
-    inner join cities on scaling_of_city.city_id = cities.city_id
+    inner join left_out_series using (series)
+    inner join delivered_years using (series, scope)
+    inner join cities using (city_id)
     group by
         scaling_of_city.series, scaling_of_city.scope, scaling_of_city.city_id, cities.province_id,
         delivered_years.year_count
@@ -181,13 +178,7 @@ counts as (
 
 cells as (
     select
-        counts.measure,
-        counts.weighting,
-        counts.scope,
-        counts.city_id,
-        counts.year,
-        counts.is_mechanical,
-        counts.share_year,
+        counts.* exclude (base_series, minus_series, scaling_series, scaling_area, value),  -- noqa: RF02
         scaling.value as scaling_value,
         case
             when counts.scaling_series is not null then base_year_counts.value / nullif(base_year_scaling.value, 0)
@@ -230,22 +221,18 @@ cells as (
 final as (
     select
         current_extract_set() as extract_set,
-        measure,
-        weighting,
-        scope,
-        city_id,
-        year,
-        cast(share_year as integer) as base_year,
-        weight,
-        scaling_value,
-        measure_count,
-        measure_count / 10000 as measure_10k,
-        {{ log_of('measure_count') }} as ln_measure,
-        {{ log_of('1 + measure_count') }} as ln1p_measure,
-        asinh(measure_count) as asinh_measure,
-        is_mechanical,
-        missing_reason
+        cells.* exclude (share_year),  -- noqa: RF02
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
+        cast(cells.share_year as integer) as base_year,
+        cells.measure_count / 10000 as measure_10k,
+        {{ log_of('cells.measure_count') }} as ln_measure,
+        {{ log_of('1 + cells.measure_count') }} as ln1p_measure,
+        asinh(cells.measure_count) as asinh_measure
     from cells
+    left join cities using (city_id)
 )
 
 select * from final

@@ -11,7 +11,7 @@ final as (
         files.file_path,
         tags.row_number
     from {{ ref('int_register_ai_tags') }} as tags
-    inner join {{ ref('raw_register_files') }} as files on tags.store_key = files.store_key
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
 )
 
 select * from final

@@ -33,17 +33,13 @@ register_years as (
         candidates.start_year,
         count(*) over (partition by register_terms.store_key, register_terms.row_number) as term_count
     from register_terms
-    inner join candidates
-        on
-            register_terms.store_key = candidates.store_key
-            and register_terms.row_number = candidates.row_number
+    inner join candidates using (store_key, row_number)
 ),
 
 evaluated as (
     select
         'patent_titles' as corpus,
         title_terms.term,
-        null as entry_year,
         title_terms.is_used,
         count(*) as matched_text_count,
         cast(sum(case when title_terms.other_used_count = 0 then 1 else 0 end) as bigint) as sole_text_count,
@@ -52,7 +48,7 @@ evaluated as (
         avg(cast(titles.is_wide as integer)) as wide_share,
         array_to_string(list_slice(list_sort(list(title_terms.publication_number)), 1, 5), ' ') as example_ids
     from title_terms
-    inner join titles on title_terms.publication_number = titles.publication_number
+    inner join titles using (publication_number)
     group by title_terms.term, title_terms.is_used
     union all by name
     select
@@ -69,21 +65,12 @@ evaluated as (
 final as (
     select
         current_extract_set() as extract_set,
-        evaluated.corpus,
-        evaluated.term,
-        cast(evaluated.entry_year as integer) as entry_year,
-        evaluated.is_used,
+        evaluated.* replace (cast(evaluated.entry_year as integer) as entry_year),
         keywords.searched_in,
         keywords.source,
-        keywords.reason,
-        evaluated.matched_text_count,
-        evaluated.sole_text_count,
-        evaluated.core_share,
-        evaluated.narrow_share,
-        evaluated.wide_share,
-        evaluated.example_ids
+        keywords.reason
     from evaluated
-    inner join {{ ref('ai_keywords') }} as keywords on evaluated.term = keywords.term
+    inner join {{ ref('ai_keywords') }} as keywords using (term)
 )
 
 select * from final

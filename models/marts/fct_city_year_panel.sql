@@ -52,15 +52,21 @@ measures as (
 ),
 
 wide as (
-    select
-        city_id,
-        year,
+    pivot (
+        select
+            city_id,
+            year,
+            variable,
+            value
+        from city_year_values
+    )
+    on variable in (
         {%- for name in totals + counts + logs %}
-        max(case when variable = '{{ name }}' then value end) as {{ name }}
+        '{{ name }}'
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
-    from city_year_values
-    group by city_id, year
+    )
+    using max(value)
 ),
 
 final as (
@@ -71,6 +77,8 @@ final as (
         cities.name_zh,
         cities.name_en,
         cities.province_id,
+        cities.province_name_zh,
+        cities.province_name_en,
         cities.region,
         {%- for name in totals %}
         wide.{{ name }},
@@ -80,7 +88,7 @@ final as (
         {%- endfor %}
         {%- for name in measures %}
         measures.{{ name }}_weight,
-        measures.{{ name }}_scaled_count,
+        measures.{{ name }}_scaled_count{% if name == 'ai_firms' %} as integration_index{% endif %},
         measures.ln_{{ name }}_scaled,
         measures.ln1p_{{ name }}_scaled,
         {%- endfor %}
@@ -90,11 +98,8 @@ final as (
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from measures
-    inner join cities on measures.city_id = cities.city_id
-    left join wide
-        on
-            measures.city_id = wide.city_id
-            and measures.year = wide.year
+    inner join cities using (city_id)
+    left join wide using (city_id, year)
 )
 
 select * from final

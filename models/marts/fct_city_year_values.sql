@@ -19,6 +19,20 @@ measures as (
         and weighting = 'fixed_ratio'
 ),
 
+-- By whom a series is delivered, and whether its provider says that it interpolates.
+deliveries as (
+    select
+        series,
+        scope,
+        provider,
+        is_interpolated
+    from {{ ref('dim_series') }}
+),
+
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
 city_years as (
     select distinct
         extract_set,
@@ -29,16 +43,26 @@ city_years as (
 
 amounts as (
     select
-        city_years.extract_set,
-        city_years.city_id,
-        city_years.year,
+        city_years.*,
         variables.variable,
         variables.transform,
         case
             when variables.measure is not null then measures.measure_count
             when variables.denominator = '' then numerators.value
             else numerators.value / nullif(denominators.value, 0)
-        end as amount
+        end as amount,
+        list_distinct([numerator_deliveries.provider, denominator_deliveries.provider]) as providers,
+        list_concat(
+            numerators.basis,
+            denominators.basis,
+            [
+                case when variables.measure is not null then 'fixed ratio' end,
+                case
+                    when numerator_deliveries.is_interpolated or denominator_deliveries.is_interpolated
+                        then 'interpolated'
+                end
+            ]
+        ) as words
     from city_years
     cross join variables
     left join series as numerators
@@ -58,19 +82,46 @@ amounts as (
             city_years.city_id = measures.city_id
             and city_years.year = measures.year
             and variables.measure = measures.measure
+    left join deliveries as numerator_deliveries
+        on
+            variables.numerator = numerator_deliveries.series
+            and variables.scope = numerator_deliveries.scope
+    left join deliveries as denominator_deliveries
+        on
+            variables.denominator = denominator_deliveries.series
+            and variables.scope = denominator_deliveries.scope
 ),
 
-final as (
+transformed as (
     select
-        extract_set,
-        city_id,
-        year,
-        variable,
+        * exclude (transform, amount),
         case transform
             when 'level' then amount
             when 'ln' then {{ log_of('amount') }}
         end as value
     from amounts
+),
+
+final as (
+    select
+        transformed.* exclude (providers, words),  -- noqa: RF02
+        cities.name_zh,
+        cities.name_en,
+        cities.province_id,
+        cities.province_name_zh,
+        cities.province_name_en,
+        case
+            when transformed.value is not null
+                then
+                    coalesce(
+                        nullif(array_to_string(list_sort(list_distinct(transformed.words)), ', '), ''), 'delivered'
+                    )
+        end as basis,
+        case
+            when transformed.value is not null then array_to_string(list_sort(transformed.providers), ', ')
+        end as delivered_by
+    from transformed
+    left join cities using (city_id)
 )
 
 select * from final

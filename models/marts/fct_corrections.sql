@@ -9,25 +9,25 @@ corrections as (
     select * from {{ ref('corrections') }}
 ),
 
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
 final as (
     select
         current_extract_set() as extract_set,
-        corrected.correction_id,
-        corrected.provider,
-        corrected.source_name,
-        corrected.series,
-        corrected.scope,
-        corrected.delivered_city_id,
-        corrected.city_id,
-        cast(corrected.year as integer) as year,
+        corrected.* replace (cast(corrected.year as integer) as year),
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
         corrections.action,
-        corrected.delivered_value,
-        corrected.value,
         corrections.reason,
         corrections.reason_zh,
         corrections.source
     from corrected
-    inner join corrections on corrected.correction_id = corrections.correction_id
+    inner join corrections using (correction_id)
+    left join cities on corrected.city_id = cities.city_id
 )
 
 select * from final

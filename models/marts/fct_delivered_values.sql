@@ -44,6 +44,10 @@ final as (
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
         delivered.series,
         delivered.city_id,
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
         cast(delivered.year as integer) as year,
         delivered.industry_code,
         industries.section,
@@ -58,7 +62,8 @@ final as (
         delivered.origin.valid_from_delivery,
         delivered.origin.valid_until_delivery
     from delivered
-    left join {{ ref('industries') }} as industries on delivered.industry_code = industries.industry_code
+    left join {{ ref('industries') }} as industries using (industry_code)
+    left join {{ ref('dim_city') }} as cities on delivered.city_id = cities.city_id
 )
 
 select * from final

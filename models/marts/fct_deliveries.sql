@@ -10,7 +10,10 @@ deliveries as (
 ),
 
 source_checks as (
-    select * from {{ ref('int_source_checks') }}
+    select
+        delivery_number,
+        lost_count_records
+    from {{ ref('int_source_checks') }}
 ),
 
 series_sources as (
@@ -35,24 +38,23 @@ accounting as (
     group by accounted.delivery_number
 ),
 
+delivered_series as (
+    select distinct
+        provider,
+        source_name,
+        series,
+        scope as delivered_scope
+    from {{ ref('int_series_delivered') }}
+),
+
 first_providers as (
     select
-        delivered.series,
+        series,
         sources.scope,
         arg_min(delivered.provider, sources.priority) as provider
-    from (
-        select distinct
-            provider,
-            series,
-            scope
-        from {{ ref('int_series_delivered') }}
-    ) as delivered
-    inner join series_sources as sources
-        on
-            delivered.provider = sources.provider
-            and delivered.series = sources.series
-            and delivered.scope = sources.delivered_scope
-    group by delivered.series, sources.scope
+    from delivered_series as delivered
+    inner join series_sources as sources using (provider, series, delivered_scope)
+    group by series, sources.scope
 ),
 
 feeding_providers as (
@@ -65,42 +67,26 @@ delivered_sources as (
     select
         delivered.provider,
         delivered.source_name,
-        count(sources.series) as series_count,
+        count(sources.scope) as series_count,
         count(case when delivered.provider = first_providers.provider then 1 end) as fed_series_count,
         string_agg(
             distinct delivered.series || ' (' || first_providers.provider || ')', ', '
             order by delivered.series || ' (' || first_providers.provider || ')'
         ) as feeding
-    from (
-        select distinct
-            provider,
-            source_name,
-            series,
-            scope
-        from {{ ref('int_series_delivered') }}
-    ) as delivered
-    left join series_sources as sources
-        on
-            delivered.provider = sources.provider
-            and delivered.series = sources.series
-            and delivered.scope = sources.delivered_scope
+    from delivered_series as delivered
+    left join series_sources as sources using (provider, series, delivered_scope)
     left join first_providers
         on
-            sources.series = first_providers.series
+            delivered.series = first_providers.series
             and sources.scope = first_providers.scope
     group by delivered.provider, delivered.source_name
 ),
 
 listed_providers as (
     {%- for entity, providers in dict(var('providers'), **var('register_providers')).items() %}
-    {%- for provider in providers %}
     select
         '{{ entity }}' as entity,
-        '{{ provider }}' as provider
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+        unnest({{ providers }}) as provider
     {%- if not loop.last %}
     union all
     {%- endif %}
@@ -125,25 +111,17 @@ judged as (
         end as is_feeding,
         delivered_sources.fed_series_count,
         delivered_sources.feeding,
-        case
-            when deliveries.provider is null then 'unclaimed'
-            when deliveries.valid_until_delivery is not null and successors.delivery_number is null then 'withdrawn'
-            when deliveries.valid_until_delivery is not null then 'superseded'
-            when deliveries.copy_of_delivery is not null then 'copy'
-        end as ended_as
+        coalesce(
+            case when deliveries.provider is null then 'unclaimed' end,
+            {{ ended_as('deliveries.valid_until_delivery') }},
+            case when deliveries.copy_of_delivery is not null then 'copy' end
+        ) as ended_as
     from deliveries
-    left join accounting on deliveries.delivery_number = accounting.delivery_number
-    left join source_checks on deliveries.delivery_number = source_checks.delivery_number
-    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
-    left join delivered_sources
-        on
-            deliveries.provider = delivered_sources.provider
-            and deliveries.source_name = delivered_sources.source_name
-    left join feeding_providers on deliveries.provider = feeding_providers.provider
-    left join listed_providers
-        on
-            deliveries.entity = listed_providers.entity
-            and deliveries.provider = listed_providers.provider
+    left join accounting using (delivery_number)
+    left join source_checks using (delivery_number)
+    left join delivered_sources using (provider, source_name)
+    left join feeding_providers using (provider)
+    left join listed_providers using (entity, provider)
 ),
 
 outcomes as (

@@ -7,12 +7,20 @@ cells as (
         and set_aside_reason is null
 ),
 
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
 final as (
     select
         current_extract_set() as extract_set,
         files.provider,
         files.source_name,
         cells.city_id,
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
         cast(cells.start_year as integer) as entry_year,
         cells.start_year < {{ period('first_year') }} as is_before_period,
         cells.start_year < {{ period('first_year') }} and files.provider not in {{ providers_lacking('exit') }}
@@ -20,8 +28,11 @@ final as (
         cast(sum(cells.row_count) as bigint) as firm_count,
         cast(sum(cells.ai_row_count) as bigint) as ai_firm_count
     from cells
-    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
-    group by files.provider, files.source_name, cells.city_id, cells.start_year
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
+    left join cities using (city_id)
+    group by
+        files.provider, files.source_name, cells.city_id, cities.name_zh, cities.name_en, cities.province_name_zh,
+        cities.province_name_en, cells.start_year
 )
 
 select * from final

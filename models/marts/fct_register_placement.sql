@@ -23,28 +23,20 @@ final as (
         files.file_path,
         cast(cells.start_year as integer) as entry_year,
         cast(sum(cells.row_count) as bigint) as row_count,
-        cast(sum(case when places.set_aside_reason is null then cells.row_count else 0 end) as bigint) as placed_count,
-        cast(
-            sum(
-                case when places.set_aside_reason is null and places.rule <> 'name' then cells.row_count else 0 end
-            ) as bigint
-        ) as placed_by_code_count,
-        cast(
-            sum(
-                case when places.set_aside_reason is null and places.rule = 'name' then cells.row_count else 0 end
-            ) as bigint
-        ) as placed_by_name_count,
-        cast(sum(case when places.code_city_id is not null then cells.row_count else 0 end) as bigint)
-            as known_by_code_count,
-        cast(sum(case when places.name_city_id is not null then cells.row_count else 0 end) as bigint)
-            as known_by_name_count,
-        cast(sum(case when places.code_city_id = places.name_city_id then cells.row_count else 0 end) as bigint)
-            as agreeing_count,
-        cast(sum(case when places.code_city_id <> places.name_city_id then cells.row_count else 0 end) as bigint)
-            as contradicting_count,
+        {%- for name, condition in [
+            ('placed', 'places.set_aside_reason is null'),
+            ('placed_by_code', "places.set_aside_reason is null and places.rule <> 'name'"),
+            ('placed_by_name', "places.set_aside_reason is null and places.rule = 'name'"),
+            ('known_by_code', 'places.code_city_id is not null'),
+            ('known_by_name', 'places.name_city_id is not null'),
+            ('agreeing', 'places.code_city_id = places.name_city_id'),
+            ('contradicting', 'places.code_city_id <> places.name_city_id')
+        ] %}
+        cast(sum(case when {{ condition }} then cells.row_count else 0 end) as bigint) as {{ name }}_count,
+        {%- endfor %}
         cast(max(months.month_count) as integer) as month_count
     from cells
-    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
     left join {{ ref('int_register_places') }} as places on coalesce(cells.city_code, '') = places.city_code
     left join months
         on

@@ -17,11 +17,8 @@ judged as (
             else coalesce(conformed.set_aside_reason, places.set_aside_reason)
         end as set_aside_reason
     from {{ ref('int_register_conformed') }} as conformed
-    inner join {{ ref('raw_register_files') }} as files on conformed.store_key = files.store_key
-    left join {{ ref('int_register_dropped_rows') }} as dropped
-        on
-            conformed.store_key = dropped.store_key
-            and conformed.row_number = dropped.row_number
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
+    left join {{ ref('int_register_dropped_rows') }} as dropped using (store_key, row_number)
     left join {{ ref('int_register_places') }} as places on coalesce(conformed.city_code, '') = places.city_code
 ),
 

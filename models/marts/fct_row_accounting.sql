@@ -7,20 +7,15 @@ deliveries as (
 rejected as (
     select
         rejected_rows.delivery_number,
-        case
-            when deliveries.valid_until_delivery is null then rejected_rows.reason
-            when successors.delivery_number is null then 'withdrawn'
-            else 'superseded'
-        end as disposition
+        coalesce({{ ended_as('deliveries.valid_until_delivery') }}, rejected_rows.reason) as disposition
     from {{ ref('raw_rejected_rows') }} as rejected_rows
-    inner join deliveries on rejected_rows.delivery_number = deliveries.delivery_number
-    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
+    inner join deliveries using (delivery_number)
 ),
 
 industries_in_scope as (
     select distinct industries.industry_code
     from {{ ref('industries') }} as industries
-    inner join {{ ref('industry_scopes') }} as industry_scopes on industries.section = industry_scopes.section
+    inner join {{ ref('industry_scopes') }} using (section)
 ),
 
 sections_in_scope as (
@@ -78,9 +73,9 @@ registers as (
         end as disposition,
         cells.row_count
     from {{ ref('int_register_cells') }} as cells
-    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
-    left join sections_in_scope on cells.section = sections_in_scope.section
-    left join {{ ref('cities') }} as cities on cells.city_id = cities.city_id
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
+    left join sections_in_scope using (section)
+    left join {{ ref('cities') }} as cities using (city_id)
     left join covered
         on
             files.provider = covered.provider
@@ -94,14 +89,9 @@ registers as (
 unread as (
     select
         deliveries.delivery_number,
-        case
-            when deliveries.valid_until_delivery is null then 'in no series'
-            when successors.delivery_number is null then 'withdrawn'
-            else 'superseded'
-        end as disposition,
+        coalesce({{ ended_as('deliveries.valid_until_delivery') }}, 'in no series') as disposition,
         deliveries.landed_row_count as row_count
     from deliveries
-    left join deliveries as successors on deliveries.valid_until_delivery = successors.delivery_number
     where
         deliveries.copy_of_delivery is null
         and (
@@ -126,27 +116,17 @@ records as (
     {%- for provider in var('register_providers')[entity] %}
     union all
     select
-        counts.delivery_number,
-        case
-            when counts.valid_until_delivery is null then 'used'
-            when successors.delivery_number is null then 'withdrawn'
-            else 'superseded'
-        end as disposition
+        delivery_number,
+        coalesce({{ ended_as('valid_until_delivery') }}, 'used') as disposition
     from (select distinct origin.* from {{ ref('stg_' ~ provider ~ '__' ~ entity) }}) as counts
-    left join deliveries as successors on counts.valid_until_delivery = successors.delivery_number
     {%- endfor %}
     {%- endfor %}
     union all
+    -- They feed no series, and measure the dictionary.
     select
-        titles.delivery_number,
-        case
-            -- They feed no series, and measure the dictionary.
-            when titles.valid_until_delivery is null then 'used'
-            when successors.delivery_number is null then 'withdrawn'
-            else 'superseded'
-        end as disposition
+        delivery_number,
+        coalesce({{ ended_as('valid_until_delivery') }}, 'used') as disposition
     from (select origin.* from {{ ref('stg_lxingy3__patent_titles') }}) as titles
-    left join deliveries as successors on titles.valid_until_delivery = successors.delivery_number
 ),
 
 counted as (
@@ -171,27 +151,19 @@ counted as (
     {%- endfor %}
 ),
 
-accounted as (
-    select
-        deliveries.*,
-        counted.disposition,
-        counted.row_count
-    from deliveries
-    inner join counted on deliveries.delivery_number = counted.delivery_number
-),
-
 final as (
     select
         current_extract_set() as extract_set,
-        provider,
-        source_name,
-        entity,
+        deliveries.provider,
+        deliveries.source_name,
+        deliveries.entity,
         delivery_number,
-        file_path,
-        disposition,
-        cast(sum(row_count) as bigint) as row_count
-    from accounted
-    group by provider, source_name, entity, delivery_number, file_path, disposition
+        deliveries.file_path,
+        counted.disposition,
+        cast(sum(counted.row_count) as bigint) as row_count
+    from deliveries
+    inner join counted using (delivery_number)
+    group by all
 )
 
 select * from final

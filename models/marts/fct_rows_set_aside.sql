@@ -26,7 +26,7 @@ final as (
         corrections.reason as correction_reason,
         corrections.reason_zh as correction_reason_zh
     from records
-    left join corrections on records.correction_id = corrections.correction_id
+    left join corrections using (correction_id)
 )
 
 select * from final

@@ -21,6 +21,10 @@ ranked as (
             and series.provider = sources.provider
 ),
 
+cities as (
+    select * from {{ ref('dim_city') }}
+),
+
 final as (
     select
         current_extract_set() as extract_set,
@@ -29,6 +33,10 @@ final as (
         firsts.provider as first_provider,
         seconds.provider as second_provider,
         firsts.city_id,
+        cities.name_zh,
+        cities.name_en,
+        cities.province_name_zh,
+        cities.province_name_en,
         cast(firsts.year as integer) as year,
         firsts.value as first_value,
         seconds.value as second_value,
@@ -44,6 +52,7 @@ final as (
             and firsts.city_id = seconds.city_id
             and firsts.year = seconds.year
             and firsts.priority < seconds.priority
+    left join cities on firsts.city_id = cities.city_id
 )
 
 select * from final

@@ -26,7 +26,7 @@ cells as (
         row_number() over (national order by distribution.measure_count, distribution.city_id) as place_from_below,
         row_number() over (national order by distribution.measure_count desc, distribution.city_id asc) as place
     from distribution
-    inner join coordinates on distribution.city_id = coordinates.city_id
+    inner join coordinates using (city_id)
     window
         national as (partition by distribution.measure, distribution.year),
         regional as (partition by distribution.measure, distribution.year, distribution.region)
@@ -57,6 +57,7 @@ final as (
     select
         current_extract_set() as extract_set,
         measure,
+        'observed' as weighting,
         year,
         cast(national_count as bigint) as national_count,
         cast(city_count as integer) as city_count,

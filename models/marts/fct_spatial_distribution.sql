@@ -36,17 +36,21 @@ ranked as (
             partition by measures.measure, measures.year order by measures.measure_count desc nulls last
         ) as place
     from measures
-    inner join delivered on measures.measure = delivered.measure
+    inner join delivered using (measure)
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
         ranked.measure,
+        'observed' as weighting,
         ranked.city_id,
         ranked.year,
         cities.name_zh,
         cities.name_en,
+        cities.province_id,
+        cities.province_name_zh,
+        cities.province_name_en,
         cities.region,
         ranked.measure_count,
         ranked.measure_count / nullif(ranked.national_count, 0) as national_share,
@@ -54,7 +58,7 @@ final as (
         classes.class,
         case when ranked.measure_count is not null then subsets.class is not null end as is_single_digit
     from ranked
-    inner join cities on ranked.city_id = cities.city_id
+    inner join cities using (city_id)
     left join classes
         on
             not classes.is_subset

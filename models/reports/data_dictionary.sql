@@ -3,8 +3,8 @@
 
 {%- set released = [
     'dim_city', 'dim_city_groups', 'dim_labels', 'dim_series', 'dim_specification_series', 'dim_variable',
-    'fct_ai_dictionary_evaluation', 'fct_ai_measure', 'fct_ai_tags', 'fct_ai_term_evaluation', 'fct_city_year_panel',
-    'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_entries',
+    'fct_ai_dictionary_evaluation', 'fct_ai_measure', 'fct_ai_tags', 'fct_ai_term_evaluation', 'fct_city_sector_years',
+    'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_entries',
     'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
     'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
     'gate_results', 'gate_sources', 'gate_series', 'gate_panel', 'gate_second_route',
@@ -45,9 +45,7 @@ measured as (
     from documented
     inner join counted
         on documented.table_name = counted.table_name
-    group by
-        documented.table_name,
-        documented.column_number
+    group by documented.table_name, documented.column_number
 ),
 
 -- The series behind a column of the panel, and who delivers it here.
@@ -88,53 +86,26 @@ panel_sources as (
             order by panel_series.series asc
         ) as source
     from panel_series
-    left join {{ ref('dim_series') }} as dim_series
-        on
-            panel_series.series = dim_series.series
-            and panel_series.scope = dim_series.scope
+    left join {{ ref('dim_series') }} as dim_series using (series, scope)
     group by panel_series.column_name
 ),
 
 final as (
     select
-        documented.table_schema,
-        documented.table_name,
-        documented.column_number,
-        documented.column_name,
+        documented.* exclude (declared_type, parents),  -- noqa: RF02
         -- This table is not in the catalogue while it is made.
         coalesce(lower(catalogue.data_type), documented.declared_type) as data_type,
-        documented.unit,
-        documented.description_en,
-        documented.description_zh,
         coalesce(panel_labels.label_en, documented.description_en) as label_en,
         coalesce(panel_labels.label_zh, documented.description_zh) as label_zh,
         panel_labels.substitution,
         coalesce(panel_sources.source, documented.parents) as source,
-        panel_sources.provenance_class,
-        panel_sources.publisher,
-        panel_sources.republished_by,
-        panel_sources.licence,
-        panel_sources.is_interpolated,
-        panel_sources.citation_en,
-        panel_sources.citation_zh,
-        measured.first_year,
-        measured.last_year,
-        measured.missing_share,
-        measured.row_count,
+        panel_sources.* exclude (table_name, column_name, source),
+        measured.* exclude (table_name, column_number),
         current_extract_set() as extract_set
     from documented
-    left join measured
-        on
-            documented.table_name = measured.table_name
-            and documented.column_number = measured.column_number
-    left join panel_sources
-        on
-            documented.table_name = panel_sources.table_name
-            and documented.column_name = panel_sources.column_name
-    left join panel_labels
-        on
-            documented.table_name = panel_labels.table_name
-            and documented.column_name = panel_labels.column_name
+    left join measured using (table_name, column_number)
+    left join panel_sources using (table_name, column_name)
+    left join panel_labels using (table_name, column_name)
     left join duckdb_columns() as catalogue
         on
             documented.table_schema = catalogue.schema_name
@@ -144,7 +115,4 @@ final as (
 )
 
 select * from final
-order by
-    table_schema asc,
-    table_name asc,
-    column_number asc
+order by table_schema, table_name, column_number

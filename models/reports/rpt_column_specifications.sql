@@ -1,10 +1,5 @@
 with
 
-specifications as (
-    select * from {{ ref('rpt_specifications') }}
-    where reading = 'default'
-),
-
 final as (
     select
         extract_set,
@@ -12,7 +7,8 @@ final as (
         column_number,
         specification_id,
         status
-    from specifications
+    from {{ ref('rpt_specifications') }}
+    where reading = 'default'
 )
 
 select * from final

@@ -65,10 +65,7 @@ claims as (
         {%- endfor %}
         case when coefficients.estimator <> 'event_study' then coefficients.p_value end as p_value_city
     from columns_shown
-    inner join printed
-        on
-            columns_shown.table_id = printed.table_id
-            and columns_shown.column_number = printed.column_number
+    inner join printed using (table_id, column_number)
     inner join coefficients
         on
             columns_shown.specification_id = coefficients.specification_id
@@ -93,11 +90,9 @@ figures as (
             cast(printed_value between conf_low and conf_high as integer),
             p_value_city,
             is_sound
-        ]) as value,
-        null as reason,
-        null as reason_zh
+        ]) as value
     from claims
-    union all
+    union all by name
     select
         inference.specification_id,
         'inference' as source,
@@ -119,9 +114,9 @@ figures as (
         inference.reason,
         inference.reason_zh
     from inference
-    inner join claims on inference.specification_id = claims.specification_id
+    inner join claims using (specification_id)
     where claims.estimator <> 'event_study'
-    union all
+    union all by name
     -- The years before the event: the smallest p, for all together by Bonferroni. Their average after it: the only one.
     select
         inference.specification_id,
@@ -134,7 +129,7 @@ figures as (
         min(inference.reason) as reason,
         min(inference.reason_zh) as reason_zh
     from inference
-    inner join claims on inference.specification_id = claims.specification_id
+    inner join claims using (specification_id)
     where
         claims.estimator = 'event_study'
         and (
@@ -145,7 +140,7 @@ figures as (
         inference.specification_id, inference.method, inference.setting, starts_with(inference.term, 'before')
     -- A year that has no test leaves the others without a conclusion.
     having count(*) = count(inference.p_value)
-    union all
+    union all by name
     select
         influence.specification_id,
         'influence' as source,
@@ -162,7 +157,7 @@ figures as (
             influence.specification_id = claims.specification_id
             and influence.term = claims.regressor
     group by influence.specification_id, influence.method, influence.setting
-    union all
+    union all by name
     select
         sensitivity.specification_id,
         'sensitivity' as source,
@@ -185,7 +180,7 @@ figures as (
         sensitivity.reason,
         sensitivity.reason_zh
     from sensitivity
-    inner join claims on sensitivity.specification_id = claims.specification_id
+    inner join claims using (specification_id)
 ),
 
 answers as (
@@ -250,25 +245,11 @@ worded as (
 final as (
     select
         current_extract_set() as extract_set,
-        table_id,
-        column_number,
-        specification_id,
-        check_id,
-        check_order,
-        label_en,
-        label_zh,
-        aspect,
-        status,
-        printed_value,
-        estimate,
-        std_error,
-        conf_low,
-        conf_high,
-        p_value,
-        p_value_city,
+        * exclude (
+            estimator, regressor, weighting, reason, reason_zh, is_sound, tables, asked_if, comparison, source, method,
+            setting, term, figure, value, why, why_zh, texts, passes_en, fails_en, passes_zh, fails_zh
+        ),
         value as figure,
-        threshold,
-        passes,
         case
             when passes is null then concat_ws(' ', 'Not made.', why)
             else {{ replaced('case when passes then passes_en else fails_en end', 'texts', names) }}
@@ -276,9 +257,7 @@ final as (
         case
             when passes is null then concat_ws('', '未进行。', why_zh)
             else {{ replaced('case when passes then passes_zh else fails_zh end', 'texts', names) }}
-        end as sentence_zh,
-        substitutions,
-        substitutions_zh
+        end as sentence_zh
     from worded
 )
 

@@ -36,11 +36,13 @@ estimated as (
         coefficients.warnings,
         coefficients.warnings_zh
     from coefficients
-    inner join columns_shown on coefficients.specification_id = columns_shown.specification_id
+    inner join columns_shown using (specification_id)
 ),
 
 -- The year that the others are measured against: zero by construction, not by estimate.
-omitted as (
+points as (
+    select * from estimated
+    union all by name
     select
         specification_id,
         column_number,
@@ -48,9 +50,7 @@ omitted as (
         'omitted' as term,
         -1 as event_time,
         true as is_omitted,
-        cast(0 as double) as estimate,
-        cast(null as double) as conf_low,
-        cast(null as double) as conf_high,
+        0 as estimate,
         max(pre_trend_p_value) as pre_trend_p_value,
         max(warnings) as warnings,
         max(warnings_zh) as warnings_zh
@@ -58,30 +58,15 @@ omitted as (
     group by specification_id, column_number, outcome
 ),
 
-points as (
-    select * from estimated
-    union all
-    select * from omitted
-),
-
 final as (
     select
         current_extract_set() as extract_set,
-        points.specification_id,
-        points.outcome,
+        points.* exclude (column_number, term),  -- noqa: RF02
         labels.label_en,
         labels.label_zh,
-        points.event_time,
         cast({{ var('break_year') }} + points.event_time as integer) as year,
-        points.is_omitted,
-        points.estimate,
-        points.conf_low,
-        points.conf_high,
         cast(published.estimate as double) as printed_estimate,
-        cast(published.std_error as double) as printed_std_error,
-        points.pre_trend_p_value,
-        points.warnings,
-        points.warnings_zh
+        cast(published.std_error as double) as printed_std_error
     from points
     inner join labels on points.outcome = labels.name
     left join published

@@ -39,7 +39,7 @@ checks as (
         credibility.*,
         credibility.aspect in ('family', 'required') as is_needed
     from {{ ref('rpt_credibility') }} as credibility
-    inner join headline on credibility.specification_id = headline.specification_id
+    inner join headline using (specification_id)
 ),
 
 judged as (
@@ -188,11 +188,11 @@ stated as (
             'unjudged': cast(counted.unjudged as varchar)
         } as figures
     from headline
-    inner join judged on headline.specification_id = judged.specification_id
-    left join next_years on headline.specification_id = next_years.specification_id
-    left join concentrated on headline.specification_id = concentrated.specification_id
-    left join permuted on headline.specification_id = permuted.specification_id
-    left join curve on headline.specification_id = curve.specification_id
+    inner join judged using (specification_id)
+    left join next_years using (specification_id)
+    left join concentrated using (specification_id)
+    left join permuted using (specification_id)
+    left join curve using (specification_id)
     cross join counted
 ),
 
@@ -215,11 +215,8 @@ begun as (
         questions.question_zh,
         questions.finding_order
     from chosen
-    inner join questions on chosen.finding = questions.finding
-    inner join sentences
-        on
-            chosen.finding = sentences.finding
-            and chosen.state = sentences.state
+    inner join questions using (finding)
+    inner join sentences using (finding, state)
     -- Without data there is nothing to ask of.
     where
         chosen.is_estimated

@@ -57,11 +57,7 @@ shares as (
         observed.measure_count / nullif(fixed.scaling_value, 0) as ai_share,
         fixed.weight as base_year_share
     from measures as observed
-    inner join measures as fixed
-        on
-            observed.measure = fixed.measure
-            and observed.city_id = fixed.city_id
-            and observed.year = fixed.year
+    inner join measures as fixed using (measure, city_id, year)
     where
         observed.weighting = 'observed'
         and fixed.weighting = 'fixed_ratio'
@@ -98,19 +94,16 @@ slopes as (
     select
         coefficients.regressor as measure,
         specifications.controls,
+        {%- for weighting in ['fixed_ratio', 'observed'] %}
+        {%- for column in ['estimate', 'std_error', 'observation_count'] %}
+        max(case when specifications.weighting = '{{ weighting }}' then coefficients.{{ column }} end)
+            as {{ weighting }}_{{ column }},
+        {%- endfor %}
+        {%- endfor %}
         max(case when specifications.weighting = 'fixed_ratio' then coefficients.specification_id end)
-            as specification_id,
-        max(case when specifications.weighting = 'fixed_ratio' then coefficients.estimate end) as fixed_ratio_estimate,
-        max(case when specifications.weighting = 'fixed_ratio' then coefficients.std_error end)
-            as fixed_ratio_std_error,
-        max(case when specifications.weighting = 'fixed_ratio' then coefficients.observation_count end)
-            as fixed_ratio_observation_count,
-        max(case when specifications.weighting = 'observed' then coefficients.observation_count end)
-            as observed_observation_count,
-        max(case when specifications.weighting = 'observed' then coefficients.estimate end) as observed_estimate,
-        max(case when specifications.weighting = 'observed' then coefficients.std_error end) as observed_std_error
+            as specification_id
     from coefficients
-    inner join specifications on coefficients.specification_id = specifications.specification_id
+    inner join specifications using (specification_id)
     group by coefficients.regressor, specifications.controls
 ),
 
@@ -128,20 +121,9 @@ compared as (
 final as (
     select
         current_extract_set() as extract_set,
-        years.measure,
-        years.year,
-        years.city_count,
-        years.national_share,
-        years.median_city_share,
+        years.*,
         years.national_share / nullif(base_years.national_share, 0) as national_share_relative_to_base_year,
-        years.rank_correlation_with_base_year,
-        compared.specification_id,
-        compared.fixed_ratio_estimate,
-        compared.fixed_ratio_std_error,
-        compared.fixed_ratio_observation_count,
-        compared.observed_estimate,
-        compared.observed_std_error,
-        compared.observed_observation_count,
+        compared.* exclude (measure, controls, preference),  -- noqa: RF02
         placebos.placebo_mean,
         placebos.p_value as placebo_p_value
     from years

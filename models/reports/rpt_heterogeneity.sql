@@ -25,7 +25,6 @@ groups as (
 pooled as (
     select
         specifications.*,
-        coefficients.joint_test,
         coefficients.joint_statistic,
         coefficients.joint_df1,
         coefficients.joint_df2,
@@ -90,7 +89,7 @@ final as (
         pooled.reason,
         pooled.reason_zh
     from pooled
-    left join groups on pooled.grouping = groups.grouping
+    left join groups using (grouping)
     left join coefficients as differences
         on
             pooled.specification_id = differences.specification_id

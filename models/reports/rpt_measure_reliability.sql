@@ -15,7 +15,7 @@ grouped as (
         measures.measure,
         source_pairs.*
     from {{ ref('int_source_pairs_grouped') }} as source_pairs
-    inner join measures on source_pairs.series = measures.series
+    inner join measures using (series)
 ),
 
 within as (
@@ -71,20 +71,7 @@ compared as (
 final as (
     select
         current_extract_set() as extract_set,
-        compared.measure,
-        compared.scope,
-        compared.first_provider,
-        compared.second_provider,
-        compared.transform,
-        compared.grouping,
-        compared.group_name,
-        compared.year,
-        compared.city_count,
-        compared.city_year_count,
-        compared.correlation,
-        compared.mean_difference,
-        compared.lower_agreement_bound,
-        compared.upper_agreement_bound,
+        compared.* exclude (series, difference_sd),  -- noqa: RF02
         within.within_correlation,
         within.within_correlation as equal_errors_reliability,
         within.first_reliability,

@@ -8,7 +8,7 @@ columns_shown as (
 coefficients as (
     select coefficients.*
     from {{ ref('rpt_coefficients') }} as coefficients
-    inner join columns_shown on coefficients.specification_id = columns_shown.specification_id
+    inner join columns_shown using (specification_id)
     where coefficients.term = coefficients.regressor
 ),
 

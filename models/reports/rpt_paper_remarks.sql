@@ -3,7 +3,7 @@
     'joint_statistic', 'joint_p_value', 'hansen_p_value', 'ar2_p_value'
 ] -%}
 {#- What a reader must know about the estimates that a figure is read or computed from. -#}
-{%- set told = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
+{%- set notes = ['substitutions', 'substitutions_zh', 'warnings', 'warnings_zh'] -%}
 with
 
 remarks as (
@@ -56,7 +56,7 @@ read_values as (
             when '{{ column }}' then coefficients.{{ column }}
             {%- endfor %}
         end as value,
-        {%- for column in told %}
+        {%- for column in notes %}
         case when coefficients.status <> 'not_estimable' then nullif(coefficients.{{ column }}, '') end as {{ column }},
         {%- endfor %}
         coefficients.reason,
@@ -90,12 +90,12 @@ placebo as (
         max(placebos.placebo_low) as placebo_low,
         max(placebos.placebo_high) as placebo_high,
         max(placebos.p_value) as placebo_p_value,
-        {%- for column in told %}
+        {%- for column in notes %}
         max(nullif(coefficients.{{ column }}, '')) as {{ column }},
         {%- endfor %}
         cast(max(placebos.draws) as double) as placebo_draws
     from placebos
-    inner join headline on placebos.specification_id = headline.specification_id
+    inner join headline using (specification_id)
     left join coefficients
         on
             headline.specification_id = coefficients.specification_id
@@ -130,11 +130,8 @@ correlation_with_growth as (
 correlation_with_size as (
     select round(corr(case when groups.is_reference then 0 else 1 end, panel.ln_gdp), 10) as treatment_and_size
     from groups
-    inner join {{ ref('city_groupings') }} as groupings on groups.grouping = groupings.grouping
-    inner join panel
-        on
-            groups.city_id = panel.city_id
-            and groupings.year = panel.year
+    inner join {{ ref('city_groupings') }} using (grouping)
+    inner join panel using (city_id, year)
     where groups.grouping = 'secondary_dominant'
 ),
 
@@ -183,32 +180,21 @@ vintage as (
     from largest
 ),
 
+-- Each relation is one row, each column one figure.
 computed_values as (
-    {%- for relation, names in [
-        ('identity', ['identity_difference']),
-        ('placebo', ['placebo_estimate', 'placebo_mean', 'placebo_low', 'placebo_high', 'placebo_p_value',
-            'placebo_draws']),
-        ('printed', ['printed_gmm', 'printed_r2', 'printed_error']),
-        ('correlation_with_growth', ['weight_and_growth']),
-        ('correlation_with_size', ['treatment_and_size']),
-        ('misses', ['printed_count', 'estimated_count', 'compatible_count', 'cannot_tell_count', 'not_found_count',
-            'differs_count', 'explained_count', 'chance_count', 'unexplained_count', 'expected_count',
-            'least_likely_p_value']),
-        ('vintage', ['vintage_first_share', 'vintage_last_share', 'vintage_ratio', 'vintage_early_share'])
+    {%- for relation in [
+        'identity', 'placebo', 'printed', 'correlation_with_growth', 'correlation_with_size', 'misses', 'vintage'
     ] %}
-    {%- set last_relation = loop.last %}
-    {%- for name in names %}
-    select
-        '{{ name }}' as computed,
-        {%- for column in told %}
-        {{ column if relation in ('identity', 'placebo') else 'cast(null as varchar)' }} as {{ column }},
-        {%- endfor %}
-        {{ name }} as value
+    select *
     from {{ relation }}
-    {%- if not (last_relation and loop.last) %}
-    union all
+    unpivot include nulls (
+        value for computed in (
+            {{ 'columns(* exclude (' ~ notes | join(', ') ~ '))' if loop.index <= 2 else 'columns(*)' }}
+        )
+    )
+    {%- if not loop.last %}
+    union all by name
     {%- endif %}
-    {%- endfor %}
     {%- endfor %}
 ),
 
@@ -216,7 +202,7 @@ found as (
     select
         figures.*,
         coalesce(read_values.value, computed_values.value) as value,
-        {%- for column in told %}
+        {%- for column in notes %}
         coalesce(read_values.{{ column }}, computed_values.{{ column }}) as {{ column }},
         {%- endfor %}
         case
@@ -229,11 +215,8 @@ found as (
             else read_values.reason_zh
         end as reason_zh
     from figures
-    left join read_values
-        on
-            figures.remark_number = read_values.remark_number
-            and figures.figure_number = read_values.figure_number
-    left join computed_values on figures.computed = computed_values.computed
+    left join read_values using (remark_number, figure_number)
+    left join computed_values using (computed)
 ),
 
 answered as (
@@ -269,15 +252,15 @@ final as (
         found.figure_en,
         found.figure_zh,
         found.value,
-        {%- for column in told %}
+        {%- for column in notes %}
         found.{{ column }},
         {%- endfor %}
         found.specification_id,
         found.reason,
         found.reason_zh
     from found
-    inner join remarks on found.remark_number = remarks.remark_number
-    inner join answered on found.remark_number = answered.remark_number
+    inner join remarks using (remark_number)
+    inner join answered using (remark_number)
 )
 
 select * from final

@@ -63,6 +63,8 @@ distribution as (
 compared as (
     select
         published.*,
+        labels.label_en,
+        labels.label_zh,
         columns_shown.specification_id,
         case when coefficients.estimate is null then 'not_estimable' else columns_shown.status end as status,
         coefficients.estimate,
@@ -102,10 +104,8 @@ compared as (
             else 'differs'
         end as verdict
     from published
-    inner join columns_shown
-        on
-            published.table_id = columns_shown.table_id
-            and published.column_number = columns_shown.column_number
+    left join labels using (term)
+    inner join columns_shown using (table_id, column_number)
     left join coefficients
         on
             columns_shown.specification_id = coefficients.specification_id
@@ -150,58 +150,26 @@ explained as (
             when counted.miss_p_value_of_all > {{ level }} then 11
         end as explaining_remark_number
     from counted
-    left join lagged_outcomes on counted.specification_id = lagged_outcomes.specification_id
+    left join lagged_outcomes using (specification_id)
 ),
 
 coefficient_rows as (
     select
         'coefficient' as item_kind,
-        explained.table_id || '_' || explained.column_number || '_' || explained.term as item_id,
-        explained.table_id,
-        explained.column_number,
-        explained.term,
-        labels.label_en,
-        labels.label_zh,
-        explained.printed_text,
-        explained.printed_std_error_text,
-        explained.printed_stars,
-        explained.printed_observation_count,
-        explained.printed_r2_text,
-        explained.specification_id,
-        explained.estimate as estimated_value,
-        explained.std_error,
-        explained.conf_low,
-        explained.conf_high,
-        explained.std_error_province,
-        explained.conf_low_province,
-        explained.conf_high_province,
-        explained.estimated_stars,
-        explained.observation_count,
-        explained.r2_inclusive,
+        table_id || '_' || column_number || '_' || term as item_id,
+        * exclude (
+            estimate, printed_value, printed_std_error, half_digit, is_sound, p_value_printed
+        ),
+        estimate as estimated_value,
         case
-            when explained.printed_std_error > explained.half_digit
-                then
-                    (explained.estimate - explained.printed_value)
-                    / (explained.printed_std_error + explained.half_digit)
+            when printed_std_error > half_digit then (estimate - printed_value) / (printed_std_error + half_digit)
         end as difference_in_largest_printed_errors,
         case
-            when explained.printed_std_error > explained.half_digit
-                then
-                    (explained.estimate - explained.printed_value)
-                    / (explained.printed_std_error - explained.half_digit)
+            when printed_std_error > half_digit then (estimate - printed_value) / (printed_std_error - half_digit)
         end as difference_in_smallest_printed_errors,
-        sign(explained.estimate) = sign(explained.printed_value) as is_same_sign,
-        explained.estimated_stars = explained.printed_stars as is_same_stars,
-        explained.verdict,
-        explained.miss_p_value_of_all,
-        explained.explaining_remark_number,
-        explained.status,
-        explained.reason,
-        explained.reason_zh,
-        explained.substitutions,
-        explained.substitutions_zh
+        sign(estimate) = sign(printed_value) as is_same_sign,
+        estimated_stars = printed_stars as is_same_stars
     from explained
-    left join labels on explained.term = labels.term
 ),
 
 -- One row, with nulls where AI firms were not delivered.
@@ -272,31 +240,10 @@ fact_rows as (
     select
         'fact' as item_kind,
         facts.fact_id as item_id,
-        cast(null as varchar) as table_id,
-        cast(null as integer) as column_number,
-        cast(null as varchar) as term,
         published_facts.statement as label_en,
         published_facts.statement_zh as label_zh,
         published_facts.value as printed_text,
-        cast(null as varchar) as printed_std_error_text,
-        cast(null as varchar) as printed_stars,
-        cast(null as integer) as printed_observation_count,
-        cast(null as varchar) as printed_r2_text,
-        cast(null as varchar) as specification_id,
         facts.value as estimated_value,
-        cast(null as double) as std_error,
-        cast(null as double) as conf_low,
-        cast(null as double) as conf_high,
-        cast(null as double) as std_error_province,
-        cast(null as double) as conf_low_province,
-        cast(null as double) as conf_high_province,
-        cast(null as varchar) as estimated_stars,
-        cast(null as bigint) as observation_count,
-        cast(null as double) as r2_inclusive,
-        cast(null as double) as difference_in_largest_printed_errors,
-        cast(null as double) as difference_in_smallest_printed_errors,
-        cast(null as boolean) as is_same_sign,
-        cast(null as boolean) as is_same_stars,
         case
             when facts.value is null then 'not_estimable'
             when substitution.substitutions is not null then 'not_comparable'
@@ -306,8 +253,6 @@ fact_rows as (
                 = cast(published_facts.value as double) then 'compatible'
             else 'differs'
         end as verdict,
-        cast(null as double) as miss_p_value_of_all,
-        cast(null as integer) as explaining_remark_number,
         case
             when facts.value is null then 'not_estimable'
             when substitution.substitutions is not null then 'not_comparable'
@@ -324,21 +269,20 @@ fact_rows as (
         substitution.substitutions,
         substitution.substitutions_zh
     from facts
-    inner join published_facts on facts.fact_id = published_facts.fact_id
+    inner join published_facts using (fact_id)
     cross join substitution
-),
-
-unioned as (
-    select * from coefficient_rows
-    union all
-    select * from fact_rows
 ),
 
 final as (
     select
         current_extract_set() as extract_set,
         *
-    from unioned
+    from coefficient_rows
+    union all by name
+    select
+        current_extract_set() as extract_set,
+        *
+    from fact_rows
 )
 
 select * from final

@@ -23,7 +23,7 @@ common_cities as (
         entries.provider,
         entries.city_id
     from entries
-    inner join years on entries.provider = years.provider
+    inner join years using (provider)
     group by entries.provider, entries.city_id, years.year_count
     having count(distinct entries.entry_year) = years.year_count
 ),
@@ -40,10 +40,7 @@ counted as (
         sum(case when common_cities.city_id is not null then entries.ai_firm_count else 0 end)
             as common_city_ai_firm_count
     from entries
-    left join common_cities
-        on
-            entries.provider = common_cities.provider
-            and entries.city_id = common_cities.city_id
+    left join common_cities using (provider, city_id)
     group by entries.provider, entries.source_name, entries.entry_year, entries.is_sum_of_years
 ),
 

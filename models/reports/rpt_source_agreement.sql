@@ -39,32 +39,13 @@ compared as (
 final as (
     select
         current_extract_set() as extract_set,
-        compared.series,
-        compared.scope,
-        compared.first_provider,
-        compared.second_provider,
-        compared.grouping,
-        compared.group_name,
-        compared.year,
-        compared.city_count,
-        compared.city_year_count,
+        compared.* exclude (correlation, mean_difference, difference_sd),  -- noqa: RF02
         compared.correlation as log_correlation,
-        case when compared.year is null then within.within_correlation end as within_correlation,
-        compared.median_ratio,
         compared.mean_difference as mean_log_difference,
         compared.difference_sd as log_difference_sd,
-        compared.lower_agreement_bound,
-        compared.upper_agreement_bound,
-        compared.share_within_1_percent
+        case when compared.year is null then within.within_correlation end as within_correlation
     from compared
-    left join within
-        on
-            compared.series = within.series
-            and compared.scope = within.scope
-            and compared.first_provider = within.first_provider
-            and compared.second_provider = within.second_provider
-            and compared.grouping = within.grouping
-            and compared.group_name = within.group_name
+    left join within using (series, scope, first_provider, second_provider, grouping, group_name)
 )
 
 select * from final

@@ -74,7 +74,7 @@ filled as (
     from classes
     cross join substitution
     cross join delivered
-    left join by_class on classes.class = by_class.class
+    left join by_class using (class)
 ),
 
 shares as (

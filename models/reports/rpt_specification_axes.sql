@@ -1,3 +1,7 @@
+{%- set axes =
+    'transform, weighting, scope, provider, controls, population, fixed_effects, period, city_sample, '
+    'dynamics, prices'
+-%}
 with
 
 axis_values as (
@@ -13,35 +17,12 @@ specifications as (
     select
         specification_id,
         curve_id,
-        transform,
-        weighting,
-        scope,
-        provider,
-        controls,
-        population,
-        fixed_effects,
-        period,
-        city_sample,
-        dynamics,
-        prices,
+        {{ axes }},
         min(standardised_estimate) as standardised_estimate,
         min(case when errors = 'city' then p_value end) as p_value_by_city,
         min(case when errors = 'province' then p_value end) as p_value_by_province
     from curve
-    group by
-        specification_id,
-        curve_id,
-        transform,
-        weighting,
-        scope,
-        provider,
-        controls,
-        population,
-        fixed_effects,
-        period,
-        city_sample,
-        dynamics,
-        prices
+    group by all
 ),
 
 -- Ordered, as sums of doubles depend on their order.
@@ -61,46 +42,14 @@ centred as (
         = sign(median(specifications.standardised_estimate) over (partition by specifications.specification_id))
             as is_of_sign
     from specifications
-    inner join means on specifications.specification_id = means.specification_id
+    inner join means using (specification_id)
 ),
 
 -- One row per specification and axis.
 chosen as (
-    select
-        specification_id,
-        curve_id,
-        standardised_estimate,
-        deviation,
-        is_of_sign,
-        is_of_sign and p_value_by_city < 0.05 as is_significant_by_city,
-        is_of_sign and p_value_by_province < 0.05 as is_significant_by_province,
-        unnest([
-            'transform',
-            'weighting',
-            'scope',
-            'provider',
-            'controls',
-            'population',
-            'fixed_effects',
-            'period',
-            'city_sample',
-            'dynamics',
-            'prices'
-        ]) as axis,
-        unnest([
-            transform,
-            weighting,
-            scope,
-            provider,
-            controls,
-            population,
-            fixed_effects,
-            period,
-            city_sample,
-            dynamics,
-            prices
-        ]) as value
-    from centred
+    unpivot centred
+    on {{ axes }}
+    into name axis value value
 ),
 
 by_value as (
@@ -112,15 +61,12 @@ by_value as (
         count(standardised_estimate) as estimated_count,
         median(standardised_estimate) as median_estimate,
         avg(cast(is_of_sign as integer)) as same_sign_share,
-        avg(cast(is_significant_by_city as integer)) as significant_by_city_share,
-        avg(cast(is_significant_by_province as integer)) as significant_by_province_share,
+        avg(cast(is_of_sign and p_value_by_city < 0.05 as integer)) as significant_by_city_share,
+        avg(cast(is_of_sign and p_value_by_province < 0.05 as integer)) as significant_by_province_share,
         coalesce(count(deviation) * power(avg(deviation order by curve_id), 2), 0) as between_sum_of_squares,
         sum(power(deviation, 2) order by curve_id) as sum_of_squares
     from chosen
-    group by
-        specification_id,
-        axis,
-        value
+    group by specification_id, axis, value
 ),
 
 of_axis as (
@@ -132,41 +78,20 @@ of_axis as (
     group by specification_id, axis
 ),
 
-shared as (
-    select
-        by_value.*,
-        of_axis.variance_share
-    from by_value
-    inner join of_axis
-        on
-            by_value.specification_id = of_axis.specification_id
-            and by_value.axis = of_axis.axis
-),
-
 final as (
     select
         current_extract_set() as extract_set,
-        shared.specification_id,
-        shared.axis,
-        shared.value,
+        by_value.* exclude (between_sum_of_squares, sum_of_squares),  -- noqa: RF02
         cast(axis_values.value_order as bigint) as value_order,
         axis_values.standing,
         axis_values.why_en,
         axis_values.why_zh,
-        shared.specification_count,
-        shared.estimated_count,
-        shared.median_estimate,
-        shared.same_sign_share,
-        shared.significant_by_city_share,
-        shared.significant_by_province_share,
-        shared.variance_share
-    from shared
-    inner join axis_values
-        on
-            shared.axis = axis_values.axis
-            and shared.value = axis_values.value
+        of_axis.variance_share
+    from by_value
+    inner join of_axis using (specification_id, axis)
+    inner join axis_values using (axis, value)
     -- One value is no choice.
-    qualify count(*) over (partition by shared.specification_id, shared.axis) > 1
+    qualify count(*) over (partition by by_value.specification_id, by_value.axis) > 1
 )
 
 select * from final

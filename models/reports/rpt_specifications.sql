@@ -43,40 +43,16 @@ estimated as (
 final as (
     select
         current_extract_set() as extract_set,
-        specifications.specification_id,
-        specifications.specification_order,
-        specifications.table_id,
-        specifications.column_number,
-        specifications.reading,
-        specifications.estimator,
-        specifications.outcome,
+        specifications.* exclude (is_headline, substitutions),  -- noqa: RF02
         coalesce(count_outcomes.label_en, panel_outcomes.label_en) as outcome_label_en,
         coalesce(count_outcomes.label_zh, panel_outcomes.label_zh) as outcome_label_zh,
-        specifications.regressor,
         regressors.label_en as regressor_label_en,
         regressors.label_zh as regressor_label_zh,
-        specifications.transform,
-        specifications.weighting,
-        specifications.scope,
-        specifications.controls,
-        specifications.subsample,
-        specifications.grouping,
-        specifications.first_year,
-        specifications.last_year,
-        estimated.sample_first_year,
-        estimated.sample_last_year,
-        specifications.fixed_effects,
-        specifications.covariance,
-        specifications.options,
-        specifications.providers,
-        specifications.description,
-        estimated.status,
-        estimated.reason,
-        estimated.reason_zh
+        estimated.* exclude (specification_id)
     from specifications
-    inner join estimated on specifications.specification_id = estimated.specification_id
+    inner join estimated using (specification_id)
     left join panel_outcomes on specifications.outcome = panel_outcomes.variable
-    left join count_outcomes on specifications.outcome = count_outcomes.outcome
+    left join count_outcomes using (outcome)
     left join regressors on specifications.regressor = regressors.term
 )
 

@@ -43,10 +43,7 @@ labels as (
         dim_labels.label_en,
         dim_labels.label_zh
     from {{ ref('labels') }} as terms_in_order
-    inner join {{ ref('dim_labels') }} as dim_labels
-        on
-            terms_in_order.kind = dim_labels.kind
-            and terms_in_order.name = dim_labels.name
+    inner join {{ ref('dim_labels') }} as dim_labels using (kind, name)
     where terms_in_order.kind = 'term'
 ),
 
@@ -71,7 +68,7 @@ coefficients as (
         coalesce(specifications.controls, '') <> '' as has_controls,
         coefficients.status <> 'not_estimable' as is_estimated
     from {{ ref('rpt_coefficients') }} as coefficients
-    inner join specifications on coefficients.specification_id = specifications.specification_id
+    inner join specifications using (specification_id)
     left join labels as effects on specifications.fixed_effects = effects.term
     left join labels as transforms on specifications.transform = transforms.term
 ),
@@ -116,7 +113,7 @@ terms as (
             else coalesce(bootstraps.reason_zh, '野聚类自助法仅用于论文各列中以固定效应估计的融合指标。')
         end as no_wild_p_value_zh
     from coefficients
-    inner join labels on coefficients.term = labels.term
+    inner join labels using (term)
     left join checks as errors
         on
             coefficients.specification_id = errors.specification_id
@@ -139,10 +136,7 @@ missing_terms as (
         labels.label_en,
         labels.label_zh
     from regressions
-    inner join {{ ref('published_estimates') }} as published
-        on
-            regressions.table_id = published.table_id
-            and regressions.column_number = published.column_number
+    inner join {{ ref('published_estimates') }} as published using (table_id, column_number)
     inner join labels on published.term = labels.term
     where not regressions.is_estimated
 ),
@@ -159,18 +153,20 @@ cells as (
         '{{ kind }}' as line_kind,
         term,
         label_order,
-        {{ 'label_en' if kind == 'estimate' else 'null' }} as label_en,
-        {{ 'label_zh' if kind == 'estimate' else 'null' }} as label_zh,
+        {%- if kind == 'estimate' %}
+        label_en,
+        label_zh,
+        {%- endif %}
+        {%- if reason %}
+        case when {{ value }} is null then {{ reason }} end as reason,
+        case when {{ value }} is null then {{ reason }}_zh end as reason_zh,
+        {%- endif %}
         {{ value }} as value,
         true as is_rounded,
         {{ opening }} as opening,
-        {{ closing }} as closing,
-        null as words,
-        null as words_zh,
-        {{ 'case when ' ~ value ~ ' is null then ' ~ reason ~ ' end' if reason else 'null' }} as reason,
-        {{ 'case when ' ~ value ~ ' is null then ' ~ reason ~ '_zh end' if reason else 'null' }} as reason_zh
+        {{ closing }} as closing
     from terms
-    union all
+    union all by name
     {%- endfor %}
     select
         specification_id,
@@ -179,58 +175,34 @@ cells as (
         label_order,
         label_en,
         label_zh,
-        null as value,
         true as is_rounded,
-        '' as opening,
-        '' as closing,
-        null as words,
-        null as words_zh,
         reason,
         reason_zh
     from missing_terms
     {%- for kind, value in (rounded | items | list) + (whole | items | list) %}
-    union all
+    union all by name
     select
         specification_id,
         '{{ kind }}' as line_kind,
-        null as term,
-        null as label_order,
-        null as label_en,
-        null as label_zh,
         {{ value }} as value,
-        {{ kind in rounded }} as is_rounded,
-        '' as opening,
-        '' as closing,
-        null as words,
-        null as words_zh,
-        null as reason,
-        null as reason_zh
+        {{ kind in rounded }} as is_rounded
     from regressions
     {%- endfor %}
     {%- for kind, (value, value_zh) in words.items() %}
-    union all
+    union all by name
     select
         specification_id,
         '{{ kind }}' as line_kind,
-        null as term,
-        null as label_order,
-        null as label_en,
-        null as label_zh,
-        null as value,
         false as is_rounded,
-        '' as opening,
-        '' as closing,
         {{ value }} as words,
-        {{ value_zh }} as words_zh,
-        null as reason,
-        null as reason_zh
+        {{ value_zh }} as words_zh
     from regressions
     {%- endfor %}
 ),
 
 printed as (
     select
-        cells.*,
+        cells.* replace (coalesce(cells.opening, '') as opening, coalesce(cells.closing, '') as closing),
         lines.is_p_value,
         lines.line_order,
         lines.label_en as line_label_en,
@@ -238,11 +210,11 @@ printed as (
         case
             when cells.value is null then cells.words
             when not cells.is_rounded then cast(cast(cells.value as bigint) as varchar)
-            when lines.is_p_value and cells.value < 0.0005 then cells.opening || '<0.001' || cells.closing
-            else cells.opening || printf('%.3f', cells.value) || cells.closing
+            when lines.is_p_value and cells.value < 0.0005 then concat(cells.opening, '<0.001', cells.closing)
+            else concat(cells.opening, printf('%.3f', cells.value), cells.closing)
         end as cell
     from cells
-    inner join {{ ref('printed_lines') }} as lines on cells.line_kind = lines.line_kind
+    inner join {{ ref('printed_lines') }} as lines using (line_kind)
 ),
 
 final as (
@@ -274,7 +246,7 @@ final as (
         printed.reason,
         printed.reason_zh
     from printed
-    inner join specifications on printed.specification_id = specifications.specification_id
+    inner join specifications using (specification_id)
     where
         printed.cell is not null
         or printed.reason is not null

@@ -11,18 +11,9 @@ verdicts as (
 -- One row per claim. What was not made is null, and what is null lets no claim hold.
 answered as (
     select
-        extract_set,
-        table_id,
-        column_number,
-        specification_id,
-        status,
-        printed_value,
-        estimate,
-        std_error,
-        conf_low,
-        conf_high,
-        p_value,
-        p_value_city,
+        * exclude (
+            check_id, check_order, label_en, label_zh, aspect, figure, threshold, passes, sentence, sentence_zh
+        ),
         bool_and(passes) filter (where aspect = 'zero') as excludes_zero,
         bool_and(passes) filter (where aspect = 'printed') as contains_printed,
         coalesce(bool_or(not passes) filter (where aspect = 'sound'), false) as is_unsound,
@@ -38,9 +29,7 @@ answered as (
         bool_and(passes) filter (where aspect = 'ai') as is_ai,
         count(case when passes then 1 end) as passed_count,
         count(case when not passes then 1 end) as failed_count,
-        count(case when passes is null then 1 end) as not_made_count,
-        substitutions,
-        substitutions_zh
+        count(case when passes is null then 1 end) as not_made_count
     from checks
     group by all
 ),
@@ -81,37 +70,17 @@ worded as (
 
 final as (
     select
-        worded.extract_set,
-        worded.table_id,
-        worded.column_number,
-        worded.specification_id,
-        worded.printed_value,
-        worded.estimate,
-        worded.std_error,
-        worded.conf_low,
-        worded.conf_high,
-        worded.p_value,
-        worded.p_value_city,
-        worded.excludes_zero,
-        worded.contains_printed,
-        worded.verdict,
-        worded.cause,
+        worded.* exclude (
+            status, is_unsound, fails, fails_in_family, lacks_family, asks_of_ai, is_identified, is_ai  -- noqa: RF02
+        ),
         words.label_en as verdict_en,
         words.label_zh as verdict_zh,
         words.meaning,
         words.meaning_zh,
-        worded.ai,
         words_of_ai.label_en as ai_en,
         words_of_ai.label_zh as ai_zh,
         words_of_ai.meaning as ai_meaning,
-        words_of_ai.meaning_zh as ai_meaning_zh,
-        worded.not_made,
-        worded.not_made_zh,
-        worded.passed_count,
-        worded.failed_count,
-        worded.not_made_count,
-        worded.substitutions,
-        worded.substitutions_zh
+        words_of_ai.meaning_zh as ai_meaning_zh
     from worded
     inner join verdicts as words
         on

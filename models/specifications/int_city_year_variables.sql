@@ -19,10 +19,7 @@ named as (
         city_year_values.variable,
         city_year_values.value
     from city_years
-    inner join city_year_values
-        on
-            city_years.city_id = city_year_values.city_id
-            and city_years.year = city_year_values.year
+    inner join city_year_values using (city_id, year)
     union all by name
     -- A column for each variable, without any city too.
     select variable from {{ ref('dim_variable').render() }}

@@ -3,7 +3,8 @@
 with
 
 pairs as (
-    select * from {{ ref('fct_source_pairs') }}
+    select * exclude (name_zh, name_en, province_name_zh, province_name_en)
+    from {{ ref('fct_source_pairs') }}
 ),
 
 -- Where sources are compared: by region and by size.
@@ -28,7 +29,7 @@ final as (
         city_groups.grouping,
         city_groups.group_name
     from pairs
-    inner join city_groups on pairs.city_id = city_groups.city_id
+    inner join city_groups using (city_id)
 )
 
 select * from final

@@ -19,7 +19,7 @@ final as (
         coalesce(checks.setting, '') as setting,
         checks.check_order
     from specifications
-    left join printed_tables on specifications.table_id = printed_tables.table_id
+    left join printed_tables using (table_id)
     inner join checks
         on
             specifications.estimator = checks.estimator

@@ -81,10 +81,7 @@ placed as (
         ) as group_of
     from sample_groupings
     cross join cities
-    left join city_groups
-        on
-            sample_groupings.grouping = city_groups.grouping
-            and cities.city_id = city_groups.city_id
+    left join city_groups using (grouping, city_id)
     group by sample_groupings.sample_id, cities.city_id
 ),
 
@@ -165,15 +162,8 @@ judged as (
         end as has_lagged
     from samples
     cross join panel
-    left join placed
-        on
-            samples.sample_id = placed.sample_id
-            and panel.city_id = placed.city_id
-    left join first_missing
-        on
-            samples.sample_id = first_missing.sample_id
-            and panel.city_id = first_missing.city_id
-            and panel.year = first_missing.year
+    left join placed using (sample_id, city_id)
+    left join first_missing using (sample_id, city_id, year)
     left join measures
         on
             samples.design.measure_used = measures.measure

@@ -1,3 +1,7 @@
+{%- set names = [
+    'transform', 'weighting', 'scope', 'provider', 'controls', 'population', 'fixed_effects', 'period', 'city_sample',
+    'dynamics', 'prices'
+] -%}
 with
 
 axes as (
@@ -41,60 +45,45 @@ dominated as (
         end
 ),
 
+delivered_series as (
+    select series
+    from {{ ref('dim_series') }}
+    where is_delivered
+),
+
 crossed as (
     select
-        transforms.value as transform,
-        weightings.value as weighting,
-        scopes.value as scope,
-        providers.value as provider,
-        controls.value as controls,
-        populations.value as population,
-        fixed_effects.value as fixed_effects,
-        periods.value as period,
-        city_samples.value as city_sample,
-        dynamics.value as dynamics,
-        prices.value as prices,
-        providers.setting as second_provider,
-        replace(coalesce(controls.setting, ''), '{population}', populations.setting) as control_variables,
-        fixed_effects.setting as period_effects,
-        cast(split_part(periods.setting, ' ', 1) as integer) as first_year,
-        cast(split_part(periods.setting, ' ', 2) as integer) as last_year,
-        coalesce(try_cast(dynamics.setting as integer), 0) as difference_years,
-        case when difference_years = 0 then dynamics.setting else '' end as city_effects,
-        coalesce(prices.setting, '') as outcome_suffix
-    from axes as transforms
-    cross join axes as weightings
-    cross join axes as scopes
-    cross join axes as providers
-    cross join axes as controls
-    cross join axes as populations
-    cross join axes as fixed_effects
-    cross join axes as periods
-    cross join axes as city_samples
-    cross join axes as dynamics
-    cross join axes as prices
+        {%- for name in names %}
+        of_{{ name }}.value as {{ name }},
+        {%- endfor %}
+        of_provider.setting as second_provider,
+        replace(coalesce(of_controls.setting, ''), '{population}', of_population.setting) as control_variables,
+        of_fixed_effects.setting as period_effects,
+        cast(split_part(of_period.setting, ' ', 1) as integer) as first_year,
+        cast(split_part(of_period.setting, ' ', 2) as integer) as last_year,
+        coalesce(try_cast(of_dynamics.setting as integer), 0) as difference_years,
+        case when difference_years = 0 then of_dynamics.setting else '' end as city_effects,
+        coalesce(of_prices.setting, '') as outcome_suffix
+    from axes as of_transform
+    cross join axes as of_weighting
+    cross join axes as of_scope
+    cross join axes as of_provider
+    cross join axes as of_controls
+    cross join axes as of_population
+    cross join axes as of_fixed_effects
+    cross join axes as of_period
+    cross join axes as of_city_sample
+    cross join axes as of_dynamics
+    cross join axes as of_prices
     where
-        transforms.axis = 'transform'
-        and weightings.axis = 'weighting'
-        and scopes.axis = 'scope'
-        and providers.axis = 'provider'
-        and controls.axis = 'controls'
-        and populations.axis = 'population'
-        and fixed_effects.axis = 'fixed_effects'
-        and periods.axis = 'period'
-        and city_samples.axis = 'city_sample'
-        and dynamics.axis = 'dynamics'
-        and prices.axis = 'prices'
+        of_transform.axis = 'transform'
+        {%- for name in names[1:] %}
+        and of_{{ name }}.axis = '{{ name }}'
+        {%- endfor %}
         -- Nobody asks for prices that nobody delivered.
         and (
-            prices.setting is null
-            or exists (
-                select series.series
-                from {{ ref('dim_series') }} as series
-                where
-                    series.series = 'consumer_price_level'
-                    and series.is_delivered
-            )
+            of_prices.setting is null
+            or 'consumer_price_level' in (select delivered_series.series from delivered_series)
         )
 ),
 
@@ -102,47 +91,21 @@ choices as (
     select
         *,
         [
-            'transform=' || transform,
-            'weighting=' || weighting,
-            'scope=' || scope,
-            'provider=' || provider,
-            'controls=' || controls,
-            'population=' || population,
-            'fixed_effects=' || fixed_effects,
-            'period=' || period,
-            'city_sample=' || city_sample,
-            'dynamics=' || dynamics,
-            'prices=' || prices
+            {%- for name in names %}
+            '{{ name }}=' || {{ name }}
+            {%- if not loop.last %},{% endif %}
+            {%- endfor %}
         ] as chosen
     from crossed
 ),
 
 final as (
     select
-        choices.transform,
-        choices.weighting,
-        choices.scope,
-        choices.provider,
-        choices.controls,
-        choices.population,
-        choices.fixed_effects,
-        choices.period,
-        choices.city_sample,
-        choices.dynamics,
-        choices.prices,
-        choices.second_provider,
-        choices.control_variables,
-        choices.period_effects,
-        choices.first_year,
-        choices.last_year,
-        choices.difference_years,
-        choices.city_effects,
-        choices.outcome_suffix,
+        choices.* exclude (chosen),  -- noqa: RF02
         list_has_any(choices.chosen, (select list(dominated.choice) from dominated)) as is_dominated,
         -- An axis that came later is named only where it is off its first value, so that older ids stand.
-        replace(
-            replace(array_to_string(choices.chosen, '; '), '; dynamics=levels', ''), '; prices=current', ''
-        ) as curve_id
+        regexp_replace(array_to_string(choices.chosen, '; '), '; (dynamics=levels|prices=current)', '', 'g')
+            as curve_id
     from choices
     anti join exclusions
         on

@@ -19,11 +19,7 @@ singletons as (
         'singleton of a city or a year' as reason,
         cast(null as varchar) as variable
     from city_years
-    anti join samples
-        on
-            city_years.sample_id = samples.sample_id
-            and city_years.city_id = samples.city_id
-            and city_years.year = samples.year
+    anti join samples using (sample_id, city_id, year)
     where city_years.is_used
 ),
 
@@ -57,20 +53,16 @@ counted as (
         count(*) as observation_count,
         estimable.sample_id is not null as is_estimable
     from lost
-    left join estimable on lost.sample_id = estimable.sample_id
+    left join estimable using (sample_id)
     group by lost.sample_id, lost.place, lost.reason, lost.variable, estimable.sample_id
 ),
 
 final as (
     select
         specifications.specification_id,
-        counted.step,
-        counted.reason,
-        counted.variable,
-        counted.observation_count,
-        counted.is_estimable
+        counted.* exclude (sample_id)
     from specifications
-    inner join counted on specifications.sample_id = counted.sample_id
+    inner join counted using (sample_id)
 )
 
 select * from final

@@ -23,10 +23,7 @@ variables as (
 delivered as (
     select variables.variable
     from variables
-    left join {{ ref('dim_series') }} as series
-        on
-            variables.series = series.series
-            and variables.scope = series.scope
+    left join {{ ref('dim_series') }} as series using (series, scope)
     group by variables.variable
     having bool_and(coalesce(series.is_delivered, false))
 ),
@@ -61,13 +58,10 @@ replaced as (
         substitutes.substitute,
         substitutes.substitution
     from controls
-    inner join substitutes on controls.control = substitutes.control
-    inner join specifications on controls.specification_id = specifications.specification_id
+    inner join substitutes using (control)
+    inner join specifications using (specification_id)
     anti join delivered as asked on controls.control = asked.variable
-    anti join of_named_providers as named
-        on
-            controls.specification_id = named.specification_id
-            and controls.control = named.control
+    anti join of_named_providers using (specification_id, control)
     where
         substitutes.substitute is null
         or (
@@ -91,11 +85,8 @@ used as (
         ) as controls,
         string_agg(replaced.substitution, '; ' order by controls.place) as substitutions
     from controls
-    inner join specifications on controls.specification_id = specifications.specification_id
-    left join replaced
-        on
-            controls.specification_id = replaced.specification_id
-            and controls.place = replaced.place
+    inner join specifications using (specification_id)
+    left join replaced using (specification_id, place)
     group by controls.specification_id
 ),
 
@@ -106,7 +97,7 @@ final as (
             nullif(concat_ws('; ', used.substitutions, specifications.substitutions), '') as substitutions
         )
     from specifications
-    left join used on specifications.specification_id = used.specification_id
+    left join used using (specification_id)
 )
 
 select * from final

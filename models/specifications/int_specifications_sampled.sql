@@ -103,10 +103,10 @@ designs as (
             'groupings': groupings.groupings
         } as design
     from specifications
-    inner join options on specifications.specification_id = options.specification_id
-    inner join delivered on specifications.specification_id = delivered.specification_id
-    left join variables on specifications.specification_id = variables.specification_id
-    left join groupings on specifications.specification_id = groupings.specification_id
+    inner join options using (specification_id)
+    inner join delivered using (specification_id)
+    left join variables using (specification_id)
+    left join groupings using (specification_id)
 ),
 
 final as (
@@ -115,7 +115,7 @@ final as (
         min(designs.specification_id) over (partition by designs.design) as sample_id,
         designs.design
     from specifications
-    left join designs on specifications.specification_id = designs.specification_id
+    left join designs using (specification_id)
 )
 
 select * from final

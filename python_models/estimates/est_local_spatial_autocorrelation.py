@@ -9,9 +9,10 @@ def model(dbt, session):
     dbt.config(materialized="table")
     validation.require(dbt.ref("gate_results").df())
     measures = dbt.ref("fct_ai_measure")
+    names = "name_zh, name_en, province_name_zh, province_name_en"
     tables = spatial.Tables(
         measures=measures.filter("weighting = 'observed' and scope = 'industry'").df(),
-        coordinates=dbt.ref("dim_city").project("city_id, longitude, latitude").df(),
+        coordinates=dbt.ref("dim_city").project(f"city_id, {names}, longitude, latitude").df(),
         weightings=dbt.ref("measure_weightings").df(),
         series=dbt.ref("dim_series").df(),
     )

@@ -1,10 +1,13 @@
 from ai_manufacturing.gate import validation
 
+NAMES = "city_id, name_zh, name_en, province_name_zh, province_name_en"
+
 
 def model(dbt, session):
     dbt.config(materialized="table")
     validation.require(dbt.ref("gate_results").df())
     specifications = dbt.ref("int_specifications_sampled").project("specification_id, sample_id")
     samples = dbt.ref("int_specification_samples").filter("is_observation")
-    columns = "specification_id, city_id, year, current_extract_set() as extract_set"
-    return specifications.join(samples, "sample_id").project(columns)
+    cities = dbt.ref("dim_city").project(NAMES)
+    columns = f"specification_id, {NAMES}, year, current_extract_set() as extract_set"
+    return specifications.join(samples, "sample_id").join(cities, "city_id").project(columns)

@@ -16,10 +16,11 @@ from dagster_dbt import DbtProject, build_dbt_asset_specs
 from ai_manufacturing import settings
 from ai_manufacturing.auditing import findings
 from ai_manufacturing.gate import result_tables, suites, validation
-from ai_manufacturing.refresh import refresh as releases
+from ai_manufacturing.refresh import cycle
 from ai_manufacturing.releases import attempts, configured, refresh_log
 from ai_manufacturing.releases.errors import GateFailedError, NothingNewError, RefreshError, StaleError
-from ai_manufacturing.releases.store import Manifest, read_manifest, reading
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
+from ai_manufacturing.system.duckdb_client import reading
 
 NIGHTLY = "30 2 * * *"
 SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
@@ -60,14 +61,14 @@ checks = _checks()
 def warehouse(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Refresh, and tell Dagster what was made, which is nothing where nothing is new, and what the gate found."""
 
-    def report(event: str, facts: dict[str, Any]) -> None:
+    def on_event(event: str, facts: dict[str, Any]) -> None:
         context.log.info(f"{event}: {json.dumps(facts, ensure_ascii=False)}")
         refresh_log.write(settings.release_dir(), refresh_log.line(event, facts))
 
     try:
         with attempts.recorded(settings.release_dir()):
             store = configured.store()
-            manifest = releases.refresh(store, configured.limits(), report)
+            manifest = cycle.refresh(store, configured.limits(), on_event)
     except NothingNewError as error:
         context.log.info(str(error))
         # Dagster wants each check answered: what the gate found of the release that stands

@@ -33,20 +33,31 @@ SOURCE_LINK = (
 # A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
+NAMES = ("name_zh", "name_en", "province_name_zh", "province_name_en")
 # Tables whose rows stay, as who reads them needs to see what there is: these columns do, and the others are blank.
 KEYS = {
-    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", "group_name", "is_reference"),
+    "marts.dim_city_groups": ("extract_set", "grouping", "city_id", *NAMES, "group_name", "is_reference"),
     "marts.fct_ai_measure": (
-        *("extract_set", "measure", "weighting", "scope", "city_id", "year", "base_year", "is_mechanical"),
+        *("extract_set", "measure", "weighting", "scope", "city_id", *NAMES, "year", "base_year", "is_mechanical"),
         "missing_reason",
     ),
-    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", "name_zh", "name_en", "province_id", "region"),
+    "marts.fct_city_year_panel": ("extract_set", "city_id", "year", *NAMES, "province_id", "region"),
     "marts.fct_corrections": (
         *("extract_set", "correction_id", "provider", "source_name", "series", "scope", "delivered_city_id"),
-        *("city_id", "year", "action", "reason", "reason_zh", "source"),
+        *("city_id", *NAMES, "year", "action", "reason", "reason_zh", "source"),
     ),
     "estimates.est_local_spatial_autocorrelation": (
-        *("extract_set", "measure", "year", "city_id", "quadrant", "p_value", "permutation_count", "city_count"),
+        *(
+            "extract_set",
+            "measure",
+            "year",
+            "city_id",
+            *NAMES,
+            "quadrant",
+            "p_value",
+            "permutation_count",
+            "city_count",
+        ),
         *("neighbour_count", "substitutions", "substitutions_zh", "status", "reason", "reason_zh"),
     ),
     "release.changes": ("change_kind", "city_id", "year", "column_name"),
@@ -56,6 +67,7 @@ WIDE = "marts.fct_city_year_panel"  # a column per variable
 FAILING_ROWS = "failing_rows"  # of a gate: rows with their values, as JSON, which the next has too
 VALIDATION_RESULT = "validation_result"
 WITHHELD = "withheld"
+DATA_LICENCE = "LICENSE_DATA.md"  # beside the data, wherever they are given away
 WITHHELD_COMMENTS = {
     "table_name": "Schema and name of a table of this file.",
     "column_name": "Column that is blank in the rows of restricted providers; null if those rows are not here.",
@@ -80,6 +92,30 @@ def restricted(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
         f"select provider, {listed} from marts.fct_deliveries "
         f"where provider is not null and not {MAY_BE_PASSED_ON} group by provider order by provider",
     )
+
+
+def data_licence(release: duckdb.DuckDBPyConnection) -> str:
+    """Return the terms of the data of an open release or warehouse as Markdown: they are not those of the code."""
+    sources = duckdb_client.rows(
+        release,
+        f"select provider, provenance_class, publisher, republished_by, licence, {SOURCE_LINK} as address, "
+        f"{MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider is not null "
+        "group by all order by all",
+    )
+    lines = [
+        "# Licence of the data",
+        "",
+        "Code and text are under the MIT licence. The data are not: each delivered file keeps the terms of its "
+        "publisher, and so do the values of single cities that come from it. Estimates and sums over cities are no "
+        "data of a provider.",
+        "",
+        f"| {' | '.join(name.replace('_', ' ') for name in (sources or [{}])[0])} |",
+        f"|{'---|' * len((sources or [{}])[0])}",
+    ]
+    for row in sources:
+        cells = (*list(row.values())[:-1], "yes" if row["may_be_passed_on"] else "no")
+        lines.append(f"| {' | '.join(str(cell or '–').replace('|', '/') for cell in cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def withheld(release: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

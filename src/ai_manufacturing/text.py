@@ -141,6 +141,11 @@ class Catalogue:
             return self.plain("of_provider", language, name=self.plain_label(name, language), provider=named)
         return text
 
+    def label_within(self, kind: str, value: str, language: str) -> str:
+        """Return what a value of a kind is called: by both where its name alone has another meaning elsewhere."""
+        both = f"{kind}={value}"
+        return self.plain_label(both if both in self.labels else value, language)
+
     def said(self, en: str | None, zh: str | None) -> Markup | str:
         """Return sentences of the database, with the names in them by their labels."""
         return pair(self.with_labels_in(en, "en"), self.with_labels_in(zh or "", "zh")) if en else ""

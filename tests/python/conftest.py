@@ -80,6 +80,10 @@ class Build:
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
             return connection.execute(query, list(values)).fetchall()
 
+    def pairs(self, query: str, *values: Any) -> dict[Any, Any]:
+        """Return the rows of a query of two columns, by the first."""
+        return dict(self.rows(query, *values))
+
     def frame(self, query: str) -> pd.DataFrame:
         """Query the warehouse into a DataFrame."""
         with duckdb.connect(str(self.warehouse), read_only=True) as connection:
@@ -291,8 +295,8 @@ def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
 # The last of them need what is defined above.
 from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
-    built_from_the_sample,
     light_build,
+    refreshes,
     store,
 )
 from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures

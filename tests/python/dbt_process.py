@@ -20,7 +20,7 @@ IMPORTED = [
     "ai_manufacturing.estimation",
     "ai_manufacturing.estimators.spatial",
     "ai_manufacturing.landing",
-    "ai_manufacturing.refresh.refresh",
+    "ai_manufacturing.refresh.cycle",
     __name__,
 ]
 

@@ -134,6 +134,31 @@ def command(
         process.join()
 
 
+def dies(
+    run: Command,
+    points: int,
+    arguments: tuple[object, ...],
+    after_death: Callable[[], None],
+    after_success: Callable[[str], None],
+    before_death: Callable[[], None] = lambda: None,
+) -> None:
+    """Kill a command at points over its code; after each death, nothing is half-written, and the next run succeeds."""
+    before_death()
+    exit_code, printed = run(*arguments)
+    assert exit_code == 0, printed
+    after_success(printed)
+    total, before_the_mark = map(int, printed.split()[-2:])
+    assert total > before_the_mark > 0, "the command never reached what it writes"
+    for place in spread(points, total, before_the_mark):
+        before_death()
+        exit_code, printed = run(*arguments, dies_at=place)
+        assert exit_code == -signal.SIGKILL, printed
+        after_death()
+        exit_code, printed = run(*arguments)
+        assert exit_code == 0, printed
+        after_success(printed)
+
+
 def _serve(
     asked: Connection,
     folder: Path,

@@ -3,17 +3,18 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from ai_manufacturing.refresh import build, writer
+from ai_manufacturing.refresh import build, cycle, writer
 from ai_manufacturing.releases import fingerprint, last_build
-from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
 
 
@@ -128,25 +129,62 @@ def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory)
     return replace(sample_build, warehouse=warehouse)
 
 
+@dataclass
+class Refreshes:
+    """Refreshes whose dbt run is a copy of a warehouse that dbt built earlier: of the sample, unless changed.
+
+    Attributes
+    ----------
+    warehouse : Path
+        What the next refresh builds; another path is another delivery.
+    events : list of tuple
+        Event and facts of each that the last refresh reported.
+    """
+
+    store: Store
+    build: Build
+    folder: Path
+    warehouse: Path
+    limits: Limits = field(default_factory=Limits)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def of(self, *statements: str) -> Path:
+        """Let the next refresh build the sample, changed by statements, and return its warehouse."""
+        number = len(list(self.folder.glob("*.duckdb")))
+        self.warehouse = changed(self.build.warehouse, self.folder / f"{number}.duckdb", *statements)
+        return self.warehouse
+
+    def run(self, limits: Limits | None = None, **options: Any) -> Manifest:
+        """Refresh."""
+        self.events.clear()
+        return cycle.refresh(self.store, limits or self.limits, lambda *event: self.events.append(event), **options)
+
+    @property
+    def names(self) -> list[str]:
+        """The events of the last refresh."""
+        return [event for event, _ in self.events]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of the last refresh."""
+        return [facts["message"] for event, facts in self.events if event == "warning"]
+
+
 @pytest.fixture
-def built_from_the_sample(audited_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Let refreshes use a warehouse that dbt built earlier; returns a function that chooses another."""
-    chosen = {"warehouse": audited_build.warehouse}
+def refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+    (tmp_path / "warehouses").mkdir()
+    refreshes = Refreshes(store, audited_build, tmp_path / "warehouses", audited_build.warehouse)
 
     def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
-        shutil.copyfile(chosen["warehouse"], target)
+        shutil.copyfile(refreshes.warehouse, target)
         return False
 
     monkeypatch.setattr(build, "dbt", copied)
+    monkeypatch.setattr(fingerprint, "of", lambda hashes: str(refreshes.warehouse))
     monkeypatch.setenv("EXTRACTS_DIR", str(audited_build.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-
-    def use(warehouse: Path) -> None:
-        chosen["warehouse"] = warehouse
-        monkeypatch.setattr(fingerprint, "of", lambda hashes: str(warehouse))
-
-    return use
+    return refreshes
 
 
 def keep_as_last_build(store: Store, built: Build, refreshed: Build) -> None:

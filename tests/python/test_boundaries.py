@@ -2,7 +2,7 @@
 
 The list is FIERsity/china-prefecture-crosswalk (CC BY 4.0): names of prefecture-level units with the years in which
 each was valid, acts of the State Council, and whether a whole city's boundary broke in a year. The answers are
-seeds/boundary_differences.csv.
+tests/fixtures/boundary_differences.csv: a row per difference, with the reason why it stands.
 """
 
 import csv
@@ -186,7 +186,7 @@ def boundaries() -> Path:
 def test_every_difference_from_the_outside_list_has_its_answer_and_no_answer_is_left_over(
     boundaries: Path, sample_build: Build
 ) -> None:
-    rows = [dict(row) for row in read(PROJECT / "seeds", "boundary_differences.csv")]
+    rows = [dict(row) for row in read(PROJECT / "tests/fixtures", "boundary_differences.csv")]
     assert differences(boundaries, ours(sample_build)) == answers(rows)
     assert all(row["reason"] for row in rows)
     assert len({tuple(list(row.values())[:3]) for row in rows}) == len(rows)

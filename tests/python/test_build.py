@@ -23,13 +23,6 @@ from tests.python.conftest import PROJECT, Build
 SHENZHEN = "440300"
 
 
-def test_the_run_says_that_its_input_is_synthetic(sample_build: Build) -> None:
-    assert "Extract set sample is SYNTHETIC" in sample_build.output
-    assert sample_build.rows("select distinct extract_set, extract_set_kind from raw.deliveries") == [
-        ("sample", "synthetic")
-    ]
-
-
 def test_every_table_made_of_extracts_names_its_extract_set(sample_build: Build) -> None:
     unnamed = sample_build.rows(
         "select table_schema || '.' || table_name from information_schema.tables "
@@ -46,13 +39,8 @@ def test_every_table_and_column_carries_its_comment(sample_build: Build) -> None
         "select view_name, null from duckdb_views() where not internal and comment is null"
     )
     # The columns of the one are made from the seeds at each run, those of the other are named by the IPC classes.
-    own = {"int_city_year_variables", "raw_industry_concordance", "stg_fraunhofer__industry_concordance"}
+    own = {"int_city_year_variables", "raw_industry_concordance"}
     assert [column for column in without if column[0] not in own] == []
-
-
-def test_the_panel_has_every_city_and_year_once(sample_build: Build) -> None:
-    assert sample_build.value("select count(*) from marts.fct_city_year_panel") == 367 * 11
-    assert sample_build.value("select count(distinct (city_id, year)) from marts.fct_city_year_panel") == 367 * 11
 
 
 def test_no_number_is_nan_or_infinite(sample_build: Build) -> None:
@@ -66,18 +54,6 @@ def test_no_number_is_nan_or_infinite(sample_build: Build) -> None:
         by_table[f"{schema}.{table}"].append(f"not isfinite({column})")
     for table, conditions in by_table.items():
         assert sample_build.value(f"select count(*) from {table} where {' or '.join(conditions)}") == 0, table
-
-
-def test_observation_counts_of_table_1_are_the_printed_ones(sample_build: Build) -> None:
-    with (PROJECT / "seeds/published_estimates.csv").open(encoding="utf-8") as file:
-        printed = {row["term"]: int(row["n_obs"]) for row in csv.DictReader(file) if row["table_id"] == "table_1"}
-    estimated = dict(
-        sample_build.rows(
-            "select term, observation_count from reports.rpt_coefficients "
-            "where specification_id in ('table_1_col_1', 'table_1_col_2', 'table_1_col_3') and term = regressor"
-        )
-    )
-    assert estimated == {term: pytest.approx(count, rel=0.02) for term, count in printed.items()}
 
 
 def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build) -> None:
@@ -119,33 +95,15 @@ def test_table_1_is_the_same_from_the_files_by_another_route(sample_build: Build
         assert estimate == pytest.approx(beta[0], rel=1e-8)
 
 
-def test_the_printed_table_shows_the_coefficients(sample_build: Build) -> None:
-    estimate, std_error, p_value = sample_build.rows(
-        "select estimate, std_error, p_value from reports.rpt_coefficients "
-        "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
-    )[0]
-    assert p_value < 0.01
-    lines = sample_build.rows("select label_en, column_1 from reports.rpt_table_1 order by row_number")
-    assert lines[:2] == [("AI firms in manufacturing (M_AI)", f"{estimate:.3f}***"), ("", f"({std_error:.3f})")]
-    assert ("Observations", "2858") in lines
-    assert ("Specification", "table_1_col_1") in lines
-
-
 def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
-    observed = dict(
-        sample_build.rows(
-            "select specification_id, max(observation_count) from reports.rpt_coefficients "
-            "where status <> 'not_estimable' group by specification_id"
-        )
+    observed = sample_build.pairs(
+        "select specification_id, max(observation_count) from reports.rpt_coefficients "
+        "where status <> 'not_estimable' group by specification_id"
     )
-    lost = dict(
-        sample_build.rows(
-            "select specification_id, sum(observation_count) from estimates.observation_losses group by all"
-        )
+    lost = sample_build.pairs(
+        "select specification_id, sum(observation_count) from estimates.observation_losses group by all"
     )
-    sampled = dict(
-        sample_build.rows("select specification_id, count(*) from estimates.estimation_samples group by all")
-    )
+    sampled = sample_build.pairs("select specification_id, count(*) from estimates.estimation_samples group by all")
     assert len(observed) >= 130
     for specification, observation_count in observed.items():
         assert sampled[specification] == observation_count
@@ -153,7 +111,7 @@ def test_losses_and_samples_add_up_to_the_panel(sample_build: Build) -> None:
 
 
 def test_every_delivered_record_is_used_or_set_aside(sample_build: Build) -> None:
-    accounted = dict(sample_build.rows("select file_path, sum(row_count) from marts.fct_row_accounting group by all"))
+    accounted = sample_build.pairs("select file_path, sum(row_count) from marts.fct_row_accounting group by all")
     counted = {}
     for path in sample_build.extracts.rglob("*.csv"):
         with path.open(encoding="utf-8") as lines:
@@ -289,16 +247,32 @@ def test_docs_are_generated(delivery: Build) -> None:
 SPECIFICATION = "table_1_col_1"
 
 
-def test_trace_of_a_specification_gives_estimate_losses_and_years(sample_build: Build) -> None:
-    traced = sample_build.command("trace", "--specification", SPECIFICATION)
+@pytest.mark.parametrize(
+    ("specification", "expected"),
+    [
+        (SPECIFICATION, ["SYNTHETIC", "  2015  260", "outcome missing: ln_gdp"]),
+        ("heterogeneity_five_largest", ["  ai_firms:largest", "(no standard error)"]),
+        (
+            "table_4_col_4_lag_of_measure",
+            [
+                "options: lagged=measure",
+                "warning: AR(1) does not reject",
+                "AR(2) rejects",
+                "instruments 17, Hansen p 9.",
+            ],
+        ),
+    ],
+)
+def test_trace_of_a_specification_gives_estimate_losses_diagnostics_and_years(
+    specification: str, expected: list[str], sample_build: Build
+) -> None:
+    traced = sample_build.command("trace", "--specification", specification)
     assert traced.returncode == 0, traced.stderr
     estimate = sample_build.value(
-        "select estimate from reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'", SPECIFICATION
+        "select estimate from reports.rpt_coefficients where specification_id = ? and term = 'ai_firms'", specification
     )
-    assert f"{estimate:.6f}" in traced.stdout
-    assert "SYNTHETIC" in traced.stdout
-    assert "  2015  260" in traced.stdout
-    assert "outcome missing: ln_gdp" in traced.stdout
+    for text in (f"{estimate:.6f}", *expected):
+        assert text in traced.stdout
 
 
 def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
@@ -376,13 +350,6 @@ def test_a_trace_of_what_is_not_in_the_sample_says_why_and_what_is(
     assert trace.trace(sample_build.warehouse, *asked_of(how))[-1].startswith("  2020  ")
 
 
-def test_trace_of_an_estimate_without_an_error_says_so(sample_build: Build) -> None:
-    traced = sample_build.command("trace", "--specification", "heterogeneity_five_largest")
-    assert traced.returncode == 0, traced.stderr
-    (line,) = [line for line in traced.stdout.splitlines() if line.strip().startswith("ai_firms:largest")]
-    assert line.endswith("(no standard error)")
-
-
 def test_trace_tells_what_was_delivered_blank_from_a_count_of_zero(sample_build: Build) -> None:
     city_id, year = sample_build.rows(
         "select city_id, year from intermediate.int_series_conformed where series = 'rd_personnel_count' "
@@ -399,15 +366,6 @@ def test_a_trace_of_a_file_that_is_no_warehouse_names_it(sample_build: Build, tm
     traced = other.command("trace", "--specification", SPECIFICATION)
     assert "text.duckdb: cannot be opened" in traced.stderr
     assert "Traceback" not in traced.stderr
-
-
-def test_trace_of_a_dynamic_panel_gives_its_diagnostics(sample_build: Build) -> None:
-    traced = sample_build.command("trace", "--specification", "table_4_col_4_lag_of_measure")
-    assert traced.returncode == 0, traced.stderr
-    assert "options: lagged=measure" in traced.stdout
-    assert "warning: AR(1) does not reject" in traced.stdout
-    assert "AR(2) rejects" in traced.stdout
-    assert "instruments 17, Hansen p 9." in traced.stdout
 
 
 @pytest.mark.parametrize(
@@ -461,12 +419,10 @@ def test_a_county_code_means_the_city_that_holds_it_in_2020(sample_build: Build)
         "469003": "460400",
         "659001": "659001",
     }
-    found = dict(
-        sample_build.rows(
-            "select identifier, city_id from intermediate.int_city_identifiers "
-            "where identifier_kind = 'code' and list_contains(?, identifier)",
-            [*held, "429099", "469099", "659011", "419099", "710101", "156400", "990001"],
-        )
+    found = sample_build.pairs(
+        "select identifier, city_id from intermediate.int_city_identifiers "
+        "where identifier_kind = 'code' and list_contains(?, identifier)",
+        [*held, "429099", "469099", "659011", "419099", "710101", "156400", "990001"],
     )
     assert found == held
 

@@ -73,6 +73,12 @@ def test_an_example_that_is_wrong_would_be_seen() -> None:
         cli.main.commands["status"].make_context("status", ["--jsn"])
 
 
+@pytest.mark.parametrize("years", ["2020:2018", "2018-2020", "all"])
+def test_years_that_are_none_are_refused(years: str) -> None:
+    with pytest.raises(click.BadParameter, match="first and last year such as 2018:2020"):
+        cli.main.commands["refresh"].make_context("refresh", ["--years", years])
+
+
 def test_the_version_is_that_of_the_project(sample_build: Build) -> None:
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     run = sample_build.command("--version")
@@ -117,10 +123,10 @@ def test_with_nothing_published_the_documents_are_there_and_the_codes_are_not_ze
         "last_publication": None,
         "running": None,
     }
-    assert "nothing is published yet" in run.stderr
+    assert "nothing is published yet. `ai-manufacturing refresh`" in run.stderr
     run = asked("releases", "--json")
     assert document(run, 1, "releases") == {"releases": []}
-    assert "no release is kept there" in run.stderr
+    assert "no release is kept there. `ai-manufacturing refresh`" in run.stderr
 
 
 def test_commands_that_read_print_one_json_document(
@@ -218,10 +224,10 @@ def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str],
 
 
 def models() -> dict[str, int]:
-    """Return the models of each layer: the files in its folders, without those that are parts of others."""
+    """Return the models of each layer: the files in its folders. Those of staging are parts of what reads them."""
     files = [*(PROJECT / "models").glob("*/**/*.sql"), *(PROJECT / "python_models").glob("*/**/*.py")]
-    files = [path for path in files if "materialized='ephemeral'" not in path.read_text(encoding="utf-8")]
-    return dict(Counter(path.relative_to(PROJECT).parts[1] for path in files))
+    layers = Counter(path.relative_to(PROJECT).parts[1] for path in files)
+    return {layer: count for layer, count in layers.items() if layer != "staging"}
 
 
 def test_progress_counts_the_models_of_each_layer_of_a_build(sample_build: Build, tmp_path: Path) -> None:

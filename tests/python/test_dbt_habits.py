@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,10 +101,7 @@ def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_
     [
         ("build --exclude gates", ", but not gate_sources, "),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
-        (
-            "run --select fct_city_year_panel gate_panel+",
-            ", but not int_panel_consistency, ",
-        ),
+        ("run --select fct_city_year_panel gate_panel+", ", but not int_panel_consistency, "),
     ],
 )
 def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
@@ -136,11 +134,13 @@ def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_
     assert all(name in habits.build.output for name in names)
     assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
-    before = habits.content()
+    # not its bytes: a run that only opens it may write what the one before left in its log
+    tables = "select schema_name, table_name, estimated_size from duckdb_tables() order by all"
+    before = habits.build.rows(tables)
     for refused in ("build --select est_spatial_autocorrelation", "build --select gates+", "run --select gate_results"):
         assert habits.dbt(refused) == 2
         assert "no gate has judged all of their inputs. Nothing was changed. Run dbt build" in habits.build.output
-    assert habits.content() == before
+    assert habits.build.rows(tables) == before
 
 
 def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
@@ -191,6 +191,83 @@ def test_a_run_that_died_leaves_no_estimate_of_an_older_table(habits: Habits) ->
 
 def test_an_empty_build_of_the_dictionary_passes_its_tests(habits: Habits) -> None:
     assert habits.dbt("build --empty --select data_dictionary") == 0, habits.build.output
+
+
+@pytest.fixture(scope="module")
+def state(shell_on_a_copy: tuple[Build, dbt_process.Shell], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
+    build, _ = shell_on_a_copy
+    folder = tmp_path_factory.mktemp("state")
+    assert replace(build).dbt("parse", "--target-path", str(folder)).exit_code == 0
+    return folder
+
+
+def test_a_late_provider_is_found_by_source_freshness(habits: Habits) -> None:
+    """By the days that its declaration has too."""
+    provider = "models/staging/vendor/vendor.toml"
+    days = tomllib.loads((habits.build.project / provider).read_text(encoding="utf-8"))["freshness"]
+    for late, outcome, exit_code in (
+        (days["warn_after_days"] - 1, "PASS", 0),
+        (days["warn_after_days"] + 1, "WARN", 0),
+        (days["fail_after_days"] - 1, "WARN", 0),
+        (days["fail_after_days"] + 1, "ERROR STALE", 1),
+    ):
+        habits.edit(f"update raw.deliveries set landed_at = current_timestamp at time zone 'UTC' - interval {late} day")
+        assert habits.dbt("source freshness") == exit_code, habits.build.output
+        assert f"{outcome} freshness of delivered.vendor" in habits.build.output
+
+
+def test_the_graph_begins_with_providers(habits: Habits) -> None:
+    assert habits.dbt("ls --select source:delivered.csmar+ --resource-type model --output name") == 0
+    printed = {*habits.build.output.split()}
+    assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= printed
+    assert not printed & {"raw_deliveries", "stg_vendor__city_yearbook"}
+    providers = {path.name for path in (habits.build.project / "models/staging").iterdir() if path.is_dir()}
+    assert habits.dbt("ls --resource-type source --output name") == 0
+    assert providers == {*re.findall(r"^delivered\.(\w+)$", habits.build.output, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("code", "expected"), [("another", "python"), ("", "")])
+def test_a_change_of_the_package_modifies_every_python_model(
+    code: str, expected: str, state: Path, habits: Habits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKAGE_CODE", code)
+    build = replace(habits.build, artifacts=False)
+    build.dbt("--quiet", "ls", "--select", "state:modified", "--state", str(state), "--output", "name")
+    models = {path.stem for path in build.project.glob("python_models/*/*.py")} - {"__init__"}
+    assert {*build.output.split()} & models == (models if expected else set()), build.output
+
+
+def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
+    state: Path, habits: Habits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = Path(shutil.copy(habits.good, habits.build.scratch / "release.duckdb"))
+    before = release.read_bytes()
+    dev = habits.build.scratch / "dev.duckdb"
+    monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
+    selected = ("run", "--target", "dev", "--select", "fct_spatial_trend", "rpt_figure_1")
+    build = replace(habits.build, artifacts=False)
+    assert build.dbt(*selected).exit_code == 2
+    assert "the selection reads published_estimates. Nothing was changed." in build.output
+
+    monkeypatch.setenv("DEFER_TO", str(release))
+    assert build.dbt(*selected, "--defer", "--state", str(state)).exit_code == 0, build.output
+    with duckdb.connect(str(dev)) as connection:
+        connection.execute(f"attach '{release}' as release (read_only)")
+        tables = connection.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
+        assert {("dev_marts.fct_spatial_trend",), ("dev_reports.rpt_figure_1",)} <= {*tables}
+        for table in ("marts.fct_spatial_trend", "reports.rpt_figure_1"):
+            difference = f"from dev_{table} except from release.{table}"
+            assert connection.execute(f"select count(*) from ({difference})").fetchone() == (0,)
+    assert release.read_bytes() == before
+
+
+def test_a_run_in_a_new_file_names_the_seeds_that_it_lacks(habits: Habits) -> None:
+    habits.edit("drop table seeds.industry_scopes; drop table seeds.industries")
+    assert habits.dbt("run --empty --select int_firm_counts dim_city") == 2
+    assert "the selection reads industries, industry_scopes. Nothing was changed. Run dbt seed" in habits.build.output
+    assert habits.dbt("seed --select industries industry_scopes") == 0, habits.build.output
+    assert habits.dbt("run --empty --select int_firm_counts dim_city") == 0, habits.build.output
 
 
 def test_tests_change_nothing(habits: Habits) -> None:
@@ -303,9 +380,8 @@ def test_clients_of_other_versions_read_the_warehouse(
     run = subprocess.run([str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     on_registers = {
-        "raw_firm_register", "raw_patent_register", "stg_vendor__firm_register", "stg_vendor__patent_register",
-            "stg_kinginsun__firm_register",
-        "int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside",
-    }  # fmt: skip
+        *("raw_firm_register", "raw_patent_register"),
+        *("int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside"),
+    }
     everything = {name for (name,) in sample_build.rows("select table_name from information_schema.tables")}
     assert set(run.stdout.split()) == everything - (on_registers if version == "1.2.2" else set())

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +20,17 @@ import pytest
 
 from ai_manufacturing import counts, site
 from ai_manufacturing.landing import landed, log
-from ai_manufacturing.refresh import refresh
 from ai_manufacturing.releases import lock
-from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.manifest import check
 from ai_manufacturing.releases.origin import Origin
-from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.synthetic import registers
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.tables import exports
 from tests.python import dbt_process, killed
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import quiet, release
+from tests.python.release_store import release
 from tests.python.site_reader import ONE_FORMAT, ONE_PAGE
 
 # ---------------------------------------------------------------- DuckDB
@@ -100,47 +99,7 @@ def test_all_may_read_a_release_and_none_may_write_it_whatever_the_umask(
     assert permissions(folder.parent)["above"] == 0o755
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_a_refresh_publishes_what_all_may_read_and_none_may_write(
-    mask: int, audited_build: Build, built_from_the_sample: Callable[..., None], tmp_path: Path
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    folder = tmp_path / "releases"
-    with umask(mask):
-        refresh.refresh(Store(folder, folder / "ai_manufacturing.duckdb"), Limits(), quiet)
-    found = permissions(folder)
-    releases = {"ai_manufacturing.duckdb", "000001.duckdb"}
-    assert {found[name] for name in releases | {f"{name}.sha256" for name in releases}} == {0o444}
-    assert {found[name] for name in ("releases", "past", "held", "work")} == {0o755}
-
-
 # ---------------------------------------------------------------- kills
-
-
-def dies(
-    run: killed.Command,
-    points: int,
-    arguments: tuple[object, ...],
-    after_death: Callable[[], None],
-    after_success: Callable[[str], None],
-    before_death: Callable[[], None] = lambda: None,
-) -> None:
-    """Kill a command at points over its code; after each death, nothing is half-written, and the next run succeeds."""
-    before_death()
-    exit_code, printed = run(*arguments)
-    assert exit_code == 0, printed
-    after_success(printed)
-    total, before_the_mark = map(int, printed.split()[-2:])
-    assert total > before_the_mark > 0, "the command never reached what it writes"
-    for place in killed.spread(points, total, before_the_mark):
-        before_death()
-        exit_code, printed = run(*arguments, dies_at=place)
-        assert exit_code == -signal.SIGKILL, printed
-        after_death()
-        exit_code, printed = run(*arguments)
-        assert exit_code == 0, printed
-        after_success(printed)
 
 
 def content(path: Path) -> object:
@@ -177,10 +136,10 @@ def test_a_killed_export_leaves_each_file_old_or_new(
         assert {path.name: content(path) for path in out.iterdir() if path.name != exports.LOCK} == new
 
     arguments = ("export", "--format", file_format, "--out", out, "--database", sample_build.warehouse)
-    within = ("/ai_manufacturing/tables/exports", "/ai_manufacturing/system/disk", "/pandas/io/formats/csvs")
+    within = ("/tables/exports", "/system/disk", "/pandas/io/formats/csvs")
     imported = ("ai_manufacturing.tables.exports", "ai_manufacturing.releases.databases", "pandas.io.formats.csvs")
     with killed.command(PROJECT, sample_build.environment, within, "_write", imported) as run:
-        dies(run, points, arguments, is_old_or_new, is_new, earlier)
+        killed.dies(run, points, arguments, is_old_or_new, is_new, earlier)
 
 
 def one_page() -> None:
@@ -215,9 +174,9 @@ def test_a_killed_report_leaves_the_old_site_or_the_new_one(store: Store, light_
 
     arguments = ("report", "--out", out, "--release", store.published)
     imported = ("ai_manufacturing.site", "ai_manufacturing.site.catalogue", "ai_manufacturing.releases.databases")
-    within = ("/ai_manufacturing/site/__init__", "/ai_manufacturing/system/disk", "/ai_manufacturing/system/integrity")
+    within = ("/ai_manufacturing/site/__init__", "/system/disk", "/system/integrity")
     with killed.command(PROJECT, light_build.environment, within, "open_to_readers", imported, one_page) as run:
-        dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
+        killed.dies(run, 10, arguments, is_whole, is_alone, with_catalogue)
 
 
 @pytest.mark.soak
@@ -268,12 +227,12 @@ def test_a_killed_verify_changes_no_release_and_no_landed_file(
     }
     imported = ("ai_manufacturing.auditing.verify", "ai_manufacturing.releases.configured")
     with killed.command(PROJECT, environment, ("/ai_manufacturing/",), "_landing", imported) as run:
-        dies(run, 8, ("verify",), is_unchanged, is_in_order, of_an_earlier_version)
+        killed.dies(run, 8, ("verify",), is_unchanged, is_in_order, of_an_earlier_version)
 
 
 def handed_over(made: Path, to: Path, last: int, printed: Path) -> None:
     dbt_process.settle_in(made, dict(os.environ), str(printed))
-    with killed.at_place(("/ai_manufacturing/counts", "/ai_manufacturing/system/disk"), last):
+    with killed.at_place(("/ai_manufacturing/counts", "/system/disk"), last):
         counts.hand_over(made, to)
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ai_manufacturing import cli, site
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.refresh import build, writer
 from ai_manufacturing.releases import databases
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.databases import RELEASE, WAREHOUSE, DatabaseError
@@ -23,7 +21,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.system import integrity
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed, command, described, keep_as_last_build, quiet, release
+from tests.python.release_store import Refreshes, changed, command, described, release
 
 PUBLIC, SAMPLE = Origin("public", "delivered"), Origin("sample", "synthetic")
 VARIABLES = ("WAREHOUSE_PATH", "RELEASE_PATH", "RELEASE_DIR", "EXTRACTS_DIR")
@@ -129,20 +127,18 @@ def test_a_release_of_another_set_is_refused_before_the_build_and_rolled_back_to
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
 def test_a_set_that_replaces_another_is_not_compared_with_it(
-    store: Store, built_from_the_sample: Callable[[Path], None], light_build: Build, tmp_path: Path,
+    store: Store, refreshes: Refreshes, light_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     release(store, light_build.warehouse)
-    built_from_the_sample(of_another_set(light_build, tmp_path / "public.duckdb"))
+    refreshes.warehouse = of_another_set(light_build, tmp_path / "public.duckdb")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(light_build, tmp_path / "public")))
     with monkeypatch.context() as building:
         building.setattr(build, "dbt", Mock(side_effect=AssertionError("it is refused before the build")))
         with pytest.raises(BadConfigurationError, match=r"is of extract set public \(delivered\); release 000001"):
-            refresh.refresh(store, Limits(), quiet)
+            refreshes.run()
     reported: list[tuple[str, dict[str, Any]]] = []
-    manifest = refresh.refresh(
-        store, Limits(hold_above=0), lambda event, facts: reported.append((event, facts)), replaces=True
-    )
+    manifest = refreshes.run(Limits(hold_above=0), replaces=True)
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
     warning = f"Release 000002 of public (delivered) replaces one of {SAMPLE}."
     assert ("warning", {"message": warning}) in reported
@@ -158,8 +154,8 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
     corrected = of_another_set(light_build, tmp_path / "corrected.duckdb")
     with duckdb.connect(str(corrected)) as connection:
         connection.execute("update marts.fct_city_year_panel set ln_gdp = 1 where city_id = '440300' and year = 2015")
-    built_from_the_sample(corrected)
-    refresh.refresh(store, Limits(), quiet)
+    refreshes.warehouse = corrected
+    refreshes.run()
     site.build(store.published, tmp_path / "site")
     page = (tmp_path / "site/use.html").read_text(encoding="utf-8")
     assert "Nothing is compared" not in page
@@ -167,48 +163,20 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
 
 
 def test_a_synthetic_file_in_a_delivered_set_is_found_before_it_is_published(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
+    store: Store, refreshes: Refreshes, audited_build: Build, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     past_release(store, audited_build.warehouse, "000001", PUBLIC)
     store.publish("000001")
-    built_from_the_sample(of_another_set(audited_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic")))
+    refreshes.warehouse = of_another_set(audited_build, tmp_path / "mixed.duckdb", Origin("public", "synthetic"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts(audited_build, tmp_path / "public")))
     with pytest.raises(BadConfigurationError, match=r"is of extract set public \(SYNTHETIC: .*; release 000001"):
-        refresh.refresh(store, Limits(), quiet)
+        refreshes.run()
     assert store.current().release_id == "000001"
     assert [(line["release_id"], line["outcome"]) for line in store.refreshes()] == [
         ("000002", "BadConfigurationError")
     ]
     assert store.release_ids() == ["000001"]
-
-
-@pytest.mark.soak
-def test_real_deliveries_are_not_replaced_by_the_sample(
-    store: Store, sample_build: Build, public_build: Build, tmp_path: Path
-) -> None:
-    """With dbt: the public set is published, and a refresh that forgets EXTRACTS_DIR is refused.
-
-    Each refresh starts from what dbt has made of its set.
-    """
-    public, sample = (
-        replace(built, landing=Path(shutil.copytree(built.scratch / "landing", tmp_path / built.scratch.name)))
-        for built in (public_build, sample_build)
-    )
-    keep_as_last_build(store, public_build, public)
-    first = command(store, public, "refresh")
-    assert first.returncode == 0, first.stdout
-    assert command(store, sample, "refresh").returncode == 2
-    assert store.current().extract_set_kind == "delivered"
-    keep_as_last_build(store, sample_build, sample)
-    replaced = command(store, sample, "refresh", "--replace-extract-set")
-    assert replaced.returncode == 0, replaced.stdout
-    assert store.current().extract_set_kind == "synthetic"
-    with duckdb.connect(str(store.published), read_only=True) as connection:
-        assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
-    assert command(store, public, "rollback", "000001").returncode == 2
-    assert command(store, public, "rollback", "000001", "--replace-extract-set").returncode == 0
-    assert store.current().extract_set_kind == "delivered"
 
 
 # ---------------------------------------------------------------- which file a command reads

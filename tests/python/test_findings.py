@@ -2,40 +2,42 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import duckdb
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+from ai_manufacturing.site import findings
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Reader
 
+ANSWERS = ("ai", "robust", "unjudged")
+VARIANTS = {2: "more controls", 3: "another scaling series", 4: "system GMM"}
 HEADLINE = "specification_id = 'table_1_col_1'"
 
 
-def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_robust_and_what_is_unjudged(
+def without_charts(page: Page) -> str:
+    """Return what a reader of the open page reads, but for the texts in its pictures."""
+    page.evaluate("document.querySelectorAll('main .view').forEach(one => one.remove())")
+    return page.locator("main").inner_text()
+
+
+def test_a_reader_of_the_first_page_alone_answers_five_questions(
     reader: Reader, public_site: Path, public_build: Build
 ) -> None:
     page = reader.open(public_site, "index")
-    text = {
-        name: page.locator(f"#answer-{name}").inner_text().replace("\n\n", "\n")
-        for name in ("next_year", "ai", "robust", "unjudged")
-    }
+    text = {name: page.locator(f"#answer-{name}").inner_text().replace("\n\n", "\n") for name in ANSWERS}
 
     # Is it AI's? The measure cannot tell, and the shares of other cities do as well.
     slopes = public_build.frame(f"select estimate from estimates.est_permuted_weights where {HEADLINE}")["estimate"]
     assert text["ai"].startswith("Is the effect AI's?\nCannot be told. This measure cannot tell AI from firms.")
-    assert (
-        "Only 0.19 % of its variation is not the growth of all firms, and 61 % of that lies in 20 cities." in text["ai"]
-    )
+    assert "Only 0.19 % of its variation is not the growth of all firms, and 61 % of that lies in" in text["ai"]
     assert f"region and size give {np.mean(slopes):.3f} on average, own ones 0.160 (permutation p = 0.69" in text["ai"]
-    assert page.locator("#figure-permuted svg").inner_html().count("own shares 0.160") == 1
-    expect(page.locator("#figure-permuted svg")).to_contain_text("printed 0.125")
-
-    # Does next year's measure do as well? It does better.
-    assert text["next_year"].startswith("Does next year's measure do as well?\nYes. No cause can lie after its effect.")
-    assert "next year's has 0.321 (p = 0.014), this year's -0.119." in text["next_year"]
-    assert "On 1,954 of the column's 2,230 city-years; its own estimate on them is 0.158." in text["next_year"]
 
     # Is it robust? Three checks that the claim needs fail.
     assert text["robust"].startswith(
@@ -50,32 +52,36 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
     assert f"Of {count:,} combinations of choices" in text["robust"]
     assert f"{100 * share:.0f} % by province" in text["robust"]
 
-    # What cannot be judged? Every such column is in the box, and so is every substitute of the claim.
-    verdicts = public_build.rows(
-        "select 'Table ' || table_id[-1] || ' (' || column_number || ')', verdict from reports.rpt_verdicts"
-    )
-    unjudged = {column for column, verdict in verdicts if verdict == "cannot_tell"}
+    # What cannot be judged? How many columns and why; which they are, beside their claims.
+    verdicts = public_build.rows("select table_id[-1], column_number, verdict, cause from reports.rpt_verdicts")
+    unjudged = [row for row in verdicts if row[2] == "cannot_tell"]
     assert f"{len(unjudged)} of the {len(verdicts)} printed columns." in text["unjudged"]
-    assert unjudged == set(re.findall(r"Table \d \(\d\)", page.locator("#unjudged + ul").inner_text()))
-    for words in ("science spending", "registered firms of all industries", "AI firms of all industries by keyword"):
-        expect(page.locator("#limits")).to_contain_text(words)
+    without = re.findall(r"Table (\d)([^;.]*)", page.locator("#headline tr.without").inner_text())
+    assert [(table, int(column)) for table, columns in without for column in re.findall(r"\d", columns)] == sorted(
+        (table, column) for table, column, _, cause in verdicts if cause == "no_data"
+    )
+    shown = page.locator("#headline tbody tr td:last-child", has_text="cannot tell").count()
+    assert shown + sum(cause == "no_data" for *_, cause in verdicts) == len(unjudged)
 
-    # What else a referee would tell; each fact leads to its page.
-    facts = [re.sub(r" †.*", "", fact) for fact in page.locator("#also + ul li").all_inner_texts()]
-    assert facts == [
-        "Without controls the coefficient is 0.368 on 2,926 city-years. "
-        "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's is 0.160.",
-        "With AI firms as counted in each year the coefficient is 0.070 on 2,777 city-years. "
-        "On the 2,230 city-years shared with the paper's reading it is 0.072, and that reading's is 0.160.",
-        "With the AI shares of 2012, the first year delivered, which nothing later can have moved, "
-        "the coefficient is 0.158 on 2,230 city-years.",
-        "In 2012 the AI share of all firms was 0.38 of that of 2020; the measure takes it as constant.",
-        "In cities above the median income the coefficient differs by -0.113 (p < 0.001), with year effects of each "
-        "income group by -0.146 (p = 0.084); the paper finds it larger there.",
-        "The five cities with most AI firms hold 34.8 % of them in 2010, 27.6 % in 2020.",
-    ]
+    # What is substituted? Each substitute of the claim; what the letters and the dagger mean stands beside them.
+    providers, substitutes, trust = page.locator("#about li").all_inner_texts()
+    for words in public_build.value(f"select substitutions from reports.rpt_verdicts where {HEADLINE}").split("; "):
+        assert words in substitutes
+    assert "Sections B–E are mining, manufacturing and utilities" in substitutes
+    assert "†: fed by a substitute" in page.locator("#how").inner_text()
 
-    # What the data say: the size, the interval by province, and what is in it.
+    # How far to trust it, and why? As far as copies go that nobody answers for.
+    counts = public_build.rows(
+        "select provenance_class, count(distinct provider) from marts.fct_deliveries group by all order by all"
+    )
+    assert counts == [("commercial_vendor", 1), ("republished", 5)]
+    assert providers.startswith(
+        "Providers: 6 (5 republished by a third party, 1 commercial vendor). "
+        "Official: none. With a stated licence: none."
+    )
+    assert trust.startswith("Trust this as a check of the paper's method, not as a basis for policy. No office of")
+
+    # What the data say: one sentence without a p-value.
     assert page.locator("#claim").inner_text() == (
         "These data cannot tell whether GDP rises with the paper's AI measure: 0.160, by province from -0.047 to "
         "0.366. "
@@ -85,19 +91,111 @@ def test_the_first_page_of_the_public_set_says_whether_it_is_ai_whether_it_is_ro
     expect(page.locator("#claim")).to_contain_text(
         "本数据无法判断GDP是否随论文的人工智能融合指标上升", use_inner_text=True
     )
-    assert page.locator("#how + ul li").count() == 3
+    expect(page.locator("#about")).to_contain_text("官方发布： 无。注明许可： 无。", use_inner_text=True)
+    expect(page.locator("#trust")).to_contain_text("不可作为决策依据", use_inner_text=True)
     assert reader.complaints == []
+
+
+@pytest.mark.parametrize("folder", ["public_site", "sample_site"])
+def test_the_first_page_is_short_in_both_languages(reader: Reader, folder: str, request: pytest.FixtureRequest) -> None:
+    page = reader.open(request.getfixturevalue(folder), "index")
+    page.get_by_role("button", name="中文").click()
+    chinese = without_charts(page)
+    page.get_by_role("button", name="English").click()
+    assert len(without_charts(page).split()) <= 700
+    assert len(re.findall(r"[\u4e00-\u9fff]", chinese)) <= 1050  # a word has one and a half
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "trust"),
+    [
+        ("delivered", ["official", "official"], "official"),
+        ("delivered", ["official", "republished"], "partly"),
+        ("delivered", ["republished", None], "copies"),
+        ("synthetic", ["generated", "generated"], "synthetic"),
+    ],
+)
+def test_how_far_to_trust_follows_from_who_published_the_files(
+    kind: str, classes: list[str | None], trust: str
+) -> None:
+    """A provider without a declaration is neither official nor licensed."""
+    with duckdb.connect() as connection:
+        connection.execute("create schema marts")
+        connection.execute(
+            "create table marts.fct_deliveries as select unnest(['a', 'b']) as provider, "
+            "unnest(?::varchar[]) as provenance_class, unnest(['CC0', 'none stated by the republisher']) as licence",
+            [classes],
+        )
+        release = SimpleNamespace(
+            frame=lambda query: connection.execute(query).df(), manifest=SimpleNamespace(extract_set_kind=kind)
+        )
+        about = findings.about(cast(Release, release), Catalogue.read())
+    assert (about["trust"], about["providers"], about["licensed"]) == (trust, 2, 1)
+    assert about["official"] == classes.count("official")
+    assert {f"trust_{trust}", f"trust_{trust}_why"} <= Catalogue.read().texts.keys()
+
+
+def test_the_pictures_of_the_first_page_show_the_numbers_of_its_tables(
+    reader: Reader, public_site: Path, public_build: Build
+) -> None:
+    page = reader.open(public_site, "index")
+    # A row a claim: printed, and here by city and by province.
+    drawn = values(page, "forest")
+    first = {row["whose"]: [float(row[name]) for name in ("estimate", "conf_low", "conf_high")] for row in drawn[:3]}
+    (city,) = public_build.rows(
+        f"select estimate, conf_low, conf_high from reports.rpt_coefficients where {HEADLINE} and term = 'ai_firms'"
+    )
+    (province,) = public_build.rows(f"select estimate, conf_low, conf_high from reports.rpt_verdicts where {HEADLINE}")
+    assert first["here_city"] == pytest.approx(city)
+    assert first["here_province"] == pytest.approx(province)
+    assert first["printed"] == pytest.approx([0.125, 0.125 - 1.96 * 0.01, 0.125 + 1.96 * 0.01], abs=1e-6)
+    claims = {row["claim_en"] for row in drawn}
+    assert len(claims) == public_build.value("select count(estimate) from reports.rpt_verdicts")
+    assert {f"Table 4 ({number}) Log GDP, {variant} †" for number, variant in VARIANTS.items()} <= claims
+    # AI firms against all firms of the same cities.
+    counts = public_build.rows(
+        "select year, sum(ai_firm_count), sum(firm_count) from marts.fct_city_year_panel "
+        "where firm_count is not null and ai_firm_count is not null group by year order by year"
+    )
+    (_, ai_first, all_first), (last, ai_last, all_last) = counts[0], counts[-1]
+    shown = {(row["series"], int(row["year"])): int(row["count"]) for row in values(page, "firms")}
+    assert [(shown["ai_firms", year], shown["firms", year]) for year, *_ in counts] == [row[1:] for row in counts]
+    expect(page.locator("#figure-firms .note")).to_contain_text(
+        f"By {last} AI firms are {ai_last / ai_first:.1f} times, all firms {all_last / all_first:.1f} times as many",
+        use_inner_text=True,
+    )
+
+
+def values(page: Page, figure: str) -> list[dict[str, str]]:
+    """Return the table of values below a chart."""
+    page.locator(f"#figure-{figure} details.values summary").click()
+    lines = page.locator(f"#figure-{figure} details.values tr")
+    expect(lines).not_to_have_count(0)
+    names, *rows = lines.evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def test_the_first_page_of_the_sample_says_the_same_of_itself_with_its_mark(reader: Reader, sample_site: Path) -> None:
     page = reader.open(sample_site, "index")
-    for name, answer in (("next_year", "No."), ("robust", "Yes.")):
-        expect(page.locator(f"#answer-{name} strong")).to_have_text(answer, use_inner_text=True)
+    expect(page.locator("#answer-robust strong")).to_have_text("Yes.", use_inner_text=True)
     # Beside each sentence with numbers; tables and charts are marked on every page.
-    numbers = page.locator("#claim, .answers p:first-of-type, .claims th:nth-child(3), .remark > p:not(.without)")
+    numbers = page.locator("#claim, .answers p:first-of-type, .claims th:nth-child(3)")
     marked = numbers.filter(has=page.locator(".tag", has_text="synthetic"))
-    assert marked.count() == numbers.count() > 10
-    expect(page.locator("#limits")).to_contain_text("All files of this set are synthetic")
+    assert marked.count() == numbers.count() == 5
+    expect(page.locator("#about")).to_contain_text(
+        "Providers: 1 (1 generated by a program). Official: none.", use_inner_text=True
+    )
+    expect(page.locator("#trust")).to_contain_text("A program drew the numbers, and nothing is official.")
+
+
+def test_the_page_of_checks_has_next_year_the_permutations_and_the_remarks(reader: Reader, public_site: Path) -> None:
+    page = reader.open(public_site, "credibility")
+    next_year = page.locator("#answer-next_year").inner_text().replace("\n\n", "\n")
+    assert next_year.startswith("Does next year's measure do as well?\nYes. No cause can lie after its effect.")
+    assert "next year's has 0.321 (p = 0.014), this year's -0.119." in next_year
+    assert "On 1,954 of the column's 2,230 city-years; its own estimate on them is 0.158." in next_year
+    assert page.locator("#figure-permuted svg").inner_html().count("own shares 0.160") == 1
+    expect(page.locator("#figure-permuted .note")).to_contain_text("The paper prints 0.125.", use_inner_text=True)
 
 
 def test_the_p_value_of_the_answer_follows_from_the_permutations_that_are_drawn(sample_build: Build) -> None:
@@ -117,7 +215,7 @@ def test_a_remark_is_an_answer_on_the_screen_and_on_paper_and_leaves_out_what_it
         public_build.rows("select remark_number, any_value(answer_en) from reports.rpt_paper_remarks group by all")
     )
     lag = public_build.value(
-        "select estimate from reports.rpt_coefficients where term = 'L.ln_gdp' and reading = 'default'"
+        "select estimate from reports.rpt_coefficients where specification_id = 'table_4_col_4' and term = 'L.ln_gdp'"
     )
     assert f"and lagged GDP {lag:.3f}" in answers[3]
     # p of Hansen's test has three digits, a difference in the sixteenth digit none.
@@ -130,14 +228,13 @@ def test_a_remark_is_an_answer_on_the_screen_and_on_paper_and_leaves_out_what_it
     assert answers[8] is None
     assert answers[12] is None
     assert not [answer for answer in answers.values() if answer and ("{" in answer or "|" in answer)]
-    page = reader.open(public_site, "index")
+    page = reader.open(public_site, "credibility")
     page.emulate_media(media="print")
     for number, answer in answers.items():
         lines = page.locator(f"#remark-{number} > p")
         expect(lines.first).to_be_visible()
         expect(lines.first).to_contain_text(answer or "Not estimable", use_inner_text=True)
-    for name in ("next_year", "ai", "robust", "unjudged"):
-        expect(page.locator(f"#answer-{name} p").first).to_be_visible()
+    expect(page.locator("#answer-next_year p").first).to_be_visible()
 
 
 def test_event_studies_have_one_axis_and_a_choice_of_readings(
@@ -173,16 +270,17 @@ def test_event_studies_have_one_axis_and_a_choice_of_readings(
 
 
 def test_specifications_and_dictionary_fold_open_by_address_and_by_search(reader: Reader, sample_site: Path) -> None:
-    page = reader.open(sample_site, "specifications")
+    page = reader.open(sample_site, "readings")
     assert page.locator("details.specification[open]").count() == 0
-    assert page.evaluate("document.documentElement.scrollHeight") < 10_000
-    page = reader.open(sample_site, "specifications", "#trace-table_1_col_1")
+    above = "document.getElementById('specifications').offsetTop"
+    assert page.evaluate(f"document.documentElement.scrollHeight - {above}") < 10_000
+    page = reader.open(sample_site, "readings", "#trace-table_1_col_1")
     page.reload()
     expect(page.locator("#table_1_col_1")).to_have_attribute("open", "")
     expect(page.locator("#trace-table_1_col_1")).to_contain_text("trace --specification table_1_col_1")
     expect(page.locator("#trace-table_1_col_1")).to_be_in_viewport()
 
-    page = reader.open(sample_site, "dictionary")
+    page = reader.open(sample_site, "use")
     assert page.evaluate("document.documentElement.scrollHeight") < 20_000
     page.get_by_label("Show those that contain").fill("placebo_mean")
     expect(page.locator("details.group:visible")).to_have_count(2)
@@ -210,7 +308,7 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
     )
     row = page.locator("tbody tr", has_text=f"{alone:.3f}").first
     expect(row).to_contain_text("above")
-    page = reader.open(public_site, "concentration")
+    page = reader.open(public_site, "maps")
     count = public_build.value(
         "select count(*) from estimates.est_local_spatial_autocorrelation "
         "where measure = 'ai_firms' and year = 2020 and quadrant = 'HH' and p_value < 0.05"

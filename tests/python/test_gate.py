@@ -680,7 +680,7 @@ def test_the_site_counts_what_has_no_counts_of_rows_as_passed_or_failed() -> Non
         release = SimpleNamespace(
             rows=lambda query: connection.sql(query).df().to_dict("records"), gate_results=lambda: "results"
         )
-        found = quality.gate_counts(cast(Release, release))
+        found = quality._gate_counts(cast(Release, release))
     assert found == {"passed": 2, "nothing_to_check": 1, "critical": 1, "warnings": 1}
 
 

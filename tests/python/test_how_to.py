@@ -277,7 +277,7 @@ def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Pat
     written = run(followed, sys.executable, "-c", code)
     assert written.returncode == 0, written.stderr
     page = (tmp_path / "site/regions.html").read_text(encoding="utf-8")
-    cities = dict(followed.rows("select region, count(*) from marts.dim_city group by region"))
+    cities = followed.pairs("select region, count(*) from marts.dim_city group by region")
     assert len(cities) == 4
     assert [int(count) for count in re.findall(r"</span>: (\d+)</li>", page)] == [
         cities[name] for name in sorted(cities)

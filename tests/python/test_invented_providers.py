@@ -232,7 +232,3 @@ def test_prices_of_a_province_are_those_of_its_cities(invented: Build) -> None:
     expected = [("110000", 2010, 1.0), ("110000", 2011, 1.02), ("110000", 2012, 1.071)]
     expected += [(city_id, *level) for city_id in ("440100", "440300") for level in guangdong]
     assert levels == [(city_id, year, pytest.approx(level, rel=1e-12)) for city_id, year, level in expected]
-
-
-def test_a_provider_that_waits_adds_no_node(invented: Build) -> None:
-    assert not {"stg_duhe1123__city_yearbook", "stg_axcelchan583__city_yearbook"} & invented.tables("staging")

@@ -20,9 +20,7 @@ AI_FIRMS = "ai_firms/ai.csv"
 
 
 def test_the_orders_of_magnitude_hold(public_build: Build) -> None:
-    gdp = dict(
-        public_build.rows("select name_zh, round(gdp_100m_cny) from marts.fct_city_year_panel where year = 2020")
-    )
+    gdp = public_build.pairs("select name_zh, round(gdp_100m_cny) from marts.fct_city_year_panel where year = 2020")
     assert {name: gdp[name] for name in ("深圳市", "北京市", "上海市")} == {
         "深圳市": 27670,
         "北京市": 36103,
@@ -148,10 +146,8 @@ def test_the_interpolated_population_is_no_variable_of_any_specification(public_
 
 
 def test_what_was_not_delivered_is_named(public_build: Build) -> None:
-    reasons = dict(
-        public_build.rows(
-            "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
-        )
+    reasons = public_build.pairs(
+        "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
     )
     # A regression of the control itself has no substitute, and where one substitutes, R&D personnel is no reason.
     assert reasons["controls_as_outcomes_2"] == "Not delivered: rd_personnel_count."
@@ -174,22 +170,6 @@ def delivered_gdp(public_extracts: Path) -> dict[tuple[str, int], float]:
         }
 
 
-def test_the_trace_of_what_was_not_delivered_names_a_reading_that_was(public_build: Build) -> None:
-    traced = public_build.command("trace", "--specification", "table_1_col_1_manufacturing")
-    assert traced.returncode == 0, traced.stderr
-    lines = traced.stdout.splitlines()
-    assert lines[0] == f"public (delivered), warehouse, {public_build.warehouse}"
-    assert lines[-3].startswith("not_estimable: Not delivered: ")
-    assert lines[-1] == "to trace one: ai-manufacturing trace --specification table_1_col_1"
-    listed, more = lines[-2].removeprefix("can be estimated: readings of table_1 column 1: ").split(" and ")
-    assert more == "8 more"
-    readings = listed.split(", ")
-    assert readings[:2] == ["table_1_col_1", "table_1_col_1_science_spending"]
-    assert "table_1_col_1_firms_ln" not in readings, "another regressor"
-    estimated = public_build.rows("select distinct specification_id from reports.rpt_coefficients where estimate <> 0")
-    assert {*readings} <= {name for (name,) in estimated}
-
-
 def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, public_extracts: Path) -> None:
     delivered = delivered_gdp(public_extracts)
     for city_id, row_of in (
@@ -203,7 +183,8 @@ def test_the_shifted_rows_of_2011_go_back_to_their_cities(public_build: Build, p
     assert panel_value(public_build, "gdp_100m_cny", "230800", 2011) is None
     # job_data.csv is the witness for the shift.
     witness = public_build.value(
-        "select max(gdp_100m_cny) from staging.stg_koishi0425__city_yearbook where city_code = '230900' and year = 2011"
+        "select max(gdp_100m_cny) from intermediate.int_records_conformed "
+        "where entity = 'city_yearbook' and provider = 'koishi0425' and city_code = '230900' and year = 2011"
     )
     assert panel_value(public_build, "gdp_100m_cny", "230900", 2011) == pytest.approx(witness, rel=1e-6)
 
@@ -232,19 +213,15 @@ def test_a_boundary_change_loses_no_one_but_whom_it_cannot_allocate(public_build
     }
     for series in ("gdp_100m_cny", "resident_population_10k"):
         for year in range(2010, 2021):
-            delivered = dict(
-                public_build.rows(
-                    "select city_id, value from intermediate.int_series_corrected where provider = 'biechouwo' "
-                    "and series = ? and year = ? and value is not null",
-                    series,
-                    year,
-                )
+            delivered = public_build.pairs(
+                "select city_id, value from intermediate.int_series_corrected where provider = 'biechouwo' "
+                "and series = ? and year = ? and value is not null",
+                series,
+                year,
             )
-            kept = dict(
-                public_build.rows(
-                    f"select city_id, {series} from marts.fct_city_year_panel where year = ? and {series} is not null",
-                    year,
-                )
+            kept = public_build.pairs(
+                f"select city_id, {series} from marts.fct_city_year_panel where year = ? and {series} is not null",
+                year,
             )
             lost = {city_id for first, cities in unallocated.items() if year < first for city_id in cities}
             if year < 2019 and not {"370100", "371200"} <= delivered.keys():
@@ -382,11 +359,9 @@ def test_within_provinces_the_headline_is_what_an_independent_route_gave(public_
 
 
 def test_what_the_public_files_allow_is_estimated_and_the_rest_says_why_not(public_build: Build) -> None:
-    columns = dict(
-        public_build.rows(
-            "select table_id || '_col_' || column_number, status from reports.rpt_column_specifications "
-            "where table_id like 'table_%'"
-        )
+    columns = public_build.pairs(
+        "select table_id || '_col_' || column_number, status from reports.rpt_column_specifications "
+        "where table_id like 'table_%'"
     )
     estimated = {name for name, status in columns.items() if status != "not_estimable"}
     assert estimated == {
@@ -422,7 +397,7 @@ def test_the_second_vendor_of_ai_firms_sums_to_what_its_file_holds(public_build:
     assert dict(delivered) == totals
     # 北京 is 110100 in the file, and 合肥 stands twice with the same firms
     known = "select city_id, value from intermediate.int_series_corrected where provider = 'ciciliujx' and year = 2020 "
-    found = dict(public_build.rows(known + "and series = 'ai_firm_count' and city_id in ('110000', '340100')"))
+    found = public_build.pairs(known + "and series = 'ai_firm_count' and city_id in ('110000', '340100')")
     assert found == {"110000": 25_627, "340100": 8_353}
     # the vendor of today still feeds the series
     feeding = "select distinct provider from marts.dim_series where series = 'ai_firm_count' and is_delivered"
@@ -457,16 +432,15 @@ def test_secondary_employment_is_persons_employed_times_a_share(public_build: Bu
     assert (counts.index.min(), counts.index.max()) == (2010, 2019)
     assert counts.between(286, 295).all()
     delivered = public_build.rows(
-        "select city_code, year, secondary_employment_10k from staging.stg_csmar__city_yearbook "
-        "where secondary_employment_10k is not null and year between 2010 and 2020"
+        "select city_code, year, secondary_employment_10k from intermediate.int_records_conformed "
+        "where entity = 'city_yearbook' and provider = 'csmar' "
+        "and secondary_employment_10k is not null and year between 2010 and 2020"
     )
     assert {(city, year): value for city, year, value in delivered} == pytest.approx(expected, rel=1e-12)
     # 2019 is on the boundaries of 2020, but for 长春 and 四平, and but for what a correction takes out
-    kept = dict(
-        public_build.rows(
-            "select city_id, secondary_employment_10k from marts.fct_city_year_panel where year = 2019 "
-            "and secondary_employment_10k is not null"
-        )
+    kept = public_build.pairs(
+        "select city_id, secondary_employment_10k from marts.fct_city_year_panel where year = 2019 "
+        "and secondary_employment_10k is not null"
     )
     assert kept["110000"] == pytest.approx(791.2978 * 0.1557)
     renamed = {"469003": "460400", "542400": "540600", "652100": "650400", "652200": "650500"}
@@ -477,11 +451,9 @@ def test_secondary_employment_is_persons_employed_times_a_share(public_build: Bu
 
 def test_the_second_source_has_the_units_and_the_vintage_that_its_names_say(public_build: Build) -> None:
     """Known totals, and ratios to the sources of today: a unit that is wrong would be off by ten and more."""
-    gdp = dict(
-        public_build.rows(
-            "select city_id, value from intermediate.int_series_corrected where provider = 'csmar' and year = 2020 "
-            "and series = 'gdp_100m_cny' and city_id in ('440300', '110000', '310000')"
-        )
+    gdp = public_build.pairs(
+        "select city_id, value from intermediate.int_series_corrected where provider = 'csmar' and year = 2020 "
+        "and series = 'gdp_100m_cny' and city_id in ('440300', '110000', '310000')"
     )
     assert {city: round(value) for city, value in gdp.items()} == {"440300": 27670, "110000": 36103, "310000": 38701}
     ratios = public_build.rows(
@@ -540,19 +512,17 @@ def test_an_expectation_finds_that_exits_before_2017_are_no_exits(public_build: 
     )
     flagged = {(row["series"], row["year"]) for row in json.loads(found)}
     assert flagged == {("ai_firm_exit_count", year) for year in range(2010, 2017)}
-    warned = dict(
-        public_build.rows(
-            "select specification_id, max(warnings) from reports.rpt_coefficients where table_id = 'table_5' "
-            "and status = 'estimated' group by specification_id"
-        )
+    warned = public_build.pairs(
+        "select specification_id, max(warnings) from reports.rpt_coefficients where table_id = 'table_5' "
+        "and status = 'estimated' group by specification_id"
     )
     exits = "ai_firm_exit_count 2010, 2011, 2012, 2013, 2014, 2015, 2016 breaks: At least one firm in a thousand"
     assert exits in warned["table_5_col_2"]
     assert exits in warned["table_5_col_3"]  # net entries hold them
     assert "ai_firm_exit_count" not in warned["table_5_col_1"]
     # A remark that quotes the estimate carries its warnings.
-    remarks = dict(
-        public_build.rows("select figure_en, warnings from reports.rpt_paper_remarks where remark_number in (6, 9)")
+    remarks = public_build.pairs(
+        "select figure_en, warnings from reports.rpt_paper_remarks where remark_number in (6, 9)"
     )
     assert remarks["exits: joint p of the years before"] == warned["table_5_col_2"]
     assert exits in remarks["exits 2019, treated by size"]
@@ -610,11 +580,9 @@ def test_breaks_of_a_city_and_year_stand_beside_every_estimate_whose_sample_hold
 
 
 def test_the_gmm_of_the_public_set_fails_its_own_tests_and_explains_nothing(public_build: Build) -> None:
-    warned = dict(
-        public_build.rows(
-            "select specification_id, warnings from reports.rpt_coefficients "
-            "where estimator = 'dynamic_panel' and term = 'ai_firms' and not is_sound"
-        )
+    warned = public_build.pairs(
+        "select specification_id, warnings from reports.rpt_coefficients "
+        "where estimator = 'dynamic_panel' and term = 'ai_firms' and not is_sound"
     )
     plain, lag = warned["table_4_col_4"], warned["table_4_col_4_lag_of_measure"]
     assert "Hansen rejects at 5 % (p = 0.008)" in plain
@@ -641,10 +609,8 @@ def test_facts_of_another_definition_are_not_comparable(public_build: Build) -> 
         "Of another definition than the paper's: AI firms of all industries by keyword substitute for sections B-E"
     }
     counts = pd.Series(
-        dict(
-            public_build.rows(
-                "select city_id, ai_firm_count from marts.fct_city_year_panel where year = 2020 and ai_firm_count > 0"
-            )
+        public_build.pairs(
+            "select city_id, ai_firm_count from marts.fct_city_year_panel where year = 2020 and ai_firm_count > 0"
         )
     )
     named = ["440300", "320500", "440100", "441900", "310000"]
@@ -711,10 +677,8 @@ def test_the_scorecard_of_the_public_set_does_not_explain_what_disagrees(public_
     # docs/decisions/readings.md counts them.
     assert len(rows) == 6
     assert {"table_4_4_ai_firms", "table_5_3_after3"} <= {row[0] for row in rows}
-    verdicts = dict(
-        public_build.rows(
-            "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
-        )
+    verdicts = public_build.pairs(
+        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
     )
     assert verdicts == {"cannot_tell": 22, "not_found": 8, "differs": 1, "not_estimable": 25}
     assert {row[1] for row in rows} == {"public"}

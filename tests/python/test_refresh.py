@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,11 +30,12 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 
-from ai_manufacturing import cli, landing, settings
+from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing import changes, findings, freshness
+from ai_manufacturing.cli import console
 from ai_manufacturing.dbt_plugin import Plugin
 from ai_manufacturing.landing import landed
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.refresh import build, by_hand, cycle, writer
 from ai_manufacturing.releases import attempts, configured, fingerprint, lock, refresh_log
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import (
@@ -46,16 +48,17 @@ from ai_manufacturing.releases.errors import (
     RefreshError,
     StaleError,
 )
-from ai_manufacturing.releases.store import Store, check, read_manifest
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.releases.manifest import check, read_manifest
+from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import clock, duckdb_client, integrity
 from ai_manufacturing.system.disk import private_folder
 from ai_manufacturing.system.integrity import Chain, Line
 from ai_manufacturing.system.sql_text import literal
-from tests.python import killed_refresh, test_gate
+from tests.python import killed, test_gate
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import read_in_a_loop
-from tests.python.release_store import changed, command, described, keep_as_last_build, quiet, release
+from tests.python.release_store import Refreshes, changed, command, described, keep_as_last_build, quiet, release
 from tests.python.terminal import on_terminal
 from tests.python.waiting import LAST_RESORT, wait_for
 
@@ -156,138 +159,116 @@ def test_past_releases_are_kept_but_never_the_one_before_the_current_pruned(stor
 # ---------------------------------------------------------------- a refresh
 
 
-def test_limits_on_how_far_estimates_move(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    moved = changed(
-        audited_build.warehouse,
-        tmp_path / "moved.duckdb",
-        "update reports.rpt_coefficients set estimate = estimate + 2 * std_error "
-        "where specification_id = 'table_1_col_1'",
-    )
-    built_from_the_sample(moved)
+def test_limits_on_how_far_estimates_move(refreshes: Refreshes) -> None:
+    store, column = refreshes.store, "where specification_id = 'table_1_col_1'"
+    refreshes.run()
+    refreshes.of(f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error {column}")
     with pytest.raises(
         HeldError, match=r"An estimate moved by 2\.00 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
     ):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
+        refreshes.run(Limits(hold_above=1))
     assert store.current().release_id == "000001"
     assert json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["outcome"] == "HeldError"
     assert store.refreshes()[-1]["outcome"] == "HeldError"
     with pytest.raises(HeldError, match="Nothing new since build 000002, which is held"):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
-    assert [path.name for path in (store.folder / "held").iterdir()] == ["000002"]
+        refreshes.run(Limits(hold_above=1))
+    assert store.held_ids() == ["000002"]
     with pytest.raises(HeldError, match=r"more than REFRESH_HOLD_ABOVE \(1\.5\)"):
-        refresh.refresh(store, Limits(hold_above=1.5), quiet)
+        refreshes.run(Limits(hold_above=1.5))
     shutil.rmtree(store.held("000003"))
 
-    manifest = refresh.publish_held(store, "000002", "checked with the vendor", quiet)
+    manifest = by_hand.publish_held(store, "000002", "checked with the vendor", quiet)
     assert (manifest.published_by, manifest.reason) == ("hand", "checked with the vendor")
     assert store.current() == manifest
     assert not store.held("000002").exists()
 
-    built_from_the_sample(audited_build.warehouse)
-    told: list[tuple[str, dict[str, Any]]] = []
-    refresh.refresh(store, Limits(warn_above=1), lambda event, facts: told.append((event, facts)))
-    assert ("warning", {"message": "An estimate moved by 2.00 standard errors."}) in told
-    built_from_the_sample(
-        changed(
-            audited_build.warehouse,
-            tmp_path / "lost.duckdb",
-            "update reports.rpt_coefficients set estimate = null where specification_id = 'table_1_col_1' "
-            "and term = 'ai_firms'",
-        )
-    )
+    refreshes.warehouse = refreshes.build.warehouse
+    refreshes.run(Limits(warn_above=1))
+    assert "An estimate moved by 2.00 standard errors." in refreshes.warnings
+    refreshes.of(f"update reports.rpt_coefficients set estimate = null {column} and term = 'ai_firms'")
     with pytest.raises(HeldError, match=r"moved by 0\.00 standard errors, 1 are lost, more than REFRESH_HOLD_ABOVE"):
-        refresh.refresh(store, Limits(hold_above=1), quiet)
-    built_from_the_sample(audited_build.warehouse)
+        refreshes.run(Limits(hold_above=1))
+    refreshes.warehouse = refreshes.build.warehouse
     assert store.current().release_id == "000004", "000003 was a build that is held no more, and is in the log"
     with pytest.raises(NothingNewError, match="Nothing new since release 000004"):
-        refresh.refresh(store, Limits(), quiet)
+        refreshes.run()
 
-    refresh.rollback(store, "000001", quiet)
+    by_hand.rollback(store, "000001", quiet)
     assert store.current().release_id == "000001"
     with pytest.raises(BadConfigurationError, match=r"No release 000009\. There are: 000001, 000002, 000004"):
-        refresh.rollback(store, "000009", quiet)
+        by_hand.rollback(store, "000009", quiet)
     with pytest.raises(BadConfigurationError, match="No held build 000009"):
-        refresh.publish_held(store, "000009", "because", quiet)
+        by_hand.publish_held(store, "000009", "because", quiet)
 
 
-def test_a_release_that_was_taken_back_is_not_built_again_of_the_same_files(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    wrong = changed(audited_build.warehouse, tmp_path / "wrong.duckdb")
-    for warehouse in (audited_build.warehouse, wrong):
-        built_from_the_sample(warehouse)
-        refresh.refresh(store, Limits(), quiet)
-    refresh.rollback(store, "000001", quiet)
+def test_a_release_that_was_rolled_back_is_not_built_again_of_the_same_files(refreshes: Refreshes) -> None:
+    refreshes.run()
+    refreshes.of()
+    refreshes.run()
+    by_hand.rollback(refreshes.store, "000001", quiet)
     with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
-        refresh.refresh(store, Limits(), quiet)
-    assert store.current().release_id == "000001"
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "corrected.duckdb"))
-    assert refresh.refresh(store, Limits(), quiet).release_id == "000003"
+        refreshes.run()
+    assert refreshes.store.current().release_id == "000001"
+    refreshes.of()
+    assert refreshes.run().release_id == "000003"
 
 
 def test_a_release_that_was_written_and_not_published_is_built_again(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "other.duckdb"))
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshes.run()
+    refreshes.of()
     with monkeypatch.context() as failing:
         failing.setattr(Store, "publish", Mock(side_effect=OSError(28, "No space left on device")))
         with pytest.raises(RefreshError, match="The published release is unchanged"):
-            refresh.refresh(store, Limits(), quiet)
-    assert store.release_ids() == ["000001", "000002"]
-    assert refresh.refresh(store, Limits(), quiet).release_id == "000003"
+            refreshes.run()
+    assert refreshes.store.release_ids() == ["000001", "000002"]
+    assert refreshes.run().release_id == "000003"
+
+
+def stop_at_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gate stop what is built from now on."""
+    copied = build.dbt
+    monkeypatch.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
+    monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
 
 
 def test_what_the_gate_stopped_is_not_estimated_by_other_code(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    built_from_the_sample(audited_build.warehouse)
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = refreshes.warehouse
     with monkeypatch.context() as failing:
-        copied = build.dbt
-        failing.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
-        failing.setattr(build, "failed_at_the_gate", lambda work: True)
+        stop_at_the_gate(failing)
         with pytest.raises(GateFailedError, match="The gate holds back release 000001"):
-            refresh.refresh(store, Limits(), quiet)
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "other.duckdb"))
+            refreshes.run()
+    refreshes.of()
     with pytest.raises(BadConfigurationError, match="000001 has no estimates yet, and the code"):
-        refresh.publish_held(store, "000001", "because", quiet)
-    built_from_the_sample(audited_build.warehouse)
-    assert refresh.publish_held(store, "000001", "because", quiet).release_id == "000001"
+        by_hand.publish_held(refreshes.store, "000001", "because", quiet)
+    refreshes.warehouse = first
+    assert by_hand.publish_held(refreshes.store, "000001", "because", quiet).release_id == "000001"
 
 
 def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LC_ALL", "C")
-    extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
+    extracts = Path(shutil.copytree(refreshes.build.extracts, tmp_path / "sample"))
     (extracts / "firms").mkdir()
     (extracts / "firms/2020.CSV").write_text("a", encoding="utf-8")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
 
-    def warned(name: str, rows: list[dict[str, Any]], file: str) -> Path:
-        return changed(
-            audited_build.warehouse,
-            tmp_path / name,
+    def warnings(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+        """Refresh a build in which these rows break an expectation, another fails, and a file is not declared."""
+        refreshes.of(
             f"update gates.gate_results set success = false, failing_rows = {literal(json.dumps(rows))} "
             "where suite = 'panel_consistency' and description like 'GDP of a city grows%'",
             "update gates.gate_results set success = false, observed_value = '0.2' "
             "where suite = 'landed_sources' and description like 'At most 10 %'",
-            f"insert into raw.deliveries by name select * replace ('{file}' as file_path, null as source_name, "
+            "insert into raw.deliveries by name select * replace ('firms/2020.CSV' as file_path, null as source_name, "
             "'Rename the file.' as hint) from raw.deliveries limit 1",
         )
-
-    def warnings() -> list[dict[str, Any]]:
-        reported: list[dict[str, Any]] = []
-        refresh.refresh(store, Limits(), lambda event, facts: reported.append(facts) if event == "warning" else None)
-        return reported
+        refreshes.run()
+        return [facts for event, facts in refreshes.events if event == "warning"]
 
     shenyang = {"gdp_growth_factor": 0.7626811201856755, "city_id": "210100", "year": 2016}
     fuxin = {"gdp_growth_factor": 3.0, "city_id": "210900", "year": 2016}
@@ -296,9 +277,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
         "landed_sources: At most 10 % of a source's records name a city that is not on the list of 2020, in every file "
         "and year."
     )
-
-    built_from_the_sample(warned("first.duckdb", [fuxin, shenyang], "firms/2020.CSV"))
-    assert warnings() == [
+    assert warnings(fuxin, shenyang) == [
         {"state": "new", "message": f"{shares} observed 0.2."},
         {
             "state": "new",
@@ -313,8 +292,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     ]
 
     shenyang["gdp_growth_factor"] += 1e-12  # the order of a sum is nothing new
-    built_from_the_sample(warned("same.duckdb", [shenyang, fuxin], "firms/2020.CSV"))
-    (known,) = warnings()
+    (known,) = warnings(shenyang, fuxin)
     assert (known["state"], known["count"]) == ("known", 3)
     assert known["message"] == (
         "3 known warnings, as in release 000001, with their rows in gates.gate_results: "
@@ -322,8 +300,7 @@ def test_warnings_are_new_or_known_in_a_stable_order_and_name_their_cities(
     )
 
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")  # rows that were said in another language are known all the same
-    built_from_the_sample(warned("more.duckdb", [fuxin, shenyang, {**fuxin, "year": 2011}], "firms/2020.CSV"))
-    (new, known) = warnings()
+    (new, known) = warnings(fuxin, shenyang, {**fuxin, "year": 2011})
     assert new["message"].startswith(growth)
     assert new["message"].endswith("阜新市 (210900) 2011: gdp_growth_factor 3. 2 more rows are known.")
     assert known["count"] == 2
@@ -340,81 +317,62 @@ def test_a_list_of_failing_rows_is_a_line_of_whole_rows_and_how_many_more() -> N
 
 
 def test_a_refresh_begins_with_what_the_delivery_did_and_its_causes_come_before_what_follows(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    events: list[tuple[str, dict[str, Any]]] = []
-
-    def refreshed() -> list[tuple[str, dict[str, Any]]]:
-        events.clear()
-        refresh.refresh(store, Limits(), lambda event, facts: events.append((event, facts)))
-        return events
-
-    extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, events = refreshes.build, refreshes.events
+    extracts = Path(shutil.copytree(build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
-    built_from_the_sample(audited_build.warehouse)
-    (_, started), (event, first), _, (_, landed), *_ = refreshed()
+    refreshes.run()
+    (_, started), (event, first), _, (_, landed), *_ = events
     # 11 years of three entities; extract_set.yml is no delivered file
     assert (started["deliveries"], event) == (33, "delivery")
-    assert (first["since"], len(first["added"]), first["lines"]) == (
-        *(None, 33),
-        ["33 files, the first of this extract set."],
-    )
+    assert (first["since"], len(first["added"])) == (None, 33)
+    assert first["lines"] == ["33 files, the first of this extract set."]
     sums = "select sum(record_count), sum(used_count) from marts.fct_deliveries where "
-    counts = {
-        entity: audited_build.rows(f"{sums} entity = '{entity}'")[0]
-        for entity in ("city_yearbook", "firm_survival", "patents")
-    }
+    entities = ("city_yearbook", "firm_survival", "patents")
+    counts = {entity: build.rows(f"{sums} entity = '{entity}'")[0] for entity in entities}
     firms, used = counts["firm_survival"]
-    said = [
+    records = [
         f"vendor {entity} {count:,}{'' if used == count else f' ({used:,} used)'}"
         for entity, (count, used) in counts.items()
     ]
-    assert landed["lines"] == [f"Records: {'; '.join(said)}."]
+    assert landed["lines"] == [f"Records: {'; '.join(records)}."]
 
     withdrawn, renamed = "firm_survival/企业存续_2015.csv", "patents/专利_2011.csv"
-    ((gone, used_of_it),) = audited_build.rows(f"{sums} file_path = '{withdrawn}'")
+    ((gone, used_of_it),) = build.rows(f"{sums} file_path = '{withdrawn}'")
     (extracts / withdrawn).unlink()
     (extracts / renamed).rename(extracts / "patents/专利_2011年.csv")
     with (extracts / "extract_set.yml").open("a", encoding="utf-8") as file:
         file.write("# a remark\n")
     (extracts / "new.csv").write_text("a,b\n", encoding="utf-8")
-    broken = changed(
-        audited_build.warehouse,
-        tmp_path / "broken.duckdb",
+    refreshes.of(
         f"update marts.fct_deliveries set outcome = 'withdrawn' where file_path = '{withdrawn}'",
         f"update marts.fct_deliveries set file_path = 'patents/专利_2011年.csv' where file_path = '{renamed}'",
         'update gates.gate_results set success = false, failing_rows = \'[{"firm_stock_flow_break_count": 1, '
         '"provider": "vendor", "city_id": "430100", "year": 2016}]\' where suite = \'firm_survival\'',
     )
-    built_from_the_sample(broken)
-    copied = build.dbt
-    monkeypatch.setattr(build, "dbt", lambda *arguments, **options: copied(*arguments, **options) or True)
-    monkeypatch.setattr(build, "failed_at_the_gate", lambda work: True)
+    stop_at_the_gate(monkeypatch)
     with pytest.raises(GateFailedError) as held:
-        refreshed()
-    assert [event for event, _ in events][:4] == ["started", "delivery", "build", "landed"]
+        refreshes.run()
+    assert refreshes.names[:4] == ["started", "delivery", "build", "landed"]
     files = [
         f"1 withdrawn: {withdrawn} (vendor firm_survival, {gone:,} records).",
         f"1 renamed: {renamed} -> patents/专利_2011年.csv.",
         "1 added: new.csv.",
         "extract_set.yml changed.",
     ]
-    records = f"Records: vendor firm_survival {firms:,} -> {firms - gone:,} ({used - used_of_it:,} used)."
-    assert events[1][1]["lines"] == files
-    assert events[1][1]["withdrawn"] == [withdrawn]
-    assert events[3][1]["lines"] == [records]
+    lost = f"Records: vendor firm_survival {firms:,} -> {firms - gone:,} ({used - used_of_it:,} used)."
+    assert (events[1][1]["lines"], events[1][1]["withdrawn"]) == (files, [withdrawn])
+    assert events[3][1]["lines"] == [lost]
     # the file that is gone is named before the breaks that follow from it
     message = str(held.value).splitlines()
-    assert message[1:7] == [*files, records, "What fails below may follow from this."]
+    assert message[1:7] == [*files, lost, "What fails below may follow from this."]
     assert message[7].startswith("firm_survival: ")
-    kept = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))["delivery"]
-    assert (kept["since"], kept["withdrawn"], kept["lines"]) == ("000001", [withdrawn], [*files, records])
-    assert {row["entity"]: row["records_before"] - row["records"] for row in kept["records"]} == {
-        "city_yearbook": 0,
-        "firm_survival": gone,
-        "patents": 0,
-    }
+    report = (refreshes.store.held("000002") / "report.json").read_text(encoding="utf-8")
+    delivery = json.loads(report)["delivery"]
+    assert (delivery["since"], delivery["withdrawn"], delivery["lines"]) == ("000001", [withdrawn], [*files, lost])
+    differences = {row["entity"]: row["records_before"] - row["records"] for row in delivery["records"]}
+    assert differences == dict.fromkeys(entities, 0) | {"firm_survival": gone}
 
 
 def test_a_change_of_a_logarithm_is_no_share_of_it(audited_build: Build, tmp_path: Path, store: Store) -> None:
@@ -477,78 +435,50 @@ def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
     assert [*fingerprint.delivery_hashes(tmp_path)] == ["a.csv", "extract_set.yml"]
 
 
-def test_a_disk_that_refuses_after_the_move_is_told_so(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
+def test_a_disk_that_refuses_after_the_move_is_told_so(refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "prune", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(RefreshError, match=r"No space left on device\. The new release is published; the steps after"):
-        refresh.refresh(store, Limits(), quiet)
-    assert store.current().release_id == "000001"
+        refreshes.run()
+    assert refreshes.store.current().release_id == "000001"
 
 
-def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    told: list[str] = []
-
-    def tell(event: str, facts: dict[str, Any]) -> None:
-        if event == "warning":
-            told.append(facts["message"])
-
-    refresh.refresh(store, Limits(), tell)
-    assert told == []
+def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_no_row(refreshes: Refreshes) -> None:
+    store, delivered = refreshes.store, "cast(now() at time zone 'UTC' as timestamp)"
+    refreshes.run()
+    assert refreshes.warnings == []
     (vendor,) = freshness.of_release(store.published)
-    landed_at = audited_build.value("select max(landed_at) from raw.deliveries")
+    landed_at = refreshes.build.value("select max(landed_at) from raw.deliveries")
     assert (vendor.provider, vendor.newest_delivery_at) == ("vendor", landed_at)
     (vendor,) = freshness.of_release(store.published, now=datetime(2020, 1, 1, tzinfo=UTC))
     assert not vendor.is_late, "a clock set back makes nothing old"
 
-    def delivered_days_ago(days: int) -> Path:
-        return changed(
-            audited_build.warehouse,
-            tmp_path / f"{days}.duckdb",
-            f"update raw.deliveries set landed_at = cast(now() at time zone 'UTC' as timestamp) - interval {days} day",
-        )
-
-    built_from_the_sample(delivered_days_ago(500))
-    refresh.refresh(store, Limits(), tell)
-    (warning,) = told
+    refreshes.of(f"update raw.deliveries set landed_at = {delivered} - interval 500 day")
+    refreshes.run()
+    (warning,) = refreshes.warnings
     assert "500 days ago, more than warn_after_days (400)" in warning
 
-    built_from_the_sample(delivered_days_ago(800))
+    refreshes.of(f"update raw.deliveries set landed_at = {delivered} - interval 800 day")
     with pytest.raises(StaleError, match=r"Release 000003 is published.\nvendor: .*more than fail_after_days \(760\)"):
-        refresh.refresh(store, Limits(), tell)
+        refreshes.run()
     assert store.current().release_id == "000003"
     assert changes.recorded(store.published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000003") as stale:
-        refresh.refresh(store, Limits(), tell)
+        refreshes.run()
     assert (stale.value.exit_code, stale.value.is_published) == (8, False)
-    assert "vendor: newest delivery" in command(store, audited_build, "status").stdout
+    assert "vendor: newest delivery" in command(store, refreshes.build, "status").stdout
 
 
-def test_years_read_again_are_published_with_what_changed_in_others(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    told: list[tuple[str, dict[str, Any]]] = []
-    manifest = refresh.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
+def test_years_read_again_are_published_with_what_changed_in_others(refreshes: Refreshes) -> None:
+    refreshes.run()
+    manifest = refreshes.run(years=range(2018, 2021))
     assert (manifest.release_id, manifest.reason) == ("000002", "years 2018:2020 read again")
-    assert ("read again", {"years": "2018:2020", "files": 9}) in told  # three kinds of file, one a year
-    assert not [facts for event, facts in told if event == "warning"]
+    assert ("read again", {"years": "2018:2020", "files": 9}) in refreshes.events  # three kinds of file, one a year
+    assert refreshes.warnings == []
 
-    built_from_the_sample(
-        changed(
-            audited_build.warehouse,
-            tmp_path / "other.duckdb",
-            "update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 "
-            "where city_id = '440300' and year in (2012, 2019)",
-        )
-    )
-    refresh.refresh(store, Limits(), lambda event, facts: told.append((event, facts)), range(2018, 2021))
-    (warning,) = [facts["message"] for event, facts in told if event == "warning"]
+    cells = "city_id = '440300' and year in (2012, 2019)"
+    refreshes.of(f"update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where {cells}")
+    refreshes.run(years=range(2018, 2021))
+    (warning,) = refreshes.warnings
     assert "Years outside 2018:2020 also changed. ln_gdp: 1 cells of 1 cities changed, 2012-2012" in warning
 
 
@@ -561,13 +491,6 @@ def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatc
     writer.write(warehouse, store.work / "unpublished.duckdb", published, None)
     store.add(store.work / "unpublished.duckdb", "000001")
     store.publish("000001")
-
-
-@pytest.mark.parametrize("years", ["2020:2018", "2018-2020", "all"])
-def test_years_that_are_none_are_refused(years: str, store: Store, audited_build: Build) -> None:
-    run = command(store, audited_build, "refresh", "--years", years)
-    assert run.returncode == 2
-    assert "first and last year such as 2018:2020" in run.stderr
 
 
 @pytest.mark.soak
@@ -630,7 +553,7 @@ def test_a_project_whose_seeds_dbt_could_not_load_is_refused_at_the_start(fresh:
 def test_a_second_refresh_leaves_at_once_and_says_who_holds_the_lock(store: Store, audited_build: Build) -> None:
     with lock.held(store.folder / "refresh.lock"):
         with pytest.raises(LockedError, match=f'Another refresh is at work: {{"pid": {os.getpid()}, '):
-            refresh.refresh(store, Limits(), quiet)
+            cycle.refresh(store, Limits(), quiet)
         run = command(store, audited_build, "refresh")
         assert run.returncode == 6
         assert str(os.getpid()) in run.stdout
@@ -644,7 +567,7 @@ def test_progress_is_words_on_a_terminal_and_json_with_times_under_a_scheduler(
     monkeypatch.setenv("RELEASE_DIR", str(tmp_path))
     before = datetime.now(UTC).replace(microsecond=0)
     for event, facts in events:
-        cli._report(event, facts)
+        console.log_event(event, facts)
     printed = capsys.readouterr().out
     lines = [json.loads(line) for line in printed.splitlines()]
     assert all(before <= datetime.fromisoformat(line.pop("at")) <= datetime.now(UTC) for line in lines)
@@ -652,7 +575,7 @@ def test_progress_is_words_on_a_terminal_and_json_with_times_under_a_scheduler(
     assert (tmp_path / "refresh.log").read_text(encoding="utf-8") == printed
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for event, facts in events:
-        cli._report(event, facts)
+        console.log_event(event, facts)
     said = click.unstyle(capsys.readouterr().out)
     assert said == "published: release_id 000001, pruned []\nchanges: a\n  b\n"
 
@@ -817,43 +740,6 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
 
 
 @pytest.mark.soak
-def test_a_file_that_was_withdrawn_is_named_before_the_breaks_that_follow_from_it(
-    store: Store, delivery: Build, sample_build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    published_as_built(store, sample_build.warehouse, sample_build.extracts, monkeypatch)
-    keep_as_last_build(store, sample_build, delivery)
-    (delivery.extracts / "firm_survival/企业存续_2015.csv").unlink()
-    held = command(store, delivery, "refresh")
-    assert held.returncode == 4, held.stdout + held.stderr
-    events = [json.loads(line) for line in held.stdout.splitlines()]
-    assert [event["event"] for event in events[:4]] == ["started", "delivery", "build", "landed"]
-    assert events[1]["withdrawn"] == ["firm_survival/企业存续_2015.csv"]
-    (firms,) = [row for row in events[3]["records"] if row["entity"] == "firm_survival"]
-    withdrawn = sample_build.value("select record_count from raw.deliveries where file_path like '%企业存续_2015.csv'")
-    assert firms["records_before"] - firms["records"] == withdrawn > 10_000
-    message = events[-1]["message"].splitlines()
-    assert message[1] == (
-        f"1 withdrawn: firm_survival/企业存续_2015.csv (vendor firm_survival, {withdrawn:,} records)."
-    )
-    assert message[3] == "What fails below may follow from this."
-    kept = json.loads((store.held("000002") / "report.json").read_text(encoding="utf-8"))
-    assert kept["delivery"]["withdrawn"] == events[1]["withdrawn"]
-    suites = [finding["suite"] for finding in kept["found"]]
-    assert [line.split(": ")[0] for line in message[4 : 4 + len(suites)]] == suites != []
-    assert all(len(event["message"]) <= 300 for event in events if event["event"] == "warning")
-
-
-@pytest.mark.soak
-def test_a_refresh_that_one_suite_holds_back_ends_as_documented(
-    store: Store, delivery: Build, sample_build: Build
-) -> None:
-    """The last suite alone; the first alone is below, all together are above."""
-    keep_as_last_build(store, sample_build, delivery)
-    FAULTS["headline_samples"][0](delivery)
-    fails_at_the_gate(store, delivery, "000001", "headline_samples")
-
-
-@pytest.mark.soak
 def test_a_register_whose_dates_are_no_dates_ends_as_documented(
     store: Store, delivery: Build, sample_build: Build, tmp_path: Path
 ) -> None:
@@ -876,10 +762,9 @@ def test_a_register_whose_dates_are_no_dates_ends_as_documented(
 
 
 def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false_manifest(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    extracts = shutil.copytree(audited_build.extracts, tmp_path / "sample")
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracts = shutil.copytree(refreshes.build.extracts, tmp_path / "sample")
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     copied = build.dbt
 
@@ -891,22 +776,20 @@ def test_a_delivery_that_arrives_while_dbt_builds_is_not_published_under_a_false
     with pytest.raises(
         BuildFailedError, match=r"late\.csv changed while dbt built; the published release is unchanged"
     ):
-        refresh.refresh(store, Limits(), quiet)
-    assert not store.published.exists()
-    refresh.refresh(store, Limits(), quiet)
-    assert "late.csv" in store.current().delivery_hashes
+        refreshes.run()
+    assert not refreshes.store.published.exists()
+    assert "late.csv" in refreshes.run().delivery_hashes
 
 
 # ---------------------------------------------------------------- the log, numbers, and what is left lying
 
 
-def test_a_torn_line_of_the_log_loses_no_rollback(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
+def test_a_torn_line_of_the_log_loses_no_rollback(refreshes: Refreshes) -> None:
     """What a writer leaves that dies: no line that the head counts is lost, and what is torn is no line."""
-    for warehouse in (audited_build.warehouse, changed(audited_build.warehouse, tmp_path / "wrong.duckdb")):
-        built_from_the_sample(warehouse)
-        refresh.refresh(store, Limits(), quiet)
+    store = refreshes.store
+    refreshes.run()
+    refreshes.of()
+    refreshes.run()
     log = store.folder / "refreshes.jsonl"
     before = store.refreshes()
     whole = log.read_bytes()
@@ -915,14 +798,13 @@ def test_a_torn_line_of_the_log_loses_no_rollback(
         log.write_bytes(log.read_bytes() + torn)
         assert store.refreshes()[:2] == before
         store.publish("000002")
-        refresh.rollback(store, "000001", quiet)
+        by_hand.rollback(store, "000001", quiet)
         assert log.read_bytes().startswith(whole)
         assert all(json.loads(line) for line in log.read_bytes().splitlines())
         with pytest.raises(NothingNewError, match=r"since release 000002: .* It was rolled back to 000001"):
-            refresh.refresh(store, Limits(), quiet)
-        assert store.refreshes()[-1] | {"at": None} == {
-            "release_id": "000001", "at": None, "outcome": "rolled back to", "instead_of": "000002",
-        }  # fmt: skip
+            refreshes.run()
+        line = {"release_id": "000001", "at": None, "outcome": "rolled back to", "instead_of": "000002"}
+        assert store.refreshes()[-1] | {"at": None} == line
 
 
 @pytest.mark.parametrize("release_id", ["../x", "", "12", "٠٠٠٠٠١", "0000001", "000001\n", "x/../000001"])
@@ -933,9 +815,9 @@ def test_a_number_that_is_no_release_reaches_no_path(release_id: str, store: Sto
     (beside / "report.json").write_text(json.dumps(kept), encoding="utf-8")
     shutil.copy(audited_build.warehouse, beside / "warehouse.duckdb")
     for act in (
-        lambda: refresh.rollback(store, release_id, quiet),
-        lambda: refresh.publish_held(store, release_id, "because", quiet),
-        lambda: refresh.difference(store, "000001", release_id),
+        lambda: by_hand.rollback(store, release_id, quiet),
+        lambda: by_hand.publish_held(store, release_id, "because", quiet),
+        lambda: by_hand.difference(store, "000001", release_id),
         lambda: store.past(release_id),
         lambda: store.held(release_id),
     ):
@@ -943,13 +825,6 @@ def test_a_number_that_is_no_release_reaches_no_path(release_id: str, store: Sto
             act()
     assert len(list(beside.iterdir())) == 2
     assert not store.published.exists()
-
-
-def test_the_commands_refuse_a_number_that_is_no_release(store: Store, audited_build: Build) -> None:
-    for arguments in (["rollback", "../x"], ["publish", "../x", "--reason", "y"], ["diff", "000001", "12"]):
-        run = command(store, audited_build, *arguments)
-        assert run.returncode == 2
-        assert "is not a release number" in run.stdout + run.stderr
 
 
 def test_files_of_other_names_among_the_releases_are_no_releases(store: Store, audited_build: Build) -> None:
@@ -961,21 +836,16 @@ def test_files_of_other_names_among_the_releases_are_no_releases(store: Store, a
     assert store.prune_held() == []
 
 
-def test_held_builds_are_pruned_as_releases_are_and_it_is_said(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+def test_held_builds_are_pruned_as_releases_are_and_it_is_said(refreshes: Refreshes) -> None:
+    refreshes.run()
     for number in ("000002", "000003", "000004"):
-        store.held(number).mkdir()
-    moved = "update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term = 'ai_firms'"
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved))
-    reported: list[tuple[str, dict[str, Any]]] = []
+        refreshes.store.held(number).mkdir()
+    refreshes.of("update reports.rpt_coefficients set estimate = estimate + 2 * std_error where term = 'ai_firms'")
     with pytest.raises(HeldError):
-        refresh.refresh(store, Limits(hold_above=1), lambda *event: reported.append(event))
-    assert store.held_ids() == ["000003", "000004", "000005"]
-    assert reported[-1] == ("pruned", {"held": ["000002"]})
-    assert store.next_id() == "000006"
+        refreshes.run(Limits(hold_above=1))
+    assert refreshes.store.held_ids() == ["000003", "000004", "000005"]
+    assert refreshes.events[-1] == ("pruned", {"held": ["000002"]})
+    assert refreshes.store.next_id() == "000006"
 
 
 @pytest.mark.parametrize(
@@ -988,37 +858,35 @@ def test_a_move_is_said_in_the_digits_that_tell_it_from_its_limit(largest: float
 
 
 def test_whatever_ends_a_refresh_is_a_message_and_a_line_in_the_log(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """A warehouse without a table that the audit reads, and a fault of the code."""
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "less.duckdb", "drop table raw.rejected_rows"))
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of DuckDB in the audit, and a fault of the code."""
+    store = refreshes.store
+    refreshes.run()
+    refreshes.of()
     with monkeypatch.context() as failing:
         failing.setattr(findings, "failed", Mock(side_effect=duckdb.IOException("IO Error: a block is damaged.\nmore")))
         with pytest.raises(RefreshError) as raised:
-            refresh.refresh(store, Limits(), quiet)
-    said = str(raised.value)
-    assert said.startswith("IOException: IO Error: a block is damaged. The published release is unchanged.")
+            refreshes.run()
+    message = str(raised.value)
+    assert message.startswith("IOException: IO Error: a block is damaged. The published release is unchanged.")
     assert raised.value.exit_code == 1
-    assert (store.refreshes()[-1]["outcome"], store.refreshes()[-1]["message"]) == ("RefreshError", said)
+    assert (store.refreshes()[-1]["outcome"], store.refreshes()[-1]["message"]) == ("RefreshError", message)
     assert "duckdb.IOException" in (store.folder / "traceback.txt").read_text(encoding="utf-8")
     with monkeypatch.context() as failing:
         failing.setattr(fingerprint, "git_commit", Mock(side_effect=KeyError("commit")))
         with pytest.raises(RefreshError, match=r"KeyError: 'commit'\. The published release is unchanged"):
-            refresh.refresh(store, Limits(), quiet)
+            refreshes.run()
     assert store.refreshes()[-1]["release_id"] == "000003"
 
 
 def test_a_disk_that_refuses_a_copy_is_named_by_the_file_that_was_written(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, monkeypatch: pytest.MonkeyPatch
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built_from_the_sample(audited_build.warehouse)
     refused = OSError(28, "No space left on device", "past/000001.duckdb", None, "/full/published.duckdb")
     monkeypatch.setattr(Store, "publish", Mock(side_effect=refused))
     with pytest.raises(RefreshError, match=r"^/full/published\.duckdb: No space left on device"):
-        refresh.refresh(store, Limits(), quiet)
+        refreshes.run()
 
 
 def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Store, fresh: Build) -> None:
@@ -1048,14 +916,6 @@ def test_a_file_that_cannot_be_read_ends_in_its_name_and_the_way_out(store: Stor
     ), said
 
 
-def test_nothing_published_is_no_success_of_status_and_releases(store: Store, audited_build: Build) -> None:
-    for name, said in (("status", "nothing is published yet"), ("releases", "no release is kept there")):
-        run = command(store, audited_build, name)
-        assert run.returncode == 1
-        assert said in run.stderr
-        assert "`ai-manufacturing refresh`" in run.stderr
-
-
 def test_changes_stay_within_the_memory_limit(
     store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1067,30 +927,16 @@ def test_changes_stay_within_the_memory_limit(
         "from marts.fct_city_year_panel cross join range(40) as parts (part)",
     )
     release(store, large)
+    of_2015 = "marts.fct_city_year_panel where year = 2015 and ln_gdp is not null"
     with duckdb.connect(str(large)) as connection:
         connection.execute("update marts.fct_city_year_panel set ln_gdp = ln_gdp + 1 where year = 2015")
-        changed_cells = connection.execute(
-            "select count(*) from marts.fct_city_year_panel where year = 2015 and ln_gdp is not null"
-        ).fetchall()
+        ((changed_cells,),) = connection.execute(f"select count(*) from {of_2015}").fetchall()
     target = store.work / "unpublished.duckdb"
     writer.write(large, target, described("000002"), None)
     store.add(target, "000002")
-    limited = {
-        **audited_build.environment,
-        "RELEASE_DIR": str(store.folder),
-        "RELEASE_PATH": str(store.published),
-        "WAREHOUSE_MEMORY_LIMIT": "100MB",
-        "WAREHOUSE_THREADS": "1",
-    }
-    run = subprocess.run(
-        [str(Path(sys.executable).parent / "ai-manufacturing"), "diff", "000001", "000002"],
-        cwd=PROJECT,
-        env=limited,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.startswith(f"ln_gdp: {changed_cells[0][0]} cells of ")
+    limits = {"WAREHOUSE_MEMORY_LIMIT": "100MB", "WAREHOUSE_THREADS": "1"}
+    run = command(store, audited_build, "diff", "000001", "000002", **limits)
+    assert run.stdout.startswith(f"ln_gdp: {changed_cells} cells of "), run.stderr
     monkeypatch.setenv("WAREHOUSE_MEMORY_LIMIT", "100MB")
     with duckdb_client.in_memory(tmp_path / "spill") as connection:
         assert connection.execute("select current_setting('memory_limit')").fetchall() == [("95.3 MiB",)]
@@ -1099,7 +945,7 @@ def test_changes_stay_within_the_memory_limit(
 def folder_held_by(target: Path) -> subprocess.Popen[str]:
     """Hold a private folder in another process."""
     held = (
-        "import sys, time; from pathlib import Path; from ai_manufacturing.durable import private_folder\n"
+        "import sys, time; from pathlib import Path; from ai_manufacturing.system.disk import private_folder\n"
         "with private_folder(Path(sys.argv[1])) as folder:\n    print(folder, flush=True); time.sleep(600)"
     )
     return subprocess.Popen([sys.executable, "-c", held, str(target)], stdout=subprocess.PIPE, text=True)
@@ -1124,23 +970,26 @@ def test_the_next_site_removes_the_folder_of_a_dead_one_and_no_other(tmp_path: P
 # ---------------------------------------------------------------- readers
 
 
-def readers_see_whole_releases(
-    store: Store, built_from: Callable[[Path], None], warehouses: list[Path], readers: int, refreshes: int
+@pytest.mark.parametrize(("readers", "published"), [(3, 3), pytest.param(20, 10, marks=pytest.mark.soak)])
+def test_readers_see_whole_releases_while_others_are_published(
+    readers: int, published: int, refreshes: Refreshes
 ) -> None:
+    store, sample = refreshes.store, refreshes.warehouse
+    smaller = refreshes.of("delete from reports.rpt_coefficients where term_order > 1")
+    refreshes.warehouse = sample
+    refreshes.run()
     context = get_context("spawn")
-    built_from(warehouses[0])
-    refresh.refresh(store, Limits(), quiet)
-    begun, published = context.Barrier(readers + 1), context.Value("i", 1)
+    begun, newest = context.Barrier(readers + 1), context.Value("i", 1)
     stop, found = context.Event(), context.Queue()
-    arguments = (str(store.published), begun, published, stop, found)
+    arguments = (str(store.published), begun, newest, stop, found)
     processes = [context.Process(target=read_in_a_loop, args=arguments) for _ in range(readers)]
     for process in processes:
         process.start()
     try:
         begun.wait(LAST_RESORT)
-        for number in range(refreshes):
-            built_from(warehouses[(number + 1) % len(warehouses)])
-            published.value = int(refresh.refresh(store, Limits(), quiet).release_id)
+        for number in range(published):
+            refreshes.warehouse = (smaller, sample)[number % 2]
+            newest.value = int(refreshes.run().release_id)
     finally:
         stop.set()
         outcomes = []
@@ -1155,29 +1004,7 @@ def readers_see_whole_releases(
     assert all(reads > 0 for reads, _ in outcomes)
     for _, seen in outcomes:
         assert seen == sorted(seen), "a reader saw an older release after a newer one"
-        assert seen[-1] == f"{refreshes + 1:06d}"
-
-
-def two_warehouses(build: Build, tmp_path: Path) -> list[Path]:
-    smaller = changed(
-        build.warehouse, tmp_path / "smaller.duckdb", "delete from reports.rpt_coefficients where term_order > 1"
-    )
-    return [build.warehouse, smaller]
-
-
-def test_readers_see_whole_releases_while_others_are_published(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    warehouses = two_warehouses(audited_build, tmp_path)
-    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=3, refreshes=3)
-
-
-@pytest.mark.soak
-def test_twenty_readers_and_ten_refreshes(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    warehouses = two_warehouses(audited_build, tmp_path)
-    readers_see_whole_releases(store, built_from_the_sample, warehouses, readers=20, refreshes=10)
+        assert seen[-1] == f"{published + 1:06d}"
 
 
 def test_a_reader_that_has_the_old_release_open_keeps_it(store: Store, audited_build: Build) -> None:
@@ -1255,42 +1082,56 @@ def hashed(store: Store) -> list[Path]:
     return [path.with_suffix("") for folder in (".", "past") for path in (store.folder / folder).glob("*.sha256")]
 
 
+def copies_in_place_of_dbt(warehouse: Path) -> None:
+    """Let the refreshes of this process copy a warehouse that dbt built; to each process it is something new."""
+
+    def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
+        shutil.copyfile(warehouse, target)
+        return False
+
+    build.dbt = copied
+    fingerprint.of = lambda hashes: str(os.getpid())
+
+
+def killed_refreshes(store: Store, built: Build) -> AbstractContextManager[killed.Command]:
+    """Start a process that refreshes as `ai-manufacturing` does, but for dbt, and can be killed at any place."""
+    environment = {**built.environment, "RELEASE_DIR": str(store.folder), "RELEASES_KEPT": "2"}
+    within = ("/ai_manufacturing/refresh/", "/ai_manufacturing/releases/", "/ai_manufacturing/auditing/")
+    imported = ("ai_manufacturing.refresh.cycle", "ai_manufacturing.releases.attempts")
+    return killed.command(
+        PROJECT, environment, within, "add", imported, partial(copies_in_place_of_dbt, built.warehouse)
+    )
+
+
 @pytest.mark.soak
 def test_death_at_forty_points(store: Store, audited_build: Build) -> None:
-    """Kill refreshes at points over the cycle; after each, readers have a whole release and the next one works."""
-    points = 40
-    environment = {**audited_build.environment, "RELEASE_DIR": str(store.folder)}
+    """After each, readers have a whole release and the next refresh works.
 
-    def refreshed(dies_at: int = 0) -> str:
-        exit_code, printed = killed_refresh.run(audited_build.warehouse, dies_at, PROJECT, environment)
-        assert exit_code == (-signal.SIGKILL if dies_at else 0), printed
-        return printed
+    Half of the points lie where the release is moved, the past is pruned and the log is written.
+    """
+    seen, published = [], []
 
-    for _ in range(3):  # the third has a release to compare with and one to prune, as those to come
-        printed = refreshed()
-    total, before_the_moves = map(int, printed.split())
-    # half of them while the release is moved, the past is pruned and the log is written
-    half = points // 2
-    spread = [(2 * number + 1) / points for number in range(half)]
-    places = [1 + int(share * before_the_moves) for share in spread]
-    places += [1 + before_the_moves + int(share * (total - before_the_moves)) for share in spread]
-    assert len({*places}) == points
-    for place in places:
-        before = check(store.published).release_id
-        refreshed(dies_at=place)
-        after = check(store.published).release_id
-        assert after >= before
-        assert store.current().release_id == after
+    def is_whole() -> None:
+        assert store.current() == check(store.published)
+        seen.append(store.current().release_id)
         # where a hash stands, it is that of its file, or of one that never came
         assert all(integrity.check(path) for path in hashed(store) if path.exists())
-        refreshed()
+
+    def is_in_order(printed: str) -> None:
+        is_whole()
+        published.append(seen[-1])
         assert {*hashed(store)} == {store.published, *map(store.past, store.release_ids())}
-        now = check(store.published).release_id
-        assert now > after
         assert len(store.release_ids()) <= 3
         for release_id in store.release_ids():
             check(store.past(release_id))
         assert list(store.work.iterdir()) == []
+
+    with killed_refreshes(store, audited_build) as run:
+        for _ in range(2):  # the third has a release to compare with and one to prune, as those to come
+            assert run("refresh")[0] == 0
+        killed.dies(run, 40, ("refresh",), is_whole, is_in_order)
+    assert seen == sorted(seen)
+    assert len({*published}) == len(published) == 41
 
 
 def is_dead(pid: str) -> bool:
@@ -1377,23 +1218,22 @@ def test_a_published_path_that_is_a_link_is_replaced_behind_the_link(
 
 
 def test_a_log_that_somebody_left_beside_the_published_file_is_moved_aside(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
+    refreshes: Refreshes, tmp_path: Path
 ) -> None:
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
+    store = refreshes.store
+    refreshes.run()
     log = store.published.with_name(store.published.name + ".wal")
     with duckdb.connect(str(tmp_path / "another.duckdb")) as another:
         another.execute("create table anything as select 1")
         shutil.copyfile(tmp_path / "another.duckdb.wal", log)
-    left = log.read_bytes()
+    content = log.read_bytes()
     with pytest.raises(RefreshError, match="not a release"):
         store.current()
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "same.duckdb"))
-    told: list[str] = []
-    refresh.refresh(store, Limits(), lambda event, facts: told.append(facts.get("message", "")))
-    (moved,) = [message for message in told if "Someone had written to the published file" in message]
+    refreshes.of()
+    refreshes.run()
+    (moved,) = [message for message in refreshes.warnings if "Someone had written to the published file" in message]
     aside = Path(moved.split("the log was moved to ")[1].removesuffix("."))
-    assert aside.read_bytes() == left
+    assert aside.read_bytes() == content
     assert store.current().release_id == "000002"
 
 
@@ -1436,17 +1276,13 @@ def test_a_release_is_on_the_disk_before_each_of_its_moves(
     ]  # fmt: skip
 
 
-def test_no_clock_orders_the_releases(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    built_from_the_sample(audited_build.warehouse)
-    refresh.refresh(store, Limits(), quiet)
-    monkeypatch.setattr(refresh, "_now", lambda: "1999-01-01T00:00:00+00:00")
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "same.duckdb"))
-    refresh.refresh(store, Limits(), quiet)
-    assert store.current().release_id == "000002"
-    assert store.current().published_at.startswith("1999")
+def test_no_clock_orders_the_releases(refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch) -> None:
+    refreshes.run()
+    monkeypatch.setattr(clock, "now", lambda *_: "1999-01-01T00:00:00+00:00")
+    refreshes.of()
+    refreshes.run()
+    assert refreshes.store.current().release_id == "000002"
+    assert refreshes.store.current().published_at.startswith("1999")
 
 
 def mounted(folder: Path, size: str) -> None:
@@ -1574,12 +1410,10 @@ def test_each_attempt_leaves_a_heartbeat_also_one_that_publishes_nothing(
     assert [line["event"] for line in logged] == ["BadConfigurationError", "NothingNewError", "NothingNewError"]
 
 
-def test_an_attempt_that_was_killed_began_and_did_not_end(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build
-) -> None:
+def test_an_attempt_that_was_killed_began_and_did_not_end(store: Store, audited_build: Build) -> None:
     """Killed in the middle of the audit, and while another holds the lock."""
-    environment = {**audited_build.environment, "RELEASE_DIR": str(store.folder)}
-    exit_code, printed = killed_refresh.run(audited_build.warehouse, 300, PROJECT, environment)
+    with killed_refreshes(store, audited_build) as run:
+        exit_code, printed = run("refresh", dies_at=300)
     assert exit_code == -signal.SIGKILL, printed
     status = json.loads(command(store, audited_build, "status", "--json").stdout)
     assert status["running"] is None

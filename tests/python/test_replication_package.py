@@ -18,7 +18,8 @@ import pytest
 from ai_manufacturing import replication, terms
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
-from ai_manufacturing.replication import contents, rerun, rules, withheld
+from ai_manufacturing.releases.manifest import read_manifest
+from ai_manufacturing.replication import contents, rerun, rights, rules, withheld
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import integrity
 from ai_manufacturing.tables import exports
@@ -30,7 +31,17 @@ from tests.python.terminal import on_terminal
 IDENTITY = "110105" + "19491231" + "002X"
 
 
-def packed(build: Build, folder: Path, kind: str) -> Path:
+FORM = """
+extract_set: sample
+release: "000001"
+name: A  Tester
+date: 2026-11-28
+may_use: yes
+may_publish: yes
+"""
+
+
+def packed(build: Build, folder: Path, kind: str, signed: Path | None = None) -> Path:
     """Write a release of a build, as a refresh would here, and package it without a run."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EXTRACTS_DIR", "LANDING_DIR", "DBT_PROJECT_DIR"):
@@ -46,13 +57,19 @@ def packed(build: Build, folder: Path, kind: str) -> Path:
             "package_versions": fingerprint.package_versions(),
         }
         writer.write(build.warehouse, folder / "published.duckdb", manifest, None)
-        return replication.write(folder / "published.duckdb", folder / "package.zip", lambda _: None, without_run=True)
+        release, archive = folder / "published.duckdb", folder / "package.zip"
+        return replication.write(release, archive, lambda _: None, without_run=True, signed=signed)
 
 
 @pytest.fixture(scope="session")
 def package(light_build: Build, shared: Path) -> Path:
     folder = shared / "replication"
-    made_once(folder, lambda: packed(light_build, folder, "synthetic"))
+
+    def make() -> None:
+        (folder / "form.yml").write_text(FORM, encoding="utf-8")
+        packed(light_build, folder, "synthetic", folder / "form.yml")
+
+    made_once(folder, make)
     return folder / "package.zip"
 
 
@@ -69,6 +86,14 @@ def unpacked(package: Path, tmp_path: Path) -> Path:
     return tmp_path / "unpacked"
 
 
+@pytest.fixture(scope="module")
+def package_folder(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the package unpacked once, for tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("package")
+    subprocess.run(["unzip", "-q", str(package), "-d", str(folder)], check=True)
+    return folder
+
+
 @pytest.fixture
 def rerun_of(light_build: Build) -> Callable[[Path], None]:
     """Return a function that puts what a run would leave beside a package: the warehouse that the release is of."""
@@ -79,8 +104,9 @@ def rerun_of(light_build: Build) -> Callable[[Path], None]:
         shutil.copyfile(light_build.warehouse, left / "warehouse.duckdb")
         exports.export(light_build.warehouse, left / "data", "csv")
         exports.export(light_build.warehouse, left / "output", "latex")
-        for path in (folder / "output").glob("*.csv"):
-            shutil.copyfile(path, left / "output" / path.name)
+        for path in (folder / "output").iterdir():
+            if path.suffix != ".tex":
+                shutil.copyfile(path, left / "output" / path.name)
 
     return put
 
@@ -112,8 +138,20 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
     # the cell is in the README too
     assert re.search(rf"\| gdp_100m_cny \|.*\| {count} \|", readme)
     not_kept = {row["rule"]: row["faults"] for row in rows(package, rules.CHECKS) if row["is_kept"] == "False"}
-    # a clone in which somebody works is no commit
-    assert not_kept.keys() <= {"The code is that of a commit."}
+    # it was not run, and a clone in which somebody works is no commit
+    assert {rule: faults for rule, faults in not_kept.items() if rule != "The code is that of a commit."} == {
+        "The README has processor, memory, system and run time.": "README.md has no run time",
+        "The paper's citation has volume, pages and DOI.": "CITATION.cff: the paper has no volume, no start, no end, "
+        "no doi",
+    }
+    for statement in rights.STATEMENTS.values():
+        assert f"- [x] {statement}" in readme
+    assert "\nSigned: A Tester, 2026-11-28\n" in readme
+    figure = (unpacked / "output/figure_1.svg").read_text(encoding="utf-8")
+    points = sample_build.rows("select outcome, printed_estimate from reports.rpt_figure_1 where estimate is not null")
+    assert figure.count("<circle ") == len(points) > 0
+    assert figure.count(">×</text>") == sum(printed is not None for _, printed in points)
+    assert "SYNTHETIC DATA" in figure
 
 
 def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_their_values(
@@ -121,6 +159,25 @@ def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_the
 ) -> None:
     listed = rows(public_package, contents.RAW_FILES)
     assert {row["is_restricted"] for row in listed if row["provider"]} == {"True"}
+    sources = {Path(row["path"]).name: row["address"] for row in listed}
+    in_repository = r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
+    assert re.fullmatch(in_repository, sources["firms12_20.dta"])
+    with zipfile.ZipFile(public_package) as opened:
+        readme = opened.read("README.md").decode("utf-8")
+        figure = opened.read("output/figure_1.svg").decode("utf-8")
+    # a picture that is copied keeps what it stands for
+    assert "† AI firms of all industries, by keyword, entered</text>" in figure
+    assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
+    (details,) = re.findall(r"^\| biechouwo \|.*$", readme, re.MULTILINE)
+    # each of its four files
+    assert details.count("from https://github.com/biechouwo-coder/G-P/blob/") == 4
+    checked = {row["rule"]: row["faults"] for row in rows(public_package, rules.CHECKS)}
+    assert "not certified" in checked["A person has signed both statements about rights."]
+    assert checked["The README lists what the package holds, and nothing else."] == ""
+    (cited,) = [faults for rule, faults in checked.items() if rule.startswith("Every source has")]
+    # the one file whose commit nobody knows
+    assert cited.count("no address, or none with commit and path") == 1
+    assert "city_yearbook/job_data.csv: no address" in cited
     with zipfile.ZipFile(public_package) as opened:
         assert not [name for name in opened.namelist() if name.startswith(f"{contents.RAW}/") and row_of(name, listed)]
         assert contents.PANEL not in opened.namelist()
@@ -220,7 +277,7 @@ def test_a_withheld_table_is_compared_by_its_means(
     copied = {row["table_name"] for row in terms.public_copy(whole, unpacked / contents.RELEASE)}
     names = sorted(name for name in copied if not name.startswith("release."))
     assert {"marts.fct_city_year_panel", "marts.fct_delivered_values"} <= {*names}
-    withheld.write_summary(withheld.summary(whole, names), unpacked / contents.WITHHELD)
+    contents.write_rows(unpacked / contents.WITHHELD, withheld.summary(whole, names), withheld.SUMMARY)
     (unpacked / contents.PANEL).unlink()
     assert rerun.differences(unpacked) == []
 
@@ -230,6 +287,9 @@ def test_a_withheld_table_is_compared_by_its_means(
     assert [line.split(" is ")[0] for line in found] == [
         f"marts.fct_city_year_panel, column gdp_100m_cny: {figure}" for figure in ("mean", "standard_deviation")
     ]
+
+
+OF_A_README = ("_listed", "_signed", "_programs", "_machine", "_paper")
 
 
 def test_each_rule_finds_what_breaks_it(unpacked: Path) -> None:
@@ -249,7 +309,8 @@ def test_each_rule_finds_what_breaks_it(unpacked: Path) -> None:
     (unpacked / "LICENSE").unlink()
     (unpacked / "output/figure_1.csv").unlink()
     found = {one.rule.faults.__name__: one.faults for one in rules.check(unpacked) if one.faults}
-    assert found == {
+    # what these changes break of other rules, the next test sees one by one
+    assert {name: faults for name, faults in found.items() if name not in OF_A_README} == {
         "_paths": ["code/models/own.sql: /home/zhu", r"logs/run.log: C:\Users\leng"],
         "_personal": ["data/notes.csv: zhu@example.edu.cn", f"data/notes.csv: {IDENTITY}"],
         "_names": [
@@ -260,9 +321,106 @@ def test_each_rule_finds_what_breaks_it(unpacked: Path) -> None:
         "_versions": ["pandas: no version or no hash"],
         "_readme": [f"README.md has no section {name}" for name in rules.SECTIONS[1:]],
         "_licence": ["there is no LICENSE"],
-        "_outputs": ["Figure 1: there is no output/figure_1.csv"],
+        "_outputs": ["Figure 1, its numbers: there is no output/figure_1.csv"],
         "_committed": ["the code is not that of a commit (unknown)"],
     }
+
+
+RUN = {"| run time | not measured |": "| run time | 41 seconds |"}
+PRINTED = {"    issn:": "    volume: 1\n    start: 2\n    end: 3\n    doi: 10.1/x\n    issn:"}
+REPUBLISHED = {",generated,": ",republished,"}
+FETCHED = ",https://github.com/a/b/blob/" + "0" * 40 + "/c.csv,2026-11-28,in this package"
+
+
+@pytest.mark.parametrize(
+    ("rule", "file", "changes", "fault"),
+    [
+        ("_signed", "README.md", {}, None),
+        ("_signed", "README.md", {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
+        ("_signed", "README.md", {"Signed: A Tester": "Signed: "}, "nobody has signed"),
+        ("_listed", "README.md", {}, None),
+        ("_listed", "README.md", {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
+        ("_listed", "README.md", {"## References": "`data/x.csv`"}, "README.md names data/x.csv, which is not here"),
+        ("_listed", "data/panel.csv", None, "README.md names data/panel.csv, which is not here"),
+        ("_programs", "README.md", {}, None),
+        ("_programs", "README.md", {"py` | 2020 |": "py` | 1 |"}, "README.md has no seed of code/src/"),
+        ("_programs", "PROGRAMS.csv", {"run.sh,": "do.sh,"}, "run.sh is in no row of PROGRAMS.csv"),
+        ("_programs", "code/models/reports/rpt_figure_1.sql", None, "PROGRAMS.csv lists code/models/reports/rpt_fig"),
+        ("_machine", "README.md", RUN, None),
+        ("_machine", "README.md", RUN | {"| processor |": "| maker |"}, "README.md has no processor"),
+        ("_machine", "README.md", {}, "README.md has no run time"),
+        ("_paper", "CITATION.cff", PRINTED, None),
+        ("_paper", "CITATION.cff", PRINTED | {"doi: 10.1/x": "doi:"}, "CITATION.cff: the paper has no doi"),
+        ("_paper", "CITATION.cff", None, "CITATION.cff: the paper has no volume, no start, no end, no doi"),
+        ("_paper", "CITATION.cff", {"references:": "references: ["}, "CITATION.cff: the paper has no volume, no start"),
+        ("_cited", "data/raw_files.csv", REPUBLISHED, ": no address, or none with commit and path (none)"),
+        ("_cited", "data/raw_files.csv", REPUBLISHED | {",,,in this package": FETCHED}, None),
+        (
+            *("_cited", "data/raw_files.csv"),
+            REPUBLISHED | {",,,in this package": FETCHED.replace("2026-11-28", "spring")},
+            ": no date of access",
+        ),
+        (
+            *("_cited", "data/raw_files.csv"),
+            REPUBLISHED | {",,,in this package": FETCHED.replace("0" * 40, "main")},
+            ": no address, or none with commit and path (https://github.com/a/b/blob/main/c.csv)",
+        ),
+        ("_data_licence", "LICENSE_DATA.md", {}, None),
+        ("_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "LICENSE_DATA.md does not name vendor"),
+        (
+            "_data_licence",
+            "LICENSE_DATA.md",
+            None,
+            "the licence of the whole in ro-crate-metadata.json is not LICENSE_D",
+        ),
+        (
+            *("_data_licence", "ro-crate-metadata.json", {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'}),
+            "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md",
+        ),
+        ("_data_licence", "ro-crate-metadata.json", {'"@context"': "@context"}, "the licence of the whole in ro-crate"),
+        ("_outputs", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
+    ],
+)
+def test_each_rule_of_a_data_editor_can_fail(
+    package_folder: Path, rule: str, file: str, changes: dict[str, str] | None, fault: str | None
+) -> None:
+    path = package_folder / file
+    before = path.read_bytes()
+    text = before.decode()
+    try:
+        path.unlink()
+        if changes is not None:
+            for old, new in changes.items():
+                assert old in text
+                text = text.replace(old, new)
+            path.write_text(text, encoding="utf-8")
+        (judge,) = [one.faults for one in rules.RULES if one.faults.__name__ == rule]
+        faults = list(judge(package_folder))
+    finally:
+        path.write_bytes(before)
+    assert any(fault in one for one in faults) if fault else faults == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("000001", "000002"), "signed for release 000002 of sample, and this is release 000001 of sample"),
+        (("A  Tester", ""), "name and date (YYYY-MM-DD) of who signs are needed"),
+        (("2026-11-28", "spring"), "name and date (YYYY-MM-DD) of who signs are needed"),
+        (("may_use: yes", "may_use: certainly"), "may_use and may_publish are yes or no"),
+        (("may_use: yes\n", ""), "not the form of a signature. Fill this in:\nextract_set: sample"),
+        (("name:", "name: ["), "cannot be read as YAML"),
+    ],
+)
+def test_a_form_that_signs_nothing_is_refused(
+    change: tuple[str, str], message: str, package: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(package.with_name("published.duckdb"))
+    (tmp_path / "form.yml").write_text(FORM.replace(*change), encoding="utf-8")
+    with pytest.raises(ReplicationError, match=re.escape(message)):
+        rights.read(tmp_path / "form.yml", manifest)
+    (tmp_path / "form.yml").write_text(FORM.replace("may_publish: yes", "may_publish: no"), encoding="utf-8")
+    assert rights.read(tmp_path / "form.yml", manifest) == ("A Tester", "2026-11-28", True, False)
 
 
 def test_a_restricted_file_that_is_put_back_breaks_a_rule(
@@ -396,11 +554,15 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     assert "Completed successfully" in log
     assert str(tmp_path) not in log
     ended = sample_build.command("replication-package", "--check", str(written), "--yes")
-    # a clone in which somebody works is no commit
-    lines = [line for line in ended.stdout.splitlines() if not line.startswith("The code is that of a commit.")]
+    lines = ended.stdout.splitlines()
     assert lines[0] == "Every file has its SHA-256. Running the package in an empty folder."
     assert lines[1].startswith("The run took ")
-    assert lines[2:] in ([], [f"{written}: the run gives every number of the package."])
+    assert lines[2] == "The run gives every number of the package, which breaks these rules:"
+    # nobody signed it, and a clone in which somebody works is no commit
+    assert {line.partition(". ")[0] for line in lines[3:]} - {"The code is that of a commit"} == {
+        "A person has signed both statements about rights",
+        "The paper's citation has volume, pages and DOI",
+    }
 
 
 @pytest.mark.soak

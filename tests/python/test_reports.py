@@ -31,8 +31,8 @@ def test_at_least_48_of_the_56_printed_coefficients_are_inside_and_every_miss_is
     )
     assert len(rows) == len(published()) == 56
     assert sum(inside for _, inside, _, _ in rows) >= 48
-    remarks = dict(
-        sample_build.rows("select remark_number, count(value) from reports.rpt_paper_remarks group by remark_number")
+    remarks = sample_build.pairs(
+        "select remark_number, count(value) from reports.rpt_paper_remarks group by remark_number"
     )
     for item, inside, remark, _ in rows:
         assert inside or remarks[remark] > 0, item
@@ -139,9 +139,11 @@ def test_a_table_is_shaped_as_printed(table: str, columns: int, lines: int, samp
     assert all(row[0] and row[1] for row in rows[lines:])
     for printed in (row for row in published() if row["table_id"] == f"table_{table}"):
         specification = f"table_{table}_col_{printed['column_number']}"
-        value = estimate(sample_build, specification, printed["term"])
-        cells = [row[1 + int(printed["column_number"])] for row in rows[:lines]]
-        assert any(cell and cell.rstrip("*‡") == f"{value:.3f}" for cell in cells), (specification, printed["term"])
+        value, error = (
+            estimate(sample_build, specification, printed["term"], name) for name in ("estimate", "std_error")
+        )
+        cells = {str(row[1 + int(printed["column_number"])]).rstrip("*‡") for row in rows[:lines]}
+        assert {f"{value:.3f}", f"({error:.3f})"} <= cells, (specification, printed["term"])
     labels = [row[0] for row in rows]
     assert labels[lines : lines + 3] == ["Dependent variable", "Controls", "Fixed effects"]
     assert "Specification" in labels
@@ -170,7 +172,7 @@ def test_a_table_names_its_dependent_variables_and_its_fixed_effects(sample_buil
 
 
 def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_build: Build) -> None:
-    lines = dict(sample_build.rows("select label_en, column_4 from reports.rpt_table_4 where label_en <> ''"))
+    lines = sample_build.pairs("select label_en, column_4 from reports.rpt_table_4 where label_en <> ''")
     assert int(lines["Instruments"]) == estimate(sample_build, "table_4_col_4", "ai_firms", "instrument_count")
     assert lines["AR(2), p"] == f"{estimate(sample_build, 'table_4_col_4', 'ai_firms', 'ar2_p_value'):.3f}"
     assert lines["Hansen, p"] == f"{estimate(sample_build, 'table_4_col_4', 'ai_firms', 'hansen_p_value'):.3f}"
@@ -178,7 +180,7 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_
     assert lines["Difference-in-Hansen, p"] == (
         f"{estimate(sample_build, 'table_4_col_4', 'ai_firms', 'level_hansen_p_value'):.3f}"
     )
-    mechanical = dict(sample_build.rows("select label_en, column_3 from reports.rpt_table_4"))
+    mechanical = sample_build.pairs("select label_en, column_3 from reports.rpt_table_4")
     assert mechanical["The regressor holds the outcome"] == "yes"
     # Its p-value tests nothing: no star, neither in the table nor in the scorecard.
     value = estimate(sample_build, "table_4_col_3", "ai_firms")
@@ -190,7 +192,7 @@ def test_table_4_shows_the_diagnostics_of_its_gmm_and_what_is_mechanical(sample_
 
 
 def test_a_table_names_clusters_years_and_both_r2(sample_build: Build) -> None:
-    lines = dict(sample_build.rows("select label_en, column_2 from reports.rpt_table_1 where label_en <> ''"))
+    lines = sample_build.pairs("select label_en, column_2 from reports.rpt_table_1 where label_en <> ''")
     cities, first, last = sample_build.rows(
         "select count(distinct city_id), min(year), max(year) from estimates.estimation_samples "
         "where specification_id = 'table_1_col_2'"
@@ -255,7 +257,7 @@ def test_figure_1_has_every_year_and_its_printed_numbers(sample_build: Build) ->
 
 
 def figures(build: Build, remark: int) -> dict[str, float]:
-    return dict(build.rows("select figure_en, value from reports.rpt_paper_remarks where remark_number = ?", remark))
+    return build.pairs("select figure_en, value from reports.rpt_paper_remarks where remark_number = ?", remark)
 
 
 def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
@@ -303,10 +305,8 @@ def test_the_remarks_are_computed_from_the_panel(sample_build: Build) -> None:
     assert chance["printed coefficients"] == 56
     assert chance["excluded and not explained"] == 0
     words = {"compatible": "compatible: the interval", "cannot_tell": "cannot tell: it contains both"}
-    counts = dict(
-        sample_build.rows(
-            "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
-        )
+    counts = sample_build.pairs(
+        "select verdict, count(*) from reports.rpt_replication_scorecard where item_kind = 'coefficient' group by 1"
     )
     for verdict, beginning in words.items():
         (found,) = (value for name, value in chance.items() if name.startswith(beginning))

@@ -18,24 +18,28 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from ai_manufacturing.auditing import new_years, published_years, revisions
-from ai_manufacturing.auditing.revisions import Declaration, Revisions
-from ai_manufacturing.refresh import build, refresh, writer
+from ai_manufacturing.auditing import declared_revisions, new_years, published_years, revisions
+from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.revisions import Revisions
+from ai_manufacturing.refresh import build, by_hand, writer
 from ai_manufacturing.releases import configured, fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BadConfigurationError, HeldError, NothingNewError
-from ai_manufacturing.releases.store import Store, read_manifest
+from ai_manufacturing.releases.manifest import read_manifest
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.settings import period
 from ai_manufacturing.synthetic import draw
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
-from tests.python.release_store import changed, command, described, quiet
+from tests.python.release_store import Refreshes, changed, command, described, quiet
 
 HEADER = "provider,series,scope,first_year,last_year,reason,declared_on,after_release\n"
 CONFORMED = "intermediate.int_series_conformed"
 GDP = "series = 'gdp_100m_cny'"
 LIMITS = Limits(hold_above=configured.HOLD_ABOVE)
+MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
+FINGERPRINT = fingerprint.of
 
 Key = tuple[str, str, str, int]  # series, scope, city and year
 
@@ -229,7 +233,7 @@ def test_a_declaration_covers_its_provider_series_scope_and_years_only(
     found = compared(tmp_path, old, new, row)
     assert (found.lines == []) == passes
     assert found.explained == ({"column_1"} if passes else set())
-    assert (row in found.used) == (
+    assert (row in found.declarations) == (
         row.series == "gdp" and row.provider == "vendor" and row.scope != "industry" and row.first_year < 2017
     )
 
@@ -249,39 +253,36 @@ def seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     shutil.copy(PROJECT / "seeds/series.csv", path.parent)
     path.write_text(HEADER, encoding="utf-8")
-    monkeypatch.setattr(revisions, "SEED", path)
+    monkeypatch.setattr(declared_revisions, "SEED", path)
     return path
 
 
 def test_the_seed_of_the_project_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-    assert revisions.declared() == []
+    assert declared_revisions.read() == []
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
-        ("vendor,gdp,total,2015,2016,census,2026-11-26,000001", "column series: 'gdp' is not a series of series.csv"),
-        ("vendor,gdp_100m_cny,total,2016,2015,census,2026-11-26,000001", "column last_year: '2015' is not a year from"),
-        ("vendor,gdp_100m_cny,total,15,2016,census,2026-11-26,000001", "column first_year: '15' is not a year"),
-        ("vendor,gdp_100m_cny,total,2015,2016,,2026-11-26,000001", "column reason: '' is not a reason in words"),
-        (
-            "vendor,gdp_100m_cny,total,2015,2016,census,26.11.2026,000001",
-            "column declared_on: '26.11.2026' is not a date",
-        ),
-        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,1", "column after_release: '1' is not the number"),
-        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26", "column after_release: None is not the number"),
-        (",gdp_100m_cny,total,2015,2016,census,2026-11-26,000001", "column provider: '' is not a name"),
+        ("vendor,gdp,total,2015,2016,census,2026-11-26,000001", "series: 'gdp' is not a series of series.csv"),
+        ("vendor,gdp_100m_cny,total,2016,2015,census,2026-11-26,000001", "last_year: '2015' is not a year from"),
+        ("vendor,gdp_100m_cny,total,15,2016,census,2026-11-26,000001", "first_year: '15' is not a year"),
+        ("vendor,gdp_100m_cny,total,2015,2016,,2026-11-26,000001", "reason: '' is not a reason in words"),
+        ("vendor,gdp_100m_cny,total,2015,2016,census,26.11.2026,000001", "declared_on: '26.11.2026' is not a date"),
+        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26,1", "after_release: '1' is not the number"),
+        ("vendor,gdp_100m_cny,total,2015,2016,census,2026-11-26", "after_release: None is not the number"),
+        (",gdp_100m_cny,total,2015,2016,census,2026-11-26,000001", "provider: '' is not a name"),
     ],
 )
 def test_a_declaration_that_is_none_ends_a_refresh_before_it_builds(
-    row: str, said: str, seed: Path, store: Store, built_from_the_sample: Callable[[Path], None]
+    row: str, message: str, seed: Path, refreshes: Refreshes
 ) -> None:
     seed.write_text(f"{HEADER}{row}\n", encoding="utf-8")
     with pytest.raises(BadConfigurationError) as raised:
-        refresh.refresh(store, LIMITS, quiet)
-    assert f"declared_revisions.csv, row 2, {said}" in str(raised.value)
-    assert store.refreshes() == []
+        refreshes.run()
+    assert f"declared_revisions.csv, row 2, column {message}" in str(raised.value)
+    assert refreshes.store.refreshes() == []
 
 
 def test_a_declaration_is_no_part_of_what_tables_are_made_of(tmp_path: Path) -> None:
@@ -304,32 +305,26 @@ def first_release(audited_build: Build, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def published(
-    store: Store, first_release: Path, built_from_the_sample: Callable[[Path], None], seed: Path, tmp_path: Path
-) -> Store:
-    """Publish the sample."""
-    store.add(Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001")
-    store.publish("000001")
-    return store
+def published(refreshes: Refreshes, first_release: Path, seed: Path, tmp_path: Path) -> Refreshes:
+    """Publish the sample, and let refreshes be limited as by default."""
+    refreshes.store.add(Path(shutil.copy(first_release, tmp_path / "first.duckdb")), "000001")
+    refreshes.store.publish("000001")
+    refreshes.limits = LIMITS
+    return refreshes
 
 
-def revised(audited_build: Build, path: Path, years: str, factor: float) -> Path:
-    return changed(
-        audited_build.warehouse,
-        path,
-        f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})",
-    )
+def revised(years: str, factor: float) -> str:
+    """Return the statement that rewrites GDP of some years."""
+    return f"update {CONFORMED} set value = value * {factor} where {GDP} and year in ({years})"
 
 
-def test_a_rewritten_series_is_held_until_it_is_declared(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path
-) -> None:
-    store = published
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+def test_a_rewritten_series_is_held_until_it_is_declared(published: Refreshes, seed: Path) -> None:
+    store = published.store
+    published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
     lines = str(held.value).splitlines()
-    cities = audited_build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
+    cities = published.build.value(f"select count(value) from {CONFORMED} where {GDP} and year in (2017, 2018)")
     assert lines[0].startswith("Release 000002 is held: it rewrites what was published.")
     assert lines[1].startswith(
         f"GDP (gdp_100m_cny, total, vendor) 2017-2018: {cities} of {cities} published values changed"
@@ -347,112 +342,91 @@ def test_a_rewritten_series_is_held_until_it_is_declared(
     assert (len(values), set(values["year"])) == (cities, {2017, 2018})
     assert np.allclose(values["new_value"] / values["old_value"], 1.05)
     with pytest.raises(HeldError, match="Nothing new since build 000002"):
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
 
-    seed.write_text(
-        HEADER + row.replace("<reason>", "census").replace("2017,", "2016,").replace(",2018,", ",2017,") + "\n",
-        encoding="utf-8",
-    )
+    row = row.replace("<reason>", "census") + "\n"
+    seed.write_text(HEADER + row.replace("2017,", "2016,").replace(",2018,", ",2017,"), encoding="utf-8")
     with pytest.raises(HeldError, match=r"total, vendor\) 2018: "):
-        refresh.refresh(store, LIMITS, quiet)
-    seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
-    told: list[dict[str, Any]] = []
-    manifest = refresh.refresh(store, LIMITS, lambda event, facts: told.append({"event": event, **facts}))
+        published.run()
+    seed.write_text(HEADER + row, encoding="utf-8")
+    manifest = published.run()
     assert manifest.reason.startswith("declared revision after 000001: gdp_100m_cny (total) of vendor, 2017-2018, ")
     assert manifest.reason.endswith(": census")
     assert read_manifest(store.published) == manifest
-    assert {"event": "declared", "revisions": [manifest.reason]} in told
+    assert ("declared", {"revisions": [manifest.reason]}) in published.events
     with pytest.raises(NothingNewError):
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
 
 
 @pytest.mark.soak
-def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path
-) -> None:
+def test_a_declaration_that_was_used_or_is_older_lets_nothing_else_pass(published: Refreshes, seed: Path) -> None:
     row = "vendor,gdp_100m_cny,*,2017,2018,census,2026-11-26,000001\n"
     seed.write_text(HEADER + row, encoding="utf-8")
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
-    assert refresh.refresh(published, LIMITS, quiet).release_id == "000002"
+    published.of(revised("2017, 2018", 1.05))
+    assert published.run().release_id == "000002"
     # another rewrite of the same values, also where the release that the row names is published again
-    built_from_the_sample(revised(audited_build, tmp_path / "again.duckdb", "2017, 2018", 1.5))
+    published.of(revised("2017, 2018", 1.5))
     for now_published in ("000002", "000001"):
-        refresh.rollback(published, now_published, quiet)
+        by_hand.rollback(published.store, now_published, quiet)
         with pytest.raises(HeldError):
-            refresh.refresh(published, LIMITS, quiet)
-        assert published.current().release_id == now_published
+            published.run()
+        assert published.store.current().release_id == now_published
     seed.write_text(HEADER + row.replace("census", "second census"), encoding="utf-8")
-    assert "second census" in refresh.refresh(published, LIMITS, quiet).reason
+    assert "second census" in published.run().reason
 
 
 @pytest.mark.soak
-def test_whoever_has_years_read_again_need_not_declare_them(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+def test_whoever_has_years_read_again_need_not_declare_them(published: Refreshes) -> None:
+    published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError, match=r"vendor\) 2017: "):
-        refresh.refresh(published, LIMITS, quiet, range(2018, 2021))
-    manifest = refresh.refresh(published, LIMITS, quiet, range(2017, 2019))
-    assert manifest.reason == "years 2017:2018 read again"
+        published.run(years=range(2018, 2021))
+    assert published.run(years=range(2017, 2019)).reason == "years 2017:2018 read again"
 
 
-def test_734_lost_city_years_are_held(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    built_from_the_sample(
-        changed(audited_build.warehouse, tmp_path / "less.duckdb", f"delete from {CONFORMED} where year > 2018")
-    )
+def test_734_lost_city_years_are_held(published: Refreshes) -> None:
+    published.of(f"delete from {CONFORMED} where year > 2018")
     with pytest.raises(HeldError, match=r"\n734 of 4037 published city-years have no value any more, more than 1 %\."):
-        refresh.refresh(published, LIMITS, quiet)
+        published.run()
 
 
 @pytest.mark.soak
-def test_of_estimates_only_shown_columns_hold_a_release(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
-    def moved(name: str, where: str, to: str) -> Path:
-        return changed(
-            audited_build.warehouse,
-            tmp_path / name,
-            f"update reports.rpt_coefficients set estimate = {to} where {where}",
-        )
-
+def test_of_estimates_only_shown_columns_hold_a_release(published: Refreshes) -> None:
+    moved = "update reports.rpt_coefficients set estimate = {} where {}"
     reading = "specification_id = 'table_1_col_1_resident' and term = 'ai_firms'"
-    built_from_the_sample(moved("reading.duckdb", reading, "estimate + 9 * std_error"))
-    refresh.refresh(published, LIMITS, quiet)
     shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
-    built_from_the_sample(moved("shown.duckdb", f"{reading} or {shown}", "estimate + 1.1 * std_error"))
+    published.of(moved.format("estimate + 9 * std_error", reading))
+    published.run()
+    published.of(moved.format("estimate + 1.1 * std_error", f"{reading} or {shown}"))
     with pytest.raises(
         HeldError, match=r"An estimate moved by 1\.10 standard errors, more than REFRESH_HOLD_ABOVE \(1\)"
     ):
-        refresh.refresh(published, LIMITS, quiet)
-    built_from_the_sample(moved("lost.duckdb", shown, "null"))
+        published.run()
+    published.of(moved.format("null", shown))
     with pytest.raises(HeldError, match=r"1 are lost, .*: table_2_col_1 ai_firms: 0\.\d+ \(.*\) -> none"):
-        refresh.refresh(published, LIMITS, quiet)
+        published.run()
 
 
 @pytest.mark.soak
 def test_a_release_of_earlier_code_is_compared_by_its_estimates_and_it_is_said(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
+    published: Refreshes, tmp_path: Path
 ) -> None:
+    store = published.store
     earlier = changed(
-        published.published,
+        store.published,
         tmp_path / "earlier.duckdb",
         "drop table release.series_values",
         "drop table reports.rpt_column_specifications",
     )
-    published.past("000001").unlink()
-    published.add(earlier, "000001")
-    published.publish("000001")
+    store.past("000001").unlink()
+    store.add(earlier, "000001")
+    store.publish("000001")
     shown = "specification_id = 'table_2_col_1' and term = 'ai_firms'"
-    moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}"
-    built_from_the_sample(changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved))
+    published.of(f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {shown}")
     with pytest.raises(HeldError, match=r"An estimate moved by 2\.00"):
-        refresh.refresh(published, LIMITS, quiet)
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
-    told: list[str] = []
-    refresh.refresh(published, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
-    assert any("Release 000001 was written before releases kept their series" in message for message in told)
+        published.run()
+    published.of(revised("2017, 2018", 1.05))
+    published.run()
+    assert any("Release 000001 was written before releases kept their series" in line for line in published.warnings)
 
 
 def test_limits_are_one_standard_error_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,35 +474,28 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
 
 
 @pytest.mark.parametrize(("shift", "is_held"), [(0.0, False), pytest.param(2.0, True, marks=pytest.mark.soak)])
-def test_what_new_years_add_to_an_estimate_is_no_revision(
-    shift: float, is_held: bool, store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build,
-    seed: Path, tmp_path: Path,
-) -> None:  # fmt: skip
+def test_what_new_years_add_to_an_estimate_is_no_revision(shift: float, is_held: bool, refreshes: Refreshes) -> None:
     """The published column ends in 2018; its errors are small, so that the new years move it far beyond the limit."""
-    estimates = least_squares(audited_build, 2018)
+    refreshes.limits, sample = LIMITS, refreshes.warehouse
+    estimates = least_squares(refreshes.build, 2018)
     estimates["ai_firms"] += shift * 1e-4
     column = "where specification_id = 'table_1_col_1'"
-    built_from_the_sample(
-        changed(
-            audited_build.warehouse,
-            tmp_path / "to_2018.duckdb",
-            f"delete from estimates.estimation_samples {column} and year > 2018",
-            f"update reports.rpt_coefficients set std_error = 1e-4 {column}",
-            *(
-                f"update reports.rpt_coefficients set estimate = {estimate!r} {column} and term = '{term}'"
-                for term, estimate in estimates.items()
-            ),
-        )
+    refreshes.of(
+        f"delete from estimates.estimation_samples {column} and year > 2018",
+        f"update reports.rpt_coefficients set std_error = 1e-4 {column}",
+        *(
+            f"update reports.rpt_coefficients set estimate = {estimate!r} {column} and term = '{term}'"
+            for term, estimate in estimates.items()
+        ),
     )
-    refresh.refresh(store, LIMITS, quiet)
-    built_from_the_sample(audited_build.warehouse)
-    told: list[str] = []
+    refreshes.run()
+    refreshes.warehouse = sample
     if is_held:
         with pytest.raises(HeldError, match=r"standard errors, more than REFRESH_HOLD_ABOVE .*: table_1_col_1 "):
-            refresh.refresh(store, LIMITS, quiet)
+            refreshes.run()
     else:
-        refresh.refresh(store, LIMITS, lambda event, facts: told.append(facts.get("message", "")))
-        (note,) = [message for message in told if message.startswith("table_1_col_1 moved by ")]
+        refreshes.run()
+        (note,) = [message for message in refreshes.warnings if message.startswith("table_1_col_1 moved by ")]
         assert note.endswith(
             "standard errors as its sample reaches new years. On the published years, 2010-2018, it moved by 0.00."
         )
@@ -588,28 +555,23 @@ def test_the_public_years_of_2019_and_2020_are_published_without_a_hold(
 
 
 def test_a_city_that_is_in_no_file_any_more_is_held_by_name_though_counts_say_zero(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    published: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hangzhou and Suzhou: what a provider of counts does not list is zero, so no year of them was lost."""
     monkeypatch.setenv("LC_ALL", "C")
     gone = "city_id in ('330100', '320500')"
-    built_from_the_sample(
-        changed(
-            audited_build.warehouse,
-            tmp_path / "gone.duckdb",
-            f"update {CONFORMED} set value = 0 where {gone} and scope <> 'total'",
-            f"delete from {CONFORMED} where {gone} and scope = 'total'",
-        )
+    published.of(
+        f"update {CONFORMED} set value = 0 where {gone} and scope <> 'total'",
+        f"delete from {CONFORMED} where {gone} and scope = 'total'",
     )
     with pytest.raises(HeldError) as held:
-        refresh.refresh(published, LIMITS, quiet)
+        published.run()
     lines = str(held.value).splitlines()
     for name in ("Hangzhou (330100)", "Suzhou (320500)"):
         (line,) = (line for line in lines if line.startswith(f"{name} had a value in every published year, 2010-2020"))
         assert "has none any more: " in line
     assert "vendor,gdp_100m_cny,total,2010,2020,<reason>" in "\n".join(lines)
-    report = json.loads((published.held("000002") / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((published.store.held("000002") / "report.json").read_text(encoding="utf-8"))
     assert report["lost_city_years"] == 22
 
 
@@ -632,64 +594,53 @@ def test_a_city_is_lost_with_a_full_history_only(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def moving(
-    built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> Callable[[float], None]:
+def moving(published: Refreshes) -> Callable[..., None]:
     """Return a function that lets the next refresh build the sample with an estimate some errors from its own."""
-
-    def move(errors: float, *statements: str) -> None:
-        by = f"update reports.rpt_coefficients set estimate = estimate + {errors} * std_error"
-        name = f"{errors}_{len(statements)}.duckdb"
-        built_from_the_sample(changed(audited_build.warehouse, tmp_path / name, f"{by} where {MOVED}", *statements))
-
-    return move
+    by = "update reports.rpt_coefficients set estimate = estimate + {} * std_error where " + MOVED
+    return lambda errors, *statements: published.of(by.format(errors), *statements)
 
 
-MOVED = "specification_id = 'table_2_col_3' and term = 'ai_patent_grants'"
-
-
-def warned(store: Store) -> list[str]:
+def drift(published: Refreshes) -> list[str]:
     """Refresh, and return the warnings of drift."""
-    messages: list[str] = []
-    refresh.refresh(store, LIMITS, lambda event, facts: messages.append(facts.get("message", "")))
-    return [message for message in messages if message.startswith("Drift from ")]
+    published.run()
+    return [message for message in published.warnings if message.startswith("Drift from ")]
 
 
 def test_small_steps_are_warned_of_and_held_by_their_sum_until_a_person_accepts_them(
-    published: Store, moving: Callable[..., None]
+    published: Refreshes, moving: Callable[..., None]
 ) -> None:
     """Each step is below the limit; together they were 1.6 standard errors from the first release, in silence."""
-    store = published
+    store = published.store
     moving(0.4)
-    assert warned(store) == []
+    assert drift(published) == []
     moving(0.96)
-    (message,) = warned(store)
+    (message,) = drift(published)
     assert message.startswith("Drift from release 000001, the first (nobody has accepted one): table_2_col_3 ai_patent")
     assert "0.96 standard errors. Beyond 1 a release is held." in message
     moving(1.63)
     with pytest.raises(HeldError, match=r"Drift from release 000001, .*: table_2_col_3 .*, 1\.63 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
     assert store.current().release_id == "000003"
     # the held build is judged again as soon as a person has accepted what it would follow
-    assert refresh.accept(store, "000003", "compared with the office", quiet) == store.current()
-    (message,) = warned(store)
+    assert by_hand.accept(store, "000003", "compared with the office", quiet) == store.current()
+    (message,) = drift(published)
     assert "compared with the office: table_2_col_3 " in message
     assert "0.67 standard errors" in message
     # a rollback loses neither of the two anchors
-    refresh.rollback(store, "000002", quiet)
+    by_hand.rollback(store, "000002", quiet)
     moving(1.5)
     with pytest.raises(HeldError, match="Drift from release 000001, the first"):
-        refresh.refresh(store, LIMITS, quiet)
-    refresh.rollback(store, "000005", quiet)
+        published.run()
+    by_hand.rollback(store, "000005", quiet)
     moving(2.1)
     with pytest.raises(HeldError, match=r"Drift from release 000003, accepted 20\d\d-.*, 1\.14 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
     # what a person publishes is accepted
-    by_hand = refresh.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
+    manifest = by_hand.publish_held(store, store.held_ids()[-1], "the provider was asked", quiet)
     moving(2.5)
-    assert warned(store) == []
+    assert drift(published) == []
     (row,) = read(store.published, "from release.anchor")
-    assert (row[0], row[2]) == (by_hand.release_id, "the provider was asked")
+    assert (row[0], row[2]) == (manifest.release_id, "the provider was asked")
 
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -697,39 +648,37 @@ def read(path: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def test_the_anchor_is_never_pruned(published: Store, moving: Callable[..., None]) -> None:
+def test_the_anchor_is_never_pruned(published: Refreshes, moving: Callable[..., None]) -> None:
     for step in range(1, 6):
         moving(step / 100)
-        refresh.refresh(published, LIMITS, quiet)
-    assert published.release_ids() == ["000001", "000005", "000006"]
+        published.run()
+    assert published.store.release_ids() == ["000001", "000005", "000006"]
 
 
 def test_a_declared_revision_explains_its_own_drift_and_no_other(
-    published: Store, moving: Callable[..., None], seed: Path
+    published: Refreshes, moving: Callable[..., None], seed: Path
 ) -> None:
     rewritten = (
         f"update {CONFORMED} set value = value * 1.5 where series = 'invention_grant_count' and scope = 'industry' "
         "and year = 2018"
     )
     moving(0.45)
-    refresh.refresh(published, LIMITS, quiet)
+    published.run()
     seed.write_text(f"{HEADER}vendor,*,*,2018,2018,recount,2026-11-26,000002\n", encoding="utf-8")
     moving(2.45, rewritten)
-    assert warned(published) == []
-    assert published.current().reason.endswith("recount")
+    assert drift(published) == []
+    assert published.store.current().reason.endswith("recount")
     seed.write_text(HEADER, encoding="utf-8")
     moving(2.55, rewritten)
-    (message,) = warned(published)
+    (message,) = drift(published)
     assert "0.55 standard errors" in message
     moving(3.1, rewritten)
     with pytest.raises(HeldError, match=r"Drift from release 000001.* 1\.10 standard errors"):
-        refresh.refresh(published, LIMITS, quiet)
+        published.run()
 
 
-def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(
-    published: Store, audited_build: Build
-) -> None:
-    store, build = published, audited_build
+def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_show_it(published: Refreshes) -> None:
+    store, build = published.store, published.build
     for arguments, message in (
         (("000002", "--reason", "right"), "Release 000002 is not the published one (000001 is)."),
         (("000001", "--reason", " "), "Give a reason for accepting a release"),
@@ -752,109 +701,101 @@ def test_a_person_accepts_the_published_release_with_a_reason_and_the_commands_s
 
 @pytest.mark.parametrize("is_moved", [False, True])
 def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_counts(
-    is_moved: bool, published: Store, moving: Callable[..., None], tmp_path: Path
+    is_moved: bool, published: Refreshes, moving: Callable[..., None], tmp_path: Path
 ) -> None:
-    store = published
     moving(0.3)
-    refresh.refresh(store, LIMITS, quiet)
-    refresh.rollback(store, "000001", quiet)
+    published.run()
+    by_hand.rollback(published.store, "000001", quiet)
     if is_moved:
-        store = replace(store, published=tmp_path / "new place/ai_manufacturing.duckdb")
+        published.store = replace(published.store, published=tmp_path / "new place/ai_manufacturing.duckdb")
     else:
-        store.published.unlink()
+        published.store.published.unlink()
     moving(1.2)
     with pytest.raises(HeldError, match=r"An estimate moved by 1\.20 standard errors"):
-        refresh.refresh(store, LIMITS, quiet)
-    assert not store.published.exists()
+        published.run()
+    assert not published.store.published.exists()
     moving(0.9)
-    refresh.refresh(store, LIMITS, quiet)
-    assert read(store.published, "select release_id from release.previous") == [("000001",)]
+    published.run()
+    assert read(published.store.published, "select release_id from release.previous") == [("000001",)]
 
 
 # ---------------------------------------------------------------- years read again
 
 
 def test_years_read_again_free_no_value_of_a_file_that_was_delivered_since(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    extracts = Path(shutil.copytree(audited_build.extracts, tmp_path / "sample"))
+    published: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracts = Path(shutil.copytree(published.build.extracts, tmp_path / "sample"))
     monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
     (yearbook,) = (extracts / "city_yearbook").glob("*2018*")
     yearbook.write_text(yearbook.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
-        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
+        published.run(years=range(2010, 2021))
     # one that is gone from the folder is not read again either
     yearbook.unlink()
     with pytest.raises(HeldError, match=r"GDP \(gdp_100m_cny, total, vendor\) 2018: "):
-        refresh.refresh(published, LIMITS, quiet, range(2010, 2021))
-    shutil.copy(audited_build.extracts / "city_yearbook" / yearbook.name, yearbook)
-    assert refresh.refresh(published, LIMITS, quiet, range(2010, 2021)).reason == "years 2010:2020 read again"
+        published.run(years=range(2010, 2021))
+    shutil.copy(published.build.extracts / "city_yearbook" / yearbook.name, yearbook)
+    assert published.run(years=range(2010, 2021)).reason == "years 2010:2020 read again"
 
 
 # ---------------------------------------------------------------- a held build, judged again
 
 
 def test_a_held_build_is_judged_again_without_a_build_and_gives_what_a_build_would_have_given(
-    published: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, seed: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    store = published
-    built_from_the_sample(revised(audited_build, tmp_path / "revised.duckdb", "2017, 2018", 1.05))
+    published: Refreshes, seed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = published.store
+    published.of(revised("2017, 2018", 1.05))
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
     built = Mock(side_effect=build.dbt)
     monkeypatch.setattr(build, "dbt", built)
     (row,) = (line for line in str(held.value).splitlines() if line.startswith("vendor,"))
     seed.write_text(HEADER + row.replace("<reason>", "census") + "\n", encoding="utf-8")
-    events: list[str] = []
-    manifest = refresh.refresh(store, LIMITS, lambda event, facts: events.append(event))
+    manifest = published.run()
     assert built.call_count == 0
-    assert events == ["started", "delivery", "judged again", "landed", "declared", "changes", "published"]
+    assert published.names == ["started", "delivery", "judged again", "landed", "declared", "changes", "published"]
     assert (manifest.release_id, store.held_ids()) == ("000003", [])
-    judged_again = {name: read(store.published, f"from {name}") for name in manifest.row_counts}
-    changed_rows = read(store.published, "from release.changes")
+    tables = [*manifest.row_counts, "release.changes"]
+    judged_again = {name: read(store.published, f"from {name}") for name in tables}
     with pytest.raises(NothingNewError):
-        refresh.refresh(store, LIMITS, quiet)
+        published.run()
 
     # the same with a build
-    refresh.rollback(store, "000001", quiet)
+    by_hand.rollback(store, "000001", quiet)
     store.past("000003").unlink()
-    again = refresh.refresh(store, LIMITS, quiet)
+    again = published.run()
     assert built.call_count == 1
     assert (again.reason, again.fingerprint) == (manifest.reason, manifest.fingerprint)
-    assert {name: read(store.published, f"from {name}") for name in again.row_counts} == judged_again
-    assert read(store.published, "from release.changes") == changed_rows
+    assert {name: read(store.published, f"from {name}") for name in tables} == judged_again
 
 
 def test_the_command_judges_a_held_build_again_by_another_limit_and_builds_a_damaged_one(
-    published: Store, audited_build: Build, built_from_the_sample: Callable[[Path], None], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    moved = f"update reports.rpt_coefficients set estimate = estimate + 2 * std_error where {MOVED}"
-    warehouse = changed(audited_build.warehouse, tmp_path / "moved.duckdb", moved)
-    built = Mock(side_effect=lambda work, target, *_, **__: not shutil.copyfile(warehouse, target))
+    published: Refreshes, moving: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, sample = published.store, published.build
+    moving(2)
+    built = Mock(side_effect=build.dbt)
     monkeypatch.setattr(build, "dbt", built)
+    monkeypatch.setattr(fingerprint, "of", FINGERPRINT)  # as the command computes it
     with pytest.raises(HeldError):
-        refresh.refresh(published, LIMITS, quiet)
-    run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="1.5")
+        published.run()
+    run = command(store, sample, "refresh", REFRESH_HOLD_ABOVE="1.5")
     assert run.returncode == 7, run.stdout + run.stderr
-    assert [json.loads(line)["event"] for line in run.stdout.splitlines()][:3] == [
-        "started",
-        "delivery",
-        "judged again",
-    ]
-    for number in published.held_ids():
-        (published.held(number) / "report.json").chmod(0o644)
-        with (published.held(number) / "report.json").open("a") as report:
+    events = [json.loads(line)["event"] for line in run.stdout.splitlines()]
+    assert events[:3] == ["started", "delivery", "judged again"]
+    for number in store.held_ids():
+        (store.held(number) / "report.json").chmod(0o644)
+        with (store.held(number) / "report.json").open("a") as report:
             report.write(" ")
     with pytest.raises(HeldError):
-        refresh.refresh(published, replace(LIMITS, hold_above=1.8), quiet)
+        published.run(replace(LIMITS, hold_above=1.8))
     assert built.call_count == 2
-    run = command(published, audited_build, "refresh", REFRESH_HOLD_ABOVE="3")
+    run = command(store, sample, "refresh", REFRESH_HOLD_ABOVE="3")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert published.current().release_id == "000005"
+    assert store.current().release_id == "000005"
 
 
 # ---------------------------------------------------------------- new years, by their structure
@@ -871,35 +812,28 @@ def booked_at_the_capital(rows: pd.DataFrame, years: tuple[int, ...]) -> pd.Data
     return rows.assign(value=rows["value"] - third + booked)
 
 
-def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(
-    store: Store, built_from_the_sample: Callable[[Path], None], audited_build: Build, tmp_path: Path
-) -> None:
+def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(refreshes: Refreshes) -> None:
+    refreshes.limits = LIMITS
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
-    to_2018 = published_years.estimates(audited_build.warehouse, {column: (2010, 2018)})
-    built_from_the_sample(
-        changed(
-            audited_build.warehouse,
-            tmp_path / "to_2018.duckdb",
-            f"delete from {CONFORMED} where year > 2018",
-            f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
-            f"update {table} set estimate = null where specification_id = '{gained}'",
-            *(
-                f"update {table} set estimate = {estimate!r}, std_error = 1e-4 "
-                f"where specification_id = '{column}' and term = '{term}'"
-                for (_, term), estimate in to_2018.items()
-            ),
-        )
+    to_2018 = published_years.estimates(refreshes.build.warehouse, {column: (2010, 2018)})
+    refreshes.of(
+        f"delete from {CONFORMED} where year > 2018",
+        f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
+        f"update {table} set estimate = null where specification_id = '{gained}'",
+        *(
+            f"update {table} set estimate = {estimate!r}, std_error = 1e-4 "
+            f"where specification_id = '{column}' and term = '{term}'"
+            for (_, term), estimate in to_2018.items()
+        ),
     )
-    refresh.refresh(store, LIMITS, quiet)
-    rows = booked_at_the_capital(audited_build.frame(f"from {CONFORMED}"), (2019, 2020))
-    faulty = changed(audited_build.warehouse, tmp_path / "faulty.duckdb")
-    with duckdb.connect(str(faulty)) as connection:
+    refreshes.run()
+    rows = booked_at_the_capital(refreshes.build.frame(f"from {CONFORMED}"), (2019, 2020))
+    with duckdb.connect(str(refreshes.of())) as connection:
         connection.register("faulty_rows", rows)
         connection.execute(f"create or replace table {CONFORMED} as from faulty_rows")
-    built_from_the_sample(faulty)
     with pytest.raises(HeldError) as held:
-        refresh.refresh(store, LIMITS, quiet)
+        refreshes.run()
     lines = str(held.value).splitlines()
     (line,) = (line for line in lines if "(invention_application_count, industry, vendor) 2019: " in line)
     assert "a capital's share of its province moved by +0.325 in the median province" in line

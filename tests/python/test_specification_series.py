@@ -87,7 +87,7 @@ def test_a_headline_sample_may_lack_a_required_city_only_where_a_gap_of_it_is_de
         ):  # fmt: skip
             in_memory.create(connection, name.partition(".")[2], public_build.frame(f"from {name}"))
         connection.execute("delete from expected_coverage where city_id is not null")
-        in_memory.run(connection, "checks/int_headline_samples")
+        in_memory.run(connection, "gate/int_headline_samples")
         found = connection.execute("select *, 'public' as extract_set from int_headline_samples").df()
     [judged] = validation.validate(found, "headline_samples", key=["specification_id", "city_id"]).to_pylist()
     assert (judged["success"], judged["severity"]) == (False, "critical")

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from docx import Document
 from docx.oxml.ns import qn
+from docx.shared import Inches, Pt
 
 from ai_manufacturing import tables
 from ai_manufacturing.cli import main
@@ -169,6 +170,7 @@ def test_excel_holds_numbers_whose_formats_show_what_is_printed(printed: Printed
     estimate = sheet["B3"]
     assert isinstance(estimate.value, float)
     assert estimate.font.bold
+    assert estimate.value == pytest.approx(printed.rows[0].cells[0].value, rel=1e-14), "not rounded"
     assert sheet["B4"].number_format == '"("0.000")"'
     below = [row[0].value for row in sheet.iter_rows(min_row=3 + len(printed.rows))]
     assert below == printed.notes
@@ -191,6 +193,11 @@ def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dic
     assert [[cell.text for cell in row.cells] for row in table.rows] == [["", *printed.headings], *grid(printed)]
     assert [paragraph.text for paragraph in document.paragraphs] == [printed.caption, *printed.notes]
     assert document.paragraphs[0].runs[0].bold
+    label, *others = (column.width for column in table.columns)
+    assert label + sum(others) <= Inches(6)
+    assert {row.cells[0].width for row in table.rows} == {label}
+    # the longest label has one line in nine points, so that an error stands right under its coefficient
+    assert label >= Pt(4.5) * min(max(len(row.label) for row in printed.rows), 36) > max(others)
     assert table.rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
     assert document.styles["Normal"].element.rPr.rFonts.get(qn("w:eastAsia")) == "SimSun"
 

@@ -187,7 +187,7 @@ def test_no_file_of_the_public_site_holds_a_delivered_value_and_the_site_behind_
     """Values that eight digits tell from other numbers: of these, no estimate is one by chance."""
     values = public_build.frame(
         "select delivered_value as value from marts.fct_delivered_values union all "
-        "select unnest([gdp_100m_cny, ln_gdp, ln_secondary_employment, ai_firms_scaled_count]) "
+        "select unnest([gdp_100m_cny, ln_gdp, ln_secondary_employment, integration_index]) "
         "from marts.fct_city_year_panel"
     )["value"].dropna()
     told_apart = [value for value in values if len(f"{value:.10g}".replace(".", "").strip("0")) >= 9]

@@ -55,7 +55,9 @@ def test_a_quick_start_gives_the_estimate(built: tuple[Path, Build], name: str, 
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     log = (tmp_path / "headline.log").read_text() if name.endswith(".do") else ended.stdout
-    assert f"{build.value(f'select estimate {HEADLINE}'):.6f}" in log
+    ((estimate, error, count),) = build.rows(f"select estimate, std_error, observation_count {HEADLINE}")
+    assert f"{estimate:.6f} ({error:.6f})" in log
+    assert f"N = {count}" in log
 
 
 def test_the_quick_start_in_sql_gives_the_estimate_and_that_of_the_public_set_is_the_published_one(
@@ -63,9 +65,9 @@ def test_the_quick_start_in_sql_gives_the_estimate_and_that_of_the_public_set_is
 ) -> None:
     folder, build = built
     monkeypatch.chdir(folder)
-    ((estimate, _, count),) = duckdb.sql((folder / "headline.sql").read_text(encoding="utf-8")).fetchall()
-    ((expected, observations),) = build.rows(f"select estimate, observation_count {HEADLINE}")
-    assert (estimate, count) == (f"{expected:.6f}", observations)
+    ((estimate, error, count),) = duckdb.sql((folder / "headline.sql").read_text(encoding="utf-8")).fetchall()
+    released = build.rows(f"select printf('%.6f', estimate), printf('%.6f', std_error), observation_count {HEADLINE}")
+    assert [(estimate, error, count)] == released
     # what R's lm gave on the exported panel
     if "public" in folder.parent.parent.name:
         assert estimate == "0.159576"
@@ -74,7 +76,7 @@ def test_the_quick_start_in_sql_gives_the_estimate_and_that_of_the_public_set_is
 def test_stata_finds_every_variable_that_its_quick_start_names(built: tuple[Path, Build]) -> None:
     folder, _ = built
     text = (folder / "headline.do").read_text(encoding="utf-8")
-    (regression,) = re.findall(r"^xtreg (.*?) i\.year if", text, re.MULTILINE)
+    (regression,) = re.findall(r"^xtreg (.*?) i\.year,", text, re.MULTILINE)
     assert {*regression.split(), "city_id", "year"} <= {*pd.read_stata(folder / "panel.dta").columns}
 
 
@@ -90,6 +92,10 @@ def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_n
         assert [field["name"] for field in one["schema"]["fields"]] == pq.read_schema(folder / one["path"]).names
         assert json.loads((folder / f"{one['name']}.json").read_text(encoding="utf-8")) == one
         assert all(field.get("description") for field in one["schema"]["fields"]), one["name"]
+    (licence,) = package["licenses"]
+    providers = build.rows("select distinct provider from marts.fct_deliveries where provider is not null")
+    terms = (folder / licence["path"]).read_text(encoding="utf-8")
+    assert [name for (name,) in providers if f"| {name} |" not in terms] == []
     expected = build.frame("from marts.fct_city_year_panel order by city_id, year")
     read = pd.read_parquet(folder / "fct_city_year_panel.parquet").sort_values(["city_id", "year"], ignore_index=True)
     pd.testing.assert_frame_equal(read, expected, check_dtype=False)
@@ -114,6 +120,7 @@ def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(buil
     text = (folder / downloads.BIBLIOGRAPHY).read_text(encoding="utf-8")
     assert "version = {release 000001 of 2026-01-02}" in text
     assert "author = {Zhu, Lan and Leng, Yuchen and Zhang, Tongjin}" in text
+    assert "url = {https://link.cnki.net/urlid/42.1848.C.20250402.1101.003}" in text
     is_synthetic = build.value("select max(extract_set) from raw.deliveries") == "sample"
     assert ("SYNTHETIC DATA" in text) == is_synthetic
 

@@ -14,10 +14,11 @@ import duckdb
 import pytest
 
 from ai_manufacturing import landing
-from ai_manufacturing.refresh import build, refresh, whole_build
+from ai_manufacturing.refresh import build, cycle, whole_build
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.store import Store, check
+from ai_manufacturing.releases.manifest import check
+from ai_manufacturing.releases.store import Store
 from tests.python import dbt_process
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import command
@@ -232,7 +233,7 @@ def test_any_doubt_leads_to_a_build(
 
     monkeypatch.setattr(build, "dbt", builds)
     with pytest.raises(Exception, match="BuildsError"):
-        refresh.refresh(store, Limits(), lambda event, facts: events.append((event, facts)))
+        cycle.refresh(store, Limits(), lambda event, facts: events.append((event, facts)))
     (message,) = [facts["message"] for event, facts in events if event == "build"]
     assert re.search(f"^builds, because .*{reason}", message), message
 

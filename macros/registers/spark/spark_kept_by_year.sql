@@ -35,7 +35,7 @@ changes its own. Cells are few, so all years are counted to see which. On DuckDB
                         and coalesce(cells.kind, 'invention') = 'invention'
                 )
         {%- endset -%}
-        {{ drop_partitions('year', run_query(query).rows) }}
+        {{ drop_partitions('year', column_of(query)) }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -20,8 +20,10 @@ A column declared as a date is one where all files have dates, and text otherwis
             {%- do types.setdefault(store_key, {}).update({name: type}) -%}
             {%- if type not in (none, 'date32[day]') and name not in texts -%}{%- do texts.append(name) -%}{%- endif -%}
         {%- endfor -%}
-        {%- for file in register_file_rows(entity) -%}
-            {%- do groups.setdefault(types[file['store_key']].items() | string, []).append(file['store_key']) -%}
+        {%- set files = load_relation(ref('raw_register_files')) -%}
+        {%- set query = 'select store_key from ' ~ files ~ " where entity = '" ~ entity ~ "' order by file_number" -%}
+        {%- for store_key in (column_of(query) if files else []) -%}
+            {%- do groups.setdefault(types[store_key].items() | string, []).append(store_key) -%}
         {%- endfor -%}
     {%- endif -%}
 with
@@ -75,13 +77,13 @@ inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.
                 rules <> '{{ rules_key() }}'
                 or store_key not in (select files.store_key from {{ ref('raw_register_files') }} as files)
         {%- endset -%}
-        {{ drop_partitions('store_key', run_query(query).rows) }}
+        {{ drop_partitions('store_key', column_of(query)) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro drop_partitions(column, rows) -%}
-    {%- for row in rows -%}
-        {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition ({{ column }} = '{{ row[0] }}'){{ ',' if not loop.last }}
+{% macro drop_partitions(column, values) -%}
+    {%- for value in values -%}
+        {{ 'alter table ' ~ this ~ ' drop' if loop.first }} partition ({{ column }} = '{{ value }}'){{ ',' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -89,7 +91,7 @@ inner join {{ ref('raw_register_files') }} as files on landed.store_key = files.
 {% macro spark__register_declaration(provider, entity) -%}
     {%- set query = 'select declaration from parquet.`' ~ landed_tables() ~ '/register_declarations.parquet`'
         ~ " where provider = '" ~ provider ~ "' and entity = '" ~ entity ~ "'" -%}
-    {{ return(fromjson(run_query(query).rows[0][0])) }}
+    {{ return(fromjson(value_of(query))) }}
 {%- endmacro %}
 
 {% macro spark__id_hash(id) -%}

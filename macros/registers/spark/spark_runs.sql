@@ -13,8 +13,8 @@
 
 {% macro spark__declared_year(name) -%}
     {%- set query = 'select max(year) from parquet.`' ~ landed_tables() ~ "/period.parquet` where name = '" ~ name ~ "'" -%}
-    {%- set found = run_query(query).rows[0][0] -%}
-    {{ return(found | int if found is not none) }}
+    {%- set year = value_of(query) -%}
+    {{ return(year | int if year is not none) }}
 {%- endmacro %}
 
 {# The gates are on DuckDB. #}
@@ -34,12 +34,12 @@
 {% macro spark__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}
-        {%- set others = run_query(
+        {%- set others = column_of(
             'select extract_set from ' ~ files ~ ' where extract_set not in (select extract_set from raw.deliveries) limit 1'
-        ).rows if files else [] -%}
+        ) if files else [] -%}
         {%- if others -%}
             {{ exceptions.raise_compiler_error(
-                (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0][0]
+                (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ' holds counts of the extract set "' ~ others[0]
                 ~ '", and EXTRACTS_DIR now holds another. Nothing was changed. Set SPARK_STORAGE to another folder, or '
                 ~ 'delete this one.'
             ) }}
@@ -80,10 +80,14 @@ _SUCCESS when a folder is whole, and landing refuses one without it.
 
 {# What workers write to disks of their own, Spark does not miss: the tables would be empty, and called a success. #}
 {% macro refuse_storage_of_one_machine() -%}
-    {%- do run_query('create schema if not exists intermediate') -%}
-    {%- do run_query("create table if not exists intermediate.storage_probe (id bigint) using parquet location 'storage_probe'") -%}
-    {%- do run_query('insert overwrite table intermediate.storage_probe select /*+ repartition(16) */ id from range(16)') -%}
-    {%- set seen = run_query('select count(*) from intermediate.storage_probe').rows[0][0] -%}
+    {%- for statement in [
+        'create schema if not exists intermediate',
+        "create table if not exists intermediate.storage_probe (id bigint) using parquet location 'storage_probe'",
+        'insert overwrite table intermediate.storage_probe select /*+ repartition(16) */ id from range(16)'
+    ] -%}
+        {%- do run_query(statement) -%}
+    {%- endfor -%}
+    {%- set seen = value_of('select count(*) from intermediate.storage_probe') -%}
     {%- if seen != 16 -%}
         {{ exceptions.raise_compiler_error(
             'SPARK_STORAGE is ' ~ (env_var('SPARK_STORAGE', '') or 'build/spark') ~ ': of 16 rows that workers wrote there, the driver '

@@ -35,7 +35,7 @@ final as (
         coalesce(in_sets.is_narrow, false) as is_narrow,
         coalesce(in_sets.is_wide, false) as is_wide
     from titles
-    left join in_sets on titles.publication_number = in_sets.publication_number
+    left join in_sets using (publication_number)
 )
 
 select * from final

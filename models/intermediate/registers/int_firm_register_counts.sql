@@ -76,26 +76,19 @@ registered as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        cast(sum(
-            case
-                when cohorts.start_year <= years.year and cohorts.end_year > years.year then cohorts.firm_count
-                else 0
-            end
-        ) as bigint) as firm_count,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.firm_count else 0 end) as bigint)
-            as firm_entry_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.firm_count else 0 end) as bigint)
-            as firm_exit_count,
-        cast(sum(
-            case
-                when cohorts.start_year <= years.year and cohorts.end_year > years.year then cohorts.ai_firm_count
-                else 0
-            end
-        ) as bigint) as ai_firm_count,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
-            as ai_firm_entry_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.ai_firm_count else 0 end) as bigint)
-            as ai_firm_exit_count
+        {%- set alive = 'cohorts.start_year <= years.year and cohorts.end_year > years.year' %}
+        {%- set entered, gone = 'cohorts.start_year = years.year', 'cohorts.end_year = years.year' %}
+        {%- for name, counted, condition in [
+            ('firm_count', 'firm_count', alive),
+            ('firm_entry_count', 'firm_count', entered),
+            ('firm_exit_count', 'firm_count', gone),
+            ('ai_firm_count', 'ai_firm_count', alive),
+            ('ai_firm_entry_count', 'ai_firm_count', entered),
+            ('ai_firm_exit_count', 'ai_firm_count', gone)
+        ] %}
+        cast(sum(case when {{ condition }} then cohorts.{{ counted }} else 0 end) as bigint) as {{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
     from cohorts
     cross join years
     group by cohorts.provider, cohorts.source_name, cohorts.city_id, years.year, cohorts.scope

@@ -38,14 +38,15 @@ counted as (
         cohorts.city_id,
         years.year,
         cohorts.scope,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.patent_count else 0 end) as bigint)
-            as invention_application_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.patent_count else 0 end) as bigint)
-            as invention_grant_count,
-        cast(sum(case when cohorts.start_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
-            as ai_invention_application_count,
-        cast(sum(case when cohorts.end_year = years.year then cohorts.ai_patent_count else 0 end) as bigint)
-            as ai_invention_grant_count
+        {%- for name, counted, event in [
+            ('invention_application_count', 'cohorts.patent_count', 'cohorts.start_year'),
+            ('invention_grant_count', 'cohorts.patent_count', 'cohorts.end_year'),
+            ('ai_invention_application_count', 'cohorts.ai_patent_count', 'cohorts.start_year'),
+            ('ai_invention_grant_count', 'cohorts.ai_patent_count', 'cohorts.end_year')
+        ] %}
+        cast(sum(case when {{ event }} = years.year then {{ counted }} else 0 end) as bigint) as {{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
     from cohorts
     cross join years
     group by cohorts.city_id, years.year, cohorts.scope

@@ -8,15 +8,9 @@ with
 -- The one pass over all texts.
 final as (
     select
-        entity,
-        store_key,
+        {{ cell_columns() }},
         row_number,
         record_id,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
         text,
         '{{ rules_key() }}' as rules
     from {{ ref('int_register_conformed') }}

@@ -11,76 +11,43 @@ ai_rows as (
 -- one with the reason (+1). They are few: joining them to fifty million rows would cost more than the count itself.
 parts as (
     select
-        entity,
-        store_key,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
+        {{ cell_columns() }},
         set_aside_reason,
         row_count,
         0 as ai_row_count
     from {{ ref('int_register_cohorts') }}
     union all
     select
-        entity,
-        store_key,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
+        {{ cell_columns() }},
         other_reason as set_aside_reason,
         -1 as row_count,
         0 as ai_row_count
     from {{ ref('int_register_dropped_rows') }}
     union all
     select
-        entity,
-        store_key,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
+        {{ cell_columns() }},
         set_aside_reason,
         1 as row_count,
         0 as ai_row_count
     from {{ ref('int_register_dropped_rows') }}
     union all
     select
-        candidates.entity,
-        candidates.store_key,
-        candidates.city_code,
-        candidates.section,
-        candidates.kind,
-        candidates.start_year,
-        candidates.end_year,
+        {{ cell_columns() }},
         null as set_aside_reason,
         0 as row_count,
         1 as ai_row_count
-    from {{ ref('int_register_ai_candidates') }} as candidates
-    inner join ai_rows
-        on
-            candidates.store_key = ai_rows.store_key
-            and candidates.row_number = ai_rows.row_number
+    from {{ ref('int_register_ai_candidates') }}
+    inner join ai_rows using (store_key, row_number)
 ),
 
 summed as (
     select
-        entity,
-        store_key,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
+        {{ cell_columns() }},
         set_aside_reason,
         cast(sum(row_count) as bigint) as row_count,
         cast(sum(ai_row_count) as bigint) as ai_row_count
     from parts
-    group by entity, store_key, city_code, section, kind, start_year, end_year, set_aside_reason
+    group by {{ cell_columns() }}, set_aside_reason
 ),
 
 final as (

@@ -15,15 +15,9 @@
 {%- endif %}
 {%- set rows %}
     select
-        entity,
-        store_key,
+        {{ cell_columns() }},
         row_number,
         record_id,
-        city_code,
-        section,
-        kind,
-        start_year,
-        end_year,
         set_aside_reason
     from {{ ref('int_register_conformed') }}
 {%- endset %}
@@ -66,16 +60,10 @@ checked as (
 
 found as (
     select
-        checked.entity,
-        checked.store_key,
-        checked.row_number,
-        checked.record_id,
-        checked.city_code,
-        checked.section,
-        checked.kind,
-        checked.start_year,
-        checked.end_year,
-        checked.set_aside_reason
+        {{ cell_columns() }},
+        row_number,
+        record_id,
+        set_aside_reason
     from checked
     where
         checked.id_count > 1
@@ -100,13 +88,13 @@ found as (
     select
         entity,
         store_key,
-        null as row_number,
-        null as record_id,
         null as city_code,
         null as section,
         null as kind,
         null as start_year,
         null as end_year,
+        null as row_number,
+        null as record_id,
         null as set_aside_reason
     from {{ ref('raw_register_files') }}
     where {{ is_new }}

@@ -1,6 +1,4 @@
--- Ephemeral: what was not delivered adds no node to a build.
-{{ config(materialized='ephemeral') }}
-
+-- depends_on: {{ source('delivered', 'axcelchan583') }}
 with
 
 raw as (

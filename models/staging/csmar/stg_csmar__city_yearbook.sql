@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'csmar') }}
 with
 
 raw as (

@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'duhe1123') }}
 with
 
 raw as (

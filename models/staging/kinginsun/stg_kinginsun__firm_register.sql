@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'kinginsun') }}
 {%- set declaration = register_declaration('kinginsun', 'firm_register') %}
 
 with

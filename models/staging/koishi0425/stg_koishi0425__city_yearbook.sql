@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'koishi0425') }}
 with
 
 raw as (

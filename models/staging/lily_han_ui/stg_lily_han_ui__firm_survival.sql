@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'lily_han_ui') }}
 with
 
 raw as (

@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'lxingy3') }}
 with
 
 raw as (

@@ -1,3 +1,4 @@
+-- depends_on: {{ source('delivered', 'vendor') }}
 with
 
 raw as (

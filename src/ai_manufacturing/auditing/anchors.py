@@ -11,10 +11,13 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing.auditing import changes, revisions
-from ai_manufacturing.releases.store import Manifest, Store, reading
+from ai_manufacturing.auditing import changes, moves
+from ai_manufacturing.auditing.wording import some_of
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import comments
+from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.sql_text import create_table, insert
 
 ACCEPTED = "accepted"  # in the log of refreshes
 WARN_SHARE = 0.5  # of the limit that holds
@@ -22,23 +25,26 @@ LISTED_TERMS = 3
 
 Estimates = Mapping[tuple[str, str], tuple[float, float]]  # by specification and term: estimate and standard error
 
-COMMENTS = {
+TABLES = {
     "anchor": (
         "One row: the last release that a person accepted; where nobody has accepted any, the first of the set.",
         {
-            "release_id": "Number of the release.",
-            "accepted_at": "When a person accepted it, UTC; empty for the first release.",
-            "reason": "Why it was accepted; empty for the first release.",
+            "release_id": ("varchar", "Number of the release."),
+            "accepted_at": ("varchar", "When a person accepted it, UTC; empty for the first release."),
+            "reason": ("varchar", "Why it was accepted; empty for the first release."),
         },
     ),
     "anchor_estimates": (
         "One row per term of a shown column: how far this release has drifted from the anchor.",
         {
-            "specification_id": "Row of regression_specifications.csv.",
-            "term": "Regressor that the estimate is about.",
-            "estimate": "Estimate of the anchor, moved by what declared revisions and new years explain since.",
-            "std_error": "Standard error that drift is measured in.",
-            "drift_std_errors": "How far this release's estimate is from it, in that error.",
+            "specification_id": ("varchar", "Row of regression_specifications.csv."),
+            "term": ("varchar", "Regressor that the estimate is about."),
+            "estimate": (
+                "double",
+                "Estimate of the anchor, moved by what declared revisions and new years explain since.",
+            ),
+            "std_error": ("double", "Standard error that drift is measured in."),
+            "drift_std_errors": ("double", "How far this release's estimate is from it, in that error."),
         },
     ),
 }
@@ -70,12 +76,12 @@ class Anchor:
 
     def drift(self, estimates: Estimates) -> dict[tuple[str, str], float]:
         """Return by how many standard errors estimates differ from these, those that differ most first."""
-        found = {
+        moves_in_errors = {
             key: abs(estimate - self.estimates[key][0]) / self.estimates[key][1]
             for key, (estimate, _) in estimates.items()
             if key in self.estimates and self.estimates[key][1]
         }
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
     def record(self, release: Path) -> dict[str, Any]:
         """Return what status says of it in JSON: the largest drift of a release from it too, in standard errors."""
@@ -87,7 +93,7 @@ class Anchor:
             "largest_drift": next(iter(drift), 0.0),
         }
 
-    def moved_on(self, before: Path, after: Path, moved: "revisions.Moves") -> "Anchor":
+    def moved_on(self, before: Path, after: Path, moved: moves.Moves) -> "Anchor":
         """Return this anchor as a later release keeps it.
 
         Parameters
@@ -118,7 +124,7 @@ def shown_estimates(release: Path) -> dict[tuple[str, str], tuple[float, float]]
         rows = connection.execute(
             f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
             "where estimate is not null and std_error is not null and list_contains(?, specification_id)",
-            [sorted(revisions.shown(connection))],
+            [sorted(moves.shown(connection))],
         ).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
@@ -162,22 +168,13 @@ def write(release: Path, anchor: Anchor) -> None:
     new = shown_estimates(release)
     drift = anchor.drift(new)
     rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in sorted(anchor.estimates) if key in new]
-    connection = duckdb_client.connect(str(release))
-    try:
-        connection.execute("create table release.anchor (release_id varchar, accepted_at varchar, reason varchar)")
-        connection.execute(
-            "insert into release.anchor values (?, ?, ?)", [anchor.release_id, anchor.accepted_at, anchor.reason]
-        )
-        connection.execute(
-            "create table release.anchor_estimates (specification_id varchar, term varchar, estimate double, "
-            "std_error double, drift_std_errors double)"
-        )
+    with duckdb_client.connect(str(release)) as connection:
+        for table, (comment, columns) in TABLES.items():
+            connection.execute(create_table(f"release.{table}", columns, comment))
+        row = [anchor.release_id, anchor.accepted_at, anchor.reason]
+        connection.execute(insert("release.anchor", len(row)), row)
         if rows:
-            connection.executemany("insert into release.anchor_estimates values (?, ?, ?, ?, ?)", rows)
-        for table, (comment, columns) in COMMENTS.items():
-            connection.execute(comments(f"release.{table}", comment, columns))
-    finally:
-        connection.close()
+            connection.executemany(insert("release.anchor_estimates", len(rows[0])), rows)
 
 
 def drifted(anchor: Anchor, release: Path, above: float) -> str:
@@ -197,8 +194,6 @@ def drifted(anchor: Anchor, release: Path, above: float) -> str:
     lines = [
         f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "
         f"{new[name, term][0]:.4g}, {moved:.2f} standard errors"
-        for (name, term), moved in [*beyond.items()][:LISTED_TERMS]
+        for (name, term), moved in beyond.items()
     ]
-    if len(beyond) > LISTED_TERMS:
-        lines.append(f"and {len(beyond) - LISTED_TERMS} more")
-    return "; ".join(lines)
+    return some_of(lines, LISTED_TERMS, "; ", "; and {} more")

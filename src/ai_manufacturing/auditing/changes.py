@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import comments, identifier, literal
+from ai_manufacturing.system.sql_text import create_table, identifier, literal
 
 PANEL = "marts.fct_city_year_panel"
 COEFFICIENTS = "reports.rpt_coefficients"
@@ -34,7 +34,6 @@ COLUMNS = {
     "is_stars_changed": ("boolean", "Whether the estimate changed its stars."),
     "is_interval_changed": ("boolean", "Whether the old and the new interval are apart."),
 }
-SCHEMA = ", ".join(f"{name} {type_}" for name, (type_, _) in COLUMNS.items())
 
 # As macros/stars.sql: a regressor that is made from the outcome has none.
 _STARS = (
@@ -86,8 +85,8 @@ class Summary:
         while self.largest_move > limit and float(f"{self.largest_move:.{digits}f}") <= limit:
             digits += 1
         lost = self.counts.get("estimate_lost", 0)
-        said = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
-        return said + (f", {lost} are lost" if lost else "")
+        sentence = f"An estimate moved by {self.largest_move:.{digits}f} standard errors"
+        return sentence + (f", {lost} are lost" if lost else "")
 
     def is_beyond(self, limit: float) -> bool:
         """Whether an estimate moved by more standard errors than a limit, or is lost where there is one."""
@@ -104,68 +103,42 @@ def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
     previous : Path or None
         The file of the previous release.
     """
-    connection.execute(f"create table new.release.changes ({SCHEMA})")
     comment = (
         "One row per change since the previous release: a city and year of the panel gained or lost, a cell of it "
         "changed, an estimate gained, lost or changed."
     )
-    columns = {name: text for name, (_, text) in COLUMNS.items()}
-    connection.execute(comments("new.release.changes", comment, columns))
-    if previous is None:
-        return
-    connection.execute(f"attach {literal(str(previous))} as old (read_only)")
-    connection.execute(f"insert into new.release.changes {_changes(connection)}")
+    connection.execute(create_table("new.release.changes", COLUMNS, comment))
+    if previous is not None:
+        connection.execute(f"attach {literal(previous)} as old (read_only)")
+        connection.execute(f"insert into new.release.changes {_changes(connection)}")
 
 
 def between(old: Path, new: Path) -> Summary:
     """Compare two release files."""
-    spill = tempfile.TemporaryDirectory()
-    connection = duckdb_client.in_memory(Path(spill.name) / "spill")
-    try:
-        connection.execute(f"attach {literal(str(old))} as old (read_only)")
-        connection.execute(f"attach {literal(str(new))} as new (read_only)")
+    with tempfile.TemporaryDirectory() as spill, duckdb_client.in_memory(Path(spill) / "spill") as connection:
+        connection.execute(f"attach {literal(old)} as old (read_only)")
+        connection.execute(f"attach {literal(new)} as new (read_only)")
         duckdb_client.confine(connection)
-        connection.execute(f"create table changes ({SCHEMA})")
+        connection.execute(create_table("changes", COLUMNS, ""))
         connection.execute(f"insert into changes {_changes(connection)}")
-        return _summary(connection, "changes")
-    finally:
-        connection.close()
-        spill.cleanup()
+        return _summary(connection)
 
 
-def recorded(release: Path) -> Summary:
-    """Return the changes that a release file keeps against the one before it."""
-    connection = duckdb_client.connect(str(release), read_only=True)
-    try:
-        return _summary(connection, "release.changes")
-    finally:
-        connection.close()
+def recorded(release: Path, condition: str = "true", *values: Any) -> Summary:
+    """Return the changes that a release file keeps against the one before it.
 
-
-def outside(release: Path, years: range) -> Summary:
-    """Return those of the recorded changes that are cells or city-years of other years."""
-    connection = duckdb_client.connect(str(release), read_only=True)
-    try:
-        connection.execute(
-            "create temp table changes as from release.changes where not year between ? and ?",
-            [years.start, years.stop - 1],
-        )
-        return _summary(connection, "changes")
-    finally:
-        connection.close()
-
-
-def of_specifications(release: Path, names: Collection[str]) -> Summary:
-    """Return those of the recorded changes that are estimates of these specifications."""
-    connection = duckdb_client.connect(str(release), read_only=True)
-    try:
-        connection.execute(
-            "create temp table changes as from release.changes where list_contains(?, specification_id)",
-            [sorted(names)],
-        )
-        return _summary(connection, "changes")
-    finally:
-        connection.close()
+    Parameters
+    ----------
+    release : Path
+        The file.
+    condition : str
+        SQL on COLUMNS: which changes.
+    *values
+        Of its parameters.
+    """
+    with duckdb_client.connect(str(release), read_only=True) as connection:
+        connection.execute(f"create temp table changes as from release.changes where {condition}", values)
+        return _summary(connection)
 
 
 def differs(old: str, new: str) -> str:
@@ -241,38 +214,32 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> str:
     """
 
 
-def _summary(connection: duckdb.DuckDBPyConnection, table: str) -> Summary:
-    counts = dict(connection.execute(f"select change_kind, count(*) from {table} group by all order by all").fetchall())
-    ((largest,),) = connection.execute(f"select coalesce(max(moved_std_errors), 0) from {table}").fetchall()
+def _summary(connection: duckdb.DuckDBPyConnection) -> Summary:
+    counts = dict(connection.execute("select change_kind, count(*) from changes group by all order by all").fetchall())
+    ((largest,),) = connection.execute("select coalesce(max(moved_std_errors), 0) from changes").fetchall()
     places = "count(*) as count, count(distinct city_id) as cities, min(year) as first_year, max(year) as last_year"
     city_years = (
-        f"select change_kind, {places} from {table} where change_kind like 'city_year%' group by all order by all"
+        f"select change_kind, {places} from changes where change_kind like 'city_year%' group by all order by all"
     )
     cells = (
         f"select column_name, {places}, max(abs(new_value - old_value) / nullif(abs(old_value), 0)) "
         "as largest_relative_change, max(abs(new_value - old_value)) as largest_change "
-        f"from {table} where change_kind = 'cell_changed' group by all order by all"
+        "from changes where change_kind = 'cell_changed' group by all order by all"
     )
     estimates = (
         "select change_kind, specification_id, term, old_value, old_std_error, new_value, new_std_error, "
-        f"moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from {table} "
+        "moved_std_errors, is_sign_changed, is_stars_changed, is_interval_changed from changes "
         "where change_kind like 'estimate%' order by moved_std_errors desc nulls first, specification_id, term"
     )
-    rows = (_rows(connection, query) for query in (city_years, cells, estimates))
+    rows = (tuple(duckdb_client.rows(connection, query)) for query in (city_years, cells, estimates))
     return Summary(counts, float(largest), *rows)
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[dict[str, Any], ...]:
-    cursor = connection.execute(query)
-    names = [column[0] for column in cursor.description or []]
-    return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
 
 
 def _estimate_in_words(row: Mapping[str, Any]) -> str:
     old, new = (f"{_number(row[f'{when}_value'])} ({_number(row[f'{when}_std_error'])})" for when in ("old", "new"))
     notes = [f"{row['moved_std_errors']:.2f} standard errors"] if row["moved_std_errors"] is not None else []
     flags = {"is_sign_changed": "sign", "is_stars_changed": "stars", "is_interval_changed": "intervals apart"}
-    notes += [said for name, said in flags.items() if row[name]]
+    notes += [text for name, text in flags.items() if row[name]]
     return ", ".join([f"{row['specification_id']} {row['term']}: {old} -> {new}", *notes])
 
 

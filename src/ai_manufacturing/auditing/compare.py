@@ -78,12 +78,12 @@ def compare(old: Database, new: Database) -> list[Section]:
             connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
         tables = {name: _tables(connection, name) for name in ("old", "new")}
         both = sorted(tables["old"].keys() & tables["new"].keys())
-        found = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
+        compared = [_Compared(connection, table, tables["old"][table], tables["new"][table]) for table in both]
         rows: list[Sequence[tuple[Any, ...]]] = [
             _lost_and_gained(tables["old"], tables["new"]),
-            [row for table in found for row in table.columns()],
-            [row for table in found for row in table.rows()],
-            [row for table in found for row in table.cells()],
+            [row for table in compared for row in table.columns()],
+            [row for table in compared for row in table.rows()],
+            [row for table in compared for row in table.cells()],
             _estimates(connection) if changes.COEFFICIENTS in both else [],
         ]
         sections = [Section(title, columns, [*of]) for (title, columns), of in zip(SECTIONS.items(), rows, strict=True)]
@@ -119,14 +119,14 @@ def as_records(sections: Iterable[Section]) -> dict[str, list[dict[str, Any]]]:
 
 def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
     """Return the released tables and views of a database, each with its columns and their types."""
-    found: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, str]] = {}
     for schema, table, column, data_type in connection.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns() "
         "where database_name = ? and list_contains(?, schema_name) order by schema_name, table_name, column_index",
         [database, list(SCHEMAS)],
     ).fetchall():
-        found.setdefault(f"{schema}.{table}", {})[column] = data_type
-    return found
+        tables.setdefault(f"{schema}.{table}", {})[column] = data_type
+    return tables
 
 
 def _lost_and_gained(old: Iterable[str], new: Iterable[str]) -> list[tuple[str, str]]:

@@ -11,7 +11,9 @@ import duckdb
 from ai_manufacturing.auditing.findings import listed
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint
-from ai_manufacturing.releases.store import Manifest, Store, reading
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system.duckdb_client import reading
 
 TABLE = "marts.fct_deliveries"
 

@@ -10,8 +10,10 @@ import duckdb
 
 from ai_manufacturing import city_names
 from ai_manufacturing.gate import result_tables
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.releases.store import Manifest, Store, reading
+from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system.duckdb_client import reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
 PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
@@ -113,12 +115,12 @@ def failed(database: Path, severity: str, names: Mapping[str, str] | None = None
     ]
 
 
-def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
+def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str], list[str]]:
     """Return what is new since another release, in words, and the expectations that failed on the same rows there.
 
     Parameters
     ----------
-    found, before : sequence of Finding
+    failures, before : sequence of Finding
         Of the build, and of the release that it is compared with.
 
     Returns
@@ -128,7 +130,7 @@ def since(found: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[str
     """
     known_rows = {finding.identity: set(finding.rows) for finding in before}
     new, known = [], []
-    for finding in found:
+    for finding in failures:
         rows = [row for row in finding.rows if row not in known_rows.get(finding.identity, ())]
         heading = f"{finding.suite}: {finding.description}"
         if finding.identity not in known_rows:
@@ -158,12 +160,12 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
     for message in new:
         yield {"state": "new", "message": message}
     unread = _unread_before(published, store) if published is not None and is_comparable else set()
-    named = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
-    if named:
-        heading, way_out = f"{len(named)} delivered files match no declaration:", "Declare, rename or remove them."
-        yield {"state": "new", "message": listed(heading, named, "marts.fct_deliveries", way_out)}
-    if len(files) > len(named):
-        known.append(f"delivered files that match no declaration ({len(files) - len(named)})")
+    undeclared = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
+    if undeclared:
+        heading, way_out = f"{len(undeclared)} delivered files match no declaration:", "Declare, rename or remove them."
+        yield {"state": "new", "message": listed(heading, undeclared, "marts.fct_deliveries", way_out)}
+    if len(files) > len(undeclared):
+        known.append(f"delivered files that match no declaration ({len(files) - len(undeclared)})")
     if published is not None and known:
         heading = f"{len(known)} known warnings, as in release {published.release_id}, with their rows in {RESULTS}:"
         yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
@@ -183,7 +185,7 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
     if not sources:
         return []
     with reading(warehouse, reads_files=True) as connection:
-        found = connection.execute(
+        records = connection.execute(
             f"""
             with aside as (
                 select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
@@ -227,10 +229,10 @@ def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
     lines = [
         f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}{f', column {column}' if column else ''}: "
         f"{json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."
-        for path, sheet, row, column, value, reason in found[:LISTED_RECORDS]
+        for path, sheet, row, column, value, reason in records[:LISTED_RECORDS]
     ]
     more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
-    return [*lines, more] if len(found) > LISTED_RECORDS else lines
+    return [*lines, more] if len(records) > LISTED_RECORDS else lines
 
 
 def _cut(value: str | None) -> str | None:
@@ -250,12 +252,12 @@ def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
         for name in PLACE
         if row.get(name) is not None
     ]
-    found = [
+    values = [
         f"{name} {_number(value)}"
         for name, value in row.items()
         if name not in PLACE and (value is not None or name not in REMARKS)
     ]
-    return f"{' '.join(place)}: {', '.join(found)}"
+    return f"{' '.join(place)}: {', '.join(values)}"
 
 
 def _number(value: Any) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
-from ai_manufacturing.releases.errors import BadConfigurationError
-from ai_manufacturing.releases.store import reading
+from ai_manufacturing.releases.errors import BadConfigurationError, StaleError
+from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.system.duckdb_client import reading
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,31 @@ def of_release(path: Path, now: datetime | None = None) -> list[Freshness]:
         )
         for provider, at in newest
     ]
+
+
+def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnEvent) -> None:
+    """Warn of providers that are late, and fail for those that are stale, whatever the refresh did.
+
+    Parameters
+    ----------
+    release : Path
+        The published file.
+    outcome : str
+        What the refresh did, as the error begins.
+    is_published : bool
+        Whether it published something.
+    on_event : callable
+        Takes the warnings.
+
+    Raises
+    ------
+    StaleError
+        With a line for each stale provider.
+    """
+    providers = of_release(release)
+    for provider in providers:
+        if provider.is_late and not provider.is_stale:
+            on_event("warning", {"message": f"{provider}."})
+    stale = [f"{provider}. Ask for a delivery, or allow more." for provider in providers if provider.is_stale]
+    if stale:
+        raise StaleError("\n".join([outcome, *stale]), is_published)

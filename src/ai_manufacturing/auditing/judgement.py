@@ -3,19 +3,19 @@
 The rules and why they are these: docs/decisions/releases.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ai_manufacturing.auditing import anchors, new_years, revisions
+from ai_manufacturing.auditing import anchors, declared_revisions, moves, new_years, revisions
 from ai_manufacturing.auditing.anchors import Anchor
+from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
-from ai_manufacturing.auditing.revisions import Declaration, ReadAgain, Revisions
+from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
 from ai_manufacturing.releases import last_build
-from ai_manufacturing.releases.store import Manifest, Store
-
-Report = Callable[[str, dict[str, Any]], None]
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Comparison:
     odd: tuple[OddYear, ...] = ()
 
     @property
-    def used(self) -> list[Declaration]:
+    def declarations(self) -> list[Declaration]:
         """Declarations that let something pass."""
-        rewritten = self.rewritten.used if self.rewritten else ()
+        rewritten = self.rewritten.declarations if self.rewritten else ()
         return [*dict.fromkeys([*rewritten, *(row for year in self.odd for row in year.declared_by)])]
 
 
@@ -50,15 +50,15 @@ class Judgement:
         Why it is held, in words; empty if it is not.
     notes : list of str
         What passes with a warning.
-    rows : list of str
-        Rows of the seed that would let it pass, but for their reason.
+    way_out : list of str
+        Where what holds it comes from, as far as that is known, and what can be done.
     anchor : Anchor
         As the release keeps it.
     """
 
     why: list[str]
     notes: list[str]
-    rows: list[str]
+    way_out: list[str]
     anchor: Anchor
 
 
@@ -80,31 +80,28 @@ def unchanged(paths: Iterable[str], hashes: Mapping[str, str], published: Manife
 
 
 def compare(
-    store: Store,
-    published: Manifest,
-    warehouse: Path,
-    declared: Sequence[Declaration],
-    read_again: ReadAgain | None,
-    report: Report,
+    published: Path, warehouse: Path, declared: Sequence[Declaration], read_again: ReadAgain | None
 ) -> Comparison:
-    """Compare the values of a build with the published ones; where those were not kept, warn of it."""
+    """Compare the values of a build with those of a published release of the same extract set.
+
+    Parameters
+    ----------
+    published, warehouse : Path
+        The release, and the build.
+    declared : sequence of Declaration
+        Revisions that stand.
+    read_again : ReadAgain or None
+        What was read again, if years were named.
+    """
     spill = warehouse.with_name("spill")
-    rewritten = revisions.compare(store.basis, warehouse, declared, spill, read_again)
+    rewritten = revisions.compare(published, warehouse, declared, spill, read_again)
     if rewritten is None:
-        message = (
-            f"Release {published.release_id} was written before releases kept their series. This once, only estimates "
-            "that move hold a release, and no values."
-        )
-        report("warning", {"message": message})
         return Comparison(None)
-    found = Comparison(rewritten, tuple(new_years.odd(store.basis, warehouse, declared, spill)))
-    if found.used:
-        report("declared", {"revisions": [str(row) for row in found.used]})
-    return found
+    return Comparison(rewritten, tuple(new_years.odd(published, warehouse, declared, spill)))
 
 
 def judge(
-    store: Store, published: Manifest, described: Mapping[str, Any], target: Path, limit: float, found: Comparison
+    store: Store, published: Manifest, described: Mapping[str, Any], target: Path, limit: float, comparison: Comparison
 ) -> Judgement:
     """Judge a release that follows one of the same extract set.
 
@@ -120,19 +117,20 @@ def judge(
         The new one as it is written, beside the warehouse that it was written from.
     limit : float
         Largest move of a shown estimate, in standard errors; half of it warns of drift from the anchor.
-    found : Comparison
+    comparison : Comparison
         What compare returned.
     """
-    undeclared = [year for year in found.odd if not year.declared_by]
+    rewritten = comparison.rewritten or Revisions()
+    undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}
     warehouse = target.with_name(last_build.WAREHOUSE)
-    moved = revisions.moves(store.basis, target, warehouse, limit, found.rewritten, doubted)
-    why, notes = revisions.why_held(found.rewritten, moved, limit), [*moved.notes]
+    moved = moves.between(store.basis, target, warehouse, limit, rewritten.explained, doubted)
+    why, notes = [*rewritten.lines, *moved.why_held(limit)], [*moved.notes]
     release_id, today = described["release_id"], described["published_at"][:10]
-    rows = found.rewritten.rows_to_declare(published.release_id, today) if found.rewritten else []
+    rows = rewritten.rows_to_declare(published.release_id, today)
     beyond = {
         row["specification_id"]
-        for row in moved.held.estimates
+        for row in moved.judged.estimates
         if row["change_kind"] == "estimate_gained" or (row["moved_std_errors"] or 0) > limit
     }
     for year in undeclared:
@@ -140,8 +138,8 @@ def judge(
         line = f"{year.message}. The published years are not like that"
         if columns:
             why.append(f"{line}, and columns that rest on it move or appear: {', '.join(columns)}.")
-            place = (year.provider, year.quantity, year.scope, (year.year, year.year))
-            rows.append(revisions.row_to_declare(*place, published.release_id, today))
+            series = (year.provider, year.quantity, year.scope, (year.year, year.year))
+            rows.append(declared_revisions.row_to_declare(*series, published.release_id, today))
         else:
             notes.append(line)
     anchor = anchors.of(store, store.basis, published).moved_on(store.basis, target, moved)
@@ -156,4 +154,33 @@ def judge(
             f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
             f"ai-manufacturing accept {release_id} --reason '...'"
         )
-    return Judgement(why, notes, rows, anchor)
+    return Judgement(why, notes, [*_way_out(rows, published, described, store.held(release_id))], anchor)
+
+
+def _way_out(rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path) -> Iterator[str]:
+    """Yield where a held rewrite comes from, as far as that is known, and what can be done.
+
+    Parameters
+    ----------
+    rows : sequence of str
+        Rows of the seed that would let it pass, but for their reason.
+    published : Manifest
+        Of the published release.
+    described : mapping
+        The fields of the manifest of the build.
+    held : Path
+        Its folder.
+    """
+    if described["delivery_hashes"] == published.delivery_hashes:
+        commits = [commit[:12] or "unknown" for commit in (published.git_commit, described["git_commit"])]
+        yield (
+            f"The deliveries are those of release {published.release_id}: code, seeds or packages make the difference "
+            f"(commit {commits[0]}, now {commits[1]})."
+        )
+    if rows:
+        yield f"If these are revisions, add to {declared_revisions.SEED}, each with its reason, and refresh again:"
+        yield from rows
+    yield (
+        f"Held in {held}; report.json there has every change. To publish it anyway: ai-manufacturing publish "
+        f"{described['release_id']} --reason '...'."
+    )

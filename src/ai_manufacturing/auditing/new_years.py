@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ai_manufacturing import city_names
-from ai_manufacturing.auditing.revisions import Declaration, covered, declared_by, values
+from ai_manufacturing.auditing import declared_revisions
+from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.revisions import values
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.sql_text import literal
 
@@ -61,30 +63,29 @@ def odd(published: Path, warehouse: Path, declarations: Sequence[Declaration], s
     spill : Path
         Folder for what exceeds the memory limit.
     """
-    connection = duckdb_client.in_memory(spill)
-    try:
+    with duckdb_client.in_memory(spill) as connection:
         connection.execute(f"attach {literal(str(published))} as old (read_only)")
         connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        covered(connection, declarations)
+        declared_revisions.write(connection, declarations)
         connection.execute(_CHANGES.format(values=values("built")))
         names = city_names.column(connection, "built.marts.dim_city")
         return [
-            OddYear._make((*place, tuple(used), tuple(declarations[number] for number in numbers), _in_words(said)))
-            for *place, used, numbers, said in connection.execute(_ODD.format(name=names)).fetchall()
+            OddYear._make(
+                (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))
+            )
+            for *place, specifications, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
         ]
-    finally:
-        connection.close()
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
     if facts["is_shift_odd"]:
-        found = (
+        change = (
             f"a capital's share of its province moved by {facts['shift']:+.3f} in the median province, before by at "
             f"most {facts['shift_before']:.3f}"
         )
     else:
-        found = f"{facts['moved']:.1%} of the total moved between cities, before at most {facts['moved_before']:.1%}"
-    return f"{facts['place']}: {found}. Largest gains: {', '.join(facts['cities'])}"
+        change = f"{facts['moved']:.1%} of the total moved between cities, before at most {facts['moved_before']:.1%}"
+    return f"{facts['place']}: {change}. Largest gains: {', '.join(facts['cities'])}"
 
 
 # A city counts in a change if it has a value in both years.
@@ -189,7 +190,7 @@ _ODD = f"""
             from built.marts.dim_specification_series as used
             where used.series = judged.series and used.scope = judged.scope
         ),
-        {declared_by("judged")},
+        {declared_revisions.covering("judged")},
         {{{{
             place: coalesce(labels.label_en, judged.series)
             || ' (' || concat_ws(', ', judged.series, judged.scope, judged.provider) || ') ' || judged.year,

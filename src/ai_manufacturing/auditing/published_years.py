@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
-from ai_manufacturing.releases.store import reading
+from ai_manufacturing.system.duckdb_client import reading
 
 
 def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tuple[str, str], float]:
@@ -21,16 +21,18 @@ def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tup
     names = [*years]
     with reading(warehouse) as connection:
         rows = connection.table(inputs.RELATIONS["specifications"]).df()
-        used = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
+        city_years = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
         # Each has years of its own here, and so a sample of its own.
-        used = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(used)
-        first, last = (used["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
-        used = used[(used["year"] <= last) & ((used["year"] >= first) | used["reason"].notna())]
-        used["sample_id"] = used["specification_id"]
+        city_years = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(city_years)
+        first, last = (city_years["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
+        city_years = city_years[
+            (city_years["year"] <= last) & ((city_years["year"] >= first) | city_years["reason"].notna())
+        ]
+        city_years["sample_id"] = city_years["specification_id"]
         rows = rows.assign(sample_id=rows["specification_id"])
-        drawn = inputs.of_warehouse(
-            connection, specifications=rows, samples=samples.without_singletons(used).to_pandas()
+        sample = inputs.of_warehouse(
+            connection, specifications=rows, samples=samples.without_singletons(city_years).to_pandas()
         )
-    asked = specifications.read(rows[rows["specification_id"].isin(names)])
-    found = tables.coefficients(asked, drawn).to_pandas().dropna(subset="estimate")
-    return {(row.specification_id, row.term): float(row.estimate) for row in found.itertuples()}
+    chosen = specifications.read(rows[rows["specification_id"].isin(names)])
+    coefficients = tables.coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
+    return {(row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()}

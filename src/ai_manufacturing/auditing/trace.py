@@ -7,10 +7,12 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import city_names
-from ai_manufacturing.auditing.revisions import spans_said
+from ai_manufacturing.auditing.wording import some_of, spans_in_words
 from ai_manufacturing.system import duckdb_client
 
 SHOWN_ROWS = 12
+
+Row = dict[str, Any]
 
 
 class TraceError(Exception):
@@ -64,28 +66,41 @@ class _Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def where(self, relation: str, order: str = "", **values: Any) -> list[Row]:
+        """Return the rows of a relation whose columns have these values.
+
+        Parameters
+        ----------
+        relation : str
+            Schema and name.
+        order : str, optional
+            Columns.
+        **values
+            By column.
+        """
+        condition = " and ".join(f"{name} = ?" for name in values)
+        return self.rows(f"from {relation} where {condition}{order and f' order by {order}'}", *values.values())
+
+    def rows(self, query: str, *values: Any) -> list[Row]:
         """Return the rows of a query with its values bound."""
         try:
-            cursor = self._connection.execute(query, list(values))
+            return duckdb_client.rows(self._connection, query, *values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
                 f"The warehouse lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the "
                 "gate failed, no estimate exists: see gates.gate_results."
             ) from error
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def specification(self, specification_id: str) -> dict[str, Any]:
-        found = self.rows("from intermediate.int_specifications_resolved where specification_id = ?", specification_id)
-        if not found:
+    def specification(self, specification_id: str) -> Row:
+        rows = self.where("intermediate.int_specifications_resolved", specification_id=specification_id)
+        if not rows:
             known = self.rows("select specification_id from seeds.regression_specifications")
             close = get_close_matches(specification_id, [row["specification_id"] for row in known], n=5, cutoff=0)
             raise NoSuchThingError(
                 f"No specification {specification_id!r}. Close to it: {', '.join(close)}; "
                 "all are in seeds.regression_specifications."
             )
-        return found[0]
+        return rows[0]
 
     def city_id(self, city: str) -> str:
         try:
@@ -95,9 +110,9 @@ class _Reader:
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(f"marts.dim_city has no names: {str(error).splitlines()[0]}. Run `dbt build`.") from error
 
-    def specification_lines(self, specification: dict[str, Any]) -> list[str]:
+    def specification_lines(self, specification: Row) -> list[str]:
         name = specification["specification_id"]
-        coefficients = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)
+        coefficients = self.where("reports.rpt_coefficients", "term_order", specification_id=name)
         if not coefficients:
             raise TraceError(f"reports.rpt_coefficients has no row of {name}. Run `dbt build`.")
         head = coefficients[0]
@@ -134,7 +149,7 @@ class _Reader:
         lines.append("lost from the panel, in this order:")
         lines += [
             f"  {row['observation_count']:>6}  {row['reason']}{': ' + row['variable'] if row['variable'] else ''}"
-            for row in self.rows("from estimates.observation_losses where specification_id = ? order by step", name)
+            for row in self.where("estimates.observation_losses", "step", specification_id=name)
         ]
         lines.append("city-years by year (all in estimates.estimation_samples):")
         lines += [
@@ -147,7 +162,7 @@ class _Reader:
         ]
         return lines
 
-    def _estimated_instead(self, head: dict[str, Any]) -> list[str]:
+    def _estimated_instead(self, head: Row) -> list[str]:
         """Return what can be estimated: readings of the same printed column, or what comes close to it."""
         table, column = head["table_id"], head["column_number"]
         of_table, of_column = (table, head["outcome"]), (table, column, head["regressor"])
@@ -156,28 +171,26 @@ class _Reader:
             (f"no reading of column {column}; of {table}", "table_id = ? and outcome = ?", of_table),
             (f"nothing like it in {table}; elsewhere", "reading = 'default' and estimator = ?", (head["estimator"],)),
         ):
-            found = self.rows(
+            rows = self.rows(
                 "select specification_id from reports.rpt_specifications where status = 'estimated' "
                 f"and {condition} order by specification_order",
                 *values,
             )
-            if found:
-                names = [row["specification_id"] for row in found]
-                return [f"can be estimated: {among}: {_listed(names)}", f"to trace one: {_asked(names[0])}"]
+            if rows:
+                names = [row["specification_id"] for row in rows]
+                return [f"can be estimated: {among}: {some_of(names, SHOWN_ROWS)}", f"to trace one: {_asked(names[0])}"]
         return ["can be estimated: nothing (reports.rpt_specifications, status)"]
 
-    def _sampled_instead(
-        self, specification: dict[str, Any], cell: dict[str, Any], drawn: list[dict[str, Any]]
-    ) -> list[str]:
+    def _sampled_instead(self, specification: Row, cell: Row, inputs: list[Row]) -> list[str]:
         """Return why a city-year is not in a sample, in which years the city is, and else what has this city-year."""
         name, first, last = (specification[part] for part in ("specification_id", "first_year", "last_year"))
         city_id, year = cell["city_id"], cell["year"]
-        head = self.rows("from reports.rpt_coefficients where specification_id = ? order by term_order", name)[0]
+        head = self.where("reports.rpt_coefficients", "term_order", specification_id=name)[0]
         if head["status"] == "not_estimable":
             return [f"not_estimable: {head['reason']}", *self._estimated_instead(head)]
-        used = [row for row in drawn if row["role"] in ("outcome", "control")]
-        missing = dict.fromkeys(row["variable"] for row in used if cell.get(row["variable_used"]) is None)
-        for counted in [row for row in drawn if row["role"] == "measure"][:1]:
+        variables = [row for row in inputs if row["role"] in ("outcome", "control")]
+        missing = dict.fromkeys(row["variable"] for row in variables if cell.get(row["variable_used"]) is None)
+        for counted in [row for row in inputs if row["role"] == "measure"][:1]:
             measure = self._measure(specification, counted["variable_used"], city_id, year)
             if measure is None or measure["measure_count"] is None:
                 missing[counted["variable"]] = None
@@ -188,15 +201,11 @@ class _Reader:
         else:
             why = "its subsample, lags or single city-years leave it out (estimates.observation_losses)"
         lines = [f"why not: {why}"]
-        years = self.rows(
-            "select year from estimates.estimation_samples where specification_id = ? and city_id = ? order by year",
-            name,
-            city_id,
-        )
+        years = self.where("estimates.estimation_samples", "year", specification_id=name, city_id=city_id)
         if years:
             in_sample = [row["year"] for row in years]
             nearest = min(in_sample, key=lambda other: (abs(other - year), other))
-            return [*lines, f"in the sample: {spans_said(in_sample)}; {_asked(name, city_id, nearest)}"]
+            return [*lines, f"in the sample: {spans_in_words(in_sample)}; {_asked(name, city_id, nearest)}"]
         others = self.rows(
             "select shown.specification_id from reports.rpt_specifications as shown "
             "inner join estimates.estimation_samples as sampled on shown.specification_id = sampled.specification_id "
@@ -207,52 +216,41 @@ class _Reader:
         )
         if others:
             names = [row["specification_id"] for row in others]
-            lines.append(f"in the sample of: {_listed(names)}; {_asked(names[0], city_id, year)}")
+            lines.append(f"in the sample of: {some_of(names, SHOWN_ROWS)}; {_asked(names[0], city_id, year)}")
         else:
             table = specification["table_id"]
             lines.append(f"in no year in this sample, and in {year} in none of {table}; {_asked(name)} has its years")
         return lines
 
-    def cell_lines(self, specification: dict[str, Any], city_id: str, year: int) -> list[str]:
-        panel = self.rows("from marts.fct_city_year_panel where city_id = ? and year = ?", city_id, year)
+    def cell_lines(self, specification: Row, city_id: str, year: int) -> list[str]:
+        name, cell = specification["specification_id"], Row(city_id=city_id, year=year)
+        panel = self.where("marts.fct_city_year_panel", **cell)
         if not panel:
             (years,) = self.rows("select min(year) as first, max(year) as last from marts.fct_city_year_panel")
             raise NoSuchThingError(
                 f"No row of the panel for {city_id} in {year}; its years are {years['first']} to {years['last']}."
             )
-        values = self.rows("from marts.fct_city_year_values where city_id = ? and year = ?", city_id, year)
-        panel[0] |= {row["variable"]: row["value"] for row in values}
-        sampled = self.rows(
-            "from estimates.estimation_samples where specification_id = ? and city_id = ? and year = ?",
-            specification["specification_id"],
-            city_id,
-            year,
-        )
+        panel[0] |= {row["variable"]: row["value"] for row in self.where("marts.fct_city_year_values", **cell)}
+        sampled = self.where("estimates.estimation_samples", specification_id=name, **cell)
         city = city_names.by_id(self._connection)[city_id]
-        lines = [
-            f"{specification['specification_id']}, {city} ({city_id}), {year}: "
-            f"{'in' if sampled else 'not in'} the sample",
-        ]
-        drawn = self.rows(
-            "from marts.dim_specification_series where specification_id = ? order by position, series",
-            specification["specification_id"],
-        )
+        lines = [f"{name}, {city} ({city_id}), {year}: {'in' if sampled else 'not in'} the sample"]
+        inputs = self.where("marts.dim_specification_series", "position, series", specification_id=name)
         if not sampled:
-            lines += self._sampled_instead(specification, panel[0], drawn)
-        for grouping in dict.fromkeys(row["variable"] for row in drawn if row["role"] == "grouping"):
-            groups = self.rows("from marts.dim_city_groups where grouping = ? and city_id = ?", grouping, city_id)
+            lines += self._sampled_instead(specification, panel[0], inputs)
+        for grouping in dict.fromkeys(row["variable"] for row in inputs if row["role"] == "grouping"):
+            groups = self.where("marts.dim_city_groups", grouping=grouping, city_id=city_id)
             group = f"{groups[0]['group_name']}, by {_number(groups[0]['value'])}" if groups else "no group"
             lines.append(f"{grouping}: {group} (city_groupings.csv)")
         for role in ("outcome", "control"):
-            used = [row for row in drawn if row["role"] == role]
-            for variable in dict.fromkeys(row["variable"] for row in used):
-                series = [row for row in used if row["variable"] == variable]
+            of_role = [row for row in inputs if row["role"] == role]
+            for variable in dict.fromkeys(row["variable"] for row in of_role):
+                series = [row for row in of_role if row["variable"] == variable]
                 names = " ".join(row["series"] for row in series)
                 lines.append(f"{variable} = {_number(panel[0].get(series[0]['variable_used']))}, from {names}")
                 for row in series:
                     lines += self._series_lines(row["series"], row["scope"], city_id, year)
         counts, scaling, second = (
-            [row for row in drawn if row["role"] == role] for role in ("measure", "scaling", "second_measure")
+            [row for row in inputs if row["role"] == role] for role in ("measure", "scaling", "second_measure")
         )
         lines += self._measure_lines(specification, counts, scaling, city_id, year)
         if second:
@@ -260,25 +258,14 @@ class _Reader:
             lines += ["second measurement:", *self._measure_lines(specification, counts, scaling, city_id, year)]
         return lines
 
-    def _measure(self, specification: dict[str, Any], measure: str, city_id: str, year: int) -> dict[str, Any] | None:
+    def _measure(self, specification: Row, measure: str, city_id: str, year: int) -> Row | None:
         """Return the row of a measure as a specification weights it; None if a series that it needs is absent."""
-        found = self.rows(
-            "from marts.fct_ai_measure where measure = ? and weighting = ? and scope = ? and city_id = ? and year = ?",
-            measure,
-            specification["weighting"],
-            specification["scope"],
-            city_id,
-            year,
-        )
-        return found[0] if found else None
+        weighted = {"weighting": specification["weighting"], "scope": specification["scope"]}
+        rows = self.where("marts.fct_ai_measure", measure=measure, **weighted, city_id=city_id, year=year)
+        return rows[0] if rows else None
 
     def _measure_lines(
-        self,
-        specification: dict[str, Any],
-        counts: list[dict[str, Any]],
-        scaling: list[dict[str, Any]],
-        city_id: str,
-        year: int,
+        self, specification: Row, counts: list[Row], scaling: list[Row], city_id: str, year: int
     ) -> list[str]:
         weighting = specification["weighting"]
         measure = self._measure(specification, counts[0]["variable_used"], city_id, year)
@@ -294,9 +281,7 @@ class _Reader:
                 lines += self._series_lines(row["series"], row["scope"], city_id, year)
             return lines
         [scale] = scaling
-        areas = self.rows(
-            "from seeds.measure_weightings where measure = ? and weighting = ?", counts[0]["variable"], weighting
-        )
+        areas = self.where("seeds.measure_weightings", measure=counts[0]["variable"], weighting=weighting)
         area = areas[0]["scaling_area"]
         name = scale["series"] if area == "city" else f"{scale['series']} of the rest of the province"
         base_year = counts[0]["fixed_year"]
@@ -317,17 +302,11 @@ class _Reader:
 
     def _series_lines(self, series: str, scope: str, city_id: str, year: int) -> list[str]:
         """Return a series' value, its corrections and the delivered rows that it is made of."""
-        found = self.rows(
-            "from intermediate.int_series_conformed where series = ? and scope = ? and city_id = ? and year = ?",
-            series,
-            scope,
-            city_id,
-            year,
-        )
-        if not found:
+        rows = self.where("intermediate.int_series_conformed", series=series, scope=scope, city_id=city_id, year=year)
+        if not rows:
             return [f"  {series} {year}: not delivered"]
-        provider, quantity = found[0]["provider"], found[0]["quantity"]
-        lines = [f"  {series} {year} = {_number(found[0]['value'])}, provider {provider}"]
+        provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
+        lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
         parts = self.rows(
             "select distinct s.delivered_city_id as city_id, s.correction_id, c.action, c.reason "
             "from intermediate.int_series_corrected as s "
@@ -367,7 +346,7 @@ class _Reader:
             scope,
         )
         if not rows:
-            lines.append(f"    {self._without_rows(quantity, provider, found[0]['value'])}")
+            lines.append(f"    {self._without_rows(quantity, provider, value)}")
         lines += [
             f"    {row['file_path']}{', sheet ' + row['sheet_name'] if row['sheet_name'] else ''}, row "
             f"{row['row_number']}: {_number(row['delivered_value'])}"
@@ -395,10 +374,12 @@ class _Reader:
                 "and copy_of_delivery is null and list_contains(?, entity) order by file_path",
                 counted_from[provider],
             )
-            named = ", ".join(f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS])
+            files_in_words = ", ".join(
+                f"{file['file_path']}, sha256 {file['delivery_id']}" for file in files[:SHOWN_ROWS]
+            )
             why = "" if provider == "spark" else " (why a row counts as AI: marts.fct_ai_tags)"
             of = "register and the concordance" if provider == "fraunhofer" else provider
-            return f"counted from {len(files)} files of the {of}{why}: {named}"
+            return f"counted from {len(files)} files of the {of}{why}: {files_in_words}"
         if value is None:
             return "no number was delivered"
         return "no delivered row: an absent city counts zero in this source (series_sources.csv)"
@@ -410,12 +391,7 @@ def _asked(specification_id: str, city_id: str = "", year: int | None = None) ->
     return f"ai-manufacturing trace --specification {specification_id}{cell}"
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
-    return ", ".join(names[:SHOWN_ROWS]) + more
-
-
-def _diagnostics(head: dict[str, Any]) -> str:
+def _diagnostics(head: Row) -> str:
     """Return what the estimator tells of its fit."""
     if head["instrument_count"]:
         return (
@@ -427,7 +403,7 @@ def _diagnostics(head: dict[str, Any]) -> str:
     return f"R2 {head['r2_inclusive']:.4f} (within {head['r2_within']:.4f})"
 
 
-def _measure(specification: dict[str, Any]) -> str:
+def _measure(specification: Row) -> str:
     """Return the measure of a specification: the regressor, or the outcome of an event study."""
     return str(specification["outcome" if specification["estimator"] == "event_study" else "regressor"])
 

@@ -15,7 +15,8 @@ from ai_manufacturing.landing import declarations, delivered, landed, log, regis
 from ai_manufacturing.landing.errors import LandingError
 from ai_manufacturing.releases import configured, last_build, lock
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import Manifest, Store
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import locked, remove_left
@@ -73,39 +74,39 @@ def verify() -> Verified:
     BadConfigurationError, LandingError
         If a folder cannot be read or written to.
     """
-    found = Verified()
+    outcome = Verified()
     releases = configured.store()
     is_there = releases.folder.is_dir()
     with lock.held(releases.lock) if is_there else nullcontext():
-        manifests = _releases(releases, found) if is_there else {}
+        manifests = _releases(releases, outcome) if is_there else {}
         if settings.landing_dir().is_dir():
-            _landing(settings.landing_dir(), manifests, found)
-        _site(settings.site_dir() or settings.project_root() / "site", found)
-    return found
+            _landing(settings.landing_dir(), manifests, outcome)
+        _site(settings.site_dir() or settings.project_root() / "site", outcome)
+    return outcome
 
 
-def _landing(folder: Path, manifests: dict[Path, Manifest], found: Verified) -> None:
-    with found.damage(), store.held(folder) as done:
-        found.mended += done
+def _landing(folder: Path, manifests: dict[Path, Manifest], outcome: Verified) -> None:
+    with outcome.damage(), store.held(folder) as done:
+        outcome.mended += done
         # before the events: one is written before its folder has its name
         folders = [path for path in folder.iterdir() if landed.is_landed_folder(path)]
-        with found.damage():
+        with outcome.damage():
             expected = landed.by_folder(landed.recorded(folder))
             for path in sorted(folders):
-                found.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
-                found.count("landed files")
+                outcome.damaged += landed.faults(folder, path.name, expected.get(path.name, {}))
+                outcome.count("landed files")
         declared = {(source.provider, source.name): source for source in (*declarations.read(), *registers.declared())}
         for name in log.sets(folder):
-            with found.damage():
+            with outcome.damage():
                 events = log.read(folder, name)
-                found.count("events of deliveries", len(events))
+                outcome.count("events of deliveries", len(events))
                 for delivery in log.State(events).deliveries.values():
                     key, _ = delivered.store_key_of(delivery, declared, False, folder)
                     if not (folder / key).is_dir():
                         what = f"{delivery.event['file_path']}, delivery {delivery.number} of {name}, landed there"
-                        found.damaged.append(f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}")
-                found.damaged += _not_delivered(events, name, manifests)
-        _tables(folder, found)
+                        outcome.damaged.append(f"{folder / key}: missing, and {what}. {landed.LAND_AGAIN}")
+                outcome.damaged += _not_delivered(events, name, manifests)
+        _tables(folder, outcome)
 
 
 def _not_delivered(events: list[log.Event], name: str, manifests: dict[Path, Manifest]) -> Iterator[str]:
@@ -123,55 +124,55 @@ def _not_delivered(events: list[log.Event], name: str, manifests: dict[Path, Man
                 )
 
 
-def _tables(folder: Path, found: Verified) -> None:
+def _tables(folder: Path, outcome: Verified) -> None:
     """Look at what every build writes anew where it differs."""
     for tables in sorted(folder.glob("tables/*")):
-        with found.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
+        with outcome.damage(), suppress(BlockingIOError), locked(tables):  # one that is locked is being written
             try:
-                found.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)]
-                found.count("folders of tables for SQL")
+                outcome.damaged += [f"{wrong}. {BUILD_AGAIN}" for wrong in integrity.check_folder(tables)]
+                outcome.count("folders of tables for SQL")
             except FileNotFoundError:
                 shutil.rmtree(tables)
-                found.mended.append(f"{tables}: not written to the end; removed. The next build writes it.")
-    for left in folder.glob("*_register_*.parquet"):
-        left.unlink()
-        found.mended.append(f"{left}: of an earlier version; removed. Build again what has views on registers.")
+                outcome.mended.append(f"{tables}: not written to the end; removed. The next build writes it.")
+    for path in folder.glob("*_register_*.parquet"):
+        path.unlink()
+        outcome.mended.append(f"{path}: of an earlier version; removed. Build again what has views on registers.")
 
 
-def _releases(releases: Store, found: Verified) -> dict[Path, Manifest]:
-    found.mended += [f"{what}." for what in releases.prepare()]
-    with found.damage():
-        found.mended += [f"{what}." for what in releases.adopt()]
+def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
+    outcome.mended += [f"{what}." for what in releases.prepare()]
+    with outcome.damage():
+        outcome.mended += [f"{what}." for what in releases.adopt()]
     manifests = {}
     for release_id in releases.release_ids():
-        with found.damage():
+        with outcome.damage():
             manifests[releases.past(release_id)] = releases.whole(release_id)
-        found.count("releases")
-    with found.damage():
+        outcome.count("releases")
+    with outcome.damage():
         releases.current()
-    with found.damage():
-        found.count("lines of the log of refreshes", len(releases.refreshes()))
-        found.damaged += releases.faults()
+    with outcome.damage():
+        outcome.count("lines of the log of refreshes", len(releases.refreshes()))
+        outcome.damaged += releases.faults()
     for release_id in releases.held_ids():
-        with found.damage():
+        with outcome.damage():
             releases.require_held(release_id)
-        found.count("held builds")
+        outcome.count("held builds")
     last = releases.folder / last_build.FOLDER
-    found.damaged += [
+    outcome.damaged += [
         f"{line}. Delete {last}; the next refresh builds from nothing." for line in last_build.damage(releases.folder)
     ]
     if last.exists():
-        found.count("last builds")
+        outcome.count("last builds")
     return manifests
 
 
-def _site(folder: Path, found: Verified) -> None:
-    found.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
+def _site(folder: Path, outcome: Verified) -> None:
+    outcome.mended += [f"{path}: left by a dead run; removed." for path in remove_left(folder)]
     if not (folder / "assets" / "site.js").exists():
         return
-    with found.damage():
+    with outcome.damage():
         try:
-            found.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
-            found.count("sites")
+            outcome.damaged += [f"{wrong}. {SITE_AGAIN}" for wrong in integrity.check_folder(folder, (catalogue.NAME,))]
+            outcome.count("sites")
         except FileNotFoundError:
-            found.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")
+            outcome.mended.append(f"{folder}: built by an earlier version, without SHA-256. {SITE_AGAIN}")

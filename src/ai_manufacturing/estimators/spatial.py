@@ -191,7 +191,7 @@ class Tables(NamedTuple):
     measures : DataFrame
         marts.fct_ai_measure, weighting observed, scope industry.
     coordinates : DataFrame
-        city_id, longitude and latitude of marts.dim_city.
+        city_id, longitude and latitude of marts.dim_city; for local_autocorrelation the names too.
     weightings : DataFrame
         seeds.measure_weightings, for the series behind a measure.
     series : DataFrame
@@ -239,11 +239,12 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
         One row per measure, year and city, in the columns of est_local_spatial_autocorrelation. A year that cannot be
         estimated is one row without a city, with status not_estimable and the reason.
     """
+    names = tables.coordinates.drop(columns=["longitude", "latitude"]).set_index("city_id").to_dict("index")
 
     def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
         moran = local_moran(values, weights)
         return (
-            {"city_id": city_id, "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
+            {"city_id": city_id, **names[city_id], "statistic": statistic, "quadrant": quadrant, "p_value": p_value}
             for city_id, statistic, quadrant, p_value in zip(
                 city_ids, moran.statistics, moran.quadrants, moran.p_values, strict=True
             )

@@ -95,15 +95,13 @@ def read() -> dict[tuple[str, str], Provenance]:
             if wrong:
                 faults.append(f"{provider}/{path.name}, source {name}: {wrong} {GUIDE}")
             else:
+                words: dict[str, Any] = {word: declaration.get(word) for word in (*WORDS, *OPTIONAL)}
+                words |= {f"source_{word}": declaration.get(word) for word in WHEREABOUTS}
                 provenances[provider, name] = Provenance(
                     provenance_class=declaration["class"],
-                    republished_by=declaration.get("republished_by"),
                     interpolated_series=" ".join(declaration["interpolated"]) or None,
                     accessed_on=declaration.get("accessed"),
-                    source_address=declaration.get("address"),
-                    source_commit=declaration.get("commit"),
-                    source_path=declaration.get("path"),
-                    **{word: declaration[word] for word in WORDS},
+                    **words,
                 )
     if faults:
         raise LandingError(*faults)

@@ -9,14 +9,16 @@ from typing import Any
 
 import duckdb
 
-from ai_manufacturing import landing
+from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import progress
-from ai_manufacturing.releases import last_build
+from ai_manufacturing.refresh.progress import OnProgress
+from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.releases.store import reading
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
+from ai_manufacturing.system.duckdb_client import reading
 
 OUTPUT = "dbt.txt"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
@@ -26,7 +28,9 @@ RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): 
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
 
 
-def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: progress.Told | None = None) -> bool:
+def dbt(
+    work: Path, warehouse: Path, *arguments: str, accepted: str = "", on_progress: OnProgress | None = None
+) -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
 
     Where a last build is laid out for this one, only what differs from it is built.
@@ -41,7 +45,7 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
         Of dbt's command line.
     accepted : str
         Why failures of the gate are accepted.
-    told : callable, optional
+    on_progress : callable, optional
         Takes the progress of the run.
     """
     environment = {
@@ -56,14 +60,38 @@ def dbt(work: Path, warehouse: Path, *arguments: str, accepted: str = "", told: 
     if (work / last_build.FOLDER).exists():
         environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
         module = "ai_manufacturing.refresh.changed_steps"
-    if told is not None:
+    if on_progress is not None:
         environment |= progress.LOG_FORMAT
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
         process = dbt_process.started(arguments, environment, output, module)
-        if told is None:
+        if on_progress is None:
             return process.wait() != 0
         log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-        return progress.followed(process, log, told) != 0
+        return progress.followed(process, log, on_progress) != 0
+
+
+def require_unchanged(hashes: dict[str, str], code: str) -> None:
+    """Let no release say that it was made of other files than it was: a delivery may arrive while dbt builds.
+
+    Parameters
+    ----------
+    hashes : dict of str to str
+        SHA-256 of each delivered file before the build, by its path.
+    code : str
+        Fingerprint of deliveries, code and packages then.
+
+    Raises
+    ------
+    BuildFailedError
+        Naming the files.
+    """
+    now = fingerprint.delivery_hashes(settings.extracts_dir())
+    changed = sorted(path for path in hashes.keys() | now.keys() if hashes.get(path) != now.get(path))
+    if changed or fingerprint.of(now) != code:
+        raise BuildFailedError(
+            f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
+            "again when the delivery or the edit is complete."
+        )
 
 
 def permutations() -> str:
@@ -90,21 +118,21 @@ def why_failed(work: Path) -> str:
     if all(reason.startswith(not_landed) for reason in reasons):
         faults = [line.strip() for reason in reasons for line in reason.removeprefix(not_landed).splitlines()]
         return "\n".join(["Files could not be landed; the published release is unchanged.", *faults])
-    named = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
-    lines = "\n".join(named).splitlines()
+    nodes = [f"{node['unique_id']}: {reason}" for node, reason in zip(failed, reasons, strict=True)]
+    lines = "\n".join(nodes).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
     return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
 
 
 def content(warehouse: Path) -> dict[str, Any]:
     """Return what the manifest says of a warehouse's content; empty of what was not built."""
-    found: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
     if not warehouse.exists():
-        return found
+        return described
     with reading(warehouse) as connection:
         origin = origin_of(connection)
         if origin is not None:
-            found["extract_set"], found["extract_set_kind"] = origin
+            described["extract_set"], described["extract_set_kind"] = origin
         with suppress(duckdb.CatalogException):  # the gate was not reached
             counts = connection.execute(
                 "select count(*), count(case when not success and severity = 'critical' then 1 end), "
@@ -113,8 +141,8 @@ def content(warehouse: Path) -> dict[str, Any]:
                 f"from {result_tables.all_results(connection)}"
             ).fetchall()[0]
             names = ("expectations", "critical", "warnings", "nothing_to_check")
-            found["gate_summary"] = dict(zip(names, counts, strict=True))
-    return found
+            described["gate_summary"] = dict(zip(names, counts, strict=True))
+    return described
 
 
 def _results(work: Path) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from ai_manufacturing.system import duckdb_client, workers
 STAGES = (
     ("seeds", "landing"),
     ("staging", "intermediate"),
-    ("specifications", "marts", "checks", "gates"),
+    ("specifications", "marts", "gate", "gates"),
     ("estimates", "reports"),
 )
 """Folders of models whose steps one run of dbt builds."""
@@ -128,7 +128,8 @@ def build(last: Path, arguments: Sequence[str]) -> int:
         json.loads((last / last_build.RESULTS).read_text(encoding="utf-8"))["results"],
         {name for name, sha256 in seeds.items() if described["seeds"].get(name) != sha256},
     )
-    workers.pool()  # before the forks, which share it
+    if pool := workers.pool():  # before the forks, which share it
+        pool.start()
     before = _content()
     code = 0
     for stage in range(len(STAGES)):

@@ -32,11 +32,11 @@ class Progress:
         if not self.total:
             return "reading the project"
         at_work = {layer: count for layer, count in self.layers.items() if count[0] < count[1]}
-        said = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
-        return f"{self.done} of {self.total} steps, {said or 'seeds and tests'}"
+        layers = ", ".join(f"{layer} {done}/{total}" for layer, (done, total) in at_work.items())
+        return f"{self.done} of {self.total} steps, {layers or 'seeds and tests'}"
 
 
-Told = Callable[[Progress | None], None]  # None: it has ended
+OnProgress = Callable[[Progress | None], None]  # None: it has ended
 
 
 @dataclass
@@ -84,12 +84,7 @@ class Log:
             self._total = self._ended + event["data"]["total"]
             if not self._models:
                 nodes = json.loads(self.manifest.read_text(encoding="utf-8"))["nodes"]
-                # what is ephemeral is a part of the models that read it
-                self._models = {
-                    key: node["fqn"][1]
-                    for key, node in nodes.items()
-                    if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
-                }
+                self._models = {key: node["fqn"][1] for key, node in nodes.items() if node["resource_type"] == "model"}
             if name in self._models:
                 self._begun.setdefault(self._models[name])
         elif kind == "SkippingDetails":
@@ -98,7 +93,7 @@ class Log:
             self._made.add(name)
 
 
-def followed(process: Popen[str], log: Log, told: Told) -> int:
+def followed(process: Popen[str], log: Log, on_progress: OnProgress) -> int:
     """Tell how far a dbt run has come until it ends, and return its exit code.
 
     Parameters
@@ -107,7 +102,7 @@ def followed(process: Popen[str], log: Log, told: Told) -> int:
         Started with LOG_FORMAT in its environment.
     log : Log
         What it writes.
-    told : callable
+    on_progress : callable
         Takes a Progress several times a second, and None at the end.
     """
     try:
@@ -115,6 +110,6 @@ def followed(process: Popen[str], log: Log, told: Told) -> int:
             try:
                 return process.wait(SECONDS)
             except TimeoutExpired:
-                told(log.progress())
+                on_progress(log.progress())
     finally:
-        told(None)
+        on_progress(None)

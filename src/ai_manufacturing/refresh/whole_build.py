@@ -15,12 +15,13 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing import landing, settings
+from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.landing import log
 from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import reading
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.disk import copy
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.sql_text import identifier, literal
 
 RECORD = "build_record"  # in the schema main
@@ -210,5 +211,4 @@ def _require_content(connection: duckdb.DuckDBPyConnection, path: Path, before: 
 def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return the names whose values differ, the first few; empty if none does."""
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return some_of(names, NAMED)

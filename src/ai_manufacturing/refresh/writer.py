@@ -10,10 +10,16 @@ import duckdb
 from ai_manufacturing.auditing import changes, revisions
 from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.releases.store import JSON_COLUMNS, MANIFEST_COLUMNS, MANIFEST_COMMENTS, Manifest, read_manifest
+from ai_manufacturing.releases.manifest import (
+    JSON_COLUMNS,
+    MANIFEST_COLUMNS,
+    MANIFEST_COMMENTS,
+    Manifest,
+    read_manifest,
+)
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
-from ai_manufacturing.system.sql_text import comments, identifier, literal
+from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert, literal
 
 HISTORY_COMMENTS = {
     "release_id": "Number of the release.",
@@ -27,7 +33,7 @@ HISTORY_COMMENTS = {
     "verdict_en": "Its verdict.",
     "verdict_zh": "The verdict in Chinese.",
 }
-PREVIOUS_COMMENTS = {name: MANIFEST_COMMENTS[name] for name in ("release_id", "extract_set", "extract_set_kind")}
+PREVIOUS = {name: ("varchar", MANIFEST_COMMENTS[name]) for name in ("release_id", "extract_set", "extract_set_kind")}
 
 
 def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
@@ -79,8 +85,8 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
         connection.execute("detach new")
     except (duckdb.Error, OSError) as error:
         connection.close()
-        for left in (target, target.with_name(target.name + ".wal")):
-            left.unlink(missing_ok=True)
+        for path in (target, target.with_name(target.name + ".wal")):
+            path.unlink(missing_ok=True)
         raise RefreshError(
             f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published release "
             "is unchanged. Make room, or set RELEASE_DIR to another disk."
@@ -124,26 +130,21 @@ def _write_manifest(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -
     row = [
         json.dumps(values[name], sort_keys=True) if name in JSON_COLUMNS else values[name] for name in MANIFEST_COLUMNS
     ]
-    columns = ", ".join(f"{name} varchar" for name in MANIFEST_COLUMNS)
-    connection.execute(f"create table new.release.manifest ({columns})")
-    comment = "One row: this file's identity and inputs."
-    connection.execute(comments("new.release.manifest", comment, MANIFEST_COMMENTS))
-    connection.execute(f"insert into new.release.manifest values ({', '.join('?' for _ in row)})", row)
+    columns = {name: ("varchar", text) for name, text in MANIFEST_COMMENTS.items()}
+    connection.execute(create_table("new.release.manifest", columns, "One row: this file's identity and inputs."))
+    connection.execute(insert("new.release.manifest", len(row)), row)
 
 
 def _write_previous(connection: duckdb.DuckDBPyConnection, before: Manifest | None) -> None:
     """Keep which release was published before: changes are listed only if it is of the same extract set."""
-    connection.execute(
-        f"create table new.release.previous ({', '.join(f'{name} varchar' for name in PREVIOUS_COMMENTS)})"
-    )
     comment = (
         "One row: the release that was published before; none for the first. release.changes is empty if it is of "
         "another extract set or kind."
     )
-    connection.execute(comments("new.release.previous", comment, PREVIOUS_COMMENTS))
+    connection.execute(create_table("new.release.previous", PREVIOUS, comment))
     if before is not None:
-        row = [getattr(before, name) for name in PREVIOUS_COMMENTS]
-        connection.execute(f"insert into new.release.previous values ({', '.join('?' for _ in row)})", row)
+        row = [getattr(before, name) for name in PREVIOUS]
+        connection.execute(insert("new.release.previous", len(row)), row)
 
 
 def _write_history(connection: duckdb.DuckDBPyConnection, manifest: Manifest, *, follows: bool) -> None:

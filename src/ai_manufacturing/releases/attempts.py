@@ -4,17 +4,16 @@ RELEASE_DIR/attempts.json holds the newest, the last one last. It decides nothin
 refreshes.jsonl. An attempt that was killed has begun and not ended.
 """
 
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from ai_manufacturing.system.disk import make_folder, replace_bytes
+from ai_manufacturing.system import clock
+from ai_manufacturing.system.disk import locked, make_folder, replace_bytes
 from ai_manufacturing.system.exit_codes import ExitCode
 
 FILE = "attempts.json"
@@ -58,16 +57,21 @@ def recorded(folder: Path) -> Iterator[None]:
     folder : Path
         RELEASE_DIR. Where it cannot be written to, the attempt fails of that and says so itself.
     """
-    began = Attempt(_now(), os.getpid(), socket.gethostname())
+    began = Attempt(clock.now("milliseconds"), os.getpid(), socket.gethostname())
     _record(folder, began)
     try:
         yield
     except BaseException as error:
         code = int(getattr(error, "exit_code", ExitCode.FAILED))
         message = (str(error).splitlines() or [""])[0]
-        _record(folder, replace(began, ended_at=_now(), exit_code=code, outcome=type(error).__name__, message=message))
+        _record(
+            folder,
+            replace(
+                began, ended_at=clock.now("milliseconds"), exit_code=code, outcome=type(error).__name__, message=message
+            ),
+        )
         raise
-    _record(folder, replace(began, ended_at=_now(), exit_code=int(ExitCode.DONE), outcome=PUBLISHED))
+    _record(folder, replace(began, ended_at=clock.now("milliseconds"), exit_code=int(ExitCode.DONE), outcome=PUBLISHED))
 
 
 def read(folder: Path) -> list[Attempt]:
@@ -80,21 +84,10 @@ def read(folder: Path) -> list[Attempt]:
 
 def _record(folder: Path, attempt: Attempt) -> None:
     """Add an attempt, or what became of it; attempts at the same time wait for each other."""
+    began = (attempt.began_at, attempt.pid, attempt.host)
     with suppress(OSError):
         make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            others = [other for other in read(folder) if not _is_same(other, attempt)]
-            kept = [asdict(other) for other in (*others, attempt)][-KEPT:]
-            replace_bytes(folder / FILE, json.dumps(kept, ensure_ascii=False, indent=1).encode())
-        finally:
-            os.close(descriptor)
-
-
-def _is_same(one: Attempt, other: Attempt) -> bool:
-    return (one.began_at, one.pid, one.host) == (other.began_at, other.pid, other.host)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat("T", "milliseconds")
+        with locked(folder, wait=True):
+            others = [other for other in read(folder) if (other.began_at, other.pid, other.host) != began]
+            newest = [asdict(other) for other in (*others, attempt)][-KEPT:]
+            replace_bytes(folder / FILE, json.dumps(newest, ensure_ascii=False, indent=1).encode())

@@ -31,12 +31,12 @@ def store() -> Store:
     BadConfigurationError
         If RELEASES_KEPT is no whole number, or less than two.
     """
-    kept = _number("RELEASES_KEPT", 10)
-    if kept < 2 or kept != int(kept):
+    count = _number("RELEASES_KEPT", 10)
+    if count < 2 or count != int(count):
         raise BadConfigurationError(
-            f"RELEASES_KEPT is {kept:g}: give a whole number; the published release and the one before it are kept."
+            f"RELEASES_KEPT is {count:g}: give a whole number; the published release and the one before it are kept."
         )
-    return Store(settings.release_dir(), settings.release_path(), int(kept))
+    return Store(settings.release_dir(), settings.release_path(), int(count))
 
 
 def limits() -> Limits:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -43,6 +43,16 @@ class Database:
         what = WAREHOUSE if self.release_id is None else f"{RELEASE} {self.release_id}"
         return f"{self.origin}, {what}, {self.path}"
 
+    def record(self) -> dict[str, Any]:
+        """Return what a command says of the file in JSON."""
+        extract_set, kind = self.origin
+        return {
+            "path": str(self.path),
+            "extract_set": extract_set,
+            "extract_set_kind": kind,
+            "release_id": self.release_id,
+        }
+
 
 class _Place(NamedTuple):
     """A file that a command may read, and who says so."""
@@ -78,7 +88,7 @@ def read(path: Path) -> Database:
                 ((release_id,),) = connection.execute("select release_id from release.manifest").fetchall()
                 place = path.resolve()
                 # a publication that died before its last step leaves none beside the published file
-                has_none = place == releases.published and digest is None and release_id in releases.named()
+                has_none = place == releases.published and digest is None and release_id in releases.releases_in_log()
                 if has_none or place.parent == releases.folder / "past":
                     releases.require_witness(place, release_id, digest)
             return Database(path, origin, release_id)
@@ -124,12 +134,12 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
         return read(option)
     places = [*_set_by_the_user(), *_defaults()]
     at = next(number for number, place in enumerate(places) if place.kind in reads)
-    found = read(places[at].path)
+    database = read(places[at].path)
     for place in places[:at]:
-        if place.path.exists() and (other := read(place.path)).origin != found.origin:
+        if place.path.exists() and (other := read(place.path)).origin != database.origin:
             raise DatabaseError(
                 f"{place.said_by} holds extract set {other.origin} ({place.path}), and this command needs a "
-                f"{' or a '.join(reads)}. The next file, {found.path}, holds {found.origin}. Name the file with "
+                f"{' or a '.join(reads)}. The next file, {database.path}, holds {database.origin}. Name the file with "
                 "--database."
             )
     if not _set_by_the_user() and os.environ.get("EXTRACTS_DIR"):
@@ -137,22 +147,22 @@ def chosen(option: Path | None, reads: Collection[str] = (RELEASE, WAREHOUSE)) -
             name = landing.extract_set(settings.extracts_dir()).name
         except landing.LandingError as error:
             raise DatabaseError(str(error)) from error
-        if name != found.origin.extract_set:
+        if name != database.origin.extract_set:
             raise DatabaseError(
-                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {found.path} is of "
-                f"{found.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is, or name the file with "
+                f"EXTRACTS_DIR is {os.environ['EXTRACTS_DIR']}, extract set {name}; {database.path} is of "
+                f"{database.origin}. Set WAREHOUSE_PATH or RELEASE_DIR to where {name} is, or name the file with "
                 "--database."
             )
-    return found
+    return database
 
 
 def _set_by_the_user() -> list[_Place]:
     places = []
     if os.environ.get("WAREHOUSE_PATH"):
         places.append(_Place("WAREHOUSE_PATH", WAREHOUSE, settings.warehouse_path()))
-    named = [name for name in ("RELEASE_PATH", "RELEASE_DIR") if os.environ.get(name)]
-    if named:
-        places.append(_Place(named[0], RELEASE, settings.release_path()))
+    variables = [name for name in ("RELEASE_PATH", "RELEASE_DIR") if os.environ.get(name)]
+    if variables:
+        places.append(_Place(variables[0], RELEASE, settings.release_path()))
     return places
 
 

@@ -1,7 +1,7 @@
 """The warehouse of the last published refresh, which the next one starts from.
 
 It is kept in RELEASE_DIR/last_build with what it was built by. Deliveries and seeds may differ: what rests on them is
-built anew (`dbt_from_last_build`). If anything else differs, or a file is damaged, a refresh builds from nothing
+built anew (`refresh.changed_steps`). If anything else differs, or a file is damaged, a refresh builds from nothing
 (docs/decisions/incremental_refresh.md).
 """
 

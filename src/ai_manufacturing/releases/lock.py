@@ -7,11 +7,11 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from ai_manufacturing.releases.errors import BadConfigurationError, LockedError
+from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import make_folder
 
 PAUSES = (0.05, 0.2)
@@ -57,7 +57,7 @@ def held(
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat("T", "seconds"),
+            "since": clock.now(),
         }
         file.seek(0)
         file.truncate()
@@ -87,10 +87,10 @@ def holder(path: Path) -> dict[str, Any] | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            found: dict[str, Any] = dict.fromkeys(("pid", "host", "since"))
+            process: dict[str, Any] = dict.fromkeys(("pid", "host", "since"))
             with suppress(ValueError):
-                found |= json.load(file)
-            return found
+                process |= json.load(file)
+            return process
     return None
 
 

@@ -5,15 +5,19 @@ The same file under systemd, cron and Dagster, and on a terminal. It rotates by 
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from ai_manufacturing.system import clock
+
 FILE = "refresh.log"
 LARGEST = 1_000_000  # bytes, some years of nights; then refresh.log.1 and so on
 OLDER = 5
+
+OnEvent = Callable[[str, dict[str, Any]], None]  # takes an event and its facts, as a refresh reports them
 
 
 class _Handler(RotatingFileHandler):
@@ -25,7 +29,7 @@ class _Handler(RotatingFileHandler):
 
 def line(event: str, facts: dict[str, Any]) -> str:
     """Return an event as the line of a log."""
-    return json.dumps({"at": _now(), "event": event, **facts}, ensure_ascii=False)
+    return json.dumps({"at": clock.now("milliseconds"), "event": event, **facts}, ensure_ascii=False)
 
 
 def write(folder: Path, text: str) -> None:
@@ -42,7 +46,3 @@ def write(folder: Path, text: str) -> None:
             handler.emit(logging.makeLogRecord({"msg": text}))
         finally:
             handler.close()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat("T", "milliseconds")

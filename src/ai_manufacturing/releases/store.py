@@ -5,7 +5,7 @@
         past/000012.duckdb      releases by number; the published file is a copy of one
         held/000013/            a build that was not published: warehouse.duckdb and report.json
         work/                   the private build of a running refresh; whatever is left there is of a dead one
-        refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (chain.py)
+        refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (integrity)
         attempts.json           when each refresh began, and how it ended (attempts.py)
         refresh.log             what refreshes reported, with times (refresh_log.py)
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
@@ -16,78 +16,30 @@ Numbers order the releases; no clock does.
 """
 
 import glob
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
-import duckdb
-
-from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.origin import Origin
-from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.releases.manifest import RESTORE, Manifest, check, read_manifest, require_whole
+from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
-from ai_manufacturing.system.sql_text import identifier
 
-JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")
 DIGITS = 6
 LOG = "refreshes.jsonl"
-SEEN = ("published", "published by hand", "rolled back to")  # outcomes after which readers see a release
+PUBLISHED = ("published", "published by hand")  # outcomes of a line of the log
+SEEN = (*PUBLISHED, "rolled back to")  # outcomes after which readers see a release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")
-RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
 RESTORE_LOG = (
     "Restore it and its .head from one backup. If there is none, delete the .head, and put an empty file in place of "
     "the log: the next refresh then records the releases anew, and does not know which were rolled back."
 )
 ID = re.compile(rf"[0-9]{{{DIGITS}}}")
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The one row of release.manifest. What is said of each field is also its comment in the file."""
-
-    release_id: Annotated[str, "The release's number, six digits."]
-    published_at: Annotated[str, "UTC; it decides nothing."]
-    git_commit: Annotated[str, "Commit of the code, with + if files differ from it; empty outside a clone."]
-    extract_set: Annotated[str, "Whose numbers these are."]
-    extract_set_kind: Annotated[str, "synthetic or delivered."]
-    fingerprint: Annotated[str, "Hash of deliveries, code and packages, which determine the tables."]
-    published_by: Annotated[str, "refresh, or hand for a held build."]
-    reason: Annotated[str, "Why a held build was published, years read again, declared revisions; else empty."]
-    delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
-    package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
-    row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
-    gate_summary: Annotated[
-        dict[str, int], "Expectations, failures by severity, and those with nothing to check, JSON."
-    ]
-
-    @property
-    def origin(self) -> Origin:
-        """Whose numbers these are."""
-        return Origin(self.extract_set, self.extract_set_kind)
-
-    @property
-    def delivery_count(self) -> int:
-        """How many files were delivered."""
-        return len(fingerprint.delivered(self.delivery_hashes))
-
-    @property
-    def listed(self) -> dict[str, Any]:
-        """What `status` and `releases` say of a release."""
-        names = ("published_at", "published_by", "reason", "extract_set", "extract_set_kind", "git_commit")
-        facts = {name: getattr(self, name) for name in ("release_id", *names)}
-        return {**facts, "delivery_count": self.delivery_count, "gate": self.gate_summary}
-
-
-MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
-MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 
 @dataclass(frozen=True)
@@ -147,10 +99,10 @@ class Store:
             incoming = glob.escape(f".{self.published.name}.")
             hidden = (path for name in (".", "past") for path in (self.folder / name).glob(".*"))
             drafts = [path for path in hidden if DRAFT.search(path.name)]
-            left = dict.fromkeys((*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts))
-            for path in left:
+            leftovers = dict.fromkeys((*self.work.iterdir(), *self.published.parent.glob(f"{incoming}*"), *drafts))
+            for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-            done = [*(f"{path}: left by a dead refresh; removed" for path in left), *self._settle()]
+            done = [*(f"{path}: left by a dead refresh; removed" for path in leftovers), *self._settle()]
         except OSError as error:
             raise BadConfigurationError(
                 f"{error.filename or self.folder}: {error.strerror}. Set RELEASE_DIR to a folder that this user may "
@@ -171,10 +123,10 @@ class Store:
                 sums.unlink()
                 done.append(f"{sums}: without its release; removed")
         if self.published.exists() and not integrity.beside(self.published).exists():
-            found = integrity.sha256(self.published)
+            digest = integrity.sha256(self.published)
             with suppress(RefreshError):  # a damaged log says nothing; whoever reads it names the damage
-                if found in (release["file_sha256"] for release in self.named().values()):
-                    integrity.record(self.published, found)
+                if digest in (release["file_sha256"] for release in self.releases_in_log().values()):
+                    integrity.record(self.published, digest)
                     done.append(f"{integrity.beside(self.published)}: missing; written again")
         return done
 
@@ -316,19 +268,19 @@ class Store:
 
     def listed(self) -> tuple[list[dict[str, Any]], list[RefreshError]]:
         """Return what `releases` says of each past release, and what is damaged; none is opened that the log lists."""
-        found, damaged = [], []
+        releases, damaged = [], []
         try:
-            named = self.named()
+            named = self.releases_in_log()
         except RefreshError as error:
             named, damaged = {}, [error]
         for release_id in self.release_ids():
             release = dict(named.get(release_id, {}))
             release.pop("file_sha256", None)
             try:
-                found.append(release or read_manifest(self.past(release_id)).listed)
+                releases.append(release or read_manifest(self.past(release_id)).listed)
             except RefreshError as error:
                 damaged.append(error)
-        return found, damaged
+        return releases, damaged
 
     def require_witness(self, path: Path, release_id: str, digest: str | None) -> None:
         """Let no release of this folder pass whose SHA-256 is gone, or is not the one of the log.
@@ -349,7 +301,7 @@ class Store:
         """
         if not self._chain.read().is_marked:
             return
-        named = self.named()
+        named = self.releases_in_log()
         in_log = named.get(release_id, {}).get("file_sha256")
         if path == self.published:
             if digest is None and in_log:  # a publication died before its last step
@@ -364,7 +316,7 @@ class Store:
 
     def faults(self) -> list[str]:
         """Return where the log and the past releases differ, a line for each."""
-        named, there = self.named(), set(self.release_ids())
+        named, there = self.releases_in_log(), set(self.release_ids())
         wrong = [
             f"{self.past(number)}: no line of {self._chain.path} names it. Delete it."
             for number in there - named.keys()
@@ -381,7 +333,7 @@ class Store:
         lines = self._chain.read().lines
         pruned = {number for line in lines for number in line.get("pruned", ())}
         seen = {line["release_id"] for line in lines if line.get("outcome") in SEEN}
-        return (self.named().keys() & seen) - pruned
+        return (self.releases_in_log().keys() & seen) - pruned
 
     def next_id(self) -> str:
         """Return a number above all releases and builds that are kept, or that the log of refreshes names."""
@@ -395,7 +347,7 @@ class Store:
         ]
         return f"{max(int(number) for number in numbers) + 1:0{DIGITS}d}"
 
-    def named(self) -> dict[str, dict[str, Any]]:
+    def releases_in_log(self) -> dict[str, dict[str, Any]]:
         """Return what the log says of each release by its number: `file_sha256`, and what `releases` lists.
 
         Raises
@@ -441,15 +393,15 @@ class Store:
         copy(source, incoming)
         incoming.chmod(0o444)
         sync(incoming)
-        digest, found = require_whole(source, integrity.recorded), integrity.sha256(incoming)
+        digest, copied = require_whole(source, integrity.recorded), integrity.sha256(incoming)
         self.require_witness(source, release_id, digest)
-        if found != digest:
-            raise RefreshError(f"{source}: its SHA-256 is {found}, not {digest}; nothing was published. {RESTORE}")
+        if copied != digest:
+            raise RefreshError(f"{source}: its SHA-256 is {copied}, not {digest}; nothing was published. {RESTORE}")
         aside = self.move_log_aside()
         integrity.beside(self.published).unlink(missing_ok=True)
         incoming.replace(self.published)
         sync(self.published.parent)
-        integrity.record(self.published, found)
+        integrity.record(self.published, copied)
         return aside
 
     def keep_held(self, incoming: Path, release_id: str) -> None:
@@ -541,86 +493,6 @@ def checked_id(release_id: str) -> str:
             "lists them."
         )
     return release_id
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Return the manifest of a release file.
-
-    Raises
-    ------
-    RefreshError
-        If the file cannot be opened or is no release.
-    """
-    try:
-        with reading(path) as connection:
-            row = connection.execute(f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest").fetchall()[0]
-    except (duckdb.Error, IndexError) as error:
-        raise RefreshError(
-            f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback ID` puts a past release "
-            "there."
-        ) from error
-    values = dict(zip(MANIFEST_COLUMNS, row, strict=True))
-    return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
-
-
-def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:
-    """Compare a release with the SHA-256 beside it, and return that; None if there is none.
-
-    Raises
-    ------
-    RefreshError
-        If they differ.
-    """
-    try:
-        return of(path)
-    except integrity.DamagedError as error:
-        raise RefreshError(f"{error}. {RESTORE}") from error
-
-
-def check(path: Path) -> Manifest:
-    """Return the manifest of a release file that has the SHA-256 beside it, and tables with the rows that it says.
-
-    Raises
-    ------
-    RefreshError
-        Naming the file or the table that differs.
-    """
-    require_whole(path)
-    manifest = read_manifest(path)
-    with reading(path) as connection:
-        found = row_counts(connection)
-    if found != manifest.row_counts:
-        wrong = sorted(
-            name
-            for name in found.keys() | manifest.row_counts.keys()
-            if found.get(name) != manifest.row_counts.get(name)
-        )
-        raise RefreshError(f"{path}: manifest and content differ in {', '.join(wrong)}.")
-    return manifest
-
-
-def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Return the rows of every table but those of the release schema."""
-    tables = connection.execute(
-        "select schema_name, table_name from duckdb_tables() where schema_name <> 'release' "
-        "and database_name = current_database() order by all"
-    ).fetchall()
-    counts = {}
-    for schema, table in tables:
-        ((count,),) = connection.execute(f"select count(*) from {identifier(schema)}.{identifier(table)}").fetchall()
-        counts[f"{schema}.{table}"] = count
-    return counts
-
-
-@contextmanager
-def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB file read-only, as duckdb_client does; no progress bar gets among the lines of a log."""
-    connection = duckdb_client.connect(str(path), read_only=True, reads_files=reads_files)
-    try:
-        connection.execute("set enable_progress_bar = false")
-        yield connection
-    finally:
-        connection.close()
 
 
 def _check_no_wal(path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ai_manufacturing.landing.errors import FileFault
 from ai_manufacturing.landing.readers import containers
-from ai_manufacturing.replication import contents, rerun, ro_crate, rules
+from ai_manufacturing.replication import contents, rerun, rights, ro_crate, rules
 from ai_manufacturing.replication.errors import ReplicationError
 from ai_manufacturing.system import integrity
 
@@ -23,13 +23,18 @@ __all__ = ["ReplicationError", "check", "write"]
 
 Say = Callable[[str], None]
 LOG, MACHINE = "logs/run.log", "logs/machine.txt"
-NOT_RUN = "not measured"
 # Without these a zip is no package; data/withheld_tables.csv and restricted files may be absent.
 NEEDED = (rerun.COMMAND[-1], integrity.SUMS, "README.md", contents.RELEASE, contents.RAW_FILES, contents.LOCK)
 
 
 def write(
-    release: Path, out: Path | None, say: Say, *, with_restricted: bool = False, without_run: bool = False
+    release: Path,
+    out: Path | None,
+    say: Say,
+    *,
+    with_restricted: bool = False,
+    without_run: bool = False,
+    signed: Path | None = None,
 ) -> Path:
     """Write the replication package of a release.
 
@@ -45,6 +50,8 @@ def write(
         Whether restricted files, and the tables with their values, are in it.
     without_run : bool
         Whether to leave out the run that proves it, and its log.
+    signed : Path, optional
+        The form of rights.FORM that a person filled in for this release; without it, the package is not signed.
 
     Returns
     -------
@@ -54,14 +61,16 @@ def write(
     Raises
     ------
     ReplicationError
-        If files or code are not those of the release, or a run gives other numbers; no zip is written then.
+        If files or code are not those of the release, the form is not one for it, or a run gives other numbers; no
+        zip is written then.
     """
     with tempfile.TemporaryDirectory(prefix="replication-") as private:
         folder = Path(private).resolve() / "package"
         folder.mkdir()
         package = contents.assemble(release, folder, with_restricted)
         out = out or Path("build") / f"replication_{package.manifest.extract_set}_{package.manifest.release_id}.zip"
-        run_time, log = NOT_RUN, None
+        signature = rights.read(signed, package.manifest) if signed else None
+        run_time, log = rules.NOT_RUN, None
         if not without_run:
             say("Running the package, to see that every number comes back.")
             began = time.monotonic()
@@ -75,8 +84,12 @@ def write(
         if log is not None:
             (folder / "logs").mkdir(exist_ok=True)
             (folder / LOG).write_text(log, encoding="utf-8")
-            (folder / MACHINE).write_text(f"{contents.machine()}\nrun time: {run_time}\n", encoding="utf-8")
-        contents.write_readme(package, run_time, contents.machine())
+            facts = contents.machine() | {"run time": run_time}
+            (folder / MACHINE).write_text(
+                "".join(f"{name}: {fact}\n" for name, fact in facts.items()), encoding="utf-8"
+            )
+        contents.write_readme(package, run_time, signature)
+        ro_crate.write(folder, package.manifest)  # which the rules judge; anew below, with their result
         checked = rules.check(folder)
         rules.write(checked, folder / rules.CHECKS)
         ro_crate.write(folder, package.manifest)
@@ -145,7 +158,10 @@ def check(
         began = time.monotonic()
         done = rerun.run(folder, new_environment)
         say(f"The run took {time.monotonic() - began:,.0f} seconds; the environment is {done.environment}.")
-        return broken + rerun.differences(folder)
+        different = rerun.differences(folder)
+        if broken and not different:
+            say("The run gives every number of the package, which breaks these rules:")
+        return broken + different
 
 
 def _damaged(folder: Path) -> list[str]:

@@ -3,10 +3,10 @@
 import csv
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +18,21 @@ import yaml
 from ai_manufacturing import settings, terms
 from ai_manufacturing.landing import landed, log
 from ai_manufacturing.landing.extracts import DESCRIPTION
-from ai_manufacturing.releases import databases, fingerprint, store
+from ai_manufacturing.releases import databases, fingerprint
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.releases.store import Manifest
-from ai_manufacturing.replication import withheld
+from ai_manufacturing.replication import figure_1, programs, rights, withheld
 from ai_manufacturing.replication.errors import ReplicationError
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, integrity
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.tables import PAPER_TABLES, exports
 
 HERE = Path(__file__).parent
 RELEASE, RAW, LANDING = "data/ai_manufacturing.duckdb", "data/raw", "data/landing"
 RAW_FILES, OBSERVATIONS, WITHHELD = "data/raw_files.csv", "data/observations_by_year.csv", "data/withheld_tables.csv"
 PANEL = "data/panel.csv"
-CODE = "code"
+CHECKS, CRATE = "CHECKS.csv", "ro-crate-metadata.json"
+CODE = programs.CODE
 LOCK = f"{CODE}/requirements/run.txt"
 
 
@@ -44,7 +46,8 @@ class Exhibit(NamedTuple):
 
 EXHIBITS = (
     *(Exhibit(name.replace("table_", "Table "), f"rpt_{name}", f"{name}.tex") for name in PAPER_TABLES),
-    Exhibit("Figure 1", "rpt_figure_1", "figure_1.csv"),
+    Exhibit("Figure 1", "rpt_figure_1", "figure_1.svg"),
+    Exhibit("Figure 1, its numbers", "rpt_figure_1", "figure_1.csv"),
     Exhibit("Classes of cities by AI firms", "rpt_spatial_classes", "spatial_classes.csv"),
     Exhibit("Every printed number beside its estimate", "rpt_replication_scorecard", "replication_scorecard.csv"),
     Exhibit("Verdict on each printed column", "rpt_verdicts", "verdicts.csv"),
@@ -53,9 +56,40 @@ EXHIBITS = (
 
 RAW_COLUMNS = (
     *("path", "sha256", "bytes", "provider", "records", "provenance_class", "publisher", "republished_by", "licence"),
-    *("is_restricted", "is_included", "citation_en", "citation_zh", "how_to_obtain_en", "how_to_obtain_zh"),
+    *("is_restricted", "is_included", "citation_en", "citation_zh", "address", "accessed"),
+    *("how_to_obtain_en", "how_to_obtain_zh"),
 )
 """Of data/raw_files.csv: a delivered file below data/raw, whether it may be passed on, and whether it is here."""
+
+
+CITED = ("citation_en", "citation_zh", "provenance_class", "address", "accessed")
+OVERVIEW = {
+    "README.md": "this file",
+    "run.sh": "the master program",
+    CODE: "all programs; `code/README.md` and `code/docs` describe them",
+    programs.PROGRAMS: "each program, with what it makes",
+    LOCK: "every package with its version and hash",
+    RAW: "files as delivered",
+    RAW_FILES: "each delivered file: SHA-256, provenance, citation in English and Chinese, how to obtain it",
+    OBSERVATIONS: "cities with a value, by series and year",
+    RELEASE: "the release: marts, gates, estimates and reports",
+    PANEL: "intermediate data: the panel of cities and years",
+    "data/estimates.csv": "intermediate data: every coefficient",
+    "data/specification_curve.csv": "intermediate data: every specification of the curve",
+    "data/data_dictionary.csv": "codebook: unit, label, source and missing share of each column, English and Chinese",
+    WITHHELD: "rows, means and standard deviations of the tables of the release that lack restricted values",
+    LANDING: "order of the deliveries, and rows of files that later ones replaced",
+    "output": "tables and figures",
+    "logs": "output of the run, run time and machine",
+    "LICENSE": "licence of code and text",
+    terms.DATA_LICENCE: "licence of the data, by provider",
+    "CITATION.cff": "how to cite the package, and the paper",
+    CHECKS: "rules of journals, and whether the package keeps them",
+    integrity.SUMS: "SHA-256 of every file; `sha256sum -c SHA256SUMS` verifies them",
+    CRATE: "the same in RO-Crate 1.1, for machines",
+}
+"""What a package may hold; its README lists what it does."""
+WRITTEN_LAST = ("README.md", CHECKS, integrity.SUMS, CRATE)
 
 
 @dataclass(frozen=True)
@@ -94,7 +128,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     ReplicationError
         If the delivered files or the code are not those of the release.
     """
-    manifest = store.read_manifest(release)
+    manifest = read_manifest(release)
     extracts = settings.extracts_dir()
     _require_the_deliveries(manifest, extracts)
     for name in ("data", "output", "logs"):
@@ -108,7 +142,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         shutil.copyfile(extracts.parent / file["path"], target)
     _write_log(release, manifest, folder / LANDING)
     write_rows(folder / RAW_FILES, raw_files, RAW_COLUMNS)
-    with store.reading(release, reads_files=True) as connection:  # to write them, which is the same permission
+    with reading(release, reads_files=True) as connection:  # to write them, which is the same permission
         ((draws,),) = connection.execute(
             "select coalesce(max(draws), 0) from estimates.est_specification_curve_joint"
         ).fetchall()
@@ -120,6 +154,8 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
         for exhibit in EXHIBITS:
             if exhibit.output.endswith(".csv"):
                 connection.sql(_query(exhibit)).write_csv(str(folder / "output" / exhibit.output))
+        (folder / terms.DATA_LICENCE).write_text(terms.data_licence(connection), encoding="utf-8")
+    figure_1.write(release, folder / "output/figure_1.svg")
     exports.export(release, folder / "data", "csv")
     exports.export(release, folder / "output", "latex")
     for left in folder.glob("*/.export*"):
@@ -128,6 +164,7 @@ def assemble(release: Path, folder: Path, with_restricted: bool) -> Package:
     _write_run(package, extracts.name)
     for name in ("LICENSE", "CITATION.cff"):
         shutil.copyfile(folder / CODE / name, folder / name)
+    write_rows(folder / programs.PROGRAMS, programs.listed(folder), programs.COLUMNS)
     return package
 
 
@@ -153,7 +190,7 @@ def strip(package: Package) -> None:
             path.rmdir()
 
 
-def write_readme(package: Package, run_time: str, machine: str) -> None:
+def write_readme(package: Package, run_time: str, signature: rights.Signature | None) -> None:
     """Write README.md in the template that data editors of social-science journals share."""
     cited = yaml.safe_load((package.folder / "CITATION.cff").read_text(encoding="utf-8"))
     sources: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -166,18 +203,23 @@ def write_readme(package: Package, run_time: str, machine: str) -> None:
     text = _filled(
         "README.template.md",
         title=cited["title"],
-        paper=cited["references"][0],
+        paper=dict.fromkeys(("volume", "issue", "start", "end", "doi", "url"), "") | cited["references"][0],
         manifest=package.manifest,
         is_synthetic=package.manifest.extract_set_kind == SYNTHETIC,
         run_time=run_time,
-        machine=machine,
+        machine=machine(),
+        statements=rights.STATEMENTS,
+        signature=signature,
+        form=rights.FORM.format(manifest=package.manifest),
+        drawing=programs.drawing(package.folder),
+        overview={
+            name: text for name, text in OVERVIEW.items() if name in WRITTEN_LAST or (package.folder / name).exists()
+        },
         files=package.raw_files,
         absent=[file for file in package.raw_files if not file["is_included"]],
         restricted=[file for file in package.raw_files if file["is_restricted"]],
         sources=sources,
-        citations=sorted(
-            {f"{file['citation_en']} / {file['citation_zh']}" for file in package.raw_files if file["citation_en"]}
-        ),
+        citations=sorted({tuple(file[name] for name in CITED) for file in package.raw_files if file["citation_en"]}),
         observations=observations,
         python=platform.python_version(),
         permutations=package.permutations,
@@ -266,14 +308,14 @@ def _write_code(manifest: Manifest, folder: Path) -> None:
 
 def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dict[str, Any]]:
     """Return the delivered files with what their providers declare."""
-    with store.reading(release) as connection:
+    with reading(release) as connection:
         deliveries = duckdb_client.rows(
             connection,
             "select file_path, coalesce(provider, '') as provider, record_count, "
             "coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher, '') as publisher, "
             "coalesce(republished_by, '') as republished_by, coalesce(licence, '') as licence, "
             "coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '') as citation_zh, "
-            f"coalesce(', ' || {terms.SOURCE_LINK}, '') as link, "
+            f"coalesce({terms.SOURCE_LINK}, '') as address, coalesce(cast(accessed_on as varchar), '') as accessed, "
             f"{terms.MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries order by delivery_number",
         )
     files = []
@@ -282,8 +324,8 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
         rows = [row for row in deliveries if row["file_path"] == path or row["file_path"].startswith(f"{path}/")]
         # the description of the set is the maker's own; what nobody declared is nobody's to pass on
         allowed = path == DESCRIPTION or (bool(rows) and all(row["may_be_passed_on"] for row in rows))
-        first = rows[0] if rows else dict.fromkeys((*RAW_COLUMNS, "link"), "")
-        whence = (first["republished_by"] or first["publisher"] or "its provider") + first["link"]
+        first = rows[0] if rows else dict.fromkeys(RAW_COLUMNS, "")
+        whence = first["address"] or first["republished_by"] or first["publisher"] or "its provider"
         files.append(
             {name: value for name, value in first.items() if name in RAW_COLUMNS}
             | {
@@ -319,7 +361,7 @@ def _write_log(release: Path, manifest: Manifest, folder: Path) -> None:
 
 def _allowed_keys(package: Package) -> set[str]:
     """Return the folders of the landing store that may be passed on."""
-    with store.reading(package.release) as connection:
+    with reading(package.release) as connection:
         rows = connection.execute(
             f"select delivery_number from marts.fct_deliveries where {terms.MAY_BE_PASSED_ON}"
         ).fetchall()
@@ -351,6 +393,20 @@ def write_rows(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -
         writer.writerows(rows)
 
 
-def machine() -> str:
-    """Return processor, threads and system, without the machine's name."""
-    return f"{platform.machine()}, {os.cpu_count()} threads, {platform.system()}, Python {sys.version.split()[0]}"
+def machine() -> dict[str, str]:
+    """Return processor, threads, memory, system and Python of this machine, without its name."""
+    info = Path("/proc/cpuinfo")
+    models = (
+        re.findall(r"^model name\s*: (.+)$", info.read_text(encoding="utf-8"), re.MULTILINE) if info.exists() else []
+    )
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        system = platform.mac_ver()[0] or platform.version()
+    return {
+        "processor": f"{models[0] if models else platform.processor()} ({platform.machine()})",
+        "threads": str(os.cpu_count()),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "system": f"{system}, {platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+    }

@@ -7,11 +7,12 @@ from typing import Any
 
 import yaml
 
-from ai_manufacturing.releases.store import Manifest
+from ai_manufacturing import terms
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.replication import contents, rules
 from ai_manufacturing.system import integrity
 
-NAME = "ro-crate-metadata.json"
+NAME = contents.CRATE
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 TYPES = {".md": "text/markdown", ".duckdb": "application/vnd.duckdb", ".cff": "application/yaml", ".tex": "text/x-tex"}
 
@@ -31,7 +32,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         f"({manifest.extract_set_kind}), from code at commit {manifest.git_commit or 'unknown'}.",
         "datePublished": manifest.published_at,
         "version": manifest.release_id,
-        "license": {"@id": "LICENSE"},
+        "license": {"@id": terms.DATA_LICENCE},
         "author": [{"@id": author["@id"]} for author in authors],
         "isBasedOn": {"@id": "#paper"},
         "mainEntity": {"@id": "run.sh"},
@@ -45,11 +46,12 @@ def write(folder: Path, manifest: Manifest) -> None:
             "@id": "#paper",
             "@type": "ScholarlyArticle",
             "name": paper["title"],
-            "datePublished": str(paper["year"]),
+            "datePublished": str(paper.get("date-published", paper["year"])),
+            **{to: paper[key] for to, key in {"url": "url", "identifier": "doi"}.items() if key in paper},
             "isPartOf": paper["journal"],
             "author": [f"{author['family-names']} {author['given-names']}" for author in paper["authors"]],
         },
-        {"@id": f"{contents.CODE}/", "@type": "Dataset", "name": "All programs"},
+        {"@id": f"{contents.CODE}/", "@type": "Dataset", "name": "All programs", "license": {"@id": "LICENSE"}},
         *(_file(folder, name, raw.get(name)) for name in names),
     ]
     content = {"@context": f"{SPECIFICATION}/context", "@graph": graph}
@@ -68,4 +70,7 @@ def _file(folder: Path, name: str, raw: dict[str, str] | None) -> dict[str, Any]
     }
     if raw and raw["citation_en"]:
         node |= {"license": raw["licence"], "creditText": raw["citation_en"], "publisher": raw["publisher"]}
+        node |= {"url": raw["address"]} if raw["address"] else {}
+    elif name == "run.sh":
+        node["license"] = {"@id": "LICENSE"}
     return node

@@ -1,6 +1,7 @@
 """Rules that journals and data editors publish for replication packages, and whether a package keeps them."""
 
 import csv
+import json
 import re
 import tempfile
 from collections import Counter
@@ -8,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from ai_manufacturing import terms
-from ai_manufacturing.replication import contents, rerun
+from ai_manufacturing.replication import contents, programs, rerun, rights
 from ai_manufacturing.system import integrity
 
 FILE_LIMIT, PACKAGE_LIMIT = 2 * 10**9, 30 * 10**9
@@ -28,12 +31,22 @@ SECTIONS = (
     "Overview",
     "Data availability and provenance statements",
     "Computational requirements",
+    "Description of programs",
     "Instructions to replicators",
     "List of exhibits",
     "References",
 )
-CHECKS = "CHECKS.csv"
+CHECKS = contents.CHECKS
 SHOWN = 5
+NOT_RUN = "not measured"
+# What a README names as a path of the package: by its folder, or by capitals.
+NAMED = re.compile(r"`((?:code|data|output|logs)(?:/[\w*-][\w.*-]*)*|[A-Z][A-Z_]+\.[a-z]+)`")
+ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+# A file of a repository at a commit, which does not change under its address.
+FIXED = re.compile(
+    r"https?://(?!github\.com/)\S+|https://github\.com/[^/\s]+/[^/\s]+/(?:blob|tree|raw)/[0-9a-f]{40}/\S+"
+)
+FACTS = ("processor", "memory", "system", "run time")
 
 
 class Rule(NamedTuple):
@@ -128,10 +141,81 @@ def _is_identity(number: str) -> bool:
     return CHECK[total % len(CHECK)] == number[-1].upper()
 
 
-def _readme(folder: Path) -> Iterator[str]:
+def _readme_text(folder: Path) -> str:
     path = folder / "README.md"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _readme(folder: Path) -> Iterator[str]:
+    text = _readme_text(folder)
     yield from (f"README.md has no section {section}" for section in SECTIONS if f"\n## {section}\n" not in text)
+
+
+def _listed(folder: Path) -> Iterator[str]:
+    text = _readme_text(folder)
+    for name in dict.fromkeys(NAMED.findall(text)):
+        if name not in contents.WRITTEN_LAST and not any(folder.glob(name)):
+            yield f"README.md names {name}, which is not here"
+    overview = ROW.findall(text.partition("\n## Overview\n")[2].partition("\n## ")[0])
+    for name in files(folder):
+        if not any(name == row or name.startswith(f"{row}/") for row in overview):
+            yield f"{name} is in no row of the overview"
+
+
+def _signed(folder: Path) -> Iterator[str]:
+    text = _readme_text(folder)
+    for statement in rights.STATEMENTS.values():
+        if f"- [x] {statement}" not in text:
+            yield f'not certified: "{statement}"'
+    if not re.search(r"^Signed: \S.*, \d{4}-\d\d-\d\d$", text, re.MULTILINE):
+        yield "nobody has signed"
+
+
+def _paper(folder: Path) -> Iterator[str]:
+    try:
+        paper = dict(yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))["references"][0])
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        paper = {}
+    if missing := [name for name in ("volume", "start", "end", "doi") if not paper.get(name)]:
+        yield f"CITATION.cff: the paper has no {', no '.join(missing)}"
+
+
+def _programs(folder: Path) -> Iterator[str]:
+    path, rows = folder / programs.PROGRAMS, {}
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = {row.get("program", ""): row.get("description") for row in csv.DictReader(file)}
+    yield from (
+        f"{name} is in no row of {programs.PROGRAMS}, or without what it makes"
+        for name in ("run.sh", *(path.relative_to(folder).as_posix() for path in programs.models(folder)))
+        if not rows.get(name)
+    )
+    yield from (
+        f"{programs.PROGRAMS} lists {name}, which is not here" for name in rows if not (folder / name).is_file()
+    )
+    text = _readme_text(folder)
+    for row in programs.drawing(folder):
+        if row["seed"] is None or f"| `{row['program']}` | {row['seed']} |" not in text:
+            yield f"README.md has no seed of {row['program']}"
+
+
+def _machine(folder: Path) -> Iterator[str]:
+    rows = dict(re.findall(r"^\| ([A-Za-z ]+) \| (.+) \|$", _readme_text(folder), re.MULTILINE))
+    yield from (f"README.md has no {name}" for name in FACTS if rows.get(name, NOT_RUN) == NOT_RUN)
+
+
+def _data_licence(folder: Path) -> Iterator[str]:
+    path = folder / terms.DATA_LICENCE
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    providers = sorted({row["provider"] for row in contents.read_raw_files(folder)} - {""})
+    yield from (f"{path.name} does not name {name}" for name in providers if f"| {name} |" not in text)
+    try:
+        graph = json.loads((folder / contents.CRATE).read_text(encoding="utf-8"))["@graph"]
+        licences = [node["license"] for node in graph if node["@id"] == "./"]
+    except (OSError, ValueError, LookupError, TypeError):
+        licences = []
+    if licences != [{"@id": terms.DATA_LICENCE}] or not path.is_file():
+        yield f"the licence of the whole in {contents.CRATE} is not {path.name}"
 
 
 def _licence(folder: Path) -> Iterator[str]:
@@ -142,6 +226,11 @@ def _cited(folder: Path) -> Iterator[str]:
     for row in contents.read_raw_files(folder):
         if row["provider"] and not (row["citation_en"] and row["citation_zh"] and row["provenance_class"]):
             yield f"{row['path']}: no citation or no provenance class"
+        if row["provider"] and row["provenance_class"] != "generated":
+            if not FIXED.fullmatch(row["address"]):
+                yield f"{row['path']}: no address, or none with commit and path ({row['address'] or 'none'})"
+            if not re.fullmatch(r"\d{4}-\d\d-\d\d", row["accessed"]):
+                yield f"{row['path']}: no date of access"
 
 
 def _restricted(folder: Path) -> Iterator[str]:
@@ -171,7 +260,7 @@ def _outputs(folder: Path) -> Iterator[str]:
 
 
 def _committed(folder: Path) -> Iterator[str]:
-    text = (folder / "README.md").read_text(encoding="utf-8")
+    text = _readme_text(folder)
     commit = re.search(r"from code at commit `([^`]*)`", text)
     if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit[1]):
         yield f"the code is not that of a commit ({commit[1] if commit else 'none named'})"
@@ -189,7 +278,17 @@ RULES = (
     ),
     Rule("The README has the sections of the template.", "social-science data editors", _readme),
     Rule("There is a licence, and a citation.", "AEA Data Editor", _licence),
-    Rule("Every source has a citation and a provenance class.", "AEA, China Economic Review", _cited),
+    Rule("The data have a licence of their own.", "AEA Data Editor", _data_licence),
+    Rule("A person has signed both statements about rights.", "social-science data editors", _signed),
+    Rule("The README lists what the package holds, and nothing else.", "AEA Data Editor", _listed),
+    Rule("Every program says what it makes, and every draw has its seed.", "social-science data editors", _programs),
+    Rule("The README has processor, memory, system and run time.", "social-science data editors", _machine),
+    Rule(
+        "Every source has a provenance class, and a citation with address, version, path and date of access.",
+        "AEA, China Economic Review",
+        _cited,
+    ),
+    Rule("The paper's citation has volume, pages and DOI.", "AEA Data Editor", _paper),
     Rule("No restricted file, and no table with its values, is in the package.", "AEA Data Editor", _restricted),
     Rule("Every exhibit has a program and an output.", "AEA Data Editor", _outputs),
     Rule("The code is that of a commit.", "this project", _committed),

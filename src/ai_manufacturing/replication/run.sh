@@ -27,11 +27,15 @@ for format in latex csv; do
 done
 python - "$WAREHOUSE_PATH" "$here/rerun/output" <<'PROGRAM'
 import sys
+from pathlib import Path
 
 import duckdb
+
+from ai_manufacturing.replication import figure_1
 
 warehouse, folder = sys.argv[1:]
 with duckdb.connect(warehouse, read_only=True) as connection:
     for name, query in {{ queries }}.items():
         connection.sql(query).write_csv(f"{folder}/{name}.csv")
+figure_1.write(Path(warehouse), Path(folder) / "figure_1.svg")
 PROGRAM

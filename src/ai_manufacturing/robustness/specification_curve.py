@@ -167,8 +167,8 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
         samples[key].members.append(choice)
     permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
     groups = [*samples.values()]
-    if permuted is None:
-        return fitted + _fits(panel, groups, None)
+    if permuted is None or not groups:
+        return fitted + _fits(panel, groups, permuted)
     sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in groups])
     half = int(np.searchsorted(sizes, sizes[-1] / 2))
     first, second = workers.both(_fits, (panel, groups[:half], permuted), (panel, groups[half:], permuted))

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ai_manufacturing.text import LANGUAGES
 
 TABLE = alt.NamedData(name="table")
-BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#b8500b", "#6b6b6b", "#2c7a4b"
+BLUE, LIGHT_BLUE, ORANGE, GREY, GREEN = "#1f5a96", "#5e9bd1", "#b8500b", "#6b6b6b", "#2c7a4b"
 # Classes by number, none first, pale to dark; the steps can be told apart in grey too.
 CLASSES = ("#cfd4da", "#7db3e0", "#e08a2e", "#a3161a")
 # Names of rows: whole on a screen, cut on a phone, where the tooltip and the table of values have them whole.
@@ -81,6 +81,13 @@ def words_for(field: str, words: dict[str, str]) -> str:
 def squares(title: str, **options: Any) -> alt.Legend:
     """Return a legend of shades: a gradient is a reference that a page opened from a file may not follow."""
     return alt.Legend(title=title, type="symbol", symbolType="square", **options)
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return the round numbers between two, at most nine, for the ticks of an axis."""
+    step = 10 ** math.floor(math.log10(high - low))
+    step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (high - low) / (step * part) <= 8)
+    return [round(step * number, 10) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def figure(

@@ -62,7 +62,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
                 "series": [*series],
                 "units": {name: row["unit"] for name, row in series.items()},
                 "providers": {name: row["provider"] for name, row in series.items()},
-                "labels": {name: text.names(name) for name in [*series, *(row["unit"] for row in series.values())]},
+                "labels": {name: text.names(name) for name in series}
+                | {
+                    unit: [text.label_within("unit", unit, language) for language in LANGUAGES]
+                    for unit in {row["unit"] for row in series.values()}
+                },
                 "words": {key: text.texts[key] for key in WORDS},
                 "cities": {
                     city["city_id"]: {
@@ -316,7 +320,7 @@ def _figure(name: str, unit: str, years: list[int], text: Catalogue) -> Figure:
         )
         return alt.layer(
             lines.encode(
-                y=alt.Y("value:Q", title=text.plain_label(unit, language), scale=alt.Scale(zero=True)),
+                y=alt.Y("value:Q", title=text.label_within("unit", unit, language), scale=alt.Scale(zero=True)),
                 strokeDash=alt.StrokeDash("who:N", legend=None, scale=dashes),
             ),
             gaps.encode(y=alt.value(HEIGHT - 4)),

@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 import yaml
 
-from ai_manufacturing import settings
+from ai_manufacturing import settings, terms
 from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS
+from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.releases.store import Manifest
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.sql_text import identifier, literal
@@ -72,7 +72,11 @@ def write(release_path: Path, release: Release) -> list[Download]:
     _write_tables(release_path, release, data)
     manifest = release.manifest
     feed = {"history": history(release), "is_synthetic": manifest.extract_set_kind == SYNTHETIC}
-    texts = {BIBLIOGRAPHY: bibliography(manifest), FEED: _filled(FEED, manifest=manifest, **feed)}
+    texts = {
+        BIBLIOGRAPHY: bibliography(manifest),
+        terms.DATA_LICENCE: release.data_licence,
+        FEED: _filled(FEED, manifest=manifest, **feed),
+    }
     for name, text in {**texts, **quick_starts(release)}.items():
         (data / name).write_text(text, encoding="utf-8")
     files = [_described(path) for path in sorted(data.iterdir())]
@@ -176,7 +180,9 @@ def _write_tables(release_path: Path, release: Release, data: Path) -> None:
             }
             resources.append(resource)
             _write_json(path.with_suffix(".json"), resource)
-    package = {"name": "ai-manufacturing", "version": manifest.release_id, **common, "resources": resources}
+    licences = [{"path": terms.DATA_LICENCE, "title": "The terms of each provider; the code's are others"}]
+    named = {"name": "ai-manufacturing", "version": manifest.release_id, "licenses": licences}
+    package = {**named, **common, "resources": resources}
     _write_json(data / METADATA, package)
 
 

@@ -1,166 +1,175 @@
-"""Findings: what the data say of the paper's main claim, whether it is AI's, whether it is robust, what is unjudged."""
+"""Findings: what the data say of the paper's claims, how far to trust it, and why."""
 
-import math
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
+from scipy import stats
 
-from ai_manufacturing.site import specification_curve
-from ai_manufacturing.site.charts import BLUE, CLASSES, ORANGE, TABLE, Figure, figure
-from ai_manufacturing.site.credibility import columns_by, verdict_counts
-from ai_manufacturing.site.readings import overlap_note
+from ai_manufacturing.releases.origin import SYNTHETIC
+from ai_manufacturing.site.charts import (
+    BLUE,
+    GREY,
+    LABEL_LIMIT,
+    LIGHT_BLUE,
+    ORANGE,
+    TABLE,
+    Figure,
+    figure,
+    tips,
+    words_for,
+)
+from ai_manufacturing.site.credibility import paper_columns
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.text import Catalogue
+from ai_manufacturing.text import LANGUAGES, MARK, Catalogue
+
+ROW = 28  # pixels of a claim
+# Whose number a point of the forest plot is and by which errors its interval, with colour and shape.
+POINTS = {"printed": (ORANGE, "diamond"), "here_city": (LIGHT_BLUE, "circle"), "here_province": (BLUE, "circle")}
+COMMA = {"en": ", ", "zh": "，"}
+HALF_WIDTH = stats.norm.ppf(0.975)  # of a 95 % interval, in the errors that the paper prints
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
     """Return what the first page shows."""
-    claims = release.rows(
-        "select v.*, coalesce(s.outcome_label_en, s.outcome) as outcome_en, "
-        "coalesce(s.outcome_label_zh, s.outcome) as outcome_zh, s.regressor, s.estimator, s.status, "
-        "s.regressor_label_en as regressor_en, s.regressor_label_zh as regressor_zh, s.reason, s.reason_zh, "
-        "p.printed_text, p.printed_stars, p.printed_std_error_text, p.estimated_stars "
-        "from reports.rpt_verdicts as v "
-        "inner join reports.rpt_specifications as s on v.specification_id = s.specification_id "
-        "left join reports.rpt_replication_scorecard as p on v.specification_id = p.specification_id "
-        "and v.table_id = p.table_id and v.column_number = p.column_number and p.term = s.regressor "
-        "order by v.table_id, v.column_number"
-    )
-    findings = release.rows("select * from reports.rpt_findings order by finding_order")
+    claims = paper_columns(release)
+    estimated = [row for row in claims if row["estimate"] is not None]
     return {
-        "findings": findings,
-        "permuted": _permuted(release, text),
-        "also": _also(release),
+        "findings": {row["finding"]: row for row in release.rows("select * from reports.rpt_findings")},
         "claims": [row for row in claims if row["cause"] != "no_data"],
-        "notes": columns_by([row for row in claims if row["estimate"] is not None], "substitutions"),
-        "without_data": columns_by([row for row in claims if row["cause"] == "no_data"], "reason"),
-        "unjudged": [row for row in claims if row["verdict"] == "cannot_tell"],
-        "verdicts": verdict_counts(release),
-        "score": release.rows(
-            "select count(*) as printed, count(estimated_value) as estimated, "
-            "count(case when verdict = 'compatible' then 1 end) as compatible, "
-            "count(case when verdict = 'cannot_tell' then 1 end) as cannot_tell, "
-            "count(case when verdict in ('differs', 'not_found') then 1 end) as excluded "
-            "from reports.rpt_replication_scorecard where item_kind = 'coefficient'"
-        )[0],
-        "curve": specification_curve.curve(release, text),
+        "without_data": [row for row in claims if row["cause"] == "no_data"],
         "main": claims[0],
         "period": release.period(),
-        "remarks": release.rows("select * from reports.rpt_paper_remarks order by remark_number, figure_number"),
+        "forest": _forest(estimated, text) if estimated else None,
+        "about": about(release, text),
+        "firms": _firms(release, text),
     }
 
 
-def _also(release: Release) -> list[dict[str, Any]]:
-    """Return facts beside the claim that have pages of their own: the page, the key of the text, and its values."""
-    found: list[dict[str, Any]] = []
-    for row in release.rows(
-        "select c.*, m.base_year as share_year from reports.rpt_coefficients as c "
-        "left join (select distinct measure, weighting, scope, base_year from marts.fct_ai_measure) as m "
-        "on c.regressor = m.measure and c.weighting = m.weighting and c.scope = m.scope "
-        "where c.term = 'ai_firms' and c.status <> 'not_estimable' and c.specification_id in "
-        "('table_1_col_1_no_controls', 'table_1_col_1_observed', 'table_1_col_1_first_shares') "
-        "order by c.specification_id <> 'table_1_col_1_no_controls', c.specification_id desc"
-    ):
-        key = f"also_{row['specification_id'].removeprefix('table_1_col_1_')}"
-        told = {"estimate": f"{row['estimate']:.3f}", "count": f"{row['observation_count']:,}"}
-        found.append({"page": "readings", "key": key, **told, "year": row["share_year"], "then": overlap_note(row)})
-    for row in release.rows(
-        "select min(year) as year, max(year) as base_year, "
-        "arg_min(national_share_relative_to_base_year, year) as ratio from reports.rpt_fixed_ratio_test "
-        "where measure = 'ai_firms' and national_share_relative_to_base_year is not null having count(*) > 1"
-    ):
-        found.append({"page": "measure", "key": "also_ratio", **row, "ratio": f"{row['ratio']:.2f}"})
-    for row in release.rows(
-        "select common.difference, common.difference_p_value as p, apart.difference as apart, "
-        "apart.difference_p_value as p_apart from reports.rpt_heterogeneity as common "
-        "inner join reports.rpt_heterogeneity as apart on common.grouping = apart.grouping "
-        "and common.group_name = apart.group_name and apart.fixed_effects = 'city group-year' "
-        "where common.specification_id = 'heterogeneity_income_median' and common.group_name = 'above' "
-        "and common.difference is not null and apart.difference is not null"
-    ):
-        told = {name: f"{row[name]:+.3f}" for name in ("difference", "apart")}
-        told |= {name: "< 0.001" if row[name] < 0.001 else f"= {row[name]:.3f}" for name in ("p", "p_apart")}
-        found.append({"page": "heterogeneity", "key": "also_income", **told})
-    for row in release.rows(
-        "select min(year) as first_year, max(year) as last_year, arg_min(top_5_share, year) as first, "
-        "arg_max(top_5_share, year) as last from marts.fct_spatial_concentration "
-        "where measure = 'ai_firms' and top_5_share is not null having count(*) > 1"
-    ):
-        told = {"first": f"{100 * row['first']:.1f}", "last": f"{100 * row['last']:.1f}"}
-        found.append({"page": "maps", "key": "also_concentration", **row, **told})
-    return found
-
-
-def _permuted(release: Release, text: Catalogue) -> Figure | None:
-    """Draw the slopes with other cities' AI shares, the slope with the own, and the printed number."""
-    data = release.frame(
-        "with main as (select * from reports.rpt_verdicts where table_id = 'table_1' and column_number = 1), "
-        "permuted as (select w.* from estimates.est_permuted_weights as w inner join main using (specification_id) "
-        "where permutation is not null) "
-        "select 'permuted' as kind, permutation, estimate from permuted union all "
-        "select unnest(['own', 'printed']), null, unnest([estimate, printed_value]) from main "
-        "where exists (from permuted) order by kind, permutation"
+def about(release: Release, text: Catalogue) -> dict[str, Any]:
+    """Return how many providers the data have, of which class and licence, and how far that lets a reader trust."""
+    declared = release.frame(
+        "select distinct provider, coalesce(provenance_class, 'none stated') as class, "
+        "coalesce(licence, 'none stated') not like 'none stated%' as is_licensed "
+        "from marts.fct_deliveries where provider is not null"
     )
-    if not len(data):
-        return None
-    slopes = data.loc[data["kind"] == "permuted", "estimate"].astype(float)
-    own, printed = (float(data.loc[data["kind"] == kind, "estimate"].iloc[0]) for kind in ("own", "printed"))
-    low, high = min(slopes.min(), own, printed), max(slopes.max(), own, printed)
-    margin = 0.08 * (high - low)
-    # As many bars as can be told apart on a phone, and marks at round numbers.
-    step = (high - low + 2 * margin) / 80
-    tallest = int(pd.cut(slopes, np.arange(low - margin, high + margin + step, step)).value_counts().max())
-    wide = 10 ** math.floor(math.log10(high - low)) if high > low else 1.0
-    apart = next(wide * part for part in (0.1, 0.2, 0.5, 1) if (high - low) / (wide * part) <= 7)
-    ticks = [round(apart * number, 6) for number in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
+    providers = declared["provider"].nunique()
+    official = declared.loc[declared["class"] == "official", "provider"].nunique()
+    licensed = declared.loc[declared["is_licensed"].astype(bool), "provider"].nunique()
+    trust = "official" if official == providers else "partly" if official else "copies"
+    return {
+        "providers": providers,
+        "official": official,
+        "licensed": licensed,
+        "classes": [(count, text.names(name)) for name, count in declared["class"].value_counts().items()],
+        "trust": "synthetic" if release.manifest.extract_set_kind == SYNTHETIC else trust,
+    }
+
+
+def _forest(claims: list[dict[str, Any]], text: Catalogue) -> Figure:
+    """Draw each claim: the printed number, and the estimate with its intervals by city and by province."""
+    rows, main = [], claims[0]["regressor_en"]
+    for claim in claims:
+        label = {
+            f"claim_{language}": f"{text.plain_label(claim['table_id'], language)} ({claim['column_number']}) "
+            + claim[f"outcome_{language}"]
+            + (f"{COMMA[language]}{claim[f'variant_{language}']}" if claim["variant_en"] else "")
+            + (f" ← {claim[f'regressor_{language}']}" if claim["regressor_en"] not in (None, main) else "")
+            + (f" {MARK}" if claim["substitutions"] else "")
+            for language in LANGUAGES
+        }
+        error = float(claim["printed_std_error_text"] or "nan")
+        spans = {
+            "printed": (
+                claim["printed_value"],
+                *(claim["printed_value"] + HALF_WIDTH * error * side for side in (-1, 1)),
+            ),
+            "here_city": (claim["estimate"], claim["city_conf_low"], claim["city_conf_high"]),
+            "here_province": (claim["estimate"], claim["conf_low"], claim["conf_high"]),
+        }
+        rows += [
+            {**label, "whose": whose, **dict(zip(("estimate", "conf_low", "conf_high"), span, strict=True))}
+            for whose, span in spans.items()
+            # errors by city of an average of years are in no table
+            if whose != "here_city" or claim["city_conf_low"] is not None
+        ]
+    data = pd.DataFrame(rows)
 
     def draw(language: str) -> alt.TopLevelMixin:
-        slope, permutations = (text.plain(key, language) for key in ("slope", "permutations"))
-        scale = alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False)
-        bars = (
-            alt.Chart(TABLE)
-            .transform_filter("datum.kind == 'permuted'")
-            .mark_bar(color=CLASSES[1])
-            .encode(
-                x=alt.X(
-                    "estimate:Q",
-                    bin=alt.Bin(step=step, extent=[low - margin, high + margin]),
-                    scale=scale,
-                    title=slope,
-                    axis=alt.Axis(format=".3~f", values=ticks, labelOverlap=True),
-                ),
-                # Room for the marks above the bars.
-                y=alt.Y("count():Q", title=permutations, scale=alt.Scale(domain=[0, 1.3 * tallest], nice=False)),
-                tooltip=[
-                    alt.Tooltip("estimate:Q", bin=alt.Bin(step=step), title=slope),
-                    alt.Tooltip("count():Q", title=permutations),
-                ],
-            )
+        names = {whose: text.plain(f"forest_{whose}", language) for whose in POINTS}
+        colours, shapes = (alt.Scale(domain=[*POINTS], range=[*part]) for part in zip(*POINTS.values(), strict=True))
+        columns = alt.ExprRef("windowSize()[0] < 600 ? 1 : 3")
+        legend = alt.Legend(title=None, labelExpr=words_for("datum.label", names), labelLimit=300, columns=columns)
+        estimate, interval = (text.plain(key, language) for key in ("estimate_with_interval", "interval"))
+        axis = alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6, grid=True, tickBand="extent", domain=False)
+        base = alt.Chart(TABLE).encode(
+            y=alt.Y(f"claim_{language}:N", sort=None, title=None, axis=axis),
+            yOffset=alt.YOffset("whose:N", scale=alt.Scale(domain=[*POINTS], paddingOuter=0.4)),
+            color=alt.Color("whose:N", scale=colours, legend=legend),
+            tooltip=tips(
+                (f"claim_{language}:N", text.plain("claim", language)),
+                ("estimate:Q", text.plain("estimate", language), ".3~f"),
+                ("conf_low:Q", f"{interval} ←", ".3~f"),
+                ("conf_high:Q", f"{interval} →", ".3~f"),
+            ),
         )
-        layers = [bars]
-        for kind, value, colour, dash, line in (
-            ("printed", printed, ORANGE, [5, 3], 14),
-            ("own", own, BLUE, [1, 0], 32),
-        ):
-            marked = alt.Chart(TABLE).transform_filter(f"datum.kind == '{kind}'")
-            layers.append(marked.mark_rule(color=colour, strokeWidth=2.5, strokeDash=dash).encode(x="estimate:Q"))
-            is_right = value > (low + high) / 2
-            words = text.plain(f"marked_{kind}", language, value=f"{value:.3f}")
-            label = marked.mark_text(
-                color=colour,
-                fontSize=13,
-                fontWeight=600,
-                align="right" if is_right else "left",
-                dx=-6 if is_right else 6,
-                text=words,
-            )
-            layers.append(label.encode(x="estimate:Q", y=alt.value(line)))
-        return alt.layer(*layers, width="container", height=230)
+        x = alt.X("conf_low:Q", title=estimate, axis=alt.Axis(tickCount=6))
+        return alt.layer(
+            alt.Chart(TABLE).mark_rule(color=GREY).encode(x=alt.XDatum(0)),
+            base.mark_rule(strokeWidth=2).encode(x=x, x2=alt.X2("conf_high:Q")),
+            base.mark_point(filled=True, size=45, opacity=1).encode(
+                x=alt.X("estimate:Q"), shape=alt.Shape("whose:N", scale=shapes, legend=legend)
+            ),
+            width="container",
+            height=ROW * len(claims),
+        )
 
-    numbers = {"low": slopes.min(), "high": slopes.max(), "mean": slopes.mean(), "own": own, "printed": printed}
-    described = text.words(
-        "alt_permuted", count=len(slopes), **{name: f"{value:.3f}" for name, value in numbers.items()}
+    zero = sum(claim["conf_low"] <= 0 <= claim["conf_high"] for claim in claims if claim["conf_low"] is not None)
+    described = text.words("alt_forest", count=len(claims), zero=zero)
+    return figure("forest", text.both("forest_title"), data, draw, described, text.both("forest_note"))
+
+
+def _firms(release: Release, text: Catalogue) -> Figure | None:
+    """Draw AI firms against all firms, both as 100 in the first year; nothing where either was not delivered."""
+    data = release.frame(
+        # all firms of the country follow from its AI firms and their share: sums may be passed on, cities may not
+        "with national as (select c.year, c.national_count as ai_firms, "
+        "cast(round(c.national_count / nullif(t.national_share, 0)) as bigint) as firms "
+        "from marts.fct_spatial_concentration as c inner join reports.rpt_fixed_ratio_test as t "
+        "on c.measure = t.measure and c.year = t.year where c.measure = 'ai_firms' and t.national_share > 0), "
+        "counts as (unpivot national on ai_firms, firms into name series value count) "
+        "select year, series, count, round(100.0 * count / first_value(count) over of_series, 1) as index from counts "
+        "window of_series as (partition by series order by year) order by series, year"
     )
-    return figure("permuted", text.both("permuted_title"), data, draw, described, text.both("permuted_note"))
+    if data["year"].nunique() < 2:
+        return None
+    series = {"ai_firms": BLUE, "firms": ORANGE}
+    first, last = data["year"].min(), data["year"].max()
+    ai_times, all_times = (
+        f"{data[(data['series'] == name) & (data['year'] == last)]['index'].iloc[0] / 100:.1f}" for name in series
+    )
+    numbers = {"first": first, "last": last, "ai_times": ai_times, "all_times": all_times}
+
+    def draw(language: str) -> alt.TopLevelMixin:
+        names = {"ai_firms": text.plain_label("ai_firms", language), "firms": text.plain_label("firm_count", language)}
+        legend = alt.Legend(title=None, labelExpr=words_for("datum.label", names), columns=1, labelLimit=340)
+        scale = alt.Scale(domain=[*series], range=[*series.values()])
+        index = text.plain("firms_index", language, first=first)
+        return (
+            alt.Chart(TABLE)
+            .mark_line(point=alt.OverlayMarkDef(size=45))
+            .encode(
+                x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", tickMinStep=1)),
+                y=alt.Y("index:Q", title=index),
+                color=alt.Color("series:N", scale=scale, legend=legend),
+                tooltip=tips(
+                    ("year:Q", text.plain("year", language)),
+                    ("count:Q", text.plain("count", language), ",d"),
+                    ("index:Q", index, ".1f"),
+                ),
+            )
+            .properties(width="container", height=230)
+        )
+
+    title, note = (text.both(key, **numbers) for key in ("firms_title", "firms_note"))
+    return figure("firms", title, data, draw, text.words("alt_firms", **numbers), note)

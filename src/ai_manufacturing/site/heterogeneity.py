@@ -31,6 +31,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             differences,
             None,
             text,
+            row=40,
         )
         if len(differences)
         else None,

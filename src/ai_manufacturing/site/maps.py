@@ -153,7 +153,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                 value="datum[shown]",
                 class_=f"datum[shown] == 0 ? 0 : 1 + (datum[shown] > {bounds}[0]) + (datum[shown] > {bounds}[1])",
             )
-            .mark_circle(stroke="#333", strokeWidth=0.3, opacity=0.9)
+            .mark_circle(stroke="#333", strokeWidth=0.5, fillOpacity=0.55)
             .encode(
                 longitude="longitude:Q",
                 latitude="latitude:Q",
@@ -172,7 +172,7 @@ def _map(data: pd.DataFrame, places: pd.DataFrame, breaks: Breaks, text: Catalog
                         domainMin=0,
                         domainMax=alt.ExprRef("most[measure][shown]"),
                         rangeMin=10,
-                        rangeMax=alt.ExprRef("min(1600, max(400, width * 1.6))"),
+                        rangeMax=alt.ExprRef("min(900, max(250, width))"),
                     ),
                     legend=alt.Legend(
                         title=sizes,

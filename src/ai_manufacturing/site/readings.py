@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing.estimators.sentences import sentence
+from ai_manufacturing.estimators.sentences import COMMAS, sentence
 from ai_manufacturing.site import specification_curve
 from ai_manufacturing.site.charts import BLUE, LABEL_LIMIT, ORANGE, TABLE, Figure, figure, tips
 from ai_manufacturing.site.release import Release
@@ -63,7 +63,7 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
     ]
     is_other_sample = estimated["overlap_estimate"].notna() & estimated["overlap_default_estimate"].notna()
     return {
-        "id": f"{table}_{column}",
+        "id": f"readings_{table}_{column}",
         "title": Markup("{} ({})").format(text.label(table), column),
         "figures": [
             coefficient_plot(id_, name, rows, printed, text) for id_, name, rows, printed in drawn if len(rows)
@@ -74,9 +74,12 @@ def _column(table: str, column: int, data: pd.DataFrame, text: Catalogue) -> dic
 
 
 def coefficient_plot(
-    id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue
+    id_: str, title: Markup, estimated: pd.DataFrame, printed: float | None, text: Catalogue, row: int = ROW
 ) -> Figure:
-    """Draw estimates with their intervals, a row each, beside the printed number if there is one."""
+    """Draw estimates with their intervals, a row each, beside the printed number if there is one.
+
+    On a phone each part of a name has a line of its own, for which `row` needs the pixels.
+    """
     names = ["reading", "estimate", "conf_low", "conf_high", "city_count", "specification_id"]
     if "observation_count" in estimated:
         names.insert(4, "observation_count")
@@ -90,7 +93,9 @@ def coefficient_plot(
     data["link"] = "readings.html#" + data["specification_id"]
 
     def draw(language: str) -> alt.TopLevelMixin:
-        y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6))
+        lines = f"windowSize()[0] < 600 ? split(datum.label, '{COMMAS[language]}') : datum.label"
+        axis = alt.Axis(labelLimit=LABEL_LIMIT, labelPadding=6, labelExpr=lines if row > ROW else alt.Undefined)
+        y = alt.Y(f"reading_{language}:N", sort=None, title=None, axis=axis)
         # channels are given as such: altair takes long to find out what a text in their place means
         base = alt.Chart(TABLE).encode(y=y, href=alt.Href("link:N"))
         words = {
@@ -104,18 +109,19 @@ def coefficient_plot(
             ("city_count:Q", words["cities"]),
             ("specification_id:N", words["specification"]),
         )
-        title = text.plain("estimate_with_interval", language)
+        has_intervals = data["conf_low"].notna().any()
+        title = text.plain("estimate_with_interval" if has_intervals else "estimate", language)
         low = alt.X("conf_low:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
         bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=low, x2=alt.X2("conf_high:Q"), tooltip=tooltip)
         points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1)
         layers = [
             alt.Chart(TABLE).mark_rule(color="#999").encode(x=alt.XDatum(0)),
-            bars,
-            points.encode(x=alt.X("estimate:Q"), tooltip=tooltip),
+            *([bars] if has_intervals else []),
+            points.encode(x=alt.X("estimate:Q", title=title), tooltip=tooltip),
         ]
         if printed is not None:
             layers.insert(1, alt.Chart(TABLE).mark_rule(color=ORANGE, strokeDash=[5, 3]).encode(x=alt.XDatum(printed)))
-        return alt.layer(*layers, width="container", height=ROW * len(data))
+        return alt.layer(*layers, width="container", height=row * len(data))
 
     low, high = (f"{value:.3f}" for value in (data["estimate"].min(), data["estimate"].max()))
     described = text.words("alt_readings", count=len(data), low=low, high=high)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ai_manufacturing import terms
 from ai_manufacturing.gate import result_tables
-from ai_manufacturing.releases.store import read_manifest
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.tables import PaperTable, cells
 from ai_manufacturing.text import Catalogue
@@ -54,6 +54,11 @@ class Release:
     def restricted(self) -> list[dict[str, Any]]:
         """Return the providers whose values may not be passed on, with their terms."""
         return terms.restricted(self._connection)
+
+    @cached_property
+    def data_licence(self) -> str:
+        """Return the terms of the data as Markdown."""
+        return terms.data_licence(self._connection)
 
     @cached_property
     def withheld(self) -> set[str]:

@@ -15,14 +15,23 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Send a text packed to a browser that unpacks it, and of any file the part that is asked for."""
+    """Send a text packed to a browser that unpacks it, and of any file the part that is asked for.
+
+    A file has an ETag, as on any server of files: a client that reads parts learns from it that a refresh has replaced
+    the file, and does not mix two releases.
+    """
+
+    version = ""
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
         """Send the headers and return what follows them."""
         path = Path(self.translate_path(self.path))
         path = path / "index.html" if path.is_dir() and self.path.split("?")[0].endswith("/") else path
-        wanted = RANGE.match(self.headers.get("Range", "").strip())
+        version = _version(path) if path.is_file() else ""
+        is_current = self.headers.get("If-Range", version) == version
+        wanted = RANGE.match(self.headers.get("Range", "").strip()) if is_current else None
         packs = path.suffix in TEXTS and "gzip" in self.headers.get("Accept-Encoding", "")
+        self.version = version if wanted or not packs else ""
         if not path.is_file() or not ((wanted and wanted[0] != "bytes=-") or packs):
             return super().send_head()
         if wanted is None:
@@ -47,9 +56,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return io.BytesIO(content)
 
     def end_headers(self) -> None:
-        """Say that parts can be had."""
+        """Say that parts can be had, and of which version of the file."""
         self.send_header("Accept-Ranges", "bytes")
+        if self.version:
+            self.send_header("ETag", self.version)
         super().end_headers()
+
+
+def _version(path: Path) -> str:
+    status = path.stat()
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
 
 
 def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:

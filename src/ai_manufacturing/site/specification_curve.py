@@ -15,9 +15,9 @@ from ai_manufacturing.site.charts import (
     TABLE,
     Figure,
     figure,
+    round_numbers,
     squares,
     tips,
-    words_for,
 )
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
@@ -25,14 +25,9 @@ from ai_manufacturing.text import LANGUAGES, Catalogue, pair
 BINS = 48  # neighbours on the curve that share a cell of the choices
 # The room that names of choices take, in the curve and below it, so that both have the same ranks above each other.
 EXTENT = alt.ExprRef("windowSize()[0] < 600 ? 130 : 250")
-COLUMNS = alt.ExprRef("windowSize()[0] < 600 ? 1 : 2")
-# By which errors an estimate differs from zero, each with its own colour and shape.
-MARKS = {
-    "both": (BLUE, "circle"),
-    "city": (GREEN, "triangle-up"),
-    "province": (ORANGE, "square"),
-    "neither": (GREY, "cross"),
-}
+# By which errors an estimate differs from zero: each class has a colour, and a line of ticks below the curve.
+MARKS = {"both": BLUE, "city": GREEN, "province": ORANGE, "neither": GREY}
+HEIGHT, LINE = 380, 15  # pixels of the curve, with its lines of ticks, and of one such line
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -71,7 +66,10 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     for name, sign in (("conf_low", -1), ("conf_high", 1)):
         found[name] = (found["standardised_estimate"].astype(float) + sign * half).round(4).astype(object)
     undominated = int((~found.pop("is_dominated").astype(bool)).sum())
-    named = [{**row, "name": pair(*(_choice(row, text, language) for language in LANGUAGES))} for row in axes]
+    named = [
+        {**row, "name": pair(*(text.label_within(row["axis"], row["value"], language) for language in LANGUAGES))}
+        for row in axes
+    ]
     return {
         "figure": _figure(found, axes, text) if len(found) else None,
         "choices": _choices(found, axes, text) if len(found) else None,
@@ -81,12 +79,6 @@ def curve(release: Release, text: Catalogue) -> dict[str, Any]:
     }
 
 
-def _choice(row: dict[str, Any], text: Catalogue, language: str) -> str:
-    """Return what a value of an axis is called: by both where its name alone has another meaning elsewhere."""
-    both = f"{row['axis']}={row['value']}"
-    return text.plain_label(both if both in text.labels else row["value"], language)
-
-
 def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -> Figure:
     """Draw the estimates in their order, with intervals by province."""
     names = list(dict.fromkeys(row["axis"] for row in axes))
@@ -94,18 +86,19 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
 
     def draw(language: str) -> alt.TopLevelMixin:
         words = {
-            axis: {row["value"]: _choice(row, text, language) for row in axes if row["axis"] == axis} for axis in names
+            axis: {row["value"]: text.label_within(axis, row["value"], language) for row in axes if row["axis"] == axis}
+            for axis in names
         }
-        labels = words_for("datum.label", {name: text.plain(f"significant_{name}", language) for name in MARKS})
-        legend = alt.Legend(title=None, labelExpr=labels, columns=COLUMNS, labelLimit=300)
-        colours, shapes = (alt.Scale(domain=[*MARKS], range=[*range_]) for range_ in zip(*MARKS.values(), strict=True))
         title = text.plain("standardised_estimate", language)
+        # the title at its axis, though the names below need more room
+        axis = alt.Axis(minExtent=EXTENT, maxExtent=EXTENT, titleX=-40, values=round_numbers(bottom, top))
+        y = alt.Y("standardised_estimate:Q", title=title, axis=axis, scale=alt.Scale(domain=domain, nice=False))
         points = (
             alt.Chart(TABLE)
             .transform_calculate(
                 **{f"{axis}_label": f"{json.dumps(words[axis], ensure_ascii=False)}[datum['{axis}']]" for axis in names}
             )
-            .mark_point(size=14, opacity=0.8, strokeWidth=1)
+            .mark_circle(size=10, opacity=0.9)
             .encode(
                 x=alt.X(
                     "rank:Q",
@@ -113,9 +106,10 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
                     scale=alt.Scale(nice=False),
                     axis=alt.Axis(tickCount=6),
                 ),
-                y=alt.Y("standardised_estimate:Q", title=title, axis=alt.Axis(minExtent=EXTENT, maxExtent=EXTENT)),
-                color=alt.Color("significant_by:N", scale=colours, legend=legend),
-                shape=alt.Shape("significant_by:N", scale=shapes, legend=legend),
+                y=y,
+                color=alt.Color(
+                    "significant_by:N", scale=alt.Scale(domain=[*MARKS], range=[*MARKS.values()]), legend=None
+                ),
                 tooltip=tips(
                     *((f"{name}:Q", text.plain(name, language), ".3~g") for name in numbers),
                     *((f"{axis}_label:N", text.plain(f"axis_{axis}", language)) for axis in names),
@@ -125,9 +119,20 @@ def _figure(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) ->
         zero = alt.Chart(TABLE).mark_rule(color=GREY).encode(y=alt.YDatum(0))
         by_province = alt.Chart(TABLE).mark_area(color=GREY, opacity=0.25)
         intervals = by_province.encode(x="rank:Q", y=alt.Y("conf_low:Q", title=title), y2="conf_high:Q")
-        return alt.layer(intervals, zero, points, width="container", height=320)
+        layers = [intervals, zero, points]
+        for number, (name, colour) in enumerate(MARKS.items()):
+            line = alt.value(HEIGHT - LINE * (len(MARKS) - number - 0.5))
+            ticks = alt.Chart(TABLE).transform_filter(f"datum.significant_by == '{name}'")
+            layers.append(ticks.mark_tick(color=colour, height=LINE - 4, thickness=1).encode(x="rank:Q", y=line))
+            beside = alt.Chart(TABLE).transform_filter("datum.rank == 1").encode(x=alt.value(-8), y=line)
+            label = text.plain(f"significant_{name}", language)
+            layers.append(beside.mark_text(color=colour, align="right", fontSize=11, limit=EXTENT, text=label))
+        return alt.layer(*layers, width="container", height=HEIGHT)
 
     estimates = curve["standardised_estimate"].astype(float)
+    bottom, top = curve["conf_low"].astype(float).min(), curve["conf_high"].astype(float).max()
+    ticks = LINE * (len(MARKS) + 1)
+    domain = [bottom - (top - bottom) * ticks / (HEIGHT - ticks), top]
     low, median, high = (f"{value:.3f}" for value in estimates.quantile([0, 0.5, 1]))
     counts = {name: int((curve["significant_by"] == name).sum()) for name in MARKS}
     described = text.words("alt_curve", count=len(curve), low=low, median=median, high=high, **counts)
@@ -147,7 +152,7 @@ def _choices(curve: pd.DataFrame, axes: list[dict[str, Any]], text: Catalogue) -
                 "axis_value",
                 language,
                 axis=text.plain(f"axis_{row['axis']}", language),
-                value=_choice(row, text, language),
+                value=text.label_within(row["axis"], row["value"], language),
             )
             for language in LANGUAGES
         }

@@ -16,6 +16,12 @@ SETS = {
     "codebook": ("data_dictionary", "data_dictionary"),
 }
 LISTED = 300  # changed estimates
+# To paste into any client of DuckDB; in the browser, the page writes its own address for "https://…/".
+ADDRESS_LINES = f"""\
+ATTACH 'https://…/{downloads.FOLDER}/{downloads.RELEASE}' AS ai_manufacturing (READ_ONLY);
+FROM ai_manufacturing.reports.rpt_coefficients LIMIT 10;
+FROM 'https://…/{downloads.FOLDER}/rpt_coefficients.parquet' LIMIT 10;
+"""
 
 
 def content(release: Release, text: Catalogue) -> dict[str, Any]:
@@ -39,6 +45,7 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
             "from marts.fct_deliveries where provider is not null group by all order by provider, citation_en"
         ),
         "withheld": release.withheld_from(terms.WIDE, *release.withheld),
+        "address_lines": ADDRESS_LINES,
         "bibliography": downloads.bibliography(release.manifest),
         "quick_starts": downloads.quick_starts(release),
         "programs": downloads.QUICK_STARTS,

@@ -159,19 +159,27 @@ def private_folder(target: Path) -> Iterator[Path]:
 def remove_left(target: Path) -> list[Path]:
     """Remove the folders that dead processes left beside the one that they would have replaced, and return them."""
     removed = []
-    for left in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
-        with suppress(OSError), locked(left):  # one that is locked is at work
-            shutil.rmtree(left)
-            removed.append(left)
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.[0-9]*"):
+        with suppress(OSError), locked(folder):  # one that is locked is at work
+            shutil.rmtree(folder)
+            removed.append(folder)
     return removed
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; BlockingIOError at once if another process holds it."""
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    wait : bool
+        Wait for another process that holds it; else BlockingIOError at once.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)

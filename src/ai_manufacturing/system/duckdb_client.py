@@ -1,7 +1,8 @@
 """How DuckDB is opened: nothing from the network, no file that is not named, files that clients since 1.2 read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,26 @@ def in_memory(spill: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def rows(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-    """Return the rows of a query by column name."""
-    result = connection.execute(query, values)
-    names = [name for name, *_ in result.description]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+@contextmanager
+def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file read-only while the block runs, without progress bars; parameters as in connect."""
+    with connect(str(path), read_only=True, reads_files=reads_files) as connection:
+        connection.execute("set enable_progress_bar = false")
+        yield connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
+    """Return the rows of a query by the names of its columns.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        An open connection.
+    query : str
+        SQL.
+    *values
+        Of its parameters.
+    """
+    cursor = connection.execute(query, values)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -9,7 +9,6 @@ lags by one line at most, where a writer died between the two: a whole line coun
 The first line that a head counts is marked: lines before it are of an earlier version, which kept no head.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_manufacturing.system.disk import replace_bytes, sync
+from ai_manufacturing.system.disk import locked, replace_bytes, sync
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
@@ -80,14 +79,14 @@ def check(path: Path) -> str | None:
         return None
     while True:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
             # after the file: of a new file it is written last
             expected = recorded(path)
             is_replaced = not os.path.samestat(os.fstat(file.fileno()), path.stat())
-        if expected in (None, found):
+        if expected in (None, digest):
             return expected
         if not is_replaced:
-            raise DamagedError(f"{path}: its SHA-256 is {found}, and {beside(path)} says {expected}")
+            raise DamagedError(f"{path}: its SHA-256 is {digest}, and {beside(path)} says {expected}")
 
 
 def record_folder(folder: Path, left_out: tuple[str, ...] = ()) -> None:
@@ -127,8 +126,8 @@ def differences(folder: Path, expected: Mapping[str, str], present: Iterable[str
         path = folder / name
         if not path.is_file():
             wrong.append(f"{path}: missing, and {witness} names it")
-        elif (found := sha256(path)) != digest:
-            wrong.append(f"{path}: its SHA-256 is {found}, and {witness} says {digest}")
+        elif (actual := sha256(path)) != digest:
+            wrong.append(f"{path}: its SHA-256 is {actual}, and {witness} says {digest}")
     return wrong
 
 
@@ -145,12 +144,12 @@ def _write_sums(path: Path, digests: dict[str, str]) -> None:
 def _read_sums(path: Path) -> dict[str, str]:
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
-        found = [LINE.fullmatch(line) for line in lines[:-1]]
+        matches = [LINE.fullmatch(line) for line in lines[:-1]]
     except UnicodeDecodeError as error:
         raise DamagedError(f"{path}: not as sha256sum writes it") from error
-    if lines[-1] or not found or None in found:
+    if lines[-1] or not matches or None in matches:
         raise DamagedError(f"{path}: not as sha256sum writes it")
-    return {match[2]: match[1] for match in found if match}
+    return {match[2]: match[1] for match in matches if match}
 
 
 @dataclass(frozen=True)
@@ -236,9 +235,7 @@ class Chain:
         OSError
             If the disk refuses, or the file system has no locks.
         """
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with locked(self.path.parent, wait=True):
             log = self.read()
             line = following(log.lines)
             if line is None:
@@ -249,8 +246,6 @@ class Chain:
             self._count(log)
             _read[self.path] = self._signature(), log
             return log.lines
-        finally:
-            os.close(folder)
 
     def _added(self, log: Log, line: Line) -> Log:
         text = _sealed(line if log.is_marked else line | {MARK: VERSION}, log.so_far)
@@ -312,10 +307,10 @@ class Chain:
         return Log(lines, head is not None or count > marked, last is not None, count, last, size, so_far)
 
     def _counted(self, head: bytes) -> tuple[int, str]:
-        found = _parsed(head) or {}
-        if head != json.dumps(found).encode() + b"\n" or found.keys() != {"lines", OWN}:
+        counted = _parsed(head) or {}
+        if head != json.dumps(counted).encode() + b"\n" or counted.keys() != {"lines", OWN}:
             raise self.damaged(f"{self.head}: not as it was written")
-        return found["lines"], found[OWN]
+        return counted["lines"], counted[OWN]
 
 
 def _parsed(text: bytes) -> Line | None:

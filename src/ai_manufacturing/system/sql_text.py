@@ -21,6 +21,28 @@ def comments(table: str, comment: str, columns: Mapping[str, str]) -> str:
     return "; ".join([f"comment on table {table} is {literal(comment)}", *on_columns])
 
 
+def create_table(table: str, columns: Mapping[str, tuple[str, str]], comment: str) -> str:
+    """Return the statements that create a table, named as SQL, with its comments.
+
+    Parameters
+    ----------
+    table : str
+        Its name.
+    columns : mapping of str to (str, str)
+        Type and comment of each column.
+    comment : str
+        Of the table.
+    """
+    types = ", ".join(f"{identifier(name)} {type_}" for name, (type_, _) in columns.items())
+    on_columns = {name: text for name, (_, text) in columns.items()}
+    return f"create table {table} ({types}); {comments(table, comment, on_columns)}"
+
+
+def insert(table: str, count: int) -> str:
+    """Return the statement that inserts rows of so many parameters into a table, named as SQL."""
+    return f"insert into {table} values ({', '.join('?' * count)})"
+
+
 def one_file(path: Path) -> str:
     """Return a path as DuckDB's readers take it for this file alone, where a name may hold the marks of a pattern."""
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))

@@ -19,12 +19,14 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import duckdb
 
 from ai_manufacturing import settings
+from ai_manufacturing.system import duckdb_client
 
 Answer = TypeVar("Answer")
 Model = Callable[[Any, Any], Any]
@@ -88,13 +90,25 @@ class Pool:
     Parameters
     ----------
     size : int
-        Number of processes; they start at once, and import what models need while dbt does other things.
+        Number of processes at most; one starts when it is needed.
     """
 
     def __init__(self, size: int) -> None:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for _ in range(size):
+        self._places = threading.BoundedSemaphore(size)  # of processes that have not started
+
+    def start(self) -> None:
+        """Start all, which import what models need while dbt does other things."""
+        while self._places.acquire(blocking=False):
             self._idle.put(_Worker())
+
+    def _free(self) -> _Worker | None:
+        """Return a worker that is free, or a new one; None if all are at work."""
+        with suppress(queue.Empty):
+            return self._idle.get_nowait()
+        if self._places.acquire(blocking=False):
+            return _Worker()
+        return None
 
     def make(self, path: str, dbt: Any) -> Any:
         """Run a model's file in a worker that is free; a worker that died is replaced.
@@ -109,15 +123,13 @@ class Pool:
             half: list[Future[Any]] = []
 
             def help_with(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
-                try:
-                    worker = self._idle.get_nowait()
-                except queue.Empty:
-                    return False
-                half.append(helped.submit(self._called, worker, function, arguments, {}))
-                return True
+                worker = self._free()
+                if worker is not None:
+                    half.append(helped.submit(self._called, worker, function, arguments, {}))
+                return worker is not None
 
             answers |= {"help": help_with, "helped": lambda: half.pop().result()}
-            return self._called(self._idle.get(), _made, (path,), answers)
+            return self._called(self._free() or self._idle.get(), _made, (path,), answers)
 
     def _called(self, worker: _Worker, function: Any, arguments: tuple[Any, ...], answers: dict[str, Any]) -> Any:
         is_whole = False
@@ -137,7 +149,7 @@ class Pool:
 
 @functools.cache
 def pool() -> Pool | None:
-    """Start the workers of this process, at the first call; None where there is one core, or WAREHOUSE_THREADS is 1."""
+    """Return the workers of this process; None where there is one core, or WAREHOUSE_THREADS is 1."""
     cores = min(os.cpu_count() or 1, int(os.environ.get("WAREHOUSE_THREADS") or 2))
     return Pool(cores) if cores > 1 else None
 
@@ -180,9 +192,8 @@ class _Config:
 
 def _made(path: str) -> Any:
     """Run a model's file, in a worker."""
-    assert _ask is not None
-    ask = _ask
-    with duckdb.connect(config={"threads": 1}) as session:
+    ask = cast(Callable[..., Any], _ask)
+    with duckdb_client.connect(config={"threads": 1}) as session:
         config = _Config(functools.partial(ask, "meta_get"))
         dbt = SimpleNamespace(ref=lambda *names: session.from_arrow(ask("ref", *names)), config=config)
         made = runpy.run_path(path)["model"].__wrapped__(dbt, session)

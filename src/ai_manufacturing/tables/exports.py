@@ -24,8 +24,8 @@ import xlsxwriter
 from ai_manufacturing import terms
 from ai_manufacturing.releases import databases, lock
 from ai_manufacturing.releases.errors import BadConfigurationError
+from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.origin import SYNTHETIC
-from ai_manufacturing.releases.store import read_manifest
 from ai_manufacturing.system import disk, duckdb_client
 from ai_manufacturing.system.disk import sync
 from ai_manufacturing.tables import PAPER_TABLES, PaperTable, TableError, cells, formats

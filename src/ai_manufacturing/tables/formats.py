@@ -11,7 +11,7 @@ from docx.enum.table import WD_TABLE_ALIGNMENT
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
-from docx.shared import Pt
+from docx.shared import Inches, Pt
 from docx.table import _Cell as WordCell
 from docx.text.paragraph import Paragraph
 from markupsafe import escape
@@ -38,6 +38,8 @@ MARKDOWN_SPECIAL = re.compile(r"([\\`*_|<~])")
 WIDEST_LABEL, WIDEST_COLUMN, WIDTH_OF_NOTES = 40, 18, 110  # letters, in a workbook
 # A text of a workbook stays a text, whatever it begins with.
 WORKBOOK = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+PAGE, WIDEST_SHARE = Inches(6), 0.45  # width of a Word page between its margins, and the most that labels take
+LAST_LATIN = 255
 LATIN_FONT, CHINESE_FONT = "Times New Roman", "SimSun"
 
 
@@ -177,7 +179,7 @@ def _latex_lines(text: str) -> str:
 
 
 def xlsx(table: Printed) -> bytes:
-    """Return a workbook of one sheet: numbers as printed, in formats that show their brackets and stars."""
+    """Return a workbook of one sheet: whole numbers, in formats that show what is printed, brackets and stars."""
     content = io.BytesIO()
     with xlsxwriter.Workbook(content, WORKBOOK) as workbook:
         workbook.set_properties({"title": table.caption, "comments": table.notes[0]})
@@ -203,13 +205,12 @@ def xlsx(table: Printed) -> bytes:
                     continue
                 digits = f"0.{'0' * table.decimals}" if cell.is_rounded else "0"
                 pattern = "".join([_quoted(cell.before), digits, _quoted(cell.after)])
-                printed = round(cell.value, table.decimals if cell.is_rounded else 0)
                 if cell.bound(table.decimals):
-                    pattern, printed = _quoted(shown), cell.value
-                sheet.write_number(number, place, printed, workbook.add_format({**kind, "num_format": pattern}))
+                    pattern = _quoted(shown)
+                sheet.write_number(number, place, cell.value, workbook.add_format({**kind, "num_format": pattern}))
         for number, text in enumerate(table.notes, start=len(table.rows) + 2):
             sheet.merge_range(number, 0, number, last, text, note)
-            sheet.set_row(number, 15 * (1 + sum(1 + (ord(char) > 255) for char in text) // WIDTH_OF_NOTES))
+            sheet.set_row(number, 15 * (1 + sum(1 + (ord(char) > LAST_LATIN) for char in text) // WIDTH_OF_NOTES))
     return content.getvalue()
 
 
@@ -230,6 +231,13 @@ def word(table: Printed) -> bytes:
     caption.paragraph_format.keep_with_next = True
     grid = document.add_table(rows=1 + len(table.rows), cols=1 + len(table.columns))
     grid.alignment = WD_TABLE_ALIGNMENT.CENTER
+    grid.autofit = False
+    # the labels on one line, so that an error stands right under its coefficient; the other columns share the rest
+    label = min(Pt(9) * max(map(_width, (line.label for line in table.rows))), PAGE * WIDEST_SHARE)
+    for place, column in enumerate(grid.columns):
+        column.width = int(label if place == 0 else (PAGE - label) / len(table.columns))
+        for cell in column.cells:
+            cell.width = column.width
     for place, heading in enumerate(table.headings, start=1):
         _fill(grid.cell(0, place), heading, is_bold=True)
     for number, line in enumerate(table.rows, start=1):
@@ -251,6 +259,11 @@ def word(table: Printed) -> bytes:
     content = io.BytesIO()
     document.save(content)
     return content.getvalue()
+
+
+def _width(text: str) -> float:
+    """Return how wide a text is, in letters as high as wide: a Latin letter is half of a Chinese one."""
+    return 1.5 + sum(1 if ord(char) > LAST_LATIN else 0.5 for char in text)
 
 
 def _fill(cell: WordCell, text: str, *, is_bold: bool = False, is_left: bool = False) -> None:

@@ -60,6 +60,8 @@ async function open() {
   const code = URL.createObjectURL(new Blob([engineCode], { type: "application/wasm" }));
   await engine.instantiate(code);
   URL.revokeObjectURL(code);
+  // A query may name an address: then only the parts that it reads are fetched.
+  await engine.open({ filesystem: { reliableHeadRequests: true, allowFullHTTPReads: false, forceFullHTTPReads: false } });
   await engine.registerFileBuffer("ai_manufacturing.duckdb", new Uint8Array(release));
   const opened = await engine.connect();
   // The page asks nothing of the network, not even for an extension.

@@ -54,7 +54,8 @@ function csv(rows) {
 // A picture that leaves the page takes its marks along: that it is synthetic, and what a † stands for.
 function marked(svg, caption) {
   const shown = (selector) => [...document.querySelectorAll(`${selector} .${language()}`)].map((element) => element.textContent);
-  const substitutes = [...document.querySelectorAll("#substitutes li")].map((item) => `† ${item.innerText}`);
+  const texts = (item) => [...item.querySelectorAll(`.${language()}`)].map((part) => part.textContent).join(": ");
+  const substitutes = [...document.querySelectorAll("#substitutes li")].map((item) => `† ${texts(item)}`);
   const notes = [...shown("#synthetic-mark strong"), ...(`${svg}${caption}`.includes("†") ? substitutes : [])];
   const image = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
   const [width, height] = ["width", "height"].map((name) => Number(image.getAttribute(name)));
@@ -197,6 +198,9 @@ const loading = []; // what the script of a page waits for
   await Promise.all(loading);
   document.documentElement.dataset.drawn = "all";
 })();
+
+// What is to be pasted has the address that this page was read from.
+if (location.protocol !== "file:") for (const code of document.querySelectorAll("pre > code")) code.textContent = code.textContent.replaceAll("https://…/", new URL(".", location).href);
 
 translate();
 // A link from here opens in the language that the reader chose.

@@ -12,10 +12,9 @@ deliveries as (
 accounting as (
     select
         accounted.delivery_number,
-        sum(case when reasons.kind = 'used' then accounted.row_count else 0 end) as used_count,
-        sum(case when reasons.kind = 'prose' then accounted.row_count else 0 end) as prose_count,
-        sum(case when reasons.kind = 'no_city' then accounted.row_count else 0 end) as no_city_count,
-        sum(case when reasons.kind = 'duplicate' then accounted.row_count else 0 end) as duplicate_count,
+        {%- for kind in ['used', 'prose', 'no_city', 'duplicate'] %}
+        sum(case when reasons.kind = '{{ kind }}' then accounted.row_count else 0 end) as {{ kind }}_count,
+        {%- endfor %}
         sum(case when reasons.kind is null then accounted.row_count else 0 end) as fault_count
     from {{ ref('fct_row_accounting') }} as accounted
     left join {{ ref('reasons') }} as reasons on accounted.disposition = reasons.reason
@@ -151,17 +150,8 @@ replaced_years as (
         replaced.year,
         1 - count(kept.city_id) / count(*) as dropped_city_share
     from replaced_city_years as replaced
-    inner join latest_deliveries as latest
-        on
-            replaced.provider = latest.provider
-            and replaced.source_name = latest.source_name
-            and replaced.year = latest.year
-    left join city_years as kept
-        on
-            replaced.provider = kept.provider
-            and replaced.source_name = kept.source_name
-            and replaced.year = kept.year
-            and replaced.city_id = kept.city_id
+    inner join latest_deliveries as latest using (provider, source_name, year)
+    left join city_years as kept using (provider, source_name, year, city_id)
     group by latest.delivery_number, replaced.year
 ),
 
@@ -234,8 +224,8 @@ register_entries as (
         sum(sum(cells.row_count)) over (partition by files.provider, cities.province_id, cells.start_year)
             as entry_count
     from {{ ref('int_register_cells') }} as cells
-    inner join {{ ref('raw_register_files') }} as files on cells.store_key = files.store_key
-    inner join {{ ref('cities') }} as cities on cells.city_id = cities.city_id
+    inner join {{ ref('raw_register_files') }} as files using (store_key)
+    inner join {{ ref('cities') }} as cities using (city_id)
     where
         cells.entity = 'firm_register'
         and cells.set_aside_reason is null
@@ -295,15 +285,12 @@ final as (
         placement.placed_by_name_share,
         entries_against_growth.entries_to_stock_growth
     from deliveries
-    left join accounting on deliveries.delivery_number = accounting.delivery_number
-    left join worst_years on deliveries.delivery_number = worst_years.delivery_number
-    left join slipped_years on deliveries.delivery_number = slipped_years.delivery_number
-    left join dropped_cities on deliveries.delivery_number = dropped_cities.delivery_number
-    left join entries_against_growth on deliveries.delivery_number = entries_against_growth.delivery_number
-    left join placement
-        on
-            deliveries.provider = placement.provider
-            and deliveries.source_name = placement.source_name
+    left join accounting using (delivery_number)
+    left join worst_years using (delivery_number)
+    left join slipped_years using (delivery_number)
+    left join dropped_cities using (delivery_number)
+    left join entries_against_growth using (delivery_number)
+    left join placement using (provider, source_name)
     window source_files as (partition by deliveries.provider, deliveries.source_name)
 )
 

@@ -21,7 +21,10 @@ source_pairs as (
 ),
 
 limits as (
-    select * from {{ ref('series') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('series') }}
 ),
 
 cities as (
@@ -33,10 +36,7 @@ judged as (
         conformed.*,
         shown_series.series is not null as is_shown
     from conformed
-    left join shown_series
-        on
-            conformed.series = shown_series.series
-            and conformed.scope = shown_series.scope
+    left join shown_series using (series, scope)
     where
         conformed.value is not null
         and (conformed.series = conformed.quantity or shown_series.series is not null)
@@ -87,7 +87,7 @@ moved as (
             order by cells.previous_value
         ) as previous_rank
     from cells
-    inner join cities on cells.city_id = cities.city_id
+    inner join cities using (city_id)
 ),
 
 -- The share of cities that one and the same factor takes from an earlier year to this one; of copies it is all.
@@ -203,7 +203,7 @@ copies as (
 
 agreements as (
     select
-        series,
+        series as quantity,
         scope,
         first_provider as provider,
         second_provider,
@@ -219,14 +219,14 @@ agreements as (
 
 least_agreements as (
     select
-        series,
+        quantity,
         scope,
         provider,
         year,
         min(agreeing_share) as agreeing_share,
         arg_min(second_provider, agreeing_share) as second_provider
     from agreements
-    group by series, scope, provider, year
+    group by quantity, scope, provider, year
 ),
 
 summed as (
@@ -275,7 +275,7 @@ summed as (
             'abs(moved.step) > ln(limits.growth_factor_max)'
         ) }} as jumping_cities
     from moved
-    inner join limits on moved.quantity = limits.series
+    inner join limits using (quantity)
     group by moved.series, moved.quantity, moved.scope, moved.provider, moved.year
 ),
 
@@ -297,28 +297,11 @@ final as (
         limits.province_spread_max,
         limits.agreeing_share_min
     from summed
-    inner join limits on summed.quantity = limits.series
-    left join repeats
-        on
-            summed.series = repeats.series
-            and summed.scope = repeats.scope
-            and summed.year = repeats.year
-    left join province_spreads
-        on
-            summed.series = province_spreads.series
-            and summed.scope = province_spreads.scope
-            and summed.year = province_spreads.year
-    left join copies
-        on
-            summed.series = copies.series
-            and summed.scope = copies.scope
-            and summed.year = copies.year
-    left join least_agreements
-        on
-            summed.quantity = least_agreements.series
-            and summed.scope = least_agreements.scope
-            and summed.provider = least_agreements.provider
-            and summed.year = least_agreements.year
+    inner join limits using (quantity)
+    left join repeats using (series, scope, year)
+    left join province_spreads using (series, scope, year)
+    left join copies using (series, scope, year)
+    left join least_agreements using (quantity, scope, provider, year)
 )
 
 select * from final

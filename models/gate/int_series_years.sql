@@ -11,37 +11,31 @@ headline_series as (
 ),
 
 -- Of series from a provider that is not used by default only those that a headline specification names.
-sourced as (
-    select sourced.*
-    from {{ ref('int_series_sourced') }} as sourced
-    left join headline_series
-        on
-            sourced.series = headline_series.series
-            and sourced.scope = headline_series.scope
-    where
-        sourced.series = sourced.quantity
-        or headline_series.series is not null
-),
+{%- for relation in ['sourced', 'conformed'] %}
 
-conformed as (
-    select conformed.*
-    from {{ ref('int_series_conformed') }} as conformed
-    left join headline_series
-        on
-            conformed.series = headline_series.series
-            and conformed.scope = headline_series.scope
+{{ relation }} as (
+    select {{ relation }}.*
+    from {{ ref('int_series_' ~ relation) }} as {{ relation }}
+    left join headline_series using (series, scope)
     where
-        conformed.series = conformed.quantity
+        {{ relation }}.series = {{ relation }}.quantity
         or headline_series.series is not null
 ),
+{%- endfor %}
 
 expected_coverage as (
-    select * from {{ ref('expected_coverage') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('expected_coverage') }}
     where city_id is null
 ),
 
 series as (
-    select * from {{ ref('series') }}
+    select
+        series as quantity,
+        * exclude (series)
+    from {{ ref('series') }}
 ),
 
 cities as (
@@ -80,7 +74,7 @@ delivered_provinces as (
         sourced.year,
         cities.province_name_zh
     from sourced
-    inner join cities on sourced.city_id = cities.city_id
+    inner join cities using (city_id)
     where sourced.value is not null
     group by sourced.series, sourced.scope, sourced.year, cities.province_name_zh
 ),
@@ -119,17 +113,9 @@ vanished_cities as (
         conformed.year,
         string_agg(cities.name_zh, ', ' order by cities.city_id) as vanished_cities
     from conformed
-    inner join cities on conformed.city_id = cities.city_id
-    inner join listed_series
-        on
-            conformed.series = listed_series.series
-            and conformed.scope = listed_series.scope
-    left join sourced
-        on
-            conformed.series = sourced.series
-            and conformed.scope = sourced.scope
-            and conformed.year = sourced.year
-            and conformed.city_id = sourced.city_id
+    inner join cities using (city_id)
+    inner join listed_series using (series, scope)
+    left join sourced using (series, scope, year, city_id)
     where
         conformed.value is null
         and sourced.city_id is null
@@ -150,16 +136,8 @@ counted as (
         count(case when conformed.value <> 0 and conformed.value % 10 = 0 then 1 end) as multiple_of_ten_count
     from delivered_series
     cross join years
-    left join conformed
-        on
-            delivered_series.series = conformed.series
-            and delivered_series.scope = conformed.scope
-            and years.year = conformed.year
-    left join delivered
-        on
-            delivered_series.series = delivered.series
-            and delivered_series.scope = delivered.scope
-            and years.year = delivered.year
+    left join conformed using (series, scope, year)
+    left join delivered using (series, scope, year)
     group by
         delivered_series.series, delivered_series.quantity, delivered_series.scope, delivered_series.provider,
         years.year
@@ -185,12 +163,12 @@ national as (
 
 flow_rates as (
     select
-        series.series,
+        flow.series,
         flow.scope,
         flow.year,
         flow.value / nullif(stock.value, 0) as flow_rate
     from series
-    inner join national as flow on series.series = flow.series
+    inner join national as flow on series.quantity = flow.series
     inner join national as stock
         on
             series.stock_series = stock.series
@@ -200,15 +178,8 @@ flow_rates as (
 
 final as (
     select
-        compared.series,
-        compared.scope,
-        compared.provider,
-        compared.year,
-        compared.city_count,
-        compared.previous_city_count,
+        compared.* exclude (quantity, previous_median_value, nonzero_count, multiple_of_ten_count),  -- noqa: RF02
         compared.city_count / nullif(compared.previous_city_count, 0) as coverage_ratio,
-        compared.median_value,
-        compared.minimum_value,
         compared.median_value / nullif(compared.previous_median_value, 0) as median_growth_factor,
         compared.median_value between series.median_min and series.median_max as is_median_in_bounds,
         -- Of counts no bounds are known, but one in ten ends in a zero. Of few, all may.
@@ -220,32 +191,17 @@ final as (
         vanished_cities.vanished_cities,
         flow_rates.flow_rate,
         headline_series.series is not null as is_headline,
-        expected_coverage.series is not null as is_known_gap,
+        expected_coverage.quantity is not null as is_known_gap,
         expected_coverage.reason as known_gap_reason
     from compared
-    inner join series on compared.quantity = series.series
-    left join headline_series
-        on
-            compared.series = headline_series.series
-            and compared.scope = headline_series.scope
-    left join flow_rates
-        on
-            compared.series = flow_rates.series
-            and compared.scope = flow_rates.scope
-            and compared.year = flow_rates.year
-    left join lost_provinces
-        on
-            compared.series = lost_provinces.series
-            and compared.scope = lost_provinces.scope
-            and compared.year = lost_provinces.year
-    left join vanished_cities
-        on
-            compared.series = vanished_cities.series
-            and compared.scope = vanished_cities.scope
-            and compared.year = vanished_cities.year
+    inner join series using (quantity)
+    left join headline_series using (series, scope)
+    left join flow_rates using (series, scope, year)
+    left join lost_provinces using (series, scope, year)
+    left join vanished_cities using (series, scope, year)
     left join expected_coverage
         on
-            compared.quantity = expected_coverage.series
+            compared.quantity = expected_coverage.quantity
             and compared.scope = expected_coverage.scope
             and compared.provider = expected_coverage.provider
             and compared.year between expected_coverage.first_year and expected_coverage.last_year

@@ -79,7 +79,7 @@ filled as (
             case when cells.ai_firm_exit_count > cells.firm_exit_count then 1 else 0 end
         ) as is_ai_above_all
     from delivered_years
-    inner join cell_keys on delivered_years.provider = cell_keys.provider
+    inner join cell_keys using (provider)
     left join cells
         on
             delivered_years.provider = cells.provider
@@ -125,11 +125,7 @@ final as (
         summed.*,
         coalesce(duplicates.duplicate_record_count, 0) as duplicate_record_count
     from summed
-    left join duplicates
-        on
-            summed.provider = duplicates.provider
-            and summed.city_id = duplicates.city_id
-            and summed.year = duplicates.year
+    left join duplicates using (provider, city_id, year)
 )
 
 select * from final

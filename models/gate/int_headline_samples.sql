@@ -6,7 +6,7 @@ samples as (
         sampled.city_id,
         sampled.year
     from {{ ref('int_specifications_sampled') }} as specifications
-    inner join {{ ref('int_specification_samples') }} as sampled on specifications.sample_id = sampled.sample_id
+    inner join {{ ref('int_specification_samples') }} as sampled using (sample_id)
     where
         specifications.is_headline
         and sampled.is_observation
@@ -46,16 +46,8 @@ final as (
         due.city_id,
         count(case when samples.year is null and known_gaps.year is null then 1 end) as missing_year_count
     from due
-    left join samples
-        on
-            due.specification_id = samples.specification_id
-            and due.city_id = samples.city_id
-            and due.year = samples.year
-    left join known_gaps
-        on
-            due.specification_id = known_gaps.specification_id
-            and due.city_id = known_gaps.city_id
-            and due.year = known_gaps.year
+    left join samples using (specification_id, city_id, year)
+    left join known_gaps using (specification_id, city_id, year)
     group by due.specification_id, due.city_id
 )
 

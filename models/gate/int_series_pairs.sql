@@ -36,10 +36,7 @@ matched as (
         seconds.value as other_value,
         ln(firsts.value / seconds.value) as log_ratio
     from pairs
-    inner join conformed as firsts
-        on
-            pairs.series = firsts.series
-            and pairs.scope = firsts.scope
+    inner join conformed as firsts using (series, scope)
     inner join conformed as seconds
         on
             pairs.other_series = seconds.series
@@ -56,7 +53,7 @@ ranked as (
         rank() over (pair_years order by matched.value) as value_rank,
         rank() over (pair_years order by matched.other_value) as other_rank
     from matched
-    inner join cities on matched.city_id = cities.city_id
+    inner join cities using (city_id)
     window pair_years as (
         partition by matched.series, matched.scope, matched.other_series, matched.other_scope, matched.year
     )
@@ -103,47 +100,20 @@ compared as (
 
 final as (
     select
-        compared.series,
-        compared.other_series,
-        compared.scope,
-        compared.other_scope,
-        compared.year,
+        compared.* exclude (median_log_ratio),  -- noqa: RF02
         coalesce(shown.series, others_shown.series) is not null as is_shown,
-        compared.rank_correlation,
+        {%- for figure in ['national_ratio', 'larger_share', 'ratio_trend'] %}
+        case
+            when compared.{{ figure }} < pairs.{{ figure }}_min or compared.{{ figure }} > pairs.{{ figure }}_max
+                then compared.{{ figure }}
+        end as odd_{{ figure }},
+        {%- endfor %}
         pairs.rank_correlation_min,
-        compared.ratio_spread,
         pairs.ratio_spread_max,
-        compared.ratio_change,
-        pairs.ratio_change_max,
-        compared.national_ratio,
-        case
-            when
-                compared.national_ratio < pairs.national_ratio_min
-                or compared.national_ratio > pairs.national_ratio_max
-                then compared.national_ratio
-        end as odd_national_ratio,
-        compared.larger_share,
-        case
-            when compared.larger_share < pairs.larger_share_min or compared.larger_share > pairs.larger_share_max
-                then compared.larger_share
-        end as odd_larger_share,
-        compared.ratio_trend,
-        case
-            when compared.ratio_trend < pairs.ratio_trend_min or compared.ratio_trend > pairs.ratio_trend_max
-                then compared.ratio_trend
-        end as odd_ratio_trend,
-        compared.odd_cities
+        pairs.ratio_change_max
     from compared
-    inner join pairs
-        on
-            compared.series = pairs.series
-            and compared.other_series = pairs.other_series
-            and compared.scope = pairs.scope
-            and compared.other_scope = pairs.other_scope
-    left join shown_series as shown
-        on
-            compared.series = shown.series
-            and compared.scope = shown.scope
+    inner join pairs using (series, other_series, scope, other_scope)
+    left join shown_series as shown using (series, scope)
     left join shown_series as others_shown
         on
             compared.other_series = others_shown.series

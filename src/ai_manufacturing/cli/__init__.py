@@ -1,0 +1,26 @@
+"""The `ai-manufacturing` command. Heavy modules are imported inside commands: help and completion answer at once."""
+
+import os
+
+import click
+
+from ai_manufacturing.cli import data, packages, releases, results, status
+from ai_manufacturing.cli.console import Command, Commands, is_dumb
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ai-manufacturing", message="%(package)s %(version)s")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Refresh, export and trace the AI and manufacturing warehouse.
+
+    `ai-manufacturing COMMAND -h` shows options and examples. Colours appear on a terminal, unless NO_COLOR is set.
+    """
+    if os.environ.get("NO_COLOR") or is_dumb():
+        context.color = False
+
+
+for module in (data, results, packages, releases, status):
+    for entry in vars(module).values():
+        if isinstance(entry, Command):
+            main.add_command(entry)

@@ -1,0 +1,211 @@
+"""What commands share: help with examples and exit codes, options, the file they read, errors, JSON and progress."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ai_manufacturing.system.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ai_manufacturing.refresh.progress import OnProgress, Progress
+    from ai_manufacturing.releases.databases import Database
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+COLOURS = {"Error": "red", "warning": "yellow", "published": "green"}  # of what a line begins with
+ANY_COMMAND = (ExitCode.DONE, ExitCode.FAILED, ExitCode.BAD_CONFIGURATION)
+
+
+class Failed(click.ClickException):
+    """What a command cannot do; the message says why."""
+
+    exit_code = ExitCode.FAILED
+
+    def show(self, file: Any = None) -> None:
+        """Print the message to stderr."""
+        click.echo(f"{_coloured('Error')}: {self.format_message()}", err=True, color=self.show_color)
+
+
+class UsageError(Failed):
+    """A file that cannot be read, or an argument that names nothing: wrong usage, as click has it."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+
+class Command(click.Command):
+    """A command whose help ends with examples and with the codes that it may end with."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        examples: Sequence[str] = (),
+        ends_with: Collection[ExitCode] = ANY_COMMAND,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.examples, self.ends_with = examples, ends_with
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below the options."""
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  ai-manufacturing {example}\n" for example in self.examples))
+        _write_codes(formatter, [(code, code.meaning) for code in self.ends_with])
+
+
+class Commands(click.Group):
+    """The commands, whose help ends with all exit codes."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below the commands."""
+        _write_codes(formatter, [(code, " - ".join(filter(None, (code.meaning, code.remedy)))) for code in ExitCode])
+
+
+command = partial(click.command, cls=Command)
+
+
+def _write_codes(formatter: click.HelpFormatter, codes: Iterable[tuple[ExitCode, str]]) -> None:
+    with formatter.section("Exit codes"):
+        formatter.write_dl([(str(int(code)), text) for code, text in codes])
+
+
+# ---------------------------------------------------------------- options
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/refresh.md).")
+REPLACES = click.option(
+    "--replace-extract-set",
+    "replaces",
+    is_flag=True,
+    help="Allow it to replace a release of another extract set or kind.",
+)
+
+
+def database_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that names the file to read.
+
+    Parameters
+    ----------
+    what : str
+        Which kinds of file the command reads.
+    """
+    return click.option(
+        "--database",
+        "--release",
+        "path",
+        type=FILE,
+        help=f"{what}. Default: the first that the command can read of WAREHOUSE_PATH, RELEASE_PATH or RELEASE_DIR, "
+        "the published release, build/warehouse.duckdb.",
+    )
+
+
+def parse_years(context: click.Context, parameter: click.Parameter, text: str | None) -> range | None:
+    """Return the years of an option such as 2018:2020."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    try:
+        years = range(int(first), int(last or first) + 1)
+    except ValueError:
+        years = range(0)
+    if not years:
+        raise click.BadParameter(f"{text!r} is not a year, or a first and last year such as 2018:2020.")
+    return years
+
+
+def parse_names(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
+    """Return the names of an option, which commas part."""
+    return None if text is None else [name for part in text.split(",") if (name := part.strip())]
+
+
+# ---------------------------------------------------------------- input, errors and output
+
+
+def read(path: Path | None, *kinds: str, is_printed: bool = True, err: bool = False) -> "Database":
+    """Choose the file that a command reads, and print it first, to stderr if stdout is for data."""
+    from ai_manufacturing.releases import databases
+
+    with failing(databases.DatabaseError, as_=UsageError):
+        database = databases.chosen(path, kinds or (databases.RELEASE, databases.WAREHOUSE))
+    if is_printed:
+        click.secho(str(database), fg="yellow" if database.origin.is_synthetic else None, err=err)
+    return database
+
+
+@contextmanager
+def failing(*errors: type[Exception], as_: type[Failed] = Failed) -> Iterator[None]:
+    """Turn errors into the message and the exit code of a command that failed."""
+    try:
+        yield
+    except errors as error:
+        raise as_(str(error)) from error
+
+
+@contextmanager
+def refresh_errors(on_event: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
+    """Turn an error of a refresh into an event and its exit code."""
+    from ai_manufacturing.releases.errors import RefreshError
+
+    try:
+        yield
+    except RefreshError as error:
+        on_event(type(error).__name__, {"message": str(error)})
+        raise SystemExit(error.exit_code) from error
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON; NaN and infinity become null."""
+    finite = json.loads(json.dumps(document), parse_constant=lambda _: None)
+    click.echo(json.dumps(finite, ensure_ascii=False, indent=2))
+
+
+def log_event(event: str, facts: dict[str, Any]) -> None:
+    """Print progress, words on a terminal and a JSON line under a scheduler, and add the line to the log."""
+    from ai_manufacturing import settings
+    from ai_manufacturing.releases import refresh_log
+
+    line = refresh_log.line(event, facts)
+    refresh_log.write(settings.release_dir(), line)
+    if sys.stdout.isatty():
+        print_event(event, facts)
+    else:
+        click.echo(line)
+
+
+def print_event(event: str, facts: dict[str, Any]) -> None:
+    """Print progress in words; errors go to stderr, as in click."""
+    if event.endswith("Error"):
+        click.echo(f"{_coloured('Error')}: {facts['message']}", err=True)
+        return
+    lines = facts.get("lines") or [
+        facts.get("message") or ", ".join(f"{name} {value}" for name, value in facts.items())
+    ]
+    click.echo(f"{_coloured(event)}: " + "\n  ".join(lines))
+
+
+def progress_line() -> "OnProgress | None":
+    """Return what rewrites one line of a terminal with the progress of dbt; None where stderr is no terminal."""
+    if not sys.stderr.isatty() or is_dumb():
+        return None
+
+    def show(progress: "Progress | None") -> None:
+        line = f"building: {progress}"[: shutil.get_terminal_size().columns - 1] if progress else ""
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True, color=True)  # color lets the escape pass
+
+    return show
+
+
+def is_dumb() -> bool:
+    """Whether the terminal knows no escapes."""
+    return os.environ.get("TERM") == "dumb"
+
+
+def _coloured(word: str) -> str:
+    return click.style(word, fg=COLOURS[word], bold=True) if word in COLOURS else word

@@ -1,0 +1,156 @@
+"""Commands that write what is handed to readers: the site, dbt's catalogue, the query book, the replication package."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ai_manufacturing.cli.console import (
+    FILE,
+    FOLDER,
+    Failed,
+    UsageError,
+    command,
+    database_option,
+    failing,
+    print_event,
+    read,
+    refresh_errors,
+)
+from ai_manufacturing.system.exit_codes import ExitCode
+
+
+@command(examples=["queries --out build/queries.md"])
+@database_option("A release or a built warehouse")
+@click.option("--out", type=FILE, help="File to write. Default, for the synthetic sample only: docs/queries.md.")
+def queries(path: Path | None, out: Path | None) -> None:
+    """Write the query book with answers from a release or a warehouse."""
+    import duckdb
+
+    from ai_manufacturing import settings
+    from ai_manufacturing.site import query_book
+    from ai_manufacturing.system import disk
+
+    database = read(path)
+    book = settings.project_root() / "docs/queries.md"
+    if out is None and not database.origin.is_synthetic:
+        raise click.UsageError(f"{book} holds the answers on the synthetic sample. Give --out for those of this set.")
+    with failing(duckdb.Error, OSError):
+        answered = query_book.answered(book.read_text(encoding="utf-8"), database.path)
+        disk.replace_bytes(out or book, answered.encode())
+    click.echo(out or book)
+
+
+@command(examples=["catalogue --out site/catalogue.html"])
+@database_option("A built warehouse")
+@click.option("--out", type=FILE, default=Path("site/catalogue.html"), show_default=True, help="File to write.")
+def catalogue(path: Path | None, out: Path) -> None:
+    """Write dbt's pages on models, columns and lineage into one file."""
+    from ai_manufacturing.releases import databases
+    from ai_manufacturing.site import catalogue as catalogues
+
+    database = read(path, databases.WAREHOUSE)
+    with failing(catalogues.CatalogueError, OSError):
+        catalogues.write(database, out)
+    click.echo(out)
+
+
+@command(examples=["report --out site"])
+@database_option("A release")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the site.")
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Page from `ai-manufacturing catalogue` to include. Default: the one already in --out.",
+)
+@click.option(
+    "--with-restricted",
+    is_flag=True,
+    help="Show values that may not be passed on, for a site behind a door; each page says so.",
+)
+def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
+    """Build the static site of a release, without values that may not be passed on."""
+    try:
+        from ai_manufacturing import site
+    except ModuleNotFoundError as error:
+        raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
+    from ai_manufacturing.releases import databases
+    from ai_manufacturing.site import catalogue as catalogues
+
+    release = read(path, databases.RELEASE)
+    beside = out / catalogues.NAME
+    attached = catalogue or (beside if beside.is_file() else None)
+    left_out = "Without dbt's catalogue: `make catalogue` writes it."
+    try:
+        if attached is not None:
+            catalogues.require(attached, release.origin)
+    except catalogues.CatalogueError as error:
+        if catalogue is not None:
+            raise UsageError(str(error)) from error
+        attached, left_out = None, f"Without dbt's catalogue. {error}"
+    with failing(site.SiteError), refresh_errors(print_event):
+        pages = site.build(release.path, out, attached, with_restricted=with_restricted)
+    click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
+    if attached is None:
+        click.echo(left_out)
+    if "query" not in pages:
+        click.echo("Without the query page: `make query-page` bundles it with npm.")
+
+
+@command(
+    "replication-package",
+    examples=["replication-package", "replication-package --check build/replication_sample_000001.zip --yes"],
+)
+@database_option("A release")
+@click.option("--out", type=FILE, help="Zip to write. Default: build/replication_<set>_<release>.zip.")
+@click.option("--with-restricted", is_flag=True, help="Include restricted files and the tables with their values.")
+@click.option("--without-run", is_flag=True, help="Do not run the package before it is written; it then has no log.")
+@click.option("--signed", type=FILE, help="Form in which a person certifies the rights to the data; the README has it.")
+@click.option("--check", "archive", type=FILE, help="Unpack this zip in an empty folder, run it, compare every number.")
+@click.option("--yes", is_flag=True, help="With --check: run the code of the zip without asking; you trust its makers.")
+@click.option("--extracts", type=FOLDER, help="With --check: folder of the restricted files, obtained apart.")
+@click.option(
+    "--new-environment", is_flag=True, help="With --check: install the locked packages even if they are here."
+)
+def replication_package(
+    path: Path | None,
+    out: Path | None,
+    with_restricted: bool,
+    without_run: bool,
+    signed: Path | None,
+    archive: Path | None,
+    yes: bool,
+    extracts: Path | None,
+    new_environment: bool,
+) -> None:
+    """Write one zip with data, code, logs and README for a journal's data editor, or check one."""
+    from ai_manufacturing import replication
+    from ai_manufacturing.releases import databases
+    from ai_manufacturing.releases.errors import RefreshError
+
+    with failing(replication.ReplicationError, RefreshError, as_=UsageError):
+        if archive is not None:
+            faults = replication.check(archive, click.echo, lambda what: _may_run(what, yes), extracts, new_environment)
+            click.echo("\n".join(faults) or f"{archive}: the run gives every number of the package.")
+            raise SystemExit(ExitCode.FAILED if faults else ExitCode.DONE)
+        release = read(path, databases.RELEASE)
+        written = replication.write(
+            release.path,
+            out,
+            click.echo,
+            with_restricted=with_restricted,
+            without_run=without_run,
+            signed=signed,
+        )
+    click.echo(written)
+
+
+def _may_run(what: str, yes: bool) -> bool:
+    """Say what will be run, and ask where somebody can answer."""
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(
+            f"This would run {what} Nobody can be asked here. Read run.sh and code in the zip; if you trust who made "
+            "it, add --yes."
+        )
+    click.echo(f"This runs {what}", err=True)
+    return yes or click.confirm("Run it?", err=True)

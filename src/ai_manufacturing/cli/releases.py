@@ -1,0 +1,156 @@
+"""Commands that make, list, publish and check releases."""
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from ai_manufacturing.cli.console import (
+    ANY_COMMAND,
+    JSON,
+    REPLACES,
+    command,
+    failing,
+    log_event,
+    parse_years,
+    print_event,
+    print_json,
+    progress_line,
+    refresh_errors,
+)
+from ai_manufacturing.cli.status import release_record
+from ai_manufacturing.system.exit_codes import ExitCode
+
+
+@command(examples=["refresh", "refresh --years 2018:2020"], ends_with=ExitCode)
+@click.option(
+    "--years", callback=parse_years, help="Read the files of these years (such as 2018:2020) again, and publish."
+)
+@REPLACES
+def refresh(years: range | None, replaces: bool) -> None:
+    """Build from the deliveries, and publish if the gate and the tests pass."""
+    from ai_manufacturing import settings
+    from ai_manufacturing.refresh import cycle
+    from ai_manufacturing.releases import attempts, configured
+
+    with refresh_errors(log_event), attempts.recorded(settings.release_dir()):
+        manifest = cycle.refresh(configured.store(), configured.limits(), log_event, years, replaces, progress_line())
+        if sys.stdout.isatty():
+            click.echo(f"Release {manifest.release_id} is published.")
+
+
+@command(
+    examples=["publish 000013 --reason 'the revision of 2024'"],
+    ends_with=(*ANY_COMMAND, ExitCode.BUILD_FAILED, ExitCode.LOCKED),
+)
+@click.argument("release_id")
+@click.option("--reason", required=True, help="Why you publish it; the manifest keeps it.")
+@REPLACES
+def publish(release_id: str, reason: str, replaces: bool) -> None:
+    """Publish a held build by hand."""
+    from ai_manufacturing.refresh import by_hand
+    from ai_manufacturing.releases import configured
+
+    with refresh_errors(log_event):
+        by_hand.publish_held(configured.store(), release_id, reason, log_event, replaces)
+
+
+@command(examples=["accept 000012 --reason 'compared with the yearbook'"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@click.argument("release_id")
+@click.option("--reason", required=True, help="Why the numbers are right; the log and the next releases keep it.")
+def accept(release_id: str, reason: str) -> None:
+    """Accept the published release: drift of its estimates is measured from it on."""
+    from ai_manufacturing.refresh import by_hand
+    from ai_manufacturing.releases import configured
+
+    with refresh_errors(print_event):
+        by_hand.accept(configured.store(), release_id, reason, print_event)
+
+
+@command(examples=["rollback 000012"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@click.argument("release_id")
+@REPLACES
+def rollback(release_id: str, replaces: bool) -> None:
+    """Publish a past release again."""
+    from ai_manufacturing.refresh import by_hand
+    from ai_manufacturing.releases import configured
+
+    with refresh_errors(print_event):
+        by_hand.rollback(configured.store(), release_id, print_event, replaces)
+        click.echo(f"Release {release_id} is published.")
+
+
+@command(examples=["releases", "releases --json"])
+@JSON
+def releases(as_json: bool) -> None:
+    """List the kept releases, the published one with a star, and the anchor that its drift is measured from."""
+    from ai_manufacturing.auditing import anchors
+    from ai_manufacturing.releases import configured
+    from ai_manufacturing.releases.errors import RefreshError
+    from ai_manufacturing.releases.origin import Origin
+
+    with refresh_errors(print_event):
+        store = configured.store()
+        current = None
+        listed, damaged = store.listed()
+        try:
+            current = store.current()
+        except RefreshError as error:  # said once those are listed that can take its place
+            damaged.insert(0, error)
+        published = current.release_id if current else None
+        anchor = anchors.of(store, store.published, current).release_id if current else None
+        records = [release_record(release, published, anchor) for release in listed]
+        if as_json:
+            print_json({"releases": records})
+        for release in [] if as_json else records:
+            is_published = release["is_published"]
+            line = (
+                f"{'*' if is_published else ' '} {release['release_id']}  {release['published_at']}  "
+                f"{Origin(release['extract_set'], release['extract_set_kind'])}  {release['git_commit'][:12]}  "
+                f"{release['reason']}{'  (anchor)' * release['is_anchor']}"
+            )
+            click.secho(line.rstrip(), fg="green" if is_published else None)
+        if damaged:
+            raise damaged[0]
+        if not listed:
+            raise RefreshError(f"{store.folder}: no release is kept there. `ai-manufacturing refresh` makes one.")
+
+
+@command(examples=["diff 000011 000012", "diff 000011 000012 --json"])
+@click.argument("old")
+@click.argument("new")
+@JSON
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Print what changed between two releases of one extract set."""
+    from ai_manufacturing.refresh import by_hand
+    from ai_manufacturing.releases import configured
+
+    with refresh_errors(print_event):
+        summary = by_hand.difference(configured.store(), old, new)
+    if as_json:
+        print_json({"old": old, "new": new, **asdict(summary)})
+    else:
+        click.echo("\n".join(summary.lines) or "No change.")
+
+
+@command(examples=["verify"], ends_with=(*ANY_COMMAND, ExitCode.LOCKED))
+@JSON
+def verify(as_json: bool) -> None:
+    """Compare landing store, logs, releases, held builds and site with their SHA-256.
+
+    Prints a line for each thing that differs: where, what, and what to do. Removes what dead runs left.
+    """
+    from ai_manufacturing.auditing import verify as verifying
+    from ai_manufacturing.landing import LandingError
+
+    with refresh_errors(print_event), failing(LandingError, OSError):
+        outcome = verifying.verify()
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        for line in outcome.mended:
+            click.echo(line)
+        for line in outcome.damaged:
+            click.secho(line, fg="red")
+        click.echo(outcome.summary)
+    raise SystemExit(ExitCode.FAILED if outcome.damaged else ExitCode.DONE)

@@ -1,0 +1,204 @@
+"""Commands on the numbers of a release or a warehouse: trace, export, print and compare them, list what is missing."""
+
+from pathlib import Path
+
+import click
+
+from ai_manufacturing.cli.console import (
+    FILE,
+    FOLDER,
+    JSON,
+    Failed,
+    UsageError,
+    command,
+    database_option,
+    failing,
+    parse_names,
+    print_json,
+    read,
+)
+from ai_manufacturing.system.exit_codes import ExitCode
+
+PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
+
+
+@command(
+    examples=["trace --specification table_1_col_1", "trace --specification table_1_col_1 --city Shenzhen --year 2015"]
+)
+@click.option("--specification", required=True, help="A row of regression_specifications.csv.")
+@click.option(
+    "--city", help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered rows."
+)
+@click.option("--year", type=int, help="Year of the cell.")
+@database_option("A built warehouse")
+def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
+    """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
+    from ai_manufacturing.auditing import trace as tracing
+    from ai_manufacturing.releases import databases
+
+    database = read(path, databases.WAREHOUSE)
+    with failing(tracing.TraceError), failing(tracing.NoSuchThingError, as_=UsageError):
+        lines = tracing.trace(database.path, specification, city, year)
+    click.echo("\n".join(lines))
+
+
+@command(examples=["export --format dta", "export --format latex --out build/tables"])
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "csv", "xlsx", "dta", "latex"]),
+    required=True,
+    help="latex: the paper's tables. Others: panel, estimates, specification curve, dictionary.",
+)
+@click.option("--out", type=FOLDER, default=Path("build/exports"), show_default=True)
+@database_option("A release or a built warehouse")
+def export(file_format: str, out: Path, path: Path | None) -> None:
+    """Write panel, estimates and specification curve for Stata, R and Excel, or the paper's tables for LaTeX."""
+    from ai_manufacturing.tables import exports
+
+    database = read(path)
+    with failing(exports.ExportError, OSError):
+        written = exports.export(database.path, out, file_format)
+    click.echo("\n".join(map(str, written)))
+
+
+@command(
+    examples=[
+        "panel --format csv > panel.csv",
+        "panel --out panel.parquet",
+        "panel --out panel.dta --database build/public.duckdb",
+    ]
+)
+@click.option("--format", "file_format", type=click.Choice(PANEL_FORMATS), help="Default: by the ending of --out.")
+@click.option("--out", type=FILE, help="File to write. Default: standard output.")
+@database_option("A release or a built warehouse")
+def panel(file_format: str | None, out: Path | None, path: Path | None) -> None:
+    """Write the panel, one row per city and year: the file that `export` names panel."""
+    from ai_manufacturing.system import disk
+    from ai_manufacturing.tables import exports
+
+    stdout = click.get_binary_stream("stdout")
+    if file_format is None:
+        file_format = out.suffix.lower().removeprefix(".") if out else ""
+        if file_format not in PANEL_FORMATS:
+            raise click.UsageError(f"Name a format with --format, or a file that ends in .{', .'.join(PANEL_FORMATS)}.")
+    if out is None and file_format != "csv" and stdout.isatty():
+        raise click.UsageError(f"{file_format} is no text for a terminal. Name a file with --out, or redirect.")
+    database = read(path, err=True)
+    with failing(exports.ExportError):
+        content = exports.panel(database.path, file_format)
+    if out is None:
+        stdout.write(content)
+        stdout.flush()
+        return
+    try:
+        disk.replace_bytes(out, content)
+    except OSError as error:
+        raise Failed(f"{out}: {disk.reason(error)}. Make room, or name another file with --out.") from error
+    click.echo(out)
+
+
+@command(
+    examples=["table table_1 --format docx", "table table_3 --format latex --errors city,province,wild --language zh"]
+)
+@click.argument("name", metavar="TABLE")
+@click.option(
+    "--format", "file_format", type=click.Choice(["latex", "docx", "xlsx", "markdown", "html"]), required=True
+)
+@click.option(
+    "--readings",
+    callback=parse_names,
+    help="Specifications to show as columns, such as table_1_col_1,table_1_col_1_no_controls. Default: the paper's.",
+)
+@click.option(
+    "--errors",
+    callback=parse_names,
+    default="city,province",
+    show_default=True,
+    help="Lines below each estimate: city ( ), province [ ], wild { }, the p-value of the wild bootstrap; or none.",
+)
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--decimals", type=click.IntRange(2, 4), default=3, show_default=True)
+@click.option("--siunitx", is_flag=True, help="LaTeX: align numbers at the decimal point with siunitx (version 3).")
+@click.option("--out", type=FILE, help="File to write. Default: build/exports/TABLE with the format's ending.")
+@database_option("A release or a built warehouse")
+def table(
+    name: str,
+    file_format: str,
+    readings: list[str] | None,
+    errors: list[str],
+    language: str,
+    decimals: int,
+    siunitx: bool,
+    out: Path | None,
+    path: Path | None,
+) -> None:
+    """Write one table of the paper, table_1 to table_6, with a choice of readings and errors."""
+    from ai_manufacturing.tables import NO_ERRORS, TableError, exports
+
+    database = read(path)
+    choices = {
+        "readings": readings,
+        "errors": [] if errors == [NO_ERRORS] else errors,
+        "language": language,
+        "decimals": decimals,
+    }
+    with failing(exports.ExportError), failing(TableError, as_=UsageError):
+        click.echo(exports.export_table(database.path, name, file_format, out, siunitx, **choices))
+
+
+@command(examples=["sources", "sources --json"])
+@database_option("A release or a built warehouse")
+@JSON
+def sources(path: Path | None, as_json: bool) -> None:
+    """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    from ai_manufacturing import sources as known_sources
+    from ai_manufacturing.landing import LandingError
+    from ai_manufacturing.system import duckdb_client
+
+    database = read(path, is_printed=not as_json)
+    with failing(LandingError), duckdb_client.reading(database.path) as release:
+        known = known_sources.known(release)
+    if as_json:
+        print_json(known)
+        return
+    click.echo("Delivered:")
+    for row in known["delivered"]:
+        click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
+        if row["link"]:
+            click.echo(f"    {row['link']}, seen {row['accessed_on']}")
+    click.echo("Not delivered:")
+    for row in known["absent"]:
+        click.echo(f"  {row['series']}: {row['label_en']}, for {len(row['specifications'])} specifications")
+        for place in row["sources"]:
+            click.echo(f"    {place['provider']}.{place['source_name']}: {place['link']}, seen {place['accessed_on']}")
+            click.echo(f"      put it at {place['put_at']} in the extracts folder")
+            if place["estimable"]:
+                click.echo(f"      makes estimable: {', '.join(place['estimable'])}")
+        if not row["sources"]:
+            click.echo(f"    {row['absence_reason'] or 'no known public source'}")
+
+
+@command(examples=["compare build/releases/past/000011.duckdb build/warehouse.duckdb", "compare OLD NEW --markdown"])
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
+@click.option("--markdown", is_flag=True, help="Print Markdown tables, for a review.")
+@JSON
+def compare(old: Path, new: Path, markdown: bool, as_json: bool) -> None:
+    """Compare all tables of two release or warehouse files of one extract set.
+
+    Lists the tables, columns, rows and cells that differ, and estimates by how far they moved. Its exit codes are
+    those of diff(1).
+    """
+    from ai_manufacturing.auditing import compare as comparing
+
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two formats; give one.")
+    before, after = (read(path, is_printed=not as_json) for path in (old, new))
+    with failing(comparing.CompareError, as_=UsageError):
+        sections = comparing.compare(before, after)
+    if as_json:
+        print_json({"old": before.record(), "new": after.record()} | comparing.as_records(sections))
+    else:
+        click.echo((comparing.as_markdown if markdown else comparing.as_text)(sections) or "No difference.")
+    raise SystemExit(ExitCode.FAILED if sections else ExitCode.DONE)

@@ -1,0 +1,185 @@
+"""What a person does with releases: publish a held build, accept the published one, roll back, compare two."""
+
+import json
+import shutil
+from contextlib import suppress
+
+import duckdb
+
+from ai_manufacturing.auditing import anchors, changes
+from ai_manufacturing.refresh import build, publishing
+from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases.errors import BadConfigurationError, BuildFailedError, GateFailedError, RefreshError
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.origin import Origin
+from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.store import Store, checked_id
+from ai_manufacturing.system import clock
+
+
+def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
+    """Publish a held build by hand.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    release_id : str
+        Number of the held build.
+    reason : str
+        Kept in the manifest.
+    on_event : callable
+        As in cycle.refresh.
+    replaces : bool
+        As in cycle.refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release that is now published.
+
+    Raises
+    ------
+    RefreshError
+        If there is no such build, or it has no estimates and they cannot be made.
+    """
+    if not reason.strip():
+        raise BadConfigurationError("Give a reason for publishing a held build: --reason '...'.")
+    folder = store.held(release_id)
+    with publishing.at_work(store, on_event):
+        if not (folder / "report.json").exists():
+            raise BadConfigurationError(
+                f"No held build {release_id}. There are: {', '.join(store.held_ids()) or 'none'}."
+            )
+        store.require_held(release_id)
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        held = report["manifest"]
+        origin = Origin(held["extract_set"], held["extract_set_kind"])
+        publishing.require_same_set(store, origin, f"The held build {release_id}", replaces)
+        at_gate = report["outcome"] == GateFailedError.__name__
+        # what the gate stopped is estimated now, by the code of now
+        if at_gate and fingerprint.of(held["delivery_hashes"]) != held["fingerprint"]:
+            raise BadConfigurationError(
+                f"{release_id} has no estimates yet, and the code, packages or extract set changed since it was built "
+                f"at commit {held['git_commit'] or 'unknown'}. Restore them, or refresh again."
+            )
+        work = store.work / release_id
+        work.mkdir()
+        warehouse = work / last_build.WAREHOUSE
+        shutil.copyfile(folder / last_build.WAREHOUSE, warehouse)
+        if at_gate and build.dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
+            raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
+        reasons = "; ".join(filter(None, [reason, held["reason"]]))
+        described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
+        target, manifest = publishing.write(store, described)
+        anchors.write(target, anchors.own(target, release_id, manifest.published_at, reason))
+        publishing.publish(store, manifest, target, on_event)
+        shutil.rmtree(folder)
+        return manifest
+
+
+def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
+    """Record that a person accepts the published release: from now on, drift is measured from it.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases are.
+    release_id : str
+        Number of the published release.
+    reason : str
+        Why it is accepted; the log of refreshes keeps it, and each release after it.
+    on_event : callable
+        As in cycle.refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release.
+
+    Raises
+    ------
+    RefreshError
+        If it is not the published release, or that is damaged.
+    """
+    if not reason.strip():
+        raise BadConfigurationError("Give a reason for accepting a release: --reason '...'.")
+    with publishing.at_work(store, on_event):
+        published = store.current()
+        if published is None or published.release_id != checked_id(release_id):
+            now = f"{published.release_id} is" if published else "none is"
+            raise BadConfigurationError(
+                f"Release {release_id} is not the published one ({now}). A person accepts the numbers that readers "
+                "see: publish it with `ai-manufacturing rollback` first, or a held build with `publish`."
+            )
+        store.record({"release_id": release_id, "at": clock.now(), "outcome": anchors.ACCEPTED, "reason": reason})
+        on_event(anchors.ACCEPTED, {"release_id": release_id, "reason": reason})
+        return published
+
+
+def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
+    """Publish a past release again.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    release_id : str
+        Number of the release.
+    on_event : callable
+        As in cycle.refresh.
+    replaces : bool
+        As in cycle.refresh.
+
+    Returns
+    -------
+    Manifest
+        Of the release that is now published.
+
+    Raises
+    ------
+    RefreshError
+        If there is no such release, or its content is not what its manifest says.
+    """
+    store.past(release_id)  # refuses what is no number
+    with publishing.at_work(store, on_event):
+        _require_past(store, release_id)
+        manifest = store.whole(release_id)
+        publishing.require_same_set(store, manifest.origin, f"Release {release_id}", replaces)
+        instead_of = None
+        with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
+            published = store.current()
+            instead_of = published.release_id if published else None
+        store.publish(release_id)
+        line = {"release_id": release_id, "at": clock.now(), "outcome": "rolled back to", "instead_of": instead_of}
+        store.record(line)
+        publishing.build_site(store, on_event)
+        return manifest
+
+
+def difference(store: Store, old: str, new: str) -> changes.Summary:
+    """Return what changed between two past releases.
+
+    Raises
+    ------
+    RefreshError
+        If one of them is not there or damaged, or they are of different extract sets.
+    """
+    paths = [store.past(number) for number in (old, new)]
+    for number in (old, new):
+        _require_past(store, number)
+    origins = [store.whole(number).origin for number in (old, new)]
+    if origins[0] != origins[1]:
+        raise BadConfigurationError(
+            f"Release {old} is of {origins[0]}, release {new} of {origins[1]}: numbers of different extract sets are "
+            "not compared. `ai-manufacturing releases` says of which set each release is."
+        )
+    try:
+        return changes.between(*paths)
+    except duckdb.Error as error:
+        raise RefreshError(f"{paths[0]} and {paths[1]} cannot be compared ({str(error).splitlines()[0]}).") from error
+
+
+def _require_past(store: Store, release_id: str) -> None:
+    if release_id not in store.release_ids():
+        raise BadConfigurationError(f"No release {release_id}. There are: {', '.join(store.release_ids()) or 'none'}.")

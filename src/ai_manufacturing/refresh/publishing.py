@@ -1,0 +1,239 @@
+"""What puts a release before its readers, or holds it: the lock, the extract set that stays, the move, the site."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ai_manufacturing import landing, settings
+from ai_manufacturing.auditing import anchors, findings
+from ai_manufacturing.landing.extracts import DESCRIPTION
+from ai_manufacturing.refresh import writer
+from ai_manufacturing.releases import last_build, lock
+from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.origin import SYNTHETIC, Origin
+from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.store import PUBLISHED, Store
+from ai_manufacturing.system import clock
+from ai_manufacturing.system.disk import sync
+
+# ---------------------------------------------------------------- the lock, and words for errors
+
+
+@contextmanager
+def at_work(store: Store, on_event: OnEvent) -> Iterator[None]:
+    """Hold the lock over a store that is ready."""
+    with lock.held(store.lock):
+        store.prepare()
+        with _errors_in_words(store):
+            for line in store.adopt():
+                on_event("warning", {"message": f"{line}."})
+            _warn_of_log(store.move_log_aside(), on_event)
+            yield
+
+
+@contextmanager
+def recorded(store: Store, release_id: str) -> Iterator[None]:
+    """Add a line to the log for a refresh that fails, whatever it fails of."""
+    try:
+        with _errors_in_words(store):
+            yield
+    except RefreshError as error:
+        line = {"release_id": release_id, "at": clock.now(), "outcome": type(error).__name__, "message": str(error)}
+        with suppress(OSError):  # the disk that refuses the line has refused the release, which is what the error says
+            store.record(line)
+        raise
+
+
+@contextmanager
+def _errors_in_words(store: Store) -> Iterator[None]:
+    """Report an error of the disk, DuckDB or the code, and the release that readers see."""
+    before = _file_number(store.published)
+    try:
+        yield
+    except RefreshError:
+        raise
+    except Exception as error:
+        if _file_number(store.published) == before:
+            seen = "The published release is unchanged"
+        else:
+            seen = "The new release is published; the steps after publication did not run"
+        if isinstance(error, OSError):
+            # where a file is copied, the second is the one that is written
+            place = error.filename2 or error.filename or store.folder
+            raise RefreshError(
+                f"{place}: {error.strerror}. {seen}. Make room there, restore it or correct its permissions, and "
+                "refresh again."
+            ) from error
+        path = store.folder / "traceback.txt"
+        with suppress(OSError):
+            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        what = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise RefreshError(
+            f"{type(error).__name__}: {what}. {seen}. If it happens again, it is a bug; {path} has the traceback."
+        ) from error
+
+
+def _file_number(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
+
+
+def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
+    if aside is not None:
+        on_event("warning", {"message": f"Someone had written to the published file; the log was moved to {aside}."})
+
+
+# ---------------------------------------------------------------- one extract set stays the published one
+
+
+def require_same_set(store: Store, origin: Origin, what: str, replaces: bool) -> None:
+    """Let no release replace one of another extract set or kind, unless that is asked for.
+
+    Parameters
+    ----------
+    store : Store
+        Where releases go.
+    origin : Origin
+        Whose numbers would be published.
+    what : str
+        What holds them, as the message begins.
+    replaces : bool
+        Whether it is asked for.
+
+    Raises
+    ------
+    BadConfigurationError
+        Naming both.
+    """
+    standing = store.standing()
+    if replaces or standing is None or standing.origin == origin:
+        return
+    raise BadConfigurationError(
+        f"{what} is of extract set {origin}; release {standing.release_id} in {store.folder} is of {standing.origin}. "
+        f"Nothing was published. {_or_the_same_set(origin, standing.origin)} EXTRACTS_DIR to the folder of "
+        f"{standing.extract_set}, or RELEASE_DIR to another folder. To give that set up, add --replace-extract-set."
+    )
+
+
+def require_declared_set(store: Store, replaces: bool) -> None:
+    """Refuse before the build what the extracts folder says of itself, as far as that is certain.
+
+    Raises
+    ------
+    BadConfigurationError
+        As require_same_set.
+    """
+    declared = landing.extract_set(settings.extracts_dir())
+    if declared.kind != SYNTHETIC:
+        standing = store.standing()
+        # it may still hold a synthetic file, as the published one of its name did
+        if standing is not None and declared.name == standing.extract_set:
+            return
+    require_same_set(store, Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}", replaces)
+
+
+def extracts_in_words() -> str:
+    """Return what EXTRACTS_DIR names, for whoever has forgotten to set it."""
+    named = os.environ.get("EXTRACTS_DIR")
+    return f"EXTRACTS_DIR ({named})" if named else "the synthetic sample, as EXTRACTS_DIR is not set,"
+
+
+def _or_the_same_set(origin: Origin, standing: Origin) -> str:
+    """Return the beginning of the way out, which is the name where a set goes on under another one."""
+    if origin.extract_set == standing.extract_set or origin.kind != standing.kind:
+        return "Set"
+    name = json.dumps(standing.extract_set, ensure_ascii=False)
+    return f"If these files continue that set, write name: {name} into their {DESCRIPTION}. Otherwise set"
+
+
+# ---------------------------------------------------------------- written, and published or held
+
+
+def write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
+    """Write the release of a build into a file of its own, and return it with its manifest.
+
+    Parameters
+    ----------
+    store : Store
+        With the build in its work folder.
+    described : dict
+        The fields of Manifest but row_counts.
+    """
+    work = store.work / described["release_id"]
+    # Not named release: a catalog of that name could not be told from the schema.
+    target = work / "unpublished.duckdb"
+    previous = store.basis if store.basis.exists() else None
+    return target, writer.write(work / last_build.WAREHOUSE, target, described, previous)
+
+
+def publish(store: Store, manifest: Manifest, target: Path, on_event: OnEvent) -> None:
+    """Move a written release to its place and before its readers."""
+    release_id = manifest.release_id
+    store.add(target, release_id)
+    _warn_of_log(store.publish(release_id), on_event)
+    by_hand = manifest.published_by == "hand"
+    outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
+    store.record({"release_id": release_id, "at": clock.now(), **outcome})
+    facts = {"release_id": release_id, "path": str(store.published), "extract_set": str(manifest.origin)}
+    anchor = anchors.of(store, store.published, manifest)
+    on_event("published", {**facts, "pruned": store.prune(anchor.release_id)})
+    shutil.rmtree(store.work / release_id)
+    build_site(store, on_event)
+
+
+def build_site(store: Store, on_event: OnEvent) -> None:
+    """Build the site of what is published, where SITE_DIR names a folder; a failure leaves release and old site."""
+    folder = settings.site_dir()
+    if folder is None:
+        return
+    program = str(Path(sys.executable).parent / "ai-manufacturing")
+    run = subprocess.run(
+        [program, "report", "--release", str(store.published), "--out", str(folder)],
+        cwd=settings.project_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        message = f"{folder}: the site could not be built; the old site stays. {run.stderr.strip()[-findings.VALUE :]}"
+        on_event("warning", {"message": message})
+    else:
+        on_event("site", {"path": str(folder)})
+
+
+def hold(
+    store: Store, report: dict[str, Any], on_event: OnEvent, inputs: tuple[dict[str, Any], dict[str, str]] | None = None
+) -> None:
+    """Keep a build that is not published, whole or not at all.
+
+    Parameters
+    ----------
+    store : Store
+        With the build in its work folder.
+    report : dict
+        Content of report.json: why it is held, and the fields of its manifest.
+    on_event : callable
+        Takes the numbers of held builds that are pruned.
+    inputs : tuple of dict, optional
+        What it was made by, and its seeds, of a build that can be judged again: it is kept with them.
+    """
+    release_id = report["manifest"]["release_id"]
+    incoming = store.work / f"{release_id}.held"
+    incoming.mkdir()
+    work = store.work / release_id
+    if inputs is None:
+        (work / last_build.WAREHOUSE).replace(incoming / last_build.WAREHOUSE)
+    else:
+        last_build.gather(work, incoming, *inputs)
+    (incoming / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8")
+    sync(incoming / "report.json")
+    store.keep_held(incoming, release_id)
+    if pruned := store.prune_held():
+        on_event("pruned", {"held": pruned})

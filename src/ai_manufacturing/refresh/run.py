@@ -1,0 +1,94 @@
+"""What a refresh works with: what it was called with, what was delivered, and what became of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.deliveries import Delivery
+from ai_manufacturing.refresh.progress import OnProgress
+from ai_manufacturing.releases import last_build
+from ai_manufacturing.releases.configured import Limits
+from ai_manufacturing.releases.manifest import Manifest
+from ai_manufacturing.releases.refresh_log import OnEvent
+from ai_manufacturing.releases.store import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """One refresh, before it builds.
+
+    Attributes
+    ----------
+    store, limits, on_event, years, replaces, on_progress
+        As in cycle.refresh.
+    release_id : str
+        Number of the release that it would publish.
+    hashes : dict of str to str
+        SHA-256 of each delivered file, by its path.
+    fingerprint : str
+        Of deliveries, code and packages.
+    declared : list of Declaration
+        Revisions that stand.
+    held_build : str or None
+        A held build of the same fingerprint, which is judged again in place of a new build.
+    """
+
+    store: Store
+    limits: Limits
+    on_event: OnEvent
+    years: range | None
+    replaces: bool
+    on_progress: OnProgress | None
+    release_id: str
+    hashes: dict[str, str]
+    fingerprint: str
+    declared: list[Declaration]
+    held_build: str | None
+
+    @property
+    def work(self) -> Path:
+        """Folder of the build."""
+        return self.store.work / self.release_id
+
+    @property
+    def warehouse(self) -> Path:
+        """The file that it is built into."""
+        return self.work / last_build.WAREHOUSE
+
+    @property
+    def years_in_words(self) -> str:
+        """The years that are read again, as the option names them."""
+        return f"{self.years[0]}:{self.years[-1]}" if self.years else ""
+
+    def warn(self, message: str) -> None:
+        """Report a warning."""
+        self.on_event("warning", {"message": message})
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built, and with what it is compared.
+
+    Attributes
+    ----------
+    published : Manifest or None
+        The release of the same extract set that readers see.
+    delivery : Delivery
+        What was delivered since that.
+    paths_read_again : list of str
+        Files of the years that were read again.
+    described : dict
+        The fields of the manifest.
+    inputs : tuple of dict
+        What it was made by, and its seeds, for a build that starts from it.
+    is_at_gate : bool
+        Whether the gate stopped it.
+    """
+
+    published: Manifest | None
+    delivery: Delivery
+    paths_read_again: list[str]
+    described: dict[str, Any]
+    inputs: tuple[dict[str, Any], dict[str, str]]
+    is_at_gate: bool

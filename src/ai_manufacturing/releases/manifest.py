@@ -1,0 +1,129 @@
+"""The manifest of a release file, and whether the file is what its manifest and its SHA-256 say."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import duckdb
+
+from ai_manufacturing.releases import fingerprint
+from ai_manufacturing.releases.errors import RefreshError
+from ai_manufacturing.releases.origin import Origin
+from ai_manufacturing.system import integrity
+from ai_manufacturing.system.duckdb_client import reading
+from ai_manufacturing.system.sql_text import identifier
+
+JSON_COLUMNS = ("delivery_hashes", "package_versions", "row_counts", "gate_summary")  # of release.manifest
+RESTORE = "Restore both from a backup, or `ai-manufacturing rollback ID` puts a past release where readers look."
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The one row of release.manifest. What is said of each field is also its comment in the file."""
+
+    release_id: Annotated[str, "The release's number, six digits."]
+    published_at: Annotated[str, "UTC; it decides nothing."]
+    git_commit: Annotated[str, "Commit of the code, with + if files differ from it; empty outside a clone."]
+    extract_set: Annotated[str, "Whose numbers these are."]
+    extract_set_kind: Annotated[str, "synthetic or delivered."]
+    fingerprint: Annotated[str, "Hash of deliveries, code and packages, which determine the tables."]
+    published_by: Annotated[str, "refresh, or hand for a held build."]
+    reason: Annotated[str, "Why a held build was published, years read again, declared revisions; else empty."]
+    delivery_hashes: Annotated[dict[str, str], "SHA-256 by delivered path, JSON."]
+    package_versions: Annotated[dict[str, str], "Versions of the packages that the numbers depend on, JSON."]
+    row_counts: Annotated[dict[str, int], "Rows by table, JSON."]
+    gate_summary: Annotated[
+        dict[str, int], "Expectations, failures by severity, and those with nothing to check, JSON."
+    ]
+
+    @property
+    def origin(self) -> Origin:
+        """Whose numbers these are."""
+        return Origin(self.extract_set, self.extract_set_kind)
+
+    @property
+    def delivery_count(self) -> int:
+        """How many files were delivered."""
+        return len(fingerprint.delivered(self.delivery_hashes))
+
+    @property
+    def listed(self) -> dict[str, Any]:
+        """What `status` and `releases` say of a release."""
+        names = ("published_at", "published_by", "reason", "extract_set", "extract_set_kind", "git_commit")
+        facts = {name: getattr(self, name) for name in ("release_id", *names)}
+        return {**facts, "delivery_count": self.delivery_count, "gate": self.gate_summary}
+
+
+MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Manifest, include_extras=True).items()}
+MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of a release file.
+
+    Raises
+    ------
+    RefreshError
+        If the file cannot be opened or is no release.
+    """
+    try:
+        with reading(path) as connection:
+            row = connection.execute(f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest").fetchall()[0]
+    except (duckdb.Error, IndexError) as error:
+        raise RefreshError(
+            f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback ID` puts a past release "
+            "there."
+        ) from error
+    values = dict(zip(MANIFEST_COLUMNS, row, strict=True))
+    return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
+
+
+def require_whole(path: Path, of: Callable[[Path], str | None] = integrity.check) -> str | None:
+    """Compare a release with the SHA-256 beside it, and return that; None if there is none.
+
+    Raises
+    ------
+    RefreshError
+        If they differ.
+    """
+    try:
+        return of(path)
+    except integrity.DamagedError as error:
+        raise RefreshError(f"{error}. {RESTORE}") from error
+
+
+def check(path: Path) -> Manifest:
+    """Return the manifest of a release file that has the SHA-256 beside it, and tables with the rows that it says.
+
+    Raises
+    ------
+    RefreshError
+        Naming the file or the table that differs.
+    """
+    require_whole(path)
+    manifest = read_manifest(path)
+    with reading(path) as connection:
+        counts = _row_counts(connection)
+    if counts != manifest.row_counts:
+        wrong = sorted(
+            name
+            for name in counts.keys() | manifest.row_counts.keys()
+            if counts.get(name) != manifest.row_counts.get(name)
+        )
+        raise RefreshError(f"{path}: manifest and content differ in {', '.join(wrong)}.")
+    return manifest
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the rows of every table but those of the release schema."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where schema_name <> 'release' "
+        "and database_name = current_database() order by all"
+    ).fetchall()
+    counts = {}
+    for schema, table in tables:
+        ((count,),) = connection.execute(f"select count(*) from {identifier(schema)}.{identifier(table)}").fetchall()
+        counts[f"{schema}.{table}"] = count
+    return counts

@@ -1,0 +1,62 @@
+"""Figure 1 as a picture: effects by year with their intervals, and the printed numbers beside them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ai_manufacturing.releases import databases
+from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.text import MARK
+
+TEMPLATE = Path(__file__).parent / "figure_1.svg"
+WIDTH, HEIGHT, LEFT, TOP = 420, 300, 60, 60  # of a panel and before it, in pixels
+
+
+def write(database: Path, path: Path) -> None:
+    """Draw the figure of a release or a warehouse as SVG: a panel for each outcome, on a common axis.
+
+    Raises
+    ------
+    DatabaseError
+        If the file is neither.
+    """
+    origin = databases.read(database).origin
+    with duckdb_client.connect(str(database), read_only=True) as connection:
+        points = duckdb_client.rows(
+            connection,
+            "select f.outcome, f.label_en, f.year, f.is_omitted, f.estimate, f.conf_low, f.conf_high, "
+            "f.printed_estimate, l.substitution from reports.rpt_figure_1 as f "
+            "left join marts.dim_labels as l on l.kind = 'measure' and l.name = f.outcome "
+            "where f.estimate is not null order by f.outcome, f.year",
+        )
+    reach = [0.0]
+    for point in points:
+        numbers = (point["estimate"], point["conf_low"], point["conf_high"], point["printed_estimate"])
+        reach += [number for number in numbers if number is not None]
+    low, high = min(reach), max(reach)
+    span = (high - low) or 1.0
+    step = 10 ** math.floor(math.log10(span / 2))
+    ticks = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    years = sorted({point["year"] for point in points})
+
+    def y(value: float) -> str:
+        return f"{TOP + HEIGHT * (high - value) / span:.1f}"
+
+    def x(panel: int, year: int) -> str:
+        step = (WIDTH - LEFT) / max(len(years), 1)
+        return f"{LEFT + panel * WIDTH + step * (years.index(year) + 0.5):.1f}"
+
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for point in points:
+        mark = f"{MARK} " if point["substitution"] else ""
+        panels.setdefault(f"{mark}{point['label_en']}", []).append(point)
+    substitutions = sorted({point["substitution"] for point in points} - {None})
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=True)
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        **{"panels": panels, "years": years, "x": x, "y": y, "origin": origin, "left": LEFT, "top": TOP},
+        substitutions=[f"{MARK} {substitution}." for substitution in substitutions],
+        **{"width": WIDTH, "height": HEIGHT, "ticks": ticks},
+    )
+    path.write_text(text, encoding="utf-8")

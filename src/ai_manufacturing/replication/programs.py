@@ -1,0 +1,76 @@
+"""The programs of a package: what each makes, and from which seeds it draws."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CODE = "code"
+PROGRAMS = "PROGRAMS.csv"
+COLUMNS = ("program", "makes", "description")
+MODELS = ("models", "python_models")
+DRAWS = re.compile(r"\b(default_rng|RandomState|Sobol)\(")
+SEED = re.compile(r"\b(?:SEED|seed: int) = (\d+)")
+BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
+DOC = re.compile(r"{{ *doc\('(\w+)'\) *}}")
+
+
+def listed(folder: Path) -> list[dict[str, str]]:
+    """Return the programs of an unpacked package by COLUMNS: run.sh, each model with its table, and each room.
+
+    A description is the one that the code itself has: of a model in the YAML beside it, of a module its docstring.
+    """
+    described = _descriptions(folder)
+    rows = [("run.sh", "rerun", "Runs all of the programs below, in order.")]
+    for path in models(folder):
+        rows.append((path.relative_to(folder).as_posix(), f"table {path.stem}", described.get(path.stem, "")))
+    for path in sorted((folder / CODE / "src/ai_manufacturing").rglob("*.py")):
+        rows.append((path.relative_to(folder).as_posix(), "a part of the models and commands", _docstring(path)))
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+
+def models(folder: Path) -> list[Path]:
+    """Return the models of an unpacked package, each of which makes the table of its name."""
+    return sorted(
+        path for name in MODELS for path in (folder / CODE / name).rglob("*") if path.suffix in (".sql", ".py")
+    )
+
+
+def drawing(folder: Path) -> list[dict[str, Any]]:
+    """Return the programs that draw random numbers: program, seed (None where its text has none), description.
+
+    `ai-manufacturing synthetic` is none of them: what it drew is delivered.
+    """
+    rows = []
+    for path in sorted((folder / CODE / "src").rglob("*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if DRAWS.search(text) and path.parent.name != "synthetic":
+            seed = SEED.search(text)
+            name = path.relative_to(folder).as_posix()
+            rows.append({"program": name, "seed": seed[1] if seed else None, "description": _docstring(path)})
+    return rows
+
+
+def _descriptions(folder: Path) -> dict[str, str]:
+    """Return the English sentence of each model."""
+    texts: dict[str, str] = {}
+    blocks: dict[str, str] = {}
+    for name in MODELS:
+        for path in (folder / CODE / name).rglob("*.md"):
+            blocks.update(BLOCK.findall(path.read_text(encoding="utf-8")))
+    for name in MODELS:
+        for path in (folder / CODE / name).rglob("*.yml"):
+            for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
+                text = DOC.sub(lambda block: blocks.get(block[1], ""), model.get("description", ""))
+                texts[model["name"]] = " ".join(text.partition("\n\n")[0].split())
+    return texts
+
+
+def _docstring(path: Path) -> str:
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    except (SyntaxError, ValueError):  # of a package that somebody else made
+        text = None
+    return (text or "").partition("\n")[0]
