@@ -121,6 +121,7 @@ def build(last: Path, arguments: Sequence[str]) -> int:
     if not parsed.success:
         return 2
     target = settings.target_dir()
+    written = target / last_build.RESULTS
     described = json.loads((last / last_build.DESCRIBED).read_text(encoding="utf-8"))
     seeds = last_build.seeds()
     steps = Steps(
@@ -137,13 +138,14 @@ def build(last: Path, arguments: Sequence[str]) -> int:
         if not stale:
             continue
         names = [steps.nodes[name]["name"] for name in stale]
+        written.unlink(missing_ok=True)  # a run that ends before its first step writes none
         code = _in_a_fork(parsed.result, [*arguments, "--indirect-selection", "empty", "--select", *names])
-        ran = json.loads((target / last_build.RESULTS).read_text(encoding="utf-8"))["results"]
+        ran = json.loads(written.read_text(encoding="utf-8"))["results"] if written.exists() else []
         steps.results |= {result["unique_id"]: result for result in ran}
         steps.compare(stale, before, _content())
         if code:
             break
-    (target / last_build.RESULTS).write_text(json.dumps({"results": [*steps.results.values()]}), encoding="utf-8")
+    written.write_text(json.dumps({"results": [*steps.results.values()]}), encoding="utf-8")
     return code
 
 
