@@ -63,7 +63,8 @@ def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network
         page.locator("#question").select_option(str(number))
         page.get_by_role("button", name="Run").click()
         expect(page.locator("#query-status")).to_have_text(f"{entry.answer.count(chr(10)) - 2} rows")
-        expect(page.locator("#result-chart svg")).to_be_visible()
+        if re.search(r"\| -?[\d.,]+ \|", entry.answer):  # words alone have nothing to draw
+            expect(page.locator("#result-chart svg")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
