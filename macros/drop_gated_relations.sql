@@ -38,8 +38,11 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
     {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected) | list -%}
     {%- set ungated = [] -%}
     {%- if selected_resources and not relation_to_read(all_gates()) -%}
-        {#- Its gates were dropped, or never built: what a gate judges must be of this run. -#}
-        {%- for gate in nodes_in(['gates']) if gate in selected and nodes_above(gate) | reject('in', selected) | list -%}
+        {#- Its gates were dropped, or never built: the models that a gate judges must be of this run; seeds stand. -#}
+        {%- set seeds = graph.nodes.values() | selectattr('resource_type', 'equalto', 'seed') | map(attribute='unique_id') | list -%}
+        {%- for gate in nodes_in(['gates'])
+            if gate in selected and nodes_above(gate) | reject('in', selected + seeds) | list
+        -%}
             {%- do ungated.append(gate) -%}
         {%- endfor -%}
         {%- do ungated.extend(held if all_gates() not in selected else []) -%}
