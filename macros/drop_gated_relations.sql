@@ -5,8 +5,7 @@ gates too, and only a run of all that they judge brings them back. So no record 
 that stands has judged what stands. Through the adapter, so that dbt's relation cache knows.
 #}
 {% macro drop_gated_relations() -%}
-    {#- A build from the last one judges what changed, and drops at its end what a gate holds back. -#}
-    {%- if execute and flags.WHICH in ('build', 'run', 'seed') and not env_var('FROM_LAST_BUILD', '') -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {{ adapter.dispatch('drop_gated_relations')() }}
     {%- endif -%}
 {%- endmacro %}
