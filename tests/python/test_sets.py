@@ -148,11 +148,13 @@ def test_counts_alone_are_published_with_what_rests_on_counts(
 ) -> None:
     """As Spark hands them over; these are counts of the sample."""
     folder = tmp_path / "counts"
-    for entity, table in (("firm_counts", "int_firm_counts"), ("patent_counts", "int_patent_counts")):
+    for entity in ("firm_counts", "patent_counts"):
         (folder / "register_counts" / entity).mkdir(parents=True)
+        model = sample_build.scratch / f"target/compiled/ai_manufacturing/models/intermediate/int_{entity}.sql"
         with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
             rows = connection.execute(
-                f"select * exclude (provider, source_name), 'synthetic' as extract_set_kind from intermediate.{table} "
+                "select * exclude (provider, source_name), 'synthetic' as extract_set_kind "
+                f"from ({model.read_text(encoding='utf-8')}) "
                 "where provider = 'vendor' and scope in ('industry', 'manufacturing')"
             ).to_arrow_table()
         pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
