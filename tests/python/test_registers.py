@@ -417,6 +417,7 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
     (staging / "gazette.toml").write_text(GAZETTE, encoding="utf-8")
     of_vendor = (fresh.project / "models/staging/vendor/stg_vendor__firm_register.sql").read_text(encoding="utf-8")
     for vendors, own in (
+        ("-- depends_on: {{ source('delivered', 'vendor') }}\n", ""),
         ("'vendor'", "'gazette'"),
         ("adapter.quote('统一社会信用代码')", "adapter.quote('注册号')"),
         ("adapter.quote('城市代码')", "adapter.quote('地区')"),
