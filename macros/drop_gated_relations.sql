@@ -15,7 +15,9 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
     {%- set judged = nodes_above(all_gates()) + [all_gates()] -%}
     {%- set touched = judged | select('in', selected) | list -%}
     {%- set stale = [] -%}
-    {%- for node in judged if touched and node not in selected and nodes_above(node) | select('in', touched) | list -%}
+    {%- for node in judged
+        if touched and node not in selected and not is_ephemeral(node) and nodes_above(node) | select('in', touched) | list
+    -%}
         {%- do stale.append(node) -%}
     {%- endfor -%}
     {%- do refuse_ungated_selection(selected, touched, stale) -%}
@@ -131,6 +133,11 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
         {%- endfor -%}
     {%- endfor -%}
     {{ return(found[1:]) }}
+{%- endmacro %}
+
+{# Whether a model is a part of what reads it, and no relation. #}
+{% macro is_ephemeral(id) -%}
+    {{ return(graph.nodes[id].config.materialized == 'ephemeral') }}
 {%- endmacro %}
 
 {% macro relation_of(id) -%}
