@@ -184,6 +184,15 @@ def test_commands_that_read_print_one_json_document(
         + "\n"
     )
 
+    known = document(asked("sources", "--json"), 0, "sources")
+    assert {(row["provider"], row["link"]) for row in known["delivered"]} == {("vendor", None)}
+    (prices,) = (row for row in known["absent"] if row["series"] == "consumer_price_level")
+    (place,) = (place for place in prices["sources"] if place["source_name"] == "consumer_prices")
+    assert (place["put_at"], "table_1_col_1_2010_prices" in place["estimable"]) == ("prices/CRE_Pi01*.xlsx", True)
+    assert place["link"].startswith("https://github.com/Aliebc/PRHS_Data/blob/1d1a5bff7e49")
+    told = asked("sources").stdout
+    assert "  consumer_price_level: Consumer prices of the province, for 11 specifications\n" in told
+
     refused = asked("compare", "--json", "--markdown", "a", "b")
     assert (refused.exit_code, refused.stdout, "give one" in refused.stderr) == (2, "", True)
     absent = asked("diff", "000001", "000009", "--json")
@@ -215,7 +224,11 @@ def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str],
 
 
 def models() -> dict[str, int]:
+<<<<<<< ours
     """Return the models of each layer: the files in its folders. Staging is no step: it is part of what reads it."""
+=======
+    """Return the models of each layer: the files in its folders. Those of staging are parts of what reads them."""
+>>>>>>> theirs
     files = [*(PROJECT / "models").glob("*/**/*.sql"), *(PROJECT / "python_models").glob("*/**/*.py")]
     layers = Counter(path.relative_to(PROJECT).parts[1] for path in files)
     return {layer: count for layer, count in layers.items() if layer != "staging"}
