@@ -224,11 +224,7 @@ def test_a_terminal_that_wants_no_colours_gets_none(environment: dict[str, str],
 
 
 def models() -> dict[str, int]:
-<<<<<<< ours
     """Return the models of each layer: the files in its folders. Staging is no step: it is part of what reads it."""
-=======
-    """Return the models of each layer: the files in its folders. Those of staging are parts of what reads them."""
->>>>>>> theirs
     files = [*(PROJECT / "models").glob("*/**/*.sql"), *(PROJECT / "python_models").glob("*/**/*.py")]
     layers = Counter(path.relative_to(PROJECT).parts[1] for path in files)
     return {layer: count for layer, count in layers.items() if layer != "staging"}
