@@ -120,6 +120,7 @@ feeding_sources as (
         deliveries.source_address,
         deliveries.source_commit,
         deliveries.source_path,
+        deliveries.looked_up_on,
         deliveries.accessed_on
     from {{ ref('int_series_corrected') }} as corrected
     inner join sources
@@ -147,6 +148,7 @@ provenance as (
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
+        max(looked_up_on) as looked_up_on,
         max(accessed_on) as accessed_on,
         bool_or(is_interpolated) as is_interpolated
     from feeding_sources

@@ -1,10 +1,10 @@
 """What is delivered, what is not, where an absent series can be had, and what becomes estimable with it."""
 
 import csv
+import re
 from typing import Any
 
 import duckdb
-import yaml
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, provenance
@@ -22,13 +22,15 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, list[Row]]:
     dict
         `delivered`: a row for each source with a file, with its provenance and link. `absent`: a row for each series
         that is not delivered and that a specification asks for or a known source has, with the specifications that
-        wait for it and, in `sources`, where its files are known to be, under which name to put them in the extracts
-        folder, and the specifications that they alone make estimable.
+        wait for it, those of printed columns that lack nothing else (`last_missing_of`) and, in `sources`, where its
+        files are known to be, the folder of the extracts and the pattern of the name under which they land, and the
+        printed columns for which they hold all that is missing (`estimable`).
     """
     delivered = duckdb_client.rows(
         release,
         "select provider, source_name, provenance_class, publisher, republished_by, licence, "
-        f"{SOURCE_LINK} as link, cast(accessed_on as varchar) as accessed_on, count(distinct file_path) as file_count "
+        f"{SOURCE_LINK} as link, cast(looked_up_on as varchar) as looked_up_on, "
+        "count(distinct file_path) as file_count "
         "from marts.fct_deliveries where provider is not null and outcome not in ('superseded', 'withdrawn') "
         "group by all order by all",
     )
@@ -44,16 +46,17 @@ def known(release: duckdb.DuckDBPyConnection) -> dict[str, list[Row]]:
         "select distinct specification_id, quantity from marts.dim_specification_series where is_delivered is false",
     ):
         missing.setdefault(row["specification_id"], set()).add(row["quantity"])
+    printed = {
+        row["specification_id"]
+        for row in duckdb_client.rows(release, "select specification_id from reports.rpt_column_specifications")
+    }
     places = _places(release, {(row["provider"], row["source_name"]) for row in delivered})
     for row in absent:
-        row["specifications"] = sorted(name for name, needs in missing.items() if row["series"] in needs)
+        waiting = {name: needs for name, needs in missing.items() if row["series"] in needs}
+        row["specifications"] = sorted(waiting)
+        row["last_missing_of"] = sorted(printed & {name for name, needs in waiting.items() if len(needs) == 1})
         row["sources"] = [
-            {
-                **place,
-                "estimable": sorted(
-                    name for name, needs in missing.items() if row["series"] in needs and needs <= series
-                ),
-            }
+            {**place, "estimable": sorted(printed & {name for name, needs in waiting.items() if needs <= series})}
             for place, series in places
             if row["series"] in series
         ]
@@ -70,17 +73,16 @@ def _places(release: duckdb.DuckDBPyConnection, delivered: set[tuple[str, str]])
         if (source.provider, source.name) in delivered or not origin.source_address:
             continue
         series = {
-            name
-            for name in _columns(source.provider, source.entity)
-            if (source.provider, name) in listed or (source.provider, "*") in listed
+            name for name in _series(source) if (source.provider, name) in listed or (source.provider, "*") in listed
         }
         (link,) = release.execute(
             f"select {SOURCE_LINK} from (select ? as source_address, ? as source_commit, ? as source_path)",
             [origin.source_address, origin.source_commit, origin.source_path],
         ).fetchone() or (None,)
+        folder, _, file_name = source.files.rpartition("/")
         place = {
             **{"provider": source.provider, "source_name": source.name, "licence": origin.licence},
-            **{"link": link, "accessed_on": str(origin.accessed_on), "put_at": source.files},
+            **{"link": link, "looked_up_on": str(origin.looked_up_on), "folder": folder, "file_name": file_name},
         }
         places.append((place, series))
     return places
@@ -93,13 +95,12 @@ def _listed() -> set[tuple[str, str]]:
         return {(row["provider"], row["series"]) for row in csv.DictReader(rows)}
 
 
-def _columns(provider: str, entity: str) -> set[str]:
-    """Return the columns of the staging model of a provider's entity, as its property file describes them."""
-    path = settings.project_root() / "models/staging" / provider / f"_{provider}__models.yml"
-    models = yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
-    return {
-        column["name"]
-        for model in models
-        if model["name"] == f"stg_{provider}__{entity}"
-        for column in model["columns"]
-    }
+def _series(source: declarations.Source) -> set[str]:
+    """Return the columns that the staging model makes of columns of the source."""
+    path = settings.project_root() / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql"
+    if not path.is_file():
+        return set()
+    _, *parts = re.split(r"\n    select\n", path.read_text(encoding="utf-8"), maxsplit=1)
+    made = re.findall(r"(.*?)\bas (\w+),?\n", "".join(parts), flags=re.DOTALL)
+    own = "|".join(re.escape(column) for column in source.columns if column not in source.key)
+    return {name for expression, name in made if re.search(rf"(?<!\w)(?:{own})(?!\w)", expression)}

@@ -187,8 +187,12 @@ def test_commands_that_read_print_one_json_document(
     known = document(asked("sources", "--json"), 0, "sources")
     assert {(row["provider"], row["link"]) for row in known["delivered"]} == {("vendor", None)}
     (prices,) = (row for row in known["absent"] if row["series"] == "consumer_price_level")
-    (place,) = (place for place in prices["sources"] if place["source_name"] == "consumer_prices")
-    assert (place["put_at"], "table_1_col_1_2010_prices" in place["estimable"]) == ("prices/CRE_Pi01*.xlsx", True)
+    (place,) = prices["sources"]
+    assert place["source_name"] == "consumer_prices"
+    assert (place["folder"], place["file_name"], place["estimable"]) == ("prices", "CRE_Pi01*.xlsx", [])
+    assert ("table_1_col_1_2010_prices" in prices["specifications"], prices["last_missing_of"]) == (True, [])
+    assert known["absent"][0].keys() == keys("each of `absent`")
+    assert place.keys() == keys("each of `sources` of a series")
     assert place["link"].startswith("https://github.com/Aliebc/PRHS_Data/blob/1d1a5bff7e49")
     told = asked("sources").stdout
     assert "  consumer_price_level: Consumer prices of the province, for 11 specifications\n" in told

@@ -32,15 +32,15 @@ def declare(project: Project, *change: str) -> None:
         (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
         (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
         (
-            ("accessed = 2026-11-28\n", ""),
+            ("looked_up = 2026-11-28\n", ""),
             "provenance is republished and does not say where. Write address,",
         ),
         (
-            ("accessed = 2026-11-28", 'accessed = "today"'),
+            ("looked_up", 'accessed = "today"\nlooked_up'),
             "accessed of provenance is 'today', not a date as 2026-11-28",
         ),
         (("https://example.org/numbers", "example.org"), "address of provenance is 'example.org', not one that begins"),
-        (("accessed", 'commit = "main"\naccessed'), "commit of provenance is 'main', not 40 hex digits."),
+        (("looked_up", 'commit = "main"\nlooked_up'), "commit of provenance is 'main', not 40 hex digits."),
         (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
         (("interpolated = []", 'interpolated = ["gdp"]'), "interpolated of provenance names gdp, no row of seeds/ser"),
     ],

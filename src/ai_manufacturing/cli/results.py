@@ -166,15 +166,19 @@ def sources(path: Path | None, as_json: bool) -> None:
     for row in known["delivered"]:
         click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
         if row["link"]:
-            click.echo(f"    {row['link']}, seen {row['accessed_on']}")
+            click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
     click.echo("Not delivered:")
     for row in known["absent"]:
         click.echo(f"  {row['series']}: {row['label_en']}, for {len(row['specifications'])} specifications")
+        if row["last_missing_of"]:
+            click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
         for place in row["sources"]:
-            click.echo(f"    {place['provider']}.{place['source_name']}: {place['link']}, seen {place['accessed_on']}")
-            click.echo(f"      put it at {place['put_at']} in the extracts folder")
+            click.echo(
+                f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up {place['looked_up_on']}"
+            )
+            click.echo(f"      goes into the folder {place['folder']} of the extracts, named {place['file_name']}")
             if place["estimable"]:
-                click.echo(f"      makes estimable: {', '.join(place['estimable'])}")
+                click.echo(f"      has all that is missing of {', '.join(place['estimable'])}")
         if not row["sources"]:
             click.echo(f"    {row['absence_reason'] or 'no known public source'}")
 

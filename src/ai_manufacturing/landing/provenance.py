@@ -17,6 +17,7 @@ REQUIRED = ("class", *WORDS, "interpolated")
 OPTIONAL = ("republished_by",)
 # Where the files are: they lead from a number to the page on which anyone can fetch its file.
 WHEREABOUTS = ("address", "commit", "path")
+DAYS = {"looked_up": "looked_up_on", "accessed": "accessed_on"}
 GUIDE = "docs/how_to/add_a_provider.md says what it holds."
 
 
@@ -42,8 +43,10 @@ class Provenance:
         The page of the repository or of the publisher.
     source_commit, source_path : str or None
         The commit of the repository that has the file, in 40 hex digits, and the path of the file or its folder there.
+    looked_up_on : datetime.date or None
+        The day on which the address was looked up.
     accessed_on : datetime.date or None
-        The day on which the file was last seen there.
+        The day on which the file was fetched from there; None where nobody recorded it.
     """
 
     provenance_class: str
@@ -56,6 +59,7 @@ class Provenance:
     source_address: str | None = None
     source_commit: str | None = None
     source_path: str | None = None
+    looked_up_on: datetime.date | None = None
     accessed_on: datetime.date | None = None
 
 
@@ -97,10 +101,10 @@ def read() -> dict[tuple[str, str], Provenance]:
             else:
                 words: dict[str, Any] = {word: declaration.get(word) for word in (*WORDS, *OPTIONAL)}
                 words |= {f"source_{word}": declaration.get(word) for word in WHEREABOUTS}
+                words |= {column: declaration.get(day) for day, column in DAYS.items()}
                 provenances[provider, name] = Provenance(
                     provenance_class=declaration["class"],
                     interpolated_series=" ".join(declaration["interpolated"]) or None,
-                    accessed_on=declaration.get("accessed"),
                     **words,
                 )
     if faults:
@@ -112,7 +116,7 @@ def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
     if not declaration:
         return "no provenance. Add a table [provenance]."
     missing = [name for name in REQUIRED if name not in declaration]
-    unknown = sorted(declaration.keys() - {*REQUIRED, *OPTIONAL, *WHEREABOUTS, "accessed"})
+    unknown = sorted(declaration.keys() - {*REQUIRED, *OPTIONAL, *WHEREABOUTS, *DAYS})
     if missing or unknown:
         return f"provenance lacks {', '.join(missing) or 'nothing'}, unknown: {', '.join(unknown) or 'nothing'}."
     if declaration["class"] not in CLASSES:
@@ -122,14 +126,15 @@ def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
             return f"{name} of provenance is {declaration[name]!r}, not a text."
     if declaration["class"] == "republished" and "republished_by" not in declaration:
         return "provenance is republished and does not say by whom. Write republished_by, or another class."
-    if "republished_by" in declaration and not {"address", "accessed"} <= declaration.keys():
-        return "provenance is republished and does not say where. Write address, and accessed with the day."
+    if "republished_by" in declaration and not {"address", "looked_up"} <= declaration.keys():
+        return "provenance is republished and does not say where. Write address, and looked_up with the day."
     if not re.fullmatch(r"https?://\S+", declaration.get("address", "https://-")):
         return f"address of provenance is {declaration['address']!r}, not one that begins with https://."
     if not re.fullmatch(r"[0-9a-f]{40}", declaration.get("commit", "0" * 40)):
         return f"commit of provenance is {declaration['commit']!r}, not 40 hex digits."
-    if type(declaration.get("accessed", datetime.date.min)) is not datetime.date:
-        return f"accessed of provenance is {declaration['accessed']!r}, not a date as 2026-11-28."
+    for name in DAYS:
+        if type(declaration.get(name, datetime.date.min)) is not datetime.date:
+            return f"{name} of provenance is {declaration[name]!r}, not a date as 2026-11-28."
     names = declaration["interpolated"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return f"interpolated of provenance is {names!r}, not a list of series; [] if none is."

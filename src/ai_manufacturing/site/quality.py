@@ -36,10 +36,11 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
         "sources": release.rows(
             "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
-            f"citation_en, citation_zh, {terms.SOURCE_LINK} as link, accessed_on, count(*) as file_count, "
+            f"citation_en, citation_zh, {terms.SOURCE_LINK} as link, looked_up_on, count(*) as file_count, "
             "string_agg(distinct outcome, ', ' order by outcome) as outcomes "
             "from marts.fct_deliveries where provider is not null group by all order by all"
         ),
+        "absent": release.absent(),
         "gate": _gate_counts(release),
         "expectations": [
             {**row, "failing": _failing(row["failing_rows"], names) if not row["success"] else []}
