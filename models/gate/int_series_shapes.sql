@@ -20,11 +20,31 @@ source_pairs as (
     select * from {{ ref('fct_source_pairs') }}
 ),
 
+series as (
+    select * from {{ ref('series') }}
+),
+
+sources as (
+    select * from {{ ref('int_series_sources') }}
+),
+
+-- A provider's own limit holds in place of that of all.
 limits as (
     select
-        series as quantity,
-        * exclude (series)
-    from {{ ref('series') }}
+        sources.series as quantity,
+        sources.scope,
+        sources.provider,
+        {%- for limit in [
+            'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max', 'rising_share_max', 'shared_share_max',
+            'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max', 'growth_factor_max',
+            'agreeing_share_min'
+        ] %}
+        coalesce(
+            try_cast(regexp_extract(sources.limits, '{{ limit }}=([0-9.]+)', 1) as double), series.{{ limit }}
+        ) as {{ limit }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from sources
+    inner join series using (series)
 ),
 
 cities as (
@@ -275,7 +295,7 @@ summed as (
             'abs(moved.step) > ln(limits.growth_factor_max)'
         ) }} as jumping_cities
     from moved
-    inner join limits using (quantity)
+    inner join limits using (quantity, scope, provider)
     group by moved.series, moved.quantity, moved.scope, moved.provider, moved.year
 ),
 
@@ -297,7 +317,7 @@ final as (
         limits.province_spread_max,
         limits.agreeing_share_min
     from summed
-    inner join limits using (quantity)
+    inner join limits using (quantity, scope, provider)
     left join repeats using (series, scope, year)
     left join province_spreads using (series, scope, year)
     left join copies using (series, scope, year)
