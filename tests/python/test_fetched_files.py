@@ -1,10 +1,11 @@
 """docs/how_to/fetch_what_is_missing.md, with invented files beside the real public ones."""
 
-import csv
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,97 +13,109 @@ import duckdb
 import numpy as np
 import pytest
 
+from ai_manufacturing.releases.store import Store
 from tests.python.conftest import PROJECT, Build
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
-from tests.python.test_how_to import copy_of_the_project
+from tests.python.release_store import command
 
 pytestmark = pytest.mark.soak
-NOT_WITHOUT_AI_PATENTS = {
+PAGE = (PROJECT / "docs/how_to/fetch_what_is_missing.md").read_text(encoding="utf-8")
+NEED_AI_PATENTS = {
     f"table_{table}_col_{column}"
     for table, column in ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 5), (3, 6), (6, 1), (6, 2))
 }
+Numbers = dict[tuple[str, int], float]
 
 
-def invented_rows(public_extracts: Path) -> Iterator[dict[str, Any]]:
-    """Yield a row per city and year: drawn beside secondary employment and value added, as the gate demands."""
-    cities = duckdb.read_csv(str(PROJECT / "seeds/cities.csv"), all_varchar=True).fetchall()
-    employed = published(public_extracts / "city_yearbook/CRE_Eplwagct.csv", "Eect05 * Eect09 / 100")
-    added = published(public_extracts / "city_yearbook/CRE_Gdpct.csv", "GDP_SecInd / 10000")
-    draws = np.random.default_rng(32)
-    for code, name, _, _, _, province_code, province, *_ in cities:
-        shares = np.exp(draws.normal(0, 0.1, 2)) * (0.6, 2.2)
-        firms = shares[1] * added.get((code, 2010), 0.0)
-        for year in range(2010, 2021):
-            noise = np.exp(draws.normal(0, (0.02, 0.05, 0.05, 0.05)))
-            secondary = 0.0 if name == "东莞市" else employed.get((code, year), 0.0)  # it rises by five in 2013
-            # Value added rises by a fifth in 2011; a third of the cities lose firms in any year.
-            if year > 2010:
-                rise = 0.095 if year == 2011 else 0.015
-                firms *= np.exp(draws.normal(rise, 0.035) if draws.random() < 0.66 else draws.normal(-0.03, 0.015))
-            yield {
-                **{"年份": year, "省份": province, "城市": name, "省份代码": province_code, "城市代码": code},
-                "制造业从业人员数(万人)": round(shares[0] * noise[0] * secondary) or "",
-                "规模以上工业企业数(个)": round(firms) if added.get((code, 2010), 0.0) > 60 else "",
-                "专利申请数(件)": round(3.1 * noise[1] * firms),
-                "专利授权数(件)": round(2.3 * noise[2] * firms),
-                "发明专利授权数(件)": round(0.7 * noise[3] * firms),
-            }
-
-
-def published(path: Path, what: str) -> dict[tuple[str, int], float]:
+def published(path: Path, what: str) -> Numbers:
     """Return a number of a public file by city and year."""
     quoted = re.sub(r"[A-Z]\w+", lambda name: f'try_cast("{name[0]}" as double)', what)
     cells = f"select Ctnm_id, cast(Sgnyea as integer), {quoted} from read_csv(?, all_varchar = true)"
     return {(code, year): value for code, year, value in duckdb.execute(cells, [str(path)]).fetchall() if value}
 
 
-# The limits here are the synthetic sample's: nobody had delivered these series.
-WIDER = (
-    ("series", "manufacturing_employment_10k", "repeated_share_max", "0.45"),
-    ("series", "manufacturing_employment_10k", "rising_share_max", "0.95"),
-    ("series", "manufacturing_employment_10k", "shared_share_max", "0.6"),
-    ("series", "above_scale_firm_count", "growth_spread_max", "0.2"),
-    ("series_pairs", "above_scale_firm_count", "ratio_change_max", "1.3"),
-)
+def compiled(extracts: Path) -> Iterator[dict[str, Any]]:
+    """Yield a row per city and year, drawn beside public numbers: whole, from zero up, with gaps and breaks.
+
+    The printed employment ends in 2019, R&D persons are of two years, patents begin in 2017. Units of 2013 are more,
+    and in 2011 the threshold of above-scale firms is four times that of before.
+    """
+    of_jobs, of_gdp = (extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct"))
+    secondary, units, people = (published(of_jobs, what) for what in ("Eect05 * Eect09 / 100", "Eect05", "Eect01"))
+    gdp, added = (published(of_gdp, what) for what in ("Gdpct01 * 10000", "GDP_SecInd"))
+    cities = duckdb.read_csv(str(PROJECT / "seeds/cities.csv"), all_varchar=True).fetchall()
+    draws = np.random.default_rng(32)
+    for code, name, _, _, kind, province_code, province, *_ in cities:
+        if kind == "county_level" or not name.endswith("市"):
+            continue
+        share, density = np.exp(draws.normal(0, (0.15, 0.3))) * (0.58, 1.6)
+        firms = density * added.get((code, 2010), 0.0) / 10000
+        for year in range(1990, 2024):
+            cell = (code, year)
+            if year > 2010:
+                firms *= np.exp(draws.normal(*{2011: (-0.33, 0.2)}.get(year, (0.02, 0.08))))
+            noise = np.exp(draws.normal(0, (0.04, 0.001, 0.05, 0.05, 0.05)))
+            row = {
+                **{"年份": year, "省份": province, "城市": name, "省份代码": province_code, "城市代码": code},
+                "地区生产总值(万元)": gdp.get(cell, 0) * noise[1],
+                "第二产业增加值(万元)": added.get(cell, 0) * noise[1],
+                "户籍人口(万人)": people.get(cell, 0),
+                "城镇非私营单位从业人员数(万人)": units.get(cell, 0) * noise[1],
+                "规模以上工业企业数(个)": firms if year > 1997 else 0,
+                "年末金融机构各项贷款余额(万元)": 1.2 * gdp.get(cell, 0) * noise[2],
+                "教育支出(万元)": 0.03 * gdp.get(cell, 0) * noise[3],
+                "专利申请数(件)": 3.1 * noise[2] * firms if year > 2016 else 0,
+                "专利授权数(件)": 2.3 * noise[3] * firms if year > 2016 else 0,
+                "发明专利授权数(件)": 0.7 * noise[4] * firms if year > 2016 else 0,
+                "R&D人员(人)": 900 * units.get(cell, 0) if year in (2017, 2019) and code < "400000" else 0,
+            }
+            printed = {name: (round(value) if isinstance(value, float) else value) or "" for name, value in row.items()}
+            if year < 2020 and cell in secondary:
+                printed["制造业从业人员数(万人)"] = round(min(share * noise[0], 0.95) * secondary[cell])
+                printed["科研、技术服务和地质勘查业从业人员数(万人)"] = round(0.03 * units[cell])
+            yield printed
 
 
-def widen(seeds: Path) -> None:
-    """Set limits of the gate, as the page says."""
-    for seed, series, column, limit in WIDER:
-        path = seeds / f"{seed}.csv"
-        with path.open(encoding="utf-8", newline="") as rows:
-            reader = csv.DictReader(rows)
-            header, lines = reader.fieldnames or [], [*reader]
-        (line,) = (line for line in lines if line["series"] == series)
-        line[column] = limit
-        with path.open("w", encoding="utf-8", newline="") as rows:
-            writer = csv.DictWriter(rows, header, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+def panel_of_patents(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, int, str, int, int, int]]:
+    """Yield patents of the cities of the yearbooks, 2000 to 2024."""
+    draws = np.random.default_rng(34)
+    for row in rows:
+        if row["年份"] == 2010 and row["规模以上工业企业数(个)"]:
+            counts = row["规模以上工业企业数(个)"] * np.array((1.9, 1.1, 0.2))
+            for year in range(2000, 2025):
+                counts = counts * np.exp(draws.normal(0.08, 0.05, 3))
+                of_year = (round(count) for count in counts)
+                yield (row["省份"], row["城市"], year, row["城市代码"], *of_year)  # type: ignore[misc]
+
+
+@dataclass
+class Fetched:
+    """What the page's two commands made of the files."""
+
+    store: Store
+    build: Build
+    site: Path
+    printed: list[str]
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.store.published), read_only=True) as connection:
+            return connection.execute(query).fetchall()
 
 
 @pytest.fixture(scope="module")
-def fetched(public_extracts: Path, shared: Path) -> Build:
+def fetched(public_extracts: Path, shared: Path) -> Fetched:
     folder = shared / "fetched"
-    project = copy_of_the_project(folder / "project")
-    widen(project / "seeds")
-    build = Build(folder / "extracts", folder / "fetched.duckdb", folder, project, excluded="unit_test")
+    build = Build(folder / "extracts", folder / "fetched.duckdb", folder, excluded="unit_test")
     shutil.copytree(public_extracts, build.extracts, dirs_exist_ok=True)
-    rows = [*invented_rows(public_extracts)]
-    cities = {row["省份代码"]: row["省份"] for row in rows}
+    rows = [*compiled(public_extracts)]
+    provinces = {row["省份代码"]: row["省份"] for row in rows}
     draws = np.random.default_rng(33)
     files = {
         YEARBOOK: yearbook(rows),
-        PATENTS: patents(
-            (
-                *(row["省份"], row["城市"], row["年份"], row["城市代码"]),
-                *(row["专利申请数(件)"], row["专利授权数(件)"], row["发明专利授权数(件)"]),
-            )
-            for row in rows
-        ),
+        PATENTS: patents(panel_of_patents(rows)),
         PRICES: prices(
             (year, code, name, float(np.round(102 + draws.normal(0, 0.7), 1)))
-            for code, name in sorted(cities.items())
+            for code, name in sorted(provinces.items())
             for year in range(2000, 2024)
         ),
         "extract_set.yml": b"name: public_with_invented_files\nkind: synthetic\n",
@@ -110,23 +123,62 @@ def fetched(public_extracts: Path, shared: Path) -> Build:
     for name, content in files.items():
         (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
         (build.extracts / name).write_bytes(content)
-    return build.dbt("build")
+    store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
+    store.prepare()
+    site = folder / "site"
+    printed = []
+    for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE):
+        words = [str(site) if word == "build/site" else word for word in shlex.split(line)]
+        done = command(store, build, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed.append(words[0])
+    return Fetched(store, build, site, printed)
 
 
-def test_every_printed_column_that_needs_no_ai_patents_is_estimated(fetched: Build) -> None:
-    assert fetched.exit_code == 0, fetched.output
-    waiting = fetched.rows(
-        "select distinct specification_id from reports.rpt_coefficients where reading = 'default' "
-        "and status = 'not_estimable' and table_id like 'table%'"
-    )
-    assert {name for (name,) in waiting} <= NOT_WITHOUT_AI_PATENTS
-    known = json.loads(fetched.command("sources", "--json", "--database", str(fetched.warehouse)).stdout)
+def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(fetched: Fetched) -> None:
+    assert fetched.printed == ["refresh", "report"]
+    assert all(f"`{Path(name).name}`" in PAGE for name in (YEARBOOK, PATENTS, PRICES))
+    assert (fetched.site / "index.html").is_file()
+
+
+def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page_says_which_remain(
+    fetched: Fetched,
+) -> None:
+    waiting = {
+        name
+        for (name,) in fetched.rows(
+            "select specification_id from reports.rpt_column_specifications "
+            "where table_id like 'table%' and status = 'not_estimable'"
+        )
+    }
+    assert waiting == NEED_AI_PATENTS
+    known = json.loads(command(fetched.store, fetched.build, "sources", "--json").stdout)
     (row,) = (row for row in known["absent"] if row["series"] == "ai_invention_application_count")
     assert not row["sources"], "patents of all fields are no source of AI patents"
     assert "table_1_col_2" in row["specifications"]
+    page = (fetched.site / "quality.html").read_text(encoding="utf-8")
+    listed = page[page.index('id="absent"') : page.index('id="expectations"')]
+    assert "ai_invention_application_count" in listed
+    assert "manufacturing_employment_10k" not in listed
 
 
-def test_year_effects_by_province_absorb_the_prices_of_provinces(fetched: Build) -> None:
+def test_whole_units_are_said_beside_what_rests_on_them_with_what_they_do(fetched: Fetched) -> None:
+    remarks = dict(
+        fetched.rows(
+            "select specification_id, warnings from reports.rpt_coefficients where term = 'ai_firms' and "
+            "specification_id in ('table_3_col_1', 'table_3_col_4', 'table_1_col_1_research_employment')"
+        )
+    )
+    of_outcome = r"printed in whole units\. Of the variance .* rounding is \d+%, (\d+)% in the smaller half"
+    assert re.search(of_outcome, remarks["table_3_col_4"])
+    assert (
+        "draws" in remarks["table_1_col_1_research_employment"]
+        or "drawn" in (remarks["table_1_col_1_research_employment"])
+    )
+    assert "whole units" not in (remarks["table_3_col_1"] or "")
+
+
+def test_year_effects_by_province_absorb_the_prices_of_provinces(fetched: Fetched) -> None:
     estimates = dict(
         fetched.rows(
             "select specification_id, estimate from reports.rpt_coefficients where term = 'ai_firms' and "
@@ -141,3 +193,16 @@ def test_year_effects_by_province_absorb_the_prices_of_provinces(fetched: Build)
     )
     assert [value for value, _ in axis] == ["2010", "current"]
     assert all(count > 0 for _, count in axis)
+
+
+def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetched) -> None:
+    found = fetched.rows(
+        "select city_id, file_path from marts.fct_delivered_values where series = 'consumer_price_level' "
+        "and year = 2015 and city_id in ('440100', '440300') and valid_until_delivery is null order by 1"
+    )
+    assert found == [("440100", PRICES), ("440300", PRICES)]
+    traced = command(
+        fetched.store, fetched.build, "trace", "--specification", "table_1_col_1_2010_prices", "--city", "440300",
+        "--year", "2015",
+    )  # fmt: skip
+    assert f"{PRICES}, sheet sheet1, row " in traced.stdout, traced.stdout + traced.stderr
