@@ -34,6 +34,7 @@ limits as (
         sources.series as quantity,
         sources.scope,
         sources.provider,
+        sources.boundaries,
         {%- for limit in [
             'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max', 'rising_share_max', 'shared_share_max',
             'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max', 'growth_factor_max',
@@ -257,8 +258,16 @@ summed as (
         moved.provider,
         moved.year,
         bool_or(moved.is_shown) as is_shown,
-        count(case when moved.value = moved.maximum_value and moved.value >= 100 * moved.resolution then 1 end)
-            as cities_at_maximum,
+        -- The cities of a province share its value.
+        count(
+            case
+                when
+                    moved.value = moved.maximum_value
+                    and moved.value >= 100 * moved.resolution
+                    and limits.boundaries is distinct from 'province'
+                    then 1
+            end
+        ) as cities_at_maximum,
         {{ share_of(
             'moved.city_count_of_value > 1', 'moved.value >= 1000 * moved.resolution'
         ) }} as shared_share,

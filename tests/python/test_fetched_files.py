@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.store import Store
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
@@ -103,6 +104,12 @@ class Fetched:
         with duckdb.connect(str(self.store.published), read_only=True) as connection:
             return connection.execute(query).fetchall()
 
+    def command(self, *arguments: str) -> str:
+        """Run `ai-manufacturing` and return what it prints."""
+        done = command(self.store, self.build, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
 
 @pytest.fixture(scope="module")
 def fetched(public_extracts: Path, shared: Path) -> Fetched:
@@ -128,13 +135,12 @@ def fetched(public_extracts: Path, shared: Path) -> Fetched:
     store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
     store.prepare()
     site = folder / "site"
-    printed = []
+    made = Fetched(store, build, site, [])
     for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE):
         words = [str(site) if word == "build/site" else word for word in shlex.split(line)]
-        done = command(store, build, *words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        printed.append(words[0])
-    return Fetched(store, build, site, printed)
+        made.command(*words)
+        made.printed.append(words[0])
+    return made
 
 
 def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(fetched: Fetched) -> None:
@@ -154,7 +160,7 @@ def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page
         )
     }
     assert waiting == NEED_AI_PATENTS
-    known = json.loads(command(fetched.store, fetched.build, "sources", "--json").stdout)
+    known = json.loads(fetched.command("sources", "--json", "--database", str(fetched.store.published)))
     (row,) = (row for row in known["absent"] if row["series"] == "ai_invention_application_count")
     assert not row["sources"], "patents of all fields are no source of AI patents"
     assert "table_1_col_2" in row["specifications"]
@@ -195,6 +201,8 @@ def test_year_effects_by_province_absorb_the_prices_of_provinces(fetched: Fetche
     )
     assert [value for value, _ in axis] == ["2010", "current"]
     assert all(count > 0 for _, count in axis)
+    judged = "select 1 from gates.gate_results where not success and failing_rows like '%consumer_price_level%'"
+    assert not fetched.rows(judged), "cities of a province share its prices"
 
 
 def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetched) -> None:
@@ -203,11 +211,9 @@ def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetch
         "and year = 2015 and city_id in ('440100', '440300') and valid_until_delivery is null order by 1"
     )
     assert found == [("440100", PRICES), ("440300", PRICES)]
-    traced = command(
-        fetched.store, fetched.build, "trace", "--specification", "table_1_col_1_2010_prices", "--city", "440300",
-        "--year", "2015",
-    )  # fmt: skip
-    assert f"{PRICES}, sheet sheet1, row " in traced.stdout, traced.stdout + traced.stderr
+    cell = ("--specification", "table_1_col_1_2010_prices", "--city", "440300", "--year", "2015")
+    warehouse = fetched.store.folder / last_build.FOLDER / last_build.WAREHOUSE
+    assert f"{PRICES}, sheet sheet1, row " in fetched.command("trace", *cell, "--database", str(warehouse))
 
 
 EMPLOYED, FIRMS = "manufacturing_employment_10k", "above_scale_firm_count"
