@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 BOUNCER := .venv-bouncer
 SPARK := .venv-spark
 SAMPLE := build/extracts/sample
+TESTERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--no-strip-extras --no-header --no-annotate
@@ -25,11 +26,11 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 # Tests of Spark need Java; without it they are skipped, with the reason.
 test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, eleven minutes on two cores
 	$(MAKE) --jobs 2 lint
-	pytest -n 2
+	pytest -n $(TESTERS)
 
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
 soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, an hour
-	pytest -n 2 -m soak
+	pytest -n $(TESTERS) -m soak
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md

@@ -5,8 +5,7 @@ gates too, and only a run of all that they judge brings them back. So no record 
 that stands has judged what stands. Through the adapter, so that dbt's relation cache knows.
 #}
 {% macro drop_gated_relations() -%}
-    {#- A build from the last one judges what changed, and drops at its end what a gate holds back. -#}
-    {%- if execute and flags.WHICH in ('build', 'run', 'seed') and not env_var('FROM_LAST_BUILD', '') -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {{ adapter.dispatch('drop_gated_relations')() }}
     {%- endif -%}
 {%- endmacro %}
@@ -16,7 +15,9 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
     {%- set judged = nodes_above(all_gates()) + [all_gates()] -%}
     {%- set touched = judged | select('in', selected) | list -%}
     {%- set stale = [] -%}
-    {%- for node in judged if touched and node not in selected and nodes_above(node) | select('in', touched) | list -%}
+    {%- for node in judged
+        if touched and node not in selected and not is_ephemeral(node) and nodes_above(node) | select('in', touched) | list
+    -%}
         {%- do stale.append(node) -%}
     {%- endfor -%}
     {%- do refuse_ungated_selection(selected, touched, stale) -%}
@@ -38,8 +39,11 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
     {%- set held = nodes_in(['estimates', 'reports']) | select('in', selected) | list -%}
     {%- set ungated = [] -%}
     {%- if selected_resources and not relation_to_read(all_gates()) -%}
-        {#- Its gates were dropped, or never built: what a gate judges must be of this run. -#}
-        {%- for gate in nodes_in(['gates']) if gate in selected and nodes_above(gate) | reject('in', selected) | list -%}
+        {#- Its gates were dropped, or never built: the models that a gate judges must be of this run; seeds stand. -#}
+        {%- set seeds = graph.nodes.values() | selectattr('resource_type', 'equalto', 'seed') | map(attribute='unique_id') | list -%}
+        {%- for gate in nodes_in(['gates'])
+            if gate in selected and nodes_above(gate) | reject('in', selected + seeds) | list
+        -%}
             {%- do ungated.append(gate) -%}
         {%- endfor -%}
         {%- do ungated.extend(held if all_gates() not in selected else []) -%}
@@ -129,6 +133,11 @@ that stands has judged what stands. Through the adapter, so that dbt's relation 
         {%- endfor -%}
     {%- endfor -%}
     {{ return(found[1:]) }}
+{%- endmacro %}
+
+{# Whether a model is a part of what reads it, and no relation. #}
+{% macro is_ephemeral(id) -%}
+    {{ return(graph.nodes[id].config.materialized == 'ephemeral') }}
 {%- endmacro %}
 
 {% macro relation_of(id) -%}

@@ -16,7 +16,7 @@ later run that builds begins by taking the record away.
         -%}
             {%- do statements.extend([
                 'create table ' ~ build_record() ~ " as select '" ~ run_started_at.strftime('%Y-%m-%dT%H:%M:%S+00:00')
-                ~ "' as started_at, build_inputs() as inputs, '' as landed, '' as content, '' as results",
+                ~ "' as started_at, build_inputs() as inputs, '' as landed, '' as content",
                 'comment on table ' ~ build_record() ~ " is 'One row: the whole dbt build that made this file'"
             ]) -%}
             {%- for column, comment in {
@@ -24,7 +24,6 @@ later run that builds begins by taking the record away.
                 'inputs': 'SHA-256 of deliveries, code and seeds, versions and settings, JSON',
                 'landed': 'Last event of the log of deliveries, JSON',
                 'content': 'Fingerprint of each relation, JSON; empty of a run that did not end well',
-                'results': 'Status and seconds of each node, JSON',
             }.items() -%}
                 {%- do statements.append('comment on column ' ~ build_record() ~ '.' ~ column ~ ' is ' ~ literal(comment)) -%}
             {%- endfor -%}
@@ -39,12 +38,9 @@ later run that builds begins by taking the record away.
 
 {% macro default__end_build_record(results) -%}
     {%- if execute and flags.WHICH == 'build' -%}
-        {%- set ended, well = [], [] -%}
-        {%- for result in results -%}
-            {%- do ended.append({
-                'unique_id': result.node.unique_id, 'status': result.status | string, 'execution_time': result.execution_time
-            }) -%}
-            {%- if result.status in ('success', 'pass', 'warn') -%}{%- do well.append(result.node.unique_id) -%}{%- endif -%}
+        {%- set well = [] -%}
+        {%- for result in results if result.status in ('success', 'pass', 'warn') -%}
+            {%- do well.append(result.node.unique_id) -%}
         {%- endfor -%}
         {%- set record = "'" ~ target.schema ~ '.' ~ build_record().identifier ~ "'" -%}
         {#- Nothing is recorded of a run that began no record. -#}
@@ -54,8 +50,8 @@ later run that builds begins by taking the record away.
         ) -%}
         {%- if content and not recorded_nodes() | reject('in', well) | list -%}
             {%- do run_query(
-                'update ' ~ build_record() ~ ' set landed = landed_until(), results = ' ~ literal(tojson(ended))
-                ~ ', content = (select cast(json_group_object(relation, fingerprint) as varchar) from (' ~ content ~ '))'
+                'update ' ~ build_record() ~ ' set landed = landed_until(), content = ('
+                ~ 'select cast(json_group_object(relation, fingerprint) as varchar) from (' ~ content ~ '))'
             ) -%}
         {%- endif -%}
     {%- endif -%}

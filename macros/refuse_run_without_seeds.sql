@@ -1,12 +1,17 @@
-{# `dbt run` loads no seeds, so that in a new file it would end in an error of each model that reads one. #}
+{#
+`dbt run` loads no seeds, so that in a new file it would end in an error of each model that reads one. What an ephemeral
+model reads, its readers read.
+#}
 {% macro refuse_run_without_seeds() -%}
     {%- if execute and flags.WHICH == 'run' -%}
-        {%- set absent = {} -%}
-        {%- for id in selected_resources if id in graph.nodes -%}
-            {%- for parent in graph.nodes[id].depends_on.nodes
-                if parent.startswith('seed.') and parent not in absent and not relation_to_read(parent)
-            -%}
-                {%- do absent.update({parent: true}) -%}
+        {%- set absent, reading = {}, selected_resources | select('in', graph.nodes) | list -%}
+        {%- for id in reading -%}
+            {%- for parent in graph.nodes[id].depends_on.nodes if parent in graph.nodes -%}
+                {%- if is_ephemeral(parent) and parent not in reading -%}
+                    {%- do reading.append(parent) -%}
+                {%- elif parent.startswith('seed.') and parent not in absent and not relation_to_read(parent) -%}
+                    {%- do absent.update({parent: true}) -%}
+                {%- endif -%}
             {%- endfor -%}
         {%- endfor -%}
         {%- if absent -%}

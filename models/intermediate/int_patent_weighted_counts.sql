@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 -- DuckDB only: the concordance lands as cells of a workbook, which Spark does not read.
 with
 

@@ -7,7 +7,7 @@
     'fct_city_year_panel', 'fct_city_year_values', 'fct_corrections', 'fct_deliveries', 'fct_delivered_values', 'fct_register_entries',
     'fct_register_placement', 'fct_register_rows_set_aside', 'fct_row_accounting', 'fct_rows_set_aside', 'fct_source_pairs',
     'fct_spatial_concentration', 'fct_spatial_distribution', 'fct_spatial_trend',
-    'gate_results', 'gate_sources', 'gate_series', 'gate_panel', 'gate_second_route',
+    'gate_results', 'gate_sources', 'gate_series', 'gate_second_route',
     'est_coefficients', 'est_placebo', 'est_second_route', 'est_route_differences', 'est_source_agreement', 'est_spatial_autocorrelation',
     'est_local_spatial_autocorrelation', 'est_inference', 'est_influence', 'est_sensitivity',
     'est_permuted_weights', 'est_specification_curve', 'est_specification_curve_joint',

@@ -14,13 +14,13 @@ def model(dbt, session):
     validate = partial(validation.validate, judged_years=years)
     values = ["provider", "series", "city_id", "year", "value"]
     yearbook = dbt.ref("int_series_corrected").filter("scope = 'total'").project(", ".join(values)).df()
-    record = ["provider", "city_id", "year"]
+    records, record = dbt.ref("int_record_checks"), ["provider", "city_id", "year"]
     year = ["series", "scope", "provider", "year"]
     pair = ["series", "other_series", "scope", "other_scope", "year"]
     return pa.concat_tables(
         [
-            validate(dbt.ref("int_firm_survival_checks").df(), "firm_survival", key=record),
-            validate(dbt.ref("int_patent_checks").df(), "patents", key=record),
+            validate(records.filter("entity = 'firm_survival'").df(), "firm_survival", key=record),
+            validate(records.filter("entity = 'patents'").df(), "patents", key=record),
             validate(yearbook, "city_yearbook", key=values),
             validate(dbt.ref("int_series_years").df(), "series_years", key=[*year, "city_count", "median_value"]),
             validate(dbt.ref("int_series_shapes").df(), "series_shapes", key=year, judged_rows="is_shown"),

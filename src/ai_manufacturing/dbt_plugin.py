@@ -1,5 +1,6 @@
 """The dbt-duckdb plugin of profiles.yml: the folder of the warehouse, and the extract set that a run reads."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -59,6 +60,7 @@ class Plugin(BasePlugin):
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         if flags.WHICH in ("build", "run") and not flags.SELECT and (pool := workers.pool()):
             pool.start()
+        gc.freeze()  # what dbt has parsed stays for the run: garbage collection need not walk it again and again
         conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
         conn.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
         conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from ai_manufacturing.refresh import build, cycle, writer
-from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
@@ -185,20 +185,6 @@ def refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     return refreshes
-
-
-def keep_as_last_build(store: Store, built: Build, refreshed: Build) -> None:
-    """Let a refresh start from what was built of the same deliveries, as if the refresh before had built it."""
-    work = store.work / "kept"
-    (work / "target").mkdir(parents=True)
-    shutil.copyfile(built.warehouse, work / last_build.WAREHOUSE)
-    for name in (last_build.PARSED, "run_results.json"):
-        shutil.copyfile(built.scratch / "target" / name, work / "target" / name)
-    with pytest.MonkeyPatch.context() as of_the_refresh:
-        for name, value in refreshed.environment.items():
-            of_the_refresh.setenv(name, value)
-        last_build.keep(store.folder, work, last_build.made_by(), last_build.seeds())
-    shutil.rmtree(work)
 
 
 def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,10 @@
 """The site as a browser opens it: release, pages, headless Chromium, and what a page complains of."""
 
+import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import axe_playwright_python
 import pytest
@@ -14,7 +17,7 @@ from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import described
 from tests.python.waiting import LAST_RESORT
 
-PHONE = {"width": 380, "height": 800}
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
 STRAY = """() => {
@@ -90,6 +93,21 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+def packed_size(files: set[Path]) -> int:
+    return sum(len(gzip.compress(path.read_bytes())) for path in files)
+
+
+def serious_faults(page: Page) -> list[tuple[str, list[Any]]]:
+    """Return what axe finds, of the first rows and sections that are alike: with all of them it takes half a minute."""
+    page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
+    page.evaluate(AXE)
+    # what the rule on regions finds is never serious, and it is a quarter of the time
+    settings = "{resultTypes: ['violations'], rules: {region: {enabled: false}}}"
+    found = page.evaluate(f"axe.run(document, {settings})")["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    return [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious]
+
+
 class Reader:
     """A page, with all that it complained about and all that it asked of the network."""
 
@@ -107,10 +125,30 @@ class Reader:
         self.page.wait_for_selector("html[data-drawn=all]", state="attached")
         return self.page
 
+    def loaded(self, folder: Path) -> set[Path]:
+        """Return the files of a site that were loaded; nothing else was asked for."""
+        asked = {re.split("[?#]", url)[0] for url in self.requests if not url.startswith("data:")}
+        own = f"{folder.as_uri()}/"
+        assert [url for url in asked if not url.startswith(own)] == []
+        return {folder / url.removeprefix(own) for url in asked}
+
+    def open_everywhere(self, folder: Path, name: str) -> set[Path]:
+        """Open a page at a desk and on a phone, in both languages, find no fault, and return the files it loaded."""
+        for size in (DESK, PHONE):
+            self.page.set_viewport_size(size)
+            for language in ("en", "zh-CN"):
+                self.complaints.clear()  # axe reads the style sheet
+                self.open(folder, name, f"?language={language}")
+                assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+                assert language == "en" or self.page.evaluate(STRAY) == []
+                assert self.complaints == []
+                assert serious_faults(self.page) == [], (size, language)
+        return self.loaded(folder)
+
 
 @pytest.fixture
 def reader(browser: Browser) -> Iterator[Reader]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+    context = browser.new_context(viewport=DESK, locale="en-US")
     context.set_default_timeout(LAST_RESORT * 1000)
     expect.set_options(timeout=LAST_RESORT * 1000)
     yield Reader(context.new_page())

@@ -125,7 +125,8 @@ def test_titles_are_used_and_feed_no_series(labelled_build: Build) -> None:
     used = "select outcome, used_count, record_count, remedy from marts.fct_deliveries where entity = 'patent_titles'"
     ((outcome, used_count, record_count, remedy),) = labelled_build.rows(used)
     assert (outcome, used_count, remedy) == ("used", record_count, None)
-    assert labelled_build.value("select count(*) from intermediate.int_patent_titles") == record_count
+    counted = "select text_count from marts.fct_ai_dictionary_evaluation where corpus = 'patent_titles'"
+    assert labelled_build.rows(counted) == [(record_count,)] * 3
 
 
 def test_a_share_of_few_labels_has_the_interval_of_wilson() -> None:

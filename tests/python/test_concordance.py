@@ -26,7 +26,7 @@ DELIVERED = "concordance/nace_ipc.xlsx"
 SCOPES = {"industry": {*range(5, 38), 41, 42, 43}, "manufacturing": {*range(10, 34)}}
 NEEDED = (
     "raw_deliveries raw_rejected_rows raw_industry_concordance stg_fraunhofer__industry_concordance nace_sections "
-    "int_ipc_scope_shares int_patent_weighted_counts int_patent_counts int_series_delivered fct_row_accounting"
+    "int_series_corrected fct_row_accounting"
 )
 
 
@@ -104,8 +104,10 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     fresh.dbt("build", "--select", *NEEDED.split(), "--indirect-selection", "cautious")
 
     assert fresh.exit_code == 0, fresh.output
-    found = fresh.frame("from intermediate.int_patent_weighted_counts").set_index(["city_id", "scope", "year"])
-    found = found.drop(columns=["provider", "source_name"]).sort_index()
+    delivered = "select city_id, scope, year, series, delivered_value from intermediate.int_series_corrected "
+    delivered += "where provider = 'fraunhofer'"
+    found = fresh.frame(f"pivot ({delivered}) on series using sum(delivered_value)")
+    found = found.set_index(["city_id", "scope", "year"]).sort_index()
     pd.testing.assert_frame_equal(
         found[found.sum(axis=1) > 0],
         expected[expected.sum(axis=1) > 0],
@@ -117,12 +119,12 @@ def test_weighted_counts_of_a_register_equal_those_of_another_route(
     assert found["ai_invention_application_count"].sum() > 1
     # the same patents, allocated otherwise: never more than there are
     assert (found.loc[(slice(None), "industry"), :].sum() <= total(fresh)).all()
-    delivered = fresh.rows(
-        "select provider, scope, series from intermediate.int_series_delivered "
+    others = fresh.rows(
+        "select provider, scope, series from intermediate.int_series_corrected "
         "where provider <> 'register' group by all"
     )
-    assert len(delivered) == 2 * 4
-    assert {provider for provider, _, _ in delivered} == {"fraunhofer"}
+    assert len(others) == 2 * 4
+    assert {provider for provider, _, _ in others} == {"fraunhofer"}
     accounted = "select disposition, row_count from marts.fct_row_accounting where file_path = ?"
     assert fresh.rows(accounted, DELIVERED) == [("used", 88)]
 
@@ -154,8 +156,8 @@ def test_the_real_table_sends_computing_to_manufacturing_and_the_divisions_of_to
 
 
 def test_without_a_concordance_no_patent_is_weighted(sample_build: Build) -> None:
-    assert sample_build.rows("from intermediate.int_patent_weighted_counts") == []
-    assert sample_build.rows("from intermediate.int_ipc_scope_shares") == []
+    assert sample_build.rows("from raw.raw_industry_concordance") == []
+    assert sample_build.rows("from intermediate.int_series_corrected where provider = 'fraunhofer'") == []
 
 
 def test_every_division_of_nace_has_a_section_and_the_scopes_are_those_of_the_paper() -> None:

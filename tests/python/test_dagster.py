@@ -143,7 +143,7 @@ def test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_a
     providers = {key for key in by_key if key.startswith("delivered/")}
     assert "delivered/vendor" in providers
     assert {key for key, node in by_key.items() if not node["assetMaterializations"]} == providers
-    panel_parents = {"/".join(key["path"]) for key in by_key["gates/gate_panel"]["dependencyKeys"]}
+    panel_parents = {"/".join(key["path"]) for key in by_key["gates/gate_results"]["dependencyKeys"]}
     assert "marts/fct_city_year_panel" in panel_parents
     suites = [path for path in (PROJECT / "expectations").glob("*.json") if path.stem != "second_route"]
     asked = [one for path in suites for one in json.loads(path.read_text(encoding="utf-8"))["expectations"]]

@@ -101,7 +101,7 @@ def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_
     [
         ("build --exclude gates", ", but not gate_sources, "),
         ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
-        ("run --select fct_city_year_panel gate_panel+", ", but not int_panel_consistency, "),
+        ("run --select fct_city_year_panel gate_results+", ", but not int_panel_consistency, "),
     ],
 )
 def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
@@ -117,7 +117,7 @@ def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("run --select fct_city_year_panel", ["fct_city_year_panel", "gate_panel"]),
+        ("run --select fct_city_year_panel", ["fct_city_year_panel", "int_panel_consistency"]),
         ("seed --select required_cities", ["required_cities", "int_headline_samples"]),
         ("run --select raw_deliveries", ["raw_deliveries", "gate_sources"]),
         ("run --select gate_series", ["gate_series", "gate_results"]),
@@ -145,7 +145,7 @@ def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_
 
 def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
     gates, dropped = habits.gates, len(habits.estimates)
-    assert habits.dbt("build --select int_patent_checks gate_series gate_results") == 0, habits.build.output
+    assert habits.dbt("build --select int_record_checks gate_series gate_results") == 0, habits.build.output
     assert f"So 0 gates and {dropped} estimates and reports of the older tables" in habits.build.output
     assert (habits.estimates, habits.gates) == (set(), gates)
     assert habits.dbt("run --select est_spatial_autocorrelation") == 0, habits.build.output
@@ -154,7 +154,10 @@ def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habi
 
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.is_retried = True
-    habits.edit("update intermediate.int_patent_checks set ai_above_all_count = 1 where city_id = '440300'")
+    habits.edit(
+        "update intermediate.int_record_checks set ai_above_all_count = 1 "
+        "where entity = 'patents' and city_id = '440300'"
+    )
     assert habits.dbt("build --select gate_series gate_results rpt_figure_1") == 1
     assert habits.estimates == set()
 
@@ -264,10 +267,10 @@ def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
 
 def test_a_run_in_a_new_file_names_the_seeds_that_it_lacks(habits: Habits) -> None:
     habits.edit("drop table seeds.industry_scopes; drop table seeds.industries")
-    assert habits.dbt("run --empty --select int_firm_counts dim_city") == 2
+    assert habits.dbt("run --empty --select int_series_corrected dim_city") == 2
     assert "the selection reads industries, industry_scopes. Nothing was changed. Run dbt seed" in habits.build.output
     assert habits.dbt("seed --select industries industry_scopes") == 0, habits.build.output
-    assert habits.dbt("run --empty --select int_firm_counts dim_city") == 0, habits.build.output
+    assert habits.dbt("run --empty --select int_series_corrected dim_city") == 0, habits.build.output
 
 
 def test_tests_change_nothing(habits: Habits) -> None:
@@ -379,9 +382,6 @@ def test_clients_of_other_versions_read_the_warehouse(
     renamed = shutil.copy(sample_build.warehouse, tmp_path / "renamed.duckdb")
     run = subprocess.run([str(python), "-c", read, str(renamed)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    on_registers = {
-        *("raw_firm_register", "raw_patent_register"),
-        *("int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside"),
-    }
+    on_registers = {"int_register_delivered", "int_register_conformed", "fct_register_rows_set_aside"}
     everything = {name for (name,) in sample_build.rows("select table_name from information_schema.tables")}
     assert set(run.stdout.split()) == everything - (on_registers if version == "1.2.2" else set())

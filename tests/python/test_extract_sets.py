@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import duckdb
@@ -137,11 +136,10 @@ def test_a_set_that_replaces_another_is_not_compared_with_it(
         building.setattr(build, "dbt", Mock(side_effect=AssertionError("it is refused before the build")))
         with pytest.raises(BadConfigurationError, match=r"is of extract set public \(delivered\); release 000001"):
             refreshes.run()
-    reported: list[tuple[str, dict[str, Any]]] = []
     manifest = refreshes.run(Limits(hold_above=0), replaces=True)
     assert (manifest.release_id, manifest.origin) == ("000002", PUBLIC)
     warning = f"Release 000002 of public (delivered) replaces one of {SAMPLE}."
-    assert ("warning", {"message": warning}) in reported
+    assert warning in refreshes.warnings
     with duckdb.connect(str(store.published), read_only=True) as connection:
         assert connection.execute("select count(*) from release.changes").fetchall() == [(0,)]
         assert connection.execute("from release.previous").fetchall() == [("000001", *SAMPLE)]

@@ -153,8 +153,11 @@ def test_one_file_feeds_two_entities_and_conserves_its_records_in_each(invented:
 
 
 def test_records_that_contradict_each_other_need_a_declaration(invented: Build) -> None:
-    of_hefei = "select city_id, value from intermediate.int_series_delivered where series = 'robot_stock_density' "
-    assert invented.rows(of_hefei + "and city_id in ('340100', '110000') order by 1") == [
+    of_hefei = (
+        "select delivered_city_id, delivered_value from intermediate.int_series_corrected "
+        "where series = 'robot_stock_density' "
+    )
+    assert invented.rows(of_hefei + "and delivered_city_id in ('340100', '110000') order by 1") == [
         ("110000", None),
         ("340100", None),
     ]

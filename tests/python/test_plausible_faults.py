@@ -22,7 +22,7 @@ from ai_manufacturing.synthetic import CityYears, draw
 from ai_manufacturing.synthetic.geography import units
 from benchmarks import gate
 from tests.python.conftest import Build
-from tests.python.release_store import command, keep_as_last_build
+from tests.python.release_store import command
 from tests.python.test_refresh import published_as_built
 
 SEED = 41
@@ -445,7 +445,6 @@ def test_a_delivery_that_is_plausible_and_rewrites_the_past_is_not_published(
 ) -> None:
     """Each of these was published once, with estimates 4 to 15 standard errors from those before."""
     published_as_built(store, delivery.warehouse, delivery.extracts, monkeypatch)
-    keep_as_last_build(store, sample_build, delivery)
     for fault, *_ in REAL[name]:
         fault(delivery)
     run = command(store, delivery, "refresh")
@@ -487,7 +486,6 @@ def test_patents_of_twelve_cities_halved_warn_and_those_of_twelve_more_are_held_
 ) -> None:
     """Each step is below 5 % of the cities and one standard error; both together are beyond it."""
     published_as_built(store, delivery.warehouse, delivery.extracts, monkeypatch)
-    keep_as_last_build(store, sample_build, delivery)
     edited("patents", partial(patents_halved, HALVED[:12]), delivery)
     run = command(store, delivery, "refresh")
     assert run.returncode == 0, run.stdout
@@ -512,7 +510,6 @@ def test_new_years_whose_applications_are_booked_at_the_capital_are_held(
     store: Store, delivery: Build, sample_build: Build
 ) -> None:
     """Patents end in 2018 at first, which the gate stops, so that a person publishes."""
-    keep_as_last_build(store, sample_build, delivery)
     of_all_years = delivered(delivery, "patents")
     for path in (delivery.extracts / "patents").glob("*"):
         if path.stem.endswith(("2019", "2020")):

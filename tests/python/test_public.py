@@ -249,7 +249,7 @@ def test_sectors_that_do_not_sum_to_gdp_are_declared(public_build: Build) -> Non
 def test_stock_and_flow_of_ai_firms_agree_in_every_city(public_build: Build) -> None:
     cities, breaks = public_build.rows(
         "select count(distinct city_id), sum(ai_firm_stock_flow_break_count) "
-        "from intermediate.int_firm_survival_checks where provider = 'lily_han_ui'"
+        "from intermediate.int_record_checks where provider = 'lily_han_ui'"
     )[0]
     assert cities > 360
     assert breaks == 0

@@ -58,7 +58,7 @@ from tests.python import killed, test_gate
 from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text
 from tests.python.release_reader import read_in_a_loop
-from tests.python.release_store import Refreshes, changed, command, described, keep_as_last_build, quiet, release
+from tests.python.release_store import Refreshes, changed, command, described, quiet, release
 from tests.python.terminal import on_terminal
 from tests.python.waiting import LAST_RESORT, wait_for
 
@@ -743,7 +743,6 @@ def test_from_delivery_to_reader_through_a_bad_delivery_and_back(
 def test_a_register_whose_dates_are_no_dates_ends_as_documented(
     store: Store, delivery: Build, sample_build: Build, tmp_path: Path
 ) -> None:
-    keep_as_last_build(store, sample_build, delivery)
     drawn = delivery.command("registers", "--out", str(tmp_path / "drawn"), "--firms", "3000", "--format", "csv")
     assert drawn.returncode == 0, drawn.stderr
     folder = Path(shutil.copytree(tmp_path / "drawn/firm_register", delivery.extracts / "firm_register"))

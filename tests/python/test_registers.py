@@ -236,8 +236,9 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     pq.write_table(rows.slice(0, 100), corrected)
     pq.write_table(rows, again, compression="zstd")  # other bytes than the original's
     first = counted(fresh, *WITHOUT_TESTS)
-    landed = "select file_path, count(*) from raw.raw_patent_register join raw.raw_register_files as files"
-    landed += " using (file_number) group by all order by all"
+    landed = "select file_path, count(*) from intermediate.int_register_delivered as delivered"
+    landed += " join raw.raw_register_files using (file_number) where delivered.entity = 'patent_register'"
+    landed += " group by all order by all"
     at_first, first_count = first.rows(landed), first.value("select max(delivery_number) from raw.deliveries")
     shutil.copy(register_build.extracts / "patent_register" / corrected.name, corrected)
     again.unlink()
@@ -265,7 +266,7 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     past.dbt(
         "run",
         "--select",
-        "raw_deliveries raw_patent_register raw_register_files",
+        "raw_deliveries raw_register_files int_register_delivered",
         "--vars",
         f"{{as_of_delivery: {first_count}}}",
     )
@@ -416,6 +417,7 @@ def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Buil
     (staging / "gazette.toml").write_text(GAZETTE, encoding="utf-8")
     of_vendor = (fresh.project / "models/staging/vendor/stg_vendor__firm_register.sql").read_text(encoding="utf-8")
     for vendors, own in (
+        ("-- depends_on: {{ source('delivered', 'vendor') }}\n", ""),
         ("'vendor'", "'gazette'"),
         ("adapter.quote('统一社会信用代码')", "adapter.quote('注册号')"),
         ("adapter.quote('城市代码')", "adapter.quote('地区')"),
@@ -533,7 +535,7 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
 DISPATCHED |= {"hash", "repeated_hashes"}
-"""DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); raw views read Parquet by another one."""
+"""DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); register_rows reads Parquet."""
 
 
 def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build: Build) -> None:
@@ -545,7 +547,7 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build
     models += [*compiled.glob("intermediate/registers/int_*.sql")]
     assert len(models) == 3 + 13
     for path in models:
-        sql = path.read_text(encoding="utf-8")
+        sql = re.sub(r"read_parquet\(.*\)", "landed", path.read_text(encoding="utf-8"))
         (tree,) = sqlglot.parse(sql, read="duckdb")
         assert tree is not None
         spark = tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
@@ -558,8 +560,8 @@ def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build
 
 def test_without_a_register_its_tables_are_empty_with_the_declared_columns(sample_build: Build) -> None:
     with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
-        columns = [row[0] for row in connection.execute("describe raw.raw_firm_register").fetchall()]
-        rows = connection.execute("from raw.raw_firm_register").fetchall()
-    assert {"统一社会信用代码", "城市代码", "行业代码", "成立日期", "注销日期", "经营范围"} <= set(columns)
+        columns = [row[0] for row in connection.execute("describe intermediate.int_register_delivered").fetchall()]
+        rows = connection.execute("from intermediate.int_register_delivered").fetchall()
+    assert {"record_id", "city_code", "industry_code", "start_date", "end_date", "text"} <= set(columns)
     assert rows == []
     assert sample_build.value("select count(*) from intermediate.int_firm_register_counts") == 0

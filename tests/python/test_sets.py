@@ -18,6 +18,7 @@ from ai_manufacturing import site
 from ai_manufacturing.releases.store import Store
 from tests.python.conftest import Build
 from tests.python.release_store import command
+from tests.python.site_reader import Reader
 from tests.python.test_vendor_register import AI_SCOPE, HEADER, SCOPE, csv_text, firm, real_register, zipped  # noqa: F401
 
 DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
@@ -143,19 +144,25 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
         assert run.returncode == 0, run.stderr
 
 
-def test_counts_alone_are_published_with_what_rests_on_counts(
-    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
-) -> None:
-    """As Spark hands them over; these are counts of the sample."""
-    folder = tmp_path / "counts"
-    for entity, table in (("firm_counts", "int_firm_counts"), ("patent_counts", "int_patent_counts")):
+def counts_alone(folder: Path, sample_build: Build) -> Path:
+    """Write counts of the sample as Spark hands them over."""
+    for entity in ("firm_counts", "patent_counts"):
         (folder / "register_counts" / entity).mkdir(parents=True)
+        model = sample_build.scratch / f"target/compiled/ai_manufacturing/models/intermediate/int_{entity}.sql"
         with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
             rows = connection.execute(
-                f"select * exclude (provider, source_name), 'synthetic' as extract_set_kind from intermediate.{table} "
+                "select * exclude (provider, source_name), 'synthetic' as extract_set_kind "
+                f"from ({model.read_text(encoding='utf-8')}) "
                 "where provider = 'vendor' and scope in ('industry', 'manufacturing')"
             ).to_arrow_table()
         pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
+    return folder
+
+
+def test_counts_alone_are_published_with_what_rests_on_counts(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path
+) -> None:
+    folder = counts_alone(tmp_path / "counts", sample_build)
     firms = pq.read_table(folder / "register_counts/firm_counts/part-0.parquet").to_pandas()
     done = refresh(store, fresh, folder)
 
@@ -173,6 +180,15 @@ def test_counts_alone_are_published_with_what_rests_on_counts(
     curve = done.value("select distinct reason from estimates.est_specification_curve")
     absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
     assert curve == f"Not delivered: {absent}."
+
+
+@pytest.mark.soak
+def test_pages_without_an_estimate_have_no_fault_in_either_language_here_and_on_a_phone(
+    store: Store, fresh: Build, sample_build: Build, tmp_path: Path, reader: Reader
+) -> None:
+    done = refresh(store, fresh, counts_alone(tmp_path / "counts", sample_build))
+    for name in site.PAGES:
+        reader.open_everywhere(done.site, name)
 
 
 def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(

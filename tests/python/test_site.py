@@ -1,7 +1,6 @@
 """The site as a reader meets it: in headless Chromium, from the file, with nothing but the file."""
 
 import csv
-import gzip
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from ai_manufacturing.releases.store import Store
 from ai_manufacturing.site import catalogue
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
-from tests.python.site_reader import AXE, PHONE, SCREENSHOTS, STRAY, Reader, release
+from tests.python.site_reader import PHONE, SCREENSHOTS, STRAY, Reader, packed_size, release, serious_faults
 from tests.python.test_refresh import mounted
 
 PAGES = [*site.PAGES]
@@ -37,13 +36,12 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     reader: Reader, sample_site: Path, name: str
 ) -> None:
     page = reader.open(sample_site, name)
-    asked = [url.split("#")[0] for url in reader.requests if not url.startswith("data:")]
-    loaded = {sample_site / url.removeprefix(f"{sample_site.as_uri()}/") for url in asked}
+    files = reader.loaded(sample_site)
     # The chart library is loaded where there is a chart; the first page weighs less than half a megabyte.
-    assert (sample_site / "assets" / "vega.js" in loaded) == (page.locator("figure.chart").count() > 0)
+    assert (sample_site / "assets" / "vega.js" in files) == (page.locator("figure.chart").count() > 0)
     if name == "index":
-        assert sum(len(gzip.compress(path.read_bytes())) for path in loaded) < 500_000
-    # Sections and rows that are like the first ones cost the picture and axe half a minute.
+        assert packed_size(files) < 500_000
+    # As for axe: rows that are like the first ones cost the picture time.
     page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
@@ -57,13 +55,8 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
         page.get_by_role("button", name=name_of_language).click()
         assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
     assert reader.complaints == []
-    assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:"))] == []
-    page.evaluate(AXE)
-    # what the rule on regions finds is never serious, and it is a quarter of the time
-    settings = "{resultTypes: ['violations'], rules: {region: {enabled: false}}}"
-    found = page.evaluate(f"axe.run(document, {settings})")["violations"]
-    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-    assert [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious] == []
+    reader.loaded(sample_site)
+    assert serious_faults(page) == []
     # On a phone nothing scrolls sideways, and all of it is in Chinese.
     reader.complaints.clear()  # axe reads the style sheet
     page.set_viewport_size(PHONE)
@@ -73,6 +66,15 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     page.screenshot(path=SCREENSHOTS / f"{name}_phone.png")
     assert page.evaluate(STRAY) == []
     assert reader.complaints == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_the_public_set_has_no_serious_fault_in_either_language_here_and_on_a_phone(
+    reader: Reader, public_site: Path, name: str
+) -> None:
+    files = reader.open_everywhere(public_site, name)
+    assert name != "index" or packed_size(files) < 500_000
 
 
 def test_the_language_switches_and_is_remembered_on_the_next_page(reader: Reader, sample_site: Path) -> None:

@@ -227,10 +227,18 @@ def the_warehouse_reads_the_counts(build: SparkBuild) -> None:
     warehouse.dbt("build", "--select", "+int_series_conformed", "+fct_row_accounting", *only)
     assert warehouse.exit_code == 0, warehouse.output
     assert set(warehouse.rows("select distinct provider from intermediate.int_series_conformed")) == {("spark",)}
-    for table, register in (("int_firm_counts", "firm"), ("int_patent_counts", "patent")):
-        columns = "* exclude (provider, source_name)"
-        expected = build.rows(f"select {columns} from intermediate.int_{register}_register_counts order by all")
-        assert warehouse.rows(f"select {columns} from intermediate.{table} order by all") == expected
+    for register in ("firm", "patent"):
+        counts = f"select * exclude (provider, source_name) from intermediate.int_{register}_register_counts"
+        expected = build.rows(
+            f"from (unpivot ({counts}) on columns(* exclude (city_id, year, scope)) into name series value value) "
+            "select city_id, year, scope, series, value::double order by all"
+        )
+        found = warehouse.rows(
+            "select delivered_city_id, year, scope, series, delivered_value from intermediate.int_series_corrected "
+            "where contains(series, 'firm') = ? and delivered_value is not null order by all",
+            register == "firm",
+        )
+        assert found == expected
     assert warehouse.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
 
 

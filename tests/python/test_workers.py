@@ -1,6 +1,7 @@
 """Workers that compute Python models: what they give, and what becomes of a run when one dies."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from ai_manufacturing.system import workers
+from ai_manufacturing.system.sql_text import literal
 from tests.python.conftest import Build
 
 HEAD = "from ai_manufacturing.system.workers import in_a_worker\n\n\n@in_a_worker\ndef model(dbt, session):\n"
@@ -109,3 +111,46 @@ def is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+# ---------------------------------------------------------------- as many as there are, the same bytes
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """Return what two warehouses do not have alike: columns, comments, and the rows of tables."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {literal(one)} as one (read_only); attach {literal(other)} as other (read_only)")
+
+        def of(what: str, database: str) -> list[tuple[str, ...]]:
+            query = (
+                f"select {what} where database_name = '{database}' and not internal "
+                "and schema_name <> 'main' order by all"
+            )
+            return connection.execute(query).fetchall()
+
+        found = []
+        for what in (
+            "schema_name, table_name, column_name, data_type, comment from duckdb_columns()",
+            "schema_name, table_name, comment from duckdb_tables()",
+            "schema_name, view_name, comment from duckdb_views()",
+        ):
+            found += [str(row) for row in set(of(what, "one")) ^ set(of(what, "other"))]
+        for schema, table in () if found else of("schema_name, table_name from duckdb_tables()", "one"):
+            rows = [f"from {name}.{schema}.{table}" for name in ("one", "other")]
+            for here, there in (rows, rows[::-1]):
+                if lost := connection.execute(f"{here} except all {there} limit 1").fetchall():
+                    found.append(f"{schema}.{table}: {lost}")
+        return found
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_a_build_gives_the_same_bytes_on_any_number_of_threads(
+    threads: str, sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one, every model is computed in dbt's own process; the sample was built on as many as there are cores."""
+    monkeypatch.setenv("WAREHOUSE_THREADS", threads)
+    landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
+    build = replace(sample_build, warehouse=tmp_path / "sample.duckdb", scratch=tmp_path, landing=landing)
+    assert build.dbt("build").exit_code == 0, build.output
+    assert differing(sample_build.warehouse, build.warehouse) == []

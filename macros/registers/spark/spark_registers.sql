@@ -7,10 +7,10 @@
 {%- endmacro %}
 
 {#
-All rows of a register, from the Parquet files of the landing store. Files that have the same columns are read together.
-A column declared as a date is one where all files have dates, and text otherwise.
+A provider's rows of a register, from the Parquet files of the landing store. Files that have the same columns are read
+together. A column declared as a date is one where all files have dates, and text otherwise.
 #}
-{% macro spark__register_rows(entity) -%}
+{% macro spark__register_rows(provider, entity) -%}
     {%- set columns, groups, texts, types = [], {}, [], {} -%}
     {%- if execute -%}
         {%- set landed = 'select column_name, store_key, landed_type from parquet.`' ~ landed_tables() ~ '/register_columns.parquet`'
@@ -21,7 +21,8 @@ A column declared as a date is one where all files have dates, and text otherwis
             {%- if type not in (none, 'date32[day]') and name not in texts -%}{%- do texts.append(name) -%}{%- endif -%}
         {%- endfor -%}
         {%- set files = load_relation(ref('raw_register_files')) -%}
-        {%- set query = 'select store_key from ' ~ files ~ " where entity = '" ~ entity ~ "' order by file_number" -%}
+        {%- set query = 'select store_key from ' ~ files ~ " where provider = '" ~ provider ~ "' and entity = '" ~ entity
+            ~ "' order by file_number" -%}
         {%- for store_key in (column_of(query) if files else []) -%}
             {%- do groups.setdefault(types[store_key].items() | string, []).append(store_key) -%}
         {%- endfor -%}
@@ -52,7 +53,6 @@ landed as (
 )
 
 select
-    files.provider,
     files.file_number,
     landed.*
 from landed

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 -- depends_on: {{ ref('ai_keywords') }}
 
 with

@@ -4,8 +4,7 @@
 with
 
 raw as (
-    select * from {{ ref('raw_firm_register') }}
-    where provider = 'kinginsun'
+    {{ register_rows('kinginsun', 'firm_register') }}
 ),
 
 renamed as (

@@ -2,8 +2,7 @@
 with
 
 raw as (
-    select * from {{ ref('raw_firm_register') }}
-    where provider = 'vendor'
+    {{ register_rows('vendor', 'firm_register') }}
 ),
 
 renamed as (

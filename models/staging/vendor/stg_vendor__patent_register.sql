@@ -2,8 +2,7 @@
 with
 
 raw as (
-    select * from {{ ref('raw_patent_register') }}
-    where provider = 'vendor'
+    {{ register_rows('vendor', 'patent_register') }}
 ),
 
 renamed as (

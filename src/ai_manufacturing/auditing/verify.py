@@ -13,7 +13,7 @@ from pathlib import Path
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations, delivered, landed, log, registers, store
 from ai_manufacturing.landing.errors import LandingError
-from ai_manufacturing.releases import configured, last_build, lock
+from ai_manufacturing.releases import configured, lock
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
@@ -157,12 +157,6 @@ def _releases(releases: Store, outcome: Verified) -> dict[Path, Manifest]:
         with outcome.damage():
             releases.require_held(release_id)
         outcome.count("held builds")
-    last = releases.folder / last_build.FOLDER
-    outcome.damaged += [
-        f"{line}. Delete {last}; the next refresh builds from nothing." for line in last_build.damage(releases.folder)
-    ]
-    if last.exists():
-        outcome.count("last builds")
     return manifests
 
 

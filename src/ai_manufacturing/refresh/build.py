@@ -33,8 +33,6 @@ def dbt(
 ) -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
 
-    Where a last build is laid out for this one, only what differs from it is built.
-
     Parameters
     ----------
     work : Path
@@ -56,14 +54,10 @@ def dbt(
         "CURVE_PERMUTATIONS": permutations(),
         "BUILT_BY_A_REFRESH": "true",
     }
-    module = None
-    if (work / last_build.FOLDER).exists():
-        environment["FROM_LAST_BUILD"] = str(work / last_build.FOLDER)
-        module = "ai_manufacturing.refresh.changed_steps"
     if on_progress is not None:
         environment |= progress.LOG_FORMAT
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
-        process = dbt_process.started(arguments, environment, output, module)
+        process = dbt_process.started(arguments, environment, output)
         if on_progress is None:
             return process.wait() != 0
         log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")

@@ -19,6 +19,7 @@ from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock
+from ai_manufacturing.system.disk import copy
 
 
 def refresh(
@@ -112,7 +113,7 @@ def _build_and_publish(run: Run) -> Manifest:
     anchors.write(target, anchor)
     if summary.is_beyond(run.limits.warn_above):
         run.warn(f"{summary.moved(run.limits.warn_above)}.")
-    last_build.keep(run.store.folder, run.work, *built.inputs)
+    last_build.keep(run.store.folder, run.work)
     publishing.publish(run.store, manifest, target, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.held(run.held_build))
@@ -125,10 +126,11 @@ def _land_and_build(run: Run) -> Built:
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
-        inputs, is_failed = last_build.lay_out(run.store.held(run.held_build), run.work), False
+        copy(run.store.held(run.held_build) / last_build.WAREHOUSE, run.warehouse)
+        is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:
-        inputs, is_failed = (last_build.made_by(), last_build.seeds()), _take_or_build(run)
+        is_failed = _take_or_build(run)
     build.require_unchanged(run.hashes, run.fingerprint)
     described = {
         "release_id": run.release_id,
@@ -155,7 +157,7 @@ def _land_and_build(run: Run) -> Built:
     if published is not None and published.origin != origin and not is_at_gate:
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
         published = None  # numbers of two sets are not compared
-    return Built(published, delivery, paths_read_again, described, inputs, is_at_gate)
+    return Built(published, delivery, paths_read_again, described, is_at_gate)
 
 
 def _prepare_landing(run: Run) -> list[str]:
@@ -183,14 +185,11 @@ def _take_or_build(run: Run) -> bool:
         else:
             what = f"publishes the build of {whole.started_at} in {settings.warehouse_path()}"
             run.on_event("build", {"message": what})
-            is_failed = whole.permutations != build.permutations() and build.dbt(
+            return whole.permutations != build.permutations() and build.dbt(
                 run.work, run.warehouse, "build", "--select", build.JOINT_TEST, on_progress=run.on_progress
             )
-            whole.add_results(run.work)
-            return is_failed
     run.on_event("build", {"message": f"builds, because {reason}"})
-    if run.years is None and (damaged := last_build.start_from(run.store.folder, run.work)):
-        run.warn(f"{damaged}. It is not used: this build starts from nothing.")
+    last_build.start_from(run.store.folder, run.work)
     return build.dbt(run.work, run.warehouse, "build", on_progress=run.on_progress)
 
 
@@ -244,4 +243,4 @@ def _hold(run: Run, built: Built, error: type[RefreshError], why: list[Any], rew
     report = {"outcome": error.__name__, "manifest": built.described, "found": why, "delivery": built.delivery.facts()}
     report |= rewritten
     report["judged_by"] = judgement.judged_by(run.store, run.limits.hold_above, run.declared)
-    publishing.hold(run.store, report, run.on_event, None if built.is_at_gate else built.inputs)
+    publishing.hold(run.store, report, run.on_event)

@@ -84,7 +84,11 @@ class Log:
             self._total = self._ended + event["data"]["total"]
             if not self._models:
                 nodes = json.loads(self.manifest.read_text(encoding="utf-8"))["nodes"]
-                self._models = {key: node["fqn"][1] for key, node in nodes.items() if node["resource_type"] == "model"}
+                self._models = {
+                    key: node["fqn"][1]
+                    for key, node in nodes.items()
+                    if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
+                }
             if name in self._models:
                 self._begun.setdefault(self._models[name])
         elif kind == "SkippingDetails":

@@ -208,9 +208,7 @@ def build_site(store: Store, on_event: OnEvent) -> None:
         on_event("site", {"path": str(folder)})
 
 
-def hold(
-    store: Store, report: dict[str, Any], on_event: OnEvent, inputs: tuple[dict[str, Any], dict[str, str]] | None = None
-) -> None:
+def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     """Keep a build that is not published, whole or not at all.
 
     Parameters
@@ -221,17 +219,11 @@ def hold(
         Content of report.json: why it is held, and the fields of its manifest.
     on_event : callable
         Takes the numbers of held builds that are pruned.
-    inputs : tuple of dict, optional
-        What it was made by, and its seeds, of a build that can be judged again: it is kept with them.
     """
     release_id = report["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
-    work = store.work / release_id
-    if inputs is None:
-        (work / last_build.WAREHOUSE).replace(incoming / last_build.WAREHOUSE)
-    else:
-        last_build.gather(work, incoming, *inputs)
+    (store.work / release_id / last_build.WAREHOUSE).replace(incoming / last_build.WAREHOUSE)
     (incoming / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
     store.keep_held(incoming, release_id)

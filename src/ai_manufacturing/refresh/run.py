@@ -80,8 +80,6 @@ class Built:
         Files of the years that were read again.
     described : dict
         The fields of the manifest.
-    inputs : tuple of dict
-        What it was made by, and its seeds, for a build that starts from it.
     is_at_gate : bool
         Whether the gate stopped it.
     """
@@ -90,5 +88,4 @@ class Built:
     delivery: Delivery
     paths_read_again: list[str]
     described: dict[str, Any]
-    inputs: tuple[dict[str, Any], dict[str, str]]
     is_at_gate: bool

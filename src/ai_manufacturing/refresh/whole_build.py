@@ -2,11 +2,14 @@
 
 The hooks of dbt write one row into main.build_record (macros/record_build.sql); any later run that builds drops it. A
 refresh takes the warehouse if deliveries, code, packages, seeds and settings are those of the row, and every table,
-view and comment is what the run left. In any doubt it builds (docs/decisions/incremental_refresh.md).
+view and comment is what the run left. In any doubt it builds (docs/decisions/a_refresh_builds_from_nothing.md).
 """
 
 import json
+import os
+import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +20,23 @@ import duckdb
 from ai_manufacturing import landing, settings
 from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.landing import log
+from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.errors import RefreshError
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.system import duckdb_client, integrity
 from ai_manufacturing.system.disk import copy
 from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.sql_text import identifier, literal
 
 RECORD = "build_record"  # in the schema main
-COLUMNS = ("started_at", "inputs", "landed", "content", "results")
+COLUMNS = ("started_at", "inputs", "landed", "content")
 PERMUTATIONS = "CURVE_PERMUTATIONS"
 ACCEPTED = "ACCEPTED_GATE_FAILURES"
 NAMED = 3  # of what differs, in a message
+VARIABLES = re.compile(
+    "CURVE_PERMUTATIONS|WAREHOUSE_(THREADS|MEMORY_LIMIT)|ACCEPTED_GATE_FAILURES|DBT_(?!LOG_|.*(DIR|PATH)$).*"
+)
+"""Of the environment, on which tables depend; where dbt finds and writes its files and how it logs are none of them."""
 # A view counts by its words: DuckDB prints its brackets, types and EXCLUDE lists anew once the file was closed.
 CATALOGUE = f"""
     select 'views' as relation, md5(string_agg(concat_ws(' ', schema_name, view_name, comment,
@@ -61,28 +69,10 @@ class Taken:
         When its run began, UTC.
     permutations : str
         How many permutations of the specification curve it made.
-    results : list of dict
-        unique_id, status and execution_time (seconds) of each of its nodes.
     """
 
     started_at: str
     permutations: str
-    results: list[dict[str, Any]]
-
-    def add_results(self, work: Path) -> None:
-        """Let the results of the whole stand where dbt writes those of a run, for the next refresh to start from.
-
-        Parameters
-        ----------
-        work : Path
-            Folder of the build.
-        """
-        path = work / "target" / last_build.RESULTS
-        if not path.with_name(last_build.PARSED).exists():  # then the next refresh starts from nothing
-            return
-        ran = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
-        whole = {result["unique_id"]: result for result in (*self.results, *ran)}
-        path.write_text(json.dumps({"results": [*whole.values()]}), encoding="utf-8")
 
 
 def inputs() -> str:
@@ -158,12 +148,23 @@ def take(work: Path, hashes: dict[str, str]) -> Taken:
     if (parsed := settings.target_dir() / last_build.PARSED).exists():
         (work / "target").mkdir()
         shutil.copyfile(parsed, work / "target" / last_build.PARSED)
-    permutations = made_from["made_by"]["variables"].get(PERMUTATIONS) or "0"
-    return Taken(record["started_at"], permutations, json.loads(record["results"]))
+    return Taken(record["started_at"], made_from["settings"].get(PERMUTATIONS) or "0")
 
 
-def _inputs(hashes: dict[str, str]) -> dict[str, Any]:
-    return {"deliveries": hashes, "made_by": last_build.made_by(), "seeds": last_build.seeds()}
+def _inputs(hashes: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what tables are a function of, by kind."""
+    extracts = settings.extracts_dir()
+    described = extracts / DESCRIPTION
+    return {
+        "deliveries": hashes,
+        "code": fingerprint.code(),
+        "packages": {**fingerprint.package_versions(), "python": sys.version},
+        "places": {
+            "extract_set": [str(extracts), integrity.sha256(described) if described.is_file() else None],
+            "landing_dir": str(settings.landing_dir()),
+        },
+        "settings": {name: value for name, value in sorted(os.environ.items()) if VARIABLES.fullmatch(name)},
+    }
 
 
 def _record(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -178,25 +179,14 @@ def _record(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]
 
 
 def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    made, makes = before["made_by"], now["made_by"]
-    if made["variables"].get(ACCEPTED):
-        raise NotTakenError(f"{path} was built with failures of the gate accepted")
-    variables = [{**made_by["variables"], PERMUTATIONS: None} for made_by in (made, makes)]
-    compared = {
-        "deliveries": (before["deliveries"], now["deliveries"]),
-        "seeds": (before["seeds"], now["seeds"]),
-        "code": (made["code"], makes["code"]),
-        "packages": (made["packages"], makes["packages"]),
-        "settings": tuple(variables),
-    }
-    compared["places"] = tuple(
-        {name: value for name, value in made_by.items() if isinstance(value, str | list)} for made_by in (made, makes)
-    )
-    for what, (old, new) in compared.items():
-        if names := _differing(old, new):
-            raise NotTakenError(f"{path} was built from other {what}: {names}")
-    if made.keys() != makes.keys():
+    if before.keys() != now.keys():
         raise NotTakenError(f"{path} was built by another version")
+    if before["settings"].get(ACCEPTED):
+        raise NotTakenError(f"{path} was built with failures of the gate accepted")
+    for what, made_by in now.items():
+        # what they make, a refresh makes by itself
+        if names := _differing({**before[what], PERMUTATIONS: None}, {**made_by, PERMUTATIONS: None}):
+            raise NotTakenError(f"{path} was built from other {what}: {names}")
 
 
 def _require_content(connection: duckdb.DuckDBPyConnection, path: Path, before: dict[str, str]) -> None:

@@ -19,7 +19,6 @@ def started(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     to: IO[str] | int = subprocess.PIPE,
-    module: str | None = None,
 ) -> subprocess.Popen[str]:
     """Start dbt in the project, with standard output and errors in one stream.
 
@@ -31,12 +30,9 @@ def started(
         Variables to add to those of this process.
     to : file or int
         Where the output goes; a pipe by default.
-    module : str, optional
-        A module that runs dbt; dbt itself unless given.
     """
-    runs = [sys.executable, "-m", module] if module else [str(Path(sys.executable).parent / "dbt")]
     return subprocess.Popen(
-        [*runs, "--no-use-colors", *arguments],
+        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
         cwd=settings.project_root(),
         env={**os.environ, **environment},
         stdout=to,

@@ -206,6 +206,7 @@ async function draw() {
   if (!drawn) return;
   const { table, described, shape } = isScatter ? scatter(names) : kind.value === "intervals" ? intervals(names, labels) : linesOrBars(words, labels, x);
   element.setAttribute("aria-label", described);
+  await library;
   await vegaEmbed(
     element.firstElementChild,
     { width: "container", autosize: { type: "fit-x", contains: "padding" }, data: { name: "table" }, datasets: { table }, ...shape },

@@ -3,6 +3,12 @@
 const language = () => (document.documentElement.lang === "en" ? "en" : "zh");
 const json = (element) => JSON.parse(element.textContent);
 
+// The library of charts is most of a page, which answers before it is there.
+const library = new Promise((resolve) => {
+  if (window.vegaEmbed) resolve();
+  else document.getElementById("vega")?.addEventListener("load", resolve);
+});
+
 // What a reader chose stands in the address, so that it can be kept and sent. SQL is in the part that no server sees.
 const UNSENT = ["sql"];
 const address = {
@@ -153,6 +159,7 @@ class Chart {
     if (aspect) specification.height = Math.min(specification.height, aspect * element.clientWidth);
     if (this.lines) for (const { encoding } of specification.layer) Object.assign(encoding.color.scale, this.lines);
     const datasets = { table: this.rows, ...(outlines && { outlines: json(outlines) }) };
+    await library;
     const { view } = await vegaEmbed(
       element.firstElementChild,
       { ...specification, datasets },

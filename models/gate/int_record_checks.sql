@@ -1,9 +1,16 @@
 with
 
-conformed as (
+firms as (
     select * from {{ ref('int_records_conformed') }}
     where
         entity = 'firm_survival'
+        and set_aside_reason is null
+),
+
+patents as (
+    select * from {{ ref('int_records_conformed') }}
+    where
+        entity = 'patents'
         and set_aside_reason is null
 ),
 
@@ -15,7 +22,7 @@ rows_per_key as (
         year,
         industry_code,
         {{ repeated_records() }} as repeated_record_count
-    from conformed
+    from firms
     group by provider, source_name, city_id, year, industry_code
 ),
 
@@ -41,7 +48,7 @@ cells as (
         sum(ai_firm_count) as ai_firm_count,
         sum(ai_firm_entry_count) as ai_firm_entry_count,
         sum(ai_firm_exit_count) as ai_firm_exit_count
-    from conformed
+    from firms
     group by provider, city_id, industry_code, year
 ),
 
@@ -120,12 +127,38 @@ summed as (
     group by provider, city_id, year
 ),
 
+patent_cells as (
+    select
+        provider,
+        city_id,
+        year,
+        industry_code,
+        patent_type,
+        {{ repeated_records() }} as repeated_record_count,
+        sum(
+            case when ai_application_count > application_count or ai_grant_count > grant_count then 1 else 0 end
+        ) as ai_above_all_count
+    from patents
+    group by provider, city_id, year, industry_code, patent_type
+),
+
 final as (
     select
+        'firm_survival' as entity,
         summed.*,
         coalesce(duplicates.duplicate_record_count, 0) as duplicate_record_count
     from summed
     left join duplicates using (provider, city_id, year)
+    union all by name
+    select
+        'patents' as entity,
+        provider,
+        city_id,
+        year,
+        sum(ai_above_all_count) as ai_above_all_count,
+        sum(repeated_record_count) as duplicate_record_count
+    from patent_cells
+    group by provider, city_id, year
 )
 
 select * from final

@@ -13,6 +13,8 @@ def model(dbt, session):
     samples = dbt.ref("int_headline_samples").df()
     return pa.concat_tables(
         [
+            dbt.ref("gate_sources").to_arrow_table(),
+            dbt.ref("gate_series").to_arrow_table(),
             validation.validate(panel, "city_year_panel", key=["city_id", "year"], judged_years=years),
             validation.validate(consistency, "panel_consistency", key=["city_id", "year"], judged_years=years),
             validation.validate(samples, "headline_samples", key=["specification_id", "city_id"]),

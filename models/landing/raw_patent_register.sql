@@ -1,4 +1,0 @@
-{{ config(materialized='view') }}
-
--- depends_on: {{ ref('raw_register_files') }}
-{{ register_rows('patent_register') }}
