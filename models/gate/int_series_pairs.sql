@@ -29,7 +29,7 @@ feeding as (
 
 -- The limits of the provider that feeds the first series, else those of all.
 pairs as (
-    select limits.* exclude (provider)
+    select limits.*
     from {{ ref('series_pairs') }} as limits
     inner join feeding
         on

@@ -1,3 +1,9 @@
+{% set limits = [
+    'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max', 'rising_share_max', 'shared_share_max',
+    'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max', 'growth_factor_max',
+    'agreeing_share_min'
+] -%}
+
 with
 
 shown_series as (
@@ -34,16 +40,12 @@ limits as (
         sources.series as quantity,
         sources.scope,
         sources.provider,
-        sources.boundaries,
-        {%- for limit in [
-            'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max', 'rising_share_max', 'shared_share_max',
-            'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max', 'growth_factor_max',
-            'agreeing_share_min'
-        ] %}
+        {%- for limit in limits %}
         coalesce(
             try_cast(regexp_extract(sources.limits, '{{ limit }}=([0-9.]+)', 1) as double), series.{{ limit }}
-        ) as {{ limit }}{{ ',' if not loop.last }}
+        ) as {{ limit }},
         {%- endfor %}
+        sources.boundaries
     from sources
     inner join series using (series)
 ),
