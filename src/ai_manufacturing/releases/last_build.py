@@ -1,8 +1,8 @@
-"""What dbt left of the last refresh: the project as parsed, which saves the next one that work, and its results."""
+"""What the last refresh built: its warehouse for `trace`, its results, and the project as parsed for the next one."""
 
 from pathlib import Path
 
-from ai_manufacturing.system.disk import copy, put_in_place
+from ai_manufacturing.system.disk import copy, open_to_readers, put_in_place
 
 FOLDER = "last_build"  # in RELEASE_DIR
 WAREHOUSE = "warehouse.duckdb"
@@ -27,10 +27,11 @@ def start_from(folder: Path, work: Path) -> None:
 
 
 def keep(folder: Path, work: Path) -> None:
-    """Keep what dbt left of a build in the place of that of the last one; parameters as in start_from."""
+    """Move what dbt left of a build to the place of that of the last one; parameters as in start_from."""
     incoming = work / FOLDER
     incoming.mkdir()
-    for name in (PARSED, RESULTS):
-        if (work / "target" / name).exists():
-            copy(work / "target" / name, incoming / name)
+    for path in (work / WAREHOUSE, work / "target" / PARSED, work / "target" / RESULTS):
+        if path.exists():
+            path.replace(incoming / path.name)
+    open_to_readers(incoming)
     put_in_place(incoming, folder / FOLDER)
