@@ -261,7 +261,7 @@ def test_warehouses_of_one_name_in_two_folders_share_what_dbt_parsed(sample_buil
     target = tmp_path / "target"
     target.mkdir()
     shutil.copy(sample_build.scratch / "target/partial_parse.msgpack", target)
-    environment = sample_build.environment | {"DBT_TARGET_PATH": str(target)}
+    environment = sample_build.environment | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(tmp_path / "logs")}
     for folder in ("here", "there"):
         named = environment | {"WAREHOUSE_PATH": str(tmp_path / folder / sample_build.warehouse.name)}
         exit_code, printed = dbt_process.run(["parse", "--no-write-json"], PROJECT, named)
@@ -280,7 +280,7 @@ def test_a_damaged_copy_of_what_dbt_parsed_is_parsed_again(
     (store.folder / "last_build/partial_parse.msgpack").write_bytes(damaged)
     last_build.start_from(store.folder, tmp_path)
     assert (tmp_path / "target/partial_parse.msgpack").read_bytes() == damaged
-    environment = sample_build.environment | {"DBT_TARGET_PATH": str(tmp_path / "target")}
-    exit_code, printed = dbt_process.run(["parse"], PROJECT, environment)
+    paths = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
+    exit_code, printed = dbt_process.run(["parse"], PROJECT, sample_build.environment | paths)
     assert exit_code == 0, printed
     assert (tmp_path / "target/manifest.json").exists()

@@ -7,7 +7,12 @@ function reveal() {
   named?.scrollIntoView();
 }
 window.addEventListener("hashchange", reveal);
-if (location.hash) reveal();
+if (location.hash) {
+  // Charts that are drawn above it push it away, until the reader acts.
+  const pushed = new ResizeObserver(reveal);
+  pushed.observe(document.body);
+  for (const act of ["wheel", "touchmove", "keydown", "pointerdown"]) window.addEventListener(act, () => pushed.disconnect(), { once: true });
+}
 
 // A group whose rows are all filtered away is hidden, and one with rows that were asked for is opened.
 const groups = [...document.querySelectorAll("details.group")];
