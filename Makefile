@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 BOUNCER := .venv-bouncer
 SPARK := .venv-spark
 SAMPLE := build/extracts/sample
+# Processes that test: one a core, at most four, as a build uses two.
 TESTERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \

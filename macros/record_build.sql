@@ -61,11 +61,11 @@ later run that builds begins by taking the record away.
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='build_record')) }}
 {%- endmacro %}
 
-{# All that a whole build builds and tests; a staging model is a part of what reads it. #}
+{# All that a whole build builds and tests. #}
 {% macro recorded_nodes() -%}
     {%- set found = [] -%}
     {%- for node in graph.nodes.values()
-        if node.resource_type in ('model', 'seed', 'test') and node.config.materialized != 'ephemeral'
+        if node.resource_type in ('model', 'seed', 'test') and not is_ephemeral(node.unique_id)
     -%}
         {%- do found.append(node.unique_id) -%}
     {%- endfor -%}
