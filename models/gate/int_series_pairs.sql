@@ -12,15 +12,35 @@ shown_series as (
         and used.series is not null
 ),
 
-pairs as (
-    select * from {{ ref('series_pairs') }}
-),
-
 conformed as (
     select * from {{ ref('int_series_conformed') }}
     where
         series = quantity
         and value > 0
+),
+
+feeding as (
+    select distinct
+        series,
+        scope,
+        provider
+    from conformed
+),
+
+-- The limits of the provider that feeds the first series, else those of all.
+pairs as (
+    select limits.*
+    from {{ ref('series_pairs') }} as limits
+    inner join feeding
+        on
+            limits.series = feeding.series
+            and limits.scope = feeding.scope
+            and (limits.provider = feeding.provider or limits.provider is null)
+    qualify
+        row_number() over (
+            partition by limits.series, limits.scope, limits.other_series, limits.other_scope
+            order by limits.provider is null
+        ) = 1
 ),
 
 cities as (

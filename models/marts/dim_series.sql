@@ -116,7 +116,12 @@ feeding_sources as (
         coalesce(list_contains(string_split(deliveries.interpolated_series, ' '), corrected.series), false)
             as is_interpolated,
         deliveries.citation_en,
-        deliveries.citation_zh
+        deliveries.citation_zh,
+        deliveries.source_address,
+        deliveries.source_commit,
+        deliveries.source_path,
+        deliveries.looked_up_on,
+        deliveries.accessed_on
     from {{ ref('int_series_corrected') }} as corrected
     inner join sources
         on
@@ -138,10 +143,13 @@ provenance as (
         scope,
         provider,
         {%- for column in [
-            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh', 'source_address',
+            'source_commit', 'source_path'
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
+        max(looked_up_on) as looked_up_on,
+        max(accessed_on) as accessed_on,
         bool_or(is_interpolated) as is_interpolated
     from feeding_sources
     group by quantity, scope, provider

@@ -33,6 +33,7 @@ specifications as (
     select * from {{ ref('regression_specifications') }}
     where
         table_id = 'table_1'
+        and outcome = 'ln_gdp'
         and covariance = 'city'
         and transform = 'ln1p'
         and scope = 'industry'

@@ -1,5 +1,6 @@
 {%- set axes =
-    'transform, weighting, scope, provider, controls, population, fixed_effects, period, city_sample, dynamics'
+    'transform, weighting, scope, provider, controls, population, fixed_effects, period, city_sample, '
+    'dynamics, prices'
 -%}
 with
 
@@ -89,6 +90,8 @@ final as (
     from by_value
     inner join of_axis using (specification_id, axis)
     inner join axis_values using (axis, value)
+    -- One value is no choice.
+    qualify count(*) over (partition by by_value.specification_id, by_value.axis) > 1
 )
 
 select * from final

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.python.conftest import Build, built_once
+from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 
 EMPLOYMENT = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Prvcnm_en", "Eect01", "Eect05", "Eect09", "Eect11")
 GDP = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Gdpct01", "GDP_PerCapita", "GDP_PrimInd", "GDP_SecInd", "GDP_TerInd")
@@ -57,6 +58,36 @@ def invented(shared: Any) -> Build:
                 ("合肥市", 2015, 2.25, 4.5, "安徽省", 340100, 40, "central"),
                 ("长沙市", 2015, 1.25, 3.5, "湖南省", 430100, 50, "central"),
                 ("长沙市", 2015, 2.25, 4.5, "湖南省", 430100, 50, "central"),
+            ),
+            # the values of Beijing, Shanghai and 临沧 are those of /work/shared/extracts/absent.md
+            YEARBOOK: yearbook(
+                [
+                    {
+                        **{"年份": 2010, "省份": "北京市", "城市": "北京市", "省份代码": 110000, "城市代码": 110000},
+                        **{"地区生产总值(万元)": 141135800, "制造业从业人员数(万人)": 101},
+                        **{"科学支出(万元)": 20000, "当年实际使用外资金额(万美元)": 300},
+                        **{"年末金融机构各项贷款余额(万元)": 40000, "规模以上工业企业数(个)": 5},
+                    },
+                    {
+                        **{"年份": 2017, "省份": "北京市", "城市": "北京市", "省份代码": 110000, "城市代码": 110000},
+                        **{"R&D人员(人)": 397281, "发明专利授权数(件)": 46091, "制造业从业人员数(万人)": 82},
+                        "科研、技术服务和地质勘查业从业人员数(万人)": 6,
+                    },
+                ]
+            ),
+            PATENTS: patents(
+                [
+                    ("上海市", "上海市", 2015, "310000", 91684, 60000, 16680),
+                    ("云南省", "临沧市", 2000, "530900", 11, 7, 2),
+                ]
+            ),
+            PRICES: prices(
+                (year, code, name, index)
+                for code, name, of_years in (
+                    ("110000", "北京市", (100.0, 102.0, 105.0)),
+                    ("440000", "广东省", (101.0, 110.0, 90.0)),
+                )
+                for year, index in zip((2010, 2011, 2012), of_years, strict=True)
             ),
             "ai_firms/全部企业_2015.csv": plain(("城市", "全部企业"), ("深圳市", 60)),
         }
@@ -148,6 +179,9 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
     assert found == [
         ("ai_firm_stock", "used", "generated"),
         ("ai_firms", "outranked", "generated"),
+        ("city_patents", "used", "generated"),
+        ("city_yearbook", "used", "generated"),
+        ("consumer_prices", "used", "generated"),
         ("employment", "used", "generated"),
         ("gdp", "used", "generated"),
         ("robots", "used", "generated"),
@@ -155,3 +189,49 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
     remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
     fed = "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are series@ciciliujx."
     assert remedy.startswith(fed)
+
+
+@pytest.mark.parametrize(
+    ("series", "city_id", "year", "value"),
+    [
+        ("gdp_100m_cny@duhe1123", "110000", 2010, 14113.58),
+        ("manufacturing_employment_10k", "110000", 2010, 101.0),
+        ("manufacturing_employment_10k", "110000", 2017, 82.0),
+        ("science_spending_100m_cny", "110000", 2010, 2.0),
+        ("fdi_1m_usd", "110000", 2010, 3.0),
+        ("loans_100m_cny", "110000", 2010, 4.0),
+        ("above_scale_firm_count", "110000", 2010, 5.0),
+        ("research_employment_10k", "110000", 2017, 6.0),
+        ("rd_person_count", "110000", 2017, 397281.0),
+        ("all_invention_grant_count@duhe1123", "110000", 2017, 46091.0),
+        ("all_patent_application_count", "310000", 2015, 91684.0),
+        ("all_invention_grant_count", "310000", 2015, 16680.0),
+    ],
+)
+def test_what_can_be_fetched_has_the_units_of_its_series(
+    invented: Build, series: str, city_id: str, year: int, value: float
+) -> None:
+    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
+    assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12)
+
+
+def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_the_paper(invented: Build) -> None:
+    absent = invented.rows(
+        "select distinct series from marts.dim_series where not is_delivered and "
+        "(series like 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
+    )
+    assert [series for (series,) in absent] == [
+        *("ai_invention_application_count", "ai_invention_grant_count", "invention_application_count"),
+        *("invention_grant_count", "rd_personnel_count"),
+    ]
+
+
+def test_prices_of_a_province_are_those_of_its_cities(invented: Build) -> None:
+    levels = invented.rows(
+        "select city_id, year, value from intermediate.int_series_conformed "
+        "where series = 'consumer_price_level' and city_id in ('110000', '440100', '440300', '310000') order by all"
+    )
+    guangdong = [(2010, 1.0), (2011, 1.1), (2012, 0.99)]
+    expected = [("110000", 2010, 1.0), ("110000", 2011, 1.02), ("110000", 2012, 1.071)]
+    expected += [(city_id, *level) for city_id in ("440100", "440300") for level in guangdong]
+    assert levels == [(city_id, year, pytest.approx(level, rel=1e-12)) for city_id, year, level in expected]

@@ -89,6 +89,8 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "licence": "none stated",
         "citation_en": "A tester: invented numbers.",
         "citation_zh": "测试者：虚构数据。",
+        "source_address": "https://example.org/numbers",
+        "looked_up_on": datetime.date(2026, 11, 28),
     }
 
 

@@ -2,9 +2,10 @@
 
 import textwrap
 
+import duckdb
 import pytest
 
-from ai_manufacturing import landing
+from ai_manufacturing import landing, terms
 from ai_manufacturing.landing import provenance
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, csv_text
@@ -30,11 +31,17 @@ def declare(project: Project, *change: str) -> None:
         (("licence =", "license ="), "provenance lacks licence, unknown: license."),
         (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
         (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
-        (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
         (
-            ("interpolated = []", 'interpolated = []\naccessed = "spring"'),
-            "accessed of provenance is 'spring', not a day.",
+            ("looked_up = 2026-11-28\n", ""),
+            "provenance is republished and does not say where. Write address,",
         ),
+        (
+            ("looked_up", 'accessed = "today"\nlooked_up'),
+            "accessed of provenance is 'today', not a date as 2026-11-28",
+        ),
+        (("https://example.org/numbers", "example.org"), "address of provenance is 'example.org', not one that begins"),
+        (("looked_up", 'commit = "main"\nlooked_up'), "commit of provenance is 'main', not 40 hex digits."),
+        (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
         (("interpolated = []", 'interpolated = ["gdp"]'), "interpolated of provenance names gdp, no row of seeds/ser"),
     ],
 )
@@ -99,8 +106,16 @@ def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest
     assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
     assert found["biechouwo", "population_density"].interpolated_series == "resident_population_interpolated_10k"
     assert found["biechouwo", "sector_structure"].interpolated_series is None
-    commit = "6c492f71e5f24f72431d3cf40d5d47ea7d0628a8"
-    assert f"github.com/biechouwo-coder/G-P/blob/{commit}/" in (found["biechouwo", "sector_structure"].address or "")
+    population = found["biechouwo", "population_density"]
+    assert population.source_address == "https://github.com/biechouwo-coder/G-P"
+    assert population.source_path == "原始数据/298个地级市人口密度1998-2024年无缺失.xlsx"
+    where = (
+        f"select {terms.SOURCE_LINK} from (select ? as source_address, ? as source_commit, ? as source_path)",
+        [population.source_address, population.source_commit, "a b/全.csv"],
+    )
+    assert duckdb.execute(*where).fetchall() == [
+        (f"https://github.com/biechouwo-coder/G-P/blob/{population.source_commit}/a%20b/%E5%85%A8.csv",)
+    ]
     assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
 
 
