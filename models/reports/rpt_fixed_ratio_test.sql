@@ -19,8 +19,9 @@ coefficients as (
         and term = regressor
 ),
 
-paper_years as (
+of_paper as (
     select
+        outcome,
         first_year,
         last_year
     from {{ ref('regression_specifications') }}
@@ -33,13 +34,12 @@ specifications as (
     select * from {{ ref('regression_specifications') }}
     where
         table_id = 'table_1'
-        and outcome = 'ln_gdp'
         and covariance = 'city'
         and transform = 'ln1p'
         and scope = 'industry'
         and estimator = 'fixed_effects'
         and fixed_effects = 'city year'
-        and (first_year, last_year) in (select (paper.first_year, paper.last_year) from paper_years as paper)
+        and (outcome, first_year, last_year) in (select (paper.outcome, paper.first_year, paper.last_year) from of_paper as paper)
         and grouping is null
         and subsample is null
         and providers is null

@@ -22,10 +22,11 @@ renamed as (
         "Eect01" as registered_population_10k,
         "Eect05" as unit_employment_10k,
         "Eect05" * "Eect09" / 100 as secondary_employment_10k,
-        -- The index is of the previous year: a file is chained by itself, as long as no year of it is missing.
+        -- The index is of the previous year: a file is chained by itself, from its first year to one that is missing.
         case
             when
-                count("居民消费价格指数(上年＝100)/没有单位") over to_year
+                count(case when "年度标识/没有单位" = 2010 then "居民消费价格指数(上年＝100)/没有单位" end) over province = 1
+                and count("居民消费价格指数(上年＝100)/没有单位") over to_year
                 = "年度标识/没有单位" - min("年度标识/没有单位") over province + 1
                 then exp(
                     sum(ln("居民消费价格指数(上年＝100)/没有单位" / 100)) over to_year

@@ -98,7 +98,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
         warnings = [
             *_years_not_reached(specification, sample),
-            *rounding.remarks(inputs.series_of(specification), sample),
+            *rounding.remarks(specification, inputs.series_of(specification), sample),
             *inputs.warnings(specification, sample),
         ]
         for order, term in enumerate(terms, start=1):
