@@ -12,6 +12,13 @@ shown_series as (
         and used.series is not null
 ),
 
+-- The limits are of the years of the paper's readings: a longer period moves none of them.
+judged_years as (
+    select min(first_year) as first_year
+    from {{ ref('regression_specifications') }}
+    where reading = 'default'
+),
+
 conformed as (
     select * from {{ ref('int_series_conformed') }}
     where
@@ -56,7 +63,12 @@ matched as (
         seconds.value as other_value,
         ln(firsts.value / seconds.value) as log_ratio
     from pairs
-    inner join conformed as firsts using (series, scope)
+    cross join judged_years
+    inner join conformed as firsts
+        on
+            pairs.series = firsts.series
+            and pairs.scope = firsts.scope
+            and firsts.year >= judged_years.first_year
     inner join conformed as seconds
         on
             pairs.other_series = seconds.series
