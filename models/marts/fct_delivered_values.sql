@@ -46,8 +46,7 @@ of_provinces as (
         cities.province_id,
         cities.city_id
     from {{ ref('int_series_sources') }} as sources
-    cross join {{ ref('cities') }} as cities
-    where sources.boundaries = 'province'
+    inner join {{ ref('cities') }} as cities on sources.boundaries = 'province'
 ),
 
 placed as (
