@@ -1,9 +1,3 @@
-{% set limits = [
-    'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max', 'rising_share_max', 'shared_share_max',
-    'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max', 'growth_factor_max',
-    'agreeing_share_min'
-] -%}
-
 with
 
 shown_series as (
@@ -34,20 +28,46 @@ sources as (
     select * from {{ ref('int_series_sources') }}
 ),
 
--- A provider's own limit holds in place of that of all.
+listed_limits as (
+    select
+        series,
+        cast(null as varchar) as provider,
+        cell_min,
+        cell_max,
+        repeated_share_max,
+        straight_share_max,
+        rising_share_max,
+        shared_share_max,
+        rank_correlation_min,
+        growth_spread_max,
+        province_spread_max,
+        year_factor_max,
+        growth_factor_max
+    from series
+    union all
+    select * from {{ ref('series_limits') }}
+),
+
+-- The limits of the provider, else those of all.
 limits as (
     select
         sources.series as quantity,
         sources.scope,
         sources.provider,
-        {%- for limit in limits %}
-        coalesce(
-            try_cast(regexp_extract(sources.limits, '{{ limit }}=([0-9.]+)', 1) as double), series.{{ limit }}
-        ) as {{ limit }},
-        {%- endfor %}
-        sources.boundaries
+        sources.boundaries,
+        listed_limits.* exclude (series, provider),  -- noqa: RF02
+        series.agreeing_share_min
     from sources
     inner join series using (series)
+    inner join listed_limits
+        on
+            sources.series = listed_limits.series
+            and (sources.provider = listed_limits.provider or listed_limits.provider is null)
+    qualify
+        row_number() over (
+            partition by sources.series, sources.scope, sources.provider
+            order by listed_limits.provider is null
+        ) = 1
 ),
 
 cities as (

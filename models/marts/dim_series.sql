@@ -117,9 +117,7 @@ feeding_sources as (
             as is_interpolated,
         deliveries.citation_en,
         deliveries.citation_zh,
-        deliveries.source_address,
-        deliveries.source_commit,
-        deliveries.source_path,
+        deliveries.source_link,
         deliveries.looked_up_on,
         deliveries.accessed_on
     from {{ ref('int_series_corrected') }} as corrected
@@ -143,13 +141,14 @@ provenance as (
         scope,
         provider,
         {%- for column in [
-            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh', 'source_address',
-            'source_commit', 'source_path'
+            'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
         {%- endfor %}
-        max(looked_up_on) as looked_up_on,
-        max(accessed_on) as accessed_on,
+        string_agg(distinct source_link, ' ' order by source_link) as source_links,
+        {%- for day in ['looked_up_on', 'accessed_on'] %}
+        case when count({{ day }}) = count(*) then max({{ day }}) end as {{ day }},
+        {%- endfor %}
         bool_or(is_interpolated) as is_interpolated
     from feeding_sources
     group by quantity, scope, provider

@@ -195,6 +195,7 @@ final as (
         source_address,
         source_commit,
         source_path,
+        source_link,
         looked_up_on,
         accessed_on,
         record_count,

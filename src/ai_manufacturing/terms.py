@@ -25,11 +25,6 @@ MAY_BE_PASSED_ON = (
 )
 """SQL on a row of marts.fct_deliveries; false of a file that nobody declared."""
 
-# The page of a delivered file, at the commit where it was found if its provider declares one.
-SOURCE_LINK = (
-    "source_address || coalesce('/blob/' || source_commit || '/' || replace(url_encode(source_path), '%2F', '/'), '')"
-)
-
 # A table with a row per city, firm or delivered record holds values of the sources or figures for each city.
 OF_ONE_UNIT = ("city_id", "city_code", "id")
 WITHOUT_VALUES = ("marts.dim_city", "marts.fct_rows_set_aside", "estimates.estimation_samples")
@@ -98,7 +93,7 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
     """Return the terms of the data of an open release or warehouse as Markdown: they are not those of the code."""
     sources = duckdb_client.rows(
         release,
-        f"select provider, provenance_class, publisher, republished_by, licence, {SOURCE_LINK} as address, "
+        "select provider, provenance_class, publisher, republished_by, licence, source_link as address, "
         f"{MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider is not null "
         "group by all order by all",
     )

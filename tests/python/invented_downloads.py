@@ -33,10 +33,10 @@ def yearbook(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def patents(rows: Iterable[tuple[str, str, int, str, int, int, int]]) -> bytes:
+def patents(rows: Iterable[tuple[str, str, int, str, int | None, int | None, int | None]]) -> bytes:
     """Return the panel with patents, of rows of province, city, year, code, applied, granted, inventions granted."""
     text = io.StringIO(newline="")
-    lines = ([*row[:3], row[3][:2] + "0000", *row[3:], 0.0, 1.5] for row in rows)
+    lines = ([*row[:3], row[3][:2] + "0000", *row[3:], "", ""] for row in rows)
     csv.writer(text, lineterminator="\n").writerows([PATENT_HEADER, *lines])
     return text.getvalue().encode()
 

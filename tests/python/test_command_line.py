@@ -191,12 +191,13 @@ def test_commands_that_read_print_one_json_document(
     assert place["source_name"] == "consumer_prices"
     assert (place["folder"], place["file_name"], place["estimable"]) == ("prices", "CRE_Pi01*.xlsx", [])
     assert ("table_1_col_1_2010_prices" in prices["specifications"], prices["last_missing_of"]) == (True, [])
+    assert known["is_judged"]
     assert known["absent"][0].keys() == keys("each of `absent`")
     assert place.keys() == keys("each of `sources` of a series")
     assert place["link"].startswith("https://github.com/Aliebc/PRHS_Data/blob/1d1a5bff7e49")
     told = asked("sources").stdout
     waiting = (PROJECT / "seeds/regression_specifications.csv").read_text(encoding="utf-8").count("_2010_prices,ai_")
-    assert f"  consumer_price_level: Consumer prices of the province, for {waiting} specifications\n" in told
+    assert f"  consumer_price_level (total): Consumer prices of the province, for {waiting} specifications\n" in told
 
     refused = asked("compare", "--json", "--markdown", "a", "b")
     assert (refused.exit_code, refused.stdout, "give one" in refused.stderr) == (2, "", True)

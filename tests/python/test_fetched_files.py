@@ -161,9 +161,11 @@ def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page
     }
     assert waiting == NEED_AI_PATENTS
     known = json.loads(fetched.command("sources", "--json", "--database", str(fetched.store.published)))
-    (row,) = (row for row in known["absent"] if row["series"] == "ai_invention_application_count")
-    assert not row["sources"], "patents of all fields are no source of AI patents"
-    assert "table_1_col_2" in row["specifications"]
+    rows = {row["scope"]: row for row in known["absent"] if row["series"] == "ai_invention_application_count"}
+    assert not any(row["sources"] for row in rows.values()), "patents of all fields are no source of AI patents"
+    assert "table_1_col_2" in rows["industry"]["specifications"]
+    lacking = fetched.rows("select series, scope from marts.dim_series where not is_delivered order by all")
+    assert [(row["series"], row["scope"]) for row in known["absent"]] == lacking
     page = (fetched.site / "quality.html").read_text(encoding="utf-8")
     listed = page[page.index('id="absent"') : page.index('id="expectations"')]
     assert "ai_invention_application_count" in listed

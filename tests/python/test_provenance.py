@@ -1,12 +1,14 @@
 """Where sources come from: what a provider declares, what is wrong with a declaration, and where it is shown."""
 
+import csv
 import textwrap
 
 import duckdb
+import jinja2
 import pytest
 
-from ai_manufacturing import landing, terms
-from ai_manufacturing.landing import provenance
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing import declarations, provenance
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, csv_text
 
@@ -18,8 +20,8 @@ OF_THE_SOURCE = """
 """
 
 
-def declare(project: Project, *change: str) -> None:
-    project.declare(FIRMS, provenance=textwrap.dedent(PROVENANCE).replace(*change, 1))  # type: ignore[arg-type]
+def declare(project: Project, *change: str, firms: str = FIRMS) -> None:
+    project.declare(firms, provenance=textwrap.dedent(PROVENANCE).replace(*change, 1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -31,10 +33,8 @@ def declare(project: Project, *change: str) -> None:
         (("licence =", "license ="), "provenance lacks licence, unknown: license."),
         (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
         (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
-        (
-            ("looked_up = 2026-11-28\n", ""),
-            "provenance is republished and does not say where. Write address,",
-        ),
+        (('address = "https://example.org/numbers"\n', ""), "provenance is republished and does not say where."),
+        (("looked_up = 2026-11-28\n", ""), "address of provenance has no day. Write looked_up, the day on which"),
         (
             ("looked_up", 'accessed = "today"\nlooked_up'),
             "accessed of provenance is 'today', not a date as 2026-11-28",
@@ -85,7 +85,8 @@ def test_a_source_says_what_differs_from_its_provider(project: Project) -> None:
 def test_another_provenance_lands_nothing_anew(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD))
     (before,) = landing.deliveries().to_pylist()
-    declare(project, "none stated", "MIT")
+    feeding = FIRMS.replace("key =", 'feeds = ["firm_count"]\n    key =')
+    declare(project, "none stated", "MIT", firms=feeding)
     (after,) = landing.deliveries().to_pylist()
     assert (before["licence"], after["licence"]) == ("none stated", "MIT")
     assert before["store_key"] == after["store_key"]
@@ -109,14 +110,40 @@ def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest
     population = found["biechouwo", "population_density"]
     assert population.source_address == "https://github.com/biechouwo-coder/G-P"
     assert population.source_path == "原始数据/298个地级市人口密度1998-2024年无缺失.xlsx"
-    where = (
-        f"select {terms.SOURCE_LINK} from (select ? as source_address, ? as source_commit, ? as source_path)",
-        [population.source_address, population.source_commit, "a b/全.csv"],
-    )
-    assert duckdb.execute(*where).fetchall() == [
-        (f"https://github.com/biechouwo-coder/G-P/blob/{population.source_commit}/a%20b/%E5%85%A8.csv",)
-    ]
+    of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
+    assert (population.source_link or "").startswith(f"https://github.com/biechouwo-coder/G-P/{of_file}")
+    assert found["koishi0425", "job_data"].source_link == "https://github.com/Koishi0425/data-analysis-project"
+    assert found["vendor", "patents"].source_link is None
     assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
+
+
+def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
+    """Return the series that have a value in the staging model where the columns of one source have one."""
+    root = settings.project_root()
+    text = (root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql").read_text("utf-8")
+    types = {"text": "varchar", "integer": "bigint", "number": "double"}
+    values = {"text": "'百万美元'"}  # the one word on which a value depends: a unit
+    cells = (
+        f'cast({values.get(declared, "1") if column in source.columns else "null"} as {types[declared]}) as "{column}"'
+        for column, declared in columns.items()
+    )
+    with (root / "seeds/series.csv").open(encoding="utf-8", newline="") as rows:
+        series = {row["series"] for row in csv.DictReader(rows)}
+    with duckdb.connect() as connection:
+        origin = f"{{'provider': '{source.provider}', 'delivery_number': 1}} as origin"
+        connection.execute(f"create table raw_{source.entity} as select {origin}, {', '.join(cells)}")
+        staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
+        (row, *_) = staged.fetchall()
+        return [name for name, value in zip(staged.columns, row, strict=True) if value is not None and name in series]
+
+
+def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
+    sources, origins = declarations.read(), provenance.read()
+    known = [source for source in sources if origins[source.provider, source.name].source_link]
+    assert {source.provider for source in known} >= {"axcelchan583", "csmar", "duhe1123"}
+    for source in known:
+        of_entity = declarations.entity_columns(sources, source.entity)
+        assert list(source.feeds) == made(source, of_entity), f"{source.provider}.{source.name}"
 
 
 def test_the_sample_is_generated_in_every_table_that_says_where_a_series_is_from(sample_build: Build) -> None:

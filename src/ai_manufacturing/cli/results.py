@@ -152,13 +152,21 @@ def table(
 @JSON
 def sources(path: Path | None, as_json: bool) -> None:
     """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    import duckdb
+
     from ai_manufacturing import sources as known_sources
     from ai_manufacturing.landing import LandingError
     from ai_manufacturing.system import duckdb_client
 
     database = read(path, is_printed=not as_json)
-    with failing(LandingError), duckdb_client.reading(database.path) as release:
-        known = known_sources.known(release)
+    try:
+        with failing(LandingError), duckdb_client.reading(database.path) as release:
+            known = known_sources.known(release)
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise Failed(
+            f"{database.path}: made by earlier code, or not built to the end ({str(error).splitlines()[0]}). "
+            "Build or refresh it, or name another file with --database."
+        ) from error
     if as_json:
         print_json(known)
         return
@@ -167,9 +175,12 @@ def sources(path: Path | None, as_json: bool) -> None:
         click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
         if row["link"]:
             click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
+    if not known["is_judged"]:
+        click.echo("Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results.")
     click.echo("Not delivered:")
     for row in known["absent"]:
-        click.echo(f"  {row['series']}: {row['label_en']}, for {len(row['specifications'])} specifications")
+        named = f"{row['series']} ({row['scope']}): {row['label_en']}"
+        click.echo(f"  {named}, for {len(row['specifications'])} specifications")
         if row["last_missing_of"]:
             click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
         for place in row["sources"]:

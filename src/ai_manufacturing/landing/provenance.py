@@ -5,6 +5,7 @@ import datetime
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from ai_manufacturing import settings
 from ai_manufacturing.landing import declarations
@@ -43,6 +44,8 @@ class Provenance:
         The page of the repository or of the publisher.
     source_commit, source_path : str or None
         The commit of the repository that has the file, in 40 hex digits, and the path of the file or its folder there.
+    source_link : str or None
+        The page of the file at that commit; the address where commit or path is not known.
     looked_up_on : datetime.date or None
         The day on which the address was looked up.
     accessed_on : datetime.date or None
@@ -59,6 +62,7 @@ class Provenance:
     source_address: str | None = None
     source_commit: str | None = None
     source_path: str | None = None
+    source_link: str | None = None
     looked_up_on: datetime.date | None = None
     accessed_on: datetime.date | None = None
 
@@ -102,6 +106,7 @@ def read() -> dict[tuple[str, str], Provenance]:
                 words: dict[str, Any] = {word: declaration.get(word) for word in (*WORDS, *OPTIONAL)}
                 words |= {f"source_{word}": declaration.get(word) for word in WHEREABOUTS}
                 words |= {column: declaration.get(day) for day, column in DAYS.items()}
+                words["source_link"] = _link(declaration)
                 provenances[provider, name] = Provenance(
                     provenance_class=declaration["class"],
                     interpolated_series=" ".join(declaration["interpolated"]) or None,
@@ -110,6 +115,11 @@ def read() -> dict[tuple[str, str], Provenance]:
     if faults:
         raise LandingError(*faults)
     return provenances
+
+
+def _link(declaration: dict[str, Any]) -> str | None:
+    address, commit, path = (declaration.get(word) for word in WHEREABOUTS)
+    return f"{address}/blob/{commit}/{quote(path)}" if address and commit and path else address
 
 
 def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
@@ -126,8 +136,10 @@ def _fault(declaration: dict[str, Any], series: set[str]) -> str | None:
             return f"{name} of provenance is {declaration[name]!r}, not a text."
     if declaration["class"] == "republished" and "republished_by" not in declaration:
         return "provenance is republished and does not say by whom. Write republished_by, or another class."
-    if "republished_by" in declaration and not {"address", "looked_up"} <= declaration.keys():
-        return "provenance is republished and does not say where. Write address, and looked_up with the day."
+    if "republished_by" in declaration and "address" not in declaration:
+        return "provenance is republished and does not say where. Write address."
+    if "address" in declaration and "looked_up" not in declaration:
+        return "address of provenance has no day. Write looked_up, the day on which it was looked up."
     if not re.fullmatch(r"https?://\S+", declaration.get("address", "https://-")):
         return f"address of provenance is {declaration['address']!r}, not one that begins with https://."
     if not re.fullmatch(r"[0-9a-f]{40}", declaration.get("commit", "0" * 40)):

@@ -7,7 +7,6 @@ import altair as alt
 import pandas as pd
 from markupsafe import Markup
 
-from ai_manufacturing import terms
 from ai_manufacturing.site.charts import LABEL_LIMIT, TABLE, Figure, figure, squares, tips, words_for
 from ai_manufacturing.site.release import Release
 from ai_manufacturing.text import LANGUAGES, Catalogue, pair
@@ -36,8 +35,8 @@ def content(release: Release, text: Catalogue) -> dict[str, Any]:
         "series": release.rows("select * from marts.dim_series order by is_delivered desc, series, scope"),
         "sources": release.rows(
             "select provider, source_name, provenance_class, publisher, republished_by, licence, interpolated_series, "
-            f"citation_en, citation_zh, {terms.SOURCE_LINK} as link, "
-            "cast(looked_up_on as varchar) as looked_up_on, count(*) as file_count, "
+            "citation_en, citation_zh, source_link as link, cast(looked_up_on as varchar) as looked_up_on, "
+            "count(*) as file_count, "
             "string_agg(distinct outcome, ', ' order by outcome) as outcomes "
             "from marts.fct_deliveries where provider is not null group by all order by all"
         ),
