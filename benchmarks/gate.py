@@ -30,7 +30,7 @@ SUITES = {
 }
 """Suites of the check models of the same names, and the columns that identify a row."""
 
-SEEDS = ("regression_specifications", "series_pairs", "series", "series_limits", "series_sources")
+SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources")
 LOGS = ["first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {

@@ -28,46 +28,23 @@ sources as (
     select * from {{ ref('int_series_sources') }}
 ),
 
-listed_limits as (
-    select
-        series,
-        cast(null as varchar) as provider,
-        cell_min,
-        cell_max,
-        repeated_share_max,
-        straight_share_max,
-        rising_share_max,
-        shared_share_max,
-        rank_correlation_min,
-        growth_spread_max,
-        province_spread_max,
-        year_factor_max,
-        growth_factor_max
-    from series
-    union all
-    select * from {{ ref('series_limits') }}
-),
-
--- The limits of the provider, else those of all.
+-- The limit of the provider, else that of all.
 limits as (
     select
         sources.series as quantity,
         sources.scope,
         sources.provider,
         sources.boundaries,
-        listed_limits.* exclude (series, provider),  -- noqa: RF02
+        {%- for limit in [
+            'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max',
+            'rising_share_max', 'shared_share_max', 'rank_correlation_min', 'growth_spread_max',
+            'province_spread_max', 'year_factor_max', 'growth_factor_max'
+        ] %}
+        coalesce(sources.{{ limit }}, series.{{ limit }}) as {{ limit }},
+        {%- endfor %}
         series.agreeing_share_min
     from sources
     inner join series using (series)
-    inner join listed_limits
-        on
-            sources.series = listed_limits.series
-            and (sources.provider = listed_limits.provider or listed_limits.provider is null)
-    qualify
-        row_number() over (
-            partition by sources.series, sources.scope, sources.provider
-            order by listed_limits.provider is null
-        ) = 1
 ),
 
 cities as (
