@@ -68,7 +68,7 @@ matched as (
         on
             pairs.series = firsts.series
             and pairs.scope = firsts.scope
-            and firsts.year >= judged_years.first_year
+            and judged_years.first_year <= firsts.year
     inner join conformed as seconds
         on
             pairs.other_series = seconds.series

@@ -17,8 +17,13 @@ specifications as (
     select
         specification_id,
         curve_id,
-        {{ axes | join(', ') }},
-        [{% for axis in axes %}'{{ axis }}=' || {{ axis }}{{ ', ' if not loop.last }}{% endfor %}] as choices,
+        {{ axes[:6] | join(', ') }},
+        {{ axes[6:] | join(', ') }},
+        [
+            {%- for axis in axes %}
+            '{{ axis }}=' || {{ axis }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as choices,
         min(standardised_estimate) as standardised_estimate,
         min(case when errors = 'city' then p_value end) as p_value_by_city,
         min(case when errors = 'province' then p_value end) as p_value_by_province
