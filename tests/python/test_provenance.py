@@ -122,7 +122,7 @@ def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
     root = settings.project_root()
     text = (root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql").read_text("utf-8")
     types = {"text": "varchar", "integer": "bigint", "number": "double"}
-    values = {"text": "'百万美元'"}  # the one word on which a value depends: a unit
+    values = {"text": "'百万美元'", "integer": "2010"}  # the one unit and the one year on which a value depends
     cells = (
         f'cast({values.get(declared, "1") if column in source.columns else "null"} as {types[declared]}) as "{column}"'
         for column, declared in columns.items()
