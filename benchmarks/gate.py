@@ -30,6 +30,7 @@ SUITES = {
 }
 """Suites of the check models of the same names, and the columns that identify a row."""
 
+SEEDS = ("regression_specifications", "series_pairs", "series", "series_sources")
 LOGS = ["first_ln", "second_ln"]
 # Series of the warehouse under the name that the draw gives them, where it is another.
 DRAWN = {
@@ -93,12 +94,12 @@ def checked(series: pd.DataFrame, used: pd.DataFrame, pairs: pd.DataFrame | None
             ("int_series_conformed", series),
             ("dim_specification_series", used),
             ("fct_source_pairs", none.astype(dict.fromkeys(LOGS, float)) if pairs is None else pairs),
-            *((name, replication.seed_table(name)) for name in ("regression_specifications", "series_pairs", "series")),
+            *((name, replication.seed_table(name)) for name in SEEDS),
             ("cities", replication.seed_table("cities").astype({"city_id": str})),
         ):
             in_memory.create(connection, name, frame)
-        for name in SUITES:
-            in_memory.run(connection, f"gate/int_{name}")
+        for model in ("intermediate/int_series_sources", *(f"gate/int_{name}" for name in SUITES)):
+            in_memory.run(connection, model)
         return {name: connection.table(f"int_{name}").df() for name in SUITES}
 
 

@@ -12,8 +12,11 @@ shown_series as (
         and used.series is not null
 ),
 
-pairs as (
-    select * from {{ ref('series_pairs') }}
+-- The limits are of the years of the paper's readings: a longer period moves none of them.
+judged_years as (
+    select min(first_year) as first_year
+    from {{ ref('regression_specifications') }}
+    where reading = 'default'
 ),
 
 conformed as (
@@ -21,6 +24,30 @@ conformed as (
     where
         series = quantity
         and value > 0
+),
+
+feeding as (
+    select distinct
+        series,
+        scope,
+        provider
+    from conformed
+),
+
+-- The limits of the provider that feeds the first series, else those of all.
+pairs as (
+    select limits.*
+    from {{ ref('series_pairs') }} as limits
+    inner join feeding
+        on
+            limits.series = feeding.series
+            and limits.scope = feeding.scope
+            and (limits.provider = feeding.provider or limits.provider is null)
+    qualify
+        row_number() over (
+            partition by limits.series, limits.scope, limits.other_series, limits.other_scope
+            order by limits.provider is null
+        ) = 1
 ),
 
 cities as (
@@ -36,7 +63,12 @@ matched as (
         seconds.value as other_value,
         ln(firsts.value / seconds.value) as log_ratio
     from pairs
-    inner join conformed as firsts using (series, scope)
+    cross join judged_years
+    inner join conformed as firsts
+        on
+            pairs.series = firsts.series
+            and pairs.scope = firsts.scope
+            and judged_years.first_year <= firsts.year
     inner join conformed as seconds
         on
             pairs.other_series = seconds.series

@@ -20,11 +20,33 @@ source_pairs as (
     select * from {{ ref('fct_source_pairs') }}
 ),
 
+series as (
+    select * from {{ ref('series') }}
+),
+
+sources as (
+    select * from {{ ref('int_series_sources') }}
+),
+
+-- The limit of the provider, else that of all.
 limits as (
     select
-        series as quantity,
-        * exclude (series)
-    from {{ ref('series') }}
+        sources.series as quantity,
+        sources.scope,
+        sources.provider,
+        sources.boundaries,
+        {%- for limit in [
+            'cell_min', 'repeated_share_max', 'straight_share_max', 'rising_share_max',
+            'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max',
+            'growth_factor_max'
+        ] %}
+        coalesce(sources.{{ limit }}, series.{{ limit }}) as {{ limit }},
+        {%- endfor %}
+        series.cell_max,
+        series.shared_share_max,
+        series.agreeing_share_min
+    from sources
+    inner join series using (series)
 ),
 
 cities as (
@@ -237,8 +259,16 @@ summed as (
         moved.provider,
         moved.year,
         bool_or(moved.is_shown) as is_shown,
-        count(case when moved.value = moved.maximum_value and moved.value >= 100 * moved.resolution then 1 end)
-            as cities_at_maximum,
+        -- The cities of a province share its value.
+        count(
+            case
+                when
+                    moved.value = moved.maximum_value
+                    and moved.value >= 100 * moved.resolution
+                    and limits.boundaries is distinct from 'province'
+                    then 1
+            end
+        ) as cities_at_maximum,
         {{ share_of(
             'moved.city_count_of_value > 1', 'moved.value >= 1000 * moved.resolution'
         ) }} as shared_share,
@@ -275,7 +305,7 @@ summed as (
             'abs(moved.step) > ln(limits.growth_factor_max)'
         ) }} as jumping_cities
     from moved
-    inner join limits using (quantity)
+    inner join limits using (quantity, scope, provider)
     group by moved.series, moved.quantity, moved.scope, moved.provider, moved.year
 ),
 
@@ -297,7 +327,7 @@ final as (
         limits.province_spread_max,
         limits.agreeing_share_min
     from summed
-    inner join limits using (quantity)
+    inner join limits using (quantity, scope, provider)
     left join repeats using (series, scope, year)
     left join province_spreads using (series, scope, year)
     left join copies using (series, scope, year)

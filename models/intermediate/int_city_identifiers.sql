@@ -76,6 +76,15 @@ identifiers as (
     from {{ relation }}
     union
     {%- endfor %}
+    -- A record of a province, as staging names it: int_series_sourced gives its value to each city.
+    select
+        'province:' || province_id as identifier,
+        'code' as identifier_kind,
+        province_id as city_id,
+        null as first_year,
+        null as last_year
+    from cities
+    union
     select
         identifier,
         identifier_kind,

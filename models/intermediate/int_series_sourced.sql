@@ -10,9 +10,14 @@ sources as (
     select * from {{ ref('int_series_sources') }}
 ),
 
+cities as (
+    select * from {{ ref('cities') }}
+),
+
+-- A value of a province is that of each of its cities.
 candidates as (
     select
-        corrected.*,
+        corrected.* replace (coalesce(cities.city_id, corrected.city_id) as city_id),
         sources.scope as used_scope,
         sources.priority,
         sources.boundaries,
@@ -24,6 +29,10 @@ candidates as (
             corrected.series = sources.series
             and corrected.scope = sources.delivered_scope
             and corrected.provider = sources.provider
+    left join cities
+        on
+            sources.boundaries = 'province'
+            and corrected.city_id = cities.province_id
 ),
 
 -- The provider used by default gives the plain series; every other one stands beside it under a name of its own.

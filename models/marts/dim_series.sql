@@ -116,7 +116,10 @@ feeding_sources as (
         coalesce(list_contains(string_split(deliveries.interpolated_series, ' '), corrected.series), false)
             as is_interpolated,
         deliveries.citation_en,
-        deliveries.citation_zh
+        deliveries.citation_zh,
+        deliveries.source_link,
+        deliveries.looked_up_on,
+        deliveries.accessed_on
     from {{ ref('int_series_corrected') }} as corrected
     inner join sources
         on
@@ -141,6 +144,10 @@ provenance as (
             'provenance_class', 'publisher', 'republished_by', 'licence', 'citation_en', 'citation_zh'
         ] %}
         string_agg(distinct {{ column }}, '; ' order by {{ column }}) as {{ column }},
+        {%- endfor %}
+        string_agg(distinct source_link, ' ' order by source_link) as source_links,
+        {%- for day in ['looked_up_on', 'accessed_on'] %}
+        case when count({{ day }}) = count(*) then max({{ day }}) end as {{ day }},
         {%- endfor %}
         bool_or(is_interpolated) as is_interpolated
     from feeding_sources

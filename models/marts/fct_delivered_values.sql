@@ -38,32 +38,53 @@ delivered as (
     into name series value delivered_value
 ),
 
+-- A value of a province is a row of each of its cities.
+of_provinces as (
+    select
+        sources.series,
+        sources.provider,
+        cities.province_id,
+        cities.city_id
+    from {{ ref('int_series_sources') }} as sources
+    inner join {{ ref('cities') }} as cities on sources.boundaries = 'province'
+),
+
+placed as (
+    select delivered.* replace (coalesce(of_provinces.city_id, delivered.city_id) as city_id)
+    from delivered
+    left join of_provinces
+        on
+            delivered.series = of_provinces.series
+            and delivered.origin.provider = of_provinces.provider
+            and delivered.city_id = of_provinces.province_id
+),
+
 final as (
     select
         -- A view is read where the function is not.
         (select max(deliveries.extract_set) from {{ ref('raw_deliveries') }} as deliveries) as extract_set,
-        delivered.series,
-        delivered.city_id,
+        placed.series,
+        placed.city_id,
         cities.name_zh,
         cities.name_en,
         cities.province_name_zh,
         cities.province_name_en,
-        cast(delivered.year as integer) as year,
-        delivered.industry_code,
+        cast(placed.year as integer) as year,
+        placed.industry_code,
         industries.section,
-        delivered.delivered_value,
-        delivered.origin.provider,
-        delivered.origin.source_name,
-        delivered.origin.file_path,
-        delivered.origin.sheet_name,
-        delivered.origin.row_number,
-        delivered.origin.delivery_number,
-        delivered.origin.delivery_id,
-        delivered.origin.valid_from_delivery,
-        delivered.origin.valid_until_delivery
-    from delivered
+        placed.delivered_value,
+        placed.origin.provider,
+        placed.origin.source_name,
+        placed.origin.file_path,
+        placed.origin.sheet_name,
+        placed.origin.row_number,
+        placed.origin.delivery_number,
+        placed.origin.delivery_id,
+        placed.origin.valid_from_delivery,
+        placed.origin.valid_until_delivery
+    from placed
     left join {{ ref('industries') }} as industries using (industry_code)
-    left join {{ ref('dim_city') }} as cities on delivered.city_id = cities.city_id
+    left join {{ ref('dim_city') }} as cities on placed.city_id = cities.city_id
 )
 
 select * from final

@@ -80,6 +80,7 @@ panel_sources as (
         ] %}
         string_agg(distinct dim_series.{{ column }}, '; ' order by dim_series.{{ column }}) as {{ column }},
         {%- endfor %}
+        string_agg(distinct dim_series.source_links, ' ' order by dim_series.source_links) as source_links,
         bool_or(dim_series.is_interpolated) as is_interpolated,
         string_agg(
             panel_series.series || ' (' || coalesce(dim_series.provider, 'not delivered') || ')', ', '

@@ -19,8 +19,9 @@ coefficients as (
         and term = regressor
 ),
 
-paper_years as (
+of_paper as (
     select
+        outcome,
         first_year,
         last_year
     from {{ ref('regression_specifications') }}
@@ -38,7 +39,9 @@ specifications as (
         and scope = 'industry'
         and estimator = 'fixed_effects'
         and fixed_effects = 'city year'
-        and (first_year, last_year) in (select (paper.first_year, paper.last_year) from paper_years as paper)
+        and (outcome, first_year, last_year) in (
+            select (paper.outcome, paper.first_year, paper.last_year) from of_paper as paper
+        )
         and grouping is null
         and subsample is null
         and providers is null

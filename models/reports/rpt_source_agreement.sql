@@ -36,6 +36,38 @@ compared as (
     group by series, scope, first_provider, second_provider, grouping, group_name, year
 ),
 
+-- A ratio that keeps within 1 % of itself over the years is a constant of the logarithm, which city effects absorb.
+ratios as (
+    select
+        series,
+        scope,
+        first_provider,
+        second_provider,
+        grouping,
+        group_name,
+        city_id,
+        max(second_ln - first_ln) - min(second_ln - first_ln) as log_range
+    from grouped
+    where
+        first_ln is not null
+        and second_ln is not null
+    group by series, scope, first_provider, second_provider, grouping, group_name, city_id
+    having count(*) >= 3
+),
+
+steady as (
+    select
+        series,
+        scope,
+        first_provider,
+        second_provider,
+        grouping,
+        group_name,
+        avg(case when log_range <= 0.01 then 1 else 0 end) as steady_city_share
+    from ratios
+    group by series, scope, first_provider, second_provider, grouping, group_name
+),
+
 final as (
     select
         current_extract_set() as extract_set,
@@ -43,9 +75,11 @@ final as (
         compared.correlation as log_correlation,
         compared.mean_difference as mean_log_difference,
         compared.difference_sd as log_difference_sd,
-        case when compared.year is null then within.within_correlation end as within_correlation
+        case when compared.year is null then within.within_correlation end as within_correlation,
+        case when compared.year is null then steady.steady_city_share end as steady_city_share
     from compared
     left join within using (series, scope, first_provider, second_provider, grouping, group_name)
+    left join steady using (series, scope, first_provider, second_provider, grouping, group_name)
 )
 
 select * from final

@@ -1,6 +1,7 @@
-{%- set axes =
-    'transform, weighting, scope, provider, controls, population, fixed_effects, period, city_sample, dynamics'
--%}
+{%- set axes = [
+    'transform', 'weighting', 'scope', 'provider', 'controls', 'population', 'fixed_effects', 'period', 'city_sample',
+    'dynamics', 'prices'
+] -%}
 with
 
 axis_values as (
@@ -16,7 +17,13 @@ specifications as (
     select
         specification_id,
         curve_id,
-        {{ axes }},
+        {{ axes[:6] | join(', ') }},
+        {{ axes[6:] | join(', ') }},
+        [
+            {%- for axis in axes %}
+            '{{ axis }}=' || {{ axis }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as choices,
         min(standardised_estimate) as standardised_estimate,
         min(case when errors = 'city' then p_value end) as p_value_by_city,
         min(case when errors = 'province' then p_value end) as p_value_by_province
@@ -24,31 +31,58 @@ specifications as (
     group by all
 ),
 
--- Ordered, as sums of doubles depend on their order.
-means as (
+signed as (
     select
-        specification_id,
-        avg(standardised_estimate order by curve_id) as mean_estimate
+        *,
+        sign(standardised_estimate)
+        = sign(median(standardised_estimate) over (partition by specification_id)) as is_of_sign
     from specifications
-    group by specification_id
-),
-
-centred as (
-    select
-        specifications.*,
-        specifications.standardised_estimate - means.mean_estimate as deviation,
-        sign(specifications.standardised_estimate)
-        = sign(median(specifications.standardised_estimate) over (partition by specifications.specification_id))
-            as is_of_sign
-    from specifications
-    inner join means using (specification_id)
 ),
 
 -- One row per specification and axis.
 chosen as (
-    unpivot centred
-    on {{ axes }}
+    unpivot signed
+    on {{ axes | join(', ') }}
     into name axis value value
+),
+
+valued as (
+    select
+        *,
+        list_filter(choices, lambda choice: not starts_with(choice, axis || '=')) as others,
+        case when standardised_estimate is not null then value end as estimated_value
+    from chosen
+),
+
+-- Like is compared with like: beside the same other choices, where every value of the axis has an estimate.
+matched as (
+    select
+        *,
+        case
+            when
+                count(estimated_value) over (partition by specification_id, axis, others)
+                = count(distinct estimated_value) over (partition by specification_id, axis)
+                then standardised_estimate
+        end as matched_estimate
+    from valued
+),
+
+-- Ordered, as sums of doubles depend on their order.
+means as (
+    select
+        specification_id,
+        axis,
+        avg(matched_estimate order by curve_id) as mean_estimate
+    from matched
+    group by specification_id, axis
+),
+
+centred as (
+    select
+        matched.*,
+        matched.matched_estimate - means.mean_estimate as deviation
+    from matched
+    inner join means using (specification_id, axis)
 ),
 
 by_value as (
@@ -58,13 +92,13 @@ by_value as (
         value,
         count(*) as specification_count,
         count(standardised_estimate) as estimated_count,
-        median(standardised_estimate) as median_estimate,
+        median(matched_estimate) as median_estimate,
         avg(cast(is_of_sign as integer)) as same_sign_share,
         avg(cast(is_of_sign and p_value_by_city < 0.05 as integer)) as significant_by_city_share,
         avg(cast(is_of_sign and p_value_by_province < 0.05 as integer)) as significant_by_province_share,
         coalesce(count(deviation) * power(avg(deviation order by curve_id), 2), 0) as between_sum_of_squares,
         sum(power(deviation, 2) order by curve_id) as sum_of_squares
-    from chosen
+    from centred
     group by specification_id, axis, value
 ),
 
@@ -89,6 +123,8 @@ final as (
     from by_value
     inner join of_axis using (specification_id, axis)
     inner join axis_values using (axis, value)
+    -- One value is no choice.
+    qualify count(*) over (partition by by_value.specification_id, by_value.axis) > 1
 )
 
 select * from final

@@ -1,6 +1,6 @@
 {%- set names = [
     'transform', 'weighting', 'scope', 'provider', 'controls', 'population', 'fixed_effects', 'period', 'city_sample',
-    'dynamics'
+    'dynamics', 'prices'
 ] -%}
 with
 
@@ -45,6 +45,12 @@ dominated as (
         end
 ),
 
+delivered_series as (
+    select series
+    from {{ ref('dim_series') }}
+    where is_delivered
+),
+
 crossed as (
     select
         {%- for name in names %}
@@ -56,7 +62,8 @@ crossed as (
         cast(split_part(of_period.setting, ' ', 1) as integer) as first_year,
         cast(split_part(of_period.setting, ' ', 2) as integer) as last_year,
         coalesce(try_cast(of_dynamics.setting as integer), 0) as difference_years,
-        case when difference_years = 0 then of_dynamics.setting else '' end as city_effects
+        case when difference_years = 0 then of_dynamics.setting else '' end as city_effects,
+        coalesce(of_prices.setting, '') as outcome_suffix
     from axes as of_transform
     cross join axes as of_weighting
     cross join axes as of_scope
@@ -67,11 +74,17 @@ crossed as (
     cross join axes as of_period
     cross join axes as of_city_sample
     cross join axes as of_dynamics
+    cross join axes as of_prices
     where
         of_transform.axis = 'transform'
         {%- for name in names[1:] %}
         and of_{{ name }}.axis = '{{ name }}'
         {%- endfor %}
+        -- Nobody asks for prices that nobody delivered.
+        and (
+            of_prices.setting is null
+            or 'consumer_price_level' in (select delivered_series.series from delivered_series)
+        )
 ),
 
 choices as (
@@ -91,7 +104,8 @@ final as (
         choices.* exclude (chosen),  -- noqa: RF02
         list_has_any(choices.chosen, (select list(dominated.choice) from dominated)) as is_dominated,
         -- An axis that came later is named only where it is off its first value, so that older ids stand.
-        replace(array_to_string(choices.chosen, '; '), '; dynamics=levels', '') as curve_id
+        regexp_replace(array_to_string(choices.chosen, '; '), '; (dynamics=levels|prices=current)', '', 'g')
+            as curve_id
     from choices
     anti join exclusions
         on

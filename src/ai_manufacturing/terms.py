@@ -93,7 +93,7 @@ def data_licence(release: duckdb.DuckDBPyConnection) -> str:
     """Return the terms of the data of an open release or warehouse as Markdown: they are not those of the code."""
     sources = duckdb_client.rows(
         release,
-        "select provider, provenance_class, publisher, republished_by, licence, address, "
+        "select provider, provenance_class, publisher, republished_by, licence, source_link as address, "
         f"{MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries where provider is not null "
         "group by all order by all",
     )

@@ -376,6 +376,8 @@ def test_a_standing_that_there_is_not_is_named(sample_build: Build) -> None:
         connection.execute("create schema seeds")
         for name in ("curve_axes", "curve_exclusions"):
             connection.execute(f"create table seeds.{name} as from warehouse.seeds.{name}")
+        connection.execute("create schema marts")
+        connection.execute("create table marts.dim_series as from warehouse.marts.dim_series")
         sql = sql.replace(f'"{sample_build.warehouse.stem}".', "")
         dominated = "select count(*) filter (is_dominated), count(*) from ({})"
         counts = connection.execute(dominated.format(sql)).fetchone()

@@ -184,6 +184,21 @@ def test_commands_that_read_print_one_json_document(
         + "\n"
     )
 
+    known = document(asked("sources", "--json"), 0, "sources")
+    assert {(row["provider"], row["link"]) for row in known["delivered"]} == {("vendor", None)}
+    (prices,) = (row for row in known["absent"] if row["series"] == "consumer_price_level")
+    (place,) = prices["sources"]
+    assert place["source_name"] == "consumer_prices"
+    assert (place["folder"], place["file_name"], place["estimable"]) == ("prices", "CRE_Pi01*.xlsx", [])
+    assert ("table_1_col_1_2010_prices" in prices["specifications"], prices["last_missing_of"]) == (True, [])
+    assert known["is_judged"]
+    assert known["absent"][0].keys() == keys("each of `absent`")
+    assert place.keys() == keys("each of `sources` of a series")
+    assert place["link"].startswith("https://github.com/Aliebc/PRHS_Data/blob/1d1a5bff7e49")
+    told = asked("sources").stdout
+    waiting = (PROJECT / "seeds/regression_specifications.csv").read_text(encoding="utf-8").count("_2010_prices,ai_")
+    assert f"  consumer_price_level (total): Consumer prices of the province, for {waiting} specifications\n" in told
+
     refused = asked("compare", "--json", "--markdown", "a", "b")
     assert (refused.exit_code, refused.stdout, "give one" in refused.stderr) == (2, "", True)
     absent = asked("diff", "000001", "000009", "--json")

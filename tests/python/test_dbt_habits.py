@@ -311,6 +311,8 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
         "update seeds.series_sources set absent_row = 'none' "
         "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
+        "update seeds.series_sources set rank_correlation_min = 93 where series = 'above_scale_firm_count'",
+        "update seeds.series_pairs set provider = 'nobody' where provider is not null and series like 'above%'",
         "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
         "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
     ):
@@ -318,12 +320,23 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
     assert habits.dbt("test --select test_name:rules") == 1
     printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
     in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
+    of_provider = 'provider in (select provider from "warehouse"."seeds"."series_sources")'
     assert {*printed} == {
         ("rules_of_cities", "city_id is unique", "110000"),
         ("rules_of_cities", "name_zh is unique", "北京市"),
         ("rules_of_cities", "short_name_zh is unique", "北京"),
         ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
         ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        (
+            "rules_of_series_sources",
+            "greatest(repeated_share_max, straight_share_max, rising_share_max, rank_correlation_min) <= 1",
+            "above_scale_firm_count, total, duhe1123",
+        ),
+        (
+            "rules_of_series_pairs",
+            of_provider,
+            "above_scale_firm_count, total, secondary_value_added_100m_cny, total, nobody",
+        ),
         (
             "rules_of_regression_specifications",
             f"estimator = 'event_study' or {in_dim_variable}",

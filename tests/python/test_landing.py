@@ -89,6 +89,9 @@ def test_a_csv_lands_typed_with_its_origin(project: Project) -> None:
         "licence": "none stated",
         "citation_en": "A tester: invented numbers.",
         "citation_zh": "测试者：虚构数据。",
+        "source_address": "https://example.org/numbers",
+        "source_link": "https://example.org/numbers",
+        "looked_up_on": datetime.date(2026, 11, 28),
     }
 
 
@@ -722,6 +725,7 @@ def with_headings(headings: str) -> tuple[str, str]:
         (('"firms/*"', '"/firms"'), "it must be a pattern below the extracts folder"),
         (("[[sources]]", "[[sources"), "vendor/vendor.toml: not TOML"),
         (("key =", 'column_sum = "one"\nkey ='), "column_sum is 'one', not a number"),
+        (("key =", 'feeds = "firm_count"\nkey ='), "feeds is 'firm_count', not a list of names"),
         (with_headings('"企业数" = ["产值"]'), "gives 产值 for 企业数, and it is a heading of 产值 already"),
         (
             with_headings('"企业数" = ["甲"]\n"产值" = ["甲"]'),

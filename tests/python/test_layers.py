@@ -10,7 +10,7 @@ PACKAGE = PROJECT / "src" / "ai_manufacturing"
 # From the lowest up.
 ROOMS = [
     *("settings", "system", "city_names", "landing", "counts", "synthetic", "gate", "estimators", "estimation"),
-    *("robustness", "releases", "text", "terms", "tables", "site", "auditing", "replication", "refresh"),
+    *("robustness", "releases", "text", "terms", "sources", "tables", "site", "auditing", "replication", "refresh"),
     *("cli", "dagster_location", "dbt_plugin"),
 ]
 

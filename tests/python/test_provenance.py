@@ -1,11 +1,14 @@
 """Where sources come from: what a provider declares, what is wrong with a declaration, and where it is shown."""
 
+import csv
 import textwrap
 
+import duckdb
+import jinja2
 import pytest
 
-from ai_manufacturing import landing
-from ai_manufacturing.landing import provenance
+from ai_manufacturing import landing, settings
+from ai_manufacturing.landing import declarations, provenance
 from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, GOOD, PROVENANCE, Project, csv_text
 
@@ -17,8 +20,8 @@ OF_THE_SOURCE = """
 """
 
 
-def declare(project: Project, *change: str) -> None:
-    project.declare(FIRMS, provenance=textwrap.dedent(PROVENANCE).replace(*change, 1))  # type: ignore[arg-type]
+def declare(project: Project, *change: str, firms: str = FIRMS) -> None:
+    project.declare(firms, provenance=textwrap.dedent(PROVENANCE).replace(*change, 1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -30,11 +33,15 @@ def declare(project: Project, *change: str) -> None:
         (("licence =", "license ="), "provenance lacks licence, unknown: license."),
         (('"none stated"', '" "'), "licence of provenance is ' ', not a text."),
         (('republished_by = "a tester"\n', ""), "provenance is republished and does not say by whom."),
-        (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
+        (('address = "https://example.org/numbers"\n', ""), "provenance is republished and does not say where."),
+        (("looked_up = 2026-11-28\n", ""), "address of provenance has no day. Write looked_up, the day on which"),
         (
-            ("interpolated = []", 'interpolated = []\naccessed = "spring"'),
-            "accessed of provenance is 'spring', not a day.",
+            ("looked_up", 'accessed = "today"\nlooked_up'),
+            "accessed of provenance is 'today', not a date as 2026-11-28",
         ),
+        (("https://example.org/numbers", "example.org"), "address of provenance is 'example.org', not one that begins"),
+        (("looked_up", 'commit = "main"\nlooked_up'), "commit of provenance is 'main', not 40 hex digits."),
+        (("interpolated = []", "interpolated = false"), "interpolated of provenance is False, not a list of series"),
         (("interpolated = []", 'interpolated = ["gdp"]'), "interpolated of provenance names gdp, no row of seeds/ser"),
     ],
 )
@@ -78,7 +85,8 @@ def test_a_source_says_what_differs_from_its_provider(project: Project) -> None:
 def test_another_provenance_lands_nothing_anew(project: Project) -> None:
     project.deliver("firms/a.csv", csv_text(GOOD))
     (before,) = landing.deliveries().to_pylist()
-    declare(project, "none stated", "MIT")
+    feeding = FIRMS.replace("key =", 'feeds = ["firm_count"]\n    key =')
+    declare(project, "none stated", "MIT", firms=feeding)
     (after,) = landing.deliveries().to_pylist()
     assert (before["licence"], after["licence"]) == ("none stated", "MIT")
     assert before["store_key"] == after["store_key"]
@@ -99,9 +107,43 @@ def test_every_source_of_the_project_declares_its_provenance(monkeypatch: pytest
     assert found["csmar", "gdp"].republished_by == "eileenCHEN-9/PhD_2022_2025 (GitHub)"
     assert found["biechouwo", "population_density"].interpolated_series == "resident_population_interpolated_10k"
     assert found["biechouwo", "sector_structure"].interpolated_series is None
-    commit = "6c492f71e5f24f72431d3cf40d5d47ea7d0628a8"
-    assert f"github.com/biechouwo-coder/G-P/blob/{commit}/" in (found["biechouwo", "sector_structure"].address or "")
+    population = found["biechouwo", "population_density"]
+    assert population.source_address == "https://github.com/biechouwo-coder/G-P"
+    assert population.source_path == "原始数据/298个地级市人口密度1998-2024年无缺失.xlsx"
+    of_file = f"blob/{population.source_commit}/%E5%8E%9F%E5%A7%8B%E6%95%B0%E6%8D%AE/298%E4%B8%AA"
+    assert (population.source_link or "").startswith(f"https://github.com/biechouwo-coder/G-P/{of_file}")
+    assert found["koishi0425", "job_data"].source_link == "https://github.com/Koishi0425/data-analysis-project"
+    assert found["vendor", "patents"].source_link is None
     assert {("vendor", "firm_register"), ("spark", "firm_counts")} <= found.keys()
+
+
+def made(source: declarations.Source, columns: dict[str, str]) -> list[str]:
+    """Return the series that have a value in the staging model where the columns of one source have one."""
+    root = settings.project_root()
+    text = (root / f"models/staging/{source.provider}/stg_{source.provider}__{source.entity}.sql").read_text("utf-8")
+    types = {"text": "varchar", "integer": "bigint", "number": "double"}
+    values = {"text": "'百万美元'", "integer": "2010"}  # the one unit and the one year on which a value depends
+    cells = (
+        f'cast({values.get(declared, "1") if column in source.columns else "null"} as {types[declared]}) as "{column}"'
+        for column, declared in columns.items()
+    )
+    with (root / "seeds/series.csv").open(encoding="utf-8", newline="") as rows:
+        series = {row["series"] for row in csv.DictReader(rows)}
+    with duckdb.connect() as connection:
+        origin = f"{{'provider': '{source.provider}', 'delivery_number': 1}} as origin"
+        connection.execute(f"create table raw_{source.entity} as select {origin}, {', '.join(cells)}")
+        staged = connection.sql(jinja2.Template(text).render(ref=str, source=lambda *_: ""))
+        (row, *_) = staged.fetchall()
+        return [name for name, value in zip(staged.columns, row, strict=True) if value is not None and name in series]
+
+
+def test_a_source_that_can_be_looked_up_names_the_series_that_its_staging_model_makes() -> None:
+    sources, origins = declarations.read(), provenance.read()
+    known = [source for source in sources if origins[source.provider, source.name].source_link]
+    assert {source.provider for source in known} >= {"axcelchan583", "csmar", "duhe1123"}
+    for source in known:
+        of_entity = declarations.entity_columns(sources, source.entity)
+        assert list(source.feeds) == made(source, of_entity), f"{source.provider}.{source.name}"
 
 
 def test_the_sample_is_generated_in_every_table_that_says_where_a_series_is_from(sample_build: Build) -> None:

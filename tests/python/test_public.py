@@ -496,13 +496,14 @@ def test_a_reader_sees_whose_numbers_a_series_holds(public_build: Build) -> None
     }  # fmt: skip
     assert "GitHub" in series.loc["gdp_100m_cny", "citation_en"]
     in_dictionary = public_build.rows(
-        "select provenance_class, licence, citation_zh from marts.data_dictionary "
+        "select provenance_class, licence, citation_zh, source_links from marts.data_dictionary "
         "where table_name = 'fct_city_year_panel' and column_name = 'ln_secondary_productivity'"
     )
-    ((classes, licence, citation),) = in_dictionary
+    ((classes, licence, citation, links),) = in_dictionary
     assert classes == "commercial_vendor; republished"
     assert "none stated by the republisher" in licence
     assert "CSMAR（国泰安数据库）" in citation
+    assert "https://github.com/eileenCHEN-9/PhD_2022_2025/blob/ff66ee64" in links
     assert "biechouwo" in citation
 
 

@@ -175,7 +175,7 @@ def test_a_package_of_restricted_files_holds_none_of_their_bytes_and_none_of_the
     assert "not certified" in checked["A person has signed both statements about rights."]
     assert checked["The README lists what the package holds, and nothing else."] == ""
     (cited,) = [faults for rule, faults in checked.items() if rule.startswith("Every source has")]
-    assert "no date of access" in cited
+    assert "no date of access" in cited, "nobody recorded the day of the download"
     with zipfile.ZipFile(public_package) as opened:
         assert not [name for name in opened.namelist() if name.startswith(f"{contents.RAW}/") and row_of(name, listed)]
         assert contents.PANEL not in opened.namelist()

@@ -220,7 +220,7 @@ def test_an_unsound_gmm_carries_its_warnings(sample_build: Build) -> None:
     rows = sample_build.rows(
         "select specification_id, coalesce(warnings, ''), is_sound, ar1_p_value, ar2_p_value, hansen_p_value, "
         "level_hansen_p_value, instrument_count, city_count from reports.rpt_coefficients "
-        "where estimator = 'dynamic_panel' and term = 'ai_firms'"
+        "where estimator = 'dynamic_panel' and term = 'ai_firms' and status = 'estimated'"
     )
     for name, text, is_sound, ar1, ar2, hansen, level_hansen, instruments, cities in rows:
         failed = {

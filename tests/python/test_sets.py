@@ -191,6 +191,7 @@ def test_pages_without_an_estimate_have_no_fault_in_either_language_here_and_on_
         reader.open_everywhere(done.site, name)
 
 
+@pytest.mark.soak
 def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
     store: Store, fresh: Build, sample_build: Build, tmp_path: Path
 ) -> None:
@@ -272,11 +273,13 @@ def test_the_sample_goes_from_delivery_to_site(store: Store, fresh: Build, sampl
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("last_year", [2020, 2022])
+@pytest.mark.parametrize(("first_year", "last_year"), [(2010, 2020), (2003, 2022)])
 def test_the_public_set_goes_from_delivery_to_site(
-    store: Store, fresh: Build, public_extracts: Path, tmp_path: Path, last_year: int
+    store: Store, fresh: Build, public_extracts: Path, tmp_path: Path, first_year: int, last_year: int
 ) -> None:
-    done = refresh(store, fresh, linked(tmp_path / "public", public_extracts, last_year=last_year))
+    folder = linked(tmp_path / "public", public_extracts, first_year=first_year, last_year=last_year)
+    done = refresh(store, fresh, folder)
+    assert done.rows("select min(year), max(year) from marts.fct_city_year_panel") == [(first_year, last_year)]
     (found,) = done.rows(
         f"select round(estimate, 4), round(std_error, 4), observation_count from {SHOWN} "
         "where specification_id = 'table_1_col_1' and term_order = 1"
@@ -293,6 +296,9 @@ def test_the_public_set_goes_from_delivery_to_site(
         ((status, reached, remark),) = to_2022
         assert (status, reached) == ("estimated", 2021)
         assert "The sample reaches from 2012 to 2021 only: no city-year of the other years of 2012-2022 " in remark
+        years = "select status, sample_first_year, sample_last_year from {} where term = regressor and {}"
+        longest = "specification_id = 'table_4_col_3_from_2003'"
+        assert done.rows(years.format(SHOWN, longest)) == [("estimated", 2003, 2022)]
 
 
 @pytest.mark.soak

@@ -292,6 +292,15 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(light_build: Build,
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "pages", "site"}
 
 
+def test_a_release_of_earlier_code_is_one_message_with_a_way_out(light_build: Build, tmp_path: Path) -> None:
+    path = release(light_build, tmp_path, "synthetic")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("alter table marts.fct_deliveries drop column source_link")
+    with pytest.raises(site.SiteError, match=r"made by earlier code, it lacks .* Refresh, or name a newer release"):
+        site.build(path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
     sample_build: Build, sample_site: Path, tmp_path: Path
 ) -> None:

@@ -72,6 +72,9 @@ def test_agreement_is_what_numpy_computes(
     assert found["upper_agreement_bound"] == pytest.approx(differences.mean() + spread)
     close = np.abs(rows["second"] - rows["first"]) <= 0.01 * rows["first"]
     assert found["share_within_1_percent"] == pytest.approx(close.mean())
+    ranges = differences.groupby(positive["city_id"]).agg(lambda of_city: of_city.max() - of_city.min())
+    is_long = differences.groupby(positive["city_id"]).count() >= 3
+    assert found["steady_city_share"] == pytest.approx((ranges[is_long] <= 0.01).mean())
     kept = without_singletons(positive.assign(**{name: logs[name] for name in logs}))
     assert found["within_correlation"] == pytest.approx(
         np.corrcoef(within(kept, ["first", "second"]).T)[0, 1], rel=1e-8

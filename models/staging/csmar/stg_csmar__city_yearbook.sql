@@ -9,10 +9,11 @@ raw as (
 renamed as (
     select
         origin,
-        "Ctnm_id" as city_code,
+        -- Prices are by province.
+        coalesce("Ctnm_id", 'province:' || "省份编码/没有单位") as city_code,
         "Ctnm_en" as city_name,
         cast(null as varchar) as province_name,
-        "Sgnyea" as year,
+        coalesce("Sgnyea", "年度标识/没有单位") as year,
         "Gdpct01" as gdp_100m_cny,
         "GDP_PrimInd" / 10000 as primary_value_added_100m_cny,
         "GDP_SecInd" / 10000 as secondary_value_added_100m_cny,
@@ -20,8 +21,30 @@ renamed as (
         "GDP_PerCapita" as gdp_per_capita_cny,
         "Eect01" as registered_population_10k,
         "Eect05" as unit_employment_10k,
-        "Eect05" * "Eect09" / 100 as secondary_employment_10k
+        "Eect05" * "Eect09" / 100 as secondary_employment_10k,
+        -- The index is of the previous year: a file is chained by itself, from its first year to one that is missing.
+        case
+            when
+                count(case when "年度标识/没有单位" = 2010 then "居民消费价格指数(上年＝100)/没有单位" end) over province = 1
+                and count("居民消费价格指数(上年＝100)/没有单位") over to_year
+                = "年度标识/没有单位" - min("年度标识/没有单位") over province + 1
+                then exp(
+                    sum(ln("居民消费价格指数(上年＝100)/没有单位" / 100)) over to_year
+                    - sum(
+                        case
+                            when "年度标识/没有单位" <= 2010 then ln("居民消费价格指数(上年＝100)/没有单位" / 100)
+                        end
+                    ) over province
+                )
+        end as consumer_price_level
     from raw
+    window
+        province as (partition by origin.delivery_number, "省份编码/没有单位"),
+        to_year as (
+            partition by origin.delivery_number, "省份编码/没有单位"
+            order by "年度标识/没有单位"
+            range between unbounded preceding and current row
+        )
 )
 
 select * from renamed

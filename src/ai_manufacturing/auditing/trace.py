@@ -308,12 +308,16 @@ class _Reader:
         provider, quantity, value = (rows[0][name] for name in ("provider", "quantity", "value"))
         lines = [f"  {series} {year} = {_number(value)}, provider {provider}"]
         parts = self.rows(
-            "select distinct s.delivered_city_id as city_id, s.correction_id, c.action, c.reason "
+            "select distinct coalesce(p.city_id, s.delivered_city_id) as city_id, s.correction_id, c.action, c.reason "
             "from intermediate.int_series_corrected as s "
             "left join seeds.corrections as c on s.correction_id = c.correction_id "
             "left join seeds.city_changes as m on m.kind = 'merger' and m.from_city_id = s.city_id "
             "and s.year < m.first_year "
-            "where ? in (s.city_id, m.to_city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            "left join seeds.cities as p on p.province_id = s.city_id and p.city_id = ? "
+            "and (s.series, s.provider) in "
+            "(select (series, provider) from intermediate.int_series_sources where boundaries = 'province') "
+            "where ? in (s.city_id, m.to_city_id, p.city_id) and s.year = ? and s.series = ? and s.provider = ?",
+            city_id,
             city_id,
             year,
             quantity,

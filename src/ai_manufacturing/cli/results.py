@@ -1,4 +1,4 @@
-"""Commands on the numbers of a release or a warehouse: trace, export, print and compare them."""
+"""Commands on the numbers of a release or a warehouse: trace, export, print and compare them, list what is missing."""
 
 from pathlib import Path
 
@@ -145,6 +145,53 @@ def table(
     }
     with failing(exports.ExportError), failing(TableError, as_=UsageError):
         click.echo(exports.export_table(database.path, name, file_format, out, siunitx, **choices))
+
+
+@command(examples=["sources", "sources --json"])
+@database_option("A release or a built warehouse")
+@JSON
+def sources(path: Path | None, as_json: bool) -> None:
+    """Say what is delivered, what is not, where it can be had and what becomes estimable with it."""
+    import duckdb
+
+    from ai_manufacturing import sources as known_sources
+    from ai_manufacturing.landing import LandingError
+    from ai_manufacturing.system import duckdb_client
+
+    database = read(path, is_printed=not as_json)
+    try:
+        with failing(LandingError), duckdb_client.reading(database.path) as release:
+            known = known_sources.known(release)
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise Failed(
+            f"{database.path}: made by earlier code, or not built to the end ({str(error).splitlines()[0]}). "
+            "Build or refresh it, or name another file with --database."
+        ) from error
+    if as_json:
+        print_json(known)
+        return
+    click.echo("Delivered:")
+    for row in known["delivered"]:
+        click.echo(f"  {row['provider']}.{row['source_name']} ({row['provenance_class']}, {row['licence']})")
+        if row["link"]:
+            click.echo(f"    {row['link']}, looked up {row['looked_up_on']}")
+    if not known["is_judged"]:
+        click.echo("Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results.")
+    click.echo("Not delivered:")
+    for row in known["absent"]:
+        named = f"{row['series']} ({row['scope']}): {row['label_en']}"
+        click.echo(f"  {named}, for {len(row['specifications'])} specifications")
+        if row["last_missing_of"]:
+            click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
+        for place in row["sources"]:
+            click.echo(
+                f"    {place['provider']}.{place['source_name']}: {place['link']}, looked up {place['looked_up_on']}"
+            )
+            click.echo(f"      goes into the folder {place['folder']} of the extracts, named {place['file_name']}")
+            if place["estimable"]:
+                click.echo(f"      has all that is missing of {', '.join(place['estimable'])}")
+        if not row["sources"]:
+            click.echo(f"    {row['absence_reason'] or 'no known public source'}")
 
 
 @command(examples=["compare build/releases/past/000011.duckdb build/warehouse.duckdb", "compare OLD NEW --markdown"])

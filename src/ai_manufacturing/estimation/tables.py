@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ai_manufacturing.estimation import rounding
 from ai_manufacturing.estimation.inputs import SECOND, Inputs, Sample
 from ai_manufacturing.estimation.rows import Row, of_each
 from ai_manufacturing.estimation.specifications import (
@@ -95,7 +96,11 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
         terms = _terms(specification, sample, inputs)
         default = defaults.get((specification.table_id, specification.column_number), specification)
         overlap = {specification.regressor: _on_overlap(specification, default, inputs)}
-        warnings = [*_years_not_reached(specification, sample), *inputs.warnings(specification, sample)]
+        warnings = [
+            *_years_not_reached(specification, sample),
+            *rounding.remarks(specification, inputs.series_of(specification), sample),
+            *inputs.warnings(specification, sample),
+        ]
         for order, term in enumerate(terms, start=1):
             of_term = {"warnings": [*warnings, *term.get("warnings", ())]}
             of_both = overlap.get(term["term"], {})

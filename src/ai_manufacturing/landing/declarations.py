@@ -26,7 +26,8 @@ class Source:
     `key` names the columns that identify a record, `period` the one of them that holds the statistical year: a later
     delivery replaces an earlier one's records of a period if it repeats one of them. `sheets` are patterns of the names
     of the sheets to read, all of them where it is empty. `column_sum` is what each column of numbers of a file adds to.
-    `headings` are the other headings under which some files hold a column, by column.
+    `headings` are the other headings under which some files hold a column, by column. `feeds` are the series that its
+    staging model makes of it, so that who lacks its file knows what it holds.
     """
 
     provider: str
@@ -40,13 +41,15 @@ class Source:
     sheets: tuple[str, ...] = ()
     column_sum: float | None = None
     headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    feeds: tuple[str, ...] = ()
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that the declaration says, in its order."""
+        """All that the declaration says of a file, in its order."""
         # what a declaration does not say leaves the keys of its files in the store as they are
         added = ("column_sum", "headings")
-        return {name: value for name, value in asdict(self).items() if name not in added or value not in (None, {})}
+        values = {name: value for name, value in asdict(self).items() if name != "feeds"}
+        return {name: value for name, value in values.items() if name not in added or value not in (None, {})}
 
     @property
     def file_name_columns(self) -> list[str]:
@@ -118,7 +121,8 @@ def read() -> list[Source]:
                 continue
             values = {name: entry.get(name) for name in ("file_name", "period", "column_sum")}
             values |= {name: entry[name] for name in ("name", "entity", "files", "columns")}
-            values |= {"key": tuple(entry["key"]), "sheets": tuple(entry.get("sheets", ()))}
+            values |= {"key": tuple(entry["key"])}
+            values |= {name: tuple(entry.get(name, ())) for name in ("sheets", "feeds")}
             headings = {column: tuple(others) for column, others in entry.get("headings", {}).items()}
             sources.append(Source(provider=path.parent.name, headings=headings, **values))
     faults.extend(_conflicts(sources))
@@ -214,16 +218,17 @@ def nearest(file_path: str, sources: list[Source]) -> str | None:
 def _fault(entry: dict[str, Any]) -> str | None:
     missing = sorted(REQUIRED - entry.keys())
     unknown = sorted(
-        entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum", "headings"}
+        entry.keys() - REQUIRED - {"file_name", "period", "sheets", "provenance", "column_sum", "headings", "feeds"}
     )
     if missing or unknown:
         return f"settings missing: {missing}, unknown: {unknown}"
     for column, declared in entry["columns"].items():
         if declared not in TYPES:
             return f'column {column} is of type "{declared}", not one of {", ".join(TYPES)}'
-    sheets = entry.get("sheets", ["*"])
-    if not isinstance(sheets, list) or not sheets or not all(isinstance(name, str) and name for name in sheets):
-        return f"sheets is {sheets!r}, not a list of names"
+    for setting in ("sheets", "feeds"):
+        names = entry.get(setting, ["*"])
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+            return f"{setting} is {names!r}, not a list of names"
     column_sum = entry.get("column_sum", 1)
     if isinstance(column_sum, bool) or not isinstance(column_sum, int | float):
         return f"column_sum is {column_sum!r}, not a number"

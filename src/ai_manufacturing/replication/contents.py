@@ -315,7 +315,7 @@ def _raw_files(release: Path, extracts: Path, with_restricted: bool) -> list[dic
             "coalesce(provenance_class, 'not declared') as provenance_class, coalesce(publisher, '') as publisher, "
             "coalesce(republished_by, '') as republished_by, coalesce(licence, '') as licence, "
             "coalesce(citation_en, '') as citation_en, coalesce(citation_zh, '') as citation_zh, "
-            "coalesce(address, '') as address, coalesce(accessed, '') as accessed, "
+            "coalesce(source_link, '') as address, coalesce(cast(accessed_on as varchar), '') as accessed, "
             f"{terms.MAY_BE_PASSED_ON} as may_be_passed_on from marts.fct_deliveries order by delivery_number",
         )
     files = []

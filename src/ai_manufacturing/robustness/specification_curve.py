@@ -33,6 +33,7 @@ AXES = [
     "period",
     "city_sample",
     "dynamics",
+    "prices",
 ]
 CLUSTERS = {"city": "city_id", "province": "province_id"}
 TABLES_BYTES = 2**26  # of measures with other weights, kept from one sample to the next
@@ -142,7 +143,7 @@ def _joint(fitted: list[Slopes], cluster: str, draws: int) -> Iterator[Choice]:
 
 @dataclass(eq=False)
 class _Rows:
-    """The city-years that have the same sample and effects, of whatever combinations."""
+    """The city-years that have the same sample, effects and outcome, of whatever combinations."""
 
     positions: Codes
     members: list[Choice] = field(default_factory=list)
@@ -153,14 +154,14 @@ def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs,
     panel = attempted(partial(_Panel, specification, inputs))
     if isinstance(panel, Sentence):
         return [Fitted(choice, panel) for choice in choices.to_dict("records")]
-    samples: dict[tuple[str, str, bytes], _Rows] = {}
+    samples: dict[tuple[str, str, str, bytes], _Rows] = {}
     fitted: list[Fitted] = []
     for choice in choices.to_dict("records"):
         positions = attempted(partial(panel.sample, choice))
         if isinstance(positions, Sentence):
             fitted.append(Fitted(choice, positions))
             continue
-        key = (choice["period_effects"], choice["dynamics"], positions.tobytes())
+        key = (choice["period_effects"], choice["dynamics"], choice["prices"], positions.tobytes())
         if key not in samples:
             samples[key] = _Rows(positions)
         samples[key].members.append(choice)
@@ -225,7 +226,7 @@ class _Panel:
         complete = np.isfinite(self._measure(choice)) & np.isfinite(self._scaling(choice))
         complete &= (choice["first_year"] <= self._years) & (self._years <= choice["last_year"])
         complete &= ~self._left_out[choice["city_sample"]][self._city]
-        for variable in (self._specification.outcome, *choice["control_variables"].split()):
+        for variable in (self._outcome(choice), *choice["control_variables"].split()):
             complete &= np.isfinite(self._values(variable))
         if lag := int(choice["difference_years"]):
             earlier = self._earlier(lag)
@@ -237,7 +238,7 @@ class _Panel:
             entity_effects=len(choice["city_effects"].split()),
         )
         if len(remaining) == 0:
-            names = [self._specification.outcome, self._specification.measure, *choice["control_variables"].split()]
+            names = [self._outcome(choice), self._specification.measure, *choice["control_variables"].split()]
             first, last = int(choice["first_year"]), int(choice["last_year"])
             if lag:
                 raise NotEstimable("no_earlier_city_year", names=names, lag=lag, first=first, last=last)
@@ -278,7 +279,7 @@ class _Panel:
             self._year_count,
             blocks=np.zeros_like(provinces) if by_year else provinces,
             clusters={"city": np.arange(len(cities)), "province": provinces},
-            outcome=self._differenced(self._values(self._specification.outcome), at, lag),
+            outcome=self._differenced(self._values(self._outcome(rows.members[0])), at, lag),
             controls={
                 name: self._differenced(self._values(name), at, lag)
                 for name in dict.fromkeys(name for names in sets for name in names)
@@ -365,6 +366,10 @@ class _Panel:
         table = np.zeros((len(self.cities), self._year_count))
         table[self._city, self._year_codes] = weight
         return scaling, table
+
+    def _outcome(self, choice: Choice) -> str:
+        """Return the outcome in the prices of a combination."""
+        return f"{self._specification.outcome}{choice['outcome_suffix']}"
 
     def _values(self, variable: str) -> Floats:
         if (variable,) not in self._columns:

@@ -94,7 +94,7 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_
     Raises
     ------
     SiteError
-        If `out` holds something other than a site, or the disk refuses.
+        If `out` holds something other than a site, the release is of earlier code, or the disk refuses.
     RefreshError
         If the file is no release.
     """
@@ -110,6 +110,11 @@ def build(release_path: Path, out: Path, catalogue: Path | None = None, *, with_
             open_to_readers(incoming)
             record_folder(incoming, WRITTEN_BY_OTHERS)
             put_in_place(incoming, out)
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise SiteError(
+            f"{release_path}: made by earlier code, it lacks what the pages read ({str(error).splitlines()[0]}). "
+            "Refresh, or name a newer release with --database."
+        ) from error
     except (OSError, duckdb.IOException, exports.ExportError) as error:
         refused = error.__cause__ if isinstance(error, exports.ExportError) else error
         why = reason(refused) if isinstance(refused, OSError) else str(error).splitlines()[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ai_manufacturing import terms
+from ai_manufacturing import sources, terms
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.system import duckdb_client
@@ -41,6 +41,10 @@ class Release:
     def tables(self) -> dict[str, PaperTable]:
         """Return the paper's tables, with all readings."""
         return cells.read(self._connection, self.catalogue())
+
+    def absent(self) -> list[dict[str, Any]]:
+        """Return the series that are not delivered, with where they can be had and what waits for them."""
+        return sources.known(self._connection)["absent"]
 
     def has_table(self, name: str) -> bool:
         """Whether the file has a table: releases of earlier code lack some."""

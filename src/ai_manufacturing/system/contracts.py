@@ -15,6 +15,7 @@ TYPES = {
     "bigint": pa.int64(),
     "boolean": pa.bool_(),
     "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
     "struct(period varchar, valid_from_delivery bigint, valid_until_delivery bigint)[]": pa.list_(
         pa.struct({"period": pa.string(), "valid_from_delivery": pa.int64(), "valid_until_delivery": pa.int64()})
     ),

@@ -44,7 +44,7 @@ TABLES = {
 # Columns of the dictionary that say where a series is from.
 PROVENANCE = (
     *("provenance_class", "publisher", "republished_by", "licence", "is_interpolated"),
-    *("citation_en", "citation_zh"),
+    *("citation_en", "citation_zh", "source_links"),
 )
 # What a spreadsheet takes for a formula, full-width forms included (OWASP, CSV injection).
 FORMULA = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")

@@ -1,0 +1,74 @@
+"""Rounding of series that are printed in whole large units, said beside the estimates that rest on them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ai_manufacturing.estimation.inputs import Sample
+from ai_manufacturing.estimation.specifications import Specification
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.fixed_effects import Effects
+from ai_manufacturing.estimators.sentences import Sentence, sentence
+
+# A name ends with its unit. A count of firms or persons is whole and not rounded.
+LARGE_UNITS = ("_10k", "_100m_cny", "_1m_usd")
+WHOLE = 0.9  # share of whole values from which a series is taken as printed in whole units
+MATERIAL = 0.01  # share of rounding below which nothing is said
+REMARKS = {"outcome": "rounded_outcome", "control": "rounded_control"}
+
+
+def remarks(specification: Specification, series: Sequence[Any], sample: Sample) -> list[Sentence]:
+    """Return what rounding does to the logs that an estimate rests on.
+
+    Parameters
+    ----------
+    specification : Specification
+    series : sequence
+        Rows of marts.dim_specification_series of the specification.
+    sample : Sample
+        Its city-years.
+
+    Notes
+    -----
+    An error of rounding is uniform within half a unit, so its variance is 1/12, and of the log of x about 1/(12 x²).
+    Its share of the variance that the effects leave, and for a control the other regressors too, is by how much the
+    slope of the log is drawn to zero (classical errors: Wooldridge, Econometric Analysis, section 4.4.2). It is at most
+    that, as effects of cities absorb the part of an error that lasts, which is most of it where values hardly move.
+    """
+    rows = sample.rows[sample.is_estimated]
+    found = []
+    for row in series:
+        if row.role not in REMARKS or row.variable not in rows or not str(row.quantity).endswith(LARGE_UNITS):
+            continue
+        if not row.variable.startswith("ln_") or sum(other.variable == row.variable for other in series) > 1:
+            continue
+        logs = rows[row.variable].to_numpy(dtype=float)
+        values = np.exp(logs)
+        if np.isclose(values, np.round(values), rtol=1e-9).mean() <= WHOLE:
+            continue
+        others = [name for name in specification.terms if name in rows and name != row.variable]
+        beside = rows[others if row.role == "control" else []].select_dtypes("number").to_numpy(dtype=float)
+        every, smaller = _shares(rows["city_id"], rows[specification.period], logs, beside, values)
+        if max(every, smaller) >= MATERIAL:
+            found.append(sentence(REMARKS[row.role], series=row.series, share=every, smaller=smaller))
+    return found
+
+
+def _shares(cities: pd.Series, periods: pd.Series, logs: Floats, beside: Floats, values: Floats) -> tuple[float, float]:
+    """Return the share of rounding in the variance that is left, at most 1: of all cities, and of the smaller half."""
+    codes = pd.factorize(cities)[0]
+    effects = Effects(codes, pd.factorize(periods)[0])
+    left, *others = effects.removed_from(np.column_stack([logs, beside])).T
+    if others:
+        left = left - np.column_stack(others) @ np.linalg.lstsq(np.column_stack(others), left, rcond=None)[0]
+    squares = left**2 * (len(logs) / max(len(logs) - effects.rank - len(others), 1))
+    errors = 1 / (12 * values**2)
+    means = np.bincount(codes, values) / np.bincount(codes)
+    is_smaller = (means <= np.median(means))[codes]
+    every, smaller = (
+        min(float(errors[chosen].sum() / max(squares[chosen].sum(), np.finfo(float).tiny)), 1.0)
+        for chosen in (slice(None), is_smaller)
+    )
+    return every, smaller

@@ -1,0 +1,274 @@
+"""docs/how_to/fetch_what_is_missing.md, with invented files beside the real public ones."""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.releases import last_build
+from ai_manufacturing.releases.store import Store
+from benchmarks import gate
+from tests.python.conftest import PROJECT, Build
+from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
+from tests.python.release_store import command
+
+pytestmark = pytest.mark.soak
+PAGE = (PROJECT / "docs/how_to/fetch_what_is_missing.md").read_text(encoding="utf-8")
+NEED_AI_PATENTS = {
+    f"table_{table}_col_{column}"
+    for table, column in ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 5), (3, 6), (6, 1), (6, 2))
+}
+Numbers = dict[tuple[str, int], float]
+
+
+def published(path: Path, what: str) -> Numbers:
+    """Return a number of a public file by city and year."""
+    quoted = re.sub(r"[A-Z]\w+", lambda name: f'try_cast("{name[0]}" as double)', what)
+    cells = f"select Ctnm_id, cast(Sgnyea as integer), {quoted} from read_csv(?, all_varchar = true)"
+    return {(code, year): value for code, year, value in duckdb.execute(cells, [str(path)]).fetchall() if value}
+
+
+def compiled(extracts: Path) -> Iterator[dict[str, Any]]:
+    """Yield a row per city and year, drawn beside public numbers: whole, from zero up, with gaps and breaks.
+
+    The printed employment ends in 2019, R&D persons are of two years, patents begin in 2017. Units of 2013 are more,
+    and in 2011 the threshold of above-scale firms is four times that of before.
+    """
+    of_jobs, of_gdp = (extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct"))
+    secondary, units, people = (published(of_jobs, what) for what in ("Eect05 * Eect09 / 100", "Eect05", "Eect01"))
+    gdp, added = (published(of_gdp, what) for what in ("Gdpct01 * 10000", "GDP_SecInd"))
+    cities = duckdb.read_csv(str(PROJECT / "seeds/cities.csv"), all_varchar=True).fetchall()
+    draws = np.random.default_rng(32)
+    for code, name, _, _, kind, province_code, province, *_ in cities:
+        if kind == "county_level" or not name.endswith("市"):
+            continue
+        share, density = np.exp(draws.normal(0, (0.15, 0.3))) * (0.58, 1.6)
+        firms = density * added.get((code, 2010), 0.0) / 10000
+        for year in range(1990, 2024):
+            cell = (code, year)
+            if year > 2010:
+                firms *= np.exp(draws.normal(*{2011: (-0.33, 0.2)}.get(year, (0.02, 0.08))))
+            noise = np.exp(draws.normal(0, (0.04, 0.001, 0.05, 0.05, 0.05)))
+            row = {
+                **{"年份": year, "省份": province, "城市": name, "省份代码": province_code, "城市代码": code},
+                "地区生产总值(万元)": gdp.get(cell, 0) * noise[1],
+                "第二产业增加值(万元)": added.get(cell, 0) * noise[1],
+                "户籍人口(万人)": people.get(cell, 0),
+                "城镇非私营单位从业人员数(万人)": units.get(cell, 0) * noise[1],
+                "规模以上工业企业数(个)": firms if year > 1997 else 0,
+                "年末金融机构各项贷款余额(万元)": 1.2 * gdp.get(cell, 0) * noise[2],
+                "教育支出(万元)": 0.03 * gdp.get(cell, 0) * noise[3],
+                "专利申请数(件)": 3.1 * noise[2] * firms if year > 2016 else 0,
+                "专利授权数(件)": 2.3 * noise[3] * firms if year > 2016 else 0,
+                "发明专利授权数(件)": 0.7 * noise[4] * firms if year > 2016 else 0,
+                "R&D人员(人)": 900 * units.get(cell, 0) if year in (2017, 2019) and code < "400000" else 0,
+            }
+            printed = {name: (round(value) if isinstance(value, float) else value) or "" for name, value in row.items()}
+            if year < 2020 and cell in secondary:
+                printed["制造业从业人员数(万人)"] = round(min(share * noise[0], 0.95) * secondary[cell])
+                printed["科研、技术服务和地质勘查业从业人员数(万人)"] = round(0.03 * units[cell])
+            yield printed
+
+
+def panel_of_patents(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, int, str, int, int, int]]:
+    """Yield patents of the cities of the yearbooks, 2000 to 2024."""
+    draws = np.random.default_rng(34)
+    for row in rows:
+        if row["年份"] == 2010 and row["规模以上工业企业数(个)"]:
+            counts = row["规模以上工业企业数(个)"] * np.array((1.9, 1.1, 0.2))
+            for year in range(2000, 2025):
+                counts = counts * np.exp(draws.normal(0.08, 0.05, 3))
+                of_year = (round(count) for count in counts)
+                yield (row["省份"], row["城市"], year, row["城市代码"], *of_year)  # type: ignore[misc]
+
+
+@dataclass
+class Fetched:
+    """What the page's two commands made of the files."""
+
+    store: Store
+    build: Build
+    site: Path
+    printed: list[str]
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.store.published), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def command(self, *arguments: str) -> str:
+        """Run `ai-manufacturing` and return what it prints."""
+        done = command(self.store, self.build, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def fetched(public_extracts: Path, shared: Path) -> Fetched:
+    folder = shared / "fetched"
+    build = Build(folder / "extracts", folder / "fetched.duckdb", folder, excluded="unit_test")
+    shutil.copytree(public_extracts, build.extracts, dirs_exist_ok=True)
+    rows = [*compiled(public_extracts)]
+    provinces = {row["省份代码"]: row["省份"] for row in rows}
+    draws = np.random.default_rng(33)
+    files = {
+        YEARBOOK: yearbook(rows),
+        PATENTS: patents(panel_of_patents(rows)),
+        PRICES: prices(
+            (year, code, name, float(np.round(102 + draws.normal(0, 0.7), 1)))
+            for code, name in sorted(provinces.items())
+            for year in range(2000, 2024)
+        ),
+        "extract_set.yml": b"name: public_with_invented_files\nkind: synthetic\n",
+    }
+    for name, content in files.items():
+        (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
+        (build.extracts / name).write_bytes(content)
+    store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
+    store.prepare()
+    site = folder / "site"
+    made = Fetched(store, build, site, [])
+    for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE):
+        words = [str(site) if word == "build/site" else word for word in shlex.split(line)]
+        made.command(*words)
+        made.printed.append(words[0])
+    return made
+
+
+def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(fetched: Fetched) -> None:
+    assert fetched.printed == ["refresh", "report"]
+    assert all(f"`{Path(name).name}`" in PAGE for name in (YEARBOOK, PATENTS, PRICES))
+    assert (fetched.site / "index.html").is_file()
+
+
+def test_every_printed_column_that_needs_no_ai_patents_is_estimated_and_the_page_says_which_remain(
+    fetched: Fetched,
+) -> None:
+    waiting = {
+        name
+        for (name,) in fetched.rows(
+            "select specification_id from reports.rpt_column_specifications "
+            "where table_id like 'table%' and status = 'not_estimable'"
+        )
+    }
+    assert waiting == NEED_AI_PATENTS
+    known = json.loads(fetched.command("sources", "--json", "--database", str(fetched.store.published)))
+    rows = {row["scope"]: row for row in known["absent"] if row["series"] == "ai_invention_application_count"}
+    assert not any(row["sources"] for row in rows.values()), "patents of all fields are no source of AI patents"
+    assert "table_1_col_2" in rows["industry"]["specifications"]
+    lacking = fetched.rows("select series, scope from marts.dim_series where not is_delivered order by all")
+    assert [(row["series"], row["scope"]) for row in known["absent"]] == lacking
+    page = (fetched.site / "quality.html").read_text(encoding="utf-8")
+    listed = page[page.index('id="absent"') : page.index('id="expectations"')]
+    assert "ai_invention_application_count" in listed
+    assert "manufacturing_employment_10k" not in listed
+
+
+def test_whole_units_are_said_beside_what_rests_on_them_with_what_they_do(fetched: Fetched) -> None:
+    remarks = dict(
+        fetched.rows(
+            "select specification_id, warnings from reports.rpt_coefficients where term = 'ai_firms' and "
+            "specification_id in ('table_3_col_1', 'table_3_col_4', 'table_1_col_1_research_employment')"
+        )
+    )
+    for name, effect in (
+        ("table_3_col_4", "rounding, .* which widens errors"),
+        ("table_1_col_1_research_employment", "rounding, .* drawn to zero"),
+    ):
+        (every,) = re.findall(rf"printed in whole units\. Of the variance .* up to (\d+)% is {effect}", remarks[name])
+        assert 1 <= int(every) <= 100
+    assert "whole units" not in (remarks["table_3_col_1"] or "")
+
+
+def test_outcomes_in_prices_of_2010_are_a_reading_and_an_axis(fetched: Fetched) -> None:
+    estimates = dict(
+        fetched.rows(
+            "select specification_id, estimate from reports.rpt_coefficients where term = 'ai_firms' and "
+            "specification_id like 'table_1_col_1%'"
+        )
+    )
+    assert estimates["table_1_col_1_2010_prices"] != pytest.approx(estimates["table_1_col_1"], rel=1e-6)
+    axis = fetched.rows(
+        "select value, estimated_count from reports.rpt_specification_axes where axis = 'prices' order by 1"
+    )
+    assert [value for value, _ in axis] == ["2010", "current"]
+    assert all(count > 0 for _, count in axis)
+    judged = "select 1 from gates.gate_results where not success and failing_rows like '%consumer_price_level%'"
+    assert not fetched.rows(judged), "cities of a province share its prices"
+
+
+def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetched) -> None:
+    found = fetched.rows(
+        "select city_id, file_path from marts.fct_delivered_values where series = 'consumer_price_level' "
+        "and year = 2015 and city_id in ('440100', '440300') and valid_until_delivery is null order by 1"
+    )
+    assert found == [("440100", PRICES), ("440300", PRICES)]
+    cell = ("--specification", "table_1_col_1_2010_prices", "--city", "440300", "--year", "2015")
+    warehouse = fetched.store.folder / last_build.FOLDER / last_build.WAREHOUSE
+    assert f"{PRICES}, sheet sheet1, row " in fetched.command("trace", *cell, "--database", str(warehouse))
+
+
+EMPLOYED, FIRMS = "manufacturing_employment_10k", "above_scale_firm_count"
+
+
+def copied_year(values: pd.DataFrame) -> pd.DataFrame:
+    """Copy employment of 2015 into 2016."""
+    earlier = values[(values["series"] == EMPLOYED) & (values["year"] == 2015)].assign(year=2016)
+    return pd.concat([values[~((values["series"] == EMPLOYED) & (values["year"] == 2016))], earlier])
+
+
+def slip_of_units(values: pd.DataFrame) -> pd.DataFrame:
+    """Deliver employment of 2015 in thousands."""
+    is_slip = (values["series"] == EMPLOYED) & (values["year"] == 2015)
+    return values.assign(value=values["value"].where(~is_slip, 10 * values["value"]))
+
+
+def shifted_rows(values: pd.DataFrame) -> pd.DataFrame:
+    """Shift the firms of 2016 by one city."""
+    is_shifted = (values["series"] == FIRMS) & (values["year"] == 2016)
+    return values.assign(value=values["value"].where(~is_shifted, values["value"].shift(11)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "stops"), [(None, set()), (copied_year, {EMPLOYED}), (slip_of_units, {EMPLOYED}), (shifted_rows, {FIRMS})]
+)
+def test_the_wide_limits_of_a_file_that_nobody_measured_still_stop_faults(
+    fault: Any, stops: set[str], public_extracts: Path
+) -> None:
+    rows = pd.DataFrame([*compiled(public_extracts)])
+    rows = rows[rows["年份"].between(2010, 2020)].sort_values(["城市代码", "年份"])
+    city_years = {"city_id": rows["城市代码"], "year": rows["年份"].astype(int)}
+    of_jobs, of_gdp = (public_extracts / f"city_yearbook/{name}.csv" for name in ("CRE_Eplwagct", "CRE_Gdpct"))
+    beside = {
+        "secondary_employment_10k": published(of_jobs, "Eect05 * Eect09 / 100"),
+        "secondary_value_added_100m_cny": published(of_gdp, "GDP_SecInd / 10000"),
+    }
+    del beside["secondary_value_added_100m_cny"]["310000", 2020]  # 1.03 there, in another unit
+    of_others = {
+        series: [numbers.get(cell) for cell in zip(*city_years.values(), strict=True)]
+        for series, numbers in beside.items()
+    }
+    delivered = {EMPLOYED: rows["制造业从业人员数(万人)"], FIRMS: rows["规模以上工业企业数(个)"]}
+    values = pd.concat(
+        pd.DataFrame({**city_years, "series": series, "value": pd.to_numeric(numbers), "provider": provider})
+        for provider, each in (("duhe1123", delivered), ("csmar", of_others))
+        for series, numbers in each.items()
+    )
+    values = values.assign(quantity=values["series"], scope="total")
+    used = pd.DataFrame(
+        [
+            {"series": EMPLOYED, "specification_id": "table_3_col_4"},
+            {"series": FIRMS, "specification_id": "table_4_col_2"},
+        ]
+    ).assign(scope="total", is_headline=True, first_year=2010, last_year=2020, fixed_year=np.nan)
+    found = gate.checked((fault(values) if fault else values).dropna(subset="value"), used)
+    failed = gate.judged(found, used).query("not success and severity == 'critical'")
+    assert {name for name in (EMPLOYED, FIRMS) if failed["failing_rows"].str.contains(name).any()} == stops

@@ -1,0 +1,94 @@
+"""Rounding of what is printed in whole units, against the slopes that it makes."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.estimation import rounding
+from ai_manufacturing.estimation.inputs import Sample
+from ai_manufacturing.estimators.fixed_effects import Effects
+
+CITIES, YEARS = 280, 10
+AXES = tuple(axis.ravel() for axis in np.indices((CITIES, YEARS)))
+REGRESSION: Any = SimpleNamespace(terms=("ai_firms", "ln_series"), period="year")
+
+
+def rests_on(role: str, quantity: str) -> SimpleNamespace:
+    return SimpleNamespace(role=role, variable="ln_series", quantity=quantity, series=quantity)
+
+
+def sampled(values: np.ndarray, measure: np.ndarray) -> Sample:
+    cities, years = AXES
+    rows = pd.DataFrame(
+        {"city_id": cities.astype(str), "year": 2010 + years, "ln_series": np.log(values), "ai_firms": measure}
+    )
+    return Sample(rows, np.ones(len(rows), bool), 0, np.arange(len(rows)))
+
+
+def drawn(median: float, persistence: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw employment of cities around a median, in 10 thousand persons, and a measure that goes with it."""
+    draws = np.random.default_rng(seed)
+    shocks = draws.normal(size=(CITIES, YEARS))
+    for year in range(1, YEARS):
+        shocks[:, year] = persistence * shocks[:, year - 1] + np.sqrt(1 - persistence**2) * shocks[:, year]
+    values = np.exp(draws.normal(np.log(median), 0.8, (CITIES, 1)) + 0.1 * shocks).ravel()
+    return np.clip(values, 0.501, None), 0.5 * shocks.ravel() + draws.normal(size=CITIES * YEARS)
+
+
+def said(remark: Any) -> tuple[float, float]:
+    every, smaller = (int(found) / 100 for found in re.findall(r"(\d+)%", remark.en))
+    return every, smaller
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.9])
+@pytest.mark.parametrize("median", [3, 6, 12, 30])
+def test_a_control_is_drawn_to_zero_by_no_more_than_is_said_and_by_that_where_it_moves(
+    median: float, persistence: float
+) -> None:
+    """The slope of a known outcome on the printed log, beside a measure that goes with it."""
+    lost, shares = [], []
+    for seed in range(10):
+        values, measure = drawn(median, persistence, seed)
+        (remark,) = rounding.remarks(
+            REGRESSION, [rests_on("control", "employment_10k")], sampled(np.round(values), measure)
+        )
+        columns = np.column_stack([np.log(np.round(values)), measure, np.log(values)])
+        printed, beside, outcome = Effects(*AXES).removed_from(columns).T
+        slope = np.linalg.lstsq(np.column_stack([printed, beside]), outcome, rcond=None)[0][0]
+        lost.append(1 - slope)
+        shares.append(said(remark))
+        assert "drawn to zero" in remark.en
+    every, smaller = np.mean(shares, axis=0)
+    assert smaller > every or smaller == 1
+    assert np.mean(lost) < every + 0.01
+    if every < 0.25:
+        assert np.mean(lost) == pytest.approx(every, rel=0.2, abs=0.01)
+
+
+def test_noise_of_an_outcome_is_its_share_of_the_variance_within() -> None:
+    values, measure = drawn(30, 0.0, 1)
+    (remark,) = rounding.remarks(
+        REGRESSION, [rests_on("outcome", "employment_10k")], sampled(np.round(values), measure)
+    )
+    columns = np.column_stack([np.log(np.round(values)), np.log(np.round(values)) - np.log(values)])
+    printed, error = Effects(*AXES).removed_from(columns).T
+    assert said(remark)[0] == pytest.approx(error.var() / printed.var(), abs=0.01)
+    assert "widens errors" in remark.en
+    assert "bias" in remark.en
+
+
+def test_nothing_is_said_of_decimals_counts_large_values_and_what_is_no_log_of_one_series() -> None:
+    values, measure = drawn(12, 0.0, 1)
+    whole, finer = sampled(np.round(values), measure), sampled(np.round(values, 2), measure)
+    large = sampled(np.round(1000 * values), measure)
+    outcome, other = rests_on("outcome", "employment_10k"), rests_on("outcome", "gdp_100m_cny")
+    assert len(rounding.remarks(REGRESSION, [outcome], whole)) == 1
+    assert rounding.remarks(REGRESSION, [outcome], finer) == []
+    assert rounding.remarks(REGRESSION, [outcome], large) == []
+    assert rounding.remarks(REGRESSION, [rests_on("outcome", "above_scale_firm_count")], whole) == []
+    assert rounding.remarks(REGRESSION, [rests_on("measure", "employment_10k")], whole) == []
+    assert rounding.remarks(REGRESSION, [outcome, other], whole) == []

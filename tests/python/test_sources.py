@@ -1,0 +1,114 @@
+"""What is delivered, what is not and where it can be had, of small files with the tables that say so."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from ai_manufacturing import cli, sources
+
+# Series by scope, with whether they are delivered.
+SERIES = [
+    ("firm_count", "industry", False),
+    ("firm_count", "manufacturing", False),
+    ("gdp_100m_cny", "total", True),
+    ("manufacturing_employment_10k", "total", False),
+    ("rd_personnel_count", "total", False),
+]
+NEEDS = [
+    ("table_1_col_1", "firm_count", "industry"),
+    ("table_1_col_1", "gdp_100m_cny", "total"),
+    ("table_1_col_1_manufacturing", "firm_count", "manufacturing"),
+    ("table_3_col_4", "manufacturing_employment_10k", "total"),
+    ("table_3_col_4", "firm_count", "industry"),
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return a warehouse that has the tables that the list reads, and no others."""
+    path = tmp_path / "small.duckdb"
+    lacking = {(series, scope) for series, scope, is_delivered in SERIES if not is_delivered}
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("""
+            create schema raw; create schema marts; create schema reports;
+            create table raw.deliveries as select 'small' as extract_set, 'synthetic' as extract_set_kind;
+            create table marts.fct_deliveries as
+                select 'csmar' as provider, 'gdp' as source_name, 'commercial_vendor' as provenance_class,
+                    'CSMAR' as publisher, 'a third party' as republished_by, 'none stated' as licence,
+                    'https://example.org' as source_link, date '2026-11-28' as looked_up_on, 'a.csv' as file_path,
+                    'used' as outcome;
+            create table marts.dim_series (series varchar, scope varchar, is_delivered boolean, label_en varchar,
+                label_zh varchar, absence_reason varchar);
+            create table marts.dim_specification_series
+                (specification_id varchar, quantity varchar, scope varchar, is_delivered boolean);
+            create table reports.rpt_column_specifications as
+                select unnest(['table_1_col_1', 'table_3_col_4']) as specification_id;
+        """)
+        connection.executemany("insert into marts.dim_series values (?, ?, ?, 'a label', '名称', null)", SERIES)
+        rows = [(*need, need[1:] not in lacking) for need in NEEDS]
+        connection.executemany("insert into marts.dim_specification_series values (?, ?, ?, ?)", rows)
+    return path
+
+
+def listed(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return {(row["series"], row["scope"]): row for row in sources.known(connection)["absent"]}
+
+
+def test_a_series_that_is_absent_in_one_scope_is_listed_in_it(file: Path) -> None:
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("update marts.dim_series set is_delivered = true where scope = 'industry'")
+    absent = listed(file)
+    assert ("firm_count", "industry") not in absent
+    row = absent["firm_count", "manufacturing"]
+    assert row["specifications"] == ["table_1_col_1_manufacturing"]
+    assert row["sources"] == [], "registered firms of all industries feed the scope industry alone"
+
+
+def test_a_source_that_is_not_here_is_named_with_what_it_makes_estimable(file: Path) -> None:
+    absent = listed(file)
+    assert list(absent) == [(series, scope) for series, scope, is_delivered in SERIES if not is_delivered]
+    firms = absent["firm_count", "industry"]
+    assert firms["specifications"] == ["table_1_col_1", "table_3_col_4"]
+    assert firms["last_missing_of"] == ["table_1_col_1"]
+    (place,) = firms["sources"]
+    assert (place["provider"], place["source_name"], place["folder"]) == ("duhe1123", "firm_stock", "firm_stock")
+    assert (place["file_name"], place["estimable"]) == ("firms*.dta", ["table_1_col_1"])
+    assert place["link"].endswith("/blob/ba2d74828d6bc1a20ac2d0af5a1e5f4f227badf5/rawData/firms12_20.dta")
+    # the yearbook has the one of two missing series
+    (yearbook,) = absent["manufacturing_employment_10k", "total"]["sources"]
+    assert (yearbook["source_name"], yearbook["looked_up_on"], yearbook["estimable"]) == (
+        "city_yearbook",
+        "2026-11-28",
+        [],
+    )
+    # nobody has it, and no specification waits
+    assert (
+        absent["rd_personnel_count", "total"]["sources"],
+        absent["rd_personnel_count", "total"]["specifications"],
+    ) == ([], [])
+
+
+def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_estimable_yet(file: Path) -> None:
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("drop table reports.rpt_column_specifications")
+    told = CliRunner().invoke(cli.main, ["sources", "--database", str(file)])
+    assert told.exit_code == 0, told.output
+    assert "Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results." in told.output
+    assert "firm_count (industry): a label, for 2 specifications" in told.output
+    assert "last missing" not in told.output
+
+
+@pytest.mark.parametrize(
+    "change", ["alter table marts.fct_deliveries drop column source_link", "drop table marts.dim_series"]
+)
+def test_a_file_of_earlier_code_is_one_message_with_a_way_out(file: Path, change: str) -> None:
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(change)
+    told = CliRunner().invoke(cli.main, ["sources", "--json", "--database", str(file)])
+    assert told.exit_code == 1
+    assert told.stderr.startswith(f"Error: {file}: made by earlier code, or not built to the end (")
+    assert told.stderr.endswith("Build or refresh it, or name another file with --database.\n")
