@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_manufacturing.auditing.compare import Section, as_records, compare
+from ai_manufacturing.auditing.compare import CompareError, Section, as_records, compare
 from ai_manufacturing.releases import databases
 from tests.python import release_store
 from tests.python.conftest import Build
@@ -94,6 +94,19 @@ def test_rows_that_nothing_identifies_are_counted_as_a_whole(tmp_path: Path) -> 
             connection.execute(f"create table marts.counts as from (values {rows}) as t (place, value)")
     found = of(compared(tmp_path / "old.duckdb", tmp_path / "new.duckdb"))
     assert found == {"Rows": [("marts.counts", "the whole row", 3, 3, 1, 1, 0)]}
+
+
+def test_a_warehouse_whose_landing_store_is_gone_is_refused_by_the_name_of_the_file(tmp_path: Path) -> None:
+    warehouse, landed = tmp_path / "warehouse.duckdb", tmp_path / "rows.parquet"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(f"copy (select 1 as value) to '{landed}'")
+        connection.execute("create schema raw; create schema marts")
+        connection.execute("create table raw.deliveries as select 'a' as extract_set, 'delivered' as extract_set_kind")
+        connection.execute(f"create view marts.delivered as from read_parquet('{landed}')")
+    assert compared(warehouse, warehouse) == []
+    landed.unlink()
+    with pytest.raises(CompareError, match=r"rows\.parquet[\s\S]*LANDING_DIR"):
+        compared(warehouse, warehouse)
 
 
 @pytest.mark.soak

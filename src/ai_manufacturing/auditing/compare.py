@@ -67,12 +67,21 @@ def compare(old: Database, new: Database) -> list[Section]:
     Raises
     ------
     CompareError
-        If the files are of two extract sets.
+        If the files are of two extract sets, or the landing store that one of them shows is gone.
     """
     if old.origin != new.origin:
         raise CompareError(
             f"{old.path} is of {old.origin} and {new.path} of {new.origin}. Both must be of one extract set."
         )
+    try:
+        return _sections(old, new)
+    except duckdb.IOException as error:
+        raise CompareError(
+            f"{error}\nA view of a warehouse shows files of its LANDING_DIR. Put the store back, or compare releases."
+        ) from error
+
+
+def _sections(old: Database, new: Database) -> list[Section]:
     with tempfile.TemporaryDirectory() as spill, duckdb_client.in_memory(Path(spill)) as connection:
         for name, database in (("old", old), ("new", new)):
             connection.execute(f"attach {literal(database.path)} as {name} (read_only)")
