@@ -36,14 +36,14 @@ limits as (
         sources.provider,
         sources.boundaries,
         {%- for limit in [
-            'cell_min', 'repeated_share_max', 'straight_share_max', 'rising_share_max',
-            'rank_correlation_min', 'growth_spread_max', 'province_spread_max', 'year_factor_max',
-            'growth_factor_max'
+            'cell_min', 'cell_max', 'repeated_share_max', 'straight_share_max',
+            'rising_share_max', 'shared_share_max', 'rank_correlation_min', 'growth_spread_max',
+            'province_spread_max', 'year_factor_max', 'growth_factor_max'
         ] %}
-        coalesce(sources.{{ limit }}, series.{{ limit }}) as {{ limit }},
+        coalesce(
+            cast(nullif(regexp_extract(sources.limits, '{{ limit }}=(\S+)', 1), '') as double), series.{{ limit }}
+        ) as {{ limit }},
         {%- endfor %}
-        series.cell_max,
-        series.shared_share_max,
         series.agreeing_share_min
     from sources
     inner join series using (series)

@@ -17,7 +17,7 @@ import pytest
 
 from ai_manufacturing.system import duckdb_client
 from tests.python import dbt_process
-from tests.python.conftest import Build
+from tests.python.conftest import PROJECT, Build
 from tests.python.test_how_to import copy_of_the_project
 
 
@@ -311,7 +311,7 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         "update seeds.series set cell_min = null where series = 'gdp_100m_cny'",
         "update seeds.series_sources set absent_row = 'none' "
         "where (series, scope, provider) = ('firm_count', 'industry', 'vendor')",
-        "update seeds.series_sources set rank_correlation_min = 93 where series = 'above_scale_firm_count'",
+        "update seeds.series_sources set limits = 'straight_share_min=1' where series = 'above_scale_firm_count'",
         "update seeds.series_pairs set provider = 'nobody' where provider is not null and series like 'above%'",
         "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
         "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
@@ -319,6 +319,8 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         habits.edit(statement)
     assert habits.dbt("test --select test_name:rules") == 1
     printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
+    (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)
     in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
     of_provider = 'provider in (select provider from "warehouse"."seeds"."series_sources")'
     assert {*printed} == {
@@ -329,7 +331,7 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
         (
             "rules_of_series_sources",
-            "greatest(repeated_share_max, straight_share_max, rising_share_max, rank_correlation_min) <= 1",
+            of_limits,
             "above_scale_firm_count, total, duhe1123",
         ),
         (
