@@ -17,7 +17,7 @@ import pytest
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.store import Store
 from benchmarks import gate
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 from tests.python.release_store import command
 
@@ -114,8 +114,25 @@ class Fetched:
 @pytest.fixture(scope="module")
 def fetched(public_extracts: Path, shared: Path) -> Fetched:
     folder = shared / "fetched"
+    store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
     build = Build(folder / "extracts", folder / "fetched.duckdb", folder, excluded="unit_test")
-    shutil.copytree(public_extracts, build.extracts, dirs_exist_ok=True)
+    site = folder / "site"
+    commands = [shlex.split(line) for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE)]
+    made = Fetched(store, build, site, [words[0] for words in commands])
+
+    def make() -> None:
+        deliver(public_extracts, build.extracts)
+        store.prepare()
+        for words in commands:
+            made.command(*(str(site) if word == "build/site" else word for word in words))
+
+    made_once(folder, make)
+    return made
+
+
+def deliver(public_extracts: Path, extracts: Path) -> None:
+    """Lay invented files of the page beside the public ones."""
+    shutil.copytree(public_extracts, extracts, dirs_exist_ok=True)
     rows = [*compiled(public_extracts)]
     provinces = {row["省份代码"]: row["省份"] for row in rows}
     draws = np.random.default_rng(33)
@@ -130,17 +147,8 @@ def fetched(public_extracts: Path, shared: Path) -> Fetched:
         "extract_set.yml": b"name: public_with_invented_files\nkind: synthetic\n",
     }
     for name, content in files.items():
-        (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
-        (build.extracts / name).write_bytes(content)
-    store = Store(folder / "releases", folder / "releases/ai_manufacturing.duckdb", kept=3)
-    store.prepare()
-    site = folder / "site"
-    made = Fetched(store, build, site, [])
-    for line in re.findall(r"^ {7}ai-manufacturing (.+)$", PAGE, flags=re.MULTILINE):
-        words = [str(site) if word == "build/site" else word for word in shlex.split(line)]
-        made.command(*words)
-        made.printed.append(words[0])
-    return made
+        (extracts / name).parent.mkdir(parents=True, exist_ok=True)
+        (extracts / name).write_bytes(content)
 
 
 def test_the_page_is_two_commands_from_the_files_that_it_names_to_the_site(fetched: Fetched) -> None:
