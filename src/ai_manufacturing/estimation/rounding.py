@@ -34,8 +34,9 @@ def remarks(specification: Specification, series: Sequence[Any], sample: Sample)
     -----
     An error of rounding is uniform within half a unit, so its variance is 1/12, and of the log of x about 1/(12 x²).
     Its share of the variance that the effects leave, and for a control the other regressors too, is by how much the
-    slope of the log is drawn to zero (classical errors: Wooldridge, Econometric Analysis, section 4.4.2). It is at most
-    that, as effects of cities absorb the part of an error that lasts, which is most of it where values hardly move.
+    slope of the log is drawn to zero: classical errors, Wooldridge (2010), Econometric Analysis of Cross Section and
+    Panel Data, section 4.4.2. It is at most that, as effects of cities absorb the part of an error that lasts, which is
+    most of it where values hardly move.
     """
     rows = sample.rows[sample.is_estimated]
     found = []
