@@ -98,7 +98,8 @@ def test_a_build_that_the_gate_held_lists_its_sources_and_says_that_nothing_is_e
     told = CliRunner().invoke(cli.main, ["sources", "--database", str(file)])
     assert told.exit_code == 0, told.output
     assert "Nothing is estimable yet: no estimate was made. If the gate failed, see gates.gate_results." in told.output
-    assert "firm_count (industry): a label, for 2 specifications" in told.output
+    assert "firm_count (industry): a label, for 2 specifications\n" in told.output
+    assert "rd_personnel_count (total): a label, for which no specification waits\n" in told.output
     assert "last missing" not in told.output
 
 

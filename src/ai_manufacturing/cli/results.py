@@ -180,7 +180,10 @@ def sources(path: Path | None, as_json: bool) -> None:
     click.echo("Not delivered:")
     for row in known["absent"]:
         named = f"{row['series']} ({row['scope']}): {row['label_en']}"
-        click.echo(f"  {named}, for {len(row['specifications'])} specifications")
+        waiting = len(row["specifications"])
+        click.echo(
+            f"  {named}, " + (f"for {waiting} specifications" if waiting else "for which no specification waits")
+        )
         if row["last_missing_of"]:
             click.echo(f"    the last missing series of {', '.join(row['last_missing_of'])}")
         for place in row["sources"]:
