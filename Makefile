@@ -29,9 +29,11 @@ test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done #
 	$(MAKE) --jobs 2 lint
 	pytest -n $(TESTERS)
 
-# The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## the long tests, an hour
-	pytest -n $(TESTERS) -m soak
+# The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark. One
+# run has both, because it builds once what both ask for.
+soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests, the long ones too, an hour
+	$(MAKE) --jobs 2 lint
+	pytest -n $(TESTERS) -m "soak or not soak"
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
