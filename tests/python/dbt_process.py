@@ -1,5 +1,6 @@
 """dbt in a process of its own that has its imports behind it: they are half of the processor time of a small run."""
 
+import gc
 import os
 import signal
 import sys
@@ -42,15 +43,18 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
 
 @dataclass
 class Shell:
-    """A process that has parsed the project, and is forked for each run."""
+    """A process that has parsed the project, and is forked for each run, without workers of its own."""
 
     asked: Connection
     printed: Path
 
-    def dbt(self, *arguments: str, dies_at: str = "") -> tuple[int, str]:
-        """Run dbt; with `dies_at`, the run is killed when it opens a file whose path ends so."""
+    def dbt(self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = "") -> tuple[int, str]:
+        """Run dbt, in the environment of the parse or another on which no parse depends.
+
+        With `dies_at`, the run is killed when it opens a file whose path ends so.
+        """
         before = self.printed.stat().st_size
-        self.asked.send((arguments, dies_at))
+        self.asked.send((arguments, environment or {}, dies_at))
         return self.asked.recv(), self.printed.read_bytes()[before:].decode("utf-8")
 
 
@@ -77,14 +81,17 @@ def _serve(asked: Connection, folder: Path, environment: dict[str, str], printed
     from dbt.cli.main import dbtRunner
 
     settle_in(folder, environment, printed)
+    os.environ.setdefault("WAREHOUSE_THREADS", "1")  # workers would import anew what is imported here
     manifest = dbtRunner().invoke(["--quiet", "parse"]).result
+    gc.freeze()  # so that a fork shares what was parsed
     while True:
         try:
-            arguments, dies_at = asked.recv()
+            arguments, environment, dies_at = asked.recv()
         except EOFError:
             return
         child = os.fork()
         if not child:
+            os.environ.update(environment)
             os._exit(_invoke(manifest, arguments, dies_at))
         asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
