@@ -24,16 +24,15 @@ help: ## this list
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_DIR, or of the synthetic sample
 	dbt build
 
-# Tests of Spark need Java; without it they are skipped, with the reason.
-test: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and tests, eleven minutes on two cores
-	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS)
-
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark. One
-# run has both, because it builds once what both ask for.
-soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests, the long ones too, an hour
+# run has both kinds, because it builds once what both ask for.
+test: ## lint and tests
+soak: KINDS := -m "soak or not soak" ## lint and all tests, the long ones too
+
+# Tests of Spark need Java; without it they are skipped, with the reason.
+test soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done
 	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS) -m "soak or not soak"
+	pytest -n $(TESTERS) $(KINDS)
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md

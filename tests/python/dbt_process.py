@@ -49,9 +49,9 @@ class Shell:
     printed: Path
 
     def dbt(self, *arguments: str, environment: dict[str, str] | None = None, dies_at: str = "") -> tuple[int, str]:
-        """Run dbt, in the environment of the parse or another on which no parse depends.
+        """Run dbt; with `dies_at`, the run is killed when it opens a file whose path ends so.
 
-        With `dies_at`, the run is killed when it opens a file whose path ends so.
+        Its environment may add to that of the parse, or change, what dbt does not read when it parses.
         """
         before = self.printed.stat().st_size
         self.asked.send((arguments, environment or {}, dies_at))
