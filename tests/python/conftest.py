@@ -147,7 +147,18 @@ LONGEST = (
 """The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which a machine that is too small for the whole soak takes a part of it."""
+    parser.addoption("--share", default="1/1", help="the part of the soak to run: 2/4 is the second of four (all)")
+
+
+def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
+    """Return the soak tests that another share has; each is in one, and the longest are dealt out first."""
+    number, of = map(int, share.split("/"))
+    return [item for place, item in enumerate(soak, start=1) if place % of != number % of]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what builds, so that the workers end together.
 
     Each worker gets two tests at first: one makes the sample and the public set, the other the registers, and then what
@@ -174,6 +185,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 break
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
+    left = outside([item for item in items if item.get_closest_marker("soak")], config.getoption("share"))
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(scope="session")
