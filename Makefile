@@ -27,7 +27,7 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 # The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark. One
 # run has both kinds, because it builds once what both ask for.
 test: ## lint and tests
-soak: KINDS := -m "soak or not soak" $(if $(SHARE),--share=$(SHARE)) ## lint and all tests, long ones too; SHARE=2/4: a part of the long
+soak: KINDS := -m "soak or not soak" $(if $(SHARE),--share=$(SHARE)) ## lint and all tests; SHARE=2/4 has a part of the long ones
 
 # Tests of Spark need Java; without it they are skipped, with the reason.
 test soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done

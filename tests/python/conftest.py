@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -149,12 +150,15 @@ LONGEST = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option by which a machine that is too small for the whole soak takes a part of it."""
-    parser.addoption("--share", default="1/1", help="the part of the soak to run: 2/4 is the second of four (all)")
+    parser.addoption("--share", default="1/1", help="the part of the soak to run: 2/4 is the second of four (1/1, all)")
 
 
 def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
     """Return the soak tests that another share has; each is in one, and the longest are dealt out first."""
-    number, of = map(int, share.split("/"))
+    found = re.fullmatch(r"(\d+)/(\d+)", share)
+    number, of = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= of:
+        raise pytest.UsageError(f"--share is {share}. Write 2/4 for the second of four parts.")
     return [item for place, item in enumerate(soak, start=1) if place % of != number % of]
 
 

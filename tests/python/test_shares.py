@@ -1,4 +1,6 @@
-"""The shares of the soak, which CI takes in turn where cores are few."""
+"""The shares of the soak, of which CI takes one where cores are few."""
+
+from collections import Counter
 
 import pytest
 
@@ -6,8 +8,13 @@ from tests.python.conftest import outside
 
 
 def test_each_test_is_in_one_share(request: pytest.FixtureRequest) -> None:
-    tests = [item for item in request.session.items if item.nodeid != request.node.nodeid]
-    shares = [[item for item in tests if item not in outside(tests, f"{number}/4")] for number in range(1, 5)]
-    assert sorted(item.nodeid for share in shares for item in share) == sorted(item.nodeid for item in tests)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    tests = request.session.items
+    left = Counter(item.nodeid for number in range(1, 5) for item in outside(tests, f"{number}/4"))
+    assert left == {item.nodeid: 3 for item in tests}
     assert outside(tests, "1/1") == []
+
+
+@pytest.mark.parametrize("share", ["5/4", "0/4", "0/0", "half", ""])
+def test_a_share_that_is_none_is_refused(share: str, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(pytest.UsageError, match=f"--share is {share}. Write 2/4 for the second of four parts."):
+        outside(request.session.items, share)
