@@ -50,6 +50,8 @@ class Row:
         The figure to reach, where there is one.
     unit : str
         "s" or "B".
+    why : str
+        Why ours takes more than the peer; shown where it does.
     """
 
     work: str
@@ -60,6 +62,7 @@ class Row:
     script: str = ""
     limit: str = ""
     unit: str = "s"
+    why: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -73,10 +76,11 @@ class Row:
             "" if self.ratio is None else f"{self.ratio:.3g}",
             self.limit,
             script,
+            self.why if self.ratio is not None and self.ratio > 1 else "",
         )
 
 
-HEADINGS = ("work", "ours", "peer", "ours / peer", "to reach", "the peer's script")
+HEADINGS = ("work", "ours", "peer", "ours / peer", "to reach", "the peer's script", "ours takes more, because")
 RUN = ("section", "date", "commit", "minutes", "load at the start", "paired runs", "machine", "versions")
 
 
@@ -101,13 +105,14 @@ class Section:
         script: str = "",
         limit: str = "",
         unit: str = "s",
+        why: str = "",
     ) -> None:
         """Add the medians of runs; with a peer, run by run paired with its own."""
         beside, ratio = None, None
         if theirs:
             beside = statistics.median(theirs)
             ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-        self.rows.append(Row(work, statistics.median(ours), peer, beside, ratio, script, limit, unit))
+        self.rows.append(Row(work, statistics.median(ours), peer, beside, ratio, script, limit, unit, why))
 
     @property
     def text(self) -> str:
@@ -165,7 +170,7 @@ class Usage:
     Attributes
     ----------
     seconds, processor : float
-        Wall time, and processor time of the process and of those that it waited for.
+        Wall time, and processor time of the process and of all that it started.
     peak : float
         Memory of the largest of these processes, in bytes.
     exit_code : int
@@ -182,21 +187,26 @@ class Usage:
 
 
 WATCH = """
-import json, os, signal, subprocess, sys, threading, time
+import contextlib, ctypes, json, os, resource, signal, subprocess, sys, threading, time
 out, limit, *command = sys.argv[1:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what the command leaves is waited for here
 started = time.perf_counter()
 process = subprocess.Popen(command, start_new_session=True)
 timer = threading.Timer(float(limit), os.killpg, (process.pid, signal.SIGKILL))
 timer.daemon = True
 timer.start()
 try:
-    _, status, usage = os.wait4(process.pid, 0)
+    code = process.wait()
+    seconds = time.perf_counter() - started
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 except BaseException:
     os.killpg(process.pid, signal.SIGKILL)
     raise
-seconds = time.perf_counter() - started
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 with open(out, "w") as file:
-    code = os.waitstatus_to_exitcode(status)
     json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, code], file)
 """
 
@@ -298,9 +308,15 @@ def machine() -> str:
 
 
 def checked_out() -> str:
-    """Return the commit of the project, marked if files differ from it; empty outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip()
+    """Return the commit of the project, marked if files but the page differ from it; empty outside a checkout."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", *command], cwd=PROJECT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    differing = git("diff", "--name-only", "HEAD", "--", ".", ":!benchmarks/README.md")
+    return git("describe", "--always") + ("-dirty" if differing else "")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

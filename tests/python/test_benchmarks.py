@@ -45,9 +45,37 @@ def test_a_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() -> None:
     section.add("work", [1.0, 2.0, 9.0], "peer", [2.0, 8.0, 9.0], "script", "≤ 1")
     (row,) = section.rows
     assert (row.ours, row.theirs, row.ratio) == (2.0, 8.0, 0.5)
-    assert row.cells == ("work", "2 s", "peer, 8 s", "0.5", "≤ 1", "`script`")
+    assert row.cells == ("work", "2 s", "peer, 8 s", "0.5", "≤ 1", "`script`", "")
     with pytest.raises(ValueError, match="shorter"):
         section.add("work", [1.0, 2.0], "peer", [2.0], "script")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody waits for what a command leaves")
+def test_a_command_used_what_the_processes_that_outlive_it_used() -> None:
+    works = "import time\nwhile time.process_time() < 0.5: kept = b'x' * 100_000_000"
+    leaves = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {works!r}])"
+    found = measuring.used([sys.executable, "-c", leaves])
+    assert found.exit_code == 0
+    assert found.processor > 0.5
+    assert found.peak > 1e8
+
+
+def test_a_row_says_why_it_takes_more_than_its_peer_only_where_it_does() -> None:
+    section = measuring.Section("title", "how")
+    for seconds in (3.0, 1.0, 0.5):
+        section.add("work", [seconds], "peer", [1.0], "script", why="the peer checks nothing")
+    section.add("work", [3.0], why="the peer checks nothing")
+    assert [row.cells[-1] for row in section.rows] == ["the peer checks nothing", "", "", ""]
+
+
+def test_each_row_of_the_page_that_takes_more_than_its_peer_says_why() -> None:
+    page = (PROJECT / "benchmarks/README.md").read_text(encoding="utf-8")
+    table = page.split("| section |")[1].split("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert len(rows) > 40
+    behind = [(row[1], row[-1]) for row in rows if row[4] and float(row[4]) > 1]
+    assert behind
+    assert [work for work, why in behind if not why] == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +121,7 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
         for found in text.split("| section |")[1:]
     )
     assert {row[0] for row in rows} == {name.replace("_", " ") for name in sections}
-    for section, work, ours, peer, ratio, _, script in rows:
+    for section, work, ours, peer, ratio, _, script, why in rows:
         assert section
         assert work
         assert re.match(r"[\d.,]+ (s|ms|µs|MB|kB)$", ours), (work, ours)
@@ -101,6 +129,7 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
             assert re.search(r", [\d.,]+ (s|ms|µs|MB|kB)$", peer), (work, peer)
             assert float(ratio) > 0
             assert (PROJECT / script.strip("`").split(":")[0]).is_file(), (work, script)
+            assert not why or float(ratio) >= 1, (work, ratio, why)
     works = " ".join(row[1] for row in rows)
     assert "`dbt build` of the sample, from nothing" in works
     assert "system GMM" in works
