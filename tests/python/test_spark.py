@@ -45,9 +45,14 @@ SOON_WARM = {
 """Java compiles quickly rather than well: for little data."""
 
 
+FEW_TASKS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
+"""Plans as they are made at first, as on a cluster that has adaptive ones switched off."""
+
+
 def local(folder: Path) -> dict[str, str]:
     """Return the variables of Spark without a cluster, for little data."""
-    return {"SPARK_MASTER": "local[2]", "SPARK_CONF_DIR": str(spark_cluster.write_conf(folder, **SOON_WARM))}
+    conf = spark_cluster.write_conf(folder, **SOON_WARM, **FEW_TASKS)
+    return {"SPARK_MASTER": "local[2]", "SPARK_CONF_DIR": str(conf)}
 
 
 BOTH_FROM_THE_START = {
