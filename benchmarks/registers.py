@@ -24,8 +24,8 @@ SIZES, QUICK = (50_000_000, 20_000_000, 1_000_000), (20_000, 8_000, 2_000)
 """Firms, patents and scopes."""
 SCAN = "benchmarks/registers.py: Warehouse.scan"
 BY_HAND = "benchmarks/peers/registers_by_hand.py"
-WHY_SCAN = "a scan reads, and counts nothing"
-WHY_TAGS = "a scan reads, and finds no terms"
+WHY_SCAN = "the peer counts nothing"
+WHY_TAGS = "the peer finds no terms"
 WHY_WHOLE = "by hand there is no dbt, no landing and no account of rows"
 WHY_MORE = "ten times the firms"
 TOOLS = {"duckdb": "DuckDB by hand", "polars": "polars by hand", "pandas": "pandas by hand"}

@@ -46,7 +46,7 @@ SOON_WARM = {
 
 
 FEW_TASKS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
-"""Plans as they are made at first, as on a cluster that has adaptive ones switched off."""
+"""Two parts for little data, and no adaptive plans, as on a cluster that has them switched off."""
 
 
 def local(folder: Path) -> dict[str, str]:
