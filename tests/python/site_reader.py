@@ -4,11 +4,9 @@ import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ai_manufacturing import site
 from ai_manufacturing.refresh import writer
@@ -17,8 +15,10 @@ from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.release_store import described
 from tests.python.waiting import LAST_RESORT
 
+if TYPE_CHECKING:  # the soak's environment has them
+    from playwright.sync_api import Browser, Page
+
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
 STRAY = """() => {
   const found = [];
@@ -84,7 +84,10 @@ def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=LAST_RESORT * 1000)
     if CHROMIUM is None:
         pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
     with sync_playwright() as playwright:
@@ -97,10 +100,17 @@ def packed_size(files: set[Path]) -> int:
     return sum(len(gzip.compress(path.read_bytes())) for path in files)
 
 
-def serious_faults(page: Page) -> list[tuple[str, list[Any]]]:
+def axe() -> str:
+    """Return the script that judges a page."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def serious_faults(page: "Page") -> list[tuple[str, list[Any]]]:
     """Return what axe finds, of the first rows and sections that are alike: with all of them it takes half a minute."""
     page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
-    page.evaluate(AXE)
+    page.evaluate(axe())
     # what the rule on regions finds is never serious, and it is a quarter of the time
     settings = "{resultTypes: ['violations'], rules: {region: {enabled: false}}}"
     found = page.evaluate(f"axe.run(document, {settings})")["violations"]
@@ -111,7 +121,7 @@ def serious_faults(page: Page) -> list[tuple[str, list[Any]]]:
 class Reader:
     """A page, with all that it complained about and all that it asked of the network."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: "Page") -> None:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -119,7 +129,7 @@ class Reader:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, folder: Path, name: str, fragment: str = "") -> Page:
+    def open(self, folder: Path, name: str, fragment: str = "") -> "Page":
         """Open a page from the file, and wait for its charts."""
         self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
         self.page.wait_for_selector("html[data-drawn=all]", state="attached")
@@ -147,9 +157,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(browser: Browser) -> Iterator[Reader]:
+def reader(browser: "Browser") -> Iterator[Reader]:
     context = browser.new_context(viewport=DESK, locale="en-US")
     context.set_default_timeout(LAST_RESORT * 1000)
-    expect.set_options(timeout=LAST_RESORT * 1000)
     yield Reader(context.new_page())
     context.close()
