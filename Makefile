@@ -35,11 +35,11 @@ test: setup $(VENV)/.dev ## lint and tests
 	$(MAKE) --jobs 2 lint-python lint-sql-changed
 	pytest -n $(TESTERS)
 
-# All that the rules on tests call soak, beside the tests above. Tests of Spark need Java, those of pages Chromium, the
-# page for SQL npm; without them they are skipped, with the reason.
-soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; SHARE=2/4 has a part
+# Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
+# A part has long tests alone: it follows `make test`.
+soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; SHARE=2/4 has a part of the long ones
 	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS) -m "soak or not soak" $(if $(SHARE),--share=$(SHARE))
+	pytest -n $(TESTERS) -m $(if $(SHARE),soak --share=$(SHARE),"soak or not soak")
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
