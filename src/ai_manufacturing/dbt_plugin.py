@@ -58,8 +58,8 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the functions to a new connection, and start the workers of a run of everything."""
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
-        if flags.WHICH in ("build", "run") and not flags.SELECT and (pool := workers.pool()):
-            pool.start()
+        if flags.WHICH in ("build", "run") and not flags.SELECT:
+            workers.pool()
         gc.freeze()  # what dbt has parsed stays for the run: garbage collection need not walk it again and again
         add_functions(conn)
 
