@@ -306,6 +306,34 @@ def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Bui
     assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
 
 
+def test_a_second_row_of_a_declared_key_is_named_and_stops_gate_and_estimates(
+    sample_build: Build, tmp_path: Path
+) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    intermediate = project / "models/gate/int_panel_consistency.sql"
+    twice = "select * from final union all (select * from final order by city_id, year limit 1)"
+    intermediate.write_text(intermediate.read_text(encoding="utf-8").replace("select * from final", twice))
+    estimate = project / "python_models/estimates/est_spatial_autocorrelation.py"
+    made = "return spatial.global_autocorrelation(tables)"
+    more = "return __import__('pyarrow').concat_tables([spatial.global_autocorrelation(tables)] * 2)"
+    estimate.write_text(estimate.read_text(encoding="utf-8").replace(made, more))
+    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
+    landing = sample_build.scratch / "landing"
+    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+
+    assert build.dbt("build", "--select", "est_spatial_autocorrelation+").exit_code == 1
+    assert "has several rows of one key: measure ai_firms, year 2010, row_count 2" in build.output, build.output
+    assert "SKIP relation reports.rpt_spatial_classes" in build.output
+
+    assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
+    a_key = '"intermediate"."int_panel_consistency" has several rows of one key: city_id 110000, year 2010, row_count 2'
+    assert a_key in build.output, build.output
+    assert "SKIP relation gates.gate_results" in build.output
+    assert build.tables("estimates") == build.tables("reports") == set()
+    years = "select count(*) from intermediate.int_panel_consistency where (city_id, year) = ('110000', 2010)"
+    assert build.value(years) == 1, "the older table stands"
+
+
 def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:
     for statement in (
         "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
