@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from ai_manufacturing.system import duckdb_client
 from tests.python import dbt_process
@@ -291,14 +292,25 @@ def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> 
 
 
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    """Of a table that has its key in `meta`, and of one under contract."""
     project = copy_of_the_project(tmp_path / "project")
-    model = project / "models/marts/dim_city.sql"
-    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
-    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
-    model.write_text(written, encoding="utf-8")
+    for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
+        beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+        sql = (project / path).read_text(encoding="utf-8")
+        (project / path).write_text(sql.replace("select * from final", beijing_twice), encoding="utf-8")
     warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
     landing = sample_build.scratch / "landing"
     build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+
+    assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
+    key = "city_id 110000, year 2010, row_count 2"
+    table = '"warehouse"."intermediate"."int_panel_consistency"'
+    assert f"{table} has several rows of one key: {key}" in build.output, build.output
+    assert "SKIP relation gates.gate_results" in build.output
+    assert build.tables("estimates") == build.tables("reports") == set()
+    of_beijing = "select count(*) = count(distinct year) from {} where city_id = '110000'"
+    assert build.value(of_beijing.format(table)), "the older table stands"
+
     assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
     assert 'duplicate key "110000"' in build.output, build.output
     assert "SKIP relation marts.fct_spatial_distribution" in build.output
@@ -315,37 +327,49 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         "update seeds.series_pairs set provider = 'nobody' where provider is not null and series like 'above%'",
         "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
         "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+        "update seeds.derived_variables set series = 'nonsense' where variable = 'ln_secondary_productivity'",
+        "update seeds.city_groupings set series = 'nonsense' where grouping = 'large_gdp'",
+        "delete from seeds.substituted_labels where (kind, name, provider) = ('series', 'firm_count', 'duhe1123')",
+        "insert into seeds.labels select * from seeds.labels where (kind, name) = ('measure', 'ai_firms')",
     ):
         habits.edit(statement)
-    assert habits.dbt("test --select test_name:rules") == 1
-    printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    assert habits.dbt("test --select seeds_*_keep_their_rules") == 1
+    printed = re.findall(r"seeds_\w+_keep_their_rules fails: seed (.+), rule (.+), record (.+)", habits.build.output)
     rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
     (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)
-    in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
-    of_provider = 'provider in (select provider from "warehouse"."seeds"."series_sources")'
+    (of_labels,) = re.findall(r"substitution is null or \(series.*", rules)
+    of_series = "list_has_all((select list(series) from series), string_split(series, ' '))"
     assert {*printed} == {
-        ("rules_of_cities", "city_id is unique", "110000"),
-        ("rules_of_cities", "name_zh is unique", "北京市"),
-        ("rules_of_cities", "short_name_zh is unique", "北京"),
-        ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
-        ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        ("cities", "city_id is unique", "110000"),
+        ("cities", "name_zh is unique", "北京市"),
+        ("cities", "short_name_zh is unique", "北京"),
+        ("series", "cell_min is not null", "gdp_100m_cny"),
+        ("series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        ("series_sources", of_limits, "above_scale_firm_count, total, duhe1123"),
+        ("series_sources", of_labels, "firm_count, industry, duhe1123"),
         (
-            "rules_of_series_sources",
-            of_limits,
-            "above_scale_firm_count, total, duhe1123",
-        ),
-        (
-            "rules_of_series_pairs",
-            of_provider,
+            "series_pairs",
+            "provider in (select provider from series_sources)",
             "above_scale_firm_count, total, secondary_value_added_100m_cny, total, nobody",
         ),
         (
-            "rules_of_regression_specifications",
-            f"estimator = 'event_study' or {in_dim_variable}",
+            "regression_specifications",
+            "estimator = 'event_study' or outcome in (select variable from dim_variable)",
             "table_1_col_1",
         ),
-        ("rules_of_ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+        ("ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+        ("derived_variables", of_series, "ln_secondary_productivity"),
+        ("city_groupings", of_series, "large_gdp"),
+        ("labels", "kind, name is unique", "measure, ai_firms"),
     }
+
+
+def test_the_rules_of_each_seed_are_tested() -> None:
+    seeds = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
+    with_rules = {seed["name"] for seed in seeds if "rules" in seed.get("config", {}).get("meta", {})}
+    tests = [path.read_text(encoding="utf-8") for path in (PROJECT / "tests/singular").glob("seeds_*.sql")]
+    tested = [name for sql in tests for name in re.findall(r"'(\w+)',", sql.partition("others=")[0])]
+    assert sorted(tested) == sorted(with_rules)
 
 
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
