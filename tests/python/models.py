@@ -83,7 +83,8 @@ class Run:
         parents = self.nodes.keys() & node["depends_on"]["nodes"]
         if not parents or parents & self._changed:
             return True
-        return node["relation_name"] is not None and not self._columns(node)
+        relation = node["relation_name"]
+        return relation is not None and not self._columns(relation)
 
     def _run(self, node: Node) -> None:
         """Make a relation anew; what is as it was has changed nothing."""
@@ -103,8 +104,11 @@ class Run:
             rows = self._python(node)  # noqa: F841 - the statement reads it
             query = "from rows"
         self.connection.execute(f"create or replace temp table made as {query}")
-        columns = self._columns(node)
-        if columns != self.connection.execute("describe made").fetchall():
+        if repeated := self._repeated_key(node):
+            self.failed[f"key of {node['name']}"] = repeated
+            self._stopped.add(name)
+            return
+        if self._columns(relation) != self._columns("made"):
             self.connection.execute(f"create or replace table {relation} as from made")
         elif self._content(relation) == self._content("made"):
             return
@@ -113,6 +117,12 @@ class Run:
             self.connection.execute(f"delete from {relation}")
             self.connection.execute(f"insert into {relation} from made")
         self._changed.add(name)
+
+    def _repeated_key(self, node: Node) -> list[Any]:
+        """Return what the post-hook of every model refuses: a key that two rows have."""
+        key = ", ".join(node["config"]["meta"].get("key", []))
+        keys = f"select {key} from made group by {key} having count(*) > 1"
+        return self.connection.execute(keys).fetchall() if key else []
 
     def _python(self, node: Node) -> Any:
         """Return what the file of a Python model makes."""
@@ -145,12 +155,13 @@ class Run:
                 self.failed[test["name"]] = rows
                 self._stopped.add(model)
 
-    def _columns(self, node: Node) -> list[Any]:
-        """Return the columns of a relation; none where it is not there."""
+    def _columns(self, relation: str) -> list[Any]:
+        """Return names and types of a relation's columns; none where it is not there."""
         try:
-            return self.connection.execute(f"describe {node['relation_name']}").fetchall()
+            described = self.connection.execute(f"describe {relation}").fetchall()
         except duckdb.CatalogException:
             return []
+        return [column[:2] for column in described]
 
     def _content(self, relation: str) -> Any:
         return self.connection.execute(f"select count(*), sum(hash(r)) from {relation} as r").fetchone()
