@@ -12,6 +12,7 @@ import pytest
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
+approx = pytest.approx
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -43,9 +44,7 @@ def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
     return data.query(change) if isinstance(change, str) else data.assign(**change)
 
 
-def without_singletons(
-    data: pd.DataFrame, entity: str = "city_id", time: str = "year"
-) -> pd.DataFrame:
+def without_singletons(data: pd.DataFrame, entity: str = "city_id", time: str = "year") -> pd.DataFrame:
     """Drop rows that are alone in their entity or period until none is."""
     while True:
         sizes = [data.groupby(name)[name].transform("size") for name in (entity, time)]

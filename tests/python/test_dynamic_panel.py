@@ -8,21 +8,13 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose, assert_array_equal
-from pytest import approx
 from scipy import stats
 
 from ai_manufacturing.estimators import dynamic_panel, lag_bounds
 from ai_manufacturing.estimators.dynamic_panel import DynamicPanelFit, gmm_step, moments
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import second_route
-from tests.python.estimator_tools import (
-    changed,
-    golden,
-    golden_data,
-    grid,
-    refusal,
-    without_singletons,
-)
+from tests.python.estimator_tools import approx, changed, golden, golden_data, grid, refusal, without_singletons
 
 RECORDS: dict[str, dict[str, Any]] = {record["id"]: record for record in golden("gmm")}
 PLM = [name for name in RECORDS if name.startswith("plm")]
@@ -45,9 +37,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 def golden_fit(record: dict[str, Any], data: pd.DataFrame) -> DynamicPanelFit:
     options = {name: record[name] for name in ("equation", "steps", "collapse")}
     limits = record["lag_limits"]
-    return dynamic_panel.fit(
-        data, record["outcome"], record["regressors"], limits, entity="firm", **options
-    )
+    return dynamic_panel.fit(data, record["outcome"], record["regressors"], limits, entity="firm", **options)
 
 
 def single_precision() -> pd.DataFrame:
@@ -107,7 +97,11 @@ def test_xtabond2_is_matched_to_the_printed_digits() -> None:
     assert serial == [record["ar1"], record["ar2"]]
     hansen = [round(ours.hansen_statistic, 2), ours.hansen_df, round(ours.hansen_p, 3)]
     assert hansen == record["hansen"]
-    levels = [round(ours.level_hansen_statistic, 2), ours.level_hansen_df, round(ours.level_hansen_p, 3)]
+    levels = [
+        round(ours.level_hansen_statistic, 2),
+        ours.level_hansen_df,
+        round(ours.level_hansen_p, 3),
+    ]
     assert levels == record["diff_hansen_levels"]
     # In 2009 the error variance was divided by the level rows; since then by the difference rows,
     # one less per firm.
@@ -219,7 +213,9 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
 
 
 @pytest.mark.parametrize("equation", ["system", "difference"])
-def test_the_truth_is_recovered_where_a_control_is_related_to_the_city_effect(equation: Any) -> None:
+def test_the_truth_is_recovered_where_a_control_is_related_to_the_city_effect(
+    equation: Any,
+) -> None:
     """x's mean is the effect: it is no instrument of the levels."""
     ours = fit(random_panel(5, cities=1500, gaps=0), equation=equation)
     assert (np.abs(ours.estimates[:4] - TRUTH) < 3 * ours.std_errors[:4]).all()
@@ -341,7 +337,7 @@ def test_more_instruments_than_cities_and_a_hansen_test_that_cannot_reject_are_n
     )
     for more, is_named in ((-1, True), (0, False)):
         other = fit(random_panel(1, cities=ours.instrument_count + more), **every)
-        assert warnings_of(other)[0].startswith("More instruments") == is_named
+        assert ("More instruments" in " ".join(warnings_of(other))) == is_named
 
 
 def test_serially_correlated_errors_are_named() -> None:
@@ -407,9 +403,7 @@ def test_regressors_that_the_instruments_cannot_tell_apart_are_named() -> None:
 
 DIFFERENCE = {"equation": "difference"}
 OF_LIMITS = "the first must be at least {}, and the second None or no less than the first."
-NO_PAIR = (
-    "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
-)
+NO_PAIR = "No city_id has two consecutive values of year with the outcome, the regressors and their lags."
 TOO_FEW = "Robust errors need more values of city_id than terms; there are "
 NO_CHANGE = "Regressor w does not vary once the year effects are removed."
 CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
@@ -502,12 +496,8 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES]
-)
-def test_what_cannot_be_estimated_says_why(
-    change: str | dict[str, Any], options: dict[str, Any], reason: str
-) -> None:
+@pytest.mark.parametrize(("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES])
+def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], options: dict[str, Any], reason: str) -> None:
     data = random_panel(8, cities=40, gaps=0).sort_values(["city_id", "year"])
     assert refusal(fit, changed(data, change) if change else data, **options) == reason
 

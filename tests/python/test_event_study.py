@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from pytest import approx
 from scipy import stats
 
 from ai_manufacturing.estimators import event_study, fixed_effects, heterogeneity
 from ai_manufacturing.estimators.event_study import wald
-from tests.python.estimator_tools import OnDummies, changed, grid, refusal
+from tests.python.estimator_tools import OnDummies, approx, changed, grid, refusal
 
 pytestmark = pytest.mark.filterwarnings("error")
 fit = partial(event_study.fit, event_year=2016, omitted_year=2015, window=(-5, 3))
@@ -72,9 +71,7 @@ def test_a_regression_on_all_dummies_agrees(options: dict[str, Any], freedom: in
     terms = {event_study.term(time): data["year"].isin(years[time]) for time in years}
     by_hand = data.assign(**{name: data["treated"] * flag for name, flag in terms.items()})
     theirs = OnDummies(by_hand, "y", [*terms, "control"])
-    covariance = theirs.covariance(
-        options.get("covariance", "clustered"), options.get("cluster", "")
-    )
+    covariance = theirs.covariance(options.get("covariance", "clustered"), options.get("cluster", ""))
     assert ours.terms == (*terms, "control")
     assert ours.observation_count == len(data)
     assert_allclose(ours.estimates, theirs.estimates, rtol=1e-9, atol=1e-11)
@@ -152,8 +149,7 @@ def test_no_joint_test_says_why() -> None:
     reasons = [one.pre_trend_reason.en for one in (few, exact, late)]
     names = "before6, before5, before4, before3, before2"
     assert reasons == [
-        f"No joint test of {names}: their covariance has rank 3 for 5 restrictions (3 degrees of "
-        "freedom).",
+        f"No joint test of {names}: their covariance has rank 3 for 5 restrictions (3 degrees of freedom).",
         f"No joint test of {names}: an error is zero because the outcome is fitted exactly.",
         "No pre-trend test: no year before the event has a term.",
     ]
@@ -172,8 +168,7 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
     ({"treated": lambda d: (d["city_id"] != "0007").astype(int)}, IS_7.format("untreated")),
     (
         {"treated": lambda d: d["treated"].where((d["city_id"] != "0003") | (d["year"] < 2016), 0)},
-        "city_id 0003 is treated in some years and not in others: column treated must be fixed "
-        "over time.",
+        "city_id 0003 is treated in some years and not in others: column treated must be fixed over time.",
     ),
     ({"treated": lambda d: 0.5 * d["treated"]}, "Column treated holds 0.5: a treatment is 0 or 1."),
     (
@@ -184,7 +179,10 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
         {"city_id": lambda d: d["city_id"].where(d["city_id"] != "0003")},
         "Column city_id has 11 missing values.",
     ),
-    ({"year": lambda d: d["year"] + 0.5}, "Column year holds 2010.5: an event study needs whole years."),
+    (
+        {"year": lambda d: d["year"] + 0.5},
+        "Column year holds 2010.5: an event study needs whole years.",
+    ),
     ("year < 0", "The sample has no observations."),
     ("year != 2015", "The sample has no row in the omitted year 2015."),
     ("year == 2015", "The sample has no row in the omitted year 2015."),
@@ -258,8 +256,7 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
         ),
         (
             "region != 'east'",
-            "No comparison of region: the sample lacks the reference group east; it has central, "
-            "west.",
+            "No comparison of region: the sample lacks the reference group east; it has central, west.",
         ),
         (
             {"region": lambda d: d["region"].where(d["year"] > 2010)},
@@ -294,9 +291,9 @@ def random_groups(seed: int, cities: int = 60, few: int = 5, *, largest: bool = 
 
 
 def permuted(data: pd.DataFrame, draws: int, seed: int) -> float:
-    return heterogeneity.permutation_p_values(
-        data, "y", "x", ["z"], "size", "others", draws=draws, seed=seed
-    )["x:largest"]
+    return heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=draws, seed=seed)[
+        "x:largest"
+    ]
 
 
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
@@ -320,9 +317,7 @@ def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
     ("largest", "effect", "fewest", "most"),
     [(False, 0.0, 0, 0.12), (True, 0.0, 0, 0.12), (True, 0.3, 0.7, 1)],
 )
-def test_a_handful_is_found_to_differ_where_it_does(
-    largest: bool, effect: float, fewest: float, most: float
-) -> None:
+def test_a_handful_is_found_to_differ_where_it_does(largest: bool, effect: float, fewest: float, most: float) -> None:
     """A level of 5 % and three binomial errors, and a power."""
     samples, found = 60, 0
     for seed in range(samples):

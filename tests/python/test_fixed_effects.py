@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from linearmodels.datasets import wage_panel
 from numpy.testing import assert_allclose, assert_array_equal
-from pytest import approx
 from scipy import stats
 
 from ai_manufacturing.estimators.fixed_effects import (
@@ -21,6 +20,7 @@ from ai_manufacturing.estimators.fixed_effects import (
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from tests.python.estimator_tools import (
     OnDummies,
+    approx,
     changed,
     golden,
     golden_data,
@@ -80,9 +80,7 @@ def test_fixest_is_matched_under_its_own_singleton_rule(record: dict[str, Any]) 
 
 def test_plm_is_matched_where_errors_are_iid() -> None:
     """R's plm, Grunfeld data, effect = "twoways", as its summary is printed: p from t(n-K)."""
-    ours = fit(
-        golden_data("grunfeld"), "inv", ["value", "capital"], entity="firm", covariance="iid"
-    )
+    ours = fit(golden_data("grunfeld"), "inv", ["value", "capital"], entity="firm", covariance="iid")
     assert_allclose(ours.estimates, [0.117716, 0.357916], atol=5e-7)
     assert_allclose(ours.std_errors, [0.013751, 0.022719], atol=5e-7)
     assert_allclose(ours.statistics, [8.5604, 15.7540], atol=5e-5)
@@ -301,8 +299,7 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         {"province": lambda d: d["province"].where((d["number"] != 99) | (d["year"] < 2018), "z")},
         BY_PROVINCE,
-        "city_id c lies in more than one province: errors clustered by province need every "
-        "city_id inside one.",
+        "city_id c lies in more than one province: errors clustered by province need every city_id inside one.",
     ),
     (
         {"year": lambda d: d["year"].clip(2016)},
@@ -317,8 +314,7 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         "number < 99 and year < 2017",
         TWO,
-        "The sample has 4 observations for 4 parameters (2 slopes and 2 years, cities nested in "
-        "the clusters).",
+        "The sample has 4 observations for 4 parameters (2 slopes and 2 years, cities nested in the clusters).",
     ),
     (
         "number < 100 and year < 2017",
@@ -344,31 +340,30 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     (
         {"x3": lambda d: d["x1"] - 2 * d["x2"] + 30 * np.cos(d["year"]) + d["number"]},
         {"regressors": REGRESSORS},
-        "Regressor x3 is a linear combination of x1 and x2 once the city_id and year effects are "
-        "removed.",
+        "Regressor x3 is a linear combination of x1 and x2 once the city_id and year effects are removed.",
     ),
     (
         "number < 99",
         {},
-        "The error of x1 cannot be estimated: its scores sum to zero in each of the 2 clusters of "
-        "city_id.",
+        "The error of x1 cannot be estimated: its scores sum to zero in each of the 2 clusters of city_id.",
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES]
-)
-def test_what_cannot_be_estimated_says_why(
-    change: str | dict[str, Any], options: dict[str, Any], reason: str
-) -> None:
+@pytest.mark.parametrize(("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES])
+def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], options: dict[str, Any], reason: str) -> None:
     data = changed(small_panel(), change)
     assert refusal(fit, data, "y", **{"regressors": ["x1"], **options}) == reason
 
 
 def test_rows_fitted_exactly_have_no_robust_error() -> None:
     """Two more cities in two years of their own: one slope and three effects for their four rows."""
-    apart = {"city_id": list("sstt"), "year": [2030, 2031] * 2, "y": [1, 5, 2, 3], "x2": [0, 1, 0, 0]}
+    apart = {
+        "city_id": list("sstt"),
+        "year": [2030, 2031] * 2,
+        "y": [1, 5, 2, 3],
+        "x2": [0, 1, 0, 0],
+    }
     pieces = pd.concat([small_panel().assign(x2=0), pd.DataFrame(apart)])
     assert refusal(fit, pieces, "y", ["x2"], covariance="robust") == (
         "The error of x2 cannot be estimated: the rows that identify it are fitted exactly."

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from pytest import approx
 from scipy import optimize, stats
 
 from ai_manufacturing.estimators import event_study
@@ -20,7 +19,7 @@ from ai_manufacturing.robustness.honest_did import (
     of_event_study,
     of_path,
 )
-from tests.python.estimator_tools import golden, grid, refusal
+from tests.python.estimator_tools import approx, golden, grid, refusal
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -131,9 +130,7 @@ def enumerated_vertices(program: Floats) -> Floats:
         pytest.param(2, 1, 2.0, 3, marks=pytest.mark.soak),
     ],
 )
-def test_relative_magnitudes_are_those_of_linear_programs(
-    before: int, after: int, magnitude: float, seed: int
-) -> None:
+def test_relative_magnitudes_are_those_of_linear_programs(before: int, after: int, magnitude: float, seed: int) -> None:
     """Of the first effect, or of the average of three."""
     path, covariance = made_up(before, after, seed)
     target: Target = "average" if after == 3 else "first"

@@ -83,37 +83,42 @@ def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_route, "by_panel_ols", refuse)
 
 
+BY_FIXED_EFFECTS = ("table_1_col_1", BY_PROVINCE, "table_5_col_2")
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(
-    ("harm", "failing"),
+    ("harm", "columns", "failing"),
     [
-        (lambda _: None, set()),
-        (a_larger_factor, {"std_error_difference"}),
-        (another_slope, {"estimate_difference"}),
-        (another_correction, {"std_error_difference"}),
-        (another_lag, {"estimate_difference", "std_error_difference"}),
-        (a_refusal, {"is_in_both"}),
+        (lambda _: None, (*BY_FIXED_EFFECTS, "table_4_col_4"), set()),
+        (a_larger_factor, BY_FIXED_EFFECTS, {"std_error_difference"}),
+        (another_slope, BY_FIXED_EFFECTS, {"estimate_difference"}),
+        (another_correction, ("table_4_col_4",), {"std_error_difference"}),
+        (another_lag, ("table_4_col_4",), {"estimate_difference", "std_error_difference"}),
+        (a_refusal, BY_FIXED_EFFECTS, {"is_in_both"}),
     ],
 )
 def test_the_gate_finds_a_route_that_gives_other_numbers(
     harm: Callable[[pytest.MonkeyPatch], None],
+    columns: tuple[str, ...],
     failing: set[str],
     sample_build: Build,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
     harm(monkeypatch)
-    found = judged(rows_of("table_1_col_1", BY_PROVINCE, "table_5_col_2", "table_4_col_4"), sample_build)
+    found = judged(rows_of(*columns), sample_build)
     assert {column for column, success in found.items() if not success} == failing
 
 
-def test_a_column_that_neither_route_can_estimate_fails_nothing(
-    sample_build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
-    monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
-    absorbed = rows_of("table_1_col_1").assign(controls="ln_unit_employment ln_unit_employment")
-    assert judged(absorbed, sample_build) == dict.fromkeys(
-        ("is_in_both", "estimate_difference", "std_error_difference"), True
-    )
+@pytest.mark.usefixtures("project")
+def test_a_column_that_neither_route_can_estimate_fails_nothing(sample_build: Build) -> None:
+    controls = "ln_unit_employment ln_unit_employment"
+    found = judged(rows_of("table_1_col_1").assign(controls=controls), sample_build)
+    expected = ("is_in_both", "estimate_difference", "std_error_difference")
+    assert found == dict.fromkeys(expected, True)

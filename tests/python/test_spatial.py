@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from pytest import approx
 from scipy.sparse import csr_array
 
 from ai_manufacturing.estimators import spatial
 from ai_manufacturing.system import great_circle
 from ai_manufacturing.system.contracts import schema
 from tests.python.conftest import PROJECT, Build
-from tests.python.estimator_tools import refusal
+from tests.python.estimator_tools import approx, refusal
 
 
 def rook(side: int) -> csr_array:
@@ -46,7 +45,8 @@ def test_both_statistics_are_their_sums_over_pairs_and_z_counts_rearrangements()
 
     z = (values - values.mean()) / values.std()
     assert_allclose(local.statistics, 35 / 36 * z * (pairs @ z), rtol=1e-12)
-    assert local.quadrants == ["LH"[own > 0] + "LH"[lag > 0] for own, lag in zip(z, pairs @ z, strict=True)]
+    own, others = (np.where(side > 0, "H", "L") for side in (z, pairs @ z))
+    assert local.quadrants == [*np.char.add(own, others)]
 
 
 def test_neighbours_are_the_six_nearest_on_the_great_circle() -> None:
@@ -177,9 +177,18 @@ def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
     )
     weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
     series = pd.DataFrame(
-        {"series": list(counts), "scope": "industry", "substitution": None, "substitution_zh": None}, dtype=object
+        {
+            "series": list(counts),
+            "scope": "industry",
+            "substitution": None,
+            "substitution_zh": None,
+        },
+        dtype=object,
     )
-    series.loc[0, ["substitution", "substitution_zh"]] = ["apples substitute for pears", "以苹果替代梨"]
+    series.loc[0, ["substitution", "substitution_zh"]] = [
+        "apples substitute for pears",
+        "以苹果替代梨",
+    ]
     return spatial.Tables(measures, coordinates, weightings, series)
 
 
@@ -245,16 +254,14 @@ def test_the_sample_has_the_distribution_that_the_paper_prints(sample_build: Bui
     for ours, printed in shares:
         assert ours == approx(printed, abs=0.005)
     totals = sample_build.rows(
-        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_classes "
-        "where not is_subset"
+        "select sum(unit_count), sum(national_share) from reports.rpt_spatial_classes where not is_subset"
     )
     assert totals == [(367, approx(1, abs=1e-12))]
 
 
 def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build: Build) -> None:
     counts = sample_build.frame(
-        "select measure_count from marts.fct_spatial_distribution "
-        "where measure = 'ai_firms' and year = 2020"
+        "select measure_count from marts.fct_spatial_distribution where measure = 'ai_firms' and year = 2020"
     )["measure_count"].to_numpy(dtype=float)
     shares = counts / counts.sum()
     gini = np.abs(counts[:, None] - counts).sum() / (2 * len(counts) * counts.sum())
@@ -266,13 +273,11 @@ def test_concentration_is_the_same_from_the_counts_by_another_route(sample_build
     )
     assert ours == approx((gini, (shares**2).sum(), theil, top[0], top[4], top[9]), rel=1e-12)
     sums = sample_build.rows(
-        "select sum(national_share), count(*) from marts.fct_spatial_distribution "
-        "group by measure, year"
+        "select sum(national_share), count(*) from marts.fct_spatial_distribution group by measure, year"
     )
     assert sums == [(approx(1, abs=1e-12), 367)] * 33
     for whole, within, between in sample_build.rows(
-        "select theil, theil_within_regions, theil_between_regions "
-        "from marts.fct_spatial_concentration"
+        "select theil, theil_within_regions, theil_between_regions from marts.fct_spatial_concentration"
     ):
         assert within + between == approx(whole, abs=1e-12)
         assert 0 < between < within
@@ -284,8 +289,7 @@ def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
     )
     assert growth["after_break"] > growth["to_break"] + 0.02 > 0.02
     totals = sample_build.pairs(
-        "select year, national_count from marts.fct_spatial_concentration "
-        "where measure = 'ai_firms'"
+        "select year, national_count from marts.fct_spatial_concentration where measure = 'ai_firms'"
     )
     years = np.arange(2016, 2021)
     slope = np.polyfit(years, np.log([totals[year] for year in years]), 1)[0]
@@ -294,8 +298,7 @@ def test_growth_is_faster_after_the_break(sample_build: Build) -> None:
 
 def test_every_measure_and_year_of_the_sample_has_its_autocorrelation(sample_build: Build) -> None:
     estimated = sample_build.rows(
-        "select statistic, p_value from estimates.est_spatial_autocorrelation "
-        "where status = 'estimated'"
+        "select statistic, p_value from estimates.est_spatial_autocorrelation where status = 'estimated'"
     )
     assert len(estimated) == 3 * 11
     assert all(statistic > 0 and p_value < 0.05 for statistic, p_value in estimated)
@@ -314,8 +317,7 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
     for table in ("fct_spatial_distribution", "fct_spatial_concentration", "fct_spatial_trend"):
         assert public_build.rows(f"select distinct measure from marts.{table}") == [("ai_firms",)]
     estimates = public_build.rows(
-        "select distinct measure, status, substitutions "
-        "from estimates.est_spatial_autocorrelation order by measure"
+        "select distinct measure, status, substitutions from estimates.est_spatial_autocorrelation order by measure"
     )
     assert estimates == [
         (
@@ -333,6 +335,5 @@ def test_the_public_deliveries_have_firms_and_no_patents(public_build: Build) ->
     named = "Not delivered: ai_invention_grant_count (industry) in {}."
     assert reasons == [(named.format(year),) for year in (2010, 2016, 2020)]
     assert public_build.value(
-        "select bool_and(substitutions like 'AI firms of all industries%') "
-        "from reports.rpt_spatial_classes"
+        "select bool_and(substitutions like 'AI firms of all industries%') from reports.rpt_spatial_classes"
     )

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from pytest import approx
 from scipy import integrate, linalg, optimize, special, stats
 
 from ai_manufacturing.estimators import fixed_effects
@@ -20,7 +19,7 @@ from ai_manufacturing.robustness.spatial_errors import (
     scpc,
     spatial_components,
 )
-from tests.python.estimator_tools import OnDummies, golden, golden_data, grid, refusal
+from tests.python.estimator_tools import OnDummies, approx, golden, golden_data, grid, refusal
 
 CONLEY: dict[str, Any] = golden("conley")
 SCPC: dict[str, Any] = golden("scpc")
@@ -161,11 +160,9 @@ def literal_rate(covariance: np.ndarray, critical: float) -> float:
     return 2 / np.pi * float(integrate.quad(integrand, 0, np.pi / 2, epsabs=1e-12)[0])
 
 
-@pytest.mark.parametrize(
-    "average_correlation", [0.03, pytest.param(0.10, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("average_correlation", [0.03, pytest.param(0.10, marks=pytest.mark.soak)])
 def test_scpc_is_the_literal_computation_of_the_papers(average_correlation: float) -> None:
-    data, coordinates = panel(3)
+    data, coordinates = panel(5)
     count = len(coordinates)
     slope, row_scores = literal(data)
     distances = angles_of(coordinates)
