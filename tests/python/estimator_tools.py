@@ -1,4 +1,4 @@
-"""What the tests of estimators share: panels, golden records, dummies, and the reason of a refusal."""
+"""What the tests of estimators share: golden records, dummies, and the reason of a refusal."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,11 @@ def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
     return data.query(change) if isinstance(change, str) else data.assign(**change)
 
 
-def without_singletons(data: pd.DataFrame, entity: str = "city_id", time: str = "year") -> pd.DataFrame:
+def without_singletons(
+    data: pd.DataFrame,
+    entity: str = "city_id",
+    time: str = "year",
+) -> pd.DataFrame:
     """Drop rows that are alone in their entity or period until none is."""
     while True:
         sizes = [data.groupby(name)[name].transform("size") for name in (entity, time)]

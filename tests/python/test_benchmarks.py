@@ -97,7 +97,7 @@ def test_a_corrected_cell_is_one_more_in_its_last_digit(tmp_path: Path) -> None:
     path = tmp_path / cell.file
     path.parent.mkdir()
     path.write_bytes(
-        "代码,市,省,年,GDP,人口\n440300,深圳市,广东省,2015,14250.99,1\n440400,珠海市,广东省,2015,9,1\n".encode()
+        "代码,市,省,年,GDP,人口\n440300,深圳市,广东省,2015,14250.99,1\n440400,珠海市,广东省,2015,9,1\n".encode(),
     )
     cell.corrected(tmp_path)
     assert path.read_text(encoding="utf-8").splitlines()[1:] == [
@@ -108,6 +108,7 @@ def test_a_corrected_cell_is_one_more_in_its_last_digit(tmp_path: Path) -> None:
         Cell(cell.file, "utf-8", "999999,", 4).corrected(tmp_path)
 
 
+@pytest.mark.door
 @pytest.mark.soak
 def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_path: Path) -> None:
     out = tmp_path / "README.md"
@@ -139,15 +140,8 @@ def test_one_command_measures_and_writes_a_table_whose_rows_are_complete(tmp_pat
     assert "- Skipped: pyfixest: not tried." in text
     assert "Not here: refresh, website, spark, growth." in text
     assert [row[0] for row in runs] == names
-    patterns = (
-        r"\d{4}-\d\d-\d\d$",
-        r"[0-9a-f]{7,}(-dirty)?$",
-        r"\d+$",
-        r"[\d.]+$",
-        r"1$",
-        r".*cores, \d+ GB, \w+ ",
-        r"Python 3\..*, \w+ \d",
-    )
-    for _, *columns in runs:
-        for pattern, column in zip(patterns, columns, strict=True):
-            assert re.match(pattern, column)
+    for row in runs:
+        assert re.match(
+            r"\d{4}-\d\d-\d\d [0-9a-f]{7,}(-dirty)? \d+ [\d.]+ 1 .*cores, \d+ GB, \w+ .*Python 3",
+            " ".join(row[1:]),
+        )

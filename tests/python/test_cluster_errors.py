@@ -19,7 +19,14 @@ from ai_manufacturing.estimators.cluster_errors import (
     without,
 )
 from ai_manufacturing.estimators.fixed_effects import PartialledOut, fit, partialled_out
-from tests.python.estimator_tools import approx, golden, golden_data, grid, refusal, without_singletons
+from tests.python.estimator_tools import (
+    approx,
+    golden,
+    golden_data,
+    grid,
+    refusal,
+    without_singletons,
+)
 
 CRV3: dict[str, Any] = golden("crv3")
 DATA = {"empluk by firm": "abdata", "grunfeld by firm": "grunfeld"}
@@ -73,7 +80,8 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
     regression = partialled_out(data, outcome, terms, entity="firm")
     firms = np.sort(data["firm"].unique())
     for position, term in enumerate(terms):
-        plain, jackknife = (method(regression, position, regression.entities) for method in (crv1, crv3))
+        plain = crv1(regression, position, regression.entities)
+        jackknife = crv3(regression, position, regression.entities)
         assert plain.estimate == approx(record["coef"][term], rel=1e-10)
         assert plain.std_error == approx(record["se_crv1"][term], rel=1e-10)
         assert jackknife.std_error == approx(record["se_crv3_refit"][term], rel=1e-10)
@@ -93,7 +101,12 @@ def test_fixest_and_summclust_are_matched(name: str) -> None:
 # ---------------------------------------------------------------- a second route: refits
 
 
-def refits(data: pd.DataFrame, position: int, column: str = "city_id", time: str = "year") -> np.ndarray:
+def refits(
+    data: pd.DataFrame,
+    position: int,
+    column: str = "city_id",
+    time: str = "year",
+) -> np.ndarray:
     answers = []
     for label in np.sort(data[column].unique()):
         other = fit(data[data[column] != label], "y", REGRESSORS, time=time)
@@ -110,7 +123,7 @@ def test_leaving_out_is_refitting(time: str) -> None:
     assert_allclose(table(ours), theirs, rtol=1e-9)
 
 
-def test_the_groups_without_which_an_estimate_moves_most_are_told_apart_before_their_errors() -> None:
+def test_groups_without_which_an_estimate_moves_most_are_told_apart_before_their_errors() -> None:
     regression = regression_of(panel(5))
     whole = fit(panel(5), "y", REGRESSORS).estimates[1]
     every = leave_out(regression, 1)
@@ -131,7 +144,10 @@ def test_without_a_province_the_jackknife_is_that_of_the_other_rows(time: str) -
 
 
 @pytest.mark.parametrize(("time", "cluster"), [("year", "province"), ("province_year", "city_id")])
-def test_the_jackknife_is_made_of_refits_and_crv1_is_the_error_of_a_fit(time: str, cluster: str) -> None:
+def test_the_jackknife_is_made_of_refits_and_crv1_is_the_error_of_a_fit(
+    time: str,
+    cluster: str,
+) -> None:
     data = panel(6, time=time)
     regression = regression_of(data, time)
     whole = fit(data, "y", REGRESSORS, time=time, cluster=cluster)

@@ -103,7 +103,9 @@ def test_the_slope_is_found_and_so_is_no_pre_trend() -> None:
 
 def test_the_reader_is_told_that_only_slopes_are_identified_unless_a_city_has_none() -> None:
     (warning,) = fit(panel()).warnings
-    assert warning.en.startswith("No city has a share of zero. Without an untreated group only slopes are identified")
+    assert warning.en.startswith(
+        "No city has a share of zero. Without an untreated group only slopes are identified",
+    )
     assert warning.zh.startswith("没有城市的share为零")
     without = panel().assign(share=lambda rows: rows["share"].where(rows["city_id"] != "0003", 0.0))
     assert fit(without).warnings == ()
@@ -153,7 +155,11 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES])
-def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], options: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_estimated_says_why(
+    change: str | dict[str, Any],
+    options: dict[str, Any],
+    reason: str,
+) -> None:
     assert refusal(fit, changed(panel(), change), **options) == reason
 
 

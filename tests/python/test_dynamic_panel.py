@@ -14,7 +14,15 @@ from ai_manufacturing.estimators import dynamic_panel, lag_bounds
 from ai_manufacturing.estimators.dynamic_panel import DynamicPanelFit, gmm_step, moments
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import second_route
-from tests.python.estimator_tools import approx, changed, golden, golden_data, grid, refusal, without_singletons
+from tests.python.estimator_tools import (
+    approx,
+    changed,
+    golden,
+    golden_data,
+    grid,
+    refusal,
+    without_singletons,
+)
 
 RECORDS: dict[str, dict[str, Any]] = {record["id"]: record for record in golden("gmm")}
 PLM = [name for name in RECORDS if name.startswith("plm")]
@@ -37,7 +45,14 @@ pytestmark = pytest.mark.filterwarnings("error")
 def golden_fit(record: dict[str, Any], data: pd.DataFrame) -> DynamicPanelFit:
     options = {name: record[name] for name in ("equation", "steps", "collapse")}
     limits = record["lag_limits"]
-    return dynamic_panel.fit(data, record["outcome"], record["regressors"], limits, entity="firm", **options)
+    return dynamic_panel.fit(
+        data,
+        record["outcome"],
+        record["regressors"],
+        limits,
+        entity="firm",
+        **options,
+    )
 
 
 def single_precision() -> pd.DataFrame:
@@ -127,7 +142,7 @@ def test_xtabond_is_matched_to_the_printed_digits(name: str) -> None:
 
 
 def random_panel(seed: int, cities: int = 60, years: int = 8, gaps: float = 0.1) -> pd.DataFrame:
-    """An endogenous m, an exogenous x with the city effect for its mean, a pure noise w; rows missing."""
+    """An endogenous m, an exogenous x whose mean is the city effect, a noise w; rows missing."""
     rng = np.random.default_rng(seed)
     burn = 15
     effect = rng.normal(size=cities)
@@ -178,9 +193,18 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
 
     ours, one_step = fit(data), fit(data, steps=1)
     assert_allclose(ours.estimates, b2, rtol=1e-6, atol=1e-9)
-    assert_allclose(ours.std_errors[:4], second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS)[1], rtol=1e-6)
+    assert_allclose(
+        ours.std_errors[:4],
+        second_route.by_ivgmm(data, "y", REGRESSORS, LIMITS)[1],
+        rtol=1e-6,
+    )
     assert_allclose(one_step.estimates, b1, rtol=1e-6, atol=1e-9)
-    assert_allclose(one_step.covariance_matrix, projection1 @ meat @ projection1.T, rtol=1e-6, atol=1e-9)
+    assert_allclose(
+        one_step.covariance_matrix,
+        projection1 @ meat @ projection1.T,
+        rtol=1e-6,
+        atol=1e-9,
+    )
 
     # Cells of the level rows, and those whose year before is one too.
     known = {*zip(data["city_id"], data["year"], strict=True)}
@@ -189,8 +213,8 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
     count = len(changes)
     serial = []
     for order in (1, 2):
-        earlier = [changes.index(cell) if (cell := (city, year - order)) in changes else -1 for city, year in changes]
-        before = np.where(np.array(earlier) >= 0, e2[:count][earlier], 0.0)
+        residual_of = dict(zip(changes, e2[:count], strict=True))
+        before = np.array([residual_of.get((city, year - order), 0.0) for city, year in changes])
         products = by_city[:, :count] @ (before * e2[:count])
         slope = before @ x[:count]
         cross = (by_city @ (z * e2[:, None])).T @ products
@@ -237,7 +261,10 @@ def test_corrected_errors_are_of_the_right_size() -> None:
 
 def test_neither_order_nor_types_change_a_single_bit_and_the_sample_is_left_as_it_was() -> None:
     data = random_panel(2)
-    other = data.sort_values(["year", "city_id"]).assign(m=lambda d: d["m"].astype("Float64"), empty=np.nan)
+    other = data.sort_values(["year", "city_id"]).assign(
+        m=lambda d: d["m"].astype("Float64"),
+        empty=np.nan,
+    )
     other["city_id"] = other["city_id"].map("{:06d}".format).astype("category")
     before = other.copy()
     ours, theirs = fit(other), fit(data)
@@ -293,7 +320,7 @@ def test_cities_without_a_usable_row_change_nothing() -> None:
 
 
 def test_collinear_instruments_do_no_harm_and_are_no_degrees_of_freedom() -> None:
-    """A column that instruments twice, under two names: the same fit, counted in the instruments."""
+    """A column that instruments twice, under two names, counts in the instruments alone."""
     data = random_panel(6)
     plain = fit(data)
     ours = fit(data.assign(again=2 * data["m"]), lag_limits={**LIMITS, "again": (2, 4)})
@@ -497,7 +524,11 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES])
-def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], options: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_estimated_says_why(
+    change: str | dict[str, Any],
+    options: dict[str, Any],
+    reason: str,
+) -> None:
     data = random_panel(8, cities=40, gaps=0).sort_values(["city_id", "year"])
     assert refusal(fit, changed(data, change) if change else data, **options) == reason
 

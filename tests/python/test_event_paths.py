@@ -149,7 +149,11 @@ def power_of(slope: float, threshold: float = 1.959964) -> float:
     """Probability that any term before the event is significant, with a trend of this slope."""
     errors = np.sqrt(np.diag(SIGMA))[:5]
     means = slope * (np.array(TIMES[:5]) - OMITTED) / errors
-    return 1 - rectangle(-threshold - means, threshold - means, SIGMA[:5, :5] / np.outer(errors, errors))
+    return 1 - rectangle(
+        -threshold - means,
+        threshold - means,
+        SIGMA[:5, :5] / np.outer(errors, errors),
+    )
 
 
 @pytest.mark.parametrize("record", GOLDEN["pre_test"], ids=lambda record: str(record["target"]))
@@ -172,11 +176,20 @@ def test_simulated_estimates_are_found_as_often() -> None:
 
 def test_one_year_before_the_event_has_the_power_of_one_t_test() -> None:
     drift = trend_found(np.diag([0.04, 0.09]), [-2, 0], 0.5, omitted_time=-1) / 0.2
-    assert special.ndtr(-1.959964 - drift) + special.ndtr(-1.959964 + drift) == approx(0.5, abs=1e-6)
+    assert special.ndtr(-1.959964 - drift) + special.ndtr(-1.959964 + drift) == approx(
+        0.5,
+        abs=1e-6,
+    )
 
 
 def trend_of(fit: EventStudyFit, power: float = 0.5) -> float:
-    return trend_found(fit.covariance_matrix, fit.event_times, power, omitted_time=-1, degrees_of_freedom=59)
+    return trend_found(
+        fit.covariance_matrix,
+        fit.event_times,
+        power,
+        omitted_time=-1,
+        degrees_of_freedom=59,
+    )
 
 
 @pytest.mark.soak

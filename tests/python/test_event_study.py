@@ -71,7 +71,10 @@ def test_a_regression_on_all_dummies_agrees(options: dict[str, Any], freedom: in
     terms = {event_study.term(time): data["year"].isin(years[time]) for time in years}
     by_hand = data.assign(**{name: data["treated"] * flag for name, flag in terms.items()})
     theirs = OnDummies(by_hand, "y", [*terms, "control"])
-    covariance = theirs.covariance(options.get("covariance", "clustered"), options.get("cluster", ""))
+    covariance = theirs.covariance(
+        options.get("covariance", "clustered"),
+        options.get("cluster", ""),
+    )
     assert ours.terms == (*terms, "control")
     assert ours.observation_count == len(data)
     assert_allclose(ours.estimates, theirs.estimates, rtol=1e-9, atol=1e-11)
@@ -143,7 +146,12 @@ def test_one_restriction_is_t_squared_and_units_do_not_change_a_joint_test() -> 
 def test_no_joint_test_says_why() -> None:
     """More restrictions than clusters; an exact fit; no year before the event."""
     data = panel(cities=20)
-    few = fit(data.assign(region=data["city_id"].astype(int) // 5), "y", "treated", cluster="region")
+    few = fit(
+        data.assign(region=data["city_id"].astype(int) // 5),
+        "y",
+        "treated",
+        cluster="region",
+    )
     exact = fit(data.assign(y=data["treated"] * (data["year"] > 2015)), "y", "treated")
     late = fit(data.query("year >= 2015"), "y", "treated")
     reasons = [one.pre_trend_reason.en for one in (few, exact, late)]
@@ -263,7 +271,12 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
             "Column region has 60 missing values.",
         ),
         (
-            {"region": lambda d: d["region"].where((d["city_id"] != "0003") | (d["year"] < 2016), "west")},
+            {
+                "region": lambda d: d["region"].where(
+                    (d["city_id"] != "0003") | (d["year"] < 2016),
+                    "west",
+                )
+            },
             "city_id 0003 changes its region: a group must be fixed over time.",
         ),
     ],
@@ -274,7 +287,13 @@ def test_groups_that_cannot_be_compared_say_why(change: str | dict[str, Any], re
     assert refusal(heterogeneity.interact, data, "x", "region", "east") == reason
 
 
-def random_groups(seed: int, cities: int = 60, few: int = 5, *, largest: bool = False) -> pd.DataFrame:
+def random_groups(
+    seed: int,
+    cities: int = 60,
+    few: int = 5,
+    *,
+    largest: bool = False,
+) -> pd.DataFrame:
     """Return a panel in which a handful of cities differs in nothing, or in how much x varies."""
     rng = np.random.default_rng(seed)
     data = grid(range(cities), range(2010, 2018))
@@ -291,9 +310,8 @@ def random_groups(seed: int, cities: int = 60, few: int = 5, *, largest: bool = 
 
 
 def permuted(data: pd.DataFrame, draws: int, seed: int) -> float:
-    return heterogeneity.permutation_p_values(data, "y", "x", ["z"], "size", "others", draws=draws, seed=seed)[
-        "x:largest"
-    ]
+    asked = (data, "y", "x", ["z"], "size", "others")
+    return heterogeneity.permutation_p_values(*asked, draws=draws, seed=seed)["x:largest"]
 
 
 def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
@@ -317,7 +335,12 @@ def test_permutations_are_regressions_with_the_groups_of_other_cities() -> None:
     ("largest", "effect", "fewest", "most"),
     [(False, 0.0, 0, 0.12), (True, 0.0, 0, 0.12), (True, 0.3, 0.7, 1)],
 )
-def test_a_handful_is_found_to_differ_where_it_does(largest: bool, effect: float, fewest: float, most: float) -> None:
+def test_a_handful_is_found_to_differ_where_it_does(
+    largest: bool,
+    effect: float,
+    fewest: float,
+    most: float,
+) -> None:
     """A level of 5 % and three binomial errors, and a power."""
     samples, found = 60, 0
     for seed in range(samples):

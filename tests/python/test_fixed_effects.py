@@ -80,7 +80,13 @@ def test_fixest_is_matched_under_its_own_singleton_rule(record: dict[str, Any]) 
 
 def test_plm_is_matched_where_errors_are_iid() -> None:
     """R's plm, Grunfeld data, effect = "twoways", as its summary is printed: p from t(n-K)."""
-    ours = fit(golden_data("grunfeld"), "inv", ["value", "capital"], entity="firm", covariance="iid")
+    ours = fit(
+        golden_data("grunfeld"),
+        "inv",
+        ["value", "capital"],
+        entity="firm",
+        covariance="iid",
+    )
     assert_allclose(ours.estimates, [0.117716, 0.357916], atol=5e-7)
     assert_allclose(ours.std_errors, [0.013751, 0.022719], atol=5e-7)
     assert_allclose(ours.statistics, [8.5604, 15.7540], atol=5e-5)
@@ -351,7 +357,11 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "options", "reason"), CASES, ids=[case[-1] for case in CASES])
-def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], options: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_estimated_says_why(
+    change: str | dict[str, Any],
+    options: dict[str, Any],
+    reason: str,
+) -> None:
     data = changed(small_panel(), change)
     assert refusal(fit, data, "y", **{"regressors": ["x1"], **options}) == reason
 

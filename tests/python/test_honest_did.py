@@ -85,7 +85,9 @@ def accepted_by_linear_programs(
         moments = np.vstack([changes[before:], -changes[before:]]) - magnitude * largest
         basis = np.eye(after)
         basis[0] = weights
-        effects = moments[:, before:] @ np.linalg.inv(basis)  # of the target, then of the nuisance parameters
+        effects = moments[:, before:] @ np.linalg.inv(
+            basis,
+        )  # of the target, then of the nuisance parameters
         variance = moments @ covariance @ moments.T
         program = np.column_stack([np.sqrt(np.diag(variance)), effects[:, 1:]])
         vertices = enumerated_vertices(program)
@@ -130,7 +132,12 @@ def enumerated_vertices(program: Floats) -> Floats:
         pytest.param(2, 1, 2.0, 3, marks=pytest.mark.soak),
     ],
 )
-def test_relative_magnitudes_are_those_of_linear_programs(before: int, after: int, magnitude: float, seed: int) -> None:
+def test_relative_magnitudes_are_those_of_linear_programs(
+    before: int,
+    after: int,
+    magnitude: float,
+    seed: int,
+) -> None:
     """Of the first effect, or of the average of three."""
     path, covariance = made_up(before, after, seed)
     target: Target = "average" if after == 3 else "first"

@@ -66,7 +66,14 @@ def assert_agrees(
     time: str = "year",
     cluster: str | None = None,
 ) -> None:
-    slopes, covariance, theirs = on_dummies(used, outcome, regressors, entity, time, cluster or entity)
+    slopes, covariance, theirs = on_dummies(
+        used,
+        outcome,
+        regressors,
+        entity,
+        time,
+        cluster or entity,
+    )
     ours = fit(data, outcome, regressors, entity=entity, time=time, cluster=cluster)
     errors = np.sqrt(np.diag(covariance))
     assert_allclose(ours.estimates, slopes, rtol=1e-8)
@@ -143,7 +150,9 @@ def test_cities_and_years_without_a_count_and_singletons_are_dropped_until_none_
     assert_agrees(data, used, "count", ["x", "z"])
     assert ours.singletons_dropped == 1  # 0004 in 2010, alone once 2017 is gone
     assert ours.separated_dropped == lost - 1
-    assert ours.warnings[0].en.startswith(f"{lost - 1} rows are dropped: Poisson fits them by a count")
+    assert ours.warnings[0].en.startswith(
+        f"{lost - 1} rows are dropped: Poisson fits them by a count",
+    )
 
 
 def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> None:
@@ -156,7 +165,14 @@ def test_a_block_that_only_zeros_link_to_the_rest_is_separated_by_effects() -> N
     ours = fit(data, "count", ["x", "z"])
     assert ours.separated_dropped == (early & late).sum()
     assert ours.observation_count == len(data) - ours.separated_dropped
-    slopes, covariance, _ = on_dummies(data[~(early & late)], "count", ["x", "z"], "city_id", "year", "city_id")
+    slopes, covariance, _ = on_dummies(
+        data[~(early & late)],
+        "count",
+        ["x", "z"],
+        "city_id",
+        "year",
+        "city_id",
+    )
     assert_allclose(ours.estimates, slopes, rtol=1e-7)
     assert_allclose(ours.covariance_matrix, covariance, rtol=1e-6)
 

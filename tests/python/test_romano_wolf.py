@@ -65,12 +65,18 @@ def test_two_hypotheses_by_brute_force(seed: int) -> None:
     vectors = np.array([*product((1.0, -1.0), repeat=7)])
     t_1, drawn_1 = full_t(first, np.delete(vectors, 2, axis=1))
     t_2, drawn_2 = full_t(second, np.delete(vectors, 0, axis=1))
-    (larger, _), (smaller, drawn) = sorted([(t_1, drawn_1), (t_2, drawn_2)], key=lambda one: -one[0])
+    (larger, _), (smaller, drawn) = sorted(
+        [(t_1, drawn_1), (t_2, drawn_2)],
+        key=lambda one: -one[0],
+    )
     p_larger = np.mean(np.maximum(drawn_1, drawn_2) >= larger * (1 - 1e-9))
     p_smaller = max(p_larger, np.mean(drawn >= smaller * (1 - 1e-9)))
 
     ours = adjusted(first, second)
-    assert [found.p_value for found in ours] == sorted([p_larger, p_smaller], reverse=bool(t_1 < t_2))
+    assert [found.p_value for found in ours] == sorted(
+        [p_larger, p_smaller],
+        reverse=bool(t_1 < t_2),
+    )
     for found in ours:
         assert (found.draws, found.is_enumerated, found.cluster_count) == (64, True, 6)
 

@@ -20,7 +20,10 @@ BY_PROVINCE = "table_1_col_1_province"
 
 
 @pytest.mark.parametrize("extracts", ["sample_build", "public_build"])
-def test_every_printed_column_is_estimated_twice(extracts: str, request: pytest.FixtureRequest) -> None:
+def test_every_printed_column_is_estimated_twice(
+    extracts: str,
+    request: pytest.FixtureRequest,
+) -> None:
     build: Build = request.getfixturevalue(extracts)
     printed = build.rows(
         "select distinct c.specification_id from reports.rpt_coefficients as c "
@@ -47,13 +50,21 @@ def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
             connection.register(name, table)
         sql = (PROJECT / "models/estimates/est_route_differences.sql").read_text(encoding="utf-8")
         compared = connection.execute(jinja2.Template(sql).render(ref=str)).df()
-    found = validation.validate(compared, "second_route", key=["specification_id", "term"]).to_pandas()
+    found = validation.validate(
+        compared,
+        "second_route",
+        key=["specification_id", "term"],
+    ).to_pandas()
     return {json.loads(row.arguments)["column"]: row.success for row in found.itertuples()}
 
 
 def a_larger_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fixed_effects.cluster_factor
-    monkeypatch.setattr(fixed_effects, "cluster_factor", lambda *counts: (1 + 1e-7) * right(*counts))
+    monkeypatch.setattr(
+        fixed_effects,
+        "cluster_factor",
+        lambda *counts: (1 + 1e-7) * right(*counts),
+    )
 
 
 def another_slope(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +84,11 @@ def another_correction(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def another_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     right = second_route.by_ivgmm
-    monkeypatch.setattr(second_route, "by_ivgmm", lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3))))
+    monkeypatch.setattr(
+        second_route,
+        "by_ivgmm",
+        lambda *asked: right(*asked[:3], dict.fromkeys(asked[3], (2, 3))),
+    )
 
 
 def a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from ai_manufacturing.robustness.spatial_errors import (
     scpc,
     spatial_components,
 )
+from ai_manufacturing.system import great_circle
 from tests.python.estimator_tools import OnDummies, approx, golden, golden_data, grid, refusal
 
 CONLEY: dict[str, Any] = golden("conley")
@@ -32,14 +33,16 @@ def places(seed: int, cities: int = 40) -> np.ndarray:
 
 
 def panel(seed: int, cities: int = 40) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return an unbalanced panel whose regressor and errors are alike in near cities, and places."""
+    """Return an unbalanced panel whose columns are alike in near cities, and their places."""
     rng = np.random.default_rng(seed)
     coordinates = places(seed, cities)
     distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=-1)
     field = np.linalg.cholesky(np.exp(-distances / 6))
     data = grid(range(cities), range(4))
     for name in ("x", "z", "y"):
-        data[name] = (field @ rng.normal(size=(cities, 4))).ravel() + 0.5 * rng.normal(size=len(data))
+        data[name] = (field @ rng.normal(size=(cities, 4))).ravel() + 0.5 * rng.normal(
+            size=len(data),
+        )
     data["y"] += 0.2 * data["x"] + 0.3 * data["z"] + data["city_id"] + data["year"] ** 2
     return data[(rng.random(len(data)) < 0.95) | (data["year"] < 2)], coordinates
 
@@ -54,12 +57,10 @@ def literal(data: pd.DataFrame) -> tuple[float, np.ndarray]:
     return float(fitted.slopes[0]), fitted.inverse[0] * fitted.residuals
 
 
-def angles_of(coordinates: np.ndarray) -> np.ndarray:
-    """Return distances in circumferences of the earth, from unit vectors."""
-    lon, lat = np.radians(coordinates).T
-    points = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
-    chords = np.linalg.norm(points[:, None] - points, axis=-1)
-    return 2 * np.arcsin(chords / 2) / (2 * np.pi)
+def circumferences(coordinates: np.ndarray) -> np.ndarray:
+    """Return distances in circumferences of the earth."""
+    distances: np.ndarray = great_circle.angles(coordinates) / (2 * np.pi)
+    return distances
 
 
 # ---------------------------------------------------------------- Conley
@@ -134,7 +135,10 @@ def test_scpc_is_that_of_scpcr(name: str) -> None:
         assert ours.statistic == approx(row["t"], rel=1e-10)
         if "uncond" in name:  # of the conditional records, error and components are the same, and the tails are not
             assert ours.p_value == approx(row["P>|t|"], rel=1e-9)
-            assert [ours.conf_low, ours.conf_high] == approx([row["2.5 %"], row["97.5 %"]], rel=1e-9)
+            assert [ours.conf_low, ours.conf_high] == approx(
+                [row["2.5 %"], row["97.5 %"]],
+                rel=1e-9,
+            )
 
 
 def test_critical_values_at_other_levels_are_those_of_scpcr() -> None:
@@ -165,7 +169,7 @@ def test_scpc_is_the_literal_computation_of_the_papers(average_correlation: floa
     data, coordinates = panel(5)
     count = len(coordinates)
     slope, row_scores = literal(data)
-    distances = angles_of(coordinates)
+    distances = circumferences(coordinates)
     pairs = distances[np.triu_indices(count, 1)]
     components = spatial_components(coordinates, average_correlation)
     decay = optimize.brentq(lambda c: np.exp(-c * pairs).mean() - average_correlation, 1, 5000)
@@ -216,7 +220,7 @@ def test_simulated_fields_are_rejected_as_often_as_computed_and_never_above_five
     rng = np.random.default_rng(5)
     coordinates = places(6)
     components = spatial_components(coordinates, 0.05)
-    distances, count, draws = angles_of(coordinates), len(coordinates), 20_000
+    distances, count, draws = circumferences(coordinates), len(coordinates), 20_000
     computed = rejection_rates(components.roots, components.critical_value)
     assert computed.max() == approx(0.05, abs=2e-4)
     noise = rng.normal(size=(count, draws))

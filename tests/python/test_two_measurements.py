@@ -140,7 +140,11 @@ def two_vendors(sample_build: Build) -> Tables:
     )
     series = tables.series
     rows = series.query("series == 'ai_firm_count' and scope == 'industry'")
-    named = rows.assign(series="ai_firm_count@ciciliujx", provider="ciciliujx", substitution=ANOTHER)
+    named = rows.assign(
+        series="ai_firm_count@ciciliujx",
+        provider="ciciliujx",
+        substitution=ANOTHER,
+    )
     return replace(
         tables,
         measures=pd.concat([tables.measures, second]),
@@ -185,7 +189,10 @@ def test_two_vendors_are_instruments_for_each_other(two_vendors: Tables) -> None
     assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
 
 
-def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors: Tables, sample_build: Build) -> None:
+def test_a_source_that_was_not_delivered_is_named_with_its_provider(
+    two_vendors: Tables,
+    sample_build: Build,
+) -> None:
     rows = rows_of("table_1_col_1", providers="gdp_100m_cny=koishi0425")
     (reason,) = estimated(rows, two_vendors)["reason"].unique()
     assert reason == "Not delivered: gdp_100m_cny@koishi0425."
@@ -200,7 +207,9 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors:
     (reason,) = estimated(rows, two_vendors)["reason"].unique()
     assert reason == "The second measurement of ai_firms is the measure itself."
     # The rows of the seed, on a sample of one vendor.
-    named = sample_build.rows("select reason from reports.rpt_specifications where providers like '%ciciliujx%'")
+    named = sample_build.rows(
+        "select reason from reports.rpt_specifications where providers like '%ciciliujx%'",
+    )
     assert named
     assert all("ai_firm_count@ciciliujx (industry)" in reason for (reason,) in named)
 
@@ -228,7 +237,11 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(two_vendors:
         ),
     ],
 )
-def test_a_source_that_cannot_be_read_names_its_row(changed: dict[str, str], message: str, two_vendors: Tables) -> None:
+def test_a_source_that_cannot_be_read_names_its_row(
+    changed: dict[str, str],
+    message: str,
+    two_vendors: Tables,
+) -> None:
     with pytest.raises(SpecificationError, match=message) as raised:
         estimated(rows_of("table_1_col_1_no_controls", **changed), two_vendors)
     assert "table_1_col_1_no_controls" in str(raised.value)

@@ -60,50 +60,33 @@ def test_the_command_writes_a_row_for_each_claim_of_each_world_and_draws_no_seed
     sample_build: Build, tmp_path: Path
 ) -> None:
     def command(*options: str) -> subprocess.CompletedProcess[str]:
-        words = [
-            sys.executable,
-            "-m",
-            "benchmarks.verdicts",
-            "--draws",
-            str(tmp_path),
-            "--processes",
-            "1",
-            *options,
-        ]
-        return subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+        words = f"-m benchmarks.verdicts --draws {tmp_path} --processes 1".split()
+        return subprocess.run(
+            [sys.executable, *words, *options],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     worlds = ["no effect, by province", "printed effect, real design"]
     run = command("--seeds", "2", "--only", *worlds, "--warehouse", str(sample_build.warehouse))
     assert run.returncode == 0, run.stderr
-    synthetic, real = run.stdout.split("### ")[1:]
-    names, *rows = cells(synthetic)
+    (names, *rows), (_, *real) = map(cells, run.stdout.split("### ")[1:])
+    table = pd.DataFrame(rows, columns=names)
     assert [f"{row[0]} {row[1]}" for row in rows] == COLUMNS
-    words = [
-        "holds",
-        "not robust",
-        "opposite sign",
-        "not found",
-        "imprecise",
-        "one of several",
-        "other",
-    ]
-    for row in rows:
-        shares = [float(cell.partition("%")[0] or 0) for cell in (row[names.index(word)] for word in words)]
-        assert sum(shares) == pytest.approx(100)
+    shares = table.loc[:, "holds":"other"].map(lambda cell: float(cell.partition("%")[0] or 0))
+    assert_allclose(shares.sum(axis=1), 100)
     # Scaled by GDP the regressor holds the outcome: no draw tells anything.
-    (mechanical,) = (row for row in rows if row[:2] == ["table_4", "3"])
-    assert mechanical[names.index("other")] == "100.0% ± 0.0%"
-    assert [f"{row[0]} {row[1]}" for row in cells(real)[1:]] == [
-        column for column in COLUMNS[:15] if column != "table_4 3"
-    ]
+    mechanical = COLUMNS.index("table_4 3")
+    assert table["other"][mechanical] == "100.0% ± 0.0%"
+    expected = [column for column in COLUMNS[:15] if column != "table_4 3"]
+    assert [f"{row[0]} {row[1]}" for row in real] == expected
 
-    before = {path.name: pd.read_parquet(path) for path in tmp_path.iterdir()}
     again = command("--seeds", "2", "--only", worlds[0])
     assert again.stdout == run.stdout
-    assert {path.name: pd.read_parquet(path)["seed"].nunique() for path in tmp_path.iterdir()} == dict.fromkeys(
-        before, 2
-    )
-
+    seeds = [pd.read_parquet(path)["seed"].nunique() for path in tmp_path.iterdir()]
+    assert seeds == [2, 2]
     refused = command("--seeds", "1", "--only", worlds[1])
     assert (refused.returncode, "needs --warehouse" in refused.stderr) == (2, True)
 
@@ -122,7 +105,12 @@ def claim(word: str, draws: int, of: int, **columns: object) -> pd.DataFrame:
         "printed_value": 0.1,
     }
     rows = [{"word": word if number < draws else "imprecise"} for number in range(of)]
-    return pd.DataFrame(rows).assign(**common, estimate=0.1, std_error=0.02, **{"failed": None, **columns})
+    return pd.DataFrame(rows).assign(
+        **common,
+        estimate=0.1,
+        std_error=0.02,
+        **{"failed": None, **columns},
+    )
 
 
 @pytest.mark.parametrize(

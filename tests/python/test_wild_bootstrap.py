@@ -12,7 +12,15 @@ from ai_manufacturing.estimators import fixed_effects, wild_bootstrap
 from ai_manufacturing.estimators.columns import Floats
 from ai_manufacturing.estimators.inference import Inference
 from benchmarks import size_of_tests
-from tests.python.estimator_tools import OnDummies, approx, golden, golden_data, grid, refusal, without_singletons
+from tests.python.estimator_tools import (
+    OnDummies,
+    approx,
+    golden,
+    golden_data,
+    grid,
+    refusal,
+    without_singletons,
+)
 
 RECORDS: list[dict[str, Any]] = golden("wild")["records"]
 
@@ -65,7 +73,12 @@ def bootstrapped(data: pd.DataFrame, **options: Any) -> Inference:
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["param"])
 def test_golden_p_is_met_exactly_by_enumeration(record: dict[str, Any]) -> None:
     """Ties count: the sample is one of the 512 vectors."""
-    regression = fixed_effects.partialled_out(golden_data("grunfeld"), "inv", ["value", "capital"], entity="firm")
+    regression = fixed_effects.partialled_out(
+        golden_data("grunfeld"),
+        "inv",
+        ["value", "capital"],
+        entity="firm",
+    )
     position = ["value", "capital"].index(record["param"])
     golden = record["wcr"]
     ours = wild_bootstrap.test(regression, position, clusters=regression.clusters)
