@@ -3,10 +3,12 @@
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.python import conftest
 from tests.python.conftest import Build, built_once
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 
@@ -27,6 +29,36 @@ SHANGHAI = {
     "city_invgrant": {2015: 16680, 2017: 21120, 2019: 23199, 2020: 24708, 2021: 33532, 2022: 37548, 2023: 45249},
 }
 LINCANG = {"city_apply": {2000: 11}, "city_grant": {2000: 7}, "city_invgrant": {2000: 2}}
+PRINTED = "发明专利授权数(件)"
+IMPLIED = {year: round(SHANGHAI["city_invgrant"][year] / 1.0205) for year in range(2020, 2024)}
+FOR_THE_UNITS = {
+    "科学支出(万元)": 20000,
+    "当年实际使用外资金额(万美元)": 300,
+    "年末金融机构各项贷款余额(万元)": 40000,
+    "规模以上工业企业数(个)": 5,
+    "科研、技术服务和地质勘查业从业人员数(万人)": 6,
+}
+READ = [
+    ("duhe1123", "110000", "manufacturing_employment_10k", BEIJING["制造业从业人员数(万人)"]),
+    ("duhe1123", "110000", "rd_person_count", BEIJING["R&D人员(人)"]),
+    ("duhe1123", "110000", "all_invention_grant_count", BEIJING[PRINTED]),
+    ("duhe1123", "110000", "gdp_100m_cny", {2010: 14113.58}),
+    *(
+        ("axcelchan583", code, f"all_{series}_count", counts[name])
+        for code, counts in (("310000", SHANGHAI), ("530900", LINCANG))
+        for name, series in {
+            "city_apply": "patent_application",
+            "city_grant": "patent_grant",
+            "city_invgrant": "invention_grant",
+        }.items()
+    ),
+]
+
+
+def by_year(columns: dict[str, dict[int, Any]]) -> dict[int, dict[str, Any]]:
+    """Return the cells of each year by heading."""
+    years = sorted({year for values in columns.values() for year in values})
+    return {year: {name: values[year] for name, values in columns.items() if year in values} for year in years}
 
 
 def quoted(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
@@ -43,7 +75,7 @@ def plain(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def invented(shared: Any) -> Build:
+def invented(shared: Path, sample_build: Build) -> Build:
     """Return what the marts make of invented files, without gate or estimate."""
     folder = shared / "invented"
 
@@ -74,42 +106,14 @@ def invented(shared: Any) -> Build:
                 ("长沙市", 2015, 2.25, 4.5, "湖南省", 430100, 50, "central"),
             ),
             YEARBOOK: yearbook(
-                [
-                    *(
-                        {
-                            **{
-                                "年份": year,
-                                "省份": "北京市",
-                                "城市": "北京市",
-                                "省份代码": 110000,
-                                "城市代码": 110000,
-                            },
-                            **{name: values[year] for name, values in BEIJING.items() if year in values},
-                        }
-                        for year in range(2010, 2024)
-                    ),
+                {"年份": year, "省份": province, "城市": city, "省份代码": code, "城市代码": code, **cells}
+                for province, city, code, of_years in (
+                    ("北京市", "北京市", 110000, by_year(BEIJING)),
                     # what the ratio that was read implies
-                    *(
-                        {
-                            **{
-                                "年份": year,
-                                "省份": "上海市",
-                                "城市": "上海市",
-                                "省份代码": 310000,
-                                "城市代码": 310000,
-                            },
-                            "发明专利授权数(件)": round(SHANGHAI["city_invgrant"][year] / 1.0205),
-                        }
-                        for year in range(2020, 2024)
-                    ),
-                    # invented, for the units
-                    {
-                        **{"年份": 2010, "省份": "广东省", "城市": "深圳市", "省份代码": 440000, "城市代码": 440300},
-                        **{"科学支出(万元)": 20000, "当年实际使用外资金额(万美元)": 300},
-                        **{"年末金融机构各项贷款余额(万元)": 40000, "规模以上工业企业数(个)": 5},
-                        "科研、技术服务和地质勘查业从业人员数(万人)": 6,
-                    },
-                ]
+                    ("上海市", "上海市", 310000, by_year({PRINTED: IMPLIED})),
+                    ("广东省", "深圳市", 440300, {2010: FOR_THE_UNITS}),
+                )
+                for year, cells in of_years.items()
             ),
             PATENTS: patents(
                 (province, city, year, code, *(counts[name].get(year) for name in SHANGHAI))
@@ -132,11 +136,13 @@ def invented(shared: Any) -> Build:
         for name, content in files.items():
             (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
             (build.extracts / name).write_bytes(content)
-        models = ("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
-        return build.dbt("build", "--select", *(f"+{name}" for name in models))
+        conftest.seed(build, sample_build)
+        build.models("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
+        build.exit_code = 0
+        return build
 
-    database, left_out = folder / "invented.duckdb", "unit_test test"
-    return built_once(Build(folder / "extracts", database, folder, excluded=left_out, artifacts=False), make)
+    manifest = sample_build.manifest
+    return built_once(Build(folder / "extracts", folder / conftest.WAREHOUSE, folder, manifest=manifest), make)
 
 
 def used(build: Build, provider: str, series: str) -> list[tuple[Any, ...]]:
@@ -212,25 +218,18 @@ def test_records_that_contradict_each_other_need_a_declaration(invented: Build) 
 
 
 def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(invented: Build) -> None:
-    found = invented.rows("select source_name, outcome, provenance_class from marts.fct_deliveries order by 1")
-    assert found == [
-        ("ai_firm_stock", "used", "generated"),
-        ("ai_firms", "outranked", "generated"),
-        ("city_patents", "used", "generated"),
-        ("city_yearbook", "used", "generated"),
-        ("consumer_prices", "used", "generated"),
-        ("employment", "used", "generated"),
-        ("gdp", "used", "generated"),
-        ("robots", "used", "generated"),
-    ]
+    outcomes = invented.pairs("select source_name, outcome from marts.fct_deliveries")
+    assert {name for name, outcome in outcomes.items() if outcome == "outranked"} == {"ai_firms"}
+    assert (len(outcomes), {*outcomes.values()}) == (8, {"used", "outranked"})
+    assert invented.value("select distinct provenance_class from marts.fct_deliveries") == "generated"
     remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
     fed = "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are series@ciciliujx."
     assert remedy.startswith(fed)
 
 
-@pytest.mark.parametrize(
-    ("series", "city_id", "year", "value"),
-    [
+def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> None:
+    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
+    for series, city_id, year, value in (
         ("gdp_100m_cny@duhe1123", "110000", 2010, 14113.58),
         ("manufacturing_employment_10k", "110000", 2010, 101.0),
         ("science_spending_100m_cny", "440300", 2010, 2.0),
@@ -242,49 +241,23 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
         ("all_invention_grant_count@duhe1123", "110000", 2017, 46091.0),
         ("all_patent_application_count", "310000", 2015, 91684.0),
         ("all_invention_grant_count", "310000", 2015, 16680.0),
-    ],
-)
-def test_what_can_be_fetched_has_the_units_of_its_series(
-    invented: Build, series: str, city_id: str, year: int, value: float
-) -> None:
-    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
-    assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12)
+    ):
+        assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12), series
 
 
 def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[int, float]:
     """Return a series as its loader reads it, years outside the period included."""
-    return dict(
-        build.rows(
-            f"select year, {series} from intermediate.int_records_conformed "
-            f"where provider = ? and city_code = ? and {series} is not null",
-            provider,
-            city_code,
-        )
+    return build.pairs(
+        f"select year, {series} from intermediate.int_records_conformed "
+        f"where provider = ? and city_code = ? and {series} is not null",
+        provider,
+        city_code,
     )
 
 
-@pytest.mark.parametrize(
-    ("provider", "city_code", "series", "read"),
-    [
-        ("duhe1123", "110000", "manufacturing_employment_10k", BEIJING["制造业从业人员数(万人)"]),
-        ("duhe1123", "110000", "rd_person_count", BEIJING["R&D人员(人)"]),
-        ("duhe1123", "110000", "all_invention_grant_count", BEIJING["发明专利授权数(件)"]),
-        ("duhe1123", "110000", "gdp_100m_cny", {2010: 14113.58}),
-        *(
-            ("axcelchan583", code, series, counts[name])
-            for code, counts in (("310000", SHANGHAI), ("530900", LINCANG))
-            for name, series in {
-                "city_apply": "all_patent_application_count",
-                "city_grant": "all_patent_grant_count",
-                "city_invgrant": "all_invention_grant_count",
-            }.items()
-        ),
-    ],
-)
-def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(
-    invented: Build, provider: str, city_code: str, series: str, read: dict[int, float]
-) -> None:
-    assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12)
+def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(invented: Build) -> None:
+    for provider, city_code, series, read in READ:
+        assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12), series
 
 
 def test_inventions_granted_in_shanghai_stand_in_the_ratio_that_was_read(invented: Build) -> None:
@@ -306,8 +279,11 @@ def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_t
         "(series like 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
     )
     assert [series for (series,) in absent] == [
-        *("ai_invention_application_count", "ai_invention_grant_count", "invention_application_count"),
-        *("invention_grant_count", "rd_personnel_count"),
+        "ai_invention_application_count",
+        "ai_invention_grant_count",
+        "invention_application_count",
+        "invention_grant_count",
+        "rd_personnel_count",
     ]
 
 

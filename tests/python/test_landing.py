@@ -263,8 +263,8 @@ def test_a_cell_is_the_number_that_people_mean_or_sets_its_row_aside(project: Pr
 
 
 def test_a_row_with_two_faults_is_one_record(project: Project) -> None:
-    project.deliver_rows(GOOD, ("120000", 2020, "a", "b"))
-    assert rejected() == ["3 | 企业数 | a | not a number"]
+    project.deliver_rows(GOOD, ("120000", 2020, "=1+1", "b"))
+    assert rejected() == ["3 | 企业数 | =1+1 | not a number (a formula)"]
     assert counts() == [(2, 1, 1)]
 
 

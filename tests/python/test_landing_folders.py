@@ -16,8 +16,7 @@ from ai_manufacturing import landing
 from ai_manufacturing.landing import extracts, log
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError
-from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text, fault, made_in
-from tests.python.test_landing_formats import zipped
+from tests.python.landing_project import FIRMS, GOOD, REGISTER, Project, csv_text, fault, made_in, zipped
 
 OTHER = ("120000", 2020, 1, 1)
 NOBODY = 65534
