@@ -28,9 +28,10 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
         The provider whose firms the folder holds.
     """
     build.models("raw_register_files")
+    query = rows_of(build, firms_of)
     with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute("create schema if not exists intermediate")
-        connection.execute(f"create or replace view intermediate.{DELIVERED} as {rows_of(build, firms_of)}")
+        connection.execute(f"create or replace view intermediate.{DELIVERED} as {query}")
     return build.models(*targets, edited=("raw_deliveries", "raw_register_files", DELIVERED))
 
 

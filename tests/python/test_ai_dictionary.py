@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
 
 REAL_TEXTS = Path(os.environ.get("PUBLIC_EXTRACTS", PROJECT.parent / "shared/extracts/public")).parent
-CORPORA = {"business_scope": "firm_register", "patent_title": "patent_register"}
 
 
 def invented() -> list[dict[str, str]]:
@@ -24,29 +24,25 @@ def invented() -> list[dict[str, str]]:
         return [{**row, "name": f"invented {number}"} for number, row in enumerate(csv.DictReader(file))]
 
 
-@pytest.fixture(scope="session")
-def labelled_build(shared: Path, sample_build: Build) -> Build:
-    """Deliver all labelled texts as registers, and the titles with their classes, where they are here."""
-    folder = shared / "labelled"
-    known = {row["id"] for row in dictionary.labels()}
+def labelled(
+    folder: Path, sample_build: Build, scopes: Iterable[Text], titles: Iterable[Text], real: Path | None
+) -> Build:
+    """Deliver the invented texts and these as registers, and titles with their classes."""
 
     def make(build: Build) -> Build:
         texts = {
             kind: [Text(row["name"], row["text"], "", "") for row in invented() if row["kind"] == kind]
-            for kind in CORPORA
+            for kind in ("business_scope", "patent_title")
         }
-        if (REAL_TEXTS / dictionary.REGISTER).is_dir():
-            texts["business_scope"] += [text for text in dictionary.scopes(REAL_TEXTS) if text.name in known]
         delivered = build.extracts / dictionary.TITLES
         delivered.parent.mkdir(parents=True)
-        if (REAL_TEXTS / dictionary.TITLES).is_file():
-            texts["patent_title"] += [text for text in dictionary.titles(REAL_TEXTS) if text.name in known]
-            shutil.copyfile(REAL_TEXTS / dictionary.TITLES, delivered)
+        if real:
+            shutil.copyfile(real, delivered)
         else:
             rows = [f"CN{number}A,{text.words},G06N|G06V" for number, text in enumerate(texts["patent_title"])]
             header = "publication_numbers,patent_title,true_subclasses_all"
             delivered.write_text("\n".join([header, *rows]), encoding="utf-8-sig")
-        dictionary.deliver(build.extracts, *texts.values())
+        dictionary.deliver(build.extracts, [*texts["business_scope"], *scopes], [*texts["patent_title"], *titles])
         conftest.seed(build, sample_build)
         count(build, "fct_ai_tags", "fct_ai_term_evaluation", "fct_ai_dictionary_evaluation", "fct_deliveries")
         build.exit_code = 0
@@ -57,11 +53,21 @@ def labelled_build(shared: Path, sample_build: Build) -> Build:
 
 
 @pytest.fixture(scope="session")
-def real_texts(labelled_build: Build) -> Build:
-    """Return the build if the real texts are in it; they are not in every clone."""
+def labelled_build(shared: Path, sample_build: Build) -> Build:
+    return labelled(shared / "labelled", sample_build, [], [], None)
+
+
+@pytest.fixture(scope="session")
+def real_texts(shared: Path, sample_build: Build) -> Build:
+    """Return a build with the real texts that are labelled; they are not in every clone."""
     if not all((REAL_TEXTS / path).exists() for path in (dictionary.REGISTER, dictionary.TITLES)):
         pytest.skip(f"the real scopes and titles are not beside {REAL_TEXTS / 'public'}; set PUBLIC_EXTRACTS")
-    return labelled_build
+    known = {row["id"] for row in dictionary.labels()}
+    scopes, titles = (
+        (text for text in texts if text.name in known)
+        for texts in (dictionary.scopes(REAL_TEXTS), dictionary.titles(REAL_TEXTS))
+    )
+    return labelled(shared / "real_texts", sample_build, scopes, titles, REAL_TEXTS / dictionary.TITLES)
 
 
 def tagged(build: Build) -> set[str]:
