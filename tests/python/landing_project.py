@@ -89,9 +89,7 @@ class Project:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def deliver_rows(
-        self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER
-    ) -> Path:
+    def deliver_rows(self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER) -> Path:
         """Deliver a CSV file with these rows below its header."""
         return self.deliver(to, csv_text(*rows, header=header))
 

@@ -1,77 +1,35 @@
 """Files of the shape of the public ones, invented and marked, so that a bare clone follows their paths too."""
 
 import csv
-import io
-from collections.abc import Sequence
+import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.python import conftest
-from tests.python.conftest import Build, built_once
+from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 
-EMPLOYMENT = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Prvcnm_en", "Eect01", "Eect05", "Eect09", "Eect11")
-GDP = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Gdpct01", "GDP_PerCapita", "GDP_PrimInd", "GDP_SecInd", "GDP_TerInd")
-AI = ("city_cn", "year", "robot_install", "robot_stock", "province_cn", "city", "company", "region")
+with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
+    READ = [*csv.DictReader(file)]
+"""Read on the pages of the repositories that docs/how_to/fetch_what_is_missing.md names; nothing beside them is real.
 
-# Read on the pages of the repositories that docs/how_to/fetch_what_is_missing.md names; nothing beside them is real.
-BEIJING = {
-    "制造业从业人员数(万人)": dict(zip(range(2010, 2020), (101, 108, 107, 103, 100, 92, 87, 82, 74, 65), strict=True)),
-    "R&D人员(人)": {2017: 397281, 2019: 464178},
-    "发明专利授权数(件)": dict(zip(range(2017, 2024), (46091, 46978, 53127, 63266, 79210, 88127, 107875), strict=True)),
-    "地区生产总值(万元)": {2010: 141135800},
-}
-SHANGHAI = {
-    "city_apply": {2015: 91684, 2020: 218878},
-    "city_grant": {2020: 143055},
-    "city_invgrant": {2015: 16680, 2017: 21120, 2019: 23199, 2020: 24708, 2021: 33532, 2022: 37548, 2023: 45249},
-}
-LINCANG = {"city_apply": {2000: 11}, "city_grant": {2000: 7}, "city_invgrant": {2000: 2}}
-PRINTED = "发明专利授权数(件)"
-IMPLIED = {year: round(SHANGHAI["city_invgrant"][year] / 1.0205) for year in range(2020, 2024)}
-FOR_THE_UNITS = {
-    "科学支出(万元)": 20000,
-    "当年实际使用外资金额(万美元)": 300,
-    "年末金融机构各项贷款余额(万元)": 40000,
-    "规模以上工业企业数(个)": 5,
-    "科研、技术服务和地质勘查业从业人员数(万人)": 6,
-}
-READ = [
-    ("duhe1123", "110000", "manufacturing_employment_10k", BEIJING["制造业从业人员数(万人)"]),
-    ("duhe1123", "110000", "rd_person_count", BEIJING["R&D人员(人)"]),
-    ("duhe1123", "110000", "all_invention_grant_count", BEIJING[PRINTED]),
-    ("duhe1123", "110000", "gdp_100m_cny", {2010: 14113.58}),
-    *(
-        ("axcelchan583", code, f"all_{series}_count", counts[name])
-        for code, counts in (("310000", SHANGHAI), ("530900", LINCANG))
-        for name, series in {
-            "city_apply": "patent_application",
-            "city_grant": "patent_grant",
-            "city_invgrant": "invention_grant",
-        }.items()
-    ),
-]
+Values of Shanghai in the yearbook are what the ratio that was read implies; those of Shenzhen are invented, for units.
+"""
 
 
-def by_year(columns: dict[str, dict[int, Any]]) -> dict[int, dict[str, Any]]:
-    """Return the cells of each year by heading."""
-    years = sorted({year for values in columns.values() for year in values})
-    return {year: {name: values[year] for name, values in columns.items() if year in values} for year in years}
-
-
-def quoted(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
-    """Write as the vendor does: a byte order mark, and all cells in quotation marks."""
-    text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([header, *rows])
-    return text.getvalue().encode("utf-8-sig")
-
-
-def plain(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    return text.getvalue().encode()
+def rows_of(provider: str) -> list[dict[str, Any]]:
+    """Return the rows of a provider's file: a city and a year each, with what was read of them."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in READ:
+        if cell["provider"] == provider:
+            code = cell["city_code"]
+            place = {"年份": cell["year"], "省份": cell["province"], "城市": cell["city"], "城市代码": code}
+            row = rows.setdefault((code, cell["year"]), place | {"省份代码": f"{code[:2]}0000"})
+            row[cell["heading"]] = cell["value"]
+    return [*rows.values()]
 
 
 @pytest.fixture(scope="session")
@@ -81,47 +39,13 @@ def invented(shared: Path, sample_build: Build) -> Build:
 
     def make(build: Build) -> Build:
         files = {
-            "extract_set.yml": b"name: invented\nkind: synthetic\n",
-            "city_yearbook/CRE_Eplwagct.csv": quoted(
-                EMPLOYMENT,
-                (2015, "Shenzhen(city)", 440300, "Guangdong", "300.0000", "400.0000", "60.0000", "390"),
-                (2015, "Karamay(city) ", 650200, "Xinjiang", "30.0000", "10.0000", "", ""),
-                (2020, "Shenzhen(city)", 440300, "Guangdong", "310.0000", "410.0000", "", "395"),
-                (1978, "Shenzhen(city)", 440300, "Guangdong", "1.0000", "", "", ""),
-            ),
-            "city_yearbook/CRE_Gdpct.csv": quoted(
-                GDP,
-                (2015, "Shenzhen(city)", 440300, "1000.5", "80000", "500000", "4000000", "5505000"),
-                (2015, "Nowhere(city)", 999999, "1", "1", "1", "1", "1"),
-            ),
-            "ai_firms/ai.csv": plain(
-                AI,
-                ("深圳市", 2015, 1.5, 7.5, "广东省", 440300, 70, "east"),
-                ("深圳市", 2019, 2.5, 9.5, "广东省", 440300, 90, "east"),
-                ("北京市", 2015, "NA", "NA", "北京市", 110100, 80, "east"),
-                # a declared contradiction, and one that is not
-                ("合肥市", 2015, 1.25, 3.5, "安徽省", 340100, 40, "central"),
-                ("合肥市", 2015, 2.25, 4.5, "安徽省", 340100, 40, "central"),
-                ("长沙市", 2015, 1.25, 3.5, "湖南省", 430100, 50, "central"),
-                ("长沙市", 2015, 2.25, 4.5, "湖南省", 430100, 50, "central"),
-            ),
-            YEARBOOK: yearbook(
-                {"年份": year, "省份": province, "城市": city, "省份代码": code, "城市代码": code, **cells}
-                for province, city, code, of_years in (
-                    ("北京市", "北京市", 110000, by_year(BEIJING)),
-                    # what the ratio that was read implies
-                    ("上海市", "上海市", 310000, by_year({PRINTED: IMPLIED})),
-                    ("广东省", "深圳市", 440300, {2010: FOR_THE_UNITS}),
-                )
-                for year, cells in of_years.items()
-            ),
+            YEARBOOK: yearbook(rows_of("duhe1123")),
             PATENTS: patents(
-                (province, city, year, code, *(counts[name].get(year) for name in SHANGHAI))
-                for province, city, code, counts in (
-                    ("上海市", "上海市", "310000", SHANGHAI),
-                    ("云南省", "临沧市", "530900", LINCANG),
+                (
+                    *(row[name] for name in ("省份", "城市", "年份", "城市代码")),
+                    *(row.get(name) for name in ("city_apply", "city_grant", "city_invgrant")),
                 )
-                for year in sorted({*counts["city_apply"], *counts["city_invgrant"]})
+                for row in rows_of("axcelchan583")
             ),
             PRICES: prices(
                 (year, code, name, index)
@@ -131,10 +55,10 @@ def invented(shared: Path, sample_build: Build) -> Build:
                 )
                 for year, index in zip((2010, 2011, 2012), of_years, strict=True)
             ),
-            "ai_firms/全部企业_2015.csv": plain(("城市", "全部企业"), ("深圳市", 60)),
         }
+        shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
         for name, content in files.items():
-            (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
+            (build.extracts / name).parent.mkdir(exist_ok=True)
             (build.extracts / name).write_bytes(content)
         conftest.seed(build, sample_build)
         build.models("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
@@ -256,8 +180,12 @@ def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[i
 
 
 def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(invented: Build) -> None:
-    for provider, city_code, series, read in READ:
-        assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12), series
+    for (provider, city_code, series), cells in itertools.groupby(
+        READ, key=lambda cell: (cell["provider"], cell["city_code"], cell["series"])
+    ):
+        if series:
+            read = {int(cell["year"]): float(cell["recorded"]) for cell in cells}
+            assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12), series
 
 
 def test_inventions_granted_in_shanghai_stand_in_the_ratio_that_was_read(invented: Build) -> None:

@@ -138,52 +138,42 @@ def test_a_named_pipe_is_named_and_not_waited_for(project: Project) -> None:
 
 IN_LITTLE_MEMORY = """
 import resource
+from pathlib import Path
 from ai_manufacturing import landing
 landing.deliveries  # imports what landing needs
 with open("/proc/self/statm") as pages:
     taken = int(pages.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 500_000_000,) * 2)
 try:
-    print(landing.deliveries()["size_bytes"].to_pylist())
+    landing.deliveries()
 except landing.LandingError as error:
     print(error)
+for name in ("huge", "large"):
+    Path(f"extracts/firms/{name}.csv").unlink()
+print(landing.deliveries()["size_bytes"].to_pylist())
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "message"),
-    [
-        (
-            "firms/a.csv",
-            40 * 10**9,
-            "firms/a.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296 bytes. If that is right, "
-            "deliver it in parts; if a row is a firm or a patent, declare a register.",
-        ),
-        (
-            "firms/a.csv",
-            7 * 10**8,
-            "firms/a.csv: the memory of this machine does not hold its 700,000,000 bytes. Deliver it in parts, or "
-            "build on a larger machine.",
-        ),
-        # nobody reads it, but for its hash
-        ("backup.bin", 7 * 10**8, "[700000000, "),
-    ],
-)
-def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(
-    project: Project, name: str, size: int, message: str
-) -> None:
-    project.deliver_rows(GOOD, to="firms/b.csv")
-    with project.deliver(name, b"").open("wb") as sparse:
-        sparse.truncate(size)
-    assert (project.root / "extracts" / name).stat().st_blocks == 0
+def test_a_sparse_file_ends_in_a_message_and_not_in_the_memory(project: Project) -> None:
+    """Nobody reads the backup, but for its hash."""
+    small = project.deliver_rows(GOOD, to="firms/b.csv").stat().st_size
+    for name, size in (("backup.bin", 7 * 10**8), ("firms/huge.csv", 40 * 10**9), ("firms/large.csv", 7 * 10**8)):
+        with project.deliver(name, b"").open("wb") as sparse:
+            sparse.truncate(size)
+        assert (project.root / "extracts" / name).stat().st_blocks == 0
     run = subprocess.run(
-        [sys.executable, "-c", IN_LITTLE_MEMORY],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", IN_LITTLE_MEMORY], cwd=project.root, capture_output=True, text=True, check=False
     )
-    assert (run.stdout.startswith(message), run.stderr) == (True, ""), run.stdout + run.stderr
+    assert (run.stdout.splitlines(), run.stderr) == (
+        [
+            "firms/huge.csv: the file has 40,000,000,000 bytes, above the limit of 4,294,967,296 bytes. If that is "
+            "right, deliver it in parts; if a row is a firm or a patent, declare a register.",
+            "firms/large.csv: the memory of this machine does not hold its 700,000,000 bytes. Deliver it in parts, or "
+            "build on a larger machine.",
+            f"[700000000, {small}]",
+        ],
+        "",
+    )
 
 
 def test_folders_and_files_that_may_not_be_read_are_named(unprivileged: Project) -> None:

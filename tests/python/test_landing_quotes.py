@@ -131,7 +131,11 @@ def test_stray_marks_swallow_no_row(
     }
     for path, rows in landed(project, entity).items():
         table, marked = tables[path.removeprefix(f"{entity}/").removesuffix(".csv")]
-        numbers = [row for file, row in zip(*(aside[name].to_pylist() for name in ("file_path", "row_number")), strict=True) if file == path]
+        numbers = [
+            row
+            for file, row in zip(*(aside[name].to_pylist() for name in ("file_path", "row_number")), strict=True)
+            if file == path
+        ]
         assert len({*numbers}) == len(numbers)
         assert counted[path] == (ROWS, len(rows), len(numbers)), path
         # what lands is the line as it is written, a mark inside a cell among its characters
