@@ -32,7 +32,7 @@ def count(build: Build, *targets: str, firms_of: str = "vendor") -> models.Run:
     with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute("create schema if not exists intermediate")
         connection.execute(f"create or replace view intermediate.{DELIVERED} as {query}")
-    return build.models(*targets, edited=("raw_deliveries", "raw_register_files", DELIVERED))
+    return build.models(*targets, edited=(DELIVERED,))
 
 
 def rows_of(build: Build, firms_of: str) -> str:

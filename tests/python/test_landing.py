@@ -431,10 +431,10 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     project.deliver_rows(GOOD, to="firms/good.csv")
     project.deliver("firms/blank.csv", "\ufeff \n\n")
     book = project.deliver_workbook("firms/cut.xlsx", s=[HEADER, *[GOOD] * 100])
-    content = bytearray(book.read_bytes())
-    book.write_bytes(cut(content))
-    content[content.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1  # the middle of the compressed sheet
-    project.deliver("firms/damaged.xlsx", content)
+    damaged = bytearray(book.read_bytes())
+    book.write_bytes(cut(damaged))
+    damaged[damaged.index(b"xl/worksheets/sheet1.xml") + 60] ^= 1  # the middle of the compressed sheet
+    project.deliver("firms/damaged.xlsx", bytes(damaged))
     stata = project.deliver("firms/cut.dta", b"")
     pd.DataFrame({"code": range(1000)}).to_stata(stata, write_index=False)
     stata.write_bytes(cut(stata.read_bytes()))
@@ -483,9 +483,7 @@ def test_all_faulty_files_are_named_at_once_and_the_good_ones_land(project: Proj
     lines = fault().splitlines()
     expected = textwrap.dedent(beginnings).strip().splitlines()
     assert [line[6 : 6 + len(wanted)] for line, wanted in zip(lines, expected, strict=True)] == expected
-    assert lines[6].endswith(" and zip. Convert the file. The name says CSV; the content is a 7z archive.") or (
-        lines[6].endswith(" and zip. Convert the file.")
-    )
+    assert lines[6].endswith(" and zip. Convert the file.")
     assert lines[11].endswith(
         "If the provider renamed columns, declare the new headings in vendor.toml, source firms, [sources.headings]; "
         "otherwise ask for the file again. It was read as UTF-8."
@@ -692,21 +690,6 @@ def test_another_declaration_lands_anew_and_earlier_deliveries_ask_for_a_build(p
         landing.rows("firms", before).read_all()
 
 
-def test_an_interrupted_landing_does_no_harm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.deliver_rows(GOOD)
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", killed)
-        with pytest.raises(KeyboardInterrupt):
-            landing.deliveries()
-    assert project.store_folders() == []
-    assert list((project.root / "landing").iterdir()), "the interruption left its temporary folder"
-    assert firms() == [GOOD]
-
-
 def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.deliver_rows(GOOD)
     first = landing.deliveries()
@@ -719,12 +702,3 @@ def test_losing_the_race_to_a_key_keeps_what_is_there(project: Project, monkeypa
     assert landing.deliveries() == first
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert {path.name for path in (project.root / "landing").iterdir()} == {folder.name, "log", "tables"}
-
-
-def test_a_store_that_lost_a_delivery_says_so(project: Project) -> None:
-    project.deliver_rows(GOOD)
-    deliveries = landing.deliveries()
-    (folder,) = project.store_folders()
-    folder.rename(folder.with_name("gone"))
-    with pytest.raises(landing.LandingError, match=r"rows\.parquet: missing from the landing store"):
-        landing.rows("firms", deliveries).read_all()

@@ -1,5 +1,6 @@
 """Stray quotation marks: every line of the file lands as it is written, or is set aside; none is swallowed."""
 
+from collections import defaultdict
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -108,36 +109,29 @@ def test_stray_marks_swallow_no_row(
     project: Project, entity: str, delimiter: str, encoding: str, line_end: str
 ) -> None:
     project.declare(DECLARED + REGISTER)
-    tables, files = {}, {}
-    for line in STRAYS.strip().splitlines():
-        kind, _, places = line.strip().partition(": ")
-        table, marked = tables[kind] = with_marks(places)
+    kinds = dict(line.strip().split(": ") for line in STRAYS.strip().splitlines())
+    tables = {kind: with_marks(places) for kind, places in kinds.items()}
+    for kind, (table, _) in tables.items():
         text = line_end.join(delimiter.join(row) for row in [*table, []])
-        files[kind] = project.deliver(f"{entity}/{kind}.csv", text.encode(encoding))
+        project.deliver(f"{entity}/{kind}.csv", text.encode(encoding))
     # a file whose header is broken, or whose last mark is never closed, is refused whole
     refused = {line.removeprefix(f"{entity}/").split(".csv")[0] for line in fault().splitlines()}
     in_both = {"header and a row", "header, first column", "end and begin", "one mark"}
     in_registers = {"one column, both at the beginning", "begin and middle"}
     assert refused == (in_both if entity == "firms" else in_both | in_registers)
     for kind in refused:
-        files[kind].unlink()
-    aside = landing.rejected_rows(landing.deliveries()).read_all()
-    assert all(aside["value"].to_pylist())
-    counted = {
-        path: (record_count, landed_count, rejected_count)
-        for path, record_count, landed_count, rejected_count in recorded(
-            "file_path", "record_count", "landed_row_count", "rejected_row_count"
-        )
-    }
+        (project.root / f"extracts/{entity}/{kind}.csv").unlink()
+    aside = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    assert all(row["value"] for row in aside)
+    set_aside: dict[str, list[int]] = defaultdict(list)
+    for row in aside:
+        set_aside[row["file_path"]].append(row["row_number"])
+    counted = {path: numbers for path, *numbers in recorded("file_path", "record_count", "rejected_row_count")}
     for path, rows in landed(project, entity).items():
         table, marked = tables[path.removeprefix(f"{entity}/").removesuffix(".csv")]
-        numbers = [
-            row
-            for file, row in zip(*(aside[name].to_pylist() for name in ("file_path", "row_number")), strict=True)
-            if file == path
-        ]
+        numbers = set_aside[path]
         assert len({*numbers}) == len(numbers)
-        assert counted[path] == (ROWS, len(rows), len(numbers)), path
+        assert counted[path] == [len(rows) + len(numbers), len(numbers)] == [ROWS, len(numbers)], path
         # what lands is the line as it is written, a mark inside a cell among its characters
         assert all(row == table[int(row[0].strip('"'))] for row in rows), path
         assert len(rows) >= ROWS - (marked[-1] - marked[0] + 1), path

@@ -76,18 +76,6 @@ def test_a_personal_column_reaches_nothing_that_is_kept(project: Project) -> Non
     assert not any(PERSON in text for text in kept)
 
 
-def test_a_member_of_a_zip_is_a_delivery_of_its_own(project: Project) -> None:
-    project.declare(FIRMS + CRAWL)
-    path = project.root / "extracts/crawl/2010.zip"
-    row = ("1", "五金", "浙江", "杭州")
-    zipped(path, 浙江=csv_text(("编号", "经营范围", "省", "市"), row), 西藏=csv_text(("编号", "经营范围", "省", "市")))
-    found = {*recorded("file_path", "record_count", "compression")}
-    assert found == {("crawl/2010.zip/浙江.csv", 1, "zip"), ("crawl/2010.zip/西藏.csv", 0, "zip")}
-    zipped(path, 浙江=csv_text(("编号", "经营范围", "省", "市"), row, ("2", "五金", "浙江", "宁波")))
-    later = recorded("delivery_number", "valid_until_delivery")
-    assert [number for number, until in later if until is None] == [3]
-
-
 CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)  # GB 32100-2015, table 2
 
