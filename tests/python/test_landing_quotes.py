@@ -140,10 +140,14 @@ def test_stray_marks_swallow_no_row(
 def test_the_lines_set_aside_are_named(project: Project) -> None:
     project.declare(FIRMS)
     lines = ["城市代码,年份,企业数,产值", "110000,2020,1,1", '120000,"2020,2,2', "", "130000,2020,3,3"]
-    lines += ['140000,2020",4,4', "150000,2020,5,5"]
+    lines += ['140000,2020",4,4', "150000,2020,5,5", '160000,"2020,6,6', '170000,2020",7,7']
     project.deliver("firms/a.csv", "\n".join(lines))
-    reason = "stray quotation mark, or a line end in a cell: rows 3 to 6 would be read as one record"
-    assert rejected() == [f"{row} |  | {lines[row - 1]} | {reason}" for row in (3, 5, 6)]
+    records = {3: "3 to 6", 5: "3 to 6", 6: "3 to 6", 8: "8 to 9", 9: "8 to 9"}
+    assert rejected() == [
+        f"{row} |  | {lines[row - 1]} | stray quotation mark, or a line end in a cell: rows {rows} would be read as "
+        "one record"
+        for row, rows in records.items()
+    ]
     rows = landing.rows("firms", landing.deliveries()).read_all().to_pylist()
     assert [(row["origin"]["row_number"], row["城市代码"]) for row in rows] == [(2, "110000"), (7, "150000")]
 
