@@ -56,7 +56,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def seed(name: str) -> pd.DataFrame:
+def seed_table(name: str) -> pd.DataFrame:
     return pd.read_csv(project_root() / f"seeds/{name}.csv", dtype={"city_id": str, "industry_code": str})
 
 
@@ -95,9 +95,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
         tables[entity] = pd.concat(
             [pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files], ignore_index=True
         )
-    industries = seed("industries")
+    industries = seed_table("industries")
     scope = {*industries.loc[industries["section"].isin([*"BCDE"]), "industry_code"]}
-    return Sample(folder, tables, seed("cities").set_index("city_id"), scope)
+    return Sample(folder, tables, seed_table("cities").set_index("city_id"), scope)
 
 
 # ---------------------------------------------------------------- the delivery
@@ -170,7 +170,7 @@ def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float
 @pytest.fixture(scope="session")
 def pairs() -> dict[str, Floats]:
     """Pairs of units, 0 or 1, units by units: in one province, in two, within 60 to 100 km, beyond 1,500 km."""
-    cities = seed("cities")
+    cities = seed_table("cities")
     province = cities["province_id"].to_numpy()
     longitude, latitude = np.radians(cities[["longitude", "latitude"]].to_numpy()).T
     vectors = np.column_stack(
@@ -254,7 +254,7 @@ FACTS: dict[str, Callable[[pd.Series], float]] = {
 
 
 def test_the_published_facts_hold_exactly(sample: Sample) -> None:
-    published = seed("published_facts").set_index("fact_id")["value"]
+    published = seed_table("published_facts").set_index("fact_id")["value"]
     assert {name: fact(sample.ai_firms()) for name, fact in FACTS.items()} == dict(published)
 
 
@@ -364,7 +364,7 @@ PRINTED += [
 
 
 def test_observations_are_as_many_as_printed(panel: pd.DataFrame) -> None:
-    published = seed("published_estimates").drop_duplicates(["table_id", "column_number"])
+    published = seed_table("published_estimates").drop_duplicates(["table_id", "column_number"])
     printed = published.set_index(["table_id", "column_number"])["n_obs"]
     for table, column, regressor, others, first_year in PRINTED:
         columns = [*others, *CONTROLS, *([] if regressor == "firms" else [regressor])]
@@ -395,7 +395,7 @@ def test_table_1_column_1_is_recovered_on_average() -> None:
             "employment": np.log(series["unit_employment_10k"]),
             "rd": np.log(series["rd_personnel"]),
         }
-        index = pd.MultiIndex.from_product([seed("cities")["city_id"], YEARS], names=["city_id", "year"])
+        index = pd.MultiIndex.from_product([seed_table("cities")["city_id"], YEARS], names=["city_id", "year"])
         data = pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index=index).dropna()
         slopes = ["m", "population", "employment", "rd"]
         fit = fixed_effects.fit(data.reset_index(), "y", slopes, entity="city_id", time="year")

@@ -157,7 +157,6 @@ def test_the_firms_of_a_crawl_are_placed_by_their_code_or_their_name_and_a_sampl
         "no city": 1,
         "unreadable date": 1,
         "out of period": 2,
-        "in no series": 57,
     }
     entered = "select city_id, sum(firm_count)::bigint from marts.fct_register_entries where entry_year = 2010 "
     assert fresh.pairs(f"{entered} group by all") == expected
