@@ -25,7 +25,7 @@ from tests.python.register_models import count
 from tests.python.test_how_to import copy_of_the_project
 
 Flags = dict[str, pd.Series]
-SIZE = 4_000
+SIZE = 30_000
 COUNTED = ("int_series_conformed", "fct_row_accounting", "fct_ai_tags", "fct_register_rows_set_aside")
 COUNTS = "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
 PROVIDERS = "select distinct provider from intermediate.int_series_conformed"
