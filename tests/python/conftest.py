@@ -164,21 +164,19 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 LONGEST = (
     "test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both",
-    "test_death_while_dbt_runs_takes_dbt_along",
+    "test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes",
     "test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only",
     "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",
     "test_a_later_file_gives_what_a_full_build_gives",
     "test_a_new_provider_feeds_its_series",
     "test_the_public_years_of_2019_and_2020_are_published_without_a_hold",
-    "test_from_delivery_to_reader_through_a_bad_delivery_and_back",
-    "test_years_that_landed_wrongly_are_mended_from_the_delivered_files",
+    "test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason",
     "test_death_at_forty_points",
     "test_a_killed_count_leaves_the_warehouse_to_the_next",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
     "test_the_register_benchmark_runs_on_any_size",
     "test_a_refresh_that_one_suite_holds_back_ends_as_documented",
-    "test_a_register_whose_dates_are_no_dates_ends_as_documented",
 )
 """The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
 
@@ -423,6 +421,8 @@ from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
     light_build,
     refreshes,
+    sample_refreshes,
+    small_build,
     store,
 )
 from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures
