@@ -1,6 +1,7 @@
 """Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAREHOUSE = "warehouse.duckdb"
+# Playwright is of the soak's environment.
+collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_browser_*.py"]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
@@ -426,4 +429,16 @@ from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     refreshes,
     store,
 )
-from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures
+from tests.python.site_reader import (  # noqa: E402, F401 - fixtures
+    browser,
+    few,
+    given_away,
+    one_page,
+    public_page,
+    public_release,
+    public_site,
+    reader,
+    sample_page,
+    sample_release,
+    sample_site,
+)
