@@ -15,7 +15,7 @@ from typing import cast
 import duckdb
 import pytest
 
-from ai_manufacturing import replication, terms
+from ai_manufacturing import replication
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest, read_manifest
