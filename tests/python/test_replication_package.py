@@ -269,181 +269,86 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
         assert [line.split(" is ")[0] for line in rerun.differences(unpacked)] == expected
 
 
-OF_A_README = ("_listed", "_signed", "_programs", "_machine", "_paper")
-
-
-def test_each_rule_finds_what_breaks_it(unpacked: Path) -> None:
-    breaking = {
-        "code/models/own.sql": "select * from '/home/zhu/data.csv'",
-        "logs/run.log": r"C:\Users\leng read",
-        # the second number has the form and another check character
-        "data/notes.csv": f"zhu@example.edu.cn\n{IDENTITY}\n{IDENTITY[:-1]}1\n",
-        "output/表1.tex": "",
-        "output/Verdicts.csv": "",
-        "code/requirements/run.txt": "duckdb==1.5.0 \\\n    --hash=sha256:0\npandas\n",
-        "README.md": "from code at commit `unknown`\n\n## Overview\n",
-    }
-    for name, text in breaking.items():
-        (unpacked / name).parent.mkdir(exist_ok=True)
-        (unpacked / name).write_text(text, encoding="utf-8")
-    (unpacked / "LICENSE").unlink()
-    (unpacked / "output/figure_1.csv").unlink()
-    found = {one.rule.faults.__name__: one.faults for one in rules.check(unpacked) if one.faults}
-    # what these changes break of other rules, the next test sees one by one
-    assert {name: faults for name, faults in found.items() if name not in OF_A_README} == {
-        "_paths": ["code/models/own.sql: /home/zhu", r"logs/run.log: C:\Users\leng"],
-        "_personal": ["data/notes.csv: zhu@example.edu.cn", f"data/notes.csv: {IDENTITY}"],
-        "_names": [
-            "output/Verdicts.csv: another name differs only in capitals",
-            "output/verdicts.csv: another name differs only in capitals",
-            "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -",
-        ],
-        "_versions": ["pandas: no version or no hash"],
-        "_readme": [f"README.md has no section {name}" for name in rules.SECTIONS[1:]],
-        "_licence": ["there is no LICENSE"],
-        "_outputs": ["Figure 1, its numbers: there is no output/figure_1.csv"],
-        "_committed": ["the code is not that of a commit (unknown)"],
-    }
-
-
 RUN = {"| run time | not measured |": "| run time | 41 seconds |"}
 PRINTED = {"    issn:": "    volume: 1\n    start: 2\n    end: 3\n    doi: 10.1/x\n    issn:"}
 REPUBLISHED = {",generated,": ",republished,"}
+FIGURE = "code/models/reports/rpt_figure_1.sql"
 FETCHED = ",https://github.com/a/b/blob/" + "0" * 40 + "/c.csv,2026-11-28,in this package"
 
 
-@pytest.mark.parametrize(
-    ("rule", "file", "changes", "fault"),
-    [
-        ("_signed", "README.md", {}, None),
-        ("_signed", "README.md", {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
-        ("_signed", "README.md", {"Signed: A Tester": "Signed: "}, "nobody has signed"),
-        ("_listed", "README.md", {}, None),
-        (
-            "_listed",
-            "README.md",
-            {"`run.sh` |": "`do.sh` |"},
-            "run.sh is in no row of the overview",
-        ),
-        (
-            "_listed",
-            "README.md",
-            {"## References": "`data/x.csv`"},
-            "README.md names data/x.csv, which is not here",
-        ),
-        ("_listed", "data/panel.csv", None, "README.md names data/panel.csv, which is not here"),
-        ("_programs", "README.md", {}, None),
-        (
-            "_programs",
-            "README.md",
-            {"py` | 2020 |": "py` | 1 |"},
-            "README.md has no seed of code/src/",
-        ),
-        ("_programs", "PROGRAMS.csv", {"run.sh,": "do.sh,"}, "run.sh is in no row of PROGRAMS.csv"),
-        (
-            "_programs",
-            "code/models/reports/rpt_figure_1.sql",
-            None,
-            "PROGRAMS.csv lists code/models/reports/rpt_fig",
-        ),
-        ("_machine", "README.md", RUN, None),
-        (
-            "_machine",
-            "README.md",
-            RUN | {"| processor |": "| maker |"},
-            "README.md has no processor",
-        ),
-        ("_machine", "README.md", {}, "README.md has no run time"),
-        ("_paper", "CITATION.cff", PRINTED, None),
-        (
-            "_paper",
-            "CITATION.cff",
-            PRINTED | {"doi: 10.1/x": "doi:"},
-            "CITATION.cff: the paper has no doi",
-        ),
-        (
-            "_paper",
-            "CITATION.cff",
-            None,
-            "CITATION.cff: the paper has no volume, no start, no end, no doi",
-        ),
-        (
-            "_paper",
-            "CITATION.cff",
-            {"references:": "references: ["},
-            "CITATION.cff: the paper has no volume, no start",
-        ),
-        (
-            "_cited",
-            "data/raw_files.csv",
-            REPUBLISHED,
-            ": no address, or none with commit and path (none)",
-        ),
-        ("_cited", "data/raw_files.csv", REPUBLISHED | {",,,in this package": FETCHED}, None),
-        (
-            *("_cited", "data/raw_files.csv"),
-            REPUBLISHED | {",,,in this package": FETCHED.replace("2026-11-28", "spring")},
-            ": no date of access",
-        ),
-        (
-            *("_cited", "data/raw_files.csv"),
-            REPUBLISHED | {",,,in this package": FETCHED.replace("0" * 40, "main")},
-            ": no address, or none with commit and path (https://github.com/a/b/blob/main/c.csv)",
-        ),
-        ("_data_licence", "LICENSE_DATA.md", {}, None),
-        (
-            "_data_licence",
-            "LICENSE_DATA.md",
-            {"| vendor |": "| other |"},
-            "LICENSE_DATA.md does not name vendor",
-        ),
-        (
-            "_data_licence",
-            "LICENSE_DATA.md",
-            None,
-            "the licence of the whole in ro-crate-metadata.json is not LICENSE_D",
-        ),
-        (
-            *(
-                "_data_licence",
-                "ro-crate-metadata.json",
-                {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'},
-            ),
-            "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md",
-        ),
-        (
-            "_data_licence",
-            "ro-crate-metadata.json",
-            {'"@context"': "@context"},
-            "the licence of the whole in ro-crate",
-        ),
-        ("_outputs", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
-        ("_restricted", "data/raw_files.csv", {}, None),
-        (
-            "_restricted",
-            "data/raw_files.csv",
-            {",False,True,": ",True,True,"},
-            ", which is restricted",
-        ),
-    ],
-)
+README, RAW_FILES, CITATION = "README.md", contents.RAW_FILES, "CITATION.cff"
+SOURCED = REPUBLISHED | {",,,in this package": FETCHED}
+NO_ADDRESS = ": no address, or none with commit and path "
+DATA_LICENCE = "the licence of the whole in ro-crate-metadata.json is not LICENSE_DATA.md"
+RULES = [
+    # what the file has instead: text for text, or all of it, or nothing at all; and the fault
+    ("_signed", README, {}, ""),
+    ("_signed", README, {"- [x] I certify": "- [ ] I certify"}, "not certified: "),
+    ("_signed", README, {"Signed: A Tester": "Signed: "}, "nobody has signed"),
+    ("_listed", README, {}, ""),
+    ("_listed", README, {"`run.sh` |": "`do.sh` |"}, "run.sh is in no row of the overview"),
+    ("_listed", README, {"## References": "`data/x.csv`"}, "README.md names data/x.csv, which is"),
+    ("_listed", contents.PANEL, None, "README.md names data/panel.csv, which is not here"),
+    ("_programs", README, {}, ""),
+    ("_programs", README, {"py` | 2020 |": "py` | 1 |"}, "README.md has no seed of code/src/"),
+    ("_programs", "PROGRAMS.csv", {"run.sh,": "do.sh,"}, "run.sh is in no row of PROGRAMS.csv"),
+    ("_programs", FIGURE, None, f"PROGRAMS.csv lists {FIGURE}"),
+    ("_machine", README, RUN, ""),
+    ("_machine", README, RUN | {"| processor |": "| maker |"}, "README.md has no processor"),
+    ("_machine", README, {}, "README.md has no run time"),
+    ("_paper", CITATION, PRINTED, ""),
+    ("_paper", CITATION, PRINTED | {"doi: 10.1/x": "doi:"}, "CITATION.cff: the paper has no doi"),
+    ("_paper", CITATION, None, "the paper has no volume, no start, no end, no doi"),
+    ("_paper", CITATION, {"references:": "references: ["}, "the paper has no volume, no start"),
+    ("_cited", RAW_FILES, REPUBLISHED, f"{NO_ADDRESS}(none)"),
+    ("_cited", RAW_FILES, SOURCED, ""),
+    ("_cited", RAW_FILES, SOURCED | {"2026-11-28": "spring"}, ": no date of access"),
+    ("_cited", RAW_FILES, SOURCED | {"0" * 40: "main"}, NO_ADDRESS),
+    ("_data_licence", "LICENSE_DATA.md", {}, ""),
+    ("_data_licence", "LICENSE_DATA.md", {"| vendor |": "| other |"}, "does not name vendor"),
+    ("_data_licence", "LICENSE_DATA.md", None, DATA_LICENCE),
+    ("_data_licence", contents.CRATE, {'"@id": "LICENSE_DATA.md"': '"@id": "LICENSE"'}, DATA_LICENCE),
+    ("_data_licence", contents.CRATE, {'"@context"': '"@context'}, DATA_LICENCE),
+    ("_outputs", "output/figure_1.svg", None, "Figure 1: there is no output/figure_1.svg"),
+    ("_restricted", RAW_FILES, {}, ""),
+    ("_restricted", RAW_FILES, {",False,True,": ",True,True,"}, ", which is restricted"),
+    ("_paths", "code/own.sql", "from '/home/zhu/x.csv'", "code/own.sql: /home/zhu"),
+    ("_paths", "logs/run.log", r"C:\Users\leng read", r"logs/run.log: C:\Users\leng"),
+    ("_personal", "data/notes.csv", "zhu@example.edu.cn", "data/notes.csv: zhu@example.edu.cn"),
+    ("_personal", "data/notes.csv", f"{IDENTITY}\n", f"data/notes.csv: {IDENTITY}"),
+    # of that form, with another check character
+    ("_personal", "data/notes.csv", f"{IDENTITY[:-1]}1\n", ""),
+    ("_names", "output/表1.tex", "", "output/表1.tex: another character than A-Z, a-z, 0-9, ., _ and -"),
+    ("_names", "output/Verdicts.csv", "", "output/verdicts.csv: another name differs only in"),
+    ("_versions", contents.LOCK, {}, ""),
+    ("_versions", contents.LOCK, "duckdb==1 --hash=0\npandas\n", "pandas: no version or no hash"),
+    ("_readme", README, {"\n## References\n": ""}, "README.md has no section References"),
+    ("_licence", "LICENSE", None, "there is no LICENSE"),
+    ("_committed", README, {"at commit `": "at commit `x"}, "the code is not that of a commit (x"),
+]
+
+
+@pytest.mark.parametrize(("rule", "file", "change", "fault"), RULES)
 def test_each_rule_of_a_data_editor_can_fail(
-    package_folder: Path, rule: str, file: str, changes: dict[str, str] | None, fault: str | None
+    package_folder: Path, rule: str, file: str, change: dict[str, str] | str | None, fault: str
 ) -> None:
     path = package_folder / file
-    before = path.read_bytes()
-    text = before.decode()
+    before = path.read_bytes() if path.exists() else None
+    text = change if isinstance(change, str) else (before or b"").decode()
+    for old, new in change.items() if isinstance(change, dict) else ():
+        assert old in text
+        text = text.replace(old, new)
     try:
-        path.unlink()
-        if changes is not None:
-            for old, new in changes.items():
-                assert old in text
-                text = text.replace(old, new)
+        path.unlink(missing_ok=True)
+        if change is not None:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         (judge,) = [one.faults for one in rules.RULES if one.faults.__name__ == rule]
-        faults = list(judge(package_folder))
+        faults = [*judge(package_folder)]
     finally:
-        path.write_bytes(before)
+        path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_bytes(before)
     assert any(fault in one for one in faults) if fault else faults == []
 
 
@@ -524,7 +429,7 @@ def checked(archive: Path, may_run: bool = True) -> tuple[list[str], list[str]]:
         asked.append(what)
         return may_run
 
-    return replication.check(archive, lambda _: None, asks), asked
+    return replication.check(archive, print, asks, archive.parent), asked
 
 
 def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused(
@@ -535,6 +440,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
     text = tmp_path / "text.zip"
     text.write_text("no zip", encoding="utf-8")
     refused = [(text, "text.zip: not a zip")]
+    (tmp_path / "a.csv").write_text("another", encoding="utf-8")  # not the file that is asked for
     run, sums = program.encode(), f"{'0' * 64}  data/panel.csv\n".encode()
     row = b"\nset/a.csv,0a,1,b,1,republished,,,,True,False,,,,,from its provider,"
     for number, (files, why) in enumerate(
@@ -551,7 +457,7 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
         refused.append((package_of(tmp_path / str(number), **files), why))
     for more, why in (
         ({contents.RELEASE: b"no release"}, f"{contents.RELEASE}: not a release"),
-        ({contents.RAW_FILES: b"path"}, f"{contents.RAW_FILES}: no column address"),
+        ({contents.RAW_FILES: b"path"}, f"{contents.RAW_FILES}: no column accessed, no column address"),
         (
             {contents.RAW_FILES: ",".join(contents.RAW_COLUMNS).encode() + row},
             r"Obtain them, .* with --extracts:\nset/a.csv \(SHA-256 0a\), from its provider",
@@ -616,21 +522,12 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
 def test_a_person_at_a_terminal_is_asked_before_a_package_runs(
     sample_build: Build, tmp_path: Path
 ) -> None:
-    seen = tmp_path / "seen"
-    archive = foreign(tmp_path, f"touch '{seen}'; exit 3")
-    command = ("replication-package", "--check", str(archive))
+    command = ("replication-package", "--check", str(foreign(tmp_path, "exit 3")))
     ended = sample_build.command(*command)
-    assert (ended.returncode, ended.stdout, seen.exists()) == (2, "", False)
-    assert "--yes" in ended.stderr
-    code, _, sent = on_terminal(sample_build, *command, typed="n\n")
-    assert (code, "Run it? [y/N]" in sent, "not run" in sent, seen.exists()) == (
-        2,
-        True,
-        True,
-        False,
-    )
-    code, _, sent = on_terminal(sample_build, *command, typed="y\n")
-    assert (code, "run.sh failed with code 3" in sent, seen.exists()) == (2, True, True)
+    assert (ended.returncode, "--yes" in ended.stderr) == (2, True)
+    for typed, said in (("n", "not run"), ("y", "run.sh failed with code 3")):
+        code, _, sent = on_terminal(sample_build, *command, typed=f"{typed}\n")
+        assert (code, "Run it? [y/N]" in sent, said in sent) == (2, True, True)
 
 
 @pytest.mark.door

@@ -20,7 +20,7 @@ from ai_manufacturing import site
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.site import downloads
+from ai_manufacturing.site import downloads, use
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed
@@ -79,6 +79,10 @@ def test_every_page_is_marked_speaks_both_languages_runs_no_script_and_leads_to_
     # no provider of the sample is restricted, so all of it is given away
     data = sample_site / downloads.FOLDER
     assert (data / downloads.RELEASE).read_bytes() == sample_release.read_bytes()
+    # the lines that the page gives, with where the site is
+    lines = use.ADDRESS_LINES.replace("https://…", str(sample_site))
+    with duckdb.connect() as connection:
+        assert connection.execute(lines).fetchall()
     # a file of a release has its date and no other
     with pd.io.stata.StataReader(data / "panel.dta") as panel:
         assert panel.time_stamp == "02 Jan 2026 03:04"
@@ -242,7 +246,7 @@ def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_bu
         "select count(distinct curve_id), count(distinct curve_id) filter (not is_dominated) "
         "from estimates.est_specification_curve where status = 'estimated'"
     )[0]
-    assert page.drawn("curve")["curve_id"].nunique() == estimated
+    assert len(page.drawn("curve")) == estimated
     lead = page.text("#curve/following-sibling::p[1]")
     assert f"{estimated:,} combinations of choices, {undominated:,} of them without" in lead
     axes = page.rows("#axes/following-sibling::div[1]//tbody/tr")
@@ -462,19 +466,14 @@ def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
 ) -> None:
     small = tmp_path / "small"
     mounted(small, "600k")
-    command = ("report", "--release", str(sample_release), "--out", str(small / "site"))
     try:
-        run = sample_build.command(*command)
+        run = sample_build.command("report", "--release", str(sample_release), "--out", str(small / "site"))
         assert (run.returncode, run.stderr) == (
             1,
             f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
             "Make room, or name another folder with --out.\n",
         )
         assert [*small.iterdir()] == []
-        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-        run = sample_build.command(*command)
-        assert run.returncode == 1
-        assert "site: Read-only file system; what was" in run.stderr
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 

@@ -22,7 +22,7 @@ from ai_manufacturing import tables
 from ai_manufacturing.cli import main
 from ai_manufacturing.site import paper_tables
 from ai_manufacturing.site.release import Release
-from ai_manufacturing.tables import PaperTable, Printed, TableError, cells, formats
+from ai_manufacturing.tables import Cell, PaperTable, Printed, TableError, cells, formats
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
 from tests.python.site_reader import Page
@@ -103,6 +103,22 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
                     bounds += 1
                 assert column["wild_p_value"][at] == f"{{{wild}}}"
     assert bounds > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "is_rounded", "is_p_value", "text"),
+    [
+        (0.0004, True, True, "<0.001"),
+        (0.0006, True, True, "0.001"),
+        (0.0004, True, False, "0.000"),
+        (2230.0, False, False, "2230"),
+    ],
+)
+def test_a_p_value_is_never_printed_as_zero_and_a_count_has_no_decimals(
+    value: float, is_rounded: bool, is_p_value: bool, text: str
+) -> None:
+    cell = Cell(value, is_rounded, is_p_value, "{", "}**", ("", ""))
+    assert cell.text("en", 3) == f"{{{text}}}**"
 
 
 def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: dict[str, PaperTable]) -> None:
@@ -329,27 +345,6 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-def test_the_command_writes_what_was_asked_for(
-    sample_build: Build, sample_tables: dict[str, PaperTable], tmp_path: Path
-) -> None:
-    out = tmp_path / "new" / "file"
-    choice = (
-        "--readings",
-        ", ".join(READINGS),
-        "--errors",
-        "wild,city",
-        "--language",
-        "zh",
-        "--decimals",
-        "2",
-    )
-    code, said = run(sample_build, "table_1", "--format", "markdown", "--out", str(out), *choice)
-    assert (code, said.splitlines()[1:]) == (0, [str(out)])
-    assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
-    expected = sample_tables["table_1"].chosen(READINGS, ["wild", "city"], "zh", 2)
-    assert out.read_text(encoding="utf-8") == formats.markdown(expected)
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -443,8 +438,10 @@ def test_the_page_offers_what_the_command_writes_in_every_format_and_each_readin
     assert readings == [column.specification_id for column in table.columns]
     program, command, *arguments = page.text("#table_1//details/p/code").split()
     assert (program, command) == ("ai-manufacturing", "table")
-    out = tmp_path / "chosen.docx"
-    assert run(sample_build, *arguments, "--out", str(out))[0] == 0
+    out = tmp_path / "new" / "chosen.docx"
+    code, said = run(sample_build, *arguments, "--out", str(out))
+    assert (code, said.splitlines()[1:]) == (0, [str(out)])
+    assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
     reading = arguments[arguments.index("--readings") + 1]
     expected = [row[1] for row in grid(table.chosen([reading], ALL, "en", 2))]
     assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == expected
