@@ -111,7 +111,8 @@ class Build:
         environment = {**self.environment, **environment}
         if self.project == PROJECT:
             run = CliRunner().invoke(cli.main, arguments, env=environment)
-            crash = traceback.format_exception(run.exception) if run.exit_code == 1 and run.exception else []
+            is_crash = run.exception and not isinstance(run.exception, SystemExit)
+            crash = traceback.format_exception(run.exception) if is_crash else []
             printed = run.stderr + "".join(crash)
             return subprocess.CompletedProcess(arguments, run.exit_code, run.stdout, printed)
         return subprocess.run(

@@ -24,7 +24,7 @@ from ai_manufacturing.site import downloads, use
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import changed
-from tests.python.site_reader import Page, packed_size, pages_of, release
+from tests.python.site_reader import Page, packed_size, pages_of, release, said
 from tests.python.test_refresh import mounted
 
 Pages = Callable[..., Page]
@@ -122,13 +122,13 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         "ln_gdp": ("log GDP", "地区生产总值（对数）"),
     }
     text = text.with_labels(labels, [firms])
-    said = text.said(
+    sentence = text.said(
         "L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>",
         "L.ln_gdp与ai_firm_count (industry)",
     )
     english = "log GDP, a year before &amp; AI firms (industry), firms by keyword † &lt;2&gt;"
-    assert english in said
-    assert "上年地区生产总值（对数）与人工智能企业（工业）" in said
+    assert english in sentence
+    assert "上年地区生产总值（对数）与人工智能企业（工业）" in sentence
     assert text.said(None, None) == ""
 
 
@@ -416,7 +416,8 @@ def test_another_rule_makes_another_verdict_on_the_page(
             connection.execute(f"create or replace table reports.{name} as {sql}")
     broken = Build(sample_build.extracts, path, tmp_path)
     page = pages_of(release(broken, tmp_path, "synthetic"), with_restricted=False)
-    assert len(page("index").all(f"//a[@href='credibility.html#{PAPER}'][. = 'not robust']")) == 1
+    links = page("index").tree.xpath(f"//a[@href='credibility.html#{PAPER}']")
+    assert [said(link) for link in links].count("not robust") == 1
     answer = page("index").text("#answer-robust")
     assert "No." in answer
     assert "of the checks that the claim needs these fail: Without flagged cities." in answer
@@ -430,8 +431,8 @@ def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
 ) -> None:
     earlier = "alter table marts.fct_deliveries drop column source_link"
     path = changed(sample_release, tmp_path / "earlier.duckdb", earlier)
-    said = r"made by earlier code, it lacks .* Refresh, or name a newer release"
-    with pytest.raises(site.SiteError, match=said):
+    message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
+    with pytest.raises(site.SiteError, match=message):
         site.build(path, tmp_path / "site")
     assert not (tmp_path / "site").exists()
 
@@ -491,9 +492,9 @@ def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
     for folder in (out, tmp_path):
         monkeypatch.setenv("SITE_DIR", str(folder))
         publishing.build_site(store, lambda *event: events.append(event))
-    (event, facts), (warning, said) = events
+    (event, facts), (warning, why) = events
     assert (event, facts) == ("site", {"path": str(out)})
     assert (out / "index.html").exists()
     assert warning == "warning"
-    assert "is not a site" in said["message"]
+    assert "is not a site" in why["message"]
     assert store.current() is not None
