@@ -113,7 +113,7 @@ class Page:
         other = {"en": "zh", "zh": "en"}[language]
         for hidden in self.tree.xpath(f"//script | //*[@class='{other}']"):
             hidden.drop_tree()
-        for line in self.tree.iter("br"):
+        for line in self.tree.iter("br", "h2", "h3", "p", "li", "td", "th", "summary"):
             line.tail = f" {line.tail or ''}"
 
     def all(self, path: str) -> list[html.HtmlElement]:
