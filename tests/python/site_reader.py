@@ -54,9 +54,7 @@ def release(build: Build, folder: Path, kind: str) -> Path:
         "published_at": "2026-01-02T03:04:05+00:00",
         "extract_set": build.value("select max(extract_set) from raw.deliveries"),
         "extract_set_kind": kind,
-        "delivery_hashes": dict(
-            build.rows("select distinct file_path, delivery_id from raw.deliveries")
-        ),
+        "delivery_hashes": dict(build.rows("select distinct file_path, delivery_id from raw.deliveries")),
         "gate_summary": dict(zip(("expectations", "critical", "warnings"), checked, strict=True)),
     }
     writer.write(build.warehouse, path, manifest, None)
@@ -213,9 +211,7 @@ def browser() -> Iterator["Browser"]:
 
     expect.set_options(timeout=LAST_RESORT * 1000)
     if CHROMIUM is None:
-        pytest.skip(
-            "Chromium is not here; install the package chromium to test the site as a reader meets it"
-        )
+        pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield running
@@ -235,9 +231,7 @@ def axe() -> str:
 
 def first_rows_only(page: "OpenPage") -> None:
     """Leave of rows and sections that are alike the first ones: with all of them axe takes half a minute."""
-    page.evaluate(
-        "document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())"
-    )
+    page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
 
 
 def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
@@ -300,9 +294,7 @@ class Reader:
 
     def reaches_nothing(self) -> None:
         """See that the open page may fetch nothing of another address."""
-        reached = self.page.evaluate(
-            "fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))"
-        )
+        reached = self.page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
         assert "Failed to fetch" in str(reached)
         assert any(re.search("connect-src|default-src", words) for words in self.complaints)
 

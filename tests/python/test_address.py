@@ -75,18 +75,14 @@ def test_a_part_of_a_file_is_sent_alone(served: str, part: str, first: int, last
         ("/../../etc/passwd", "bytes=0-1", 404),
     ],
 )
-def test_a_part_that_is_not_there_is_refused(
-    served: str, path: str, part: str, status: int
-) -> None:
+def test_a_part_that_is_not_there_is_refused(served: str, path: str, part: str, status: int) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         asked(served + path, Range=part)
     with refused.value as answer:
         assert answer.code == status
 
 
-def test_a_file_that_was_replaced_has_another_version_and_gives_no_part_of_it(
-    served: str, tmp_path: Path
-) -> None:
+def test_a_file_that_was_replaced_has_another_version_and_gives_no_part_of_it(served: str, tmp_path: Path) -> None:
     url = f"{served}/release.duckdb"
     _, headers, _ = asked(url)
     version = headers["ETag"]
@@ -132,9 +128,7 @@ class Remote(io.RawIOBase):
 def test_a_column_of_a_table_is_read_without_the_others(served: str, tmp_path: Path) -> None:
     columns = ", ".join(f"random() as figure_{number}" for number in range(20))
     with duckdb.connect() as connection:
-        connection.execute(
-            f"create table panel as select range as city, {columns} from range(4000)"
-        )
+        connection.execute(f"create table panel as select range as city, {columns} from range(4000)")
         connection.execute(f"copy panel to '{tmp_path}/panel.parquet' (compression zstd)")
         expected = connection.sql("select city, figure_7 from panel").df()
     file = Remote(f"{served}/panel.parquet")

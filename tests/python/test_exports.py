@@ -51,18 +51,13 @@ def same(exported: pd.DataFrame, expected: pd.DataFrame, digits: float = 0) -> N
                 obj=name,
             )
         else:
-            texts = (
-                frame[name].astype("object").where(frame[name].notna(), "")
-                for frame in (exported, expected)
-            )
+            texts = (frame[name].astype("object").where(frame[name].notna(), "") for frame in (exported, expected))
             left, right = (list(text.map(str)) for text in texts)
             assert left == right, name
 
 
 @pytest.mark.parametrize(("name", "query"), QUERIES)
-def test_parquet_and_csv_hold_every_value_as_it_is(
-    name: str, query: str, folder: Path, few: Build
-) -> None:
+def test_parquet_and_csv_hold_every_value_as_it_is(name: str, query: str, folder: Path, few: Build) -> None:
     expected = few.frame(query)
     parquet = pd.read_parquet(folder / f"{name}.parquet")
     csv = pd.read_csv(folder / f"{name}.csv", dtype=CODES)
@@ -114,10 +109,7 @@ def test_stata_has_the_cities_as_labelled_numbers(folder: Path) -> None:
     assert sorted(value_labels["region"].values()) == ["central", "east", "northeast", "west"]
     assert variable_labels["gdp_100m_cny"] == "GDP, 100 million yuan current."
     dictionary = pd.read_stata(folder / "data_dictionary.dta").set_index("stata_name")
-    assert (
-        dictionary.loc["resident_population_interpolated", "column_name"]
-        == "resident_population_interpolated_10k"
-    )
+    assert dictionary.loc["resident_population_interpolated", "column_name"] == "resident_population_interpolated_10k"
     assert dictionary.loc["gdp_100m_cny", "description_zh"] == "地区生产总值，亿元，当年价"
 
 
@@ -185,9 +177,7 @@ def test_a_terminal_is_sent_no_panel_of_stata(few: Build) -> None:
     assert (code, "dta is no text for a terminal. Name a file with --out" in seen) == (2, True)
 
 
-def hostile(
-    texts: list[str | None], numbers: list[int | None], flags: list[bool | None]
-) -> exports.Source:
+def hostile(texts: list[str | None], numbers: list[int | None], flags: list[bool | None]) -> exports.Source:
     columns = {
         "city_id": ["440300"] * len(texts),
         "note": texts,
@@ -239,9 +229,7 @@ def test_two_columns_of_one_name_in_stata_are_refused(tmp_path: Path) -> None:
         list(exports.FORMATS["dta"](source, tmp_path))
 
 
-def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(
-    folder: Path, few: Build
-) -> None:
+def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_they_are(folder: Path, few: Build) -> None:
     with duckdb.connect(str(few.warehouse), read_only=True) as connection:
         tables = cells.read(connection, Catalogue.read().with_labels_of(connection))
     for name, table in tables.items():
@@ -249,9 +237,7 @@ def test_the_latex_of_an_export_is_that_of_the_tables_and_says_whose_numbers_the
         assert text == formats.latex(table.chosen())
         assert not re.search(r"(?<!\\)[_#]", re.sub(r"^%.*", "", text, flags=re.M))
         assert r"\item {}Extract set sample: SYNTHETIC" in text
-        assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), (
-            "a caption travels without its notes"
-        )
+        assert re.search(r"\\caption{.+ \(SYNTHETIC DATA\)}", text), "a caption travels without its notes"
 
 
 def test_no_name_of_an_extract_set_breaks_a_latex_table() -> None:
@@ -287,9 +273,7 @@ def started(build: Build, folder: Path, file_format: str) -> subprocess.Popen[st
 
 
 @pytest.mark.soak
-def test_two_exports_at_once_leave_each_city_year_once(
-    few: Build, folder: Path, tmp_path: Path
-) -> None:
+def test_two_exports_at_once_leave_each_city_year_once(few: Build, folder: Path, tmp_path: Path) -> None:
     both = [started(few, tmp_path, "csv") for _ in range(2)]
     for process in both:
         _, error = process.communicate()
@@ -329,9 +313,7 @@ def test_a_full_disk_is_one_message_that_names_the_file(
     mounted(small, "20k")
     try:
         (small / name).write_bytes(b"earlier")
-        run = few.command(
-            "export", "--format", file_format, "--out", str(small), "--release", str(few.warehouse)
-        )
+        run = few.command("export", "--format", file_format, "--out", str(small), "--release", str(few.warehouse))
         assert run.returncode == 1
         assert run.stderr.splitlines()[-1] == (
             f"Error: {small / name}: the disk is full; the files of the earlier export are unchanged. "
@@ -365,16 +347,12 @@ def test_exports_say_what_a_number_is_on_this_set(public_build: Build, tmp_path:
     assert "AI firms in manufacturing (M" not in table
     # a column that cannot be estimated says so in the notes
     table = (tmp_path / "table_3.tex").read_text(encoding="utf-8")
-    assert re.search(
-        r"Not estimable \(4\)[ ()\d]*: Not delivered: .*anufacturing employment", table
-    )
+    assert re.search(r"Not estimable \(4\)[ ()\d]*: Not delivered: .*anufacturing employment", table)
     assert "Not estimable (1)" not in table
     assert "SYNTHETIC" not in table
 
 
-def test_the_command_writes_the_published_release_or_says_what_is_wrong(
-    few: Build, tmp_path: Path
-) -> None:
+def test_the_command_writes_the_published_release_or_says_what_is_wrong(few: Build, tmp_path: Path) -> None:
     out, empty = tmp_path / "out", tmp_path / "empty.duckdb"
     duckdb.connect(str(empty)).close()
     (tmp_path / "file").touch()

@@ -27,9 +27,7 @@ def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one
 
 
 def test_the_queries_read_released_schemas_only() -> None:
-    schemas = {
-        schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)
-    }
+    schemas = {schema for entry in ENTRIES for schema in re.findall(r"\b(?:from|join) (\w+)\.", entry.sql)}
     assert schemas <= {"marts", "gates", "estimates", "reports"}
 
 

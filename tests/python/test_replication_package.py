@@ -30,9 +30,7 @@ from tests.python.terminal import on_terminal
 # The example of GB 11643, whose check character is right; in one piece, it would break the rule in this file.
 IDENTITY = "110105" + "19491231" + "002X"
 PANEL = "marts.fct_city_year_panel"
-RESTRICT = (
-    "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
-)
+RESTRICT = "update marts.fct_deliveries set provenance_class = 'commercial_vendor', licence = 'none'"
 
 
 FORM = """
@@ -145,9 +143,7 @@ def test_a_package_holds_what_a_data_editor_asks_for_and_says_where_all_of_it_is
         "no doi",
     }
     figure = (package_folder / "output/figure_1.svg").read_text(encoding="utf-8")
-    points, printed = few.rows(
-        "select count(estimate), count(printed_estimate) from reports.rpt_figure_1"
-    )[0]
+    points, printed = few.rows("select count(estimate), count(printed_estimate) from reports.rpt_figure_1")[0]
     assert (figure.count("<circle "), figure.count(">×</text>")) == (points, printed)
     assert "SYNTHETIC DATA" in figure
 
@@ -162,21 +158,15 @@ def test_a_package_of_restricted_files_says_which_to_obtain_and_holds_none_of_th
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
     listed = rows(folder, contents.RAW_FILES)
-    assert raw_files_of(folder) == [
-        Path(row["path"]).name for row in listed if row["is_restricted"] == "False"
-    ]
+    assert raw_files_of(folder) == [Path(row["path"]).name for row in listed if row["is_restricted"] == "False"]
     (address,) = [row["address"] for row in listed if row["path"].endswith("/firms12_20.dta")]
-    repository = (
-        r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
-    )
+    repository = r"https://github\.com/DuHe1123/phd_projects/blob/[0-9a-f]{40}/rawData/firms12_20\.dta"
     assert re.fullmatch(repository, address)
     # a picture that is copied keeps what it stands for
     figure = (folder / "output/figure_1.svg").read_text(encoding="utf-8")
     assert "† AI firms of all industries, by keyword, entered</text>" in figure
     assert ">† AI firms of all industries by keyword substitute for sections B-E.</text>" in figure
-    (details,) = re.findall(
-        r"^\| biechouwo \|.*$", (folder / "README.md").read_text("utf-8"), re.MULTILINE
-    )
+    (details,) = re.findall(r"^\| biechouwo \|.*$", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
     # each of its four files
     assert details.count("from https://github.com/biechouwo-coder/G-P/blob/") == 4
     checked = {row["rule"]: row["faults"] for row in rows(folder, rules.CHECKS)}
@@ -235,9 +225,7 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
 def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     unpacked: Path, rerun_folder: Path, package: Path, few: Build
 ) -> None:
-    release = changed(
-        package.with_name("published.duckdb"), unpacked.with_name("release.duckdb"), RESTRICT
-    )
+    release = changed(package.with_name("published.duckdb"), unpacked.with_name("release.duckdb"), RESTRICT)
     files = contents._raw_files(release, few.extracts, with_restricted=False)
     contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
@@ -258,10 +246,7 @@ def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
         (RESTRICT, []),
         (
             f"update {PANEL} set gdp_100m_cny = gdp_100m_cny + 1 where year = 2015",
-            [
-                f"{PANEL}, column gdp_100m_cny: {figure}"
-                for figure in ("mean", "standard_deviation")
-            ],
+            [f"{PANEL}, column gdp_100m_cny: {figure}" for figure in ("mean", "standard_deviation")],
         ),
     ):
         with duckdb.connect(str(warehouse)) as connection:
@@ -366,9 +351,7 @@ def test_each_rule_of_a_data_editor_can_fail(
         (("name:", "name: ["), "cannot be read as YAML"),
     ],
 )
-def test_a_form_that_signs_nothing_is_refused(
-    change: tuple[str, str], message: str, tmp_path: Path
-) -> None:
+def test_a_form_that_signs_nothing_is_refused(change: tuple[str, str], message: str, tmp_path: Path) -> None:
     manifest = cast(Manifest, SimpleNamespace(extract_set="sample", release_id="000001"))
     form = tmp_path / "form.yml"
     form.write_text(FORM.replace(*change), encoding="utf-8")
@@ -395,9 +378,7 @@ def test_other_files_than_those_of_the_release_are_not_packed(tmp_path: Path) ->
 
 def package_of(folder: Path, **files: bytes) -> Path:
     """Write a zip with files and with their SHA-256 of its own, as anybody can."""
-    sums = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
-    )
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     with zipfile.ZipFile(folder / "foreign.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in {integrity.SUMS: sums.encode(), **files}.items():
             opened.writestr(name, content)
@@ -463,17 +444,13 @@ def test_a_zip_that_is_damaged_leads_out_of_its_folder_or_lacks_files_is_refused
             r"Obtain them, .* with --extracts:\nset/a.csv \(SHA-256 0a\), from its provider",
         ),
     ):
-        refused.append(
-            (foreign(tmp_path, program, **more).rename(tmp_path / f"{len(refused)}.zip"), why)
-        )
+        refused.append((foreign(tmp_path, program, **more).rename(tmp_path / f"{len(refused)}.zip"), why))
     for archive, why in refused:
         with pytest.raises(ReplicationError, match=why):
             checked(archive)
     changed_zip = foreign(tmp_path, program, **{contents.PANEL: b"2016", integrity.SUMS: sums})
     (fault,), asked = checked(changed_zip)
-    assert re.search(
-        rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault
-    )
+    assert re.search(rf"{contents.PANEL}: its SHA-256 is [0-9a-f]{{64}}, and SHA256SUMS says ", fault)
     assert (asked, ran.exists()) == ([], False)
 
 
@@ -482,9 +459,7 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
 ) -> None:
     monkeypatch.setenv("SECRET", "x")
     seen = tmp_path / "seen"
-    archive = foreign(
-        tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3"
-    )
+    archive = foreign(tmp_path, f"(env; ls -A \"$HOME\" | sed 's/^/home holds /') > '{seen}'; exit 3")
     with pytest.raises(ReplicationError, match=r"foreign\.zip: not run, so no number is compared"):
         checked(archive, may_run=False)
     assert not seen.exists()
@@ -512,16 +487,12 @@ def test_a_package_runs_only_when_somebody_says_so_and_then_finds_no_home_and_no
     }
     assert not Path(variables["HOME"]).exists()
     assert not [line for line in lines if line.startswith("home holds ")]
-    with pytest.raises(
-        ReplicationError, match=r"rerun/warehouse\.duckdb: run\.sh ended without a warehouse"
-    ):
+    with pytest.raises(ReplicationError, match=r"rerun/warehouse\.duckdb: run\.sh ended without a warehouse"):
         checked(foreign(tmp_path, "true"))
 
 
 @pytest.mark.soak
-def test_a_person_at_a_terminal_is_asked_before_a_package_runs(
-    sample_build: Build, tmp_path: Path
-) -> None:
+def test_a_person_at_a_terminal_is_asked_before_a_package_runs(sample_build: Build, tmp_path: Path) -> None:
     command = ("replication-package", "--check", str(foreign(tmp_path, "exit 3")))
     ended = sample_build.command(*command)
     assert (ended.returncode, "--yes" in ended.stderr) == (2, True)
@@ -539,9 +510,7 @@ def test_a_package_runs_when_it_is_written_and_passes_its_own_check_in_an_empty_
     folder.mkdir()
     packed(sample_build, folder, "synthetic")  # of all rows: the other tests' release has few
     release = folder / "published.duckdb"
-    ended = sample_build.command(
-        "replication-package", "--database", str(release), "--out", str(written)
-    )
+    ended = sample_build.command("replication-package", "--database", str(release), "--out", str(written))
     assert ended.returncode == 0, ended.stderr
     with zipfile.ZipFile(written) as opened:
         log = opened.read("logs/run.log").decode()

@@ -142,9 +142,7 @@ def test_the_exposure_names_every_table_that_the_pages_read() -> None:
     assert {f"ref('{name}')" for name in read | {*result_tables.RESULT_TABLES}} == {*named}
 
 
-def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
-    sample_page: Pages, sample_build: Build
-) -> None:
+def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(sample_page: Pages, sample_build: Build) -> None:
     names = {
         "fixed_effects": "fixed effects",
         "event_study": "event study",
@@ -185,9 +183,7 @@ def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
     assert f"[{low:.3f}, {high:.3f}]" in first
 
 
-def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
-    public_page: Pages, public_build: Build
-) -> None:
+def test_what_the_public_files_cannot_give_is_shown_with_its_reason(public_page: Pages, public_build: Build) -> None:
     tables, readings = public_page("tables"), public_page("readings")
     columns = public_build.rows(
         "select table_id, column_number from reports.rpt_column_specifications "
@@ -196,9 +192,7 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     )
     assert columns
     for table, column in columns:
-        assert "not estimable" in {
-            row[2 * column - 1] for row in tables.rows(f"#{table}//tbody/tr")
-        }
+        assert "not estimable" in {row[2 * column - 1] for row in tables.rows(f"#{table}//tbody/tr")}
     years = [row[0] for row in tables.rows("#table_6//tbody/tr") if row[0]]
     assert years[:2] == ["5 years before", "4 years before"]
     # No city is without an AI firm there, which is a number and no gap.
@@ -206,9 +200,7 @@ def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
     assert "0" in zero[1:4]
     assert not readings.all("#synthetic-mark")
     # What was not delivered is called what the paper uses.
-    series = public_build.pairs(
-        "select series, label_en from marts.dim_series where substitution is null"
-    )
+    series = public_build.pairs("select series, label_en from marts.dim_series where substitution is null")
     missing = public_build.rows(
         "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
     )
@@ -231,9 +223,7 @@ def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_bot
     rows = page.rows("#readings_table_1_1//table/tbody/tr")
     of_reading = {name.removesuffix(" †"): numbers for name, *numbers in rows}
     assert of_reading["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
-    assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), (
-        "on the same city-years"
-    )
+    assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), "on the same city-years"
     assert (
         "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's "
         "is 0.160." in page.text(f"#{PAPER}_no_controls")
@@ -325,8 +315,7 @@ def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_bui
     assert {row[-1] for row in unchecked} == {"0 / 0"}
     (gdp,) = page.rows("//tr.passed[contains(., 'Secondary value added is at most GDP')]")
     both = public_build.value(
-        "select count(*) from marts.fct_city_year_panel "
-        "where gdp_100m_cny + secondary_value_added_100m_cny is not null"
+        "select count(*) from marts.fct_city_year_panel where gdp_100m_cny + secondary_value_added_100m_cny is not null"
     )
     assert gdp[-1] == f"0 / {both:,}"
     kinds = ("passed", "failed-critical", "failed-warning", "unchecked")
@@ -374,9 +363,7 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     assert "†" not in sample_page("index").text("#main")
 
 
-def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
-    public_page: Pages, public_build: Build
-) -> None:
+def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, public_build: Build) -> None:
     fixed, observed = public_build.rows(
         "select any_value(fixed_ratio_estimate), any_value(observed_estimate) "
         "from reports.rpt_fixed_ratio_test where measure = 'ai_firms'"
@@ -399,16 +386,12 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(
     assert f"{count} †" in [row[2] for row in rows if row[1] == "many among many"]
 
 
-def test_another_rule_makes_another_verdict_on_the_page(
-    sample_build: Build, tmp_path: Path
-) -> None:
+def test_another_rule_makes_another_verdict_on_the_page(sample_build: Build, tmp_path: Path) -> None:
     verdict = f"select verdict from reports.rpt_verdicts where specification_id = '{PAPER}'"
     assert sample_build.value(verdict) == "holds"
     path = Path(shutil.copy(sample_build.warehouse, tmp_path))
     with duckdb.connect(str(path)) as connection:
-        connection.execute(
-            "update seeds.verdict_rules set threshold = 0 where check_id = 'without_flagged'"
-        )
+        connection.execute("update seeds.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
         # dbt makes it at the start of a run
         connection.execute("create temp macro current_extract_set() as 'sample'")
         for name in ("rpt_credibility", "rpt_verdicts", "rpt_findings"):
@@ -426,9 +409,7 @@ def test_another_rule_makes_another_verdict_on_the_page(
 
 
 @pytest.mark.usefixtures("one_page")
-def test_a_release_of_earlier_code_is_one_message_with_a_way_out(
-    sample_release: Path, tmp_path: Path
-) -> None:
+def test_a_release_of_earlier_code_is_one_message_with_a_way_out(sample_release: Path, tmp_path: Path) -> None:
     earlier = "alter table marts.fct_deliveries drop column source_link"
     path = changed(sample_release, tmp_path / "earlier.duckdb", earlier)
     message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
@@ -447,9 +428,7 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")
-def test_a_site_replaces_an_older_one_whole_and_nothing_else(
-    sample_release: Path, tmp_path: Path
-) -> None:
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(sample_release: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     out.mkdir()
     (out / "catalogue.html").touch()  # `make catalogue` came first

@@ -25,9 +25,7 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
         cities = list(csv.DictReader(file))
     assert len({city["city_id"] for city in cities}) == len(cities) == 367
     names = [city["name_en"] for city in cities]
-    assert [
-        name for name in names if not re.fullmatch(r"[A-Z][a-z]+(['a-zA-Z ]*[a-z])?", name)
-    ] == []
+    assert [name for name in names if not re.fullmatch(r"[A-Z][a-z]+(['a-zA-Z ]*[a-z])?", name)] == []
     assert {name for name in names if names.count(name) > 1} == {
         "Suzhou",
         "Taizhou",
@@ -70,9 +68,7 @@ def test_the_rows_behind_each_value_add_up_to_it(light_build: Build, tmp_path: P
         cities.write(opened, opened.catalogue(), tmp_path)
     found = {}
     for path in (tmp_path / "cities").iterdir():
-        words = re.fullmatch(
-            r'cityDelivered\("(\d{6})",(.*)\);\n', path.read_text(encoding="utf-8")
-        )
+        words = re.fullmatch(r'cityDelivered\("(\d{6})",(.*)\);\n', path.read_text(encoding="utf-8"))
         assert words is not None, path
         for series, years in json.loads(words[2])["cells"].items():
             (cell,) = years.values()
@@ -104,9 +100,7 @@ GAP = {
         ({}, "p delivers no city for 2012", "p未交付2012年任何城市的数值"),
     ],
 )
-def test_a_gap_has_the_first_reason_that_is_known(
-    known: dict[str, object], english: str, chinese: str
-) -> None:
+def test_a_gap_has_the_first_reason_that_is_known(known: dict[str, object], english: str, chinese: str) -> None:
     reasons = cities._reason(GAP | known, Catalogue.read())
     for words, reason in zip((english, chinese), reasons, strict=True):
         assert words in reason
@@ -120,9 +114,7 @@ def test_a_gap_has_the_first_reason_that_is_known(
         ((0.01234, 1234.5), ["0", "≤ 0.0123", "0.0123–1,234", "> 1,234"]),
     ],
 )
-def test_classes_of_counts_leave_no_number_between_them(
-    bounds: tuple[float, float], labels: list[str]
-) -> None:
+def test_classes_of_counts_leave_no_number_between_them(bounds: tuple[float, float], labels: list[str]) -> None:
     assert maps.class_labels(bounds) == labels
 
 
@@ -146,10 +138,7 @@ def test_the_map_has_each_quantity_of_all_years_and_the_papers_classes_for_its_c
         "inner join marts.fct_city_year_panel as p using (city_id, year) "
         "where m.weighting = 'fixed_ratio' and m.scope = 'industry'"
     )
-    frames = (
-        frame.astype({"year": int}).sort_values(keys, ignore_index=True)
-        for frame in (drawn, expected)
-    )
+    frames = (frame.astype({"year": int}).sort_values(keys, ignore_index=True) for frame in (drawn, expected))
     pd.testing.assert_frame_equal(*frames, check_dtype=False)
     assert (chosen(sample)["classes"], chosen(public)["classes"]) == ("paper", "thirds")
     bounds = public_build.value(
@@ -162,9 +151,7 @@ def test_the_map_has_each_quantity_of_all_years_and_the_papers_classes_for_its_c
     assert "are other firms, so the map begins with thirds" in public.text("#main")
 
 
-def test_the_map_of_clusters_has_what_differs_from_chance(
-    public_page: Pages, public_build: Build
-) -> None:
+def test_the_map_of_clusters_has_what_differs_from_chance(public_page: Pages, public_build: Build) -> None:
     drawn = public_page("maps").drawn("clusters")
     assert drawn.groupby(["year", "cluster"]).size().to_dict() == {
         (year, cluster): count

@@ -53,9 +53,7 @@ class Known:
         if np.isin(numbers.to_numpy(float, na_value=np.nan), self.exact).any():
             return True
         others = frame.columns.difference(numbers.columns)
-        return self.in_text(
-            "\n".join(str(text) for name in others for text in frame[name].unique())
-        )
+        return self.in_text("\n".join(str(text) for name in others for text in frame[name].unique()))
 
 
 def frames(path: Path) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -258,9 +256,7 @@ def test_terms_are_those_that_the_provider_declares(
     provenance: str | None, republished_by: str | None, licence: str | None, expected: bool
 ) -> None:
     row = "select ? as provenance_class, ? as republished_by, ? as licence"
-    asked = duckdb.execute(
-        f"select {terms.MAY_BE_PASSED_ON} from ({row})", [provenance, republished_by, licence]
-    )
+    asked = duckdb.execute(f"select {terms.MAY_BE_PASSED_ON} from ({row})", [provenance, republished_by, licence])
     assert asked.fetchall() == [(expected,)]
 
 
