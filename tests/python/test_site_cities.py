@@ -129,17 +129,21 @@ def test_the_map_has_each_quantity_of_all_years_and_the_papers_classes_for_its_c
 ) -> None:
     sample, public = sample_page("maps"), public_page("maps")
     keys = ["measure", "city_id", "year"]
-    drawn = sample.drawn("map")[[*keys, "measure_count", "m_ai", "ai_rate"]]
+    quantities = ["measure_count", "m_ai", "per_10k_firms"]
+    drawn = sample.drawn("map")[[*keys, *quantities]]
     expected = sample_build.frame(
         "select d.measure, city_id, year, d.measure_count, m.measure_count as m_ai, "
-        "10000 * d.measure_count / p.firm_count as ai_rate "
+        "10000 * d.measure_count / p.firm_count as per_10k_firms "
         "from marts.fct_spatial_distribution as d "
-        "inner join marts.fct_ai_measure as m using (measure, city_id, year) "
         "inner join marts.fct_city_year_panel as p using (city_id, year) "
-        "where m.weighting = 'fixed_ratio' and m.scope = 'industry'"
+        "left join (from marts.fct_ai_measure where weighting = 'fixed_ratio' "
+        "and scope = 'industry') as m using (measure, city_id, year) "
+        "where d.measure_count is not null"
     )
-    frames = (frame.astype({"year": int}).sort_values(keys, ignore_index=True) for frame in (drawn, expected))
-    pd.testing.assert_frame_equal(*frames, check_dtype=False)
+    types = dict.fromkeys(quantities, float) | {"year": int}
+    frames = (frame.astype(types).sort_values(keys, ignore_index=True) for frame in (drawn, expected))
+    # a map has four decimals
+    pd.testing.assert_frame_equal(*frames, rtol=0, atol=6e-5)
     assert (chosen(sample)["classes"], chosen(public)["classes"]) == ("paper", "thirds")
     bounds = public_build.value(
         "select quantile_disc(measure_count, [1.0 / 3, 2.0 / 3]) "
