@@ -76,7 +76,7 @@ def public_release(public_build: Build, shared: Path) -> Path:
     return released(public_build, shared / "public_release", "delivered")
 
 
-CITIES = ("110000", "210100", "340100", "440300", "500000")  # of all regions
+CITIES = ("110000", "130100", "140100", "210100", "340100", "440300", "500000")  # of all regions
 
 
 @pytest.fixture(scope="session")

@@ -56,15 +56,15 @@ def test_every_city_has_one_english_name_and_what_shares_it_is_known() -> None:
     assert len(set(provinces.values())) == len(provinces) == 31
 
 
-def test_the_rows_behind_each_value_add_up_to_it(light_build: Build, tmp_path: Path) -> None:
+def test_the_rows_behind_each_value_add_up_to_it(few: Build, tmp_path: Path) -> None:
     """In the sample nothing is corrected, so each value is the sum of the rows and of the rest that are named."""
-    rows = light_build.rows(
+    rows = few.rows(
         "select city_id, variable, value from marts.fct_city_year_values "
         "inner join marts.dim_series on variable = series "
         "where scope in ('industry', 'total') and year = 2015 and city_id < '2'"
     )
     expected = {(city, series): value for city, series, value in rows if value is not None}
-    with Release(release(light_build, tmp_path, "synthetic")) as opened:
+    with Release(release(few, tmp_path, "synthetic")) as opened:
         cities.write(opened, opened.catalogue(), tmp_path)
     found = {}
     for path in (tmp_path / "cities").iterdir():
@@ -74,7 +74,7 @@ def test_the_rows_behind_each_value_add_up_to_it(light_build: Build, tmp_path: P
             (cell,) = years.values()
             rest = (cell["more"] or [0, 0])[1]
             found[words[1], series] = sum(row[3] for row in cell["rows"]) + rest
-    assert len(expected) > 500
+    assert len(expected) > 50
     assert found == pytest.approx(expected, rel=1e-9)
 
 
