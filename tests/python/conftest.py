@@ -1,6 +1,7 @@
 """Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAREHOUSE = "warehouse.duckdb"
+# Playwright is of the soak's environment.
+collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_browser_*.py"]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
@@ -108,7 +111,8 @@ class Build:
         environment = {**self.environment, **environment}
         if self.project == PROJECT:
             run = CliRunner().invoke(cli.main, arguments, env=environment)
-            crash = traceback.format_exception(run.exception) if run.exit_code == 1 and run.exception else []
+            is_crash = run.exception and not isinstance(run.exception, SystemExit)
+            crash = traceback.format_exception(run.exception) if is_crash else []
             printed = run.stderr + "".join(crash)
             return subprocess.CompletedProcess(arguments, run.exit_code, run.stdout, printed)
         return subprocess.run(
@@ -425,4 +429,16 @@ from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     small_build,
     store,
 )
-from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures
+from tests.python.site_reader import (  # noqa: E402, F401 - fixtures
+    browser,
+    few,
+    given_away,
+    one_page,
+    public_page,
+    public_release,
+    public_site,
+    reader,
+    sample_page,
+    sample_release,
+    sample_site,
+)
