@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing.landing import records
+from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.landing_project import PROVENANCE
-from tests.python.test_how_to import copy_of_the_project
 
 Flags = dict[str, pd.Series]
 FIRMS, PATENTS = 30_000, 30_000

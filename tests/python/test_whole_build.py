@@ -19,10 +19,10 @@ from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.manifest import check
 from ai_manufacturing.releases.store import Store
+from tests.planted_faults import copy_of_the_project
 from tests.python import dbt_process
 from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import command
-from tests.python.test_how_to import copy_of_the_project
 
 
 def test_a_refresh_after_a_build_runs_the_joint_test_of_the_curve_and_no_other_model(
