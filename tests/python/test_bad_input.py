@@ -54,7 +54,7 @@ def test_bad_records_are_set_aside_and_the_rest_is_built(delivery: Build) -> Non
     assert sum(line.count('"') for line in lines) == 2
     of_2014.write_text("\n".join(lines), encoding="utf-8")
 
-    delivery.models("fct_city_year_panel", "fct_rows_set_aside")
+    delivery.models("fct_city_year_panel", "fct_rows_set_aside", "raw_rejected_rows")
 
     rejected = delivery.rows(
         "select file_path, row_number, column_name, value, reason from raw.rejected_rows order by file_path desc"

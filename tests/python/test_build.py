@@ -281,7 +281,7 @@ SPECIFICATION = "table_1_col_1"
     [
         (
             SPECIFICATION,
-            ["SYNTHETIC", "  2015  260", "outcome missing: ln_gdp"],
+            ["  2015  260", "outcome missing: ln_gdp"],
             [f"{SPECIFICATION}, Shenzhen (440300), 2015: in the sample\nln_gdp = "],
         ),
         (
@@ -335,6 +335,7 @@ def test_trace_of_a_cell_ends_at_file_hash_and_row(sample_build: Build) -> None:
     assert f"{path}, row {number}: {gdp:.10g}, sha256 {sha256}" in traced.stdout
     assert "ai_firm_count 2020 = 643, provider vendor" in traced.stdout
     assert "in the sample" in traced.stdout
+    assert "SYNTHETIC" in traced.stdout
 
 
 def asked_of(line: str) -> list[Any]:

@@ -383,7 +383,7 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that writes the suite `odd` of a project of its own."""
     (tmp_path / "expectations").mkdir()
-    for name in ("macros", "models", "seeds"):
+    for name in ("dbt_project.yml", "macros", "models", "seeds"):
         (tmp_path / name).symlink_to(PROJECT / name)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))
@@ -563,8 +563,11 @@ def test_what_the_gate_writes_of_a_row_or_a_mean_stands_beside_the_estimates(
     results = validation.validate(panel, "odd", key=["city_id", "year"]).to_pandas()
     assert json.loads(results["observed_value"][1]) == pytest.approx(panel["gdp_100m_cny"].mean(), rel=1e-12)
     used = estimated(rows_of("table_1_col_1"), replace(tables, gate_results=results))["warnings"].iloc[0]
-    rows = (panel["gdp_100m_cny"] > 9000).sum()
-    assert f"rests on {rows} of the {rows} city-years " in used
+    failing = panel.loc[panel["gdp_100m_cny"] > 9000, ["city_id", "year"]]
+    sample = sample_build.frame(
+        "select city_id, year from estimates.estimation_samples where specification_id = 'table_1_col_1'"
+    )
+    assert f"rests on {len(failing.merge(sample))} of the {len(failing)} city-years " in used
     assert "that break: a row." in used
     assert "gdp_100m_cny as a whole breaks: a mean." in used
 
