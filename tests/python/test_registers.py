@@ -19,10 +19,10 @@ from sqlglot import exp
 
 from ai_manufacturing.landing import records
 from ai_manufacturing.synthetic import registers
+from tests.planted_faults import copy_of_the_project
 from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.register_models import count
-from tests.python.test_how_to import copy_of_the_project
 
 Flags = dict[str, pd.Series]
 SIZE = 30_000

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts
+from tests.planted_faults import copy_of_the_project
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build
-from tests.python.test_how_to import copy_of_the_project
 from tests.python.test_vendor_register import deliver_crawl
 from tests.python.waiting import wait_for
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import CRAWL, FIRMS, Project, recorded, rejected
 from tests.python.register_models import count
-from tests.python.test_how_to import copy_of_the_project
 
 REGISTER_EXTRACTS = PROJECT / os.environ.get("REGISTER_EXTRACTS", "../shared/extracts/register")
 HEADER = ("企业名称", "统一社会信用代码", "注册日期", "企业类型", "注册资金", "经营范围", "所在省份", "地区")
