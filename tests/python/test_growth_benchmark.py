@@ -101,6 +101,7 @@ def test_a_run_that_passes_its_time_is_killed_and_one_that_passes_its_memory_is_
     assert large.memory > 3e8
 
 
+@pytest.mark.soak
 def test_a_copy_of_the_project_has_longer_seeds_and_the_same_code(tmp_path: Path) -> None:
     scratch = measuring.Scratch(tmp_path, tmp_path / "extracts")
     environment = growth.cities(scratch, 370)

@@ -152,69 +152,60 @@ def two_vendors(sample_build: Build) -> Tables:
     )
 
 
-def of_columns(tables: Tables, **columns: pd.DataFrame) -> pd.DataFrame:
-    """Estimate rows of the seed under other names, all at once."""
-    rows = [row.assign(specification_id=name) for name, row in columns.items()]
-    return estimated(pd.concat(rows), tables).set_index("specification_id")
-
-
 def test_a_named_provider_feeds_the_measure_and_the_default_one_is_the_plain_series(
     two_vendors: Tables,
 ) -> None:
     rows = rows_of("table_1_col_1_observed")
-    found = of_columns(
-        two_vendors,
-        plain=rows,
-        default=rows.assign(providers="ai_firm_count=vendor"),
-        second=rows.assign(providers="ai_firm_count=ciciliujx"),
-    ).query("term == 'ai_firms'")
     # By hand: the same panel with the counts of the second vendor in place of the first's.
     kept = two_vendors.measures.query("measure != 'ai_firms'")
     by_hand = replace(two_vendors, measures=kept.replace({"ai_firms@ciciliujx": "ai_firms"}))
-    swapped = of_columns(by_hand, swapped=rows).query("term == 'ai_firms'")
-    estimates = found["estimate"]
-    assert estimates["default"] == estimates["plain"] != estimates["second"]
-    assert estimates["second"] == swapped["estimate"]["swapped"]
+    plain, default, second, swapped = (
+        estimated(rows.assign(providers=providers), tables).set_index("term").loc["ai_firms"]
+        for providers, tables in (
+            (None, two_vendors),
+            ("ai_firm_count=vendor", two_vendors),
+            ("ai_firm_count=ciciliujx", two_vendors),
+            (None, by_hand),
+        )
+    )
+    assert default["estimate"] == plain["estimate"] != second["estimate"]
+    assert second["estimate"] == swapped["estimate"]
     for name in ("outcome", "regressor"):
-        assert len({*found[name]}) == 1
-    assert [ANOTHER in text for text in found["substitutions"][["second", "plain"]]] == [
-        True,
-        False,
-    ]
+        assert second[name] == plain[name]
+    assert ANOTHER in second["substitutions"]
+    assert ANOTHER not in plain["substitutions"]
 
 
 def test_two_vendors_are_instruments_for_each_other(two_vendors: Tables) -> None:
     rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
-    found = of_columns(
+    by_second = estimated(rows.assign(options="instrument=ai_firms@ciciliujx"), two_vendors)
+    by_first = estimated(
+        rows.assign(options="instrument=ai_firms@vendor", providers="ai_firm_count=ciciliujx"),
         two_vendors,
-        by_second=rows.assign(options="instrument=ai_firms@ciciliujx"),
-        by_first=rows.assign(
-            options="instrument=ai_firms@vendor",
-            providers="ai_firm_count=ciciliujx",
-        ),
-    ).query("term == 'ai_firms'")
-    assert [*found["status"]] == ["estimated"] * 2
+    )
+    found = pd.concat([by_second, by_first]).query("term == 'ai_firms'")
+    assert set(found["status"]) == {"estimated"}
     assert (found["first_stage_f"] > 10).all()
-    warning = "Consistent only if the errors of the two measurements are unrelated"
-    assert found["warnings"].str.contains(warning).all()
+    assert found["warnings"].str.contains("Consistent only if the errors of the two measurements are unrelated").all()
 
 
 def test_a_source_that_was_not_delivered_is_named_with_its_provider(
     two_vendors: Tables,
     sample_build: Build,
 ) -> None:
-    rows = rows_of("table_1_col_1_observed", estimator="iv_fixed_effects")
-    found = of_columns(
-        two_vendors,
-        control=rows_of("table_1_col_1", providers="gdp_100m_cny=koishi0425"),
-        measure=rows.assign(options="instrument=ai_firms@lily_han_ui"),
-        itself=rows.assign(options="instrument=ai_firms@vendor"),
+    rows = rows_of("table_1_col_1", providers="gdp_100m_cny=koishi0425")
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "Not delivered: gdp_100m_cny@koishi0425."
+    rows = rows_of(
+        "table_1_col_1_observed",
+        estimator="iv_fixed_effects",
+        options="instrument=ai_firms@lily_han_ui",
     )
-    assert {(name, row["reason"]) for name, row in found.iterrows()} == {
-        ("control", "Not delivered: gdp_100m_cny@koishi0425."),
-        ("measure", "Not delivered: ai_firm_count@lily_han_ui (industry)."),
-        ("itself", "The second measurement of ai_firms is the measure itself."),
-    }
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "Not delivered: ai_firm_count@lily_han_ui (industry)."
+    rows = rows.assign(options="instrument=ai_firms@vendor")
+    (reason,) = estimated(rows, two_vendors)["reason"].unique()
+    assert reason == "The second measurement of ai_firms is the measure itself."
     # The rows of the seed, on a sample of one vendor.
     named = sample_build.rows(
         "select reason from reports.rpt_specifications where providers like '%ciciliujx%'",
@@ -223,35 +214,34 @@ def test_a_source_that_was_not_delivered_is_named_with_its_provider(
     assert all("ai_firm_count@ciciliujx (industry)" in reason for (reason,) in named)
 
 
-IV = {"estimator": "iv_fixed_effects", "options": "instrument=ai_firms@ciciliujx"}
-
-
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("changed", "message"),
     [
         ({"providers": "gdp_100m_cny"}, "column providers: 'gdp_100m_cny' is not series=provider"),
-        (IV | {"options": ""}, "iv_fixed_effects needs instrument=measure@provider"),
-        *(
-            pytest.param(*case, marks=pytest.mark.soak)
-            for case in (
-                (
-                    {"providers": "fdi_1m_usd=vendor"},
-                    "does not use 'fdi_1m_usd'. It uses gdp_100m_cny",
-                ),
-                (
-                    IV | {"options": "instrument=ai_firms"},
-                    "'instrument=ai_firms' is not an option",
-                ),
-                (IV | {"covariance": "robust"}, "column covariance: 'robust' is not supported"),
-            )
+        ({"providers": "fdi_1m_usd=vendor"}, "does not use 'fdi_1m_usd'. It uses gdp_100m_cny"),
+        (
+            {"estimator": "iv_fixed_effects", "options": "instrument=ai_firms"},
+            "'instrument=ai_firms' is not an option",
+        ),
+        (
+            {"estimator": "iv_fixed_effects", "options": ""},
+            "iv_fixed_effects needs instrument=measure@provider",
+        ),
+        (
+            {
+                "estimator": "iv_fixed_effects",
+                "options": "instrument=ai_firms@ciciliujx",
+                "covariance": "robust",
+            },
+            "column covariance: 'robust' is not supported",
         ),
     ],
 )
 def test_a_source_that_cannot_be_read_names_its_row(
-    wrong: dict[str, str],
+    changed: dict[str, str],
     message: str,
     two_vendors: Tables,
 ) -> None:
     with pytest.raises(SpecificationError, match=message) as raised:
-        estimated(rows_of("table_1_col_1_no_controls", **wrong), two_vendors)
+        estimated(rows_of("table_1_col_1_no_controls", **changed), two_vendors)
     assert "table_1_col_1_no_controls" in str(raised.value)
