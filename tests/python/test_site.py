@@ -386,10 +386,12 @@ def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, 
     assert f"{count} †" in [row[2] for row in rows if row[1] == "many among many"]
 
 
-def test_another_rule_makes_another_verdict_on_the_page(sample_build: Build, tmp_path: Path) -> None:
+def test_another_rule_makes_another_verdict_on_the_page(
+    sample_build: Build, light_build: Build, tmp_path: Path
+) -> None:
     verdict = f"select verdict from reports.rpt_verdicts where specification_id = '{PAPER}'"
     assert sample_build.value(verdict) == "holds"
-    path = Path(shutil.copy(sample_build.warehouse, tmp_path))
+    path = Path(shutil.copy(light_build.warehouse, tmp_path))
     with duckdb.connect(str(path)) as connection:
         connection.execute("update seeds.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
         # dbt makes it at the start of a run
@@ -409,9 +411,9 @@ def test_another_rule_makes_another_verdict_on_the_page(sample_build: Build, tmp
 
 
 @pytest.mark.usefixtures("one_page")
-def test_a_release_of_earlier_code_is_one_message_with_a_way_out(sample_release: Path, tmp_path: Path) -> None:
+def test_a_release_of_earlier_code_is_one_message_with_a_way_out(few: Build, tmp_path: Path) -> None:
     earlier = "alter table marts.fct_deliveries drop column source_link"
-    path = changed(sample_release, tmp_path / "earlier.duckdb", earlier)
+    path = changed(release(few, tmp_path, "synthetic"), tmp_path / "earlier.duckdb", earlier)
     message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
     with pytest.raises(site.SiteError, match=message):
         site.build(path, tmp_path / "site")
