@@ -292,46 +292,29 @@ def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> 
 
 
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    """Of a table that has its key in `meta`, and of one under contract."""
     project = copy_of_the_project(tmp_path / "project")
-    model = project / "models/marts/dim_city.sql"
-    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
-    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
-    model.write_text(written, encoding="utf-8")
+    for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
+        beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+        sql = (project / path).read_text(encoding="utf-8")
+        (project / path).write_text(sql.replace("select * from final", beijing_twice), encoding="utf-8")
     warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
     landing = sample_build.scratch / "landing"
     build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+
+    assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
+    key = "city_id 110000, year 2010, row_count 2"
+    table = '"warehouse"."intermediate"."int_panel_consistency"'
+    assert f"{table} has several rows of one key: {key}" in build.output, build.output
+    assert "SKIP relation gates.gate_results" in build.output
+    assert build.tables("estimates") == build.tables("reports") == set()
+    of_beijing = "select count(*) = count(distinct year) from {} where city_id = '110000'"
+    assert build.value(of_beijing.format(table)), "the older table stands"
+
     assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
     assert 'duplicate key "110000"' in build.output, build.output
     assert "SKIP relation marts.fct_spatial_distribution" in build.output
     assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
-
-
-def test_a_second_row_of_a_declared_key_is_named_and_stops_gate_and_estimates(
-    sample_build: Build, tmp_path: Path
-) -> None:
-    project = copy_of_the_project(tmp_path / "project")
-    intermediate = project / "models/gate/int_panel_consistency.sql"
-    twice = "select * from final union all (select * from final order by city_id, year limit 1)"
-    intermediate.write_text(intermediate.read_text(encoding="utf-8").replace("select * from final", twice))
-    estimate = project / "python_models/estimates/est_spatial_autocorrelation.py"
-    made = "return spatial.global_autocorrelation(tables)"
-    more = "return __import__('pyarrow').concat_tables([spatial.global_autocorrelation(tables)] * 2)"
-    estimate.write_text(estimate.read_text(encoding="utf-8").replace(made, more))
-    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
-    landing = sample_build.scratch / "landing"
-    build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
-
-    assert build.dbt("build", "--select", "est_spatial_autocorrelation+").exit_code == 1
-    assert "has several rows of one key: measure ai_firms, year 2010, row_count 2" in build.output, build.output
-    assert "SKIP relation reports.rpt_spatial_classes" in build.output
-
-    assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
-    a_key = '"intermediate"."int_panel_consistency" has several rows of one key: city_id 110000, year 2010, row_count 2'
-    assert a_key in build.output, build.output
-    assert "SKIP relation gates.gate_results" in build.output
-    assert build.tables("estimates") == build.tables("reports") == set()
-    years = "select count(*) from intermediate.int_panel_consistency where (city_id, year) = ('110000', 2010)"
-    assert build.value(years) == 1, "the older table stands"
 
 
 def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:

@@ -14,6 +14,7 @@ from ai_manufacturing.estimation.in_memory import Tables
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.estimation.tables import coefficients
 from ai_manufacturing.gate import validation
+from ai_manufacturing.system import contracts
 from tests.python.conftest import PROJECT, Build
 
 SEED = PROJECT / "seeds/regression_specifications.csv"
@@ -33,6 +34,14 @@ def read_tables(build: Build) -> Tables:
         gate_results=table("gates.gate_results"),
         published=table("seeds.published_estimates"),
     )
+
+
+def test_a_second_row_of_the_key_of_an_estimate_is_named() -> None:
+    rows = [{"specification_id": name, "term": None} for name in ("first", "second", "second")]
+    assert contracts.table("est_coefficients", rows[:2]).num_rows == 2
+    expected = "est_coefficients has several rows of one key: specification_id second, term None, row_count 2"
+    with pytest.raises(ValueError, match=expected):
+        contracts.table("est_coefficients", rows)
 
 
 @pytest.fixture(scope="module")

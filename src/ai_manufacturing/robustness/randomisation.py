@@ -25,7 +25,6 @@ from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, case_of
-from ai_manufacturing.system.contracts import schema
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
     "level": lambda count: count / 10_000,
@@ -75,7 +74,7 @@ def permuted_weights(
             strata = setting.removeprefix("strata=")
             yield from answered(partial(permutation_rows, specification, strata), strata=strata)
 
-    return of_each(specifications, inputs, schema("est_permuted_weights"), rows_of)
+    return of_each(specifications, inputs, "est_permuted_weights", rows_of)
 
 
 def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
