@@ -199,7 +199,7 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "reason"), CASES, ids=str)
+@pytest.mark.parametrize(("change", "reason"), CASES, ids=[case[-1] for case in CASES])
 def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], reason: str) -> None:
     assert refusal(fit, changed(panel().sort_index(), change), "y", "treated") == reason
 
@@ -280,7 +280,6 @@ def test_interactions_are_differences_of_split_sample_slopes() -> None:
             "city_id 0003 changes its region: a group must be fixed over time.",
         ),
     ],
-    ids=str,
 )
 def test_groups_that_cannot_be_compared_say_why(change: str | dict[str, Any], reason: str) -> None:
     data = changed(grouped_panel(), change)

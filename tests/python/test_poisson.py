@@ -209,7 +209,6 @@ def test_a_regressor_that_only_zeros_identify_is_named() -> None:
             "Column city_id has 7 missing values.",
         ),
     ],
-    ids=str,
 )
 def test_what_cannot_be_estimated_says_why(change: str | dict[str, Any], reason: str) -> None:
     assert refusal(fit, changed(panel(), change), "count", ["x", "z"]) == reason
