@@ -173,10 +173,10 @@ class JointTest:
     p_value : float
         (1 + larger_draws)/(1 + draws).
     draws : int
-        Permutations of the test: those up to the first look at which enough were as large, else all.
+        Permutations of the test: those up to the first look at which enough were as large, or all.
     larger_draws : int
-        Those with a statistic at least as large; of the median in absolute value, of shares with the sign of the
-        permutation's own median.
+        Those with a statistic at least as large; of the median in absolute value, of shares with
+        the sign of the permutation's own median.
     specification_count : int
     """
 
@@ -213,9 +213,10 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
 
     References
     ----------
-    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4: the three test
-    statistics of their section on joint inference, each against its distribution under the null. Besag and Clifford
-    (1991), "Sequential Monte Carlo p-values", Biometrika 78(2); docs/decisions/sequential_permutations.md.
+    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4:
+    the three test statistics of their section on joint inference, each against its distribution
+    under the null. Besag and Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78(2);
+    docs/decisions/sequential_permutations.md.
     """
     count, draws = standardised.shape[0], standardised.shape[1] - 1
     if count == 0 or draws < 1:
@@ -252,7 +253,7 @@ def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) ->
 
 
 def draws_needed(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
-    """Return after how many draws a test ends: at the first look at which ENOUGH of them are as large, or the last.
+    """Return after how many draws a test ends: at the first look with ENOUGH as large, or the last.
 
     Parameters
     ----------

@@ -117,13 +117,13 @@ class Moments(NamedTuple):
     squares : ndarray, shape (1 + draws, entities)
     products : ndarray, shape (columns, 1 + draws, entities)
         With the outcome, and with the bases of the controls.
-    largest : float
-        What the sum of squares of no permutation exceeds, effects not removed.
+    spread : float
+        Sum of squares of the regressor about its mean, effects not removed.
     """
 
     squares: Floats
     products: Floats
-    largest: float
+    spread: float
 
 
 class _Controls(NamedTuple):
@@ -219,6 +219,7 @@ class PanelSums:
         """
         draws = 0 if donors is None else len(donors)
         about_mean = measure.own - measure.own.mean()
+        spread = float(about_mean @ about_mean)
         centred = self._centred(about_mean[None])
         own = self._without_effects(centred)[0]
         squares = np.empty((1 + draws, self._shape[0]))
@@ -227,11 +228,10 @@ class PanelSums:
         for product, column in zip(products, self._columns, strict=True):
             product[0] = np.einsum("ct,ct->c", own, column)
         if donors is None:
-            return Moments(squares, products, self._largest(measure.own, measure.own))
+            return Moments(squares, products, spread)
 
         # Less the effects of the measure itself, so that those of a draw are small, and no digits cancel.
         table = np.where(self._owner_has > 0, measure.of_donors, 0.0)
-        largest = self._largest(table, measure.own)
         with np.errstate(invalid="ignore"):  # a donor without a weight, whose draws are no numbers
             for of_owners in self._owner_effects:
                 table -= np.einsum("pt,pt->p", table, of_owners)[:, None] * of_owners
@@ -254,7 +254,7 @@ class PanelSums:
                 squares[part, of] = residual
                 for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
-        return Moments(squares, products, largest)
+        return Moments(squares, products, spread)
 
     def slopes(self, moments: Moments, control_set: tuple[str, ...], regressors: Callable[[], Floats]) -> Slopes:
         """Fit one regression for a measure and its permutations together.
@@ -264,8 +264,8 @@ class PanelSums:
         moments : Moments
         control_set : tuple of str
         regressors : callable
-            Gives the measure and its permutations by row, shape (n, 1 + draws), for a regression whose effects or
-            controls leave so little of one of them that its rows must be looked at.
+            Gives the measure and its permutations by row, shape (n, 1 + draws), for a regression
+            whose effects or controls leave so little of one that its rows must be looked at.
 
         Returns
         -------
@@ -278,12 +278,12 @@ class PanelSums:
             If the effects leave nothing of a permutation, or for any reason of joint_test.slopes.
         """
         controls = self._sets[control_set]
-        squares, (of_outcome, *of_columns), largest = moments
+        squares, (of_outcome, *of_columns), spread = moments
         of_basis = [of_columns[position - 1] for position in controls.positions]
         whole = squares.sum(axis=1)
         sums = np.array([column.sum(axis=1) for column in of_basis]).reshape(len(of_basis), len(whole))
         variation = whole - np.einsum("kd,kd->d", sums, sums)
-        is_told = (variation > CLOSE * whole) & (whole > ABSORBED**2 * largest)
+        is_told = (variation > CLOSE * whole) & (whole > ABSORBED**2 * spread)
         if not is_told.all():
             return self._by_rows(control_set, regressors())
         estimates = (of_outcome.sum(axis=1) - controls.loadings @ sums) / variation
@@ -337,12 +337,6 @@ class PanelSums:
             self._clusters,
             self._period_count,
         )
-
-    def _largest(self, of_donors: Floats, own: Floats) -> float:
-        """Return a bound of the sum of squares of any permutation: all rows as large as the largest."""
-        ends = np.array([of_donors.min(), of_donors.max(), own.min(), own.max()])
-        ends = ends[np.isfinite(ends)]  # a draw of a donor without a measure is looked at by row
-        return float(len(own) * np.square(ends).max())
 
     def _controls(self, names: tuple[str, ...]) -> _Controls:
         within = np.array([self._of_name[name] for name in names]).reshape(len(names), self._outcome.size).T

@@ -76,7 +76,8 @@ def fit(
     Raises
     ------
     NotEstimable
-        If the sample has singletons, or for any reason of fixed_effects.fit or randomisation.permuted_slopes.
+        If the sample has singletons, or for any reason of fixed_effects.fit or of
+        randomisation.permuted_slopes.
     """
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
         raise NotEstimable("no_weight")

@@ -25,7 +25,12 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, case_of
 from ai_manufacturing.robustness.joint_test import TIE, Slopes
-from ai_manufacturing.robustness.permutation_sums import TRANSFORMS, DonorMeasure, DonorPairs, PanelSums
+from ai_manufacturing.robustness.permutation_sums import (
+    TRANSFORMS,
+    DonorMeasure,
+    DonorPairs,
+    PanelSums,
+)
 from ai_manufacturing.system.contracts import schema
 
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
@@ -80,7 +85,8 @@ def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
 
     # many specifications have the same cities
     permuted = case.inputs.once(("permutations", strata, *case.city_ids), drawn)
-    return permuted_slopes(case.regression, 0, weights, scaling, case.specification.transform, permuted)
+    transform = case.specification.transform
+    return permuted_slopes(case.regression, 0, weights, scaling, transform, permuted)
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -275,7 +281,7 @@ def permuted_slopes(
     transform: str,
     permuted: Permutations,
 ) -> PermutedSlopes:
-    """Regress the outcome on a measure as it is, and made anew with each permutation of its weights.
+    """Regress the outcome on a measure as it is, and with each permutation of its weights.
 
     Parameters
     ----------
@@ -300,9 +306,9 @@ def permuted_slopes(
     Raises
     ------
     NotEstimable
-        If a weight or scaling value is missing (the measure is observed yearly); all cities have one weight; a permuted
-        measure does not vary within cities or is a linear combination of the other regressors; or the regressor at the
-        position is not the measure.
+        If a weight or scaling value is missing (the measure is observed yearly); all cities have one
+        weight; a permuted measure does not vary within cities or is a linear combination of the
+        other regressors; or the regressor at the position is not the measure.
     ValueError
         If the permutations are not of as many cities as the regression has.
 
@@ -342,7 +348,7 @@ def permuted_slopes(
         own=TRANSFORMS[transform](scaling * weights[entities]),
         of_donors=all_pairs.measures(scalings, weights[:, None], transform)[pairs],
     )
-    controls = {str(j): regression.design[:, j] for j in range(regression.design.shape[1]) if j != position}
+    controls = {str(j): column for j, column in enumerate(regression.design.T) if j != position}
     sums = PanelSums(
         place[entities],
         times,
@@ -361,7 +367,8 @@ def permuted_slopes(
     if np.linalg.norm(own / length - regression.design[:, position]) > SAME:
         raise NotEstimable("not_weight_times_scaling")
 
-    errors = np.where(_is_exact(regression, position, slopes, by_row), 0.0, slopes.std_errors[CLUSTER])
+    is_exact = _is_exact(regression, position, slopes, by_row)
+    errors = np.where(is_exact, 0.0, slopes.std_errors[CLUSTER])
     statistics = np.full(len(errors), np.inf)
     np.divide(slopes.estimates, errors, out=statistics, where=errors > 0)
     unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
@@ -379,9 +386,9 @@ def permuted_slopes(
 def _is_exact(
     regression: PartialledOut, position: int, slopes: Slopes, by_row: Callable[[], Floats]
 ) -> NDArray[np.bool_]:
-    """Tell which measures, shape (1 + draws,), fit the outcome exactly, with the controls or without any measure.
+    """Tell which measures, shape (1 + draws,), fit the outcome exactly together with the controls.
 
-    The error of an exact fit is a difference of sums that rounding leaves near zero; only residuals tell it.
+    Rounding leaves the error of an exact fit near zero; only residuals tell it.
     """
     others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
     outcome = regression.outcome - others @ (others.T @ regression.outcome)

@@ -54,7 +54,7 @@ class Fitted:
     city_count: int | None = None
 
     def extended(self, more: "Fitted") -> "Fitted":
-        """Return the combination with more permutations; without slopes where a permutation has none."""
+        """Return the combination with more permutations; no slopes where a permutation has none."""
         if isinstance(self.answer, Sentence):
             return self
         if isinstance(more.answer, Sentence):
@@ -138,7 +138,7 @@ def joint(
 def _rounds(
     specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int
 ) -> Iterator[tuple[list[Fitted], list[int]]]:
-    """Yield the combinations with more and more permutations, and how many each round ended with."""
+    """Yield the combinations with more and more permutations, and after how many rounds end."""
     if draws == 0:
         yield [], [0]
         return
@@ -149,7 +149,9 @@ def _rounds(
         made = looks[-1] if looks else 0
         looks.append(min(draws, max(FIRST_LOOK, 2 * made)))
         more = combinations.fitted(draws=looks[-1] - made, seed=SEED + len(looks) - 1)
-        fitted = [one.extended(other) for one, other in zip(fitted, more, strict=True)] if fitted else more
+        if fitted:
+            more = [one.extended(other) for one, other in zip(fitted, more, strict=True)]
+        fitted = more
         yield fitted, looks
 
 
@@ -203,7 +205,8 @@ class _Combinations:
             if isinstance(positions, Sentence):
                 self._refused.append(Fitted(choice, positions))
                 continue
-            key = (choice["period_effects"], choice["dynamics"], choice["prices"], positions.tobytes())
+            shared = (choice["period_effects"], choice["dynamics"], choice["prices"])
+            key = (*shared, positions.tobytes())
             samples.setdefault(key, _Rows(positions)).members.append(choice)
         self._samples = [*samples.values()]
 
@@ -213,7 +216,8 @@ class _Combinations:
             return self._refused
         if draws == 0:
             return self._refused + _fits(self._panel, self._samples, None)
-        permuted = randomisation.permutations(self._panel.cities, self._panel.strata, draws=draws, seed=seed)
+        cities, strata = self._panel.cities, self._panel.strata
+        permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
         sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in self._samples])
         half = int(np.searchsorted(sizes, sizes[-1] / 2))
         first, second = workers.both(
@@ -224,7 +228,11 @@ class _Combinations:
         return [*self._refused, *first, *second]
 
 
-def _fits(panel: "_Panel", samples: Iterable["_Rows"], permuted: randomisation.Permutations | None) -> list[Fitted]:
+def _fits(
+    panel: "_Panel",
+    samples: Iterable["_Rows"],
+    permuted: randomisation.Permutations | None,
+) -> list[Fitted]:
     """Fit all combinations of some samples."""
     return [fit for rows in samples for fit in panel.fits(rows, permuted)]
 
