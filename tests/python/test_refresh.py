@@ -52,6 +52,7 @@ from ai_manufacturing.releases.manifest import check, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock, duckdb_client, integrity
 from ai_manufacturing.system.disk import private_folder
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.integrity import Chain, Line
 from ai_manufacturing.system.sql_text import literal
 from tests.python import killed, test_gate
@@ -140,7 +141,8 @@ def test_changes_are_counted_and_kept_in_the_new_release(store: Store, audited_b
     summary = changes.between(store.past("000001"), store.past("000002"))
     assert summary.counts == {"cell_changed": 2, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
-    assert changes.recorded(store.published) == summary
+    with reading(store.published) as published:
+        assert changes.recorded(published) == summary
     assert any("ln_fdi: 1 cells of 1 cities changed, 2016-2016, from or to missing" in line for line in summary.lines)
 
 
@@ -386,12 +388,19 @@ def test_a_change_of_a_logarithm_is_no_share_of_it(audited_build: Build, tmp_pat
 
     release(store, panel("old.duckdb", 1e-16, 100, 1e-9))
     release(store, panel("new.duckdb", 0.59, 103, 4))
-    lines = [line for line in changes.recorded(store.published).lines if "cells of" in line]
+    with reading(store.published) as published:
+        lines = [line for line in changes.recorded(published).lines if "cells of" in line]
     assert [line.split(", ")[-1] for line in lines] == [
         "by at most 4",
         "by at most 3 %",
         "by at most 0.59 in logarithms",
     ]
+
+
+def lost_records(warehouse: Path, suite: str, failing_rows: str) -> list[str]:
+    failure = findings.Finding(suite, "", "critical", None, failing_rows, ())
+    with reading(warehouse) as connection:
+        return findings.lost_records(connection, [failure])
 
 
 def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_first(
@@ -413,19 +422,32 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         "'no date'), (5, '5', 'unknown city'), (4, '4', 'unknown city')) as rows (row_number, id, reason)",
     )
     rows = json.dumps([{"provider": "vendor", "source_name": "firm_survival", "lost_count_records": 1.0}])
-    told = findings.lost_records(warehouse, [findings.Finding("landed_sources", "", "critical", None, rows, ())])
+    told = lost_records(warehouse, "landed_sources", rows)
     assert told[0] == 'a.csv, row 7, column 企业存续数: "1,2O4" is set aside (not a number (a letter O?)).'
     assert told[1] == 'a.csv, row 0: "吉林" is set aside (unknown city).'
     more = "More are in raw.rejected_rows, marts.fct_rows_set_aside and marts.fct_register_rows_set_aside."
     assert (len(told), told[-1]) == (6, more)
     of_a_register = rows.replace("firm_survival", "firm_register")
-    failure = findings.Finding("landed_sources", "", "critical", None, of_a_register, ())
-    assert findings.lost_records(warehouse, [failure]) == [
+    assert lost_records(warehouse, "landed_sources", of_a_register) == [
         'r.csv, row 3: "9" is set aside (no date).',
         'r.csv, row 4: "4" is set aside (unknown city).',
     ]
-    of_another_suite = findings.Finding("series_years", "", "critical", None, rows, ())
-    assert findings.lost_records(warehouse, [of_another_suite]) == []
+    assert lost_records(warehouse, "series_years", rows) == []
+
+
+def test_a_refresh_opens_a_file_once_a_stage(
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is published, what was built, and writing; the release alone where files move."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
+    refreshes.run()
+    refreshes.of()
+    connect = Mock(side_effect=duckdb.connect)
+    monkeypatch.setattr(duckdb, "connect", connect)
+    refreshes.run()
+    opened = [Path(call.args[0]).name for call in connect.call_args_list]
+    published = refreshes.store.published.name
+    assert opened == [published, published, ":memory:", ":memory:", "unpublished.duckdb", published, published]
 
 
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
@@ -446,11 +468,12 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     store, delivered = refreshes.store, "cast(now() at time zone 'UTC' as timestamp)"
     refreshes.run()
     assert refreshes.warnings == []
-    (vendor,) = freshness.of_release(store.published)
+    with reading(store.published) as published:
+        (vendor,) = freshness.of_release(published)
+        (in_2020,) = freshness.of_release(published, now=datetime(2020, 1, 1, tzinfo=UTC))
     landed_at = refreshes.build.value("select max(landed_at) from raw.deliveries")
     assert (vendor.provider, vendor.newest_delivery_at) == ("vendor", landed_at)
-    (vendor,) = freshness.of_release(store.published, now=datetime(2020, 1, 1, tzinfo=UTC))
-    assert not vendor.is_late, "a clock set back makes nothing old"
+    assert not in_2020.is_late, "a clock set back makes nothing old"
 
     refreshes.of(f"update raw.deliveries set landed_at = {delivered} - interval 500 day")
     refreshes.run()
@@ -461,7 +484,8 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     with pytest.raises(StaleError, match=r"Release 000003 is published.\nvendor: .*more than fail_after_days \(760\)"):
         refreshes.run()
     assert store.current().release_id == "000003"
-    assert changes.recorded(store.published).lines == ()
+    with reading(store.published) as published:
+        assert changes.recorded(published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000003") as stale:
         refreshes.run()
     assert (stale.value.exit_code, stale.value.is_published) == (8, False)

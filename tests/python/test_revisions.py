@@ -20,6 +20,7 @@ import pytest
 
 from ai_manufacturing.auditing import declared_revisions, new_years, published_years, revisions
 from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
 from ai_manufacturing.refresh import build, by_hand, writer
 from ai_manufacturing.releases import configured, fingerprint
@@ -29,6 +30,7 @@ from ai_manufacturing.releases.manifest import read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.settings import period
 from ai_manufacturing.synthetic import draw
+from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
@@ -85,7 +87,9 @@ def compared(tmp_path: Path, old: dict[Key, float], new: dict[Key, float], *decl
         (tmp_path / name).unlink(missing_ok=True)
     release = release_of(tmp_path / "release.duckdb", warehouse_of(tmp_path / "old.duckdb", old))
     warehouse = warehouse_of(tmp_path / "new.duckdb", new)
-    found = revisions.compare(release, warehouse, declarations, tmp_path / "spill")
+    with attached(tmp_path / "spill", old=release, built=warehouse) as connection:
+        declared_revisions.write(connection, declarations)
+        found = revisions.compare(connection, declarations)
     assert found is not None
     return found
 
@@ -465,10 +469,10 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
             f"and specification_id in {names}"
         )
     }
-    assert published_years.estimates(sample_build.warehouse, dict.fromkeys(names, (2010, 2020))) == pytest.approx(
-        built, rel=1e-9
-    )
-    to_2018 = published_years.estimates(sample_build.warehouse, {"table_1_col_1": (2010, 2018)})
+    with reading(sample_build.warehouse) as warehouse:
+        whole = published_years.estimates(warehouse, dict.fromkeys(names, (2010, 2020)))
+        to_2018 = published_years.estimates(warehouse, {"table_1_col_1": (2010, 2018)})
+    assert whole == pytest.approx(built, rel=1e-9)
     by_hand = least_squares(sample_build, 2018)
     assert {term: to_2018["table_1_col_1", term] for term in by_hand} == pytest.approx(by_hand, rel=1e-8)
 
@@ -816,7 +820,8 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(refr
     refreshes.limits = LIMITS
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
-    to_2018 = published_years.estimates(refreshes.build.warehouse, {column: (2010, 2018)})
+    with reading(refreshes.build.warehouse) as warehouse:
+        to_2018 = published_years.estimates(warehouse, {column: (2010, 2018)})
     refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
         f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
@@ -852,12 +857,18 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     return path
 
 
+def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
+    with attached(release.with_name("spill"), old=release, built=warehouse) as connection:
+        declared_revisions.write(connection, [])
+        return new_years.odd(connection, [])
+
+
 @pytest.mark.parametrize("last_year", [2014, 2017, 2018, 2019])
 def test_the_real_years_after_a_public_release_are_like_those_before(
     last_year: int, public_build: Build, tmp_path: Path
 ) -> None:
     release = released_to(last_year, public_build.warehouse, tmp_path / "release.duckdb")
-    assert new_years.odd(release, public_build.warehouse, [], tmp_path / "spill") == []
+    assert odd_years(release, public_build.warehouse) == []
 
 
 @pytest.mark.parametrize(
@@ -876,7 +887,7 @@ def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
             connection.register("content", content)
             connection.execute(f"create or replace table {CONFORMED} as from content")
         release = released_to(last_year, warehouse, tmp_path / f"{number}_release.duckdb")
-        return {(year.series, year.year) for year in new_years.odd(release, warehouse, [], tmp_path / "spill")}
+        return {(year.series, year.year) for year in odd_years(release, warehouse)}
 
     for number, last_year in enumerate((2014, 2016, 2018)):
         assert odd(number, rows, last_year) == set()
