@@ -231,18 +231,8 @@ class Store:
         numbers = (*reversed(seen), *reversed(self.release_ids()))
         return next((path for path in map(self.past, numbers) if path.exists()), self.published)
 
-    def compared_with(self) -> Manifest | None:
-        """Return the manifest of the release that a build is compared with; None if there is none.
-
-        Raises
-        ------
-        RefreshError
-            If it is damaged.
-        """
-        return self._whole(self.basis) if self.basis.exists() else None
-
     def standing(self) -> Manifest | None:
-        """Return the manifest that another release must be of one extract set with.
+        """Return the manifest of the release that a person would replace.
 
         That of the published file; where that is gone or damaged, of the latest past release that can be read.
         """
