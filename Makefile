@@ -6,36 +6,44 @@ BIN := $(VENV)/bin
 BOUNCER := .venv-bouncer
 SPARK := .venv-spark
 SAMPLE := build/extracts/sample
+WAREHOUSE := $(or $(WAREHOUSE_PATH),build/warehouse.duckdb)
 # Processes that test: one a core, at most four, as a build uses two.
-TESTERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
+TESTERS := $(shell cores=$$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? 4 : cores)))
 RELEASE := $(or $(RELEASE_PATH),$(or $(RELEASE_DIR),build/releases)/ai_manufacturing.duckdb)
 COMPILE := --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	--no-strip-extras --no-header --no-annotate
 export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql catalogue queries clean lock
+.PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
+.PHONY: lint-sql-changed parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-# A delivered set needs no sample.
+# A delivered set needs no sample. The stamp says what the warehouse was made from, for tests that take it, and the whole
+# sample is made anew: a table that is kept by file is compiled to read the files that are new, and it has none.
 build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_DIR, or of the synthetic sample
-	dbt build
+	mkdir -p build $(dir $(WAREHOUSE))
+	rm -f $(WAREHOUSE).stamp
+	python -m tests.stamp > build/stamp
+	dbt build $(if $(EXTRACTS_DIR),,--full-refresh)
+	cp $(or $(DBT_TARGET_PATH),target)/manifest.json $(WAREHOUSE).manifest.json
+	mv build/stamp $(WAREHOUSE).stamp
 
-# The long forms: hundreds of fuzzed and faulty deliveries, readers, killed commands, Dagster, older clients, Spark. One
-# run has both kinds, because it builds once what both ask for.
-test: ## lint and tests
-soak: KINDS := -m "soak or not soak" $(if $(SHARE),--share=$(SHARE)) ## lint and all tests; SHARE=2/4 has a part of the long ones
+test: setup $(VENV)/.dev ## lint and tests
+	$(MAKE) --jobs 2 lint-python lint-sql-changed
+	pytest -n $(TESTERS)
 
-# Tests of Spark need Java; without it they are skipped, with the reason.
-test soak: setup $(VENV)/.dev $(if $(shell command -v java),spark) $(BOUNCER)/.done
+# Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.
+# A part has long tests alone: it follows `make test`.
+soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done ## lint and all tests; SHARE=2/4 has a part of the long ones
 	$(MAKE) --jobs 2 lint
-	pytest -n $(TESTERS) $(KINDS)
+	pytest -n $(TESTERS) -m $(if $(SHARE),soak --share=$(SHARE),"soak or not soak")
 
 # Needs an idle machine. Spark needs Java, the query page npm and Chromium; what is absent is skipped, with the reason.
-bench: setup $(VENV)/.dev $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
+bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
 	python -m benchmarks
 
 # The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
@@ -44,7 +52,7 @@ report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of 
 	ai-manufacturing report --out site
 
 # Of the sample: the page waits for the synthetic mark.
-picture: $(VENV)/.dev report ## the picture of the README, in docs/findings.png; needs Chromium
+picture: $(VENV)/.soak report ## the picture of the README, in docs/findings.png; needs Chromium
 	python -m docs.picture
 
 serve: ## the site at port 8000, compressed and in parts
@@ -76,6 +84,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
+# Beside what tests need: a browser's driver, and the libraries by which a second route computes what an estimate is.
+$(VENV)/.soak: requirements/soak.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
+	touch $@
+
 # A separate environment: Great Expectations imports pyspark if it is installed, and that may end the process.
 spark: $(SPARK)/.done ## the environment that counts registers on Spark
 $(SPARK)/.done: requirements/spark.txt pyproject.toml
@@ -97,10 +110,21 @@ lint-python: $(VENV)/.dev
 	ruff format --check .
 	mypy
 
-lint-sql: $(VENV)/.dev $(BOUNCER)/.done
-	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
+lint-sql: parse $(BOUNCER)/.done
 	$(BOUNCER)/bin/dbt-bouncer run
 	sqlfluff lint --processes 2 models tests
+
+# The files that differ from the main branch; all where there is none to compare with. All of them take two minutes.
+lint-sql-changed: parse
+	base=$$(git merge-base HEAD origin/main 2> /dev/null || git merge-base HEAD main 2> /dev/null); \
+	if test -n "$$base"; then \
+		files=$$(git diff --name-only --diff-filter=d $$base -- '*.sql' ':!macros'; \
+			git ls-files --others --exclude-standard -- '*.sql' ':!macros'); \
+	else files="models tests"; fi; \
+	test -z "$$files" || sqlfluff lint $$files
+
+parse: $(VENV)/.dev
+	dbt parse --warn-error-options '{"error": ["Deprecations"]}' --quiet
 
 # Of the warehouse that was built last; report keeps it in the site.
 catalogue: $(VENV)/.run ## dbt's pages on all models, in site/catalogue.html
@@ -112,9 +136,10 @@ queries: $(VENV)/.run ## the answers in docs/queries.md
 
 # Writes the locks; needs pip-tools. Each is whole: dagster.txt and spark.txt have what runs the warehouse too. The files hold hashes and no addresses.
 lock: ## requirement files with hashes; needs pip-tools
-	pip-compile $(COMPILE) --extra dev --extra site -o requirements/dev.txt pyproject.toml
+	pip-compile $(COMPILE) --extra dev --extra site --extra soak -o requirements/soak.txt pyproject.toml
 	mkdir -p build
-	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/dev.txt > build/constraints.txt
+	sed -nE 's/^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?(==[^ ;]+).*/\1\3/p' requirements/soak.txt > build/constraints.txt
+	pip-compile $(COMPILE) -c build/constraints.txt --extra dev --extra site -o requirements/dev.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt -o requirements/run.txt pyproject.toml
 	pip-compile $(COMPILE) -c build/constraints.txt --extra dagster -o requirements/dagster.txt pyproject.toml
 	pip-compile $(COMPILE) -o requirements/bouncer.txt requirements/bouncer.in

@@ -27,10 +27,8 @@ value at fault first and then what identifies the row.
 
 {# The first rows that a failed data test returned; a gate's are said by its suite. #}
 {% macro report_failed_test(result) -%}
-    {%- for row in run_query('select * from (' ~ result.node.compiled_code ~ ') as failing limit 5').rows -%}
-        {%- set facts = [] -%}
-        {%- for name, value in row.dict().items() if value is not none -%}{%- do facts.append(name ~ ' ' ~ value) -%}{%- endfor -%}
-        {%- do log(result.node.name ~ ' fails: ' ~ facts | join(', '), info=True) -%}
+    {%- for row in run_query('select * from (' ~ result.node.compiled_code ~ ') as failing limit 20').rows -%}
+        {%- do log(result.node.name ~ ' fails: ' ~ row_in_words(row), info=True) -%}
     {%- endfor -%}
 {%- endmacro %}
 

@@ -58,20 +58,25 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Add the functions to a new connection, and start the workers of a run of everything."""
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
-        if flags.WHICH in ("build", "run") and not flags.SELECT and (pool := workers.pool()):
-            pool.start()
+        if flags.WHICH in ("build", "run") and not flags.SELECT:
+            workers.pool()
         gc.freeze()  # what dbt has parsed stays for the run: garbage collection need not walk it again and again
-        conn.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
-        conn.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
-        conn.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
-        conn.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
-        conn.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
-        conn.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
-        repeated_hashes.add_function(conn, settings.landing_dir())
-        conn.create_function("build_inputs", whole_build.inputs, [], "VARCHAR")
-        conn.create_function("landed_until", whole_build.landed, [], "VARCHAR")
-        conn.create_function("content_query", whole_build.content_query, ["VARCHAR[]"], "VARCHAR")
-        conn.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
+        add_functions(conn)
+
+
+def add_functions(connection: DuckDBPyConnection) -> None:
+    """Register what SQL asks of the extract set."""
+    connection.create_function("current_extract_set", current_extract_set, [], "VARCHAR")
+    connection.create_function("declared_sources", declared_sources, [], "VARCHAR[]")
+    connection.create_function("declared_year", declared_year, ["VARCHAR"], "INTEGER[]")
+    connection.create_function("declared_register_path", registers.declared_path, ["VARCHAR"], "VARCHAR")
+    connection.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
+    connection.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
+    repeated_hashes.add_function(connection, settings.landing_dir())
+    connection.create_function("build_inputs", whole_build.inputs, [], "VARCHAR")
+    connection.create_function("landed_until", whole_build.landed, [], "VARCHAR")
+    connection.create_function("content_query", whole_build.content_query, ["VARCHAR[]"], "VARCHAR")
+    connection.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 
 def nodes_to_retry() -> list[str]:

@@ -1,32 +1,40 @@
 """Real builds for the tests: a sample, the public deliveries where they exist, and broken deliveries."""
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
-from ai_manufacturing.refresh import progress
-from tests.python import dbt_process
+from ai_manufacturing import cli
+from tests import stamp
+from tests.python import dbt_process, models
 from tests.python.landing_project import project  # noqa: F401 - a fixture
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAREHOUSE = "warehouse.duckdb"
+# Playwright is of the soak's environment.
+collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_browser_*.py"]
 PUBLIC_EXTRACTS = PROJECT / os.environ.get("PUBLIC_EXTRACTS", "../shared/extracts/public")
 
 
 @dataclass
 class Build:
     """A dbt run in the project, or a copy of it, into a warehouse of its own."""
+
+    is_door: ClassVar[bool] = True  # whether the test that runs may start dbt
 
     extracts: Path
     warehouse: Path
@@ -35,6 +43,7 @@ class Build:
     landing: Path | None = None
     excluded: str = ""
     artifacts: bool = True
+    manifest: Path | None = None
     shell: dbt_process.Shell | None = None
     exit_code: int = -1
     output: str = field(default="", repr=False)
@@ -63,6 +72,7 @@ class Build:
 
     def dbt(self, *arguments: str) -> "Build":
         """Run dbt, and keep its exit code and what it printed."""
+        assert self.is_door, "a test that starts dbt is a door: mark it so, or call models()"
         flags = ["--no-use-colors", *([] if self.artifacts else ["--no-write-json"])]
         arguments = (*flags, *arguments)
         # dbt parses anew for a copy of the project, another name of the file, and for variables
@@ -73,12 +83,42 @@ class Build:
             self.exit_code, self.output = dbt_process.run([*arguments], self.project, self.environment)
         return self
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `ai-manufacturing`."""
+    def models(self, *targets: str, edited: Iterable[str] = ()) -> models.Run:
+        """Run what follows from the delivered files in this process, up to these models.
+
+        Parameters
+        ----------
+        *targets : str
+            Names of models.
+        edited : iterable of str
+            Models and seeds whose relations a test changed by hand.
+        """
+        assert self.manifest is not None
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in self.environment.items():
+                environment.setenv(name, value)
+            return models.run(self.warehouse, self.manifest, targets, edited)
+
+    def compiled(self, name: str) -> str:
+        """Return the SQL that dbt compiled for a model or a test, in a warehouse of this name."""
+        assert self.manifest is not None
+        nodes = models.nodes_of(self.manifest).values()
+        ((sql, database),) = [(node["compiled_code"], node["database"]) for node in nodes if node["name"] == name]
+        return str(sql).replace(f'"{database}".', "")
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `ai-manufacturing` in this process, where it is the project's."""
+        environment = {**self.environment, **environment}
+        if self.project == PROJECT:
+            run = CliRunner().invoke(cli.main, arguments, env=environment)
+            is_crash = run.exception and not isinstance(run.exception, SystemExit)
+            crash = traceback.format_exception(run.exception) if is_crash else []
+            printed = run.stderr + "".join(crash)
+            return subprocess.CompletedProcess(arguments, run.exit_code, run.stdout, printed)
         return subprocess.run(
             [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
             cwd=self.project,
-            env=self.environment,
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -128,24 +168,37 @@ def environment_of_its_own(folder: Path, *packages: str) -> Path:
 
 LONGEST = (
     "test_a_run_publishes_what_the_command_would_a_bad_delivery_fails_its_check_and_the_web_ui_shows_both",
-    "test_death_while_dbt_runs_takes_dbt_along",
+    "test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes",
     "test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only",
     "test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults",
     "test_a_later_file_gives_what_a_full_build_gives",
     "test_a_new_provider_feeds_its_series",
     "test_the_public_years_of_2019_and_2020_are_published_without_a_hold",
-    "test_from_delivery_to_reader_through_a_bad_delivery_and_back",
-    "test_years_that_landed_wrongly_are_mended_from_the_delivered_files",
+    "test_a_bad_delivery_is_held_by_dbt_at_the_gate_and_published_by_hand_with_the_reason",
     "test_death_at_forty_points",
     "test_a_killed_count_leaves_the_warehouse_to_the_next",
     "test_a_set_of_other_years_builds_by_the_period_that_it_names",
     "test_no_selection_walks_around_the_gate_and_the_next_good_delivery_brings_the_estimates_back",
-    "test_four_hundred_thousand_firms_and_half_as_many_patents_give_no_differing_row",
     "test_the_register_benchmark_runs_on_any_size",
     "test_a_refresh_that_one_suite_holds_back_ends_as_documented",
-    "test_a_register_whose_dates_are_no_dates_ends_as_documented",
 )
 """The soak begins with these, of a minute or more; what one of them makes for others, it makes before they ask."""
+
+TIERS = {
+    "faults": ("delivery", "fresh", "refreshes"),
+    "warehouse": ("sample_build", "public_build"),
+}
+"""The tier of a test by what it asks for, the first that fits; else `functions`. A test marked `door` is a door."""
+DOORS = 8
+"""Of the doors, so many are open in `make test`; the others are soak."""
+
+
+def tier_of(item: pytest.Item) -> str:
+    """Return the tier of a test: functions, warehouse, faults or door (CONTRIBUTING.md)."""
+    if item.get_closest_marker("door"):
+        return "door"
+    asked = {*getattr(item, "fixturenames", ())}
+    return next((tier for tier, fixtures in TIERS.items() if asked & {*fixtures}), "functions")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -163,35 +216,26 @@ def outside(soak: list[pytest.Item], share: str) -> list[pytest.Item]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what builds, so that the workers end together.
-
-    Each worker gets two tests at first: one makes the sample and the public set, the other the registers, and then what
-    asks for neither of the two, so that it waits for none.
-    """
-    shared = ("delivery", "public_build", "register_build")
-    without_sets = ("two_workers", "register_build", "labelled_build", "invented", "fresh")
-    leading = (*without_sets, "delivery", "sample_build", "public_build")
-
-    def rank(item: pytest.Item) -> int:
-        asked = {*getattr(item, "fixturenames", ())}
-        if asked & {"sample_build", "public_build"}:
-            asked -= {*without_sets}
-        return next((place for place, name in enumerate(leading) if name in asked), len(leading))
-
-    items.sort(key=rank)
-    for name in reversed(shared):
-        apart = {*shared[1:]} - {name}
-        for item in items:
-            asked = getattr(item, "fixturenames", ())
-            if name in asked and not apart & {*asked} and item.get_closest_marker("soak") is None:
-                items.remove(item)
-                items.insert(0, item)
-                break
+    """Mark each test with its tier, and begin with what takes longest, so that the workers end together."""
+    for item in items:
+        item.add_marker(tier_of(item))
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    doors = [item.nodeid for item in items if tier_of(item) == "door" and item not in soak]
+    if len(doors) > DOORS:
+        raise pytest.UsageError(f"{len(doors)} doors are open in `make test`, at most {DOORS}: {', '.join(doors)}")
     places = {name: place for place, name in enumerate(LONGEST)}
+    order = ("door", "faults", "warehouse", "functions")
+    items.sort(key=lambda item: order.index(tier_of(item)))
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
     left = outside([item for item in items if item.get_closest_marker("soak")], config.getoption("share"))
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture(autouse=True)
+def behind_a_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test that is no door start no dbt: it runs the models that follow from its delivery."""
+    monkeypatch.setattr(Build, "is_door", request.node.get_closest_marker("door") is not None)
 
 
 @pytest.fixture(scope="session")
@@ -244,20 +288,55 @@ def built_once(build: Build, make: Callable[[Build], Build]) -> Build:
     return build
 
 
+MADE = PROJECT / "build"
+"""What `make build` makes where no variable names another place."""
+
+
+def is_of_this_code(made: Path) -> bool:
+    """Whether `make build` made this warehouse from the code, seeds and sample that are here now."""
+    extracts = MADE / "extracts/sample"
+    if not stamp.of(made) or not extracts.is_dir() or not (MADE / "landing").is_dir():
+        return False
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBT_PROJECT_DIR", str(PROJECT))
+        environment.setenv("EXTRACTS_DIR", str(extracts))
+        return stamp.of(made) == stamp.now()
+
+
+def with_manifest(build: Build) -> Build:
+    """Build the whole by dbt, and keep what it compiled."""
+    assert build.manifest is not None
+    build.exit_code, build.output = dbt_process.run(["--no-use-colors", "build"], PROJECT, build.environment)
+    shutil.copyfile(build.scratch / "target/manifest.json", build.manifest)
+    return build
+
+
 @pytest.fixture(scope="session")
 def sample_build(shared: Path) -> Build:
-    """Write the sample of the default seed, and build it."""
+    """Return the sample: that of `make build`, if it is of this code, or one that is built now."""
     folder = shared / "sample"
+    build = Build(
+        folder / "extracts/sample",
+        folder / WAREHOUSE,
+        folder,
+        manifest=folder / "manifest.json",
+    )
+    made = MADE / WAREHOUSE
 
     def make(build: Build) -> Build:
-        drawn = build.command("synthetic", "--out", str(build.extracts))
-        assert drawn.returncode == 0, drawn.stderr
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in progress.LOG_FORMAT.items():  # a whole build for the tests of progress
-                environment.setenv(name, value)
-            return build.dbt("build")
+        assert build.manifest is not None
+        if not is_of_this_code(made):
+            drawn = build.command("synthetic", "--out", str(build.extracts))
+            assert drawn.returncode == 0, drawn.stderr
+            return with_manifest(build)
+        shutil.copytree(MADE / "extracts/sample", build.extracts)
+        shutil.copytree(MADE / "landing", build.scratch / "landing")
+        shutil.copyfile(made, build.warehouse)
+        shutil.copyfile(made.with_name(f"{made.name}.manifest.json"), build.manifest)
+        build.exit_code = 0
+        return build
 
-    return built_once(Build(folder / "extracts/sample", folder / "sample.duckdb", folder), make)
+    return built_once(build, make)
 
 
 @pytest.fixture(scope="session")
@@ -272,8 +351,14 @@ def public_extracts() -> Path:
 def public_build(public_extracts: Path, shared: Path) -> Build:
     """Build the public deliveries; the unit tests see none of them."""
     folder = shared / "public"
-    build = Build(public_extracts, folder / "public.duckdb", folder, excluded="unit_test")
-    return built_once(build, lambda build: build.dbt("build"))
+    build = Build(
+        public_extracts,
+        folder / WAREHOUSE,
+        folder,
+        excluded="unit_test",
+        manifest=folder / "manifest.json",
+    )
+    return built_once(build, with_manifest)
 
 
 @pytest.fixture(scope="session")
@@ -284,13 +369,14 @@ def shell(scratch: Path) -> Iterator[dbt_process.Shell]:
 
 
 @pytest.fixture
-def fresh(scratch: Path, shell: dbt_process.Shell, tmp_path: Path) -> Iterator[Build]:
-    """Return a build of nothing yet, from a folder of extracts to fill.
+def fresh(scratch: Path, sample_build: Build, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
+    """Return a build of nothing yet but seeds, from a folder of extracts to fill.
 
-    The warehouse is at one path in all tests of a worker, which has parsed the project for it. Unit tests bring rows of
-    their own and see no delivery: sample_build has run them. The manifest and the results of a run, which are a quarter
+    The warehouse is at one path in all tests of a worker, which has parsed the project for it, if the test is a door.
+    Unit tests bring rows of their own and see no delivery. The manifest and the results of a run, which are a quarter
     of a small run, are written for the test that asks for them.
     """
+    is_door = request.node.get_closest_marker("door") is not None
     build = Build(
         tmp_path / "extracts",
         scratch / WAREHOUSE,
@@ -298,18 +384,20 @@ def fresh(scratch: Path, shell: dbt_process.Shell, tmp_path: Path) -> Iterator[B
         landing=tmp_path / "landing",
         excluded="unit_test",
         artifacts=False,
-        shell=shell,
+        shell=request.getfixturevalue("shell") if is_door else None,
+        manifest=sample_build.manifest,
     )
+    if not is_door:
+        seed(build, sample_build)
     yield build
     build.warehouse.unlink(missing_ok=True)
     build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-@pytest.fixture
-def seeded(fresh: Build, sample_build: Build) -> None:
-    """Put the seeds into the fresh warehouse, as dbt loaded them into that of the sample."""
-    with duckdb.connect(str(fresh.warehouse)) as connection:
+def seed(build: Build, sample_build: Build) -> None:
+    """Put the seeds into a new warehouse, as dbt loaded them into that of the sample."""
+    with duckdb.connect(str(build.warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as sample (read_only)")
         connection.execute("create schema seeds")
         for name in sorted(sample_build.tables("seeds")):
@@ -317,10 +405,16 @@ def seeded(fresh: Build, sample_build: Build) -> None:
 
 
 @pytest.fixture
+def seeded(fresh: Build, sample_build: Build) -> None:
+    """Put the seeds into the fresh warehouse of a door."""
+    seed(fresh, sample_build)
+
+
+@pytest.fixture
 def delivery(fresh: Build, sample_build: Build, tmp_path: Path) -> Build:
     """Return a copy of the sample to break, and of the good warehouse that the broken delivery is built into."""
     fresh.extracts = Path(shutil.copytree(sample_build.extracts, tmp_path / "sample"))
-    shutil.copy(sample_build.warehouse, fresh.warehouse)
+    shutil.copyfile(sample_build.warehouse, fresh.warehouse)
     # a store of its own, because the log would remember what other tests delivered
     fresh.landing = Path(shutil.copytree(sample_build.scratch / "landing", tmp_path / "landing"))
     return fresh
@@ -331,6 +425,20 @@ from tests.python.release_store import (  # noqa: E402, F401 - fixtures
     audited_build,
     light_build,
     refreshes,
+    sample_refreshes,
+    small_build,
     store,
 )
-from tests.python.site_reader import browser, one_page, public_site, reader, sample_site  # noqa: E402, F401 - fixtures
+from tests.python.site_reader import (  # noqa: E402, F401 - fixtures
+    browser,
+    few,
+    given_away,
+    one_page,
+    public_page,
+    public_release,
+    public_site,
+    reader,
+    sample_page,
+    sample_release,
+    sample_site,
+)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def yearbook(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def patents(rows: Iterable[tuple[str, str, int, str, int | None, int | None, int | None]]) -> bytes:
+def patents(rows: Iterable[Sequence[Any]]) -> bytes:
     """Return the panel with patents, of rows of province, city, year, code, applied, granted, inventions granted."""
     text = io.StringIO(newline="")
     lines = ([*row[:3], row[3][:2] + "0000", *row[3:], "", ""] for row in rows)

@@ -1,7 +1,9 @@
 """A project of one declaration and one extracts folder, for tests that call landing without dbt."""
 
+import io
 import json
 import textwrap
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,24 @@ REGISTER = """
     [registers.columns]
     "编号" = "text"
     "经营范围" = "text"
+"""
+CRAWL = """
+    [[registers]]
+    name = "crawl"
+    entity = "firm_register"
+    covers = "survivors"
+    files = "crawl/*.zip/*.csv"
+    personal = ["法人代表"]
+    lacks = ["industry", "exit"]
+    [registers.columns]
+    "编号" = "text"
+    "经营范围" = "text"
+    "省" = "text"
+    "市" = "text"
+    [registers.place]
+    credit_code = "编号"
+    name = "市"
+    province = "省"
 """
 PROVENANCE = """
     [provenance]
@@ -68,6 +88,10 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
+
+    def deliver_rows(self, *rows: Sequence[Any], to: str = "firms/a.csv", header: Sequence[str] = HEADER) -> Path:
+        """Deliver a CSV file with these rows below its header."""
+        return self.deliver(to, csv_text(*rows, header=header))
 
     def deliver_workbook(self, file_path: str, **sheets: Cells) -> Path:
         path = self.deliver(file_path, b"")
@@ -107,10 +131,40 @@ def fault() -> str:
     return str(raised.value)
 
 
-def rejected() -> list[tuple[Any, ...]]:
-    """Return sheet, row, column, value and reason of each record that is set aside."""
-    rows = landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
-    return [tuple(row[name] for name in ("sheet_name", "row_number", "column_name", "value", "reason")) for row in rows]
+def landed(entity: str = "firms") -> list[dict[str, Any]]:
+    """Return all rows of an entity, those that are valid no more among them."""
+    return landing.rows(entity, landing.deliveries()).read_all().to_pylist()
+
+
+def firms() -> list[tuple[Any, ...]]:
+    """Return code, year, count and output of each landed row."""
+    return [tuple(row[name] for name in HEADER) for row in landed()]
+
+
+def recorded(*columns: str) -> list[tuple[Any, ...]]:
+    """Return what is on record of each delivery, by its number."""
+    deliveries = landing.deliveries().sort_by("delivery_number")
+    return [tuple(row[name] for name in columns) for row in deliveries.to_pylist()]
+
+
+def counts() -> list[tuple[int, int, int]]:
+    """Return how many records each delivery has, how many landed, and how many were set aside."""
+    return recorded("record_count", "landed_row_count", "rejected_row_count")
+
+
+def rejected() -> list[str]:
+    """Return each record that is set aside: sheet and row, column, value, and reason."""
+    return [
+        " | ".join(
+            (
+                f"{row['sheet_name'] or ''} {row['row_number']}".strip(),
+                row["column_name"] or "",
+                "" if row["value"] is None else row["value"],
+                row["reason"],
+            )
+        )
+        for row in landing.rejected_rows(landing.deliveries()).read_all().to_pylist()
+    ]
 
 
 def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
@@ -120,3 +174,12 @@ def csv_text(*rows: Sequence[Any], header: Sequence[str] = HEADER) -> str:
 def lines(log: Path) -> list[dict[str, Any]]:
     """Return the lines of a log as they stand in its file."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def zipped(*members: tuple[str | zipfile.ZipInfo, bytes | str], **named: bytes | str) -> bytes:
+    """Return an archive of these members."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, held in (*members, *named.items()):
+            archive.writestr(name, held)
+    return content.getvalue()

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,13 +49,42 @@ def release(store: Store, warehouse: Path) -> Manifest:
     """Write a release of a built warehouse and publish it."""
     release_id = store.next_id()
     target = store.work / "unpublished.duckdb"
-    manifest = writer.write(
-        warehouse, target, described(release_id), store.published if store.published.exists() else None
-    )
+    previous = store.published if store.published.exists() else None
+    manifest = writer.write(warehouse, target, described(release_id), previous)
     store.add(target, release_id)
     store.publish(release_id)
     store.prune()
     return manifest
+
+
+def published_as_built(store: Store, warehouse: Path, extracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish a warehouse as what the present code makes of these extracts: a refresh finds nothing new."""
+    monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
+    monkeypatch.setenv("EXTRACTS_DIR", str(extracts))
+    hashes = fingerprint.delivery_hashes(extracts)
+    past_release(store, warehouse, fingerprint=fingerprint.of(hashes), delivery_hashes=hashes)
+    store.publish("000001")
+
+
+def past_release(store: Store, warehouse: Path, release_id: str = "000001", **fields: Any) -> None:
+    """Write a release with some fields of its manifest, and do not publish it."""
+    target = store.work / "unpublished.duckdb"
+    writer.write(warehouse, target, described(release_id) | fields, None)
+    store.add(target, release_id)
+
+
+def read(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Query a file."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def mounted(folder: Path, size: str) -> None:
+    """Mount a small file system, which only root may."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
 
 
 def changed(warehouse: Path, to: Path, *statements: str) -> Path:
@@ -82,6 +110,14 @@ def light_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -
 
 
 # What a refresh reads of a build, and what its tests change there: of these, a release is soon written.
+SHOWN = "specification_id in (select specification_id from whole.reports.rpt_column_specifications)"
+SAMPLES = f"select sample_id from whole.intermediate.int_specifications_sampled where {SHOWN}"
+SOME = {
+    "int_specification_city_years": f"is_used and sample_id in ({SAMPLES})",
+    "estimation_samples": SHOWN,
+    "fct_ai_measure": "year = 2015",
+    "fct_delivered_values": "series = 'gdp_100m_cny'",
+}
 AUDITED = {
     "raw": ("deliveries", "rejected_rows"),
     "seeds": ("published_estimates", "series", "substitutions"),
@@ -100,6 +136,7 @@ AUDITED = {
         "dim_specification_series",
         "fct_ai_measure",
         "fct_city_year_panel",
+        "fct_delivered_values",
         "fct_deliveries",
         "fct_register_rows_set_aside",
         "fct_row_accounting",
@@ -113,19 +150,15 @@ AUDITED = {
 
 @pytest.fixture(scope="session")
 def audited_build(sample_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the sample with no other tables than a refresh reads: for tests of what it does with a build."""
+    """Return the sample with no other tables than a refresh reads, and fewer rows of the largest."""
     warehouse = tmp_path_factory.mktemp("audited") / "sample.duckdb"
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute(f"attach '{sample_build.warehouse}' as whole (read_only)")
         for schema, names in AUDITED.items():
             connection.execute(f"create schema {schema}")
             for name in names:
-                connection.execute(f"create table {schema}.{name} as from whole.{schema}.{name}")
-        # of the values in files, as many as tests of their provenance need
-        connection.execute(
-            "create table marts.fct_delivered_values as from whole.marts.fct_delivered_values "
-            "where series = 'gdp_100m_cny'"
-        )
+                rows = f"from whole.{schema}.{name} where {SOME.get(name, 'true')}"
+                connection.execute(f"create table {schema}.{name} as {rows}")
     return replace(sample_build, warehouse=warehouse)
 
 
@@ -170,10 +203,34 @@ class Refreshes:
         return [facts["message"] for event, facts in self.events if event == "warning"]
 
 
+@pytest.fixture(scope="session")
+def small_build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return a warehouse of few invented rows that no dbt built, with all that a refresh reads."""
+    folder = tmp_path_factory.mktemp("small")
+    warehouse, delivered = folder / "small.duckdb", folder / "sample/city_yearbook/2020.csv"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute((PROJECT / "tests/fixtures/small_warehouse.sql").read_text())
+    delivered.parent.mkdir(parents=True)
+    delivered.write_text("a,b\n", encoding="utf-8")
+    (folder / "sample/extract_set.yml").write_text("name: sample\nkind: synthetic\n")
+    return Build(folder / "sample", warehouse, folder)
+
+
 @pytest.fixture
-def refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+def refreshes(store: Store, small_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+    """Return refreshes of a few invented rows."""
+    return refreshes_of(small_build, store, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def sample_refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
+    """Return refreshes of the sample."""
+    return refreshes_of(audited_build, store, tmp_path, monkeypatch)
+
+
+def refreshes_of(built: Build, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refreshes:
     (tmp_path / "warehouses").mkdir()
-    refreshes = Refreshes(store, audited_build, tmp_path / "warehouses", audited_build.warehouse)
+    refreshes = Refreshes(store, built, tmp_path / "warehouses", built.warehouse)
 
     def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
         shutil.copyfile(refreshes.warehouse, target)
@@ -181,24 +238,18 @@ def refreshes(store: Store, audited_build: Build, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(build, "dbt", copied)
     monkeypatch.setattr(fingerprint, "of", lambda hashes: str(refreshes.warehouse))
-    monkeypatch.setenv("EXTRACTS_DIR", str(audited_build.extracts))
+    monkeypatch.setenv("EXTRACTS_DIR", str(built.extracts))
     monkeypatch.setenv("LANDING_DIR", str(tmp_path / "landing"))
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(PROJECT))
     return refreshes
 
 
+def released_to(store: Store) -> dict[str, str]:
+    """Return the variables that name a release folder."""
+    return {"RELEASE_DIR": str(store.folder), "RELEASE_PATH": str(store.published)}
+
+
 def command(store: Store, build: Build, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `ai-manufacturing` on a release folder."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "ai-manufacturing"), *arguments],
-        cwd=PROJECT,
-        env={
-            **build.environment,
-            "RELEASE_DIR": str(store.folder),
-            "RELEASE_PATH": str(store.published),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return build.command(*arguments, **released_to(store), **environment)

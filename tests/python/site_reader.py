@@ -1,24 +1,31 @@
-"""The site as a browser opens it: release, pages, headless Chromium, and what a page complains of."""
+"""The site as it is written, page by page, and as a browser opens it, with what it complains of."""
 
 import gzip
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import axe_playwright_python
+import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from lxml import html
 
 from ai_manufacturing import site
 from ai_manufacturing.refresh import writer
+from ai_manufacturing.site.release import Release
 from tests.python.chromium import ARGUMENTS, CHROMIUM
 from tests.python.conftest import PROJECT, Build, made_once
-from tests.python.release_store import described
+from tests.python.release_store import changed, described
 from tests.python.waiting import LAST_RESORT
 
+if TYPE_CHECKING:  # the soak's environment has them
+    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Page as OpenPage
+
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 380, "height": 800}
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # What has no place on a Chinese page: English sentences outside code, what is marked as English, values of programs.
 STRAY = """() => {
   const found = [];
@@ -54,22 +61,137 @@ def release(build: Build, folder: Path, kind: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def sample_site(sample_build: Build, shared: Path) -> Path:
-    folder = shared / "sample_site"
-    made_once(folder, lambda: site.build(release(sample_build, folder, "synthetic"), folder / "site"))
-    return folder / "site"
+def released(build: Build, folder: Path, kind: str) -> Path:
+    """Write the release of a build once for all workers."""
+    return made_once(folder, partial(release, build, folder, kind)) / f"{kind}.duckdb"
 
 
 @pytest.fixture(scope="session")
-def public_site(public_build: Build, shared: Path) -> Path:
-    """Return the site of the public set as behind a door: with the values that may not be passed on."""
-    folder = shared / "public_site"
-    made_once(
-        folder,
-        lambda: site.build(release(public_build, folder, "delivered"), folder / "site", with_restricted=True),
+def sample_release(sample_build: Build, shared: Path) -> Path:
+    return released(sample_build, shared / "sample_release", "synthetic")
+
+
+@pytest.fixture(scope="session")
+def public_release(public_build: Build, shared: Path) -> Path:
+    return released(public_build, shared / "public_release", "delivered")
+
+
+CITIES = ("110000", "130100", "140100", "210100", "340100", "440300", "500000")  # of all regions
+
+
+@pytest.fixture(scope="session")
+def few(light_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return the sample with few cities, specifications and combinations of choices."""
+    path = changed(
+        light_build.warehouse,
+        tmp_path_factory.mktemp("few") / "few.duckdb",
+        f"delete from marts.fct_city_year_panel where city_id not in {CITIES}",
+        f"delete from marts.fct_city_year_values where city_id not in {CITIES}",
+        "delete from reports.rpt_coefficients where table_id <> 'table_1'",
+        "delete from estimates.est_specification_curve where hash(curve_id) % 100 <> 0",
     )
-    return folder / "site"
+    return replace(light_build, warehouse=path)
+
+
+class Page:
+    """A page as it is written, in one language, without its scripts.
+
+    Attributes
+    ----------
+    markup : str
+        The file.
+    tree : html.HtmlElement
+        What a reader of the language can read in it.
+    """
+
+    def __init__(self, markup: str, language: str = "en") -> None:
+        self.markup = markup
+        self.tree = html.fromstring(markup, parser=html.HTMLParser(huge_tree=True))
+        self._scripts = {one.getparent().get("id"): one.text for one in self.tree.iter("script")}
+        other = {"en": "zh", "zh": "en"}[language]
+        for hidden in self.tree.xpath(f"//script | //*[@class='{other}']"):
+            hidden.drop_tree()
+        for line in self.tree.iter("br", "h2", "h3", "p", "li", "td", "th", "summary"):
+            line.tail = f" {line.tail or ''}"
+
+    def all(self, path: str) -> list[html.HtmlElement]:
+        """Return elements by XPath, in which `#name` is an element by its id and `.name` a class."""
+        path = re.sub(r"#([\w-]+)", r"//*[@id='\1']", path)
+        path = re.sub(r"\.([a-z][\w-]+)", r"[contains(concat(' ', @class, ' '), ' \1 ')]", path)
+        return list(self.tree.xpath(path))
+
+    def texts(self, path: str) -> list[str]:
+        """Return the words of elements."""
+        return [said(element) for element in self.all(path)]
+
+    def text(self, path: str) -> str:
+        """Return the words of one element."""
+        (text,) = self.texts(path)
+        return text
+
+    def rows(self, path: str) -> list[list[str]]:
+        """Return the words of the cells of rows."""
+        return [[said(cell) for cell in row.xpath("td | th")] for row in self.all(path)]
+
+    def figure(self, name: str) -> dict[str, Any]:
+        """Return what is drawn, by its names."""
+        payload: dict[str, Any] = json.loads(self._scripts[f"figure-{name}"])
+        return payload
+
+    def drawn(self, name: str) -> pd.DataFrame:
+        """Return the data of a figure."""
+        data = self.figure(name)["data"]
+        return pd.DataFrame(dict(zip(data["names"], data["columns"], strict=True)))
+
+
+def said(element: html.HtmlElement) -> str:
+    """Return the words of an element, as one line."""
+    return " ".join(element.text_content().split())
+
+
+def pages_of(path: Path, with_restricted: bool) -> Callable[..., Page]:
+    """Return a function that renders a page of a release, each page once."""
+
+    @cache
+    def markup(name: str) -> str:
+        with Release(path) as opened:
+            text = opened.catalogue()
+            environment = site.environment_of(opened, text, with_restricted=with_restricted)
+            return site.rendered(environment, name, site.PAGES[name].content(opened, text))
+
+    return cache(lambda name, language="en": Page(markup(name), language))
+
+
+@pytest.fixture(scope="session")
+def sample_page(sample_release: Path) -> Callable[..., Page]:
+    return pages_of(sample_release, with_restricted=False)
+
+
+@pytest.fixture(scope="session")
+def public_page(public_release: Path) -> Callable[..., Page]:
+    """Return the pages of the public set as behind a door: with the values that may not be passed on."""
+    return pages_of(public_release, with_restricted=True)
+
+
+@pytest.fixture(scope="session")
+def sample_site(sample_release: Path, shared: Path) -> Path:
+    folder = shared / "sample_site"
+    return made_once(folder, partial(site.build, sample_release, folder / "site")) / "site"
+
+
+@pytest.fixture(scope="session")
+def public_site(public_release: Path, shared: Path) -> Path:
+    """Return the site of the public set as behind a door."""
+    folder = shared / "public_site"
+    build = partial(site.build, public_release, folder / "site", with_restricted=True)
+    return made_once(folder, build) / "site"
+
+
+@pytest.fixture(scope="session")
+def given_away(public_release: Path, shared: Path) -> Path:
+    """Return the site of the public set as it is by default, beside that behind a door."""
+    folder = shared / "given_away"
+    return made_once(folder, partial(site.build, public_release, folder / "site")) / "site"
 
 
 ONE_PAGE, ONE_FORMAT = {"use": site.use}, ("csv",)
@@ -84,7 +206,10 @@ def one_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=LAST_RESORT * 1000)
     if CHROMIUM is None:
         pytest.skip("Chromium is not here; install the package chromium to test the site as a reader meets it")
     with sync_playwright() as playwright:
@@ -97,12 +222,24 @@ def packed_size(files: set[Path]) -> int:
     return sum(len(gzip.compress(path.read_bytes())) for path in files)
 
 
-def serious_faults(page: Page) -> list[tuple[str, list[Any]]]:
-    """Return what axe finds, of the first rows and sections that are alike: with all of them it takes half a minute."""
+def axe() -> str:
+    """Return the script that judges a page."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def first_rows_only(page: "OpenPage") -> None:
+    """Leave of rows and sections that are alike the first ones: with all of them axe takes half a minute."""
     page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
-    page.evaluate(AXE)
+
+
+def serious_faults(page: "OpenPage") -> list[tuple[str, list[Any]]]:
+    """Return what axe finds, of the first rows and sections that are alike."""
+    first_rows_only(page)
+    page.evaluate(axe())
     # what the rule on regions finds is never serious, and it is a quarter of the time
-    settings = "{resultTypes: ['violations'], rules: {region: {enabled: false}}}"
+    settings = "{resultTypes: ['violations'], preload: false, rules: {region: {enabled: false}}}"
     found = page.evaluate(f"axe.run(document, {settings})")["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
     return [(fault["id"], [node["target"] for node in fault["nodes"]][:3]) for fault in serious]
@@ -111,15 +248,18 @@ def serious_faults(page: Page) -> list[tuple[str, list[Any]]]:
 class Reader:
     """A page, with all that it complained about and all that it asked of the network."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: "OpenPage") -> None:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type != "log" else None)
+        page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if message.type != "log" else None,
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, folder: Path, name: str, fragment: str = "") -> Page:
+    def open(self, folder: Path, name: str, fragment: str = "") -> "OpenPage":
         """Open a page from the file, and wait for its charts."""
         self.page.goto(f"{(folder / f'{name}.html').as_uri()}{fragment}")
         self.page.wait_for_selector("html[data-drawn=all]", state="attached")
@@ -145,11 +285,23 @@ class Reader:
                 assert serious_faults(self.page) == [], (size, language)
         return self.loaded(folder)
 
+    def downloaded(self, place: "Locator", button: str) -> tuple[str, str]:
+        """Return what a button downloads, and as which file."""
+        with self.page.expect_download() as download:
+            place.get_by_role("button", name=button).click()
+        content = Path(download.value.path()).read_text(encoding="utf-8-sig")
+        return content, download.value.suggested_filename
+
+    def reaches_nothing(self) -> None:
+        """See that the open page may fetch nothing of another address."""
+        reached = self.page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
+        assert "Failed to fetch" in str(reached)
+        assert any(re.search("connect-src|default-src", words) for words in self.complaints)
+
 
 @pytest.fixture
-def reader(browser: Browser) -> Iterator[Reader]:
+def reader(browser: "Browser") -> Iterator[Reader]:
     context = browser.new_context(viewport=DESK, locale="en-US")
     context.set_default_timeout(LAST_RESORT * 1000)
-    expect.set_options(timeout=LAST_RESORT * 1000)
     yield Reader(context.new_page())
     context.close()

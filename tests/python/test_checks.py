@@ -1,7 +1,7 @@
 """The checks of estimates as rows: figures that a referee computed by another route, and what cannot be checked."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from linearmodels.panel import PanelOLS
 
 from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
 from ai_manufacturing.robustness import checks, joint_test, specification_curve
 from tests.python.conftest import Build
+from tests.python.test_estimates import plain
+from tests.python.test_two_sources import without_singletons
 
 HEADLINE = "table_1_col_1"
+CONTROLS = ["ln_registered_population", "ln_unit_employment", "ln_science_spending"]
 
 
 def answer(build: Build, columns: str, method: str, setting: str, table: str = "est_inference") -> Any:
@@ -32,28 +34,14 @@ def answer(build: Build, columns: str, method: str, setting: str, table: str = "
     return row
 
 
-@pytest.mark.parametrize(
-    ("method", "setting", "std_error", "p_value"),
-    [
-        ("crv3", "cluster=province", 0.1013, 0.126),
-        ("conley", "cutoff_km=500", 0.076, None),
-    ],
-)
-def test_errors_of_the_public_headline_are_a_referees(
-    public_build: Build, method: str, setting: str, std_error: float, p_value: float | None
-) -> None:
-    found = answer(public_build, "std_error, p_value", method, setting)
-    digits = len(str(std_error)) - 2
-    assert round(found[0], digits) == std_error
-    if p_value is not None:
-        assert round(found[1], len(str(p_value)) - 2) == p_value
-
-
-def test_the_bootstrap_of_the_public_headline_is_a_referees_but_for_the_draws(public_build: Build) -> None:
-    setting = "cluster=province"
-    found = answer(public_build, "p_value, draws, monte_carlo_error", "wild_restricted", setting)
-    assert found[1] == 9999
-    assert found[0] == pytest.approx(0.1149, abs=3 * found[2])
+def test_errors_of_the_public_headline_are_a_referees_but_for_the_draws(public_build: Build) -> None:
+    by_province = "cluster=province"
+    error, p_value = answer(public_build, "std_error, p_value", "crv3", by_province)
+    assert (round(error, 4), round(p_value, 3)) == (0.1013, 0.126)
+    assert round(answer(public_build, "std_error", "conley", "cutoff_km=500")[0], 3) == 0.076
+    bootstrap = answer(public_build, "p_value, draws, monte_carlo_error", "wild_restricted", by_province)
+    assert bootstrap[1] == 9999
+    assert bootstrap[0] == pytest.approx(0.1149, abs=3 * bootstrap[2])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +55,7 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(
     errors: tuple[float, float | None],
     rows: int,
 ) -> None:
-    """The referee's errors are CRV1 by province; PanelOLS gives them from the panel, and CRV3 stands in the table."""
+    """The referee's errors are CRV1 by province; numpy gives them from the panel, and CRV3 stands in the table."""
     found = public_build.rows(
         "select term, estimate, std_error, warnings from estimates.est_inference "
         "where specification_id = ? and method = 'next_year' and setting = ? order by term desc",
@@ -89,26 +77,15 @@ def test_next_years_measure_explains_this_years_gdp_as_a_referee_found(
             for name, by in (("m", 0), ("n", 1), ("l", -1))
         )
     )
-    controls = ["ln_registered_population", "ln_unit_employment", "ln_science_spending"]
-    terms = [*names, *(["ai_firms_last_year"] if last_year == "yes" else []), *controls]
+    terms = [*names, *(["ai_firms_last_year"] if last_year == "yes" else []), *CONTROLS]
     sample = panel.dropna(subset=["ln_gdp", *terms])
-    sample = sample[sample.groupby("city_id")["year"].transform("size") > 1].set_index(["city_id", "year"])
-    provinces = sample["province_id"].astype("category").cat.codes
-    fit = PanelOLS(sample["ln_gdp"], sample[terms], entity_effects=True, time_effects=True).fit(
-        cov_type="clustered",
-        clusters=provinces,
-        debiased=False,
-        group_debias=False,
-        auto_df=False,
-        count_effects=False,
-    )
-    n, clusters, years = len(sample), provinces.nunique(), sample.index.get_level_values("year").nunique()
-    factor = np.sqrt(clusters / (clusters - 1) * (n - 1) / (n - len(terms) - years))
-    assert n == rows
+    sample = without_singletons(sample)
+    assert len(sample) == rows
+    fit, _ = plain(sample, "ln_gdp", terms, ["city_id", "year"], "province_id")
     for name, error in zip(names, errors, strict=True):
-        assert by_term[name][0] == pytest.approx(fit.params[name], rel=1e-6)
+        assert by_term[name][0] == pytest.approx(fit.loc[name, "slope"], rel=1e-6)
         if error is not None:
-            assert round(factor * fit.std_errors[name], 3) == error
+            assert round(fit.loc[name, "error"], 3) == error
 
 
 def test_the_ai_content_of_the_public_headline_is_not_identified(public_build: Build) -> None:
@@ -263,9 +240,10 @@ DYNAMICS = {
 }
 
 
-def test_trends_and_differences_of_the_headline_are_those_of_linearmodels(public_build: Build) -> None:
-    """PanelOLS on what dummies and city trends leave, and on differences; its bare errors times the factor."""
-    names = ["x", "ln_registered_population", "ln_unit_employment", "ln_science_spending"]
+def test_trends_and_differences_of_the_headline_are_those_of_numpy(public_build: Build) -> None:
+    """On what dummies and city trends leave, and on differences under effects of years alone."""
+    names = ["x", *CONTROLS]
+    columns = ["ln_gdp", *names]
     rows = public_build.frame(
         "select v.city_id, v.year, v.province_id, ln_gdp, m.ln1p_measure as x, ln_registered_population, "
         "ln_unit_employment, ln_science_spending from estimates.estimation_samples as s "
@@ -273,7 +251,7 @@ def test_trends_and_differences_of_the_headline_are_those_of_linearmodels(public
         "inner join marts.fct_ai_measure as m on s.city_id = m.city_id and s.year = m.year "
         f"where s.specification_id = '{HEADLINE}' and m.measure = 'ai_firms' and m.weighting = 'fixed_ratio' "
         "and m.scope = 'industry' order by v.city_id, v.year"
-    ).astype(dict.fromkeys(["ln_gdp", *names], float))
+    ).astype(dict.fromkeys(columns, float))
     of_curve = {
         dynamics: numbers
         for dynamics, *numbers in public_build.rows(
@@ -285,39 +263,20 @@ def test_trends_and_differences_of_the_headline_are_those_of_linearmodels(public
     }
     assert of_curve.keys() == DYNAMICS.keys()
     for dynamics, printed in DYNAMICS.items():
-        data = rows
+        data, effects = rows, ["city_id", "year"]
         if dynamics.startswith("difference"):
-            lag = int(dynamics.removeprefix("difference_"))
+            lag, effects = int(dynamics.removeprefix("difference_")), ["year"]
             pairs = rows.merge(rows.assign(year=rows["year"] + lag), on=["city_id", "year"], suffixes=("", "_before"))
-            before = pairs[[f"{name}_before" for name in ("ln_gdp", *names)]].to_numpy()
             data = pairs[["city_id", "year", "province_id"]].copy()
-            data[["ln_gdp", *names]] = pairs[["ln_gdp", *names]].to_numpy() - before
+            data[columns] = pairs[columns].to_numpy() - pairs[[f"{name}_before" for name in columns]].to_numpy()
         elif dynamics == "city_trends":
-            columns = rows[["ln_gdp", *names]].to_numpy()
-            trends = pd.get_dummies(rows["city_id"], dtype=float).to_numpy()
-            years = pd.get_dummies(rows["year"], dtype=float).to_numpy()
-            trends = np.column_stack([trends, trends * (rows["year"].to_numpy() - 2015.0)[:, None], years])
-            within = columns - trends @ np.linalg.lstsq(trends, columns)[0]
-            data = rows.assign(**dict(zip(["ln_gdp", *names], within.T, strict=True)))
-        panel = data.set_index(["city_id", "year"])
-        panel["province"] = pd.factorize(panel["province_id"])[0]
-        fit = PanelOLS(
-            panel["ln_gdp"],
-            panel[names],
-            entity_effects=dynamics == "levels",
-            time_effects=dynamics != "city_trends",
-        ).fit(
-            cov_type="clustered",
-            clusters=panel[["province"]],
-            debiased=False,
-            group_debias=False,
-            auto_df=False,
-            count_effects=False,
-        )
-        count, years = len(panel), panel.index.get_level_values("year").nunique()
-        provinces = panel["province"].nunique()
-        factor = provinces / (provinces - 1) * (count - 1) / (count - len(names) - years)
-        found = (float(fit.params["x"]), float(np.sqrt(factor) * fit.std_errors["x"]), count)
+            cities, years = (pd.get_dummies(rows[name], dtype=float).to_numpy() for name in ("city_id", "year"))
+            trends = np.column_stack([cities, cities * (rows["year"].to_numpy() - 2015.0)[:, None], years])
+            values = rows[columns].to_numpy()
+            data, effects = rows.copy(), []
+            data[columns] = values - trends @ np.linalg.lstsq(trends, values)[0]
+        fit, _ = plain(data, "ln_gdp", names, effects, "province_id")
+        found = (*fit.loc["x"], len(data))
         assert found == pytest.approx(printed, abs=6e-5)
         assert of_curve[dynamics] == pytest.approx(found, rel=1e-6)
 
@@ -368,20 +327,9 @@ def test_trends_and_differences_cross_measure_and_controls_only(sample_build: Bu
     ]
 
 
-def test_a_standing_that_there_is_not_is_named(sample_build: Build) -> None:
-    compiled = sample_build.scratch / "target/compiled/ai_manufacturing/models/specifications"
-    sql = (compiled / "int_specification_curve.sql").read_text(encoding="utf-8")
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{sample_build.warehouse}' as warehouse (read_only)")
-        connection.execute("create schema seeds")
-        for name in ("curve_axes", "curve_exclusions"):
-            connection.execute(f"create table seeds.{name} as from warehouse.seeds.{name}")
-        connection.execute("create schema marts")
-        connection.execute("create table marts.dim_series as from warehouse.marts.dim_series")
-        sql = sql.replace(f'"{sample_build.warehouse.stem}".', "")
-        dominated = "select count(*) filter (is_dominated), count(*) from ({})"
-        counts = connection.execute(dominated.format(sql)).fetchone()
-        assert counts == sample_build.rows(dominated.format("from intermediate.int_specification_curve"))[0]
+def test_a_standing_that_there_is_not_is_named(sample_build: Build, tmp_path: Path) -> None:
+    sql = sample_build.compiled("int_specification_curve")
+    with duckdb.connect(str(shutil.copy(sample_build.warehouse, tmp_path))) as connection:
         connection.execute("update seeds.curve_axes set standing = 'fine' where value = 'asinh'")
         with pytest.raises(duckdb.InvalidInputException, match="transform=asinh, column standing: 'fine' is not arb"):
             connection.execute(sql)
@@ -499,55 +447,56 @@ def test_verdicts_on_the_public_set_follow_from_its_checks(public_build: Build) 
 
 
 def test_no_p_value_in_a_sentence_is_zero_or_has_an_exponent(sample_build: Build, public_build: Build) -> None:
-    for build in (sample_build, public_build):
-        odd = build.rows(
-            "select sentence from reports.rpt_credibility "
-            "where regexp_matches(sentence, 'p = 0[^.]|p = 0.000|[0-9]e-[0-9]')"
-        )
-        assert odd == []
+    odd = """
+        select sentence from reports.rpt_credibility
+        where regexp_matches(sentence, 'p = 0[^.]|p = 0.000|[0-9]e-[0-9]')
+    """
+    assert sample_build.rows(odd) == public_build.rows(odd) == []
 
 
-def judged(build: Build, at: Path, change: str) -> dict[str, str]:
-    """Return the verdict on each printed column after a change, by the compiled SQL of the build."""
-    warehouse = at / build.warehouse.name
-    shutil.copy(build.warehouse, warehouse)
-    compiled = build.scratch / "target/compiled/ai_manufacturing/models/reports"
+@pytest.fixture
+def judged(sample_build: Build, tmp_path: Path) -> Iterator[Callable[[str], dict[str, str]]]:
+    """Return a function that gives the verdict on each printed column after a change, by the SQL of the build."""
+    warehouse = shutil.copy(sample_build.warehouse, tmp_path)
     with duckdb.connect(str(warehouse)) as connection:
-        connection.execute(change)
         connection.execute("create temp macro current_extract_set() as 'sample'")  # dbt makes it at the start of a run
-        for name in ("rpt_credibility", "rpt_verdicts"):
-            sql = (compiled / f"{name}.sql").read_text(encoding="utf-8")
-            connection.execute(f"create or replace table reports.{name} as {sql}")
-        return dict(connection.execute("select specification_id, verdict from reports.rpt_verdicts").fetchall())
+
+        def after(change: str) -> dict[str, str]:
+            connection.begin()
+            connection.execute(change)
+            for name in ("rpt_credibility", "rpt_verdicts"):
+                connection.execute(f"create or replace table reports.{name} as {sample_build.compiled(name)}")
+            found = connection.execute("select specification_id, verdict from reports.rpt_verdicts").fetchall()
+            connection.rollback()
+            return dict(found)
+
+        yield after
 
 
-def test_a_check_that_was_not_made_never_makes_a_stronger_word(sample_build: Build, tmp_path: Path) -> None:
+def test_a_check_that_was_not_made_never_makes_a_stronger_word(
+    sample_build: Build, judged: Callable[[str], dict[str, str]]
+) -> None:
     """Delete the rows of each check in turn: what is not known lets no claim hold."""
-    place = dict(
-        sample_build.rows("select verdict, max(place) from seeds.verdicts where question = 'claim' group by 1")
-    )
-    before = dict(sample_build.rows("select specification_id, verdict from reports.rpt_verdicts"))
+    place = sample_build.pairs("select verdict, max(place) from seeds.verdicts where question = 'claim' group by 1")
+    before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     holding = {name for name, verdict in before.items() if verdict == "holds"}
     assert holding
     rules = sample_build.rows(
         "select distinct aspect, source, method, setting from seeds.verdict_rules where source <> 'estimate'"
     )
     for aspect, source, method, setting in rules:
-        after = judged(
-            sample_build,
-            tmp_path,
-            f"delete from estimates.est_{source} where method = '{method}' and setting = '{setting or ''}'",
-        )
+        change = f"delete from estimates.est_{source} where method = '{method}' and setting = '{setting or ''}'"
+        after = judged(change)
         assert all(place[after[name]] <= place[before[name]] for name in before), (method, setting)
         if aspect in ("family", "required"):
             assert any(after[name] == "cannot_tell" for name in holding) or method in ("crv3", "romano_wolf")
 
 
 def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
-    sample_build: Build, tmp_path: Path
+    sample_build: Build, judged: Callable[[str], dict[str, str]]
 ) -> None:
     """An estimate that is significant alone, and not among the claims, was not precise enough to be robust."""
-    before = dict(sample_build.rows("select specification_id, verdict from reports.rpt_verdicts"))
+    before = sample_build.pairs("select specification_id, verdict from reports.rpt_verdicts")
     alone = {
         name
         for (name,) in sample_build.rows(
@@ -558,10 +507,8 @@ def test_an_estimate_that_its_family_does_not_let_stand_is_not_called_fragile(
     assert {before[name] for name in alone} >= {"holds"}
     # Whatever else fails: next year's measure does too.
     after = judged(
-        sample_build,
-        tmp_path,
         "update estimates.est_inference set p_value = case method when 'romano_wolf' then 0.2 else 0.001 end "
-        "where method in ('romano_wolf', 'next_year')",
+        "where method in ('romano_wolf', 'next_year')"
     )
     assert {after[name] for name in alone} == {"cannot_tell"}
     assert after["table_4_col_1"] == "not_robust"  # of no family

@@ -3,39 +3,44 @@
 "Changed" is a table of the copy that was edited by hand before: the run brings back what the files give, which differs.
 """
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
-from ai_manufacturing.system import duckdb_client
+from tests.planted_faults import copy_of_the_project
 from tests.python import dbt_process
 from tests.python.conftest import PROJECT, Build
-from tests.python.test_how_to import copy_of_the_project
+from tests.python.test_build import NEEDS_AN_EXTENSION
+
+pytestmark = pytest.mark.door
 
 
 @dataclass
 class Habits:
-    """A good warehouse, a process that runs dbt on it, and what it held at first."""
+    """A good warehouse, on which a process that has parsed the project runs dbt."""
 
     build: Build
-    shell: dbt_process.Shell
-    good: Path
     is_retried: bool = False  # by the results of a run, which are not written else
 
-    def dbt(self, command: str | list[str], dies_at: str = "") -> int:
+    def dbt(self, command: str | list[str], dies_at: str = "", **variables: str) -> int:
         """Run dbt and keep what it printed."""
         arguments = command.split() if isinstance(command, str) else command
         if not self.is_retried:
             arguments = [*arguments, "--no-write-json"]
-        self.build.exit_code, self.build.output = self.shell.dbt(*arguments, dies_at=dies_at)
+        assert self.build.shell is not None
+        self.build.exit_code, self.build.output = self.build.shell.dbt(
+            *arguments, environment=self.build.environment | variables, dies_at=dies_at
+        )
         return self.build.exit_code
 
     def edit(self, statement: str) -> None:
@@ -62,51 +67,16 @@ class Habits:
         return self.build.tables("gates") - {"gate_second_route"}
 
 
-@pytest.fixture(scope="module")
-def shell_on_a_copy(
-    sample_build: Build, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Build, dbt_process.Shell]]:
-    """Copy the deliveries and their store once, and parse once."""
-    folder = tmp_path_factory.mktemp("habits")
-    build = Build(
-        Path(shutil.copytree(sample_build.extracts, folder / "sample")),
-        folder / "warehouse.duckdb",
-        folder,
-        landing=Path(shutil.copytree(sample_build.scratch / "landing", folder / "landing")),
-        excluded="unit_test",
-    )
-    with dbt_process.shell(build.project, build.environment) as shell:
-        yield build, shell
-
-
 @pytest.fixture
-def habits(shell_on_a_copy: tuple[Build, dbt_process.Shell], sample_build: Build) -> Iterator[Habits]:
-    """Return the good warehouse again."""
-    build, shell = shell_on_a_copy
-    shutil.copy(sample_build.warehouse, build.warehouse)
-    yield Habits(build, shell, sample_build.warehouse)
-    build.warehouse.with_name(build.warehouse.name + ".wal").unlink(missing_ok=True)
+def habits(delivery: Build) -> Habits:
+    return Habits(delivery)
 
 
-def test_a_selection_that_no_gate_judges_leaves_the_gates_and_the_other_reports_alone(habits: Habits) -> None:
-    before = habits.estimates, habits.gates
-    for command in ("seed --select published_estimates", "run --select rpt_figure_1"):
-        assert habits.dbt(command) == 0, habits.build.output
-        assert "older tables were dropped" not in habits.build.output
-        assert (habits.estimates, habits.gates) == before, command
+UNJUDGED = "no gate has judged all of their inputs. Nothing was changed. Run dbt build"
 
 
-@pytest.mark.parametrize(
-    ("command", "names"),
-    [
-        ("build --exclude gates", ", but not gate_sources, "),
-        ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
-        ("run --select fct_city_year_panel gate_results+", ", but not int_panel_consistency, "),
-    ],
-)
-def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
-    command: str, names: str, habits: Habits
-) -> None:
+def assert_refused(habits: Habits, command: str, names: str) -> None:
+    """Assert that a selection is refused before anything is changed."""
     before = habits.content()
     assert habits.dbt(command) == 2
     assert names in habits.build.output, habits.build.output
@@ -114,35 +84,69 @@ def test_what_no_gate_would_have_judged_is_refused_before_anything_is_changed(
     assert habits.content() == before
 
 
-@pytest.mark.parametrize(
-    ("command", "names"),
-    [
-        ("run --select fct_city_year_panel", ["fct_city_year_panel", "int_panel_consistency"]),
-        ("seed --select required_cities", ["required_cities", "int_headline_samples"]),
-        ("run --select raw_deliveries", ["raw_deliveries", "gate_sources"]),
-        ("run --select gate_series", ["gate_series", "gate_results"]),
-    ],
-)
-def test_what_lies_below_a_gate_that_is_not_judged_anew_is_dropped_until_all_of_it_is(
-    command: str, names: list[str], habits: Habits
-) -> None:
+def assert_dropped(habits: Habits, command: str, *names: str) -> None:
+    """Assert that a selection drops what lies below it, which nothing brings back but all of the gates."""
     selected = {*command.split()}
-    gates = len(habits.gates - selected)
-    dropped = f"So {gates} gates and {len(habits.estimates)} estimates and reports of the older tables were dropped."
+    gates, estimates = len(habits.gates - selected), len(habits.estimates)
+    dropped = f"So {gates} gates and {estimates} estimates and reports of the older tables were dropped."
     assert habits.dbt(command) == 0, habits.build.output
     assert dropped in habits.build.output
     assert all(name in habits.build.output for name in names)
     assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
+
+def test_unit_tests_pass_and_a_partial_selection_is_harmless_refused_or_drops_what_is_not_judged(
+    habits: Habits,
+) -> None:
+    before = habits.estimates, habits.gates
+    unit_tests = habits.dbt("test --select test_type:unit", DBT_EXCLUDE_RESOURCE_TYPES="")
+    assert unit_tests == 0, habits.build.output
+    assert habits.build.manifest is not None
+    declared = json.loads(habits.build.manifest.read_text(encoding="utf-8"))["unit_tests"]
+    assert f"PASS={len(declared)} " in habits.build.output
+
+    assert habits.dbt("run --select rpt_figure_1") == 0, habits.build.output
+    assert "older tables were dropped" not in habits.build.output
+    assert (habits.estimates, habits.gates) == before
+    assert_refused(habits, "build --exclude gates", ", but not gate_sources, ")
+    names = ("fct_city_year_panel", "int_panel_consistency")
+    assert_dropped(habits, "run --select fct_city_year_panel", *names)
+    assert habits.dbt("build --select est_spatial_autocorrelation") == 2
+    assert UNJUDGED in habits.build.output
+
+
+@pytest.mark.soak
+def test_other_selections_leave_refuse_or_drop_by_the_same_rule(habits: Habits, sample_build: Build) -> None:
+    before = habits.estimates, habits.gates
+    assert habits.dbt("seed --select published_estimates") == 0, habits.build.output
+    assert (habits.estimates, habits.gates) == before
+    content = habits.content()
+    assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
+    assert habits.content() == content
+    for command, names in (
+        ("run --select dim_series rpt_table_1", "builds dim_series, which the gates judge, and rpt_table_1"),
+        ("run --select fct_city_year_panel gate_results+", ", but not int_panel_consistency, "),
+    ):
+        assert_refused(habits, command, names)
+    for command, *others in (
+        ("seed --select required_cities", "required_cities", "int_headline_samples"),
+        ("run --select raw_deliveries", "raw_deliveries", "gate_sources"),
+        ("run --select gate_series", "gate_series", "gate_results"),
+    ):
+        shutil.copy(sample_build.warehouse, habits.build.warehouse)
+        assert_dropped(habits, command, *others)
     # not its bytes: a run that only opens it may write what the one before left in its log
     tables = "select schema_name, table_name, estimated_size from duckdb_tables() order by all"
-    before = habits.build.rows(tables)
-    for refused in ("build --select est_spatial_autocorrelation", "build --select gates+", "run --select gate_results"):
+    found = habits.build.rows(tables)
+    for refused in ("build --select gates+", "run --select gate_results"):
         assert habits.dbt(refused) == 2
-        assert "no gate has judged all of their inputs. Nothing was changed. Run dbt build" in habits.build.output
-    assert habits.build.rows(tables) == before
+        assert UNJUDGED in habits.build.output
+    assert habits.build.rows(tables) == found
+    assert habits.dbt(["show", "--inline", NEEDS_AN_EXTENSION]) != 0
+    assert "httpfs" in habits.build.output, "nothing is loaded from the network"
 
 
+@pytest.mark.soak
 def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habits: Habits) -> None:
     gates, dropped = habits.gates, len(habits.estimates)
     assert habits.dbt("build --select int_record_checks gate_series gate_results") == 0, habits.build.output
@@ -152,6 +156,7 @@ def test_what_is_judged_anew_takes_the_estimates_along_that_are_not_rebuilt(habi
     assert habits.estimates == {"est_spatial_autocorrelation"}
 
 
+@pytest.mark.soak
 def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_what_to_run(habits: Habits) -> None:
     habits.is_retried = True
     habits.edit(
@@ -167,6 +172,7 @@ def test_a_gate_that_fails_in_a_partial_run_leaves_no_estimate_and_retry_says_wh
     assert habits.estimates == set()
 
 
+@pytest.mark.soak
 def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habits: Habits) -> None:
     habits.is_retried = True
     habits.edit(
@@ -186,29 +192,25 @@ def test_two_routes_that_differ_leave_no_estimate_and_the_gate_that_says_so(habi
     assert "est_coefficients" in habits.estimates
 
 
+@pytest.mark.soak
 def test_a_run_that_died_leaves_no_estimate_of_an_older_table(habits: Habits) -> None:
     command = "run --threads 1 --select fct_city_year_panel int_panel_consistency"
     assert habits.dbt(command, dies_at="int_panel_consistency.sql") == -signal.SIGKILL, habits.build.output
     assert (habits.estimates, habits.gates) == (set(), set())
 
 
-def test_an_empty_build_of_the_dictionary_passes_its_tests(habits: Habits) -> None:
-    assert habits.dbt("build --empty --select data_dictionary") == 0, habits.build.output
-
-
-@pytest.fixture(scope="module")
-def state(shell_on_a_copy: tuple[Build, dbt_process.Shell], tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def state(delivery: Build, tmp_path: Path) -> Path:
     """Parse as it is, without a hash of the package, for runs that compare with it or defer to it."""
-    build, _ = shell_on_a_copy
-    folder = tmp_path_factory.mktemp("state")
-    assert replace(build).dbt("parse", "--target-path", str(folder)).exit_code == 0
+    folder = tmp_path / "state"
+    assert replace(delivery, shell=None).dbt("parse", "--target-path", str(folder)).exit_code == 0
     return folder
 
 
+@pytest.mark.soak
 def test_a_late_provider_is_found_by_source_freshness(habits: Habits) -> None:
     """By the days that its declaration has too."""
-    provider = "models/staging/vendor/vendor.toml"
-    days = tomllib.loads((habits.build.project / provider).read_text(encoding="utf-8"))["freshness"]
+    days = tomllib.loads((PROJECT / "models/staging/vendor/vendor.toml").read_text(encoding="utf-8"))["freshness"]
     for late, outcome, exit_code in (
         (days["warn_after_days"] - 1, "PASS", 0),
         (days["warn_after_days"] + 1, "WARN", 0),
@@ -220,36 +222,28 @@ def test_a_late_provider_is_found_by_source_freshness(habits: Habits) -> None:
         assert f"{outcome} freshness of delivered.vendor" in habits.build.output
 
 
-def test_the_graph_begins_with_providers(habits: Habits) -> None:
-    assert habits.dbt("ls --select source:delivered.csmar+ --resource-type model --output name") == 0
-    printed = {*habits.build.output.split()}
-    assert {"stg_csmar__city_yearbook", "fct_city_year_panel", "rpt_table_1"} <= printed
-    assert not printed & {"raw_deliveries", "stg_vendor__city_yearbook"}
-    providers = {path.name for path in (habits.build.project / "models/staging").iterdir() if path.is_dir()}
-    assert habits.dbt("ls --resource-type source --output name") == 0
-    assert providers == {*re.findall(r"^delivered\.(\w+)$", habits.build.output, re.MULTILINE)}
-
-
-@pytest.mark.parametrize(("code", "expected"), [("another", "python"), ("", "")])
+@pytest.mark.soak
 def test_a_change_of_the_package_modifies_every_python_model(
-    code: str, expected: str, state: Path, habits: Habits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PACKAGE_CODE", code)
-    build = replace(habits.build, artifacts=False)
-    build.dbt("--quiet", "ls", "--select", "state:modified", "--state", str(state), "--output", "name")
-    models = {path.stem for path in build.project.glob("python_models/*/*.py")} - {"__init__"}
-    assert {*build.output.split()} & models == (models if expected else set()), build.output
-
-
-def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
     state: Path, habits: Habits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = Path(shutil.copy(habits.good, habits.build.scratch / "release.duckdb"))
+    models = {path.stem for path in PROJECT.glob("python_models/*/*.py")} - {"__init__"}
+    build = replace(habits.build, shell=None)
+    for code, expected in (("another", models), ("", set())):
+        monkeypatch.setenv("PACKAGE_CODE", code)
+        build.dbt("--quiet", "ls", "--select", "state:modified", "--state", str(state), "--output", "name")
+        assert {*build.output.split()} & models == expected, build.output
+
+
+@pytest.mark.soak
+def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
+    state: Path, habits: Habits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = Path(shutil.copy(habits.build.warehouse, tmp_path / "release.duckdb"))
     before = release.read_bytes()
-    dev = habits.build.scratch / "dev.duckdb"
+    dev = tmp_path / "dev.duckdb"
     monkeypatch.setenv("DEV_WAREHOUSE_PATH", str(dev))
     selected = ("run", "--target", "dev", "--select", "fct_spatial_trend", "rpt_figure_1")
-    build = replace(habits.build, artifacts=False)
+    build = replace(habits.build, shell=None)
     assert build.dbt(*selected).exit_code == 2
     assert "the selection reads published_estimates. Nothing was changed." in build.output
 
@@ -265,6 +259,7 @@ def test_dev_builds_beside_a_release_and_reads_from_it_what_it_leaves_out(
     assert release.read_bytes() == before
 
 
+@pytest.mark.soak
 def test_a_run_in_a_new_file_names_the_seeds_that_it_lacks(habits: Habits) -> None:
     habits.edit("drop table seeds.industry_scopes; drop table seeds.industries")
     assert habits.dbt("run --empty --select int_series_corrected dim_city") == 2
@@ -273,38 +268,34 @@ def test_a_run_in_a_new_file_names_the_seeds_that_it_lacks(habits: Habits) -> No
     assert habits.dbt("run --empty --select int_series_corrected dim_city") == 0, habits.build.output
 
 
-def test_tests_change_nothing(habits: Habits) -> None:
-    before = habits.content()
-    assert habits.dbt("test --select gate_results dim_city") == 0, habits.build.output
-    assert habits.content() == before
-
-
-def test_a_default_build_leaves_unit_tests_out_and_they_pass(habits: Habits) -> None:
-    build = replace(habits.build, excluded="", artifacts=False)
-    assert build.dbt("ls", "--output", "name").exit_code == 0, build.output
-    (unit_tested,) = (path for path in build.project.glob("models/marts/_series__models.yml"))
-    names = re.findall(r"^unit_tests:\n  - name: (\w+)", unit_tested.read_text(encoding="utf-8"), re.MULTILINE)
-    assert names
-    assert not {*names} & {*build.output.split()}
-    assert build.dbt("test", "--select", "test_type:unit").exit_code == 0, build.output
-    assert {*names} <= {*re.findall(r"\w+", build.output)}
-
-
+@pytest.mark.soak
 def test_a_second_row_of_a_key_is_named_and_stops_what_follows(sample_build: Build, tmp_path: Path) -> None:
+    """Of a table that has its key in `meta`, and of one under contract."""
     project = copy_of_the_project(tmp_path / "project")
-    model = project / "models/marts/dim_city.sql"
-    beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
-    written = model.read_text(encoding="utf-8").replace("select * from final", beijing_twice)
-    model.write_text(written, encoding="utf-8")
+    for path in ("models/gate/int_panel_consistency.sql", "models/marts/dim_city.sql"):
+        beijing_twice = "select * from final union all (select * from final where city_id = '110000')"
+        sql = (project / path).read_text(encoding="utf-8")
+        (project / path).write_text(sql.replace("select * from final", beijing_twice), encoding="utf-8")
     warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path / "warehouse.duckdb"))
     landing = sample_build.scratch / "landing"
     build = Build(sample_build.extracts, warehouse, tmp_path, project, landing, "unit_test", artifacts=False)
+
+    assert build.dbt("build", "--select", "int_panel_consistency+").exit_code == 1
+    key = "city_id 110000, year 2010, row_count 2"
+    table = '"warehouse"."intermediate"."int_panel_consistency"'
+    assert f"{table} has several rows of one key: {key}" in build.output, build.output
+    assert "SKIP relation gates.gate_results" in build.output
+    assert build.tables("estimates") == build.tables("reports") == set()
+    of_beijing = "select count(*) = count(distinct year) from {} where city_id = '110000'"
+    assert build.value(of_beijing.format(table)), "the older table stands"
+
     assert build.dbt("build", "--select", "dim_city", "fct_spatial_distribution").exit_code == 1
     assert 'duplicate key "110000"' in build.output, build.output
     assert "SKIP relation marts.fct_spatial_distribution" in build.output
     assert build.value("select count(*) from marts.dim_city") == 367, "the older table stands"
 
 
+@pytest.mark.soak
 def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Habits) -> None:
     for statement in (
         "insert into seeds.cities select * from seeds.cities where city_id = '110000'",
@@ -315,39 +306,52 @@ def test_a_seed_that_breaks_its_rules_fails_with_each_rule_and_record(habits: Ha
         "update seeds.series_pairs set provider = 'nobody' where provider is not null and series like 'above%'",
         "update seeds.regression_specifications set outcome = 'nonsense' where specification_id = 'table_1_col_1'",
         "update seeds.ai_keywords set reason = null where kind = 'set_aside' and term = '智能传感器'",
+        "update seeds.derived_variables set series = 'nonsense' where variable = 'ln_secondary_productivity'",
+        "update seeds.city_groupings set series = 'nonsense' where grouping = 'large_gdp'",
+        "delete from seeds.substituted_labels where (kind, name, provider) = ('series', 'firm_count', 'duhe1123')",
+        "insert into seeds.labels select * from seeds.labels where (kind, name) = ('measure', 'ai_firms')",
     ):
         habits.edit(statement)
-    assert habits.dbt("test --select test_name:rules") == 1
-    printed = re.findall(r"(rules_of_\w+) fails: rule (.+), record (.+)", habits.build.output)
+    assert habits.dbt("test --select seeds_*_keep_their_rules") == 1
+    printed = re.findall(r"seeds_\w+_keep_their_rules fails: seed (.+), rule (.+), record (.+)", habits.build.output)
     rules = (PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8")
     (of_limits,) = re.findall(r"regexp_full_match\(limits.*", rules)
-    in_dim_variable = """outcome in (select variable from "warehouse"."marts"."dim_variable")"""
-    of_provider = 'provider in (select provider from "warehouse"."seeds"."series_sources")'
+    (of_labels,) = re.findall(r"substitution is null or \(series.*", rules)
+    of_series = "list_has_all((select list(series) from series), string_split(series, ' '))"
     assert {*printed} == {
-        ("rules_of_cities", "city_id is unique", "110000"),
-        ("rules_of_cities", "name_zh is unique", "北京市"),
-        ("rules_of_cities", "short_name_zh is unique", "北京"),
-        ("rules_of_series", "cell_min is not null", "gdp_100m_cny"),
-        ("rules_of_series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        ("cities", "city_id is unique", "110000"),
+        ("cities", "name_zh is unique", "北京市"),
+        ("cities", "short_name_zh is unique", "北京"),
+        ("series", "cell_min is not null", "gdp_100m_cny"),
+        ("series_sources", "absent_row in ('zero', 'missing')", "firm_count, industry, vendor"),
+        ("series_sources", of_limits, "above_scale_firm_count, total, duhe1123"),
+        ("series_sources", of_labels, "firm_count, industry, duhe1123"),
         (
-            "rules_of_series_sources",
-            of_limits,
-            "above_scale_firm_count, total, duhe1123",
-        ),
-        (
-            "rules_of_series_pairs",
-            of_provider,
+            "series_pairs",
+            "provider in (select provider from series_sources)",
             "above_scale_firm_count, total, secondary_value_added_100m_cny, total, nobody",
         ),
         (
-            "rules_of_regression_specifications",
-            f"estimator = 'event_study' or {in_dim_variable}",
+            "regression_specifications",
+            "estimator = 'event_study' or outcome in (select variable from dim_variable)",
             "table_1_col_1",
         ),
-        ("rules_of_ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+        ("ai_keywords", "kind <> 'set_aside' or reason is not null", "智能传感器"),
+        ("derived_variables", of_series, "ln_secondary_productivity"),
+        ("city_groupings", of_series, "large_gdp"),
+        ("labels", "kind, name is unique", "measure, ai_firms"),
     }
 
 
+def test_the_rules_of_each_seed_are_tested() -> None:
+    seeds = yaml.safe_load((PROJECT / "seeds/_seeds.yml").read_text(encoding="utf-8"))["seeds"]
+    with_rules = {seed["name"] for seed in seeds if "rules" in seed.get("config", {}).get("meta", {})}
+    tests = [path.read_text(encoding="utf-8") for path in (PROJECT / "tests/singular").glob("seeds_*.sql")]
+    tested = [name for sql in tests for name in re.findall(r"'(\w+)',", sql.partition("others=")[0])]
+    assert sorted(tested) == sorted(with_rules)
+
+
+@pytest.mark.soak
 def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Path) -> None:
     """With --project-dir: its files are found, and relative paths are below it."""
     project = copy_of_the_project(tmp_path / "project")
@@ -367,18 +371,6 @@ def test_a_project_is_run_from_another_folder(sample_build: Build, tmp_path: Pat
     with duckdb.connect(str(project / "build/warehouse.duckdb"), read_only=True) as connection:
         found = connection.execute("select count(*) from raw.deliveries where source_name is not null").fetchone()
     assert found == (sample_build.value("select count(*) from raw.deliveries where source_name is not null"),)
-
-
-def test_the_warehouse_is_written_for_clients_since_1_2_and_loads_nothing_from_the_network(
-    sample_build: Build, habits: Habits
-) -> None:
-    tags = sample_build.value("select tags from duckdb_databases() where database_name = current_database()")
-    assert tags == {"storage_version": "v1.2.0+"}
-    needs_an_extension = "select * from read_json_auto('https://example.invalid/a.json')"
-    with duckdb_client.connect(reads_files=True) as connection, pytest.raises(duckdb.Error, match="httpfs"):
-        connection.execute(needs_an_extension)
-    assert habits.dbt(["show", "--inline", needs_an_extension]) != 0
-    assert "httpfs" in habits.build.output
 
 
 @pytest.mark.soak

@@ -21,7 +21,7 @@ from tests.python.conftest import PROJECT, Build, made_once
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 from tests.python.release_store import command
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGE = (PROJECT / "docs/how_to/fetch_what_is_missing.md").read_text(encoding="utf-8")
 NEED_AI_PATENTS = {
     f"table_{table}_col_{column}"

@@ -23,8 +23,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ai_manufacturing import landing
-from tests.python import dbt_process
-from tests.python.conftest import Build
 from tests.python.landing_project import FIRMS, HEADER, made_in
 
 # A file of any name, so that the content alone decides.
@@ -278,34 +276,11 @@ QUIET = {
 }
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.soak)])
 def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(examples: int) -> None:
     settings(max_examples=examples, **QUIET)(given(deliveries())(land))()
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [20, pytest.param(300, marks=pytest.mark.soak)])
 def test_stray_marks_swallow_no_line(examples: int) -> None:
     settings(max_examples=examples, **QUIET)(given(stray_marks())(land))()
-
-
-@pytest.mark.parametrize("count", [1, pytest.param(15, marks=pytest.mark.soak)])
-def test_the_warehouse_that_stood_before_opens_after_each(delivery: Build, count: int) -> None:
-    """Build harmed yearbooks into a good warehouse: it stays open, and keeps what was there if the file is refused."""
-    path = delivery.extracts / "city_yearbook/城市统计年鉴_2015.csv"
-    good = path.read_bytes()
-    panel = "from marts.fct_city_year_panel order by all"
-    before = delivery.rows(panel)
-    with dbt_process.shell(delivery.project, delivery.environment) as shell:
-        for seed in range(count):
-            chance = random.Random(seed)
-            path.write_bytes(harmed(good, chance.choice(["truncate", "flip", "insert", "random"]), chance))
-            exit_code, output = shell.dbt("run", "--select", "raw_deliveries+1")
-            if exit_code:
-                lines = {line.strip() for line in output.splitlines() if path.name in line}
-                assert len(lines) == 1, output
-            else:
-                unaccounted = (
-                    "select count(*) from raw.deliveries where record_count <> landed_row_count + rejected_row_count"
-                )
-                assert delivery.value(unaccounted) == 0
-            assert delivery.rows(panel) == before

@@ -101,6 +101,7 @@ def test_a_run_that_passes_its_time_is_killed_and_one_that_passes_its_memory_is_
     assert large.memory > 3e8
 
 
+@pytest.mark.soak
 def test_a_copy_of_the_project_has_longer_seeds_and_the_same_code(tmp_path: Path) -> None:
     scratch = measuring.Scratch(tmp_path, tmp_path / "extracts")
     environment = growth.cities(scratch, 370)
@@ -113,6 +114,7 @@ def test_a_copy_of_the_project_has_longer_seeds_and_the_same_code(tmp_path: Path
     assert "\n900003," in min(survival).read_text(encoding="utf-8")
 
 
+@pytest.mark.soak
 def test_the_section_has_a_row_for_each_run_and_a_law_for_each_quantity() -> None:
     section = growth.measure(1, quick=True, chosen=("files",))
     assert [row.work for row in section.rows] == [

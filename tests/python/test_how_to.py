@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from ai_manufacturing.releases.store import Store
+from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.release_store import release
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.door, pytest.mark.soak]
 PAGES = PROJECT / "docs/how_to"
 # The line above a block: a new file or a row of a seed, or the line of a file beside which the block goes.
 PLACE = r"^(?:A row of )?`(?P<path>[^`]+)`(?:, (?P<how>after|before|instead of) `(?P<line>[^\n]+)`)?:\n\n"
@@ -26,15 +27,6 @@ BLOCK = re.compile(PLACE + r"```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.M
 COPY = re.compile(r"^`([^`]+)`, copied from `([^`]+)` with `([^`]+)` as `([^`]+)`\.$", flags=re.MULTILINE)
 ELECTRICITY = "工业用电量(万千瓦时)"
 YEARLY = "the_yearly_delivery.md"  # followed in a project of its own, as its steps are refreshes
-
-
-def copy_of_the_project(folder: Path) -> Path:
-    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        if (PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, folder / name)
-    return folder
 
 
 def touched(page: str) -> set[str]:
@@ -260,10 +252,8 @@ def test_a_new_substitute_stands_in_the_estimate_and_in_its_substitutions(follow
 def test_a_correction_is_in_the_panel_and_says_why(followed: Build, sample_build: Build) -> None:
     loans = "select loans_100m_cny from marts.fct_city_year_panel where city_id = '440300' and year = 2019"
     assert followed.value(loans) == pytest.approx(1.01 * sample_build.value(loans))
-    corrected = followed.rows(
-        "select value / delivered_value from marts.fct_corrections where correction_id = 'shenzhen_loans_2019'"
-    )
-    assert corrected == [(pytest.approx(1.01),)]
+    corrected = "select value / delivered_value from marts.fct_corrections where correction_id = 'shenzhen_loans_2019'"
+    assert followed.value(corrected) == pytest.approx(1.01)
 
 
 def test_a_new_page_of_the_site_shows_the_release(followed: Build, tmp_path: Path) -> None:

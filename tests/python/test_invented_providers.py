@@ -1,123 +1,52 @@
 """Files of the shape of the public ones, invented and marked, so that a bare clone follows their paths too."""
 
 import csv
-import io
-from collections.abc import Sequence
+import itertools
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.python.conftest import Build, built_once
+from tests.python import conftest, models
+from tests.python.conftest import PROJECT, Build, built_once
 from tests.python.invented_downloads import PATENTS, PRICES, YEARBOOK, patents, prices, yearbook
 
-EMPLOYMENT = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Prvcnm_en", "Eect01", "Eect05", "Eect09", "Eect11")
-GDP = ("Sgnyea", "Ctnm_en", "Ctnm_id", "Gdpct01", "GDP_PerCapita", "GDP_PrimInd", "GDP_SecInd", "GDP_TerInd")
-AI = ("city_cn", "year", "robot_install", "robot_stock", "province_cn", "city", "company", "region")
+with (PROJECT / "tests/fixtures/read_values.csv").open(encoding="utf-8", newline="") as file:
+    READ = [*csv.DictReader(file)]
+"""Read on the pages of the repositories that docs/how_to/fetch_what_is_missing.md names; nothing beside them is real.
 
-# Read on the pages of the repositories that docs/how_to/fetch_what_is_missing.md names; nothing beside them is real.
-BEIJING = {
-    "制造业从业人员数(万人)": dict(zip(range(2010, 2020), (101, 108, 107, 103, 100, 92, 87, 82, 74, 65), strict=True)),
-    "R&D人员(人)": {2017: 397281, 2019: 464178},
-    "发明专利授权数(件)": dict(zip(range(2017, 2024), (46091, 46978, 53127, 63266, 79210, 88127, 107875), strict=True)),
-    "地区生产总值(万元)": {2010: 141135800},
-}
-SHANGHAI = {
-    "city_apply": {2015: 91684, 2020: 218878},
-    "city_grant": {2020: 143055},
-    "city_invgrant": {2015: 16680, 2017: 21120, 2019: 23199, 2020: 24708, 2021: 33532, 2022: 37548, 2023: 45249},
-}
-LINCANG = {"city_apply": {2000: 11}, "city_grant": {2000: 7}, "city_invgrant": {2000: 2}}
+Values of Shanghai in the yearbook are what the ratio that was read implies; those of Shenzhen are invented, for units.
+"""
 
 
-def quoted(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
-    """Write as the vendor does: a byte order mark, and all cells in quotation marks."""
-    text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([header, *rows])
-    return text.getvalue().encode("utf-8-sig")
-
-
-def plain(header: Sequence[str], *rows: Sequence[Any]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    return text.getvalue().encode()
+def rows_of(provider: str) -> list[dict[str, Any]]:
+    """Return the rows of a provider's file: a city and a year each, with what was read of them."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in READ:
+        if cell["provider"] == provider:
+            code = cell["city_code"]
+            place = {"年份": cell["year"], "省份": cell["province"], "城市": cell["city"], "城市代码": code}
+            row = rows.setdefault((code, cell["year"]), place | {"省份代码": f"{code[:2]}0000"})
+            row[cell["heading"]] = cell["value"]
+    return [*rows.values()]
 
 
 @pytest.fixture(scope="session")
-def invented(shared: Any) -> Build:
+def invented(shared: Path, sample_build: Build) -> Build:
     """Return what the marts make of invented files, without gate or estimate."""
     folder = shared / "invented"
 
     def make(build: Build) -> Build:
         files = {
-            "extract_set.yml": b"name: invented\nkind: synthetic\n",
-            "city_yearbook/CRE_Eplwagct.csv": quoted(
-                EMPLOYMENT,
-                (2015, "Shenzhen(city)", 440300, "Guangdong", "300.0000", "400.0000", "60.0000", "390"),
-                (2015, "Karamay(city) ", 650200, "Xinjiang", "30.0000", "10.0000", "", ""),
-                (2020, "Shenzhen(city)", 440300, "Guangdong", "310.0000", "410.0000", "", "395"),
-                (1978, "Shenzhen(city)", 440300, "Guangdong", "1.0000", "", "", ""),
-            ),
-            "city_yearbook/CRE_Gdpct.csv": quoted(
-                GDP,
-                (2015, "Shenzhen(city)", 440300, "1000.5", "80000", "500000", "4000000", "5505000"),
-                (2015, "Nowhere(city)", 999999, "1", "1", "1", "1", "1"),
-            ),
-            "ai_firms/ai.csv": plain(
-                AI,
-                ("深圳市", 2015, 1.5, 7.5, "广东省", 440300, 70, "east"),
-                ("深圳市", 2019, 2.5, 9.5, "广东省", 440300, 90, "east"),
-                ("北京市", 2015, "NA", "NA", "北京市", 110100, 80, "east"),
-                # a declared contradiction, and one that is not
-                ("合肥市", 2015, 1.25, 3.5, "安徽省", 340100, 40, "central"),
-                ("合肥市", 2015, 2.25, 4.5, "安徽省", 340100, 40, "central"),
-                ("长沙市", 2015, 1.25, 3.5, "湖南省", 430100, 50, "central"),
-                ("长沙市", 2015, 2.25, 4.5, "湖南省", 430100, 50, "central"),
-            ),
-            YEARBOOK: yearbook(
-                [
-                    *(
-                        {
-                            **{
-                                "年份": year,
-                                "省份": "北京市",
-                                "城市": "北京市",
-                                "省份代码": 110000,
-                                "城市代码": 110000,
-                            },
-                            **{name: values[year] for name, values in BEIJING.items() if year in values},
-                        }
-                        for year in range(2010, 2024)
-                    ),
-                    # what the ratio that was read implies
-                    *(
-                        {
-                            **{
-                                "年份": year,
-                                "省份": "上海市",
-                                "城市": "上海市",
-                                "省份代码": 310000,
-                                "城市代码": 310000,
-                            },
-                            "发明专利授权数(件)": round(SHANGHAI["city_invgrant"][year] / 1.0205),
-                        }
-                        for year in range(2020, 2024)
-                    ),
-                    # invented, for the units
-                    {
-                        **{"年份": 2010, "省份": "广东省", "城市": "深圳市", "省份代码": 440000, "城市代码": 440300},
-                        **{"科学支出(万元)": 20000, "当年实际使用外资金额(万美元)": 300},
-                        **{"年末金融机构各项贷款余额(万元)": 40000, "规模以上工业企业数(个)": 5},
-                        "科研、技术服务和地质勘查业从业人员数(万人)": 6,
-                    },
-                ]
-            ),
+            YEARBOOK: yearbook(rows_of("duhe1123")),
             PATENTS: patents(
-                (province, city, year, code, *(counts[name].get(year) for name in SHANGHAI))
-                for province, city, code, counts in (
-                    ("上海市", "上海市", "310000", SHANGHAI),
-                    ("云南省", "临沧市", "530900", LINCANG),
+                (
+                    *(row[name] for name in ("省份", "城市", "年份", "城市代码")),
+                    *(row.get(name) for name in ("city_apply", "city_grant", "city_invgrant")),
                 )
-                for year in sorted({*counts["city_apply"], *counts["city_invgrant"]})
+                for row in rows_of("axcelchan583")
             ),
             PRICES: prices(
                 (year, code, name, index)
@@ -127,16 +56,23 @@ def invented(shared: Any) -> Build:
                 )
                 for year, index in zip((2010, 2011, 2012), of_years, strict=True)
             ),
-            "ai_firms/全部企业_2015.csv": plain(("城市", "全部企业"), ("深圳市", 60)),
         }
+        shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
         for name, content in files.items():
-            (build.extracts / name).parent.mkdir(parents=True, exist_ok=True)
+            (build.extracts / name).parent.mkdir(exist_ok=True)
             (build.extracts / name).write_bytes(content)
-        models = ("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
-        return build.dbt("build", "--select", *(f"+{name}" for name in models))
+        conftest.seed(build, sample_build)
+        build.models("fct_deliveries", "dim_series", "fct_rows_set_aside", "fct_corrections", "fct_source_pairs")
+        build.exit_code = 0
+        return build
 
-    database, left_out = folder / "invented.duckdb", "unit_test test"
-    return built_once(Build(folder / "extracts", database, folder, excluded=left_out, artifacts=False), make)
+    # they are wrong on purpose, and a data test would stop what follows
+    nodes = models.nodes_of(sample_build.manifest or Path()).items()
+    untested = {name: node for name, node in nodes if node["resource_type"] != "test"}
+    folder.mkdir(exist_ok=True)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"nodes": untested}), encoding="utf-8")
+    return built_once(Build(folder / "extracts", folder / conftest.WAREHOUSE, folder, manifest=manifest), make)
 
 
 def used(build: Build, provider: str, series: str) -> list[tuple[Any, ...]]:
@@ -212,25 +148,18 @@ def test_records_that_contradict_each_other_need_a_declaration(invented: Build) 
 
 
 def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(invented: Build) -> None:
-    found = invented.rows("select source_name, outcome, provenance_class from marts.fct_deliveries order by 1")
-    assert found == [
-        ("ai_firm_stock", "used", "generated"),
-        ("ai_firms", "outranked", "generated"),
-        ("city_patents", "used", "generated"),
-        ("city_yearbook", "used", "generated"),
-        ("consumer_prices", "used", "generated"),
-        ("employment", "used", "generated"),
-        ("gdp", "used", "generated"),
-        ("robots", "used", "generated"),
-    ]
+    outcomes = invented.pairs("select source_name, outcome from marts.fct_deliveries")
+    assert {name for name, outcome in outcomes.items() if outcome == "outranked"} == {"ai_firms"}
+    assert (len(outcomes), {*outcomes.values()}) == (8, {"used", "outranked"})
+    assert invented.value("select distinct provenance_class from marts.fct_deliveries") == "generated"
     remedy = invented.value("select remedy from marts.fct_deliveries where outcome = 'outranked'")
     fed = "Other providers feed its series by default: ai_firm_count (lily_han_ui). Its own are series@ciciliujx."
     assert remedy.startswith(fed)
 
 
-@pytest.mark.parametrize(
-    ("series", "city_id", "year", "value"),
-    [
+def test_what_can_be_fetched_has_the_units_of_its_series(invented: Build) -> None:
+    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
+    for series, city_id, year, value in (
         ("gdp_100m_cny@duhe1123", "110000", 2010, 14113.58),
         ("manufacturing_employment_10k", "110000", 2010, 101.0),
         ("science_spending_100m_cny", "440300", 2010, 2.0),
@@ -242,49 +171,27 @@ def test_a_source_says_who_feeds_its_series_and_invented_numbers_are_no_vendors(
         ("all_invention_grant_count@duhe1123", "110000", 2017, 46091.0),
         ("all_patent_application_count", "310000", 2015, 91684.0),
         ("all_invention_grant_count", "310000", 2015, 16680.0),
-    ],
-)
-def test_what_can_be_fetched_has_the_units_of_its_series(
-    invented: Build, series: str, city_id: str, year: int, value: float
-) -> None:
-    delivered = "select value from intermediate.int_series_conformed where series = ? and city_id = ? and year = ?"
-    assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12)
+    ):
+        assert invented.value(delivered, series, city_id, year) == pytest.approx(value, rel=1e-12), series
 
 
 def recorded(build: Build, provider: str, city_code: str, series: str) -> dict[int, float]:
     """Return a series as its loader reads it, years outside the period included."""
-    return dict(
-        build.rows(
-            f"select year, {series} from intermediate.int_records_conformed "
-            f"where provider = ? and city_code = ? and {series} is not null",
-            provider,
-            city_code,
-        )
+    return build.pairs(
+        f"select year, {series} from intermediate.int_records_conformed "
+        f"where provider = ? and city_code = ? and {series} is not null",
+        provider,
+        city_code,
     )
 
 
-@pytest.mark.parametrize(
-    ("provider", "city_code", "series", "read"),
-    [
-        ("duhe1123", "110000", "manufacturing_employment_10k", BEIJING["制造业从业人员数(万人)"]),
-        ("duhe1123", "110000", "rd_person_count", BEIJING["R&D人员(人)"]),
-        ("duhe1123", "110000", "all_invention_grant_count", BEIJING["发明专利授权数(件)"]),
-        ("duhe1123", "110000", "gdp_100m_cny", {2010: 14113.58}),
-        *(
-            ("axcelchan583", code, series, counts[name])
-            for code, counts in (("310000", SHANGHAI), ("530900", LINCANG))
-            for name, series in {
-                "city_apply": "all_patent_application_count",
-                "city_grant": "all_patent_grant_count",
-                "city_invgrant": "all_invention_grant_count",
-            }.items()
-        ),
-    ],
-)
-def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(
-    invented: Build, provider: str, city_code: str, series: str, read: dict[int, float]
-) -> None:
-    assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12)
+def test_every_value_that_was_read_of_an_absent_file_is_what_its_loader_reads(invented: Build) -> None:
+    for (provider, city_code, series), cells in itertools.groupby(
+        READ, key=lambda cell: (cell["provider"], cell["city_code"], cell["series"])
+    ):
+        if series:
+            read = {int(cell["year"]): float(cell["recorded"]) for cell in cells}
+            assert recorded(invented, provider, city_code, series) == pytest.approx(read, rel=1e-12), series
 
 
 def test_inventions_granted_in_shanghai_stand_in_the_ratio_that_was_read(invented: Build) -> None:
@@ -306,8 +213,11 @@ def test_patents_of_all_fields_and_persons_of_two_years_stand_for_no_series_of_t
         "(series like 'ai_invention%' or series like 'invention%' or series = 'rd_personnel_count') order by 1"
     )
     assert [series for (series,) in absent] == [
-        *("ai_invention_application_count", "ai_invention_grant_count", "invention_application_count"),
-        *("invention_grant_count", "rd_personnel_count"),
+        "ai_invention_application_count",
+        "ai_invention_grant_count",
+        "invention_application_count",
+        "invention_grant_count",
+        "rd_personnel_count",
     ]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from ai_manufacturing import landing
 from ai_manufacturing.gate import validation
+from tests.planted_faults import copy_of_the_project
 from tests.python.conftest import PROJECT, Build
 from tests.python.landing_project import GOOD, Project, csv_text
-from tests.python.test_how_to import copy_of_the_project
 
 DEFAULTS = "vars: {first_year: 2010, last_year: 2020, base_year: 2020, plausible_years: [1949, 2035]}\n"
 
@@ -83,6 +83,7 @@ def test_landing_leaves_the_period_for_engines_without_python(project: Project) 
 # ---------------------------------------------------------------- who reads it
 
 
+@pytest.mark.door
 @pytest.mark.soak
 def test_a_run_has_the_period_of_its_set_and_vars_go_before_it(fresh: Build) -> None:
     """In one target folder: what dbt parsed for one set must not stay for the next."""
@@ -113,28 +114,6 @@ def test_sql_asks_for_the_period_and_not_for_the_variables_of_the_project() -> N
     texts = {path: path.read_text(encoding="utf-8") for path in paths if path.suffix in (".sql", ".yml")}
     assert len(texts) > 100
     assert [str(path) for path, text in texts.items() if asked.search(text)] == []
-
-
-def test_a_wrong_period_stops_a_build_with_one_message(fresh: Build) -> None:
-    fresh.extracts.mkdir()
-    (fresh.extracts / "extract_set.yml").write_text("period: {last_year: 2002}\n", encoding="utf-8")
-    fresh.dbt("build", "--select", "raw_deliveries")
-    assert fresh.exit_code != 0
-    assert "extract_set.yml: period has last_year 2002 before first_year 2010 (of dbt_project.yml)" in fresh.output
-    assert not fresh.rows("select 1 from information_schema.tables where table_schema = 'raw'")
-
-
-def test_a_specification_beyond_the_period_says_so(public_build: Build) -> None:
-    ((status, reason),) = public_build.rows(
-        "select status, reason from reports.rpt_coefficients where specification_id = 'table_1_col_1_to_2022'"
-    )
-    assert (status, reason.split(";")[0]) == (
-        "not_estimable",
-        "The years 2012-2022 reach beyond the period of this extract set, 2010-2020",
-    )
-
-
-# ---------------------------------------------------------------- which years the gate judges
 
 
 def test_the_headline_years_are_those_of_samples_and_of_fixed_shares() -> None:
@@ -181,6 +160,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.door
 @pytest.mark.soak
 def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_faults(
     public_extracts: Path, public_build: Build, fresh: Build, tmp_path: Path
@@ -191,7 +171,7 @@ def test_the_public_set_to_2022_builds_in_the_same_clone_and_the_gate_finds_its_
         (fresh.extracts / folder.name).symlink_to(folder)
     described = "name: public to 2022\nperiod: {first_year: 2010, last_year: 2022}\n"
     (fresh.extracts / "extract_set.yml").write_text(described, encoding="utf-8")
-    fresh.landing = Path(shutil.copytree(public_build.landing or public_build.scratch / "landing", tmp_path / "store"))
+    fresh.landing = Path(shutil.copytree(public_build.scratch / "landing", tmp_path / "store"))
     undeclared = replace(fresh, project=copy_of_the_project(tmp_path / "project"))
     for name, column in (("corrections", 4), ("expected_coverage", 3)):
         path = undeclared.project / f"seeds/{name}.csv"

@@ -13,19 +13,17 @@ def test_every_heading_of_the_book_is_a_question_with_sql_and_answer() -> None:
     headings = re.findall(r"^## (\d+)\. (.+)$", BOOK, re.M)
     assert [int(number) for number, _ in headings] == list(range(1, 17))
     assert [entry.question for entry in ENTRIES] == [question for _, question in headings]
+    for entry in ENTRIES:
+        assert entry.answer.count("\n") > 2, f"no row answers: {entry.question}"
 
 
-def test_every_answer_is_that_of_the_sample_to_the_printed_digit(sample_build: Build) -> None:
-    answers = query_book.entries(query_book.answered(BOOK, sample_build.warehouse))
-    for printed, found in zip(ENTRIES, answers, strict=True):
-        assert found.answer == printed.answer, found.question
-        assert printed.answer.count("\n") > 2, f"no row answers: {printed.question}"
-
-
-def test_a_wrong_answer_is_found_and_written_anew(sample_build: Build) -> None:
+def test_every_answer_is_that_of_the_sample_to_the_printed_digit_and_a_wrong_one_is_written_anew(
+    sample_build: Build,
+) -> None:
     assert "| 359 |" in BOOK
     wrong = BOOK.replace("| 359 |", "| 360 |")
-    assert query_book.answered(wrong, sample_build.warehouse) == BOOK
+    found = query_book.answered(wrong, sample_build.warehouse)
+    assert found.splitlines() == BOOK.splitlines()
 
 
 def test_the_queries_read_released_schemas_only() -> None:

@@ -3,9 +3,7 @@
 import csv
 import re
 import shutil
-import subprocess
-import sys
-import textwrap
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,33 +14,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from ai_manufacturing.landing import records
+from ai_manufacturing.synthetic import registers
+from tests.planted_faults import copy_of_the_project
+from tests.python import conftest, models
 from tests.python.conftest import PROJECT, Build, built_once
-from tests.python.landing_project import PROVENANCE
-from tests.python.test_how_to import copy_of_the_project
+from tests.python.register_models import count
 
 Flags = dict[str, pd.Series]
-FIRMS, PATENTS = 30_000, 30_000
-COUNTED = "+int_series_conformed +fct_row_accounting +fct_ai_tags +fct_register_rows_set_aside"
+SIZE = 30_000
+COUNTED = ("int_series_conformed", "fct_row_accounting", "fct_ai_tags", "fct_register_rows_set_aside")
 COUNTS = "select series, scope, city_id, year, value from intermediate.int_series_conformed order by all"
-
-
-def draw(folder: Path, *options: str) -> Path:
-    command = Path(sys.executable).parent / "ai-manufacturing"
-    sizes = ["--firms", str(FIRMS), "--patents", str(PATENTS), "--seed", "5"]
-    subprocess.run([command, "registers", "--out", folder, *sizes, *options], cwd=PROJECT, check=True)
-    return folder
-
-
-WITHOUT_TESTS = ("--exclude", "resource_type:test", "resource_type:unit_test")
-
-
-def counted(build: Build, *options: str) -> Build:
-    """Build as far as the counts."""
-    build.dbt("build", "--select", *COUNTED.split(), *options)
-    assert build.exit_code == 0, build.output
-    return build
+PROVIDERS = "select distinct provider from intermediate.int_series_conformed"
+LISTED = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
 
 
 def coded_as_laiwu(folder: Path) -> None:
@@ -63,16 +50,19 @@ def seed(name: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def register_build(shared: Path) -> Build:
+def register_build(shared: Path, sample_build: Build) -> Build:
     folder = shared / "registers"
 
     def make(build: Build) -> Build:
-        draw(build.extracts)
+        registers.write(build.extracts, SIZE, SIZE, seed=5)
         coded_as_laiwu(build.extracts)
-        return counted(build, "--indirect-selection", "cautious")  # no test of a table that is not built
+        conftest.seed(build, sample_build)
+        assert count(build, *COUNTED).failed == {}
+        build.exit_code = 0
+        return build
 
-    build = Build(folder / "registers", folder / "warehouse.duckdb", folder, excluded="unit_test", artifacts=False)
-    return built_once(build, make)
+    manifest = sample_build.manifest
+    return built_once(Build(folder / "registers", folder / "warehouse.duckdb", folder, manifest=manifest), make)
 
 
 def tagged(texts: pd.Series, entity: str) -> pd.Series:
@@ -137,18 +127,21 @@ def ready_made_firms(folder: Path) -> pd.DataFrame:
     return yearly(firms, tagged(firms["经营范围"], "firm_register"), ["城市代码", "行业代码"], flags)
 
 
-def ready_made_patents(folder: Path) -> pd.DataFrame:
-    """Count the patents of a register as a vendor would, with pandas."""
+def usable_patents(folder: Path) -> pd.DataFrame:
+    """Return the patents of a register that count, with the division of their class."""
     patents = read(folder, "patent_register/*.parquet")
     divisions = {row["ipc"]: row["industry_code"] for row in seed("ipc_industries")}
-    patents["行业代码"] = [
-        divisions.get(ipc[:4], divisions.get(ipc[:3])) if isinstance(ipc, str) else None
-        for ipc in patents["IPC主分类号"]
-    ]
+    ipc = patents["IPC主分类号"].fillna("")
+    patents["行业代码"] = ipc.str[:4].map(divisions).fillna(ipc.str[:3].map(divisions))
     applied, granted = patents["申请日"], patents["授权日"]
     usable = applied.notna() & (applied <= "2020-12-31") & ~(granted < applied) & patents["行业代码"].notna()
     patents = patents[usable].drop_duplicates("申请号")
-    patents = patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
+    return patents[patents["城市代码"].isin({row["city_id"] for row in seed("cities")} | {"371200"})]
+
+
+def ready_made_patents(folder: Path) -> pd.DataFrame:
+    """Count the patents of a register as a vendor would, with pandas."""
+    patents = usable_patents(folder)
 
     def flags(year: int) -> Flags:
         return {"专利申请数": patents["申请日"].dt.year == year, "专利授权数": patents["授权日"].dt.year == year}
@@ -157,7 +150,6 @@ def ready_made_patents(folder: Path) -> pd.DataFrame:
     return yearly(patents, is_ai, ["城市代码", "行业代码", "专利类型"], flags)
 
 
-@pytest.mark.soak
 def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(register_build: Build, fresh: Build) -> None:
     for name, counts in (
         ("firm_survival/企业存续_2020.csv", ready_made_firms(register_build.extracts)),
@@ -165,23 +157,20 @@ def test_counts_of_a_register_equal_the_same_counts_delivered_ready_made(registe
     ):
         (fresh.extracts / name).parent.mkdir(parents=True)
         counts.to_csv(fresh.extracts / name, index=False)
-    delivered = counted(fresh, *WITHOUT_TESTS)
+    fresh.models("int_series_conformed")
 
-    expected = delivered.rows(COUNTS)
+    expected = fresh.rows(COUNTS)
 
     assert len({row[0] for row in expected}) == 10
-    assert sum(row[4] for row in expected if row[0].startswith("ai_")) > 1000
+    assert sum(row[4] for row in expected if row[0].startswith("ai_")) > 200
     assert register_build.rows(COUNTS) == expected
-    assert register_build.rows("select distinct provider from intermediate.int_series_conformed") == [("register",)]
-    assert delivered.rows("select distinct provider from intermediate.int_series_conformed") == [("vendor",)]
+    assert (register_build.value(PROVIDERS), fresh.value(PROVIDERS)) == ("register", "vendor")
 
 
 def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(register_build: Build, tmp_path: Path) -> None:
-    compiled = register_build.scratch / "target/compiled/ai_manufacturing/models"
-    (sql,) = (path.read_text(encoding="utf-8") for path in compiled.rglob("stocks_follow_flows_int_*.sql"))
+    sql = register_build.compiled("stocks_follow_flows_int_firm_register_counts_firm__ai_firm")
     for stock in ("firm", "ai_firm"):
         with duckdb.connect(str(shutil.copy(register_build.warehouse, tmp_path))) as connection:
-            assert connection.execute(sql).fetchall() == []
             connection.execute(
                 f"update intermediate.int_firm_register_counts set {stock}_exit_count = {stock}_exit_count + 1 "
                 "where city_id = '440300' and year = 2015 and scope = 'manufacturing'"
@@ -190,10 +179,8 @@ def test_a_stock_that_does_not_follow_its_flows_is_found_in_its_cell(register_bu
 
 
 def test_every_record_of_a_register_is_used_or_set_aside_with_its_reason(register_build: Build) -> None:
-    accounted = dict(
-        register_build.rows("select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all")
-    )
-    assert accounted == dict(register_build.rows("select file_path, record_count from raw.deliveries"))
+    accounted = "select file_path, sum(row_count)::bigint from marts.fct_row_accounting group by all"
+    assert register_build.pairs(accounted) == register_build.pairs("select file_path, record_count from raw.deliveries")
     counted_aside = register_build.rows(
         "select file_path, disposition, row_count from marts.fct_row_accounting "
         "where disposition not in ('used', 'in no series') order by all"
@@ -224,7 +211,9 @@ def test_the_tags_of_a_firm_say_why_it_counts_as_ai(register_build: Build) -> No
     assert tags
 
 
+@pytest.mark.door
 @pytest.mark.soak
+@pytest.mark.usefixtures("seeded")
 def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh: Build, tmp_path: Path) -> None:
     """Only the new file is read for cells and tags; one that was replaced or taken away counts only in the past."""
     growing = fresh.extracts = Path(shutil.copytree(register_build.extracts, tmp_path / "registers"))
@@ -235,18 +224,22 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
     rows = pq.read_table(corrected)
     pq.write_table(rows.slice(0, 100), corrected)
     pq.write_table(rows, again, compression="zstd")  # other bytes than the original's
-    first = counted(fresh, *WITHOUT_TESTS)
+
+    def counted(*more: str) -> Build:
+        fresh.dbt("run", "--select", *(f"+{name}" for name in COUNTED), *more)
+        assert fresh.exit_code == 0, fresh.output
+        return fresh
+
     landed = "select file_path, count(*) from intermediate.int_register_delivered as delivered"
     landed += " join raw.raw_register_files using (file_number) where delivered.entity = 'patent_register'"
     landed += " group by all order by all"
-    at_first, first_count = first.rows(landed), first.value("select max(delivery_number) from raw.deliveries")
+    at_first = counted().rows(landed)
+    first_count = fresh.value("select max(delivery_number) from raw.deliveries")
     shutil.copy(register_build.extracts / "patent_register" / corrected.name, corrected)
     again.unlink()
     (tmp_path / last.name).rename(last)
 
-    grown = counted(fresh, *WITHOUT_TESTS)
-
-    gone = grown.rows(
+    gone = counted().rows(
         "select file_path, disposition, row_count from marts.fct_row_accounting "
         "where disposition in ('superseded', 'withdrawn') order by all"
     )
@@ -260,121 +253,109 @@ def test_a_later_file_gives_what_a_full_build_gives(register_build: Build, fresh
         "where disposition not in ('superseded', 'withdrawn')",
         "select * from marts.fct_ai_tags",
     ):
-        assert grown.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
+        assert fresh.rows(f"{table} order by all") == register_build.rows(f"{table} order by all"), table
 
     past = replace(fresh, warehouse=tmp_path / "past.duckdb")
-    past.dbt(
-        "run",
-        "--select",
-        "raw_deliveries raw_register_files int_register_delivered",
-        "--vars",
-        f"{{as_of_delivery: {first_count}}}",
-    )
+    of_the_past = ("raw_deliveries", "raw_register_files", "int_register_delivered")
+    past.dbt("run", "--select", *of_the_past, "--vars", f"{{as_of_delivery: {first_count}}}")
     assert past.exit_code == 0, past.output
     assert past.rows(landed) == at_first
 
     for path in growing.glob("patent_register/*.parquet"):
         pq.write_table(pq.read_table(path).filter(pc.field("专利类型") != "发明"), path)
     fresh.dbt("run", "--select", "raw_deliveries")
-    fresh.dbt("run", "--select", "+int_patent_register_counts", "--exclude", "raw_deliveries")
-    assert fresh.exit_code == 0, fresh.output
+    counted("--exclude", "raw_deliveries")
     assert fresh.value("select count(*) from intermediate.int_register_cells where entity = 'patent_register'") > 0
     assert fresh.rows("from intermediate.int_patent_register_counts") == []
 
 
-def deliver_firms(path: Path, *firms: tuple[str, str, str | None, str | None]) -> None:
+def deliver_firms(path: Path, firms: str) -> None:
     """Write a register of manufacturers: id, city code, entry and exit; A of each file is an AI firm."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [[None if cell == "-" else cell for cell in line.split()] for line in firms.strip().splitlines()]
     names = ("统一社会信用代码", "城市代码", "成立日期", "注销日期")
-    columns = dict(zip(names, zip(*firms, strict=True), strict=True))
-    rows = pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
-    for name in ("成立日期", "注销日期"):
-        rows = rows.set_column(rows.column_names.index(name), name, pc.cast(rows[name], pa.date32()))
-    rows = rows.append_column("行业代码", pa.array(["3921"] * len(firms)))
-    texts = ["人工智能" if firm[0] == "A" else "五金" for firm in firms]
-    pq.write_table(rows.append_column("经营范围", pa.array(texts)), path)
+    frame = pd.DataFrame(rows, columns=names)
+    for name in names[2:]:
+        frame[name] = pd.to_datetime(frame[name]).dt.date
+    frame["行业代码"] = "3921"
+    frame["经营范围"] = ["人工智能" if row[0] == "A" else "五金" for row in rows]
+    schema = pa.schema([(name, pa.date32() if name in names[2:] else pa.string()) for name in frame])
+    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), path)
 
 
-@pytest.mark.soak
-@pytest.mark.usefixtures("seeded")
-def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build, tmp_path: Path) -> None:
-    """Expected counts are counted by hand from the rows below."""
+OLDER = """
+    A 440300 2015-01-01 -
+    B 440300 2015-01-01 -
+    C 440300 2015-01-01 2017-05-01
+    D 440300 - -
+    only_in_2018 440300 2016-01-01 -
+    G 440300 2016-01-01 -
+"""
+# the second row of A is counted like the first
+NEWER = """
+    A 440300 2015-01-01 2019-06-01
+    A 440300 2015-03-01 2019-07-01
+    B 110000 2015-01-01 -
+    B 440300 2015-01-01 -
+    C 440300 2015-01-01 2017-05-01
+    D 440300 2015-02-01 -
+    only_in_2020 440300 2019-01-01 -
+    G 440300 2016-01-01 2015-01-01
+"""
+ASIDE = """
+    2018 A 1 superseded
+    2018 B 2 superseded
+    2018 C 3 superseded
+    2018 D 4 superseded
+    2018 G 6 superseded
+    2020 A 2 duplicate id
+    2020 B 4 contradicting id
+    2020 G 8 exit before entry
+"""
+
+
+def test_a_newer_snapshot_wins_by_id_until_it_is_withdrawn(fresh: Build) -> None:
+    """Expected counts are counted by hand from the rows above."""
     older, newer = (fresh.extracts / f"firm_register/firm_register_{year}.parquet" for year in (2018, 2020))
-    deliver_firms(
-        older,
-        ("A", "440300", "2015-01-01", None),
-        ("B", "440300", "2015-01-01", None),
-        ("C", "440300", "2015-01-01", "2017-05-01"),
-        ("D", "440300", None, None),
-        ("only in 2018", "440300", "2016-01-01", None),
-        ("G", "440300", "2016-01-01", None),
-    )
-    deliver_firms(
-        newer,
-        ("A", "440300", "2015-01-01", "2019-06-01"),
-        ("A", "440300", "2015-03-01", "2019-07-01"),  # counted like the row before
-        ("B", "110000", "2015-01-01", None),
-        ("B", "440300", "2015-01-01", None),
-        ("C", "440300", "2015-01-01", "2017-05-01"),
-        ("D", "440300", "2015-02-01", None),
-        ("only in 2020", "440300", "2019-01-01", None),
-        ("G", "440300", "2016-01-01", "2015-01-01"),
-    )
+    deliver_firms(older, OLDER)
+    deliver_firms(newer, NEWER)
     columns = "city_id, year, firm_count, firm_exit_count, ai_firm_count, ai_firm_exit_count"
     counts = f"select {columns} from intermediate.int_firm_register_counts "
     counts += "where scope = 'manufacturing' and year in (2017, 2019) order by all"
-
-    def counted_now(*more: str, build: Build = fresh, options: tuple[str, ...] = ()) -> list[tuple[int, ...]]:
-        build.dbt("run", "--select", "+int_firm_register_counts", *more, *options)
-        assert build.exit_code == 0, build.output
-        return build.rows(counts)
-
-    both = [
+    count(fresh, "int_firm_register_counts", "fct_row_accounting", "fct_register_rows_set_aside")
+    assert fresh.rows(counts) == [
         ("110000", 2017, 1, 0, 0, 0),
         ("110000", 2019, 1, 0, 0, 0),
         ("440300", 2017, 3, 1, 1, 0),
         ("440300", 2019, 3, 1, 0, 1),
     ]
-    assert counted_now("+fct_row_accounting", "fct_register_rows_set_aside") == both
-    listed = "select parse_filename(file_path), id, row_number, set_aside_reason from marts.fct_register_rows_set_aside"
-    assert fresh.rows(f"{listed} order by all") == [
-        ("firm_register_2018.parquet", "A", 1, "superseded"),
-        ("firm_register_2018.parquet", "B", 2, "superseded"),
-        ("firm_register_2018.parquet", "C", 3, "superseded"),
-        ("firm_register_2018.parquet", "D", 4, "superseded"),
-        ("firm_register_2018.parquet", "G", 6, "superseded"),
-        ("firm_register_2020.parquet", "A", 2, "duplicate id"),
-        ("firm_register_2020.parquet", "B", 4, "contradicting id"),
-        ("firm_register_2020.parquet", "G", 8, "exit before entry"),
-    ]
-    accounted = "select parse_filename(file_path), disposition, row_count from marts.fct_row_accounting order by all"
-    assert fresh.rows(accounted) == [
-        ("firm_register_2018.parquet", "superseded", 5),
-        ("firm_register_2018.parquet", "used", 1),
-        ("firm_register_2020.parquet", "contradicting id", 1),
-        ("firm_register_2020.parquet", "duplicate id", 1),
-        ("firm_register_2020.parquet", "exit before entry", 1),
-        ("firm_register_2020.parquet", "used", 5),
-    ]
-    first_landing = fresh.value("select max(delivery_number) from raw.deliveries")
+    year = "substring(file_path, length(file_path) - 11, 4)"
+    listed = f"select concat_ws(' ', {year}, id, row_number, set_aside_reason) from marts.fct_register_rows_set_aside"
+    aside = [line.strip() for line in ASIDE.strip().splitlines()]
+    assert fresh.rows(f"{listed} order by all") == [(line,) for line in aside]
+    reasons = {**Counter((line[:4], line.split(" ", 3)[3]) for line in aside)} | {
+        ("2018", "used"): 1,
+        ("2020", "used"): 5,
+    }
+    accounted = fresh.rows(f"select {year}, disposition, row_count from marts.fct_row_accounting")
+    assert {(file, why): rows for file, why, rows in accounted} == reasons
 
     newer.unlink()
-    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 4, 0, 1, 0)]
+    count(fresh, "int_firm_register_counts")
+    assert fresh.rows(counts) == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 4, 0, 1, 0)]
 
     # the order of delivery decides, whatever the path
-    deliver_firms(newer.with_name("firm_register_2017.parquet"), ("A", "440300", "2015-01-01", "2018-06-01"))
-    assert counted_now() == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 3, 0, 0, 0)]
-
-    past = replace(fresh, warehouse=tmp_path / "past.duckdb")
-    shutil.copy(fresh.warehouse, past.warehouse)
-    assert counted_now(build=past, options=("--vars", f"{{as_of_delivery: {first_landing}}}")) == both
+    deliver_firms(newer.with_name("firm_register_2017.parquet"), "A 440300 2015-01-01 2018-06-01")
+    count(fresh, "int_firm_register_counts")
+    assert fresh.rows(counts) == [("440300", 2017, 4, 1, 1, 0), ("440300", 2019, 3, 0, 0, 0)]
 
 
+@pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("seeded")
 def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_anew(fresh: Build, tmp_path: Path) -> None:
     fresh.project = copy_of_the_project(tmp_path / "project")
-    deliver_firms(fresh.extracts / "firm_register/firms.parquet", ("A", "440300", None, None))
+    deliver_firms(fresh.extracts / "firm_register/firms.parquet", "A 440300 - -")
 
     def cohorts() -> list[tuple[str, int]]:
         fresh.dbt("run", "--select", "+int_register_cohorts")
@@ -390,71 +371,6 @@ def test_what_was_made_of_a_file_is_kept_until_a_macro_changes_and_then_made_ane
     macro = fresh.project / "macros/registers/register_set_aside_reason.sql"
     macro.write_text(macro.read_text(encoding="utf-8").replace("'no date'", "'undated'"), encoding="utf-8")
     assert cohorts() == [("undated", 1)]
-
-
-GAZETTE = f"""
-{textwrap.dedent(PROVENANCE)}
-[[registers]]
-name = "companies"
-entity = "firm_register"
-covers = "complete"
-files = "gazette/*.csv"
-optional = ["撤销日"]
-[registers.columns]
-"注册号" = "text"
-"地区" = "text"
-"设立日" = "date"
-"撤销日" = "date"
-"""
-
-
-@pytest.mark.soak
-@pytest.mark.usefixtures("seeded")
-def test_a_second_provider_delivers_a_register_under_its_own_headers(fresh: Build, tmp_path: Path) -> None:
-    fresh.project = copy_of_the_project(tmp_path / "project")
-    staging = fresh.project / "models/staging/gazette"
-    staging.mkdir()
-    (staging / "gazette.toml").write_text(GAZETTE, encoding="utf-8")
-    of_vendor = (fresh.project / "models/staging/vendor/stg_vendor__firm_register.sql").read_text(encoding="utf-8")
-    for vendors, own in (
-        ("-- depends_on: {{ source('delivered', 'vendor') }}\n", ""),
-        ("'vendor'", "'gazette'"),
-        ("adapter.quote('统一社会信用代码')", "adapter.quote('注册号')"),
-        ("adapter.quote('城市代码')", "adapter.quote('地区')"),
-        ("adapter.quote('成立日期')", "adapter.quote('设立日')"),
-        ("{{ adapter.quote('行业代码') }}", "'C39'"),
-        ("adapter.quote('注销日期')", "adapter.quote('撤销日')"),
-        ("{{ adapter.quote('经营范围') }}", "cast(null as varchar)"),
-    ):
-        assert vendors in of_vendor
-        of_vendor = of_vendor.replace(vendors, own)
-    (staging / "stg_gazette__firm_register.sql").write_text(of_vendor, encoding="utf-8")
-    configuration = fresh.project / "dbt_project.yml"
-    listed = configuration.read_text(encoding="utf-8")
-    assert "firm_register: [vendor, kinginsun]" in listed
-    configuration.write_text(listed.replace("firm_register: [vendor, ", "firm_register: [vendor, gazette, "), "utf-8")
-    deliver_firms(
-        fresh.extracts / "firm_register/a.parquet",
-        ("A", "440300", "2015-01-01", None),
-        ("B", "440300", "2015-01-01", None),
-    )
-    (fresh.extracts / "gazette").mkdir()
-    rows = "注册号,地区,设立日\nB,440300,2016年1月1日\nX,440300,2016年5月1日\nY,440300,2016年\n"
-    (fresh.extracts / "gazette/b.csv").write_text(rows, encoding="utf-8")
-
-    fresh.dbt("run", "--select", "+int_firm_register_counts", "fct_register_rows_set_aside")
-
-    assert fresh.exit_code == 0, fresh.output
-    counts = "select year, firm_count, ai_firm_count from intermediate.int_firm_register_counts"
-    assert fresh.rows(f"{counts} where scope = 'manufacturing' and year in (2015, 2016) order by all") == [
-        (2015, 1, 1),
-        (2016, 3, 1),
-    ]
-    aside = "select provider, source_name, id, set_aside_reason from marts.fct_register_rows_set_aside order by all"
-    assert fresh.rows(aside) == [
-        ("gazette", "companies", "Y", "unreadable date"),
-        ("vendor", "firm_register", "B", "superseded"),
-    ]
 
 
 def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
@@ -488,11 +404,10 @@ def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-@pytest.mark.soak
 def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
     register_build: Build, fresh: Build
 ) -> None:
-    draw(fresh.extracts, "--format", "csv")
+    registers.write(fresh.extracts, SIZE, SIZE, 5, "csv")
     for path in fresh.extracts.glob("*_register/*.csv"):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         written_by_hand(rows).to_csv(path, index=False)
@@ -515,22 +430,21 @@ def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parqu
     pd.concat([tabbed, added]).to_csv(firms, index=False)
     ragged = fresh.extracts / "patent_register/专利登记_2015.csv"
     ragged.write_text(ragged.read_text(encoding="utf-8") + "CN1,440300\n", encoding="utf-8")
-    build = counted(fresh, "+int_source_checks", *WITHOUT_TESTS)
+    assert count(fresh, *COUNTED, "int_source_checks").failed == {}
     of_file = "where file_path like '%专利登记_2015.csv'"
-    ((reason, count),) = build.rows(
+    ((reason, rejected_count),) = fresh.rows(
         f"select disposition, row_count from marts.fct_row_accounting {of_file} and disposition like 'expected%'"
     )
-    assert (reason[-15:], count) == ("fields, found 2", 1)
-    accounted = build.value(f"select sum(row_count) from marts.fct_row_accounting {of_file}")
-    assert accounted == build.value(f"select record_count from raw.deliveries {of_file}")
-    assert build.rows(COUNTS) == register_build.rows(COUNTS)
-    assert build.rows("select distinct extract_set_kind from raw.deliveries") == [("synthetic",)]
+    assert (reason[-15:], rejected_count) == ("fields, found 2", 1)
+    accounted = fresh.value(f"select sum(row_count) from marts.fct_row_accounting {of_file}")
+    assert accounted == fresh.value(f"select record_count from raw.deliveries {of_file}")
+    assert fresh.rows(COUNTS) == register_build.rows(COUNTS)
+    assert fresh.value("select distinct extract_set_kind from raw.deliveries") == "synthetic"
 
-    listed = "select id, set_aside_reason from marts.fct_register_rows_set_aside where id {} 'added%' order by all"
-    assert build.rows(listed.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
-    assert build.rows(listed.format("not like")) == register_build.rows(listed.format("not like"))
+    assert fresh.rows(LISTED.format("like")) == [(f"added {n}", reason) for n, (*_, reason) in enumerate(unusable)]
+    assert fresh.rows(LISTED.format("not like")) == register_build.rows(LISTED.format("not like"))
     without_a_city = "select source_name, sum(lost_count_records) from intermediate.int_source_checks group by all"
-    assert sorted(build.rows(without_a_city)) == [("firm_register", 3), ("patent_register", 0)]
+    assert fresh.pairs(without_a_city) == {"firm_register": 3, "patent_register": 0}
 
 
 DISPATCHED = {"regexp_matches", "regexp_extract_all", "regexp_replace", "unnest", "string_agg"}
@@ -538,30 +452,28 @@ DISPATCHED |= {"hash", "repeated_hashes"}
 """DuckDB functions of dispatched macros (ai_terms.sql, repeated_hashes.sql); register_rows reads Parquet."""
 
 
-def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(register_build: Build) -> None:
-    import sqlglot
-    from sqlglot import exp
-
-    compiled = register_build.scratch / "target/compiled/ai_manufacturing/models"
-    models = [*compiled.glob("staging/*/stg_*__*_register.sql")]
-    models += [*compiled.glob("intermediate/registers/int_*.sql")]
-    assert len(models) == 3 + 13
-    for path in models:
-        sql = re.sub(r"read_parquet\(.*\)", "landed", path.read_text(encoding="utf-8"))
+def test_from_register_staging_to_counts_the_sql_is_spark_sql_too(sample_build: Build) -> None:
+    assert sample_build.manifest is not None
+    nodes = [
+        node
+        for node in models.nodes_of(sample_build.manifest).values()
+        if re.fullmatch(r"int_\w*register_\w+|stg_\w+_register", node["name"]) and node["resource_type"] == "model"
+    ]
+    assert len(nodes) == 3 + 13
+    for node in nodes:
+        sql = re.sub(r"read_parquet\(.*\)", "landed", node["compiled_code"])
         (tree,) = sqlglot.parse(sql, read="duckdb")
         assert tree is not None
         spark = tree.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
         sqlglot.parse_one(spark, read="spark")
         unknown = {call.name.lower() for call in tree.find_all(exp.Anonymous)} - DISPATCHED
-        assert unknown == set(), path.name
-        assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), path.name
-        assert not [star for star in tree.find_all(exp.Star) if star.args.get("except_")], path.name
+        assert unknown == set(), node["name"]
+        assert not list(tree.find_all(exp.Filter, exp.Columns, exp.Qualify)), node["name"]
+        assert not [star for star in tree.find_all(exp.Star) if star.args.get("except_")], node["name"]
 
 
 def test_without_a_register_its_tables_are_empty_with_the_declared_columns(sample_build: Build) -> None:
-    with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
-        columns = [row[0] for row in connection.execute("describe intermediate.int_register_delivered").fetchall()]
-        rows = connection.execute("from intermediate.int_register_delivered").fetchall()
-    assert {"record_id", "city_code", "industry_code", "start_date", "end_date", "text"} <= set(columns)
-    assert rows == []
+    rows = sample_build.frame("from intermediate.int_register_delivered")
+    assert {"record_id", "city_code", "industry_code", "start_date", "end_date", "text"} <= {*rows.columns}
+    assert len(rows) == 0
     assert sample_build.value("select count(*) from intermediate.int_firm_register_counts") == 0

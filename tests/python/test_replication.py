@@ -10,7 +10,9 @@ from tests.python.conftest import Build
 DEFAULT_SEED = 2020
 
 
-def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(sample_build: Build) -> None:
+def test_the_warehouse_gives_the_estimates_of_the_draw_it_was_written_from(
+    sample_build: Build,
+) -> None:
     chosen = replication.default_specifications()
     drawn = replication.inputs(synthetic.draw(DEFAULT_SEED, settings.period()))
     columns = ["specification_id", "term", "observation_count", "estimate", "std_error"]

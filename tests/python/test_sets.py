@@ -6,48 +6,37 @@ import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import site
 from ai_manufacturing.releases.store import Store
-from tests.python.conftest import Build
+from tests.python.conftest import PROJECT, Build
 from tests.python.release_store import command
 from tests.python.site_reader import Reader
 from tests.python.test_vendor_register import AI_SCOPE, HEADER, SCOPE, csv_text, firm, real_register, zipped  # noqa: F401
 
+pytestmark = [pytest.mark.door, pytest.mark.soak]
 DESCRIPTION = "name: {name}\nkind: synthetic\nperiod: {period}\n"
 SHOWN = "reports.rpt_coefficients"
 
 
-@dataclass(frozen=True)
-class Refreshed:
-    """A published release and its site."""
-
-    release: Path
-    site: Path
-    output: str
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.release), read_only=True) as connection:
-            return connection.execute(query).fetchall()
-
-    def value(self, query: str) -> Any:
-        ((value,),) = self.rows(query)
-        return value
-
-    def reasons(self, table: str = SHOWN) -> set[str]:
-        """Return why estimates of a table are not estimable; a row without a reason is one of `None`."""
-        return {reason for (reason,) in self.rows(f"select reason from {table} where status = 'not_estimable'")}
+def reasons(done: Build, table: str = SHOWN) -> set[str]:
+    """Return why estimates of a table are not estimable; a row without a reason is one of `None`."""
+    return {reason for (reason,) in done.rows(f"select reason from {table} where status = 'not_estimable'")}
 
 
-def refresh(store: Store, build: Build, extracts: Path) -> Refreshed:
-    """Run the real command into a release folder, with the site."""
+def page(store: Store, name: str) -> str:
+    return (store.folder.parent / f"site/{name}.html").read_text(encoding="utf-8")
+
+
+def refresh(store: Store, build: Build, extracts: Path) -> Build:
+    """Run the real command into a release folder, with the site; return the published release."""
     folder = store.folder.parent / "site"
     run = command(store, replace(build, extracts=extracts), "refresh", SITE_DIR=str(folder))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -55,20 +44,15 @@ def refresh(store: Store, build: Build, extracts: Path) -> Refreshed:
     assert '"event": "site"' in run.stdout
     pages = {path.name for path in folder.glob("*.html")}
     assert {f"{name}.html" for name in site.PAGES} <= pages, "a page without numbers says why"
-    refreshed = Refreshed(store.published, folder, run.stdout)
+    refreshed = replace(build, warehouse=store.published, output=run.stdout)
     # Whatever is not estimated has its reason, in every table of estimates.
     tables = refreshed.rows(
         "select table_name from information_schema.columns where table_schema = 'estimates' and column_name = 'status'"
     )
     assert len(tables) > 10
     for (table,) in tables:
-        assert not {None, ""} & refreshed.reasons(f"estimates.{table}"), table
+        assert not {None, ""} & reasons(refreshed, f"estimates.{table}"), table
     return refreshed
-
-
-def specification_count(build: Build) -> int:
-    seed = (build.project / "seeds/regression_specifications.csv").read_text(encoding="utf-8")
-    return sum(1 for _ in csv.DictReader(io.StringIO(seed)))
 
 
 # ---------------------------------------------------------------- invented sets of the same shapes
@@ -128,12 +112,13 @@ def test_a_register_alone_that_is_a_sample_gives_shares_and_no_estimate(
         f"{kind}firm_{flow}count" for kind in ("ai_", "") for flow in ("", "entry_", "exit_")
     ]
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    assert done.value(f"select count(distinct specification_id) from {SHOWN}") == specification_count(fresh)
+    specifications = pd.read_csv(PROJECT / "seeds/regression_specifications.csv")
+    assert done.value(f"select count(distinct specification_id) from {SHOWN}") == len(specifications)
     headline = f"select reason from {SHOWN} where specification_id = 'table_1_col_1'"
     assert done.value(headline).endswith(reason)
     curve = done.rows("select distinct status, reason from estimates.est_specification_curve")
     assert curve == [("not_estimable", done.value(headline))]
-    assert "is a sample" in (done.site / "readings.html").read_text(encoding="utf-8")
+    assert "is a sample" in page(store, "readings")
 
     for arguments in (
         ("export", "--format", "csv", "--out", str(tmp_path / "out")),
@@ -148,11 +133,10 @@ def counts_alone(folder: Path, sample_build: Build) -> Path:
     """Write counts of the sample as Spark hands them over."""
     for entity in ("firm_counts", "patent_counts"):
         (folder / "register_counts" / entity).mkdir(parents=True)
-        model = sample_build.scratch / f"target/compiled/ai_manufacturing/models/intermediate/int_{entity}.sql"
         with duckdb.connect(str(sample_build.warehouse), read_only=True) as connection:
             rows = connection.execute(
                 "select * exclude (provider, source_name), 'synthetic' as extract_set_kind "
-                f"from ({model.read_text(encoding='utf-8')}) "
+                f"from ({sample_build.compiled(f'int_{entity}')}) "
                 "where provider = 'vendor' and scope in ('industry', 'manufacturing')"
             ).to_arrow_table()
         pq.write_table(rows, folder / "register_counts" / entity / "part-0.parquet")
@@ -176,22 +160,20 @@ def test_counts_alone_are_published_with_what_rests_on_counts(
     )
     assert done.rows(f"{moran} 2020") == [("estimated", len(in_2020))]
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    assert all(reason.startswith("Not delivered: ") for reason in done.reasons())
+    assert all(reason.startswith("Not delivered: ") for reason in reasons(done))
     curve = done.value("select distinct reason from estimates.est_specification_curve")
     absent = "gdp_100m_cny, registered_population_10k, unit_employment_10k, rd_personnel_count"
     assert curve == f"Not delivered: {absent}."
 
 
-@pytest.mark.soak
 def test_pages_without_an_estimate_have_no_fault_in_either_language_here_and_on_a_phone(
     store: Store, fresh: Build, sample_build: Build, tmp_path: Path, reader: Reader
 ) -> None:
-    done = refresh(store, fresh, counts_alone(tmp_path / "counts", sample_build))
+    refresh(store, fresh, counts_alone(tmp_path / "counts", sample_build))
     for name in site.PAGES:
-        reader.open_everywhere(done.site, name)
+        reader.open_everywhere(store.folder.parent / "site", name)
 
 
-@pytest.mark.soak
 def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
     store: Store, fresh: Build, sample_build: Build, tmp_path: Path
 ) -> None:
@@ -204,9 +186,9 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
     beyond = (
         "The years 2010-2020 reach beyond the period of this extract set, 2010-2018; period in extract_set.yml names"
     )
-    assert any(reason.startswith(beyond) for reason in early.reasons())
-    assert early.reasons("estimates.est_specification_curve") == {f"{beyond} more."}
-    assert beyond in (early.site / "readings.html").read_text(encoding="utf-8")
+    assert any(reason.startswith(beyond) for reason in reasons(early))
+    assert reasons(early, "estimates.est_specification_curve") == {f"{beyond} more."}
+    assert beyond in page(store, "readings")
 
     described.write_text(DESCRIPTION.format(name="autumn", period="{last_year: 2020, base_year: 2018}"), "utf-8")
     later = refresh(store, fresh, folder)
@@ -225,7 +207,7 @@ def test_a_period_that_ends_early_is_published_and_so_are_its_next_years(
     assert remark_zh.startswith("样本仅为2010—2019年：2010—2020年中其余年份")
 
 
-def rows_of_the_headline(done: Refreshed) -> tuple[int, int]:
+def rows_of_the_headline(done: Build) -> tuple[int, int]:
     """Count the city-years that have all that Table 1 column 1 asks for, and their cities, from the panel."""
     complete = (
         "select city_id, year from marts.fct_city_year_panel where ln_gdp is not null and firm_count is not null "
@@ -265,14 +247,6 @@ def firms_in_zips(folder: Path, years: Iterable[int]) -> int:
     return count
 
 
-@pytest.mark.soak
-def test_the_sample_goes_from_delivery_to_site(store: Store, fresh: Build, sample_build: Build) -> None:
-    done = refresh(store, fresh, sample_build.extracts)
-    found = f"select observation_count, city_count from {SHOWN} where specification_id = 'table_1_col_1'"
-    assert set(done.rows(found)) == {rows_of_the_headline(done)}
-
-
-@pytest.mark.soak
 @pytest.mark.parametrize(("first_year", "last_year"), [(2010, 2020), (2003, 2022)])
 def test_the_public_set_goes_from_delivery_to_site(
     store: Store, fresh: Build, public_extracts: Path, tmp_path: Path, first_year: int, last_year: int
@@ -301,19 +275,6 @@ def test_the_public_set_goes_from_delivery_to_site(
         assert done.rows(years.format(SHOWN, longest)) == [("estimated", 2003, 2022)]
 
 
-@pytest.mark.soak
-def test_the_public_set_to_2018_and_its_next_years_go_from_delivery_to_site(
-    store: Store, fresh: Build, public_extracts: Path, tmp_path: Path
-) -> None:
-    folder = linked(tmp_path / "public", public_extracts, last_year=2018, base_year=2018)
-    early = refresh(store, fresh, folder)
-    assert early.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    linked(folder, last_year=2020, base_year=2018)
-    later = refresh(store, fresh, folder)
-    assert later.value(f"select count(distinct specification_id) from {SHOWN} where status = 'estimated'") > 50
-
-
-@pytest.mark.soak
 def test_the_real_register_alone_goes_from_delivery_to_site(
     store: Store,
     fresh: Build,
@@ -329,10 +290,9 @@ def test_the_real_register_alone_goes_from_delivery_to_site(
     assert outcome["out of period"] == pytest.approx(firms_in_zips(real_register, [2000]), abs=others)
     assert outcome["used"] == pytest.approx(firms_in_zips(real_register, [2010, 2011, 2012]), abs=others)
     assert done.value(f"select count(*) from {SHOWN} where status <> 'not_estimable'") == 0
-    assert any("is a sample" in reason for reason in done.reasons())
+    assert any("is a sample" in reason for reason in reasons(done))
 
 
-@pytest.mark.soak
 def test_the_real_register_beside_the_public_set_feeds_no_estimate_and_is_found_to_be_a_sample(
     store: Store,
     fresh: Build,

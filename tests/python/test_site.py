@@ -1,99 +1,102 @@
-"""The site as a reader meets it: in headless Chromium, from the file, with nothing but the file."""
+"""The site as it is written: its words, its numbers, its links, and where it may be put."""
 
 import csv
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+import zipfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 import yaml
-from playwright.sync_api import Error, expect
+from lxml import html
 
 from ai_manufacturing import site
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import publishing
-from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.site import catalogue
+from ai_manufacturing.site import downloads, use
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import PROJECT, Build
-from tests.python.site_reader import PHONE, SCREENSHOTS, STRAY, Reader, packed_size, release, serious_faults
+from tests.python.release_store import changed
+from tests.python.site_reader import Page, packed_size, pages_of, release, said
 from tests.python.test_refresh import mounted
 
-PAGES = [*site.PAGES]
-UNMARKED = """() => [...document.querySelectorAll("figcaption, .scroll:has(> table)")]
-  .filter((one) => ![one, one.closest("figure"), one.closest("section")?.querySelector("h2")]
-    .some((place) => place?.querySelector(".tag")))
-  .map((one) => one.textContent.slice(0, 80))"""
+Pages = Callable[..., Page]
+PAPER = "table_1_col_1"
+# What has no place on a Chinese page: English sentences outside code, values of programs.
+ENGLISH = re.compile(r"^[A-Za-z][a-z]+( [a-z]{2,}){2}|\b(None|NaN|nan|undefined)\b|<NA>")
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_else(
-    reader: Reader, sample_site: Path, name: str
+def unmarked(page: Page) -> list[str]:
+    """Return the charts and tables that have no mark, nor a heading with one."""
+    places = (".//*[@class='tag']", "ancestor::figure//*[@class='tag']")
+    places += ("ancestor::section[1]/h2//*[@class='tag']",)
+    numbers = page.all("//figcaption | //div.scroll[table]")
+    return [one.text_content()[:80] for one in numbers if not any(map(one.xpath, places))]
+
+
+def links(tree: html.HtmlElement) -> set[str]:
+    """Return what a page leads to or loads, but for other sites."""
+    found = {str(link) for link in tree.xpath("//@href | //@src")}
+    return {link for link in found if not link.startswith(("http", "data:"))}
+
+
+@pytest.mark.door
+def test_every_page_is_marked_speaks_both_languages_runs_no_script_and_leads_to_what_is_there(
+    sample_site: Path, sample_release: Path
 ) -> None:
-    page = reader.open(sample_site, name)
-    files = reader.loaded(sample_site)
-    # The chart library is loaded where there is a chart; the first page weighs less than half a megabyte.
-    assert (sample_site / "assets" / "vega.js" in files) == (page.locator("figure.chart").count() > 0)
-    if name == "index":
-        assert packed_size(files) < 500_000
-    # As for axe: rows that are like the first ones cost the picture time.
-    page.evaluate("document.querySelectorAll('[data-filtered]:nth-child(n + 25)').forEach(one => one.remove())")
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-    assert page.locator("figure.chart").count() == page.locator("figure.chart svg").count()
-    # Whatever numbers are in sight, so is the mark: at the top of the window, and at each chart and table.
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    expect(page.locator("#synthetic-mark")).to_be_in_viewport()
-    assert page.evaluate(UNMARKED) == []
-    assert page.locator("nav").bounding_box()["height"] < 60, "the menu has one row"
-    for name_of_language in ("中文", "English"):
-        page.get_by_role("button", name=name_of_language).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
-    assert reader.complaints == []
-    reader.loaded(sample_site)
-    assert serious_faults(page) == []
-    # On a phone nothing scrolls sideways, and all of it is in Chinese.
-    reader.complaints.clear()  # axe reads the style sheet
-    page.set_viewport_size(PHONE)
-    for language in ("en", "zh-CN"):
-        reader.open(sample_site, name, f"?language={language}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.screenshot(path=SCREENSHOTS / f"{name}_phone.png")
-    assert page.evaluate(STRAY) == []
-    assert reader.complaints == []
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_of_the_public_set_has_no_serious_fault_in_either_language_here_and_on_a_phone(
-    reader: Reader, public_site: Path, name: str
-) -> None:
-    files = reader.open_everywhere(public_site, name)
-    assert name != "index" or packed_size(files) < 500_000
-
-
-def test_the_language_switches_and_is_remembered_on_the_next_page(reader: Reader, sample_site: Path) -> None:
-    page = reader.open(sample_site, "index")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Findings", use_inner_text=True)
-    page.get_by_role("button", name="中文").press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("主要发现", use_inner_text=True)
-    assert page.title() == "主要发现 – 人工智能与制造业"
-    page = reader.open(sample_site, "maps")
-    assert page.evaluate("document.documentElement.lang") == "zh-CN"
-    expect(page.locator("#figure-gini svg")).to_contain_text("人工智能发明专利申请数")
-    expect(page.locator("#figure-gini .view")).to_have_attribute("aria-label", re.compile("基尼系数"))
+    trees = {}
+    for name in site.PAGES:
+        markup = (sample_site / f"{name}.html").read_text(encoding="utf-8")
+        trees[f"{name}.html"] = tree = html.fromstring(markup)
+        assert "default-src 'none'; script-src 'self' file:;" in markup.replace("&#39;", "'")
+        assert not re.search(r'<script(?! src=| type="application/json")|\son\w+="', markup), name
+        assert 'id="synthetic-mark"' in markup
+        assert "restricted-mark" not in markup
+        assert 'class="note withheld"' not in markup
+        assert ("assets/vega.js" in links(tree)) == bool(tree.xpath("//figure")), name
+        assert unmarked(Page(markup)) == [], name
+        chinese = Page(markup, "zh").tree.xpath("//body")[0]
+        words = chinese.xpath(".//text()[not(ancestor::code or ancestor::*[@id='language'])]")
+        assert [one for one in words if ENGLISH.search(one.strip())] == [], name
+        assert not chinese.xpath(".//*[@lang='en' and not(ancestor::*[@id='language'])]"), name
+    ids = {name: Counter(tree.xpath("//@id")) for name, tree in trees.items()}
+    assert [(name, key) for name, of in ids.items() for key, count in of.items() if count > 1] == []
+    for name, tree in trees.items():
+        for link in links(tree):
+            file, _, place = link.partition("#")
+            assert not file or (sample_site / file).stat().st_size > 0, (name, link)
+            assert not place or place in ids[file or name], (name, link)
+    first = links(trees["index.html"]) | {"index.html"}
+    loaded = {sample_site / file for file in first if file.startswith(("assets", "index.html"))}
+    assert packed_size({path for path in loaded if path.is_file()}) < 500_000
+    # no provider of the sample is restricted, so all of it is given away
+    data = sample_site / downloads.FOLDER
+    assert (data / downloads.RELEASE).read_bytes() == sample_release.read_bytes()
+    # the lines that the page gives, with where the site is
+    lines = use.ADDRESS_LINES.replace("https://…", str(sample_site))
+    with duckdb.connect() as connection:
+        assert connection.execute(lines).fetchall()
+    # a file of a release has its date and no other
+    with pd.io.stata.StataReader(data / "panel.dta") as panel:
+        assert panel.time_stamp == "02 Jan 2026 03:04"
+    with zipfile.ZipFile(data / "ai_manufacturing.xlsx") as opened:
+        assert b"2026-01-02T03:04:05Z" in opened.read("docProps/core.xml")
 
 
 def test_no_text_is_missing_in_either_language() -> None:
     text = Catalogue.read()
-    assert [key for key, words in (text.texts | text.labels).items() if len(words) != 2 or not all(words)] == []
-    placeholders = {key: [set(re.findall(r"{(\w+)}", word)) for word in words] for key, words in text.texts.items()}
-    assert [key for key, (en, zh) in placeholders.items() if en != zh] == []
+    known = text.texts | text.labels
+    assert [key for key, words in known.items() if len(words) != 2 or not all(words)] == []
+    for key, words in text.texts.items():
+        english, chinese = ({*re.findall(r"{(\w+)}", word)} for word in words)
+        assert english == chinese, key
 
 
 def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -> None:
@@ -108,387 +111,150 @@ def test_the_words_of_the_site_repeat_no_seed_and_name_what_a_sentence_names() -
         with (PROJECT / f"seeds/{seed}.csv").open(encoding="utf-8") as file:
             assert not text.labels.keys() & {row[name] for row in csv.DictReader(file)}, seed
     assert text.labels["not_estimable"] == ("not estimable", "无法估计")
-    firms = {"kind": "series", "name": "ai_firm_count", "label_en": "firms by keyword", "label_zh": "按关键词的企业"}
-    text = text.with_labels(
-        {"ai_firm_count": ("AI firms", "人工智能企业"), "ln_gdp": ("log GDP", "地区生产总值（对数）")}, [firms]
+    firms = {
+        "kind": "series",
+        "name": "ai_firm_count",
+        "label_en": "firms by keyword",
+        "label_zh": "按关键词的企业",
+    }
+    labels = {
+        "ai_firm_count": ("AI firms", "人工智能企业"),
+        "ln_gdp": ("log GDP", "地区生产总值（对数）"),
+    }
+    text = text.with_labels(labels, [firms])
+    sentence = text.said(
+        "L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>",
+        "L.ln_gdp与ai_firm_count (industry)",
     )
-    said = text.said("L.ln_gdp & ai_firm_count (industry), ai_firm_count <2>", "L.ln_gdp与ai_firm_count (industry)")
-    assert "log GDP, a year before &amp; AI firms (industry), firms by keyword † &lt;2&gt;" in said
-    assert "上年地区生产总值（对数）与人工智能企业（工业）" in said
+    english = "log GDP, a year before &amp; AI firms (industry), firms by keyword † &lt;2&gt;"
+    assert english in sentence
+    assert "上年地区生产总值（对数）与人工智能企业（工业）" in sentence
     assert text.said(None, None) == ""
 
 
 def test_the_exposure_names_every_table_that_the_pages_read() -> None:
-    exposures = yaml.safe_load((PROJECT / "models/_exposures.yml").read_text(encoding="utf-8"))["exposures"]
-    named = next(exposure for exposure in exposures if exposure["name"] == "site")["depends_on"]
+    exposures = yaml.safe_load((PROJECT / "models/_exposures.yml").read_text("utf-8"))["exposures"]
+    (named,) = [one["depends_on"] for one in exposures if one["name"] == "site"]
     folder = Path(site.__file__).parent
     files = [*folder.glob("*.py"), folder.parent / "text.py", folder.parent / "tables/cells.py"]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
-    read = set(re.findall(r"(?:from|join) (?:marts|reports|gates|estimates)\.(\w+)", source))
-    read |= {*result_tables.RESULT_TABLES}
-    assert {f"ref('{name}')" for name in read} == set(named)
+    read = {*re.findall(r"(?:from|join) (?:marts|reports|gates|estimates)\.(\w+)", source)}
+    assert {f"ref('{name}')" for name in read | {*result_tables.RESULT_TABLES}} == {*named}
 
 
-@pytest.mark.parametrize("table", [f"table_{number}" for number in range(1, 7)])
-def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(
-    reader: Reader, sample_site: Path, sample_build: Build, table: str
-) -> None:
-    page = reader.open(sample_site, "tables")
-    shown = page.locator(f"#{table} tbody tr").evaluate_all(
-        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
-    )
-    frame = sample_build.frame(f"select * from reports.rpt_{table} order by row_number")
-    columns = [column for column in frame.columns if column.startswith("column_")]
-    above = frame[~frame["line_kind"].isin(["outcome", "specification", "warnings", "substitutions"])]
-    expected = above[columns].astype(object).where(above[columns].notna(), "").to_numpy().tolist()
-    # An error that does not exist says so here, and is no cell there.
-    estimates = [["" if cell == "[–]" else cell for cell in row[1::2]] for row in shown if {*row} - {"", "[–]"}]
-    names = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
-    assert estimates == [[names.get(cell, cell) for cell in row] for row in expected]
-    printed = sample_build.rows(
-        "select printed_text || printed_stars, '(' || printed_std_error_text || ')' "
-        "from reports.rpt_replication_scorecard where table_id = ?",
-        table,
-    )
-    beside = [cell for row in shown for cell in row[2::2] if cell]
-    assert {number for pair in printed for number in pair} <= set(beside)
+def test_a_table_shows_the_digits_of_the_report_and_of_the_paper(sample_page: Pages, sample_build: Build) -> None:
+    names = {
+        "fixed_effects": "fixed effects",
+        "event_study": "event study",
+        "dynamic_panel": "system GMM",
+    }
+    for number in range(1, 7):
+        table = f"table_{number}"
+        shown = sample_page("tables").rows(f"#{table}//tbody/tr")
+        frame = sample_build.frame(
+            f"select columns('line_kind|column_') from reports.rpt_{table} where line_kind not in "
+            "('outcome', 'specification', 'warnings', 'substitutions') order by row_number"
+        ).drop(columns="line_kind")
+        expected = frame.astype(object).where(frame.notna(), "").to_numpy().tolist()
+        # An error that does not exist says so here, and is no cell there.
+        digits = [row[1::2] for row in shown if {*row} - {"", "[–]"}]
+        estimates = [["" if cell == "[–]" else cell for cell in row] for row in digits]
+        assert estimates == [[names.get(cell, cell) for cell in row] for row in expected], table
+        printed = sample_build.rows(
+            "select printed_text || printed_stars, '(' || printed_std_error_text || ')' "
+            "from reports.rpt_replication_scorecard where table_id = ?",
+            table,
+        )
+        beside = {cell for row in shown for cell in row[2::2]}
+        assert {digits for pair in printed for digits in pair} <= beside
 
 
 def test_a_cell_leads_to_its_specification_and_the_numbers_there_are_the_same(
-    reader: Reader, sample_site: Path, sample_build: Build
+    sample_page: Pages, sample_build: Build
 ) -> None:
-    page = reader.open(sample_site, "tables")
-    estimate, low, high = sample_build.rows(
+    ((estimate, low, high),) = sample_build.rows(
         "select estimate, conf_low, conf_high from reports.rpt_coefficients "
-        "where specification_id = 'table_1_col_1' and term = 'ai_firms'"
-    )[0]
-    page.locator("#table_1").get_by_role("link", name=f"{estimate:.3f}***").click()
-    expect(page).to_have_url(re.compile(r"readings\.html#table_1_col_1$"))
-    section = page.locator("#table_1_col_1")
-    expect(section).to_be_in_viewport()
-    expect(section.locator("tbody tr").first).to_contain_text(f"{estimate:.3f}")
-    expect(section.locator("tbody tr").first).to_contain_text(f"[{low:.3f}, {high:.3f}]")
-
-
-def test_a_chart_downloads_as_svg_and_csv(reader: Reader, sample_site: Path, sample_build: Build) -> None:
-    page = reader.open(sample_site, "maps")
-    figure = page.locator("#figure-gini")
-    with page.expect_download() as svg:
-        figure.get_by_role("button", name="SVG").click()
-    assert svg.value.suggested_filename == "gini_sample.svg"
-    image = Path(svg.value.path()).read_text(encoding="utf-8")
-    assert image.startswith("<svg")
-    assert "SYNTHETIC DATA." in image, "a picture that leaves the page says that its numbers are not real"
-    with page.expect_download() as csv:
-        figure.get_by_role("button", name="CSV").click()
-    lines = Path(csv.value.path()).read_text(encoding="utf-8-sig").splitlines()
-    assert csv.value.suggested_filename == "gini_sample.csv"
-    assert lines[0] == "measure,year,gini,figure,extract_set,is_synthetic"
-    gini = sample_build.value(
-        "select gini from marts.fct_spatial_concentration where measure = 'ai_firms' and year = 2020"
+        f"where specification_id = '{PAPER}' and term = 'ai_firms'"
     )
-    assert f"ai_firms,2020,{gini},Gini,sample,true" in lines
+    (link,) = sample_page("tables").all(f"#table_1//a[contains(., '{estimate:.3f}***')]")
+    assert link.get("href") == f"readings.html#{PAPER}"
+    first = " ".join(sample_page("readings").rows(f"#{PAPER}//tbody/tr")[0])
+    assert f"{estimate:.3f}" in first
+    assert f"[{low:.3f}, {high:.3f}]" in first
 
 
-def test_the_dictionary_is_searched_and_its_words_are_those_of_the_database(
-    reader: Reader, sample_site: Path, sample_build: Build
-) -> None:
-    page = reader.open(sample_site, "use")
-    page.get_by_label("Show those that contain").fill("FDI panel")
-    rows = page.locator("tr[data-filtered]:visible")
-    expect(page.locator("#filter-count")).to_have_text(str(rows.count()))
-    description, first, last = sample_build.rows(
-        "select description_en, first_year, last_year from marts.data_dictionary "
-        "where table_name = 'fct_city_year_panel' and column_name = 'fdi_1m_usd'"
-    )[0]
-    row = rows.filter(has_text=description)
-    expect(row).to_contain_text("fdi_1m_usd")
-    expect(row).to_contain_text(f"{first}–{last}")
-
-
-def test_the_widest_table_fits_a_printed_page(reader: Reader, sample_site: Path) -> None:
-    reader.page.set_viewport_size({"width": 680, "height": 960})  # A4 less its margins
-    page = reader.open(sample_site, "tables")
-    page.emulate_media(media="print")
-    assert page.locator("#table_3 table").evaluate("table => table.scrollWidth") <= 680 - 2 * 16
-    expect(page.get_by_role("navigation")).to_be_hidden()
-
-
-def test_what_the_public_files_cannot_give_is_shown_with_its_reason(
-    reader: Reader, public_site: Path, public_build: Build
-) -> None:
-    for name in PAGES:
-        reader.open(public_site, name)
-        reader.page.get_by_role("button", name="中文").click()
-        assert reader.page.evaluate(STRAY) == [], name
-        reader.page.get_by_role("button", name="English").click()
-    assert reader.complaints == []
+def test_what_the_public_files_cannot_give_is_shown_with_its_reason(public_page: Pages, public_build: Build) -> None:
+    tables, readings = public_page("tables"), public_page("readings")
     columns = public_build.rows(
-        "select table_id, column_number from reports.rpt_column_specifications where status = 'not_estimable' "
+        "select table_id, column_number from reports.rpt_column_specifications "
+        "where status = 'not_estimable' "
         "and table_id in (select table_id from reports.rpt_replication_scorecard)"
     )
-    page = reader.open(public_site, "tables")
+    assert columns
     for table, column in columns:
-        cells = page.locator(f"#{table} tbody td:nth-child({2 * column})").filter(has_text="not estimable")
-        assert cells.count() > 0, (table, column)
-    years = page.locator("#table_6 tbody tr td:first-child").all_inner_texts()
-    assert [words for words in years if words][:2] == ["5 years before", "4 years before"]
+        assert "not estimable" in {row[2 * column - 1] for row in tables.rows(f"#{table}//tbody/tr")}
+    years = [row[0] for row in tables.rows("#table_6//tbody/tr") if row[0]]
+    assert years[:2] == ["5 years before", "4 years before"]
     # No city is without an AI firm there, which is a number and no gap.
-    zero = page.locator("#spatial_classes tr").filter(has_text="cities without an AI firm of any industry")
-    expect(zero.locator("td.number").last).to_have_text("0")
-    page = reader.open(public_site, "readings")
-    expect(page.locator("#synthetic-mark")).to_have_count(0)
+    (zero,) = tables.rows("#spatial_classes//tr[contains(., 'cities without an AI firm of any')]")
+    assert "0" in zero[1:4]
+    assert not readings.all("#synthetic-mark")
     # What was not delivered is called what the paper uses.
-    series = dict(public_build.rows("select series, label_en from marts.dim_series where substitution is null"))
+    series = public_build.pairs("select series, label_en from marts.dim_series where substitution is null")
     missing = public_build.rows(
         "select specification_id, reason from reports.rpt_coefficients where status = 'not_estimable'"
     )
     assert len(missing) > 10
-    page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
-    shown = page.locator("p.not-estimable").evaluate_all("all => all.map(one => [one.parentElement.id, one.innerText])")
-    assert len(shown) == len(missing)
-    for specification_id, reason in missing:
+    notes = readings.all("//details/p.not-estimable")
+    shown = [(note.getparent().get("id"), " ".join(note.text_content().split())) for note in notes]
+    expected = []
+    for specification, reason in missing:
         # A series of a named provider has the provider in brackets.
-        words = re.sub(r"\w+", lambda word: series.get(word[0], word[0]), re.sub(r"@(\w+)", r" (\1)", reason))
-        assert [specification_id, f"Not estimable {words}"] in shown
+        words = re.sub(r"@(\w+)", r" (\1)", reason)
+        words = re.sub(r"\w+", lambda word: series.get(word[0], word[0]), words)
+        expected.append((specification, f"Not estimable {words}"))
+    assert sorted(shown) == sorted(expected)
 
 
 def test_a_reading_on_other_city_years_stands_beside_the_paper_s_on_those_of_both(
-    reader: Reader, public_site: Path
+    public_page: Pages,
 ) -> None:
-    page = reader.open(public_site, "readings")
-    rows = {
-        cells[0].removesuffix(" †"): cells[1:]
-        for cells in page.locator("#readings_table_1_1 table.plain tbody tr").evaluate_all(
-            "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
-        )
-    }
-    assert rows["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
-    assert {"shares of the first year", "iid errors"}.isdisjoint(rows), "on the same city-years"
-    page = reader.open(public_site, "readings", "#table_1_col_1_no_controls")
-    expect(page.locator("#table_1_col_1_no_controls")).to_contain_text(
-        "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's is 0.160.",
-        use_inner_text=True,
+    page = public_page("readings")
+    rows = page.rows("#readings_table_1_1//table/tbody/tr")
+    of_reading = {name.removesuffix(" †"): numbers for name, *numbers in rows}
+    assert of_reading["no controls"] == ["2,926", "0.368", "2,230", "0.275", "0.160"]
+    assert {"shares of the first year", "iid errors"}.isdisjoint(of_reading), "on the same city-years"
+    assert (
+        "On the 2,230 city-years shared with the paper's reading it is 0.275, and that reading's "
+        "is 0.160." in page.text(f"#{PAPER}_no_controls")
     )
 
 
-@pytest.mark.soak
-@pytest.mark.usefixtures("one_page")
-def test_a_site_replaces_an_older_one_whole_and_nothing_else(light_build: Build, tmp_path: Path) -> None:
-    path = release(light_build, tmp_path, "synthetic")
-    out = tmp_path / "pages"
-    out.mkdir()
-    (out / "diary.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(site.SiteError, match="is not a site"):
-        site.build(path, out)
-    assert [entry.name for entry in out.iterdir()] == ["diary.txt"]
-    out = tmp_path / "site"
-    out.mkdir()
-    (out / "catalogue.html").write_text("", encoding="utf-8")  # `make catalogue` came first
-    site.build(path, out)
-    (out / "stale.html").write_text("", encoding="utf-8")
-    site.build(path, out)
-    assert not (out / "stale.html").exists()
-    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "pages", "site"}
-
-
-def test_a_release_of_earlier_code_is_one_message_with_a_way_out(light_build: Build, tmp_path: Path) -> None:
-    path = release(light_build, tmp_path, "synthetic")
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("alter table marts.fct_deliveries drop column source_link")
-    with pytest.raises(site.SiteError, match=r"made by earlier code, it lacks .* Refresh, or name a newer release"):
-        site.build(path, tmp_path / "site")
-    assert not (tmp_path / "site").exists()
-
-
-def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
-    sample_build: Build, sample_site: Path, tmp_path: Path
-) -> None:
-    small = tmp_path / "small"
-    mounted(small, "600k")
-    published = str(sample_site.parent / "synthetic.duckdb")
-    try:
-        run = sample_build.command("report", "--release", published, "--out", str(small / "site"))
-        assert (run.returncode, run.stderr) == (
-            1,
-            f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
-            "Make room, or name another folder with --out.\n",
-        )
-        assert [*small.iterdir()] == []
-        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-        run = sample_build.command("report", "--release", published, "--out", str(small / "site"))
-        assert (run.returncode, "site: Read-only file system; what was" in run.stderr) == (1, True), run.stderr
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
-
-
-@pytest.mark.soak
-def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
-    sample_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    published = release(sample_build, tmp_path, "synthetic")
-    store = Store(tmp_path, published)
-    told: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.delenv("SITE_DIR", raising=False)
-    publishing.build_site(store, lambda *event: told.append(event))
-    assert told == []
-    monkeypatch.setenv("SITE_DIR", str(tmp_path / "site"))
-    publishing.build_site(store, lambda *event: told.append(event))
-    assert told == [("site", {"path": str(tmp_path / "site")})]
-    assert (tmp_path / "site" / "index.html").exists()
-    monkeypatch.setenv("SITE_DIR", str(sample_build.extracts))
-    publishing.build_site(store, lambda *event: told.append(event))
-    assert told[1][0] == "warning"
-    assert "is not a site" in told[1][1]["message"]
-    assert store.current() is not None
-
-
-def test_pages_run_no_script_and_reach_no_address_but_their_own(reader: Reader, sample_site: Path) -> None:
-    for name in PAGES:
-        markup = (sample_site / f"{name}.html").read_text(encoding="utf-8")
-        assert "default-src 'none'; script-src 'self' file:;" in markup.replace("&#39;", "'")
-        assert not re.search(r'<script(?! src=| type="application/json")|\son\w+="', markup), name
-    page = reader.open(sample_site, "index")
-    page.evaluate(
-        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">');"
-        "document.body.append(Object.assign(document.createElement('script'), {text: 'document.title = 2'}))"
+def test_the_curve_shows_the_numbers_of_its_tables(sample_page: Pages, sample_build: Build) -> None:
+    page = sample_page("readings")
+    estimated, undominated = sample_build.rows(
+        "select count(distinct curve_id), count(distinct curve_id) filter (not is_dominated) "
+        "from estimates.est_specification_curve where status = 'estimated'"
+    )[0]
+    assert len(page.drawn("curve")) == estimated
+    lead = page.text("#curve/following-sibling::p[1]")
+    assert f"{estimated:,} combinations of choices, {undominated:,} of them without" in lead
+    axes = page.rows("#axes/following-sibling::div[1]//tbody/tr")
+    shares = "'same_sign_share', 'significant_by_city_share', 'significant_by_province_share'"
+    expected = sample_build.rows(
+        "select estimated_count || ' / ' || specification_count, "
+        "coalesce(format('{:.3f}', median_estimate), '–'), "
+        f"coalesce(format('{{:.1f}} %', 100 * columns([{shares}])), '–'), "
+        "standing || ' ' || why_en from reports.rpt_specification_axes order by value_order"
     )
-    reached = page.evaluate("fetch('http://127.0.0.1:9/').then(() => true, (error) => String(error))")
-    assert "Failed to fetch" in reached
-    assert page.title() == "Findings – AI and manufacturing"
-    assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
-
-
-@pytest.mark.soak
-def test_a_catalogue_says_of_which_set_it_is_and_reaches_no_address(
-    sample_build: Build, reader: Reader, tmp_path: Path
-) -> None:
-    out, origin = tmp_path / "site/catalogue.html", Origin("sample", "synthetic")
-    # a copy, as dbt takes the file for itself and other tests read it
-    warehouse = Path(shutil.copy(sample_build.warehouse, tmp_path))
-    written_ = replace(sample_build, warehouse=warehouse).command("catalogue", "--out", str(out))
-    assert written_.returncode == 0, written_.stdout + written_.stderr
-    assert written_.stdout.splitlines()[0] == f"{origin}, warehouse, {warehouse}"
-    assert catalogue.origin_of(out) == origin
-    assert "fct_city_year_panel" in out.read_text(encoding="utf-8")
-    assert [path.name for path in out.parent.iterdir()] == ["catalogue.html"]
-    page = reader.page
-    page.goto(out.as_uri() + "#!/model/model.ai_manufacturing.fct_city_year_panel")
-    page.get_by_role("heading", name="fct_city_year_panel").wait_for()
-    assert not [words for words in reader.complaints if "Content Security Policy" in words]
-    assert not [url for url in reader.requests if not url.startswith(("file:", "data:"))]
-    with pytest.raises(Error, match="Failed to fetch"):
-        page.evaluate("fetch('http://127.0.0.1:9/')")
-    assert any("connect-src" in words or "default-src" in words for words in reader.complaints)
-
-
-NO_DATA = "cannot tell: no data"
-
-
-def test_the_first_page_has_the_verdict_on_each_claim_and_leads_to_its_checks(
-    reader: Reader, public_site: Path, public_build: Build
-) -> None:
-    page = reader.open(public_site, "index")
-    first = page.locator("#headline tbody tr:has(td)").first
-    shown = page.locator("#headline tbody tr:not(.without):has(td)").evaluate_all(
-        "rows => rows.map(row => [0, 3].map(place => row.cells[place].querySelector('a').innerText))"
-    )
-    verdicts = public_build.rows(
-        "select 'Table ' || table_id[-1] || ' (' || column_number || ')', verdict_en from reports.rpt_verdicts "
-        "order by 1"
-    )
-    assert shown == [list(row) for row in verdicts if row[1] != NO_DATA]
-    assert shown[0] == ["Table 1 (1)", "cannot tell: imprecise"]
-    first.locator("td").last.get_by_role("link").click()
-    expect(page).to_have_url(re.compile(r"credibility\.html#table_1_col_1$"))
-    rows = public_build.rows(
-        "select case when passes then '✓ passes' else '✗ fails' end, sentence from reports.rpt_credibility "
-        "where specification_id = 'table_1_col_1' order by check_order"
-    )
-    expect(page.locator("#table_1_col_1 tbody tr")).to_have_count(len(rows))
-    checks = page.locator("#table_1_col_1 tbody tr").evaluate_all(
-        "rows => rows.map(row => [row.cells[0].innerText, row.cells[2].innerText])"
-    )
-    assert [tuple(check) for check in checks] == rows
-    # Columns without data are a line for each reason, and an address of one leads there.
-    lines = page.locator("#verdict-table tr.without")
-    reasons = public_build.value(
-        "select count(distinct s.reason) from reports.rpt_specifications as s "
-        "inner join reports.rpt_verdicts as v using (specification_id) where v.cause = 'no_data'"
-    )
-    expect(lines).to_have_count(reasons)
-    line = lines.filter(has=page.locator("#table_1_col_2"))
-    expect(line).to_contain_text(f"Table 3 (2): {NO_DATA}. Not delivered: ", use_inner_text=True)
-    assert page.locator("section[id^=table_]").count() == sum(verdict != NO_DATA for _, verdict in verdicts)
-
-
-def test_another_rule_makes_another_verdict_on_the_page(
-    sample_build: Build, light_build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site, "PAGES", {"index": site.findings, "credibility": site.credibility})
-    monkeypatch.setattr(site.downloads, "FORMATS", ())
-    # Compiled SQL names the database, which is the name of the file.
-    broken = Build(sample_build.extracts, tmp_path / sample_build.warehouse.name, tmp_path)
-    shutil.copy(light_build.warehouse, broken.warehouse)
-    assert sample_build.value("select verdict from reports.rpt_verdicts where specification_id = 'table_1_col_1'") == (
-        "holds"
-    )
-    compiled = sample_build.scratch / "target/compiled/ai_manufacturing/models/reports"
-    with duckdb.connect(str(broken.warehouse)) as connection:
-        (schema,) = connection.execute(
-            "select table_schema from information_schema.tables where table_name = 'verdict_rules'"
-        ).fetchall()[0]
-        connection.execute(f"update {schema}.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
-        connection.execute("create temp macro current_extract_set() as 'sample'")  # dbt makes it at the start of a run
-        for name in ("rpt_credibility", "rpt_verdicts", "rpt_findings"):
-            sql = (compiled / f"{name}.sql").read_text(encoding="utf-8")
-            connection.execute(f"create or replace table reports.{name} as {sql}")
-    site.build(release(broken, tmp_path, "synthetic"), tmp_path / "site")
-    index, checks = (
-        (tmp_path / "site" / f"{name}.html").read_text(encoding="utf-8") for name in ("index", "credibility")
-    )
-    verdict = '<a href="credibility.html#table_1_col_1"><span class="en" lang="en">not robust</span>'
-    assert index.count(verdict) == 1
-    assert "but of the checks that the claim needs these fail: Without flagged cities." in index
-    assert '<strong><span class="en" lang="en">No.</span>' in index.split('id="answer-robust"')[1]
-    section = checks.split('<section id="table_1_col_1">')[1].split("</section>")[0]
-    assert "Without the cities that the gate flags it does not differ from zero" in section
-
-
-def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: Path, sample_build: Build) -> None:
-    page = reader.open(sample_site, "readings")
-    estimated = sample_build.value(
-        "select count(distinct curve_id) from estimates.est_specification_curve where status = 'estimated'"
-    )
-    expect(page.locator("#figure-curve svg .mark-symbol.role-mark path")).to_have_count(estimated)
-    undominated = sample_build.value(
-        "select count(distinct curve_id) from estimates.est_specification_curve "
-        "where status = 'estimated' and not is_dominated"
-    )
-    expect(page.locator("#curve + p")).to_contain_text(
-        f"{estimated:,} combinations of choices, {undominated:,} of them without a dominated one"
-    )
-    cells = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
-    axes, joint = (page.locator(f"#{name} + p + .scroll tbody tr").evaluate_all(cells) for name in ("axes", "joint"))
-    assert [row[2:7] for row in axes] == [
-        [f"{some} / {all_}", "–" if median is None else f"{median:.3f}", *shares]
-        for some, all_, median, *shares in sample_build.rows(
-            "select estimated_count, specification_count, median_estimate, coalesce(format('{:.1f} %', 100 * "
-            "columns(['same_sign_share', 'significant_by_city_share', 'significant_by_province_share'])), '–') "
-            "from reports.rpt_specification_axes order by value_order"
-        )
-    ]
+    assert [(*row[2:7], row[-1]) for row in axes] == expected
     assert ["Weighting", "fixed ratio (equation 2)"] in [row[:2] for row in axes]
-    assert [row[-1] for row in axes] == [
-        f"{standing} {why}"
-        for standing, why in sample_build.rows(
-            "select standing, why_en from reports.rpt_specification_axes order by value_order"
-        )
-    ]
-    assert {row[-1].split()[0] for row in axes} == {"arbitrary", "defensible", "dominated"}
-    for word in ("Arbitrary:", "Defensible:", "Dominated:"):
-        expect(page.locator("#joint ~ p, #axes ~ p").filter(has_text=word).first).to_be_visible()
+    standings = {row[-1].split()[0] for row in axes}
+    assert standings == {"arbitrary", "defensible", "dominated"}
+    for word in standings:
+        assert f"{word.title()}: " in page.text("#joint/preceding-sibling::p[1]")
     # A build of one's own permutes nothing, and says so.
+    joint = page.rows("#joint/following-sibling::div[1]//tbody/tr")
     reasons = sample_build.rows(
         "select errors, reason from estimates.est_specification_curve_joint order by choices, errors"
     )
@@ -497,112 +263,219 @@ def test_the_curve_shows_the_numbers_of_its_tables(reader: Reader, sample_site: 
         ["all", "province"],
         ["without dominated choices", "province"],
     ]
-    assert all(reason in row[2] for row, (_, reason) in zip(joint, reasons, strict=True))
+    assert all(why in row[2] for row, (_, why) in zip(joint, reasons, strict=True))
 
 
 def test_a_specification_has_its_other_errors_and_what_it_is_without_some_cities(
-    reader: Reader, public_site: Path, public_build: Build
+    public_page: Pages, public_build: Build
 ) -> None:
-    cells = "row => [...row.cells].map(cell => cell.innerText)"
-    page = reader.open(public_site, "readings", "#table_1_col_1")
-    section = page.locator("#table_1_col_1")
-    section.locator("details.inference summary").click()
+    page = public_page("readings")
     ((estimate, error, low, high),) = public_build.rows(
         "select estimate, std_error, conf_low, conf_high from estimates.est_inference "
-        "where specification_id = 'table_1_col_1' and method = 'crv3' and setting = 'cluster=province'"
+        f"where specification_id = '{PAPER}' and method = 'crv3' and setting = 'cluster=province'"
     )
-    row = section.locator("details.inference tbody tr", has_text="jackknife").filter(has_text="province")
-    assert row.evaluate(cells)[1:] == [
-        *("clustered jackknife errors (CRV3)", "clusters: province"),
-        *(f"{estimate:.3f}", f"{error:.3f}", "0.126", f"[{low:.3f}, {high:.3f}]"),
-    ]
-    section.locator("details.influence summary").click()
-    for kind, table in (("province", "province_id, province_name_en"), ("city", "city_id, name_en")):
+    numbers = [f"{estimate:.3f}", f"{error:.3f}", "0.126", f"[{low:.3f}, {high:.3f}]"]
+    jackknife = ["clustered jackknife errors (CRV3)", "clusters: province", *numbers]
+    inference = page.rows(f"#{PAPER}//details.inference//tbody/tr")
+    assert jackknife in [row[1:] for row in inference]
+    influence = page.rows(f"#{PAPER}//details.influence//tbody/tr")
+    for kind, table in (
+        ("province", "province_id, province_name_en"),
+        ("city", "city_id, name_en"),
+    ):
         ((name, without),) = public_build.rows(
-            f"select distinct c.name, i.estimate_without from (select {table} from marts.dim_city) as c (id, name) "
-            "inner join estimates.est_influence as i on c.id = i.unit_id where i.specification_id = 'table_1_col_1' "
-            f"and i.unit_kind = '{kind}' and i.rank = 1"
+            f"select distinct c.name, i.estimate_without from (select {table} from marts.dim_city) "
+            "as c (id, name) inner join estimates.est_influence as i on c.id = i.unit_id "
+            f"where i.specification_id = '{PAPER}' and i.unit_kind = '{kind}' and i.rank = 1"
         )
-        row = section.locator("details.influence tbody tr", has_text=f"Most influential {kind}").first
-        expect(row.locator("td").first).to_have_text(re.compile(f" {name}$"), use_inner_text=True)
-        expect(row).to_contain_text(f"{without:.3f}")
+        row = next(row for row in influence if row[0].startswith(f"Most influential {kind}"))
+        assert row[0].endswith(f" {name}")
+        assert f"{without:.3f}" in row
     # The cities whose GDP breaks: 37, without which .075 is left (p .37 by province).
-    flagged = section.locator("details.influence tbody tr", has_text="GDP of a city grows").filter(has_text="province")
-    assert flagged.last.evaluate(cells)[1:] == ["37", "province", "0.075", "0.082", "0.368"]
+    flagged = [row[1:] for row in influence if "GDP of a city grows" in row[0]]
+    assert ["37", "province", "0.075", "0.082", "0.368"] in flagged
     # Two measurements, each the instrument of the other: are the slopes one?
-    section = page.locator("#table_1_col_1_observed_instrumented")
-    section.locator("summary").first.click()
-    section.locator("details.inference summary").click()
-    row = section.locator("details.inference tbody tr", has_text="province")
-    assert row.evaluate(cells) == [
-        *("less the slope of the other measurement", "clusters: province"),
+    inference = f"#{PAPER}_observed_instrumented//details.inference"
+    assert [
+        "less the slope of the other measurement",
+        "clusters: province",
         *("-0.022", "0.017", "0.209", "[-0.058, 0.013]"),
-    ]
-    expect(section.locator("details.inference p.note")).to_contain_text(
-        "equality is not rejected, nor is any difference from -0.058 to 0.013.", use_inner_text=True
+    ] in page.rows(f"{inference}//tbody/tr")
+    assert "equality is not rejected, nor is any difference from -0.058 to 0.013." in " ".join(
+        page.texts(f"{inference}/p.note")
     )
 
 
-def test_what_had_nothing_to_check_has_not_passed(reader: Reader, public_site: Path, public_build: Build) -> None:
+def test_what_had_nothing_to_check_has_not_passed(public_page: Pages, public_build: Build) -> None:
     """The public files hold no patents, so that nothing can be said of them."""
-    page = reader.open(public_site, "quality")
-    page.locator("#not_failed").click()
-    rows = page.locator("tr.unchecked")
-    assert rows.filter(has_text="The AI share of invention applications lies between 0 and 1.").count() == 1
-    assert set(rows.locator("td.number").all_inner_texts()) == {"0 / 0"}
-    gdp = page.locator("tr.passed", has_text="Secondary value added is at most GDP")
-    both = (
+    page = public_page("quality")
+    unchecked = page.rows("//tr.unchecked")
+    share = "The AI share of invention applications lies between 0 and 1."
+    assert [row[1] for row in unchecked].count(share) == 1
+    assert {row[-1] for row in unchecked} == {"0 / 0"}
+    (gdp,) = page.rows("//tr.passed[contains(., 'Secondary value added is at most GDP')]")
+    both = public_build.value(
         "select count(*) from marts.fct_city_year_panel where gdp_100m_cny + secondary_value_added_100m_cny is not null"
     )
-    expect(gdp.locator("td.number")).to_have_text(f"0 / {public_build.value(both):,}")
-    passed, critical, warnings, nothing = (
-        page.locator(f"tr.{name}").count() for name in ("passed", "failed-critical", "failed-warning", "unchecked")
-    )
+    assert gdp[-1] == f"0 / {both:,}"
+    kinds = ("passed", "failed-critical", "failed-warning", "unchecked")
+    passed, critical, warnings, nothing = (len(page.all(f"//tr.{kind}")) for kind in kinds)
     results = public_build.value(
         "select count(*) from (select suite from gates.gate_results union all "
         "select suite from gates.gate_second_route)"
     )
     assert passed + critical + warnings + nothing == results
-    words = f"{critical} critical failures, {warnings} warnings; {nothing} had nothing to check"
-    expect(page.locator("#gate")).to_have_text(f"{passed} passed; {words}", use_inner_text=True)
+    rest = f"{critical} critical failures, {warnings} warnings; {nothing} had nothing to check"
+    assert page.text("#gate") == f"{passed} passed; {rest}"
 
 
 def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it(
-    reader: Reader, public_site: Path, sample_site: Path
+    public_page: Pages, sample_page: Pages
 ) -> None:
     by_keyword = "AI firms of all industries, by keyword (M_AI) †"
-    page = reader.open(public_site, "index")
-    expect(page.locator("#headline tr.measure").first).to_contain_text(by_keyword, use_inner_text=True)
-    row = page.locator("#headline tbody tr:has(td)").first
-    expect(row.locator("td.number").last).to_have_text(re.compile(r"^\s*0\.160 †\s*\[-0\.047, 0\.366\]\s*$"))
-    page.get_by_role("button", name="中文").click()
-    measure = "全行业人工智能企业，按关键词识别（M_AI）†"
-    expect(page.locator("#headline tr.measure").first).to_contain_text(measure, use_inner_text=True)
-    page.get_by_role("button", name="English").click()
-    page = reader.open(public_site, "tables")
-    expect(page.locator("#table_1 tbody tr").first).to_contain_text(by_keyword, use_inner_text=True)
-    expect(page.locator("#table_1 tbody tr td:nth-child(2)").first).to_have_text("0.160***‡ †", use_inner_text=True)
-    shenzhen = page.locator("#spatial_classes tr", has_text="alive in Shenzhen")
-    for words in ("by keyword, alive in Shenzhen †", "not comparable"):
-        expect(shenzhen).to_contain_text(words, use_inner_text=True)
-    five = page.locator("#spatial_classes tr", has_text="five cities that the paper names")
-    expect(five.locator("td.number").last).to_have_text("20.19%")
-    for name in PAGES:
-        markup = (public_site / f"{name}.html").read_text(encoding="utf-8")
+    page = public_page("index")
+    assert by_keyword in page.texts("#headline//tr.measure")[0]
+    assert "0.160 † [-0.047, 0.366]" in page.rows("#headline//tbody/tr[td]")[0]
+    chinese = public_page("index", "zh").texts("#headline//tr.measure")[0]
+    assert "全行业人工智能企业，按关键词识别（M_AI）†" in chinese
+    page = public_page("tables")
+    first = page.rows("#table_1//tbody/tr")[0]
+    assert by_keyword in first[0]
+    assert first[1] == "0.160***‡ †"
+    (shenzhen,) = page.texts("#spatial_classes//tr[contains(., 'alive in Shenzhen')]")
+    assert "by keyword, alive in Shenzhen †" in shenzhen
+    assert "not comparable" in shenzhen
+    (five,) = page.rows("#spatial_classes//tr[contains(., 'five cities that the paper names')]")
+    assert "20.19%" in five
+    for name, figure in {"maps": "gini", "event_studies": "event_study_table_5_1"}.items():
+        drawn = public_page(name).figure(figure)["specifications"]["en"]
+        assert re.search("by keyword.*†", str(drawn)), name
+    for name in ("index", "tables", "maps", "event_studies", "quality", "readings", "credibility"):
+        markup = public_page(name).markup
         assert "manufacturing AI firms alive" not in markup, name
         assert 'class="tag"' not in markup, name
-        assert "AI firms of all industries by keyword substitute for" in markup.split('id="substitutes"')[1], name
-    figures = {"cities": "ai_firm_count", "maps": "gini", "event_studies": "event_study_table_5"}
-    for name, figure in figures.items():
-        page = reader.open(public_site, name)
-        expect(page.locator(f"figure[data-name^={figure}]").first).to_contain_text(
-            re.compile("by keyword.*†"), use_inner_text=True
+        assert 'id="restricted-mark"' in markup, name
+        substitutes = markup.split('id="substitutes"')[1]
+        assert "AI firms of all industries by keyword substitute for" in substitutes, name
+    notes = public_page("event_studies").texts("//p.note")
+    before = "hypothesis that there is no effect in any year before the event"
+    assert "p = 0.973: not rejected at 5 %" in next(note for note in notes if before in note)
+    assert "†" not in sample_page("index").text("#main")
+
+
+def test_groups_the_fixed_ratio_and_neighbours_have_a_place(public_page: Pages, public_build: Build) -> None:
+    fixed, observed = public_build.rows(
+        "select any_value(fixed_ratio_estimate), any_value(observed_estimate) "
+        "from reports.rpt_fixed_ratio_test where measure = 'ai_firms'"
+    )[0]
+    assert (
+        f"with the fixed ratio the coefficient is {fixed:.3f} (0.042), with the counts of each "
+        f"year {observed:.3f}" in public_page("measure").text("#main")
+    )
+    alone = public_build.value(
+        "select split_sample_estimate from reports.rpt_heterogeneity "
+        "where specification_id = 'heterogeneity_income_median' and group_name = 'above'"
+    )
+    groups = public_page("heterogeneity").texts("//tbody/tr")
+    assert "above" in next(row for row in groups if f"{alone:.3f}" in row)
+    count = public_build.value(
+        "select count(*) from estimates.est_local_spatial_autocorrelation "
+        "where measure = 'ai_firms' and year = 2020 and quadrant = 'HH' and p_value < 0.05"
+    )
+    rows = public_page("maps").rows("#local/following-sibling::div[1]//tbody/tr")
+    assert f"{count} †" in [row[2] for row in rows if row[1] == "many among many"]
+
+
+def test_another_rule_makes_another_verdict_on_the_page(
+    sample_build: Build, light_build: Build, tmp_path: Path
+) -> None:
+    verdict = f"select verdict from reports.rpt_verdicts where specification_id = '{PAPER}'"
+    assert sample_build.value(verdict) == "holds"
+    path = Path(shutil.copy(light_build.warehouse, tmp_path))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update seeds.verdict_rules set threshold = 0 where check_id = 'without_flagged'")
+        # dbt makes it at the start of a run
+        connection.execute("create temp macro current_extract_set() as 'sample'")
+        for name in ("rpt_credibility", "rpt_verdicts", "rpt_findings"):
+            sql = sample_build.compiled(name)
+            connection.execute(f"create or replace table reports.{name} as {sql}")
+    broken = Build(sample_build.extracts, path, tmp_path)
+    page = pages_of(release(broken, tmp_path, "synthetic"), with_restricted=False)
+    links = page("index").tree.xpath(f"//a[@href='credibility.html#{PAPER}']")
+    assert [said(link) for link in links].count("not robust") == 1
+    answer = page("index").text("#answer-robust")
+    assert "No." in answer
+    assert "of the checks that the claim needs these fail: Without flagged cities." in answer
+    section = page("credibility").text(f"#{PAPER}")
+    assert "Without the cities that the gate flags it does not differ from zero" in section
+
+
+@pytest.mark.usefixtures("one_page")
+def test_a_release_of_earlier_code_is_one_message_with_a_way_out(few: Build, tmp_path: Path) -> None:
+    earlier = "alter table marts.fct_deliveries drop column source_link"
+    path = changed(release(few, tmp_path, "synthetic"), tmp_path / "earlier.duckdb", earlier)
+    message = r"made by earlier code, it lacks .* Refresh, or name a newer release"
+    with pytest.raises(site.SiteError, match=message):
+        site.build(path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(site.SiteError, match="is not a site"):
+        site.build(tmp_path / "release.duckdb", tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["diary.txt"]
+
+
+@pytest.mark.door
+@pytest.mark.soak
+@pytest.mark.usefixtures("one_page")
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(sample_release: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / "catalogue.html").touch()  # `make catalogue` came first
+    site.build(sample_release, out)
+    (out / "stale.html").touch()
+    site.build(sample_release, out)
+    assert not (out / "stale.html").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["site"]
+
+
+@pytest.mark.door
+@pytest.mark.soak
+def test_a_disk_that_refuses_a_site_is_one_message_that_names_it(
+    sample_build: Build, sample_release: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    mounted(small, "600k")
+    try:
+        run = sample_build.command("report", "--release", str(sample_release), "--out", str(small / "site"))
+        assert (run.returncode, run.stderr) == (
+            1,
+            f"Error: {small / 'site'}: the disk is full; what was there is unchanged. "
+            "Make room, or name another folder with --out.\n",
         )
-    with page.expect_download() as svg:
-        page.locator("figure.chart").first.get_by_role("button", name="SVG").click()
-    picture = Path(svg.value.path()).read_text(encoding="utf-8")
-    assert "† AI firms of all industries, by keyword, entered: AI firms of all industries by keyword" in picture
-    assert "SYNTHETIC" not in picture
-    pre_trend = page.locator("p.note", has_text="hypothesis that there is no effect in any year before the event").first
-    expect(pre_trend).to_contain_text("p = 0.973: not rejected at 5 %", use_inner_text=True)
-    assert "†" not in reader.open(sample_site, "index").locator("main").inner_text()
+        assert [*small.iterdir()] == []
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+@pytest.mark.door
+@pytest.mark.soak
+def test_a_refresh_builds_the_site_and_a_failed_site_leaves_the_release(
+    sample_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, Path(shutil.copy(sample_release, tmp_path)))
+    events: list[tuple[str, dict[str, Any]]] = []
+    out = tmp_path / "site"
+    monkeypatch.delenv("SITE_DIR", raising=False)
+    publishing.build_site(store, lambda *event: events.append(event))
+    for folder in (out, tmp_path):
+        monkeypatch.setenv("SITE_DIR", str(folder))
+        publishing.build_site(store, lambda *event: events.append(event))
+    (event, facts), (warning, why) = events
+    assert (event, facts) == ("site", {"path": str(out)})
+    assert (out / "index.html").exists()
+    assert warning == "warning"
+    assert "is not a site" in why["message"]
+    assert store.current() is not None

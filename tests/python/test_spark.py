@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ai_manufacturing import counts
+from tests.planted_faults import copy_of_the_project
 from tests.python import awkward_registers, spark_cluster
 from tests.python.conftest import Build
-from tests.python.test_how_to import copy_of_the_project
 from tests.python.test_vendor_register import deliver_crawl
 from tests.python.waiting import wait_for
 
@@ -160,6 +160,7 @@ def executors(events: list[dict[str, Any]]) -> dict[str, int]:
 
 
 @needs_spark
+@pytest.mark.door
 @pytest.mark.soak
 def test_a_cluster_that_loses_a_worker_counts_what_duckdb_counts_and_a_new_year_writes_its_own_partitions_only(
     project: Path, two_workers: spark_cluster.Cluster
@@ -267,6 +268,8 @@ def kill_a_worker_that_works(cluster: spark_cluster.Cluster, counting: Future[An
 
 
 @needs_spark
+@pytest.mark.door
+@pytest.mark.soak
 def test_an_unreachable_master_is_told_at_once(project: Path) -> None:
     port = spark_cluster.free_port()
     build = SparkBuild(project.parent / "registers", project.parent / "none.duckdb", project.parent, project=project)
@@ -330,17 +333,7 @@ def test_missing_or_old_java_is_told_with_the_way_out(
 
 
 @needs_spark
-@pytest.mark.soak
-def test_four_hundred_thousand_firms_and_half_as_many_patents_give_no_differing_row(project: Path) -> None:
-    build = draw(project, firms=400_000, patents=200_000)
-    count_on_duckdb(build)
-    build.more = {"SPARK_MASTER": "local[2]"}
-    command = build.count_on_spark()
-    assert command.returncode == 0, command.stdout[-3000:] + command.stderr
-    assert differing_rows(build) == {}
-
-
-@needs_spark
+@pytest.mark.door
 @pytest.mark.soak
 def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=100, patents=100)
@@ -356,6 +349,7 @@ def test_a_cluster_without_workers_is_told(project: Path, tmp_path: Path) -> Non
 
 
 @needs_spark
+@pytest.mark.door
 @pytest.mark.soak
 def test_storage_that_workers_do_not_share_is_told_and_nothing_is_counted(project: Path, tmp_path: Path) -> None:
     build = draw(project, firms=1000, patents=1000)

@@ -55,6 +55,11 @@ def by_hand(row: pd.Series) -> set[tuple[str, str]]:
     return found
 
 
+def test_the_interpolated_population_is_no_variable_of_any_specification() -> None:
+    named = SPECIFICATIONS[["outcome", "controls", "options"]].agg(" ".join, axis=1)
+    assert not named.str.contains("interpolated").any()
+
+
 def test_a_headline_gates_the_series_that_it_uses(sample_build: Build) -> None:
     rows = SPECIFICATIONS.assign(is_headline=True)
     drawn = in_memory.inputs(rows, read_tables(sample_build)).series.dropna(subset="series")

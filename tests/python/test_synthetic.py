@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ SEED = 2020
 YEARS = range(2010, 2021)
 MARK = "合成样本（synthetic sample）"
 KEY = ["城市代码", "行业代码"]
-FIRM_COUNTS = ["企业存续数", "企业新设数", "企业注销数"]
-PATENT_COUNTS = ["专利申请数", "专利授权数"]
 HEADERS = {
     "firm_survival": "城市代码,城市名称,行业代码,行业名称,年份,企业存续数,企业新设数,企业注销数,"
     "人工智能企业存续数,人工智能企业新设数,人工智能企业注销数,数据来源",
@@ -47,73 +45,80 @@ ADDED_CONTROLS = [
 ]
 
 
+STOCKS = {
+    "firm_survival": ("企业存续数", "企业新设数", "企业注销数"),
+    "patents": ("专利申请数", "专利授权数"),
+}
+
+
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def read(folder: Path, entity: str) -> pd.DataFrame:
-    files = sorted((folder / entity).glob("*.csv"))
-    assert [path.stem[-4:] for path in files] == [str(year) for year in YEARS]
-    return pd.concat([pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files])
+def seed_table(name: str) -> pd.DataFrame:
+    return pd.read_csv(project_root() / f"seeds/{name}.csv", dtype={"city_id": str, "industry_code": str})
+
+
+@dataclass
+class Sample:
+    """A sample that was written, and its files as pandas reads them."""
+
+    folder: Path
+    tables: dict[str, pd.DataFrame]
+    cities: pd.DataFrame
+    scope: set[str]
+
+    def ai_firms(self, year: int = 2020) -> pd.Series:
+        """Return the AI firms of industry by city."""
+        firms = self.inside("firm_survival")
+        sums = firms[firms["年份"] == year].groupby("城市代码")["人工智能企业存续数"].sum()
+        return sums.reindex(self.cities.index, fill_value=0)
+
+    def inside(self, entity: str) -> pd.DataFrame:
+        """Return the rows of industry."""
+        table = self.tables[entity]
+        return table[table["行业代码"].isin(self.scope)]
+
+    def description(self) -> dict[str, Any]:
+        return dict(yaml.safe_load((self.folder / "extract_set.yml").read_text("utf-8")))
 
 
 @pytest.fixture(scope="session")
-def extracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("sample")
-    synthetic.write(out, SEED, YEARS)
-    return out
-
-
-@pytest.fixture(scope="session")
-def firms(extracts: Path) -> pd.DataFrame:
-    return read(extracts, "firm_survival")
-
-
-@pytest.fixture(scope="session")
-def patents(extracts: Path) -> pd.DataFrame:
-    return read(extracts, "patents")
-
-
-@pytest.fixture(scope="session")
-def yearbook(extracts: Path) -> pd.DataFrame:
-    return read(extracts, "city_yearbook")
-
-
-@pytest.fixture(scope="session")
-def scope() -> set[str]:
-    industries = pd.read_csv(project_root() / "seeds" / "industries.csv", dtype=str)
-    return set(industries.loc[industries["section"].isin(list("BCDE")), "industry_code"])
-
-
-@pytest.fixture(scope="session")
-def cities() -> pd.DataFrame:
-    return pd.read_csv(project_root() / "seeds" / "cities.csv", dtype=str).set_index("city_id")
-
-
-@pytest.fixture(scope="session")
-def ai_firms_2020(firms: pd.DataFrame, scope: set[str], cities: pd.DataFrame) -> pd.Series:
-    chosen = firms[firms["行业代码"].isin(scope) & (firms["年份"] == 2020)]
-    return chosen.groupby("城市代码")["人工智能企业存续数"].sum().reindex(cities.index, fill_value=0)
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    folder = tmp_path_factory.mktemp("sample")
+    synthetic.write(folder, SEED, YEARS)
+    tables = {}
+    for entity in HEADERS:
+        files = sorted((folder / entity).glob("*.csv"))
+        assert [path.stem[-4:] for path in files] == [str(year) for year in YEARS]
+        tables[entity] = pd.concat(
+            [pd.read_csv(path, dtype={"城市代码": str, "行业代码": str}) for path in files], ignore_index=True
+        )
+    industries = seed_table("industries")
+    scope = {*industries.loc[industries["section"].isin([*"BCDE"]), "industry_code"]}
+    return Sample(folder, tables, seed_table("cities").set_index("city_id"), scope)
 
 
 # ---------------------------------------------------------------- the delivery
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process(extracts: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_in_another_process(sample: Sample, tmp_path: Path) -> None:
     command = (
         f"from ai_manufacturing.cli import main; main(['synthetic', '--out', {str(tmp_path)!r}, '--seed', '{SEED}'])"
     )
     subprocess.run([sys.executable, "-c", command], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
-    assert digests(tmp_path) == digests(extracts)
+    assert digests(tmp_path) == digests(sample.folder)
 
 
-def test_another_seed_gives_other_numbers_and_the_same_truth(extracts: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_numbers_and_the_same_truth(sample: Sample, tmp_path: Path) -> None:
     synthetic.write(tmp_path, SEED + 1, YEARS)
-    ours, theirs = digests(extracts), digests(tmp_path)
+    ours, theirs = digests(sample.folder), digests(tmp_path)
     assert ours.keys() == theirs.keys()
     assert all(ours[name] != theirs[name] for name in ours)
-    first, second = (yaml.safe_load((path / "extract_set.yml").read_text("utf-8")) for path in (extracts, tmp_path))
+    first, second = (replace(sample, folder=folder).description() for folder in (sample.folder, tmp_path))
+    assert (first["name"], first["kind"]) == ("sample", "synthetic")
+    assert "synthetic" in first["notice"]
     assert (first["seed"], second["seed"]) == (SEED, SEED + 1)
     assert first["true_parameters"] == second["true_parameters"]
     assert len(first["true_parameters"]) > 60
@@ -128,32 +133,16 @@ def test_a_set_may_have_other_years_among_them_2015(tmp_path: Path) -> None:
     assert (refused.exit_code, "anchored in 2015; name years that hold it" in refused.output) == (2, True)
 
 
-def test_the_set_says_that_it_is_synthetic(extracts: Path) -> None:
-    description = yaml.safe_load((extracts / "extract_set.yml").read_text("utf-8"))
-    assert (description["name"], description["kind"]) == ("sample", "synthetic")
-    assert "synthetic" in description["notice"]
-
-
-@pytest.mark.parametrize("entity", HEADERS)
-def test_every_row_carries_the_synthetic_mark_under_the_vendors_header(extracts: Path, entity: str) -> None:
-    for path in sorted((extracts / entity).glob("*.csv")):
-        header, *rows = path.read_text(encoding="utf-8").splitlines()
-        assert header == HEADERS[entity]
-        assert rows
-        assert all(row.endswith(f",{MARK}") for row in rows)
-
-
-def test_names_and_codes_are_those_of_the_seeds(
-    firms: pd.DataFrame, patents: pd.DataFrame, yearbook: pd.DataFrame, cities: pd.DataFrame, scope: set[str]
-) -> None:
-    for table in (firms, patents, yearbook):
-        assert (table["城市名称"] == table["城市代码"].map(cities["name_zh"])).all()
-    assert (yearbook["省份"] == yearbook["城市代码"].map(cities["province_name_zh"])).all()
-    assert set(firms["城市代码"]) == set(cities.index)
-    assert set(firms["行业代码"]) == scope | {"64", "65"}
-    assert not firms.duplicated([*KEY, "年份"]).any()
-    assert not patents.duplicated([*KEY, "年份", "专利类型"]).any()
-    assert not yearbook.duplicated(["城市代码", "年份"]).any()
+def test_every_row_carries_the_synthetic_mark_and_the_names_and_codes_of_the_seeds(sample: Sample) -> None:
+    for entity, table in sample.tables.items():
+        assert ",".join(table.columns) == HEADERS[entity]
+        assert {*table["数据来源"]} == {MARK}
+        assert (table["城市名称"] == table["城市代码"].map(sample.cities["name_zh"])).all()
+        assert not table.duplicated([*{*KEY, "年份", "专利类型"} & {*table}]).any()
+    yearbook, firms = sample.tables["city_yearbook"], sample.tables["firm_survival"]
+    assert (yearbook["省份"] == yearbook["城市代码"].map(sample.cities["province_name_zh"])).all()
+    assert {*firms["城市代码"]} == {*sample.cities.index}
+    assert {*firms["行业代码"]} == sample.scope | {"64", "65"}
 
 
 # ---------------------------------------------------------------- shocks that units share
@@ -179,11 +168,11 @@ def together(shocks: synthetic.CommonShocks | None, pairs: Floats) -> list[float
 
 
 @pytest.fixture(scope="session")
-def pairs(cities: pd.DataFrame) -> dict[str, Floats]:
+def pairs() -> dict[str, Floats]:
     """Pairs of units, 0 or 1, units by units: in one province, in two, within 60 to 100 km, beyond 1,500 km."""
+    cities = seed_table("cities")
     province = cities["province_id"].to_numpy()
-    places = pd.read_csv(project_root() / "seeds" / "cities.csv", dtype={"city_id": str}).set_index("city_id")
-    longitude, latitude = np.radians(places.loc[cities.index, ["longitude", "latitude"]].to_numpy()).T
+    longitude, latitude = np.radians(cities[["longitude", "latitude"]].to_numpy()).T
     vectors = np.column_stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
     )
@@ -249,11 +238,6 @@ def test_without_effects_no_outcome_and_no_control_moves_with_firms_or_patents()
 # ---------------------------------------------------------------- the paper's facts
 
 
-@pytest.fixture(scope="session")
-def facts() -> pd.Series:
-    return pd.read_csv(project_root() / "seeds" / "published_facts.csv").set_index("fact_id")["value"]
-
-
 FACTS: dict[str, Callable[[pd.Series], float]] = {
     "shenzhen_ai_firms": lambda stock: stock["440300"],
     "shenzhen_share": lambda stock: round(100 * stock["440300"] / stock.sum()),
@@ -269,36 +253,35 @@ FACTS: dict[str, Callable[[pd.Series], float]] = {
 }
 
 
-def test_the_published_facts_hold_exactly(facts: pd.Series, ai_firms_2020: pd.Series) -> None:
-    assert {name: fact(ai_firms_2020) for name, fact in FACTS.items()} == dict(facts)
+def test_the_published_facts_hold_exactly(sample: Sample) -> None:
+    published = seed_table("published_facts").set_index("fact_id")["value"]
+    assert {name: fact(sample.ai_firms()) for name, fact in FACTS.items()} == dict(published)
 
 
-def test_the_five_largest_are_those_the_paper_names(ai_firms_2020: pd.Series, cities: pd.DataFrame) -> None:
-    largest = ai_firms_2020.nlargest(5)
-    assert cities.loc[largest.index, "short_name_zh"].tolist() == ["深圳", "苏州", "广州", "东莞", "上海"]
-    assert ai_firms_2020.sum() == 2923
-
-
-def test_ai_firms_are_in_the_east(ai_firms_2020: pd.Series, cities: pd.DataFrame) -> None:
-    share = ai_firms_2020[cities["region"] == "east"].sum() / ai_firms_2020.sum()
-    assert 0.65 < share < 0.85
-
-
-def test_growth_accelerates_after_2016(firms: pd.DataFrame, scope: set[str]) -> None:
-    stock = firms[firms["行业代码"].isin(scope)].groupby("年份")["人工智能企业存续数"].sum()
-    before = (stock[2016] / stock[2010]) ** (1 / 6) - 1
-    after = (stock[2020] / stock[2016]) ** (1 / 4) - 1
+def test_ai_firms_lie_and_grow_as_the_paper_says(sample: Sample) -> None:
+    """The five largest are named, the rest is in the east, and growth accelerates after 2016."""
+    stock = sample.ai_firms()
+    names = sample.cities.loc[stock.nlargest(5).index, "short_name_zh"]
+    assert names.tolist() == ["深圳", "苏州", "广州", "东莞", "上海"]
+    assert stock.sum() == 2923
+    assert 0.65 < stock[sample.cities["region"] == "east"].sum() / 2923 < 0.85
+    first, middle = (sample.ai_firms(year).sum() for year in (2010, 2016))
+    before, after = (middle / first) ** (1 / 6) - 1, (2923 / middle) ** (1 / 4) - 1
     assert 0.05 < before < 0.13
     assert after > before + 0.02
+    firms = sample.tables["firm_survival"]
+    outside = ~firms["行业代码"].isin(sample.scope) & (firms["年份"] == 2020)
+    assert firms.loc[outside, "人工智能企业存续数"].sum() > 2923
 
 
 # ---------------------------------------------------------------- what must add up
 
 
 @pytest.mark.parametrize("prefix", ["", "人工智能"])
-def test_stock_and_flow_add_up_in_every_cell(firms: pd.DataFrame, prefix: str) -> None:
+def test_stock_and_flow_add_up_in_every_cell(sample: Sample, prefix: str) -> None:
     stock, entries, exits = (
-        firms.pivot_table(index=KEY, columns="年份", values=f"{prefix}{name}", fill_value=0) for name in FIRM_COUNTS
+        sample.tables["firm_survival"].pivot_table(index=KEY, columns="年份", values=f"{prefix}{name}", fill_value=0)
+        for name in STOCKS["firm_survival"]
     )
     flow = entries - exits
     for year in YEARS[1:]:
@@ -307,20 +290,11 @@ def test_stock_and_flow_add_up_in_every_cell(firms: pd.DataFrame, prefix: str) -
     assert min(table.to_numpy().min() for table in (stock, entries, exits)) >= 0
 
 
-def test_ai_counts_are_among_all_counts(firms: pd.DataFrame, patents: pd.DataFrame) -> None:
-    for table, columns in ((firms, FIRM_COUNTS), (patents, PATENT_COUNTS)):
+def test_parts_are_within_wholes_and_sectors_sum_to_gdp(sample: Sample) -> None:
+    for entity, columns in STOCKS.items():
         for column in columns:
-            assert (table[f"人工智能{column}"] >= 0).all()
-            assert (table[f"人工智能{column}"] <= table[column]).all()
-
-
-def test_ai_firms_are_plentiful_outside_the_scope(firms: pd.DataFrame, scope: set[str]) -> None:
-    in_2020 = firms[firms["年份"] == 2020]
-    outside = in_2020.loc[~in_2020["行业代码"].isin(scope), "人工智能企业存续数"].sum()
-    assert outside > 2923
-
-
-def test_sectors_sum_to_gdp_and_parts_are_within_wholes(yearbook: pd.DataFrame) -> None:
+            assert sample.tables[entity][f"人工智能{column}"].between(0, sample.tables[entity][column]).all()
+    yearbook = sample.tables["city_yearbook"]
     sectors = yearbook[["第一产业增加值(亿元)", "第二产业增加值(亿元)", "第三产业增加值(亿元)"]]
     np.testing.assert_allclose(sectors.sum(axis=1), yearbook["地区生产总值(亿元)"], atol=0.0101)
     assert (sectors > 0).all().all()
@@ -329,17 +303,10 @@ def test_sectors_sum_to_gdp_and_parts_are_within_wholes(yearbook: pd.DataFrame) 
     assert (known["第二产业从业人员(万人)"] <= known["单位从业人员(万人)"]).all()
 
 
-def test_the_files_add_up_to_the_panel_that_is_calibrated(
-    firms: pd.DataFrame, patents: pd.DataFrame, scope: set[str], cities: pd.DataFrame
-) -> None:
+def test_the_files_add_up_to_the_panel_that_is_calibrated(sample: Sample) -> None:
     panel = synthetic.draw(SEED, YEARS)
-
-    def by_unit(table: pd.DataFrame, column: str) -> np.ndarray:
-        inside = table[table["行业代码"].isin(scope)]
-        sums = inside.pivot_table(index="城市代码", columns="年份", values=column, aggfunc="sum", fill_value=0)
-        return sums.reindex(index=cities.index, columns=list(YEARS), fill_value=0).to_numpy()
-
-    inventions = patents[patents["专利类型"] == "发明"]
+    patents = sample.inside("patents")
+    firms, inventions = sample.inside("firm_survival"), patents[patents["专利类型"] == "发明"]
     for table, column, expected in (
         (firms, "企业存续数", panel.firms),
         (firms, "人工智能企业存续数", panel.ai_firms.stock),
@@ -350,21 +317,23 @@ def test_the_files_add_up_to_the_panel_that_is_calibrated(
         (inventions, "人工智能专利申请数", panel.applications.ai),
         (inventions, "人工智能专利授权数", panel.grants.ai),
     ):
-        np.testing.assert_array_equal(by_unit(table, column), expected)
+        sums = table.pivot_table(index="城市代码", columns="年份", values=column, aggfunc="sum", fill_value=0)
+        by_unit = sums.reindex(index=sample.cities.index, columns=list(YEARS), fill_value=0)
+        np.testing.assert_array_equal(by_unit.to_numpy(), expected)
 
 
 # ---------------------------------------------------------------- what the estimates rest on
 
 
 @pytest.fixture(scope="session")
-def panel(firms: pd.DataFrame, patents: pd.DataFrame, yearbook: pd.DataFrame, scope: set[str]) -> pd.DataFrame:
+def panel(sample: Sample) -> pd.DataFrame:
     """Yearbook rows with equation 2 beside them, infinite where a log does not exist."""
     keys = ["城市代码", "年份"]
-    joined = yearbook.set_index(keys)
-    inside = firms[firms["行业代码"].isin(scope)]
-    inventions = patents[patents["行业代码"].isin(scope) & (patents["专利类型"] == "发明")]
+    joined = sample.tables["city_yearbook"].set_index(keys)
+    patents = sample.inside("patents")
+    inventions = patents[patents["专利类型"] == "发明"]
     for name, table, column in (
-        ("firms", inside, "企业存续数"),
+        ("firms", sample.inside("firm_survival"), "企业存续数"),
         ("applications", inventions, "专利申请数"),
         ("grants", inventions, "专利授权数"),
     ):
@@ -375,42 +344,44 @@ def panel(firms: pd.DataFrame, patents: pd.DataFrame, yearbook: pd.DataFrame, sc
     return joined
 
 
-def observations(panel: pd.DataFrame, regressor: str, columns: list[str]) -> int:
-    used = panel[columns + ([] if regressor == "firms" else [regressor])]
-    return int(((used > 0) & used.notna()).all(axis=1).sum())
+OUTCOMES = [
+    ("table_1", 1, "地区生产总值(亿元)"),
+    ("table_2", 1, "第二产业增加值(亿元)"),
+    ("table_3", 1, "第二产业从业人员(万人)"),
+    ("table_3", 4, "制造业从业人员(万人)"),
+]
+PRINTED = [
+    (table, first + place, regressor, [outcome], 2010)
+    for table, first, outcome in OUTCOMES
+    for place, regressor in enumerate(("firms", "applications", "grants"))
+]
+PRINTED += [
+    ("table_4", 1, "firms", ["人均地区生产总值(元)"], 2010),
+    ("table_4", 2, "firms", ["地区生产总值(亿元)", *ADDED_CONTROLS], 2010),
+    ("table_4", 3, "firms", ["地区生产总值(亿元)"], 2010),
+    ("table_4", 4, "firms", ["地区生产总值(亿元)"], 2011),
+]
 
 
-@pytest.mark.parametrize(
-    ("table", "column", "regressor", "outcome", "added", "first_year"),
-    [
-        *((f"table_{t}", c, r, o, [], 2010)
-          for t, o in ((1, "地区生产总值(亿元)"), (2, "第二产业增加值(亿元)"), (3, "第二产业从业人员(万人)"))
-          for c, r in enumerate(("firms", "applications", "grants"), start=1)),
-        *(("table_3", c, r, "制造业从业人员(万人)", [], 2010)
-          for c, r in enumerate(("firms", "applications", "grants"), start=4)),
-        ("table_4", 1, "firms", "人均地区生产总值(元)", [], 2010),
-        ("table_4", 2, "firms", "地区生产总值(亿元)", ADDED_CONTROLS, 2010),
-        ("table_4", 3, "firms", "地区生产总值(亿元)", [], 2010),
-        ("table_4", 4, "firms", "地区生产总值(亿元)", [], 2011),
-    ],
-)  # fmt: skip
-def test_observations_are_as_many_as_printed(
-    panel: pd.DataFrame, table: str, column: int, regressor: str, outcome: str, added: list[str], first_year: int
-) -> None:
-    published = pd.read_csv(project_root() / "seeds" / "published_estimates.csv")
-    row = published[(published["table_id"] == table) & (published["column_number"] == column)].iloc[0]
-    used = panel[panel.index.get_level_values("年份") >= first_year]
-    assert observations(used, regressor, [outcome, *CONTROLS, *added]) == pytest.approx(row["n_obs"], rel=0.02)
+def test_observations_are_as_many_as_printed(panel: pd.DataFrame) -> None:
+    published = seed_table("published_estimates").drop_duplicates(["table_id", "column_number"])
+    printed = published.set_index(["table_id", "column_number"])["n_obs"]
+    for table, column, regressor, others, first_year in PRINTED:
+        columns = [*others, *CONTROLS, *([] if regressor == "firms" else [regressor])]
+        used = panel.loc[panel.index.get_level_values("年份") >= first_year, columns]
+        count = int(((used > 0) & used.notna()).all(axis=1).sum())
+        assert count == pytest.approx(printed[table, column], rel=0.02), (table, column)
 
 
-def test_the_five_largest_are_controls_in_the_event_studies(yearbook: pd.DataFrame, ai_firms_2020: pd.Series) -> None:
+def test_the_five_largest_are_controls_in_the_event_studies(sample: Sample) -> None:
+    yearbook = sample.tables["city_yearbook"]
     of_2015 = yearbook[yearbook["年份"] == 2015].set_index("城市代码")
     share = of_2015["第二产业增加值(亿元)"] / of_2015["地区生产总值(亿元)"]
-    assert (share[ai_firms_2020.nlargest(5).index] <= share.median()).all()
+    assert (share[sample.ai_firms().nlargest(5).index] <= share.median()).all()
     assert len(share) == 260
 
 
-def test_table_1_column_1_is_recovered_on_average(cities: pd.DataFrame) -> None:
+def test_table_1_column_1_is_recovered_on_average() -> None:
     """The error of the mean of 8 seeds is .0043; four of them either way."""
     estimates = []
     for seed in range(8):
@@ -424,7 +395,7 @@ def test_table_1_column_1_is_recovered_on_average(cities: pd.DataFrame) -> None:
             "employment": np.log(series["unit_employment_10k"]),
             "rd": np.log(series["rd_personnel"]),
         }
-        index = pd.MultiIndex.from_product([cities.index, YEARS], names=["city_id", "year"])
+        index = pd.MultiIndex.from_product([seed_table("cities")["city_id"], YEARS], names=["city_id", "year"])
         data = pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index=index).dropna()
         slopes = ["m", "population", "employment", "rd"]
         fit = fixed_effects.fit(data.reset_index(), "y", slopes, entity="city_id", time="year")

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from io import BytesIO, StringIO
 from itertools import chain
 from pathlib import Path
@@ -19,10 +20,12 @@ from docx.shared import Inches, Pt
 
 from ai_manufacturing import tables
 from ai_manufacturing.cli import main
-from ai_manufacturing.tables import PaperTable, Printed, TableError, cells, formats
+from ai_manufacturing.site import paper_tables
+from ai_manufacturing.site.release import Release
+from ai_manufacturing.tables import Cell, PaperTable, Printed, TableError, cells, formats
 from ai_manufacturing.text import Catalogue
 from tests.python.conftest import Build
-from tests.python.site_reader import Reader
+from tests.python.site_reader import Page
 
 ALL = tuple(tables.ERRORS)
 PLAIN = "table_1_col_1"
@@ -93,32 +96,38 @@ def test_numbers_are_those_of_the_estimates_and_their_checks(
     assert bounds > 0
 
 
-@pytest.mark.parametrize("name", tables.PAPER_TABLES)
-def test_without_a_choice_it_is_the_table_of_the_report(
-    name: str, sample_tables: dict[str, PaperTable], sample_build: Build
+@pytest.mark.parametrize(
+    ("value", "is_rounded", "is_p_value", "text"),
+    [
+        (0.0004, True, True, "<0.001"),
+        (0.0006, True, True, "0.001"),
+        (0.0004, True, False, "0.000"),
+        (2230.0, False, False, "2230"),
+    ],
+)
+def test_a_p_value_is_never_printed_as_zero_and_a_count_has_no_decimals(
+    value: float, is_rounded: bool, is_p_value: bool, text: str
 ) -> None:
-    frame = sample_build.frame(f"from reports.rpt_{name} order by row_number").set_index("line_kind")
-    frame = frame.drop(index=[*tables.NAMES, *cells.PROSE], errors="ignore").filter(like="column_")
-    expected = frame.astype("object").where(frame.notna(), "").values.tolist()
-    words = {"fixed_effects": "fixed effects", "event_study": "event study", "dynamic_panel": "system GMM"}
-    shown = [row[1:] for row in grid(sample_tables[name].chosen())]
-    assert [row for row in shown if any(row)] == [[words.get(cell, cell) for cell in row] for row in expected]
+    cell = Cell(value, is_rounded, is_p_value, "{", "}**", ("", ""))
+    assert cell.text("en", 3) == f"{{{text}}}**"
 
 
 def test_an_error_that_does_not_exist_says_so_and_why(sample_tables: dict[str, PaperTable]) -> None:
     table = sample_tables["table_4"].chosen(errors=ALL)
     assert "{–} (3): No p-value tests a regressor that is made from the outcome." in table.notes
     assert any(note.startswith("{–} (4): The wild bootstrap is run for") for note in table.notes)
-    assert not any(note.startswith("{–}") for note in sample_tables["table_4"].chosen(errors=["city"]).notes)
+    by_city = sample_tables["table_4"].chosen(errors=["city"])
+    assert not any(note.startswith("{–}") for note in by_city.notes)
+    without = sample_tables["table_4"].chosen(errors=[])
+    assert {row.kind for row in without.rows}.isdisjoint(tables.ERRORS.values())
+    assert not any(note.startswith(("(", "[", "{")) for note in without.notes)
 
 
 def test_readings_stand_beside_or_instead_of_the_default(printed: Printed) -> None:
-    assert printed.headings == [
-        "(1) AI firms", "(1) AI firms: no controls", "(1) AI firms: iid errors", "(3) AI patent grants"
-    ]  # fmt: skip
-    controls = rows_of(printed, "controls")[0]
-    assert controls == ["yes", "no", "yes", "yes"]
-    (error, *_), (patents, *_) = rows_of(printed, "std_error")[0], rows_of(printed, "std_error")[1]
+    readings = ("AI firms", "AI firms: no controls", "AI firms: iid errors")
+    assert printed.headings == [*(f"(1) {reading}" for reading in readings), "(3) AI patent grants"]
+    assert rows_of(printed, "controls")[0] == ["yes", "no", "yes", "yes"]
+    (error, *_), (patents, *_) = rows_of(printed, "std_error")[:2]
     assert error
     assert not patents
     assert "Standard errors (1: iid errors): under one variance." in printed.notes
@@ -131,7 +140,12 @@ def test_every_language_has_its_words_and_the_mark(sample_tables: dict[str, Pape
         shown = table.chosen(readings, ALL, "zh")
         assert "合成数据" in shown.caption
         assert shown.notes[0] == "数据集sample：合成数据，数字并非真实。"
-        texts = [shown.caption, *shown.headings, *shown.notes[1:], *chain.from_iterable(grid(shown))]
+        texts = [
+            shown.caption,
+            *shown.headings,
+            *shown.notes[1:],
+            *chain.from_iterable(grid(shown)),
+        ]
         assert [text for text in texts if re.search(r"[a-z]{3,} [a-z]{3,}", text)] == []
 
 
@@ -190,8 +204,14 @@ def test_word_holds_a_table_that_can_be_edited(language: str, sample_tables: dic
     printed = sample_tables["table_4"].chosen(errors=ALL, language=language)
     document = Document(BytesIO(formats.word(printed)))
     (table,) = document.tables
-    assert [[cell.text for cell in row.cells] for row in table.rows] == [["", *printed.headings], *grid(printed)]
-    assert [paragraph.text for paragraph in document.paragraphs] == [printed.caption, *printed.notes]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["", *printed.headings],
+        *grid(printed),
+    ]
+    assert [paragraph.text for paragraph in document.paragraphs] == [
+        printed.caption,
+        *printed.notes,
+    ]
     assert document.paragraphs[0].runs[0].bold
     label, *others = (column.width for column in table.columns)
     assert label + sum(others) <= Inches(6)
@@ -262,9 +282,12 @@ def has_latex(package: str) -> bool:
 
 
 @pytest.mark.skipif(not all(map(has_latex, LATEX_PACKAGES)), reason="pdflatex or a package of it is not here")
-@pytest.mark.parametrize("siunitx", [False, True])
-def test_latex_compiles(siunitx: bool, public_tables: dict[str, PaperTable], tmp_path: Path) -> None:
-    shown = "\n".join(formats.latex(table.chosen(errors=ALL), siunitx) for table in public_tables.values())
+def test_latex_compiles(public_tables: dict[str, PaperTable], tmp_path: Path) -> None:
+    shown = "\n".join(
+        formats.latex(table.chosen(errors=ALL), siunitx)
+        for table in public_tables.values()
+        for siunitx in (False, True)
+    )
     packages = rf"\usepackage{{{','.join(LATEX_PACKAGES)}}}"
     document = rf"\documentclass{{article}}{packages}\begin{{document}}{shown}\end{{document}}"
     (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
@@ -281,29 +304,17 @@ def run(build: Build, *arguments: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-@pytest.mark.parametrize("file_format", ["markdown", "docx"])
-def test_the_command_writes_what_was_asked_for(
-    file_format: str, sample_build: Build, sample_tables: dict[str, PaperTable], tmp_path: Path
-) -> None:
-    out = tmp_path / "new" / "file"
-    choice = ("--readings", ", ".join(READINGS), "--errors", "wild,city", "--language", "zh", "--decimals", "2")
-    code, said = run(sample_build, "table_1", "--format", file_format, "--out", str(out), *choice)
-    assert (code, said.splitlines()[1:]) == (0, [str(out)])
-    assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
-    expected = sample_tables["table_1"].chosen(READINGS, ["wild", "city"], "zh", 2)
-    if file_format == "markdown":
-        assert out.read_text(encoding="utf-8") == formats.markdown(expected)
-    else:
-        assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == [
-            row[1] for row in grid(expected)
-        ]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["table_7"], "'table_7' is no table of the paper. Choose from table_1, table_2, table_3, table_4, table_5"),
-        (["table_1", "--readings", "table_2_col_1"], "'table_2_col_1' is no reading of table_1. Its readings"),
+        (
+            ["table_7"],
+            "'table_7' is no table of the paper. Choose from table_1, table_2, table_3, table_4, table_5",
+        ),
+        (
+            ["table_1", "--readings", "table_2_col_1"],
+            "'table_2_col_1' is no reading of table_1. Its readings",
+        ),
         (["table_1", "--decimals", "9"], "9 is not in the range 2<=x<=4"),
         (["table_1", "--siunitx"], "siunitx is of LaTeX, not of html."),
     ],
@@ -323,7 +334,10 @@ def test_the_command_ends_with_two_and_writes_nothing_where_a_choice_does_not_ex
     [
         ({"readings": [PLAIN, PLAIN]}, f"'{PLAIN}' is named twice"),
         ({"readings": []}, "No reading of table_1 is named. Its readings: table_1_col_1, "),
-        ({"errors": ["city", "hc3"]}, "'hc3' is no error. Choose from city, province, wild, or none."),
+        (
+            {"errors": ["city", "hc3"]},
+            "'hc3' is no error. Choose from city, province, wild, or none.",
+        ),
         ({"language": "fr"}, "'fr' is no language of the tables. Choose from en, zh."),
         ({"decimals": 9}, "9 decimals are not offered. Choose from 2, 3, 4."),
     ],
@@ -335,62 +349,58 @@ def test_a_choice_that_does_not_exist_is_named_with_those_that_do(
         sample_tables["table_1"].chosen(**choice)
 
 
-def test_no_errors_can_be_chosen(sample_tables: dict[str, PaperTable]) -> None:
-    shown = sample_tables["table_1"].chosen(errors=[])
-    assert {row.kind for row in shown.rows}.isdisjoint(tables.ERRORS.values())
-    assert not any(note.startswith(("(", "[", "{")) for note in shown.notes)
-
-
 def test_a_file_of_an_earlier_version_says_what_to_do() -> None:
-    with duckdb.connect() as connection, pytest.raises(TableError, match=r"reports\.rpt_table_cells.+Build it again"):
+    with (
+        duckdb.connect() as connection,
+        pytest.raises(TableError, match=r"reports\.rpt_table_cells.+Build it again"),
+    ):
         cells.read(connection, Catalogue.read())
 
 
 # ---------------------------------------------------------------- the page
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_files_of_the_page_are_what_the_command_writes(
-    language: str, sample_build: Build, sample_site: Path, sample_tables: dict[str, PaperTable], tmp_path: Path
+def test_the_page_offers_what_the_command_writes_in_every_format_and_each_reading(
+    sample_page: Callable[..., Page],
+    sample_build: Build,
+    sample_release: Path,
+    sample_tables: dict[str, PaperTable],
+    tmp_path: Path,
 ) -> None:
-    """Every table: texts to the byte, documents by their cells."""
-    for name, table in sample_tables.items():
-        shown = table.chosen(language=language)
-        stem = f"tables/{name}_{language}"
-        for kind in ("latex", "markdown", "html"):
-            out = tmp_path / kind
-            choice = ("--format", kind, "--language", language, "--out", str(out))
-            assert run(sample_build, name, *choice)[0] == 0
-            ending = formats.FORMATS[kind][0]
-            assert (sample_site / f"{stem}.{ending}").read_bytes() == out.read_bytes()
-        assert (sample_site / f"{stem}_siunitx.tex").read_text(encoding="utf-8") == formats.latex(shown, siunitx=True)
-        (word,) = Document(str(sample_site / f"{stem}.docx")).tables
-        assert [[cell.text for cell in row.cells] for row in word.rows][1:] == grid(shown)
-        sheet = openpyxl.load_workbook(sample_site / f"{stem}.xlsx")[name]
-        assert [displayed(cell) for cell in sheet[3]] == grid(shown)[0]
+    """Of every table the texts to the byte; of one the documents by their cells."""
+    endings = (".docx", ".xlsx", ".tex", "_siunitx.tex", ".md", ".html")
+    with Release(sample_release) as release:
+        paper_tables.write(release, tmp_path)
+    for language in ("en", "zh"):
+        page = sample_page("tables", language)
+        for name, table in sample_tables.items():
+            shown = table.chosen(language=language)
+            stem = f"tables/{name}_{language}"
+            links = [link.get("href") for link in page.all(f"#{name}//a[@download]")]
+            assert links == [f"{stem}{ending}" for ending in endings]
+            texts = {
+                ".tex": formats.latex(shown),
+                "_siunitx.tex": formats.latex(shown, siunitx=True),
+                ".md": formats.markdown(shown),
+                ".html": formats.html_page(shown),
+            }
+            for ending, text in texts.items():
+                assert (tmp_path / f"{stem}{ending}").read_text(encoding="utf-8") == text
+    (word,) = Document(str(tmp_path / f"{stem}.docx")).tables
+    assert [[cell.text for cell in row.cells] for row in word.rows][1:] == grid(shown)
+    sheet = openpyxl.load_workbook(tmp_path / f"{stem}.xlsx")[name]
+    assert [displayed(cell) for cell in sheet[3]] == grid(shown)[0]
 
-
-def test_a_reader_takes_a_table_along_and_finds_the_command_for_another_reading(
-    reader: Reader, sample_build: Build, sample_site: Path, sample_tables: dict[str, PaperTable], tmp_path: Path
-) -> None:
-    page = reader.open(sample_site, "tables")
-    for language, name in (("en", "table_1"), ("zh", "table_5")):
-        if language == "zh":
-            page.get_by_role("button", name="中文").click()
-        links = page.locator(f"#{name} a[download]:visible").evaluate_all("all => all.map(a => a.getAttribute('href'))")
-        assert links == [
-            f"tables/{name}_{language}{ending}" for ending in (".docx", ".xlsx", ".tex", "_siunitx.tex", ".md", ".html")
-        ]
-        assert all((sample_site / link).stat().st_size > 0 for link in links)
-    details = page.locator("#table_1 details")
-    details.locator("summary").click()
-    readings = details.locator("li code").all_inner_texts()
-    assert readings == [column.specification_id for column in sample_tables["table_1"].columns]
-    program, command, *arguments = details.locator("p code").inner_text().split()
+    page = sample_page("tables")
+    table = sample_tables["table_1"]
+    readings = page.texts("#table_1//details//li/code")
+    assert readings == [column.specification_id for column in table.columns]
+    program, command, *arguments = page.text("#table_1//details/p/code").split()
     assert (program, command) == ("ai-manufacturing", "table")
-    out = tmp_path / "chosen.docx"
-    assert run(sample_build, *arguments, "--out", str(out))[0] == 0
-    expected = sample_tables["table_1"].chosen([arguments[arguments.index("--readings") + 1]], ALL, "en", 2)
-    assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == [row[1] for row in grid(expected)]
-    assert reader.complaints == []
-    assert [url for url in reader.requests if not url.startswith((sample_site.as_uri(), "data:", "blob:"))] == []
+    out = tmp_path / "new" / "chosen.docx"
+    code, said = run(sample_build, *arguments, "--out", str(out))
+    assert (code, said.splitlines()[1:]) == (0, [str(out)])
+    assert said.startswith("sample (SYNTHETIC: its numbers are not real)")
+    reading = arguments[arguments.index("--readings") + 1]
+    expected = [row[1] for row in grid(table.chosen([reading], ALL, "en", 2))]
+    assert [row.cells[1].text for row in Document(str(out)).tables[0].rows][1:] == expected

@@ -22,7 +22,7 @@ def within(rows: pd.DataFrame, columns: list[str]) -> np.ndarray:
 
 def without_singletons(rows: pd.DataFrame) -> pd.DataFrame:
     while True:
-        kept = rows[(rows.groupby("city_id")["year"].transform("size") > 1)]
+        kept = rows[rows.groupby("city_id")["year"].transform("size") > 1]
         kept = kept[kept.groupby("year")["year"].transform("size") > 1]
         if len(kept) == len(rows):
             return rows
@@ -105,15 +105,15 @@ def test_the_reliability_of_ai_firms_is_what_numpy_computes(public_build: Build)
 
 
 def test_the_vendors_agree_in_2020_in_the_files_themselves(public_build: Build, public_extracts: Path) -> None:
-    first = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv").set_index("城市")["全部企业"]
+    first = pd.read_csv(public_extracts / "ai_firms/全部企业_2020.csv").groupby("城市")["全部企业"].first()
     second = pd.read_csv(public_extracts / "ai_firms/ai.csv").query("year == 2020")
-    second = second.assign(name=second["city_cn"].str.removesuffix("市") + "市").set_index("name")["company"]
-    both = pd.concat([first.groupby(level=0).first(), second.groupby(level=0).first()], axis=1).dropna()
+    second = second.assign(name=second["city_cn"].str.removesuffix("市") + "市").groupby("name")["company"].first()
+    both = pd.concat([first, second], axis=1).dropna()
     both = both[(both > 0).all(axis=1)]
-    (correlation,) = public_build.rows(
+    correlation = public_build.value(
         "select correlation from reports.rpt_measure_reliability "
         "where transform = 'ln' and grouping = 'all' and year = 2020"
-    )[0]
+    )
     assert len(both) > 280
     assert correlation == pytest.approx(np.corrcoef(np.log(both).T)[0, 1], abs=0.003)
 
@@ -123,15 +123,8 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
     found = public_build.frame(
         "select * from reports.rpt_coefficients where term = 'ai_firms' and table_id = 'table_1' and column_number = 1"
     ).set_index("specification_id")
-    plain, second, by_second, by_first = (
-        found.loc[name.format(part)]
-        for part in (
-            "",
-            "_second_vendor",
-            "_instrumented",
-            "_second_vendor_instrumented",
-        )
-    )
+    parts = ("", "_second_vendor", "_instrumented", "_second_vendor_instrumented")
+    plain, second, by_second, by_first = (found.loc[name.format(part)] for part in parts)
     # One sample, so that each estimate follows from others: by the reduced form of the other vendor's plain estimate.
     assert {row["observation_count"] for row in (plain, second, by_second, by_first)} == {plain["observation_count"]}
     assert by_second["estimate"] == pytest.approx(second["estimate"] / by_second["first_stage_estimate"], rel=1e-9)
@@ -139,13 +132,9 @@ def test_the_second_vendor_is_a_reading_and_an_instrument(public_build: Build) -
     assert by_second["first_stage_f"] > 100
     assert "Not judged by the gate: ai_firm_count@ciciliujx." in by_second["warnings"]
     assert "Not judged" not in plain["warnings"]
-    assert "ai_firm_count@ciciliujx" in {
-        series
-        for (series,) in public_build.rows(
-            "select series from marts.dim_specification_series "
-            "where specification_id = 'table_1_col_1_observed_instrumented' and role = 'second_measure'"
-        )
-    }
+    measure = "select series from marts.dim_specification_series where role = 'second_measure' "
+    measure += "and specification_id = 'table_1_col_1_observed_instrumented'"
+    assert public_build.rows(measure) == [("ai_firm_count@ciciliujx",)]
     # Classical errors imply that the two are one number: by city t is -1.37, and conclusions rest on provinces.
     rows = public_build.rows(
         "select specification_id, setting, estimate, std_error, statistic, p_value, warnings, warnings_zh "

@@ -1,6 +1,5 @@
 """What the site gives to use and cite: data that other programs read, and quick starts that give the number."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -14,48 +13,70 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from ai_manufacturing import site
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.releases import contents
 from ai_manufacturing.site import downloads
 from ai_manufacturing.system import integrity
-from tests.python.conftest import Build
-from tests.python.release_store import described
+from tests.python.conftest import Build, made_once
+from tests.python.release_store import described, read
+from tests.python.site_reader import ONE_PAGE
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
 HEADLINE = "from reports.rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
 
 
-@pytest.fixture(params=["sample", "public"])
+@pytest.fixture(scope="session")
+def sample_data(light_build: Build, shared: Path) -> Path:
+    """Return a site of the sample with one page and the formats that quick starts read."""
+    folder = shared / "sample_data"
+
+    def make() -> None:
+        manifest = described("000001") | {"published_at": "2026-01-02T03:04:05+00:00"}
+        released = folder / "released.duckdb"
+        writer.write(light_build.warehouse, released, manifest, None)
+        with pytest.MonkeyPatch.context() as small:
+            small.setattr(site, "PAGES", ONE_PAGE)
+            small.setattr(downloads, "FORMATS", ("csv", "dta"))
+            site.build(released, folder / "site")
+
+    return made_once(folder, make) / "site"
+
+
+PUBLIC = pytest.param(("public_site", "public_build"), marks=[pytest.mark.door, pytest.mark.soak])
+
+
+@pytest.fixture(params=[("sample_data", "light_build"), PUBLIC], ids=["sample", "public"])
 def built(request: pytest.FixtureRequest) -> tuple[Path, Build]:
     """Return the folder of data of a site, and the build it is of."""
-    folder: Path = request.getfixturevalue(f"{request.param}_site")
-    return folder / downloads.FOLDER, request.getfixturevalue(f"{request.param}_build")
+    folder, build = map(request.getfixturevalue, request.param)
+    return folder / downloads.FOLDER, build
 
 
-def program(folder: Path, name: str) -> list[str] | None:
-    """Return the command that runs a quick start here; None where its program is not found."""
-    if name.endswith(".py"):
+def program(name: str) -> list[str]:
+    """Return the command that runs a quick start here."""
+    kind = Path(name).suffix
+    if kind == ".py":
         return [sys.executable, name]
-    if name.endswith(".R"):
-        found = shutil.which("Rscript")
-        return [found, name] if found else None
-    found = next(filter(None, map(shutil.which, ("stata-mp", "stata-se", "stata"))), None)
-    return [found, "-b", "do", name] if found else None
+    names = ["Rscript"] if kind == ".R" else ["stata-mp", "stata-se", "stata"]
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"the program that runs {name} is not here")
+    return [found, name] if kind == ".R" else [found, "-b", "do", name]
 
 
-@pytest.mark.parametrize("name", [name for name in downloads.QUICK_STARTS.values() if not name.endswith(".sql")])
+@pytest.mark.parametrize("name", ["headline.py", "headline.R", "headline.do"])
 def test_a_quick_start_gives_the_estimate(built: tuple[Path, Build], name: str, tmp_path: Path) -> None:
     folder, build = built
-    command = program(folder, name)
-    if command is None:
-        pytest.skip(f"the program that runs {name} is not here")
+    command = program(name)
     # what a reader downloads for it
     for file in (name, "panel.csv", "panel.dta", "fct_city_year_panel.parquet"):
         shutil.copyfile(folder / file, tmp_path / file)
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    log = (tmp_path / "headline.log").read_text() if name.endswith(".do") else ended.stdout
-    ((estimate, error, count),) = build.rows(f"select estimate, std_error, observation_count {HEADLINE}")
+    log = (tmp_path / "headline.log").read_text() if name == "headline.do" else ended.stdout
+    query = f"select estimate, std_error, observation_count {HEADLINE}"
+    ((estimate, error, count),) = build.rows(query)
     assert f"{estimate:.6f} ({error:.6f})" in log
     assert f"N = {count}" in log
 
@@ -65,12 +86,12 @@ def test_the_quick_start_in_sql_gives_the_estimate_and_that_of_the_public_set_is
 ) -> None:
     folder, build = built
     monkeypatch.chdir(folder)
-    ((estimate, error, count),) = duckdb.sql((folder / "headline.sql").read_text(encoding="utf-8")).fetchall()
-    released = build.rows(f"select printf('%.6f', estimate), printf('%.6f', std_error), observation_count {HEADLINE}")
-    assert [(estimate, error, count)] == released
+    (found,) = duckdb.sql((folder / "headline.sql").read_text(encoding="utf-8")).fetchall()
+    numbers = "printf('%.6f', estimate), printf('%.6f', std_error), observation_count"
+    assert [found] == build.rows(f"select {numbers} {HEADLINE}")
     # what R's lm gave on the exported panel
-    if "public" in folder.parent.parent.name:
-        assert estimate == "0.159576"
+    if build.extracts.name == "public":
+        assert found[0] == "0.159576"
 
 
 def test_stata_finds_every_variable_that_its_quick_start_names(built: tuple[Path, Build]) -> None:
@@ -80,38 +101,41 @@ def test_stata_finds_every_variable_that_its_quick_start_names(built: tuple[Path
     assert {*regression.split(), "city_id", "year"} <= {*pd.read_stata(folder / "panel.dta").columns}
 
 
-def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_name(built: tuple[Path, Build]) -> None:
+def test_every_released_table_is_a_parquet_file_with_metadata_at_a_path_of_its_name(
+    built: tuple[Path, Build],
+) -> None:
     folder, build = built
     released = {(schema, table) for schema in contents.SCHEMAS for table in build.tables(schema)}
     package = json.loads((folder / downloads.METADATA).read_text(encoding="utf-8"))
-    assert {(one["schema_in_release"], one["name"]) for one in package["resources"]} == released
-    for one in package["resources"]:
-        content = (folder / one["path"]).read_bytes()
-        assert one["hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
-        assert one["rows"] == pq.read_metadata(folder / one["path"]).num_rows
-        assert [field["name"] for field in one["schema"]["fields"]] == pq.read_schema(folder / one["path"]).names
+    resources = package["resources"]
+    assert {(one["schema_in_release"], one["name"]) for one in resources} == released
+    for one in resources:
+        path, fields = folder / one["path"], one["schema"]["fields"]
+        assert one["hash"] == f"sha256:{integrity.sha256(path)}"
+        assert one["rows"] == pq.read_metadata(path).num_rows
+        assert [field["name"] for field in fields] == pq.read_schema(path).names
         assert json.loads((folder / f"{one['name']}.json").read_text(encoding="utf-8")) == one
-        assert all(field.get("description") for field in one["schema"]["fields"]), one["name"]
+        assert all(field.get("description") for field in fields), one["name"]
     (licence,) = package["licenses"]
-    providers = build.rows("select distinct provider from marts.fct_deliveries where provider is not null")
     terms = (folder / licence["path"]).read_text(encoding="utf-8")
-    assert [name for (name,) in providers if f"| {name} |" not in terms] == []
+    providers = "select distinct provider from marts.fct_deliveries where provider is not null"
+    assert [name for (name,) in build.rows(providers) if f"| {name} |" not in terms] == []
     expected = build.frame("from marts.fct_city_year_panel order by city_id, year")
-    read = pd.read_parquet(folder / "fct_city_year_panel.parquet").sort_values(["city_id", "year"], ignore_index=True)
-    pd.testing.assert_frame_equal(read, expected, check_dtype=False)
+    panel = pd.read_parquet(folder / "fct_city_year_panel.parquet")
+    panel = panel.sort_values(["city_id", "year"], ignore_index=True)
+    pd.testing.assert_frame_equal(panel, expected, check_dtype=False)
 
 
 def test_the_checksums_are_those_of_the_files_and_every_link_of_the_page_leads_to_one(
     built: tuple[Path, Build],
 ) -> None:
     folder, _ = built
-    verified = subprocess.run(
-        ["sha256sum", "--quiet", "-c", integrity.SUMS], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert (verified.returncode, verified.stderr) == (0, "")
+    check = ["sha256sum", "--quiet", "-c", integrity.SUMS]
+    assert subprocess.run(check, cwd=folder, check=False).returncode == 0
     page = (folder.parent / "use.html").read_text(encoding="utf-8")
     linked = {*re.findall(r'href="data/([^"]+)"', page)}
-    assert {"panel.dta", "ai_manufacturing.xlsx", downloads.RELEASE, downloads.BIBLIOGRAPHY, downloads.FEED} <= linked
+    named = {"panel.dta", downloads.RELEASE, downloads.BIBLIOGRAPHY, downloads.FEED}
+    assert named <= linked
     assert [name for name in linked if not (folder / name).is_file()] == []
 
 
@@ -126,24 +150,26 @@ def test_the_citation_names_release_date_and_paper_and_marks_synthetic_data(buil
 
 
 def test_the_history_keeps_the_headline_of_pruned_releases_and_begins_anew_with_another_set(
-    audited_build: Build, tmp_path: Path
+    small_build: Build, tmp_path: Path
 ) -> None:
-    warehouse, releases = audited_build.warehouse, [tmp_path / f"{number}.duckdb" for number in range(3)]
-    for number, (path, before) in enumerate(zip(releases, [None, *releases], strict=False), start=1):
-        named = {"extract_set": "another"} if number == 3 else {}
-        writer.write(warehouse, path, {**described(f"{number:06d}"), **named}, before)
+    (headline,) = small_build.rows(f"select estimate, std_error {HEADLINE}")
+    ((verdict,),) = small_build.rows(
+        "select verdict_en from reports.rpt_verdicts where specification_id = 'table_1_col_1'"
+    )
+    before = None
+    for release_id, name, kept in (
+        ("000001", "sample", ["000001"]),
+        ("000002", "sample", ["000001", "000002"]),
+        ("000003", "another", ["000003"]),
+    ):
+        path = tmp_path / f"{release_id}.duckdb"
+        manifest = described(release_id) | {"extract_set": name}
+        writer.write(small_build.warehouse, path, manifest, before)
         if before:
             before.unlink()
-        with duckdb.connect(str(path), read_only=True) as connection:
-            history = connection.execute(
-                f'select release_id, estimate, std_error, verdict_en from "{path.stem}".release.history order by all'
-            ).fetchall()
-        ((estimate, error),) = audited_build.rows(f"select estimate, std_error {HEADLINE}")
-        verdict = audited_build.value(
-            "select verdict_en from reports.rpt_verdicts where specification_id = 'table_1_col_1'"
-        )
-        kept = [number] if number == 3 else range(1, number + 1)
-        assert history == [(f"{one:06d}", estimate, error, verdict) for one in kept]
+        before = path
+        history = f'select release_id, estimate, std_error, verdict_en from "{release_id}".release.history order by all'
+        assert read(path, history) == [(one, *headline, verdict) for one in kept]
 
 
 def test_the_feed_of_releases_is_atom(built: tuple[Path, Build]) -> None:

@@ -12,6 +12,7 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence, in_columns, joined
+from ai_manufacturing.system import contracts
 
 Row = dict[str, Any]
 
@@ -19,7 +20,7 @@ Row = dict[str, Any]
 def of_each(
     specifications: Iterable[Specification],
     inputs: Inputs,
-    schema: pa.Schema,
+    model: str,
     rows_of: Callable[[Specification], Iterable[Row]],
     instead: Callable[[Specification], Row] = lambda specification: {},
 ) -> pa.Table:
@@ -30,8 +31,8 @@ def of_each(
     specifications : iterable of Specification
     inputs : Inputs
         The tables they draw on.
-    schema : Schema
-        Columns of the table.
+    model : str
+        The model whose table it is, with its columns and its key.
     rows_of : callable
         Takes a specification and returns its rows, with the columns that differ from "estimated".
     instead : callable
@@ -54,7 +55,7 @@ def of_each(
             warnings = row.get("warnings")
             words = {"warnings": joined(warnings) if warnings else None}
             table.append({name: _finite(value) for name, value in in_columns({**common, **row, **words}).items()})
-    return pa.Table.from_pylist(table, schema=schema)
+    return contracts.table(model, table)
 
 
 def answered(rows: Callable[[], Iterable[Row]], **instead: Any) -> list[Row]:

@@ -33,7 +33,6 @@ from ai_manufacturing.estimators.event_study import WaldTest
 from ai_manufacturing.estimators.inference import Fit, Inference, two_sided
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence, sentence
-from ai_manufacturing.system.contracts import schema
 
 # Columns with _province after their name.
 BY_PROVINCE = ("std_error", "p_value", "conf_low", "conf_high", "degrees_of_freedom")
@@ -109,7 +108,7 @@ def coefficients(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     def instead(specification: Specification) -> Row:
         return {**common(specification), "term_order": 1, "term": specification.regressor}
 
-    return of_each(specifications, inputs, schema("est_coefficients"), rows_of, instead)
+    return of_each(specifications, inputs, "est_coefficients", rows_of, instead)
 
 
 def _on_overlap(specification: Specification, default: Specification, inputs: Inputs) -> Row:

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from ai_manufacturing.estimators.columns import Floats, numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import NOTHING, Sentence, in_columns
-from ai_manufacturing.system.contracts import schema
+from ai_manufacturing.system import contracts
 
 MEASURES = ("ai_firms", "ai_patent_applications", "ai_patent_grants")  # those of fct_spatial_distribution
 NEIGHBOURS = 6  # docs/decisions/spatial.md
@@ -221,7 +221,7 @@ def global_autocorrelation(tables: Tables) -> pa.Table:
     def rows(city_ids: Sequence[str], values: Floats, weights: csr_array) -> Iterable[dict[str, Any]]:
         return [global_moran(values, weights)._asdict()]
 
-    return _per_year(tables, rows, schema("est_spatial_autocorrelation"))
+    return _per_year(tables, rows, "est_spatial_autocorrelation")
 
 
 def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
@@ -252,11 +252,11 @@ def local_autocorrelation(tables: Tables, event_year: int) -> pa.Table:
 
     years = tables.measures["year"]
     measures = tables.measures[years.isin([years.min(), event_year, years.max()])]
-    return _per_year(tables._replace(measures=measures), rows, schema("est_local_spatial_autocorrelation"))
+    return _per_year(tables._replace(measures=measures), rows, "est_local_spatial_autocorrelation")
 
 
 def _per_year(
-    tables: Tables, rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]], schema: pa.Schema
+    tables: Tables, rows: Callable[[Sequence[str], Floats, csr_array], Iterable[dict[str, Any]]], model: str
 ) -> pa.Table:
     """Stack the rows of each measure and year, or the reason why there are none."""
     measures = tables.measures[tables.measures["measure"].isin(MEASURES)]
@@ -293,7 +293,7 @@ def _per_year(
             continue
         design = {"permutation_count": PERMUTATIONS, "neighbour_count": NEIGHBOURS, "status": "estimated"}
         table.extend(in_columns({**common, **estimate, **design}) for estimate in estimates)
-    return pa.Table.from_pylist(table, schema=schema)
+    return contracts.table(model, table)
 
 
 def _check_delivered(complete: pd.DataFrame, series: str, year: int) -> None:

@@ -20,7 +20,18 @@ PACKAGES = (
     "pandas",
     "scipy",
 )
-CODE = ("dbt_project.yml", "profiles.yml", "models", "python_models", "macros", "seeds", "expectations", "tests", "src")
+CODE = (
+    "dbt_project.yml",
+    "profiles.yml",
+    "models",
+    "python_models",
+    "macros",
+    "seeds",
+    "expectations",
+    "tests/generic",
+    "tests/singular",
+    "src",
+)
 
 
 def delivery_hashes(folder: Path) -> dict[str, str]:

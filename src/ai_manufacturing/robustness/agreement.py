@@ -10,7 +10,7 @@ import pyarrow as pa
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.not_estimable import attempted
 from ai_manufacturing.estimators.sentences import Sentence, in_columns
-from ai_manufacturing.system.contracts import schema
+from ai_manufacturing.system import contracts
 
 KEY = ["series", "scope", "first_provider", "second_provider", "grouping", "group_name"]
 
@@ -44,7 +44,7 @@ def within_city_and_year(grouped: pd.DataFrame) -> pa.Table:
             first, second = f"first_{transform}", f"second_{transform}"
             sample = cells[["city_id", "year", first, second]].dropna()
             rows.append({**common, "transform": transform, **_within(sample, first, second)})
-    return pa.Table.from_pylist(rows, schema=schema("est_source_agreement"))
+    return contracts.table("est_source_agreement", rows)
 
 
 def _within(sample: pd.DataFrame, first: str, second: str) -> dict[str, Any]:

@@ -36,7 +36,6 @@ from ai_manufacturing.robustness import (
     strict_exogeneity,
 )
 from ai_manufacturing.robustness.case import AVERAGE, Case, Check, case_of, each_term, first_term
-from ai_manufacturing.system.contracts import schema
 
 
 def _crv3(case: Case, position: int, cluster: str) -> Inference:
@@ -189,7 +188,7 @@ def checked(
 
     # Those of the same rows and regressors after each other: what they share is cached for a few only.
     in_turn = sorted(cases, key=lambda specification: _rows_and_regressors(cases[specification]))
-    return of_each(in_turn, inputs, schema(f"est_{table}"), rows_of)
+    return of_each(in_turn, inputs, f"est_{table}", rows_of)
 
 
 def _in_family(setting: str, specification: Specification) -> bool:

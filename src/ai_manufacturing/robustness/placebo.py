@@ -14,7 +14,6 @@ from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import numbers_in
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import randomisation
-from ai_manufacturing.system.contracts import schema
 
 
 @dataclass(frozen=True)
@@ -129,4 +128,4 @@ def placebos(specifications: Iterable[Specification], inputs: Inputs) -> pa.Tabl
         yield asdict(answer)
 
     asked = (one for one in specifications if getattr(one.options, "placebo", 0))
-    return of_each(asked, inputs, schema("est_placebo"), rows_of)
+    return of_each(asked, inputs, "est_placebo", rows_of)

@@ -31,7 +31,6 @@ from ai_manufacturing.robustness.permutation_sums import (
     DonorPairs,
     PanelSums,
 )
-from ai_manufacturing.system.contracts import schema
 
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
 NEARLY_EXACT = 1e-4  # a slope whose error is below this share of it is looked at by row
@@ -72,7 +71,7 @@ def permuted_weights(
             strata = setting.removeprefix("strata=")
             yield from answered(partial(permutation_rows, specification, strata), strata=strata)
 
-    return of_each(specifications, inputs, schema("est_permuted_weights"), rows_of)
+    return of_each(specifications, inputs, "est_permuted_weights", rows_of)
 
 
 def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":

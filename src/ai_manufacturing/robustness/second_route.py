@@ -19,7 +19,6 @@ from ai_manufacturing.estimators import event_study
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.dynamic_panel import parsed
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.system.contracts import schema
 
 
 def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.Table:
@@ -56,7 +55,7 @@ def second_route(specifications: Iterable[Specification], inputs: Inputs) -> pa.
     def instead(specification: Specification) -> Row:
         return {"term": specification.regressor}
 
-    return of_each(filter(is_asked, specifications), inputs, schema("est_second_route"), rows_of, instead)
+    return of_each(filter(is_asked, specifications), inputs, "est_second_route", rows_of, instead)
 
 
 def _by_second_route(specification: Specification, inputs: Inputs) -> tuple[Sequence[str], tuple[Floats, Floats]]:

@@ -20,7 +20,6 @@ from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.joint_test import Slopes
 from ai_manufacturing.robustness.permutation_sums import DonorMeasure, DonorPairs, PanelSums
 from ai_manufacturing.system import workers
-from ai_manufacturing.system.contracts import schema
 
 AXES = [
     "transform",
@@ -100,7 +99,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
                     "degrees_of_freedom": fitted.answer.degrees_of_freedom[cluster],
                 }
 
-    return of_each(chosen, inputs, schema("est_specification_curve"), rows_of)
+    return of_each(chosen, inputs, "est_specification_curve", rows_of)
 
 
 def joint(
@@ -132,7 +131,7 @@ def joint(
                 break
         yield from rows
 
-    return of_each(chosen, inputs, schema("est_specification_curve_joint"), rows_of)
+    return of_each(chosen, inputs, "est_specification_curve_joint", rows_of)
 
 
 def _rounds(

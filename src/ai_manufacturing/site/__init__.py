@@ -1,8 +1,10 @@
 """The static site: pages for those who look rather than query, built from a release file alone."""
 
 import shutil
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import jinja2
@@ -139,39 +141,63 @@ def _write(release_path: Path, folder: Path, catalogue: Path | None, with_restri
     shutil.copyfile(_vega(), folder / "assets" / "vega.js")
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / "catalogue.html")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     pages = PAGES | ({"query": query} if query.write(shown, folder) else {})
     with Release(shown) as release:
         text = release.catalogue()
-        environment.globals |= {
-            "t": text.both,
-            "label": text.label,
-            "said": text.said,
-            "pair": pair,
-            "named": text.named,
-            "mark": MARK,
-            "tag": _tag(release, text),
-            "restricted": release.restricted if with_restricted else [],
-            "substituted": [row for row in release.substituted() if row["kind"] == "series"],
-            "plain": text.plain,
-            "manifest": release.manifest,
-            "pages": [*pages],
-            "has_catalogue": catalogue is not None,
-            "downloads": {file.name: file for file in downloads.write(shown, release)},
-        }
+        environment = environment_of(
+            release,
+            text,
+            pages=pages,
+            files=downloads.write(shown, release),
+            with_restricted=with_restricted,
+            has_catalogue=catalogue is not None,
+        )
         if cities in pages.values():
             cities.write(release, text, folder)
         if paper_tables in pages.values():
             paper_tables.write(release, folder)
         for name, page in pages.items():
-            policy = QUERY_POLICY if page is query else POLICY
-            rendered = environment.get_template(f"{name}.html").render(
-                page=name, policy=policy, **page.content(release, text)
-            )
-            (folder / f"{name}.html").write_text(rendered, encoding="utf-8")
+            markup = rendered(environment, name, page.content(release, text))
+            (folder / f"{name}.html").write_text(markup, encoding="utf-8")
     return [*pages]
+
+
+def environment_of(
+    release: Release,
+    text: Catalogue,
+    *,
+    pages: Iterable[str] = PAGES,
+    files: Iterable[downloads.Download] = (),
+    with_restricted: bool = False,
+    has_catalogue: bool = False,
+) -> jinja2.Environment:
+    """Return the templates of the pages, with what all pages of a release share."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.globals |= {
+        "t": text.both,
+        "label": text.label,
+        "said": text.said,
+        "pair": pair,
+        "named": text.named,
+        "mark": MARK,
+        "tag": _tag(release, text),
+        "restricted": release.restricted if with_restricted else [],
+        "substituted": [row for row in release.substituted() if row["kind"] == "series"],
+        "plain": text.plain,
+        "manifest": release.manifest,
+        "pages": [*pages],
+        "has_catalogue": has_catalogue,
+        "downloads": {file.name: file for file in files},
+    }
+    return environment
+
+
+def rendered(environment: jinja2.Environment, name: str, content: dict[str, Any]) -> str:
+    """Return the markup of a page."""
+    policy = QUERY_POLICY if name == "query" else POLICY
+    return environment.get_template(f"{name}.html").render(page=name, policy=policy, **content)
 
 
 def _vega() -> Path:

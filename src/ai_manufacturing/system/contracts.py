@@ -1,9 +1,11 @@
-"""Columns of Python models, as their property files declare them; dbt enforces contracts of SQL models only."""
+"""Columns and keys of Python models, by their property files; dbt enforces contracts of SQL models only."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from ai_manufacturing import settings
@@ -34,7 +36,24 @@ def schema(model: str) -> pa.Schema:
     return pa.schema([(column["name"], TYPES[column["data_type"]]) for column in columns])
 
 
+def table(model: str, rows: list[dict[str, Any]]) -> pa.Table:
+    """Return rows as the table of a model that declares its key, `meta.key`.
+
+    Raises
+    ------
+    ValueError
+        If two rows have one key; nulls are alike.
+    """
+    key = _models(settings.project_root())[model]["config"]["meta"]["key"]
+    made = pa.Table.from_pylist(rows, schema=schema(model))
+    counted = made.group_by(key).aggregate([([], "count_all")]).rename_columns([*key, "row_count"])
+    for repeated in counted.filter(pc.field("row_count") > 1).slice(length=1).to_pylist():
+        words = ", ".join(f"{name} {value}" for name, value in repeated.items())
+        raise ValueError(f"{model} has several rows of one key: {words}")
+    return made
+
+
 @cache
-def _models(root: Path) -> dict[str, dict[str, list[dict[str, str]]]]:
+def _models(root: Path) -> dict[str, dict[str, Any]]:
     files = [*(root / "python_models").rglob("_*__models.yml"), *(root / "models/gates").glob("_*__models.yml")]
     return {model["name"]: model for path in files for model in yaml.safe_load(path.read_text("utf-8"))["models"]}

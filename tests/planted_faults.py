@@ -1,0 +1,124 @@
+"""Faults planted in the code one at a time, and the tests that find them: `python -m tests.planted_faults`.
+
+The list is tests/fixtures/planted_faults.toml. A change of the tests is judged by it: each fault
+must be found, by `make test` unless the list says that only the soak finds it. The code is changed
+in a copy of the project.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+LIST = PROJECT / "tests/fixtures/planted_faults.toml"
+FAILED = 1  # pytest's exit code where tests failed; others say that it could not run them
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line that is wrong, and who finds it.
+
+    Attributes
+    ----------
+    module : str
+        What is at fault, as a reader of the list calls it.
+    path : str
+        File, below the project.
+    right, wrong : str
+        A text that stands in the file once, and what stands there with the fault.
+    found_by : list of str
+        Tests that fail, as pytest names them.
+    soak : bool
+        Whether these are tests of the soak alone.
+    """
+
+    module: str
+    path: str
+    right: str
+    wrong: str
+    found_by: list[str]
+    soak: bool = False
+
+
+def faults() -> list[Fault]:
+    """Return the list."""
+    return [Fault(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["faults"]]
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """Copy the files that git knows or would know."""
+    listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for name in names.splitlines():
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    return folder
+
+
+def plant(fault: Fault, project: Path) -> None:
+    """Write the fault into its file.
+
+    Raises
+    ------
+    ValueError
+        If the right text does not stand there exactly once.
+    """
+    path = project / fault.path
+    text = path.read_text(encoding="utf-8")
+    if text.count(fault.right) != 1:
+        raise ValueError(f"{fault.path}: {fault.right!r} stands there {text.count(fault.right)} times. Correct {LIST}.")
+    path.write_text(text.replace(fault.right, fault.wrong), encoding="utf-8")
+
+
+def outcome(project: Path, tests: Sequence[str], soak: bool) -> subprocess.CompletedProcess[str]:
+    """Run tests of a copy of the project on its own code."""
+    kinds = "soak or not soak" if soak else "not soak"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", kinds, *tests],
+        cwd=project,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{project / 'src'}:{project}",
+            "PUBLIC_EXTRACTS": os.environ.get("PUBLIC_EXTRACTS") or str(PROJECT / "../shared/extracts/public"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def main() -> int:
+    """Plant each fault, print who found it, and return 1 if one was not found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="of these only, as the list names them")
+    parser.add_argument("--soak", action="store_true", help="also faults that only the soak finds")
+    arguments = parser.parse_args()
+    chosen = [fault for fault in faults() if not arguments.modules or fault.module in arguments.modules]
+    missed = 0
+    for fault in chosen:
+        if fault.soak and not arguments.soak:
+            print(f"left to the soak: {fault.module}: {fault.path}", flush=True)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            project = copy_of_the_project(Path(folder) / "project")
+            plant(fault, project)
+            run = outcome(project, fault.found_by, fault.soak)
+        found = run.returncode == FAILED
+        missed += not found
+        print(f"{'found' if found else 'MISSED'}: {fault.module}: {fault.path}: {fault.wrong.strip()}", flush=True)
+        if not found:
+            print(run.stdout[-2000:], run.stderr[-2000:], flush=True)
+    print(f"{len(chosen) - missed} found or left to the soak, {missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

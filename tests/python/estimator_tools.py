@@ -1,0 +1,96 @@
+"""What the tests of estimators share: golden records, dummies, and the reason of a refusal."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ai_manufacturing.estimators.columns import Floats
+from ai_manufacturing.estimators.not_estimable import NotEstimable
+
+approx = pytest.approx
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden(name: str) -> Any:
+    """Return golden numbers."""
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def golden_data(name: str) -> pd.DataFrame:
+    """Return the data that golden numbers were printed for."""
+    return pd.read_csv(GOLDEN / f"{name}.csv")
+
+
+def grid(cities: Iterable[object], years: Iterable[int]) -> pd.DataFrame:
+    """Return a row for each city and year."""
+    cells = pd.MultiIndex.from_product([[*cities], [*years]], names=["city_id", "year"])
+    return cells.to_frame(index=False)
+
+
+def refusal(function: Callable[..., object], *arguments: Any, **options: Any) -> str:
+    """Return why a function cannot estimate."""
+    with pytest.raises(NotEstimable) as caught:
+        function(*arguments, **options)
+    return caught.value.reason.en
+
+
+def changed(data: pd.DataFrame, change: str | dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of a query, or the data with other columns."""
+    return data.query(change) if isinstance(change, str) else data.assign(**change)
+
+
+def without_singletons(
+    data: pd.DataFrame,
+    entity: str = "city_id",
+    time: str = "year",
+) -> pd.DataFrame:
+    """Drop rows that are alone in their entity or period until none is."""
+    while True:
+        sizes = [data.groupby(name)[name].transform("size") for name in (entity, time)]
+        rest = data[np.min(sizes, axis=0) > 1]
+        if len(rest) == len(data):
+            return rest
+        data = rest
+
+
+class OnDummies:
+    """Least squares on regressors and explicit dummies, with the covariances of textbooks."""
+
+    def __init__(
+        self,
+        data: pd.DataFrame,
+        outcome: str,
+        regressors: Sequence[str],
+        time: str = "year",
+    ) -> None:
+        dummies = [pd.get_dummies(data[name]) for name in ("city_id", time)]
+        self.design = np.column_stack([data[[*regressors]], *dummies]).astype(float)
+        self.inverse = np.linalg.pinv(self.design, rcond=1e-12)
+        self.bread = self.inverse @ self.inverse.T
+        self.slopes = self.inverse @ data[outcome].to_numpy()
+        self.residuals = data[outcome].to_numpy() - self.design @ self.slopes
+        self.freedom = len(data) - np.linalg.matrix_rank(self.design)
+        self._data = data
+        self._slope_count = len(regressors)
+        self._year_count = data[time].nunique()
+        self.estimates = self.slopes[: self._slope_count]
+
+    def covariance(self, kind: str, cluster: str = "city_id") -> Floats:
+        """Return the covariance of the estimates: clustered, iid or robust (HC1)."""
+        count, scores = len(self.residuals), self.inverse.T * self.residuals[:, None]
+        if kind == "iid":
+            whole = self.residuals @ self.residuals / self.freedom * self.bread
+        elif kind == "robust":
+            whole = count / self.freedom * scores.T @ scores
+        else:
+            sums = pd.DataFrame(scores).groupby(self._data[cluster].to_numpy()).sum().to_numpy()
+            parameters = self._slope_count + self._year_count
+            factor = len(sums) / (len(sums) - 1) * (count - 1) / (count - parameters)
+            whole = factor * sums.T @ sums
+        covariance: Floats = whole[: self._slope_count, : self._slope_count]
+        return covariance

@@ -1,0 +1,211 @@
+"""Cities and maps as a reader meets them: found in three scripts, compared, and traced to a row."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.python.conftest import Build
+from tests.python.site_reader import Reader
+
+pytestmark = [pytest.mark.door, pytest.mark.soak]
+CELLS = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+LEGEND = "svg .role-legend-label text"
+
+
+def search(page: Page, words: str) -> None:
+    """Type a city into the field and confirm."""
+    field = page.locator("#city")
+    field.fill(words)
+    field.press("Enter")
+
+
+def test_a_city_is_found_by_name_pinyin_and_code_and_stays_in_the_address(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "cities", "#110000")  # as older addresses had it
+    name = page.locator("#city-name")
+    expect(name).to_have_text("Beijing 110000, east")
+    for words in ("苏州", "苏州市", "320500", "Suzhou 320500", "suzhou320500"):
+        search(page, "Beijing")
+        expect(name).to_have_text("Beijing 110000, east")
+        search(page, words)
+        expect(name).to_have_text("Suzhou 320500, east")
+    expect(page).to_have_url(re.compile(r"\?city=320500$"))
+    gdp = page.locator("#figure-gdp_100m_cny")
+    gdp.locator("summary").click()
+    value = sample_build.value(
+        "select gdp_100m_cny from marts.fct_city_year_panel where city_id = '320500' and year = 2020"
+    )
+    last = gdp.locator("tbody tr", has_text="320500").last
+    for words in ("2020", f"{value:.10g}"):
+        expect(last).to_contain_text(words)
+    # A name of two cities is asked for, and one of none leaves no chart: the charts of the last
+    # city would be taken for those of the city that was asked for.
+    search(page, "suzhou")
+    choices = page.locator("#city-choices button")
+    expect(choices).to_have_text(["Suzhou 320500 (Jiangsu)", "Suzhou 341300 (Anhui)"])
+    expect(name).to_have_text("")
+    expect(page.locator("figure.chart svg .mark-line")).to_have_count(0)
+    choices.last.click()
+    expect(name).to_have_text("Suzhou 341300, central")
+    expect(page.locator("#city-missing")).to_be_hidden()
+    search(page, "Atlantis")
+    expect(page.locator("#city-none")).to_be_visible()
+    expect(page.locator("#city-several")).to_be_hidden()
+    assert reader.complaints == []
+
+
+def test_cities_are_compared_in_one_chart_in_either_language_and_leave_with_their_names(
+    reader: Reader, sample_site: Path
+) -> None:
+    page = reader.open(sample_site, "cities", "?city=440300")
+    chart = page.locator("#figure-ai_firm_count")
+    legend = chart.locator(LEGEND)
+    expect(legend).to_have_text(["Shenzhen 440300", "Mean, east", "Mean, country"])
+    page.locator("#city").fill("Hangzhou")
+    page.get_by_role("button", name="Compare").click()
+    chosen = page.locator("#city-name .chosen")
+    expect(chosen).to_have_text(["Shenzhen 440300, east ×", "Hangzhou 330100, east ×"])
+    expect(legend).to_have_text(["Shenzhen 440300", "Hangzhou 330100", "Mean, country"])
+    expect(page).to_have_url(re.compile(r"\?city=440300,330100$"))
+    page.get_by_role("button", name="中文").click()
+    expect(legend).to_have_text(["深圳市 440300", "杭州市 330100", "全国均值"])
+    expect(page).to_have_url(re.compile(r"\?city=440300,330100&language=zh-CN$"))
+    content, name = reader.downloaded(chart, "CSV")
+    assert name == "ai_firm_count_440300_330100_sample.csv"
+    rows = [*csv.DictReader(content.splitlines())]
+    names = {(row["name_en"], row["name_zh"], row["is_synthetic"]) for row in rows if row["city_id"] == "330100"}
+    assert names == {("Hangzhou 330100", "杭州市 330100", "true")}
+    page.get_by_role("button", name="移除深圳市 440300").click()
+    expect(page.locator("#city-name")).to_have_text("杭州市 330100, 东部")
+    # A link opens what it was made of, for a reader of the other language too.
+    page = reader.open(sample_site, "cities", "?city=440300,330100&language=en")
+    expect(page.locator(f"#figure-ai_firm_count {LEGEND}").first).to_have_text("Shenzhen 440300")
+    assert reader.complaints == []
+
+
+def test_a_gap_has_its_reason_and_a_value_its_file_and_row(
+    reader: Reader, public_site: Path, public_build: Build
+) -> None:
+    page = reader.open(public_site, "cities", "?city=440300")
+    figure = page.locator("#figure-secondary_value_added_100m_cny")
+    gaps = figure.locator("svg .mark-symbol path[aria-label*='Correction c01']")
+    expect(gaps).to_have_count(4)  # c010 to c013 took 2011 to 2014
+    gaps.nth(1).click()
+    traced = page.locator("#trace-result")
+    reason = traced.locator("p.not-estimable")
+    expect(traced.locator("p").first).to_have_text(
+        "Shenzhen 440300, 2012, Secondary value added: missing, Provider biechouwo"
+    )
+    expect(reason).to_contain_text("Correction c011: the three sectors differ from GDP by more than 2 %")
+    ((file, sheet, number, value, sha),) = public_build.rows(
+        "select file_path, sheet_name, row_number, delivered_value, delivery_id "
+        "from marts.fct_delivered_values where series = 'secondary_value_added_100m_cny' "
+        "and provider = 'biechouwo' and city_id = '440300' and year = 2012"
+    )
+    shown, correction = (table.locator("tbody tr") for table in traced.locator("table").all())
+    row = [file, sheet, str(number), f"{value:,.2f}", "", sha[:12]]
+    assert shown.evaluate_all(CELLS) == [row]
+    corrected = [
+        "c011",
+        "Shenzhen 440300",
+        "Secondary value added",
+        "2012",
+        f"{value:,.2f}",
+        "missing",
+    ]
+    assert correction.evaluate_all(CELLS)[0][:6] == corrected
+    address = r"\?city=440300&series=secondary_value_added_100m_cny&year=2012$"
+    expect(page).to_have_url(re.compile(address))
+    listed = page.locator("#city-corrections tbody tr td:first-child").all_inner_texts()
+    assert {*listed} == {"c010", "c011", "c012", "c013", "c127", "c128"}
+    page.locator("#trace-series").select_option("firm_count")
+    page.locator("#trace-year").select_option("2010")
+    expect(reason).to_have_text("duhe1123 delivers no city for 2010")
+    page.get_by_role("button", name="中文").click()
+    expect(reason).to_have_text("duhe1123未交付2010年任何城市的数值")
+    # Of a city that was merged the rows are those of both, under the code that was delivered.
+    address = "?city=370100&series=gdp_100m_cny&year=2015&language=en"
+    page = reader.open(public_site, "cities", address)
+    files = page.locator("#trace-result tbody tr td:first-child").all_inner_texts()
+    assert len(files) == 2
+    assert sum("(371200)" in name for name in files) == 1
+    assert reader.complaints == []
+
+
+def test_the_map_follows_its_slider_and_names_a_city_under_the_pointer(
+    reader: Reader, sample_site: Path, sample_build: Build
+) -> None:
+    page = reader.open(sample_site, "maps")
+    drawn = page.locator("#figure-map svg .mark-symbol.role-mark path")
+    width = drawn.first.bounding_box()["width"]  # drawn from large to small
+    slider = page.get_by_role("slider", name="Year")
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowLeft")
+    count = sample_build.value(
+        "select measure_count from marts.fct_spatial_distribution "
+        "where measure = 'ai_firms' and year = 2010 and city_id = '440300'"
+    )
+    expect(drawn).to_have_count(367)
+    expect(page).to_have_url(re.compile(r"\?year=2010$"))
+    drawn.first.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element")
+    for words in ("Shenzhen", "Guangdong", str(count), "2010"):
+        expect(tooltip).to_contain_text(words)
+    # One scale for all years: Shenzhen has grown.
+    assert drawn.first.bounding_box()["width"] < 0.9 * width
+    player = page.get_by_role("button", name="Play the years")
+    player.click()
+    expect(page).to_have_url(re.compile(r"\?year=201[2-9]$"))
+    player.click()
+    expect(player).to_have_attribute("aria-pressed", "false")
+    assert reader.complaints == []
+
+
+def test_a_link_to_a_map_opens_the_quantity_and_the_classes_that_were_chosen(
+    reader: Reader, sample_site: Path, public_site: Path, sample_build: Build, public_build: Build
+) -> None:
+    address = "?year=2015&measure=ai_patent_grants&shown=m_ai&classes=thirds&language=zh-CN"
+    page = reader.open(sample_site, "maps", address)
+    shown = page.locator("#figure-map select[name=shown]")
+    expect(shown).to_have_value("m_ai")
+    expect(page.get_by_role("slider", name="年份")).to_have_value("2015")
+    city, m_ai, rate = sample_build.rows(
+        "select c.name_zh, m.measure_count, 10000 * d.measure_count / p.firm_count "
+        "from marts.fct_ai_measure as m inner join marts.dim_city as c using (city_id) "
+        "inner join marts.fct_spatial_distribution as d using (measure, city_id, year) "
+        "inner join marts.fct_city_year_panel as p using (city_id, year) "
+        "where m.measure = 'ai_patent_grants' and m.weighting = 'fixed_ratio' "
+        "and m.scope = 'industry' and year = 2015 order by m.measure_count desc limit 1"
+    )[0]
+    page.locator("#figure-map svg .mark-symbol.role-mark path").first.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element")
+    for words in (city, f"{m_ai:,.6g}", f"{rate:,.4f}"[:5]):
+        expect(tooltip).to_contain_text(words)
+    page.locator("#figure-map select[name=classes]").select_option("paper")
+    shown.select_option("measure_count")
+    legend = page.locator(f"#figure-map {LEGEND}")
+    assert legend.all_text_contents()[:4] == ["0", "1–99", "100–200", "> 200"]
+    address = r"\?year=2015&measure=ai_patent_grants&language=zh-CN$"
+    expect(page).to_have_url(re.compile(address))
+    # What an address cannot mean is left.
+    page = reader.open(sample_site, "maps", "?year=1066&measure=nothing&language=en")
+    expect(page.get_by_role("slider", name="Year")).to_have_value("2020")
+    assert legend.all_text_contents()[:4] == ["0", "1–99", "100–200", "> 200"]
+    # The classes are the paper's for the paper's counts only; sizes of circles are explained too.
+    page = reader.open(public_site, "maps", "?cluster_year=2016")
+    low, high = public_build.value(
+        "select quantile_disc(measure_count, [1.0 / 3, 2.0 / 3]) "
+        "from marts.fct_spatial_distribution "
+        "where measure = 'ai_firms' and year = 2020 and measure_count > 0"
+    )
+    classes = ["0", f"1–{low}", f"{low + 1}–{high}", f"> {high}"]
+    assert legend.all_text_contents()[:4] == classes
+    assert {*legend.all_text_contents()[4:]} >= {"10,000", "20,000"}
+    expect(page.locator("#figure-clusters select[name=cluster_year]")).to_have_value("2016")
+    view = page.locator("#figure-clusters .view")
+    expect(view).to_have_attribute("aria-label", re.compile(r"2020: \d+ cities"))

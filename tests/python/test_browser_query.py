@@ -1,0 +1,247 @@
+"""The site at an address: DuckDB in the browser on the release, and the lines to paste."""
+
+import csv
+import functools
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from ai_manufacturing.site import downloads, query, query_book, serve, use
+from tests.python.conftest import PROJECT, Build
+from tests.python.site_reader import PHONE, SCREENSHOTS, STRAY, Reader, serious_faults
+
+pytestmark = [pytest.mark.door, pytest.mark.soak]
+HEADLINE = "rpt_coefficients where specification_id = 'table_1_col_1' and term_order = 1"
+is_bundled = pytest.mark.skipif(
+    not all((query.bundle_dir() / name).exists() for name in query.BUNDLE),
+    reason="the query page is not bundled; `make query-page` does it, with npm",
+)
+
+
+class Address:
+    """A served site: its address, its folder, and the path and status of each answer."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.answers: list[tuple[str, int]] = []
+
+
+@pytest.fixture
+def address(sample_site: Path) -> Iterator[Address]:
+    """Serve the site of the sample as `make serve` does."""
+
+    class Recording(serve.Handler):
+        def log_request(self, code: int | str = 0, size: int | str = 0) -> None:
+            served.answers.append((self.path, int(code)))
+
+    handler = functools.partial(Recording, directory=str(sample_site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        served = Address(f"http://127.0.0.1:{server.server_port}", sample_site)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield served
+        server.shutdown()
+
+
+def pasted(address: Address) -> str:
+    """Return the lines that the page gives, with the address of the site."""
+    page = (address.folder / "use.html").read_text(encoding="utf-8")
+    (lines,) = re.findall(r'id="address".*?<code>(.*?)</code>', page, re.DOTALL)
+    return str(lines).replace("&#39;", "'").replace("https://…/", f"{address.url}/")
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_page_shows_its_own_address_to_paste(reader: Reader, address: Address, language: str) -> None:
+    reader.page.goto(f"{address.url}/use.html?language={language}")
+    shown = reader.page.locator("#address ~ pre").first
+    expect(shown).to_have_text(pasted(address))
+    expect(shown).to_contain_text(f"ATTACH '{address.url}/data/ai_manufacturing.duckdb'")
+    assert reader.complaints == []
+    reader.open(address.folder, "use")
+    expect(shown).to_have_text(use.ADDRESS_LINES)  # a file has no address that another could read
+
+
+@is_bundled
+def test_the_query_page_answers_from_the_release_and_asks_nothing_of_the_network(
+    reader: Reader, address: Address, sample_build: Build
+) -> None:
+    page = reader.page
+    page.goto(f"{address.url}/query.html")
+    # the engine waits for a query
+    assert not [url for url in reader.requests if "query_page" in url]
+    sql, status = page.locator("#sql"), page.locator("#query-status")
+    chart, questions = page.locator("#result-chart"), page.locator("#question")
+    run = page.get_by_role("button", name="Run")
+    book = (PROJECT / "docs/queries.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", book, re.M)
+    assert questions.locator("option").all_text_contents() == headings
+    expect(sql).to_have_value(re.compile("from (marts|reports)"))
+    sql.fill("select year, sum(ai_firm_count) as firms from fct_city_year_panel group by all order by 1")
+    run.click()
+    expect(status).to_have_text("11 rows")
+    # What is large comes packed, and the page said how much of it had come.
+    loaded = {url.rsplit("/", 1)[-1] for url in reader.requests if "query_page/" in url}
+    assert {"duckdb.wasm.gz", "ai_manufacturing.duckdb.gz"} <= loaded
+    assert loaded.isdisjoint({"duckdb.wasm", "ai_manufacturing.duckdb"})
+    total = sample_build.value("select sum(ai_firm_count) from marts.fct_city_year_panel where year = 2020")
+    expect(page.locator("#result tbody tr").last).to_have_text(f"2020{total}")
+    expect(chart.locator("svg")).to_be_visible()
+    page.get_by_label("Draw").select_option("firms")
+    sql.fill("select nothing from nowhere")
+    sql.press("Control+Enter")
+    for words in ("nowhere does not exist", "LINE 1: select nothing from nowhere"):
+        expect(status).to_contain_text(words)
+    # Nothing of the last result is left beside the message.
+    expect(page.locator("#result")).to_be_empty()
+    expect(chart).to_be_hidden()
+    expect(page.get_by_role("button", name="CSV")).to_be_disabled()
+    for number, entry in enumerate(query_book.entries(book)):
+        questions.select_option(str(number))
+        run.click()
+        expect(status).to_have_text(f"{entry.answer.count(chr(10)) - 2} rows")
+        if re.search(r"\| -?[\d.,]+ \|", entry.answer):  # words alone have nothing to draw
+            expect(chart.locator("svg")).to_be_visible()
+    content, _ = reader.downloaded(page.locator("body"), "CSV")
+    assert content.startswith("series,provider,")
+    assert not [words for words in reader.complaints if "Content Security Policy" in words]
+    own = (address.url, "data:", "blob:")
+    assert [url for url in reader.requests if not url.startswith(own)] == []
+
+
+# Each type with what DuckDB's own command line prints for it.
+TYPES = {
+    "date '2020-02-29'": "2020-02-29",
+    "timestamp '2020-02-29 12:34:56.789'": "2020-02-29 12:34:56.789",
+    "timestamp_ns '2020-02-29 12:34:56.123456789'": "2020-02-29 12:34:56.123456789",
+    "timestamptz '2020-02-29 12:34:56+00'": "2020-02-29 12:34:56+00",
+    "time '12:34:56'": "12:34:56",
+    "interval '1 month 2 days'": "1 month 2 days",
+    "1.10::decimal(10, 2)": "1.10",
+    "9007199254740993::bigint": "9007199254740993",
+    "123456789012345678901234567890::hugeint": "123456789012345678901234567890",
+    "uuid '00000000-0000-0000-0000-00000000000a'": "00000000-0000-0000-0000-00000000000a",
+    "'a\\xFF'::blob": "a\\xFF",
+    "[1, 2, null]": "[1, 2, NULL]",
+    "{'a': 1, 'b': 'x'}": "{'a': 1, 'b': x}",
+    "map {'k': 1}": "{k=1}",
+    "'x'::enum ('x', 'y')": "x",
+    "true": "true",
+    "0.1::double": "0.1",
+    "-0.5": "-0.5",
+    "''": "",
+    "null": "",
+}
+
+
+@is_bundled
+def test_the_query_page_shows_every_type_caps_rows_and_says_which_statement_it_shows(
+    reader: Reader, address: Address, sample_build: Build
+) -> None:
+    page = reader.page
+    page.goto(f"{address.url}/query.html")
+    status, cells = page.locator("#query-status"), page.locator("#result tbody td")
+
+    def runs(sql: str, says: str, key: str = "Control+Enter") -> None:
+        page.locator("#sql").fill(sql)
+        page.locator("#sql").press(key)
+        expect(status).to_have_text(says)
+
+    columns = [f"{value} as c{number}" for number, value in enumerate(TYPES)]
+    runs(f"select {', '.join(columns)}", "1 rows")
+    assert cells.all_text_contents() == [*TYPES.values()]
+    missing = "cell => getComputedStyle(cell, '::before').content"
+    assert [cells.nth(place).evaluate(missing) for place in (-2, -1)] == ["none", '"NULL"']
+    content, _ = reader.downloaded(page.locator("body"), "CSV")
+    header, values = csv.reader(content.splitlines())
+    assert header[-2:] == ["extract_set", "is_synthetic"]
+    assert values[:-2] == [*TYPES.values()]
+
+    rows = "city_id, year from {}fct_city_year_panel order by city_id desc, year"
+    says = "4,037 rows; the first 1,000 are shown; the CSV has all"
+    runs(f"select {rows.format('')}", says, "Meta+Enter")
+    expect(page.locator("#result tbody tr")).to_have_count(1000)
+    content, name = reader.downloaded(page.locator("body"), "CSV")
+    assert name == "query_sample.csv"
+    expected = sample_build.rows(f"select {rows.format('marts.')}")
+    assert content.splitlines()[1:] == [f"{city},{year},sample,true" for city, year in expected]
+
+    says = "1 rows; of 2 statements, all of which ran, the last is shown"
+    runs("select 1 as a; -- one; two\nselect ';' as b, $$;$$ as c", says)
+    assert cells.all_text_contents() == [";", ";"]
+    columns_of_city = sample_build.value("select count(*) from (describe marts.dim_city)")
+    runs("describe dim_city", f"{columns_of_city} rows")  # what is no table of its own
+
+
+CHARTED = """
+select specification_id, estimate, conf_low, conf_high, observation_count
+from reports.rpt_coefficients where table_id = 'table_1' and term = regressor and status = 'estimated'
+"""
+
+
+@is_bundled
+@pytest.mark.parametrize(("width", "language"), [(1280, "en"), (PHONE["width"], "zh-CN")])
+def test_a_link_brings_the_query_whose_result_is_drawn_as_points_and_intervals(
+    reader: Reader, address: Address, sample_build: Build, width: int, language: str
+) -> None:
+    page = reader.page
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{address.url}/query.html?language={language}")
+    sql = page.locator("#sql")
+    sql.fill(CHARTED)
+    page.locator("#share").click()
+    link = page.url
+    # what no server sees
+    assert link.startswith(f"{address.url}/query.html?language={language}#sql=")
+    page.goto("about:blank")
+    page.goto(link)
+    expect(sql).to_have_value(CHARTED)
+    sql.press("Control+Enter")
+    rows = sample_build.rows(CHARTED)
+    expect(page.locator("#result tbody tr")).to_have_count(len(rows))
+    drawn, kind = page.locator("#result-chart"), page.locator("#chart-kind")
+    kinds = [option.get_attribute("value") for option in kind.locator("option").all()]
+    assert kinds == ["auto", "scatter", "intervals"]
+    kind.select_option("scatter")
+    page.locator("#chart-against").select_option("observation_count")
+    expect(drawn.locator("svg .mark-symbol.role-mark path")).to_have_count(len(rows))
+    expect(drawn).to_have_attribute("aria-label", "estimate / observation_count")
+    kind.select_option("intervals")
+    expect(drawn.locator("svg .mark-rule.role-mark line")).to_have_count(len(rows))
+    expect(drawn).to_have_attribute("aria-label", "estimate [conf_low, conf_high]")
+    page.locator("#schema summary").first.click()
+    page.locator("#schema-filter").fill("FDI panel")
+    description = sample_build.value(
+        f"select description_{language[:2]} from marts.data_dictionary "
+        "where table_name = 'fct_city_year_panel' and column_name = 'fdi_1m_usd'"
+    )
+    tree = page.locator("#schema-tree")
+    column = tree.locator("li", has_text="fdi_1m_usd double").first
+    expect(column).to_contain_text(description)
+    sql.fill("select ")
+    tree.get_by_role("button", name="fdi_1m_usd", exact=True).click()
+    expect(sql).to_have_value("select fdi_1m_usd")
+    page.screenshot(path=SCREENSHOTS / f"query_{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert language == "en" or page.evaluate(STRAY) == []
+    assert serious_faults(page) == []
+    assert reader.complaints == []
+
+
+@is_bundled
+def test_duckdb_in_a_browser_attaches_the_release_and_reads_parts_of_it(
+    reader: Reader, address: Address, sample_build: Build
+) -> None:
+    page = reader.page
+    page.goto(f"{address.url}/query.html")
+    release = f"{address.url}/{downloads.FOLDER}/{downloads.RELEASE}"
+    attach = f"attach '{release}' as far (read_only)"
+    page.locator("#sql").fill(f"{attach};\nselect estimate from far.reports.{HEADLINE}")
+    page.locator("#sql").press("Control+Enter")
+    estimate = sample_build.value(f"select estimate from reports.{HEADLINE}")
+    expect(page.locator("#result tbody tr")).to_have_text(str(estimate))
+    file = f"/{downloads.RELEASE}"
+    assert {code for path, code in address.answers if path.endswith(file)} == {206}

@@ -1,0 +1,8 @@
+-- What only estimates and reports read: a fault fails the build.
+{{ rules_of_seeds(
+    [
+        'ai_ipc_classes', 'curve_axes', 'curve_exclusions', 'finding_sentences', 'inference_checks', 'labels',
+        'paper_remarks', 'printed_lines', 'remark_figures', 'spatial_classes', 'verdict_rules', 'verdicts',
+    ],
+    others=['published_facts', 'regression_specifications']
+) }}
