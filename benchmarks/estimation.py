@@ -113,9 +113,8 @@ def ours(data: pd.DataFrame, firms: pd.DataFrame, regressors: list[str], repeats
         regression = fixed_effects.partialled_out(data, "y", terms)
         weights = data.groupby("city_id")["weight"].first().to_numpy()
         drawn = randomisation.permutations([str(city) for city in np.unique(data["city_id"])], draws=PERMUTATIONS)
-        randomisation._donor_sums.cache_clear()
-        measure = randomisation.permuted_measure(regression, weights, data["scaling_value"].to_numpy(), "ln1p", drawn)
-        return randomisation.of_measure(regression, 0, measure)
+        scaling = data["scaling_value"].to_numpy()
+        return randomisation.permuted_slopes(regression, 0, weights, scaling, "ln1p", drawn)
 
     def resampled() -> Any:
         wild.sign_vectors.cache_clear()

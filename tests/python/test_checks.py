@@ -13,7 +13,7 @@ import pytest
 
 from ai_manufacturing.estimation import inputs, specifications
 from ai_manufacturing.estimation.specifications import SpecificationError
-from ai_manufacturing.robustness import checks, specification_curve
+from ai_manufacturing.robustness import checks, joint_test, specification_curve
 from tests.python.conftest import Build
 from tests.python.test_estimates import plain
 from tests.python.test_two_sources import without_singletons
@@ -369,6 +369,40 @@ def test_the_same_permutation_runs_through_all_specifications(sample_build: Buil
     none = joint(choices, draws=0)
     assert list(none["status"].unique()) == ["not_estimable"]
     assert none["reason"].str.contains("CURVE_PERMUTATIONS").all()
+
+
+def test_permutations_are_made_in_rounds_until_each_statistic_has_enough(
+    sample_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint = joint_of(sample_build)
+    choices = sample_build.frame(
+        "select * from intermediate.int_specification_curve where transform = 'ln1p' "
+        "and scope = 'industry' and provider = 'default' and controls in ('none', 'research') "
+        "and population = 'registered' and fixed_effects = 'city year' and period = '2010-2020' "
+        "and city_sample = 'all' and weighting = 'fixed_ratio' and dynamics = 'levels'"
+    )
+    monkeypatch.setattr(specification_curve, "FIRST_LOOK", 5)
+    whole = joint(choices, draws=10)
+    assert set(whole["draws"]) == {10}
+    # Two rounds of five, each with a seed of its own.
+    rounds = []
+    for seed in (specification_curve.SEED, specification_curve.SEED + 1):
+        monkeypatch.setattr(specification_curve, "SEED", seed)
+        rounds.append(joint(choices, draws=5))
+    means = (rounds[0]["permuted_mean"] + rounds[1]["permuted_mean"]) / 2
+    np.testing.assert_allclose(whole["permuted_mean"], means, rtol=1e-9)
+    larger = rounds[0]["larger_draws"] + rounds[1]["larger_draws"]
+    assert [*whole["larger_draws"]] == [*larger]
+    np.testing.assert_allclose(whole["p_value"], (1 + larger) / 11)
+
+    # With one as large enough, a statistic that has it in the first round ends there.
+    monkeypatch.setattr(joint_test, "ENOUGH", 1)
+    monkeypatch.setattr(specification_curve, "SEED", 2020)
+    ended = joint(choices, draws=10)
+    is_early = rounds[0]["larger_draws"] >= 1
+    assert is_early.any()
+    assert [*ended["draws"]] == [*np.where(is_early, 5, 10)]
+    assert [*ended["larger_draws"]] == [*np.where(is_early, rounds[0]["larger_draws"], larger)]
 
 
 def test_verdicts_are_right_where_the_truth_is_known(sample_build: Build) -> None:

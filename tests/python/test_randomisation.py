@@ -11,8 +11,13 @@ from scipy import stats
 from ai_manufacturing.estimators import fixed_effects
 from ai_manufacturing.estimators.columns import Codes, Floats
 from ai_manufacturing.estimators.not_estimable import NotEstimable
-from ai_manufacturing.robustness import randomisation
-from ai_manufacturing.robustness.randomisation import PermutedMeasure, of_measure, permutations, permuted_measure
+from ai_manufacturing.robustness.permutation_sums import TRANSFORMS
+from ai_manufacturing.robustness.randomisation import (
+    Permutations,
+    PermutedSlopes,
+    permutations,
+    permuted_slopes,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -41,16 +46,22 @@ def panel(cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, sh
     return data.sample(frac=share, random_state=1)
 
 
-def made(
-    data: pd.DataFrame, strata: Codes | None = None, *, draws: int = 999, transform: str = "ln1p"
-) -> tuple[fixed_effects.PartialledOut, PermutedMeasure]:
-    """Return the regression of y on m and x, and its measure with permuted weights."""
+def permuted(
+    data: pd.DataFrame,
+    strata: Codes | None = None,
+    *,
+    draws: int = 999,
+    transform: str = "ln1p",
+    drawn: Permutations | None = None,
+) -> PermutedSlopes:
+    """Return the slopes of y on m, beside x, with the weights of m permuted."""
     rows = data.sort_values(["city_id", "year"])
     regression = fixed_effects.partialled_out(rows, "y", ["m", "x"])
     weights = rows.groupby("city_id")["weight"].first()
-    drawn = permutations(list(weights.index), strata, draws=draws)
+    if drawn is None:
+        drawn = permutations(list(weights.index), strata, draws=draws)
     scaling = rows["scaling_value"].to_numpy()
-    return regression, permuted_measure(regression, weights.to_numpy(), scaling, transform, drawn)
+    return permuted_slopes(regression, 0, weights.to_numpy(), scaling, transform, drawn)
 
 
 def refitted(data: pd.DataFrame, weights: Floats) -> tuple[float, float, float]:
@@ -80,8 +91,7 @@ def by_dummies(data: pd.DataFrame, measures: Floats) -> tuple[Floats, Floats]:
 
 def test_all_permutations_of_seven_cities_are_used_and_counted_as_refits_count_them() -> None:
     data = panel(7, effect=0.4).sort_values(["city_id", "year"])
-    regression, measure = made(data, draws=5040)
-    found = of_measure(regression, 0, measure)
+    found = permuted(data, draws=5040)
 
     weights = data.groupby("city_id")["weight"].first().to_numpy()
     everyone = np.array(list(itertools.permutations(weights)))
@@ -107,8 +117,8 @@ def test_all_permutations_of_seven_cities_are_used_and_counted_as_refits_count_t
 def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_own() -> None:
     data = panel(7, effect=0.4).sort_values(["city_id", "year"])
     strata = np.array([5, 5, 9, 5, 2, 9, 9])
-    regression, measure = made(data, strata)
-    drawn = measure.permutations
+    found = permuted(data, strata)
+    drawn = found.permutations
     assert (len(drawn.donors), drawn.is_enumerated) == (math.factorial(3) ** 2, True)
     assert len(np.unique(drawn.donors, axis=0)) == 36
     assert (np.sort(drawn.donors, axis=1) == np.arange(7)).all()
@@ -116,7 +126,6 @@ def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_
     assert (drawn.donors[:, 4] == 4).all()
 
     weights = data.groupby("city_id")["weight"].first().to_numpy()
-    found = of_measure(regression, 0, measure)
     refits = [refitted(data, weights[donors]) for donors in drawn.donors]
     np.testing.assert_allclose(found.slopes, [slope for slope, _, _ in refits], rtol=1e-9)
     np.testing.assert_allclose(found.statistics, [t for _, _, t in refits], rtol=1e-9)
@@ -135,8 +144,8 @@ def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters()
     drawn = permutations(list(weights.index), draws=300)
     regression = fixed_effects.partialled_out(data, "y", ["x", "m"], cluster="province_id")
     assert regression.singletons_dropped == 0
-    measure = permuted_measure(regression, weights.to_numpy(), data["scaling_value"].to_numpy(), "ln1p", drawn)
-    found = of_measure(regression, 1, measure)
+    scaling = data["scaling_value"].to_numpy()
+    found = permuted_slopes(regression, 1, weights.to_numpy(), scaling, "ln1p", drawn)
     # Draws beyond the first block of columns too.
     for draw in (0, 1, 126, 127, 128, 299):
         own = data["city_id"].map(dict(zip(weights.index, weights.to_numpy()[drawn.donors[draw]], strict=True)))
@@ -153,18 +162,6 @@ def test_a_draw_of_many_cities_is_a_refit_in_an_unbalanced_panel_with_clusters()
     assert (by_t.p_value, by_t.draws, by_t.is_enumerated) == ((1 + extreme) / 301, 300, False)
     assert by_t.p_value is not None
     assert by_t.monte_carlo_error == pytest.approx(stats.binom(300, by_t.p_value).std() / 300)
-
-
-def test_a_measure_is_made_once_for_all_outcomes_and_controls_of_the_same_rows() -> None:
-    data = panel(25, effect=0.3).sort_values(["city_id", "year"])
-    _, measure = made(data, draws=40)
-    other = fixed_effects.partialled_out(data.assign(z=data["y"] * 100 + data["x"] ** 2), "z", ["m"])
-    found = of_measure(other, 0, measure)
-    weights = data.groupby("city_id")["weight"].first().to_numpy()[measure.permutations.donors[7]]
-    city = pd.factorize(data["city_id"], sort=True)[0]
-    frame = data.assign(z=data["y"] * 100 + data["x"] ** 2, m=np.log1p(weights[city] * data["scaling_value"]))
-    fit = fixed_effects.fit(frame, "z", ["m"])
-    assert (found.slopes[7], found.statistics[7]) == pytest.approx((fit.estimates[0], fit.statistics[0]), rel=1e-9)
 
 
 # ---------------------------------------------------------------- one permutation for several samples
@@ -198,14 +195,10 @@ def test_the_permutations_of_a_part_are_all_equally_likely() -> None:
     assert part.is_enumerated
     # So the p-value is that of the permutations of the part itself.
     data = panel(7, effect=0.3)
-    data = data[data["city_id"].isin(["c001", "c003", "c004", "c006"])].sort_values(["city_id", "year"])
-    regression, measure = made(data, draws=24)
-    weights = data.groupby("city_id")["weight"].first().to_numpy()
-    again = permuted_measure(regression, weights, data["scaling_value"].to_numpy(), "ln1p", part)
-    for p_value in ("p_value_of_slope", "p_value_of_t"):
-        assert getattr(of_measure(regression, 0, again), p_value) == pytest.approx(
-            getattr(of_measure(regression, 0, measure), p_value)
-        )
+    data = data[data["city_id"].isin(["c001", "c003", "c004", "c006"])]
+    of_part, of_all = permuted(data, drawn=part), permuted(data, draws=24)
+    assert of_part.p_value_of_slope == pytest.approx(of_all.p_value_of_slope)
+    assert of_part.p_value_of_t == pytest.approx(of_all.p_value_of_t)
 
 
 def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
@@ -225,8 +218,7 @@ def p_values(effect_of_weight: float, seed: int) -> tuple[float, float]:
     data = panel(30, 5, seed=seed)
     left = data["m"] - data.groupby("year")["m"].transform("mean")
     data["y"] += effect_of_weight * left
-    regression, measure = made(data, draws=99)
-    found = of_measure(regression, 0, measure)
+    found = permuted(data, draws=99)
     return found.p_value_of_slope, found.p_value_of_t
 
 
@@ -244,8 +236,7 @@ def test_weights_with_an_effect_are_found() -> None:
 def test_in_logs_a_permutation_changes_nothing() -> None:
     data = panel(20, effect=0.3)
     data["m"] = np.log(data["weight"] * data["scaling_value"])
-    regression, measure = made(data, draws=99, transform="ln")
-    found = of_measure(regression, 0, measure)
+    found = permuted(data, draws=99, transform="ln")
     assert np.ptp(found.slopes) < 1e-12
     assert (found.p_value_of_slope, found.p_value_of_t) == (1, 1)
 
@@ -263,37 +254,44 @@ def test_in_logs_a_permutation_changes_nothing() -> None:
     ],
 )
 def test_what_has_no_permutations_says_so(broken: dict[str, float], reason: str) -> None:
-    def tested() -> None:
-        regression, measure = made(panel(12).assign(**broken))
-        of_measure(regression, 0, measure)
-
     with pytest.raises(NotEstimable, match=reason):
-        tested()
+        permuted(panel(12).assign(**broken))
+
+
+def test_a_permutation_that_is_a_control_says_so() -> None:
+    data = panel(6).sort_values(["city_id", "year"])
+    swapped = data.groupby("city_id")["weight"].first().to_numpy()[[1, 0, 2, 3, 4, 5]]
+    city = pd.factorize(data["city_id"], sort=True)[0]
+    data["x"] = np.log1p(swapped[city] * data["scaling_value"])
+    with pytest.raises(NotEstimable, match="A permuted measure does not vary within cities"):
+        permuted(data, draws=720)
 
 
 def test_a_regressor_that_is_not_weight_times_scaling_value_says_so() -> None:
-    regression, measure = made(panel(12), transform="asinh")
     with pytest.raises(NotEstimable, match="not its weight times its scaling value"):
-        of_measure(regression, 0, measure)
+        permuted(panel(12), transform="asinh")
 
 
 def test_an_identity_has_slopes_and_no_t() -> None:
     data = panel(12)
-    regression, measure = made(data.assign(y=2 * data["m"] - data["x"]), draws=99)
-    found = of_measure(regression, 0, measure)
+    found = permuted(data.assign(y=2 * data["m"] - data["x"]), draws=99)
     assert found.estimate == pytest.approx(2)
     with pytest.raises(NotEstimable, match="fitted exactly"):
         found.by_t()
+    # of the control alone, the measure has neither slope nor error, own or permuted
+    of_control = permuted(data.assign(y=data["x"]), draws=99)
+    assert of_control.estimate == pytest.approx(0, abs=1e-12)
+    with pytest.raises(NotEstimable, match="fitted exactly"):
+        of_control.by_t()
 
 
 def test_a_permutation_that_fits_the_outcome_exactly_is_as_extreme_as_can_be() -> None:
     data = panel(6).sort_values(["city_id", "year"])
     swapped = data.groupby("city_id")["weight"].first().to_numpy()[[1, 0, 2, 3, 4, 5]]
     city = pd.factorize(data["city_id"], sort=True)[0]
-    regression, measure = made(data.assign(y=np.log1p(swapped[city] * data["scaling_value"]) + data["x"]), draws=720)
-    found = of_measure(regression, 0, measure)
+    found = permuted(data.assign(y=np.log1p(swapped[city] * data["scaling_value"]) + data["x"]), draws=720)
     exact = np.isinf(found.statistics)
-    assert measure.permutations.donors[exact].tolist() == [[1, 0, 2, 3, 4, 5]]
+    assert found.permutations.donors[exact].tolist() == [[1, 0, 2, 3, 4, 5]]
     assert found.slopes[exact] == pytest.approx(1)
     assert found.p_value_of_t == (np.abs(found.statistics) >= abs(found.statistic) * (1 - 1e-8)).sum() / 720
 
@@ -312,59 +310,15 @@ def test_a_wrong_list_of_cities_is_an_error_of_the_program() -> None:
     union = permutations(["a", "b", "c"])
     with pytest.raises(ValueError, match="Cities d are not among the 3 permuted"):
         union.among(["a", "d"])
-    regression, measure = made(panel(12))
     with pytest.raises(ValueError, match="Permutations of 3 cities, and the regression has 12"):
-        permuted_measure(regression, np.ones(12), np.ones(72), "ln1p", union)
-    fewer = fixed_effects.partialled_out(panel(12).query("year < 2015"), "y", ["m", "x"])
-    with pytest.raises(ValueError, match="has 72 rows, and the regression 60"):
-        of_measure(fewer, 0, measure)
+        permuted(panel(12), drawn=union)
 
 
 def test_the_transforms_are_those_of_the_measures() -> None:
     count = np.array([1.0, 20_000.0])
-    assert {name: tuple(transform(count)) for name, transform in randomisation.TRANSFORMS.items()} == {
+    assert {name: tuple(transform(count)) for name, transform in TRANSFORMS.items()} == {
         "level": (1e-4, 2.0),
         "ln": pytest.approx((0.0, math.log(20_000))),
         "ln1p": pytest.approx((math.log(2), math.log(20_001))),
         "asinh": pytest.approx((math.asinh(1), math.asinh(20_000))),
     }
-
-
-def test_what_is_kept_of_one_regression_is_not_taken_for_another() -> None:
-    """Regressions that differ in one thing, in turn, give what each gives when nothing is kept."""
-    data = panel(12, share=0.9, effect=0.3).sort_values(["city_id", "year"], ignore_index=True)
-    gaps = (data["city_id"] == data["city_id"].shift(-1)) & (data["year"].shift(-1) > data["year"] + 1)
-    other_weight, other_scaling, other_year = data.copy(), data.copy(), data.copy()
-    other_weight.loc[data["city_id"] == "c003", "weight"] *= 3
-    other_scaling.loc[5, "scaling_value"] *= 1.5
-    other_year.loc[gaps.idxmax(), "year"] += 1
-    assert gaps.any()
-    cities = sorted(data["city_id"].unique())
-    everywhere, within = (permutations(cities, strata, draws=99) for strata in (None, np.arange(12) // 6))
-    regressions = [
-        (data, everywhere, "ln1p"),
-        (data, within, "ln1p"),
-        (data, everywhere, "asinh"),
-        (other_weight, everywhere, "ln1p"),
-        (other_scaling, everywhere, "ln1p"),
-        (other_year, everywhere, "ln1p"),
-        (data.assign(x=data["x"] ** 2), everywhere, "ln1p"),
-        (data.assign(y=data["y"] + data["x"] ** 2), everywhere, "ln1p"),
-    ]
-
-    def answers(frame: pd.DataFrame, drawn: randomisation.Permutations, transform: str) -> Floats:
-        measured = frame.assign(m=randomisation.TRANSFORMS[transform](frame["weight"] * frame["scaling_value"]))
-        regression = fixed_effects.partialled_out(measured, "y", ["m", "x"])
-        weights = frame.groupby("city_id")["weight"].first().to_numpy()
-        measure = permuted_measure(regression, weights, frame["scaling_value"].to_numpy(), transform, drawn)
-        return of_measure(regression, 0, measure).statistics
-
-    alone = []
-    for regression in regressions:
-        for kept in (randomisation._donor_sums, randomisation._permuted_measure, randomisation._draws):
-            kept.cache_clear()
-        alone.append(answers(*regression))
-    in_turn = [answers(*regression) for regression in regressions + regressions]
-    for position, found in enumerate(in_turn):
-        np.testing.assert_array_equal(found, alone[position % len(alone)])
-    assert len({found.tobytes() for found in alone}) == len(regressions)

@@ -45,6 +45,7 @@ from ai_manufacturing.releases.manifest import check, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.system import clock, duckdb_client, integrity
 from ai_manufacturing.system.disk import private_folder
+from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.integrity import Chain, Line
 from ai_manufacturing.system.sql_text import literal
 from tests.python import killed, test_gate
@@ -140,7 +141,8 @@ def test_changes_are_counted_in_their_units_and_kept_in_the_new_release(
     summary = changes.between(store.past("000001"), store.past("000002"))
     assert summary.counts == {"cell_changed": 5, "estimate_changed": 1, "estimate_lost": 1}
     assert summary.largest_move == moved
-    assert changes.recorded(store.published) == summary
+    with reading(store.published) as published:
+        assert changes.recorded(published) == summary
     sizes = {line.split(":")[0]: line.split(", ")[-1] for line in summary.lines[:5]}
     assert sizes["fdi_1m_usd"] == "by at most 4"
     assert sizes["gdp_100m_cny"] == "by at most 3 %"
@@ -343,7 +345,8 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
     def lost(suite: str, source: str) -> list[str]:
         rows = json.dumps([{"provider": "vendor", "source_name": source, "lost_count_records": 1.0}])
         failure = findings.Finding(suite, "", "critical", None, rows, ())
-        return findings.lost_records(warehouse, [failure])
+        with reading(warehouse) as connection:
+            return findings.lost_records(connection, [failure])
 
     lines = lost("landed_sources", "firm_survival")
     assert lines[:2] == [
@@ -357,6 +360,21 @@ def test_the_gate_names_the_records_that_a_source_lost_by_the_rarest_reason_firs
         'r.csv, row 4: "4" is set aside (unknown city).',
     ]
     assert lost("series_years", "firm_survival") == []
+
+
+def test_a_refresh_opens_a_file_once_a_stage(
+    refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is published, what was built, and writing; the release alone where files move."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
+    refreshes.run()
+    refreshes.of()
+    connect = Mock(side_effect=duckdb.connect)
+    monkeypatch.setattr(duckdb, "connect", connect)
+    refreshes.run()
+    opened = [Path(call.args[0]).name for call in connect.call_args_list]
+    twice = [refreshes.store.published.name] * 2
+    assert opened == [*twice, ":memory:", ":memory:", "unpublished.duckdb", *twice]
 
 
 def test_a_file_that_landing_passes_over_is_nothing_new(tmp_path: Path) -> None:
@@ -375,18 +393,20 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     refreshes.run()
     (warning,) = refreshes.warnings
     assert "500 days ago, more than warn_after_days (400)" in warning
-    (vendor,) = freshness.of_release(store.published)
+    with reading(store.published) as published:
+        (vendor,) = freshness.of_release(published)
+        (in_2020,) = freshness.of_release(published, now=datetime(2020, 1, 1, tzinfo=UTC))
     landed_at = read(warehouse, "select max(landed_at) from raw.deliveries")
     assert (vendor.provider, [(vendor.newest_delivery_at,)]) == ("vendor", landed_at)
-    (vendor,) = freshness.of_release(store.published, now=datetime(2020, 1, 1, tzinfo=UTC))
-    assert not vendor.is_late, "a clock set back makes nothing old"
+    assert not in_2020.is_late, "a clock set back makes nothing old"
 
     refreshes.of(ago.format(800))
     stale = r"Release 000002 is published.\nvendor: .*more than fail_after_days \(760\)"
     with pytest.raises(StaleError, match=stale):
         refreshes.run()
     assert store.current().release_id == "000002"
-    assert changes.recorded(store.published).lines == ()
+    with reading(store.published) as published:
+        assert changes.recorded(published).lines == ()
     with pytest.raises(StaleError, match="Nothing new since release 000002") as raised:
         refreshes.run()
     assert (raised.value.exit_code, raised.value.is_published) == (8, False)
@@ -889,7 +909,8 @@ def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what
     summary = manifest.gate_summary
     assert (summary["critical"], summary["nothing_to_check"]) == (0, 8)
     # as the build of the tests, in every cell of the panel and every estimate
-    assert changes.recorded(store.published).counts == {}
+    with reading(store.published) as published:
+        assert changes.recorded(published).counts == {}
     counts = {name: sample_build.value(f"select count(*) from {name}") for name in manifest.row_counts}
     assert counts == manifest.row_counts
     again = command(store, there, "refresh")

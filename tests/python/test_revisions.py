@@ -24,6 +24,7 @@ from ai_manufacturing.auditing import (
     revisions,
 )
 from ai_manufacturing.auditing.declared_revisions import Declaration
+from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import Revisions
 from ai_manufacturing.refresh import build, by_hand, writer
 from ai_manufacturing.releases import configured, fingerprint
@@ -33,6 +34,7 @@ from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import Store
 from ai_manufacturing.settings import period
 from ai_manufacturing.synthetic import draw
+from ai_manufacturing.system.duckdb_client import attached, reading
 from ai_manufacturing.system.sql_text import literal
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build
@@ -88,7 +90,9 @@ def compared(folder: Path, old: dict[Key, float], new: dict[Key, float], *declar
     before = warehouse_of(place / "old.duckdb", old)
     release = release_of(place / "release.duckdb", before)
     warehouse = warehouse_of(place / "new.duckdb", new)
-    found = revisions.compare(release, warehouse, declarations, place / "spill")
+    with attached(place / "spill", old=release, built=warehouse) as connection:
+        declared_revisions.write(connection, declarations)
+        found = revisions.compare(connection, declarations)
     assert found is not None
     return found
 
@@ -391,11 +395,10 @@ def test_columns_are_estimated_once_more_on_some_of_their_years(
             f"where estimate is not null and specification_id in {names}"
         )
     }
-    whole = dict.fromkeys(names, (2010, 2020))
-    again = published_years.estimates(sample_build.warehouse, whole)
+    with reading(sample_build.warehouse) as warehouse:
+        again = published_years.estimates(warehouse, dict.fromkeys(names, (2010, 2020)))
+        found = published_years.estimates(warehouse, {names[0]: (2010, 2018)})
     assert again == pytest.approx(built, rel=1e-9)
-    to_2018 = {names[0]: (2010, 2018)}
-    found = published_years.estimates(sample_build.warehouse, to_2018)
     expected = least_squares(sample_build, 2018)
     of_column = {term: found[names[0], term] for term in expected}
     assert of_column == pytest.approx(expected, rel=1e-8)
@@ -745,7 +748,8 @@ def test_columns_that_new_years_booked_at_the_capital_move_or_give_are_held(samp
     sample_refreshes.limits = LIMITS
     column, gained = "table_1_col_2", "table_2_col_2"
     table = "reports.rpt_coefficients"
-    to_2018 = published_years.estimates(sample_refreshes.build.warehouse, {column: (2010, 2018)})
+    with reading(sample_refreshes.build.warehouse) as warehouse:
+        to_2018 = published_years.estimates(warehouse, {column: (2010, 2018)})
     sample_refreshes.of(
         f"delete from {CONFORMED} where year > 2018",
         f"delete from estimates.estimation_samples where specification_id = '{column}' and year > 2018",
@@ -781,6 +785,12 @@ def released_to(last_year: int, warehouse: Path, path: Path) -> Path:
     return path
 
 
+def odd_years(release: Path, warehouse: Path) -> list[OddYear]:
+    with attached(release.with_name("spill"), old=release, built=warehouse) as connection:
+        declared_revisions.write(connection, [])
+        return new_years.odd(connection, [])
+
+
 @pytest.mark.parametrize(
     "last_year", [*(pytest.param(year, marks=pytest.mark.soak) for year in (2014, 2017, 2019)), 2018]
 )
@@ -788,7 +798,7 @@ def test_the_real_years_after_a_public_release_are_like_those_before(
     last_year: int, public_build: Build, tmp_path: Path
 ) -> None:
     release = released_to(last_year, public_build.warehouse, tmp_path / "release.duckdb")
-    assert new_years.odd(release, public_build.warehouse, [], tmp_path / "spill") == []
+    assert odd_years(release, public_build.warehouse) == []
 
 
 @pytest.mark.parametrize(
@@ -807,8 +817,7 @@ def test_clean_draws_have_no_odd_year_and_a_third_booked_at_the_capital_is_one(
             connection.execute(f"create or replace table {CONFORMED} as from content")
         number = len([*tmp_path.iterdir()])
         release = released_to(last_year, warehouse, tmp_path / f"{number}_release.duckdb")
-        found = new_years.odd(release, warehouse, [], tmp_path / "spill")
-        return {(year.series, year.year) for year in found}
+        return {(year.series, year.year) for year in odd_years(release, warehouse)}
 
     for last_year in (2014, 2016, 2018):
         assert odd(rows, last_year) == set()

@@ -1,6 +1,9 @@
 """Slopes of a regressor and its permutations, and what all specifications say together."""
 
+import itertools
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -145,7 +148,7 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
     """Three specifications, the sample and four permutations."""
     standardised = np.array([[0.3, 0.1, -0.2, 0.3, 0.0], [0.2, 0.2, -0.1, -0.1, 0.1], [0.4, -0.3, 0.3, 0.5, 0.2]])
     p_values = np.array([[0.01, 0.2, 0.04, 0.01, 0.9], [0.20, 0.04, 0.3, 0.6, 0.04], [0.03, 0.01, 0.02, 0.02, 0.8]])
-    found = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values)}
+    found = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values, [4])}
     # medians: .3, and .1, -.1, .3, .1 permuted: one of four is as far from zero
     assert (found["median_estimate"].observed, found["median_estimate"].p_value) == (0.3, pytest.approx(2 / 5))
     # with the sign of the own median: 3 of 3, and 2, 2, 2, 2 of 3
@@ -159,4 +162,66 @@ def test_joint_statistics_are_those_counted_by_hand() -> None:
 @pytest.mark.parametrize("shape", [(0, 5), (3, 1)])
 def test_nothing_to_test_is_said(shape: tuple[int, int]) -> None:
     with pytest.raises(NotEstimable, match="CURVE_PERMUTATIONS"):
-        joint_test.joint_tests(np.zeros(shape), np.ones(shape))
+        joint_test.joint_tests(np.zeros(shape), np.ones(shape), [shape[1] - 1])
+
+
+# ---------------------------------------------------------------- how many permutations a test needs
+
+LOOKS = (100, 200, 400, 500)
+
+
+@pytest.mark.parametrize(
+    ("larger", "draws"),
+    [
+        (range(500), 100),
+        (range(80, 100), 100),
+        (range(81, 101), 200),
+        (range(0, 400, 20), 400),
+        (range(0, 380, 20), 500),
+        (range(0), 500),
+    ],
+)
+def test_a_test_ends_at_the_first_look_with_twenty_as_large(larger: range, draws: int) -> None:
+    is_larger = np.isin(np.arange(500), larger)
+    assert joint_test.draws_needed(is_larger, LOOKS) == draws
+
+
+@pytest.mark.parametrize("looks", [(10,), (4, 8, 10), (3, 6, 10), tuple(range(2, 11))])
+@pytest.mark.parametrize("enough", [1, 2, 4])
+def test_a_test_that_ends_early_rejects_a_true_null_no_more_often_than_its_level(
+    looks: tuple[int, ...], enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly, over all that ten draws can be.
+
+    Where the sample is one of eleven exchangeable statistics, r draws of ten are as large with the
+    probability 1/11, whatever r is, and are any r of the ten alike.
+    """
+    monkeypatch.setattr(joint_test, "ENOUGH", enough)
+    chances: dict[Fraction, Fraction] = {}
+    for outcome in itertools.product([False, True], repeat=10):
+        draws = joint_test.draws_needed(np.array(outcome), looks)
+        p_value = Fraction(1 + sum(outcome[:draws]), 1 + draws)
+        chance = Fraction(1, 11 * math.comb(10, sum(outcome)))
+        chances[p_value] = chances.get(p_value, Fraction(0)) + chance
+    assert sum(chances.values()) == 1
+    for level in chances:
+        rejected = sum(chance for p_value, chance in chances.items() if p_value <= level)
+        assert rejected <= level
+
+
+def test_each_statistic_ends_with_its_own_draws() -> None:
+    """One specification: the sign is always that of the median, p is never small, the median is."""
+    rng = np.random.default_rng(3)
+    standardised = np.append(5.0, rng.normal(size=500))[None]
+    p_values = np.append(0.5, rng.uniform(size=500))[None]
+    tests = {test.statistic: test for test in joint_test.joint_tests(standardised, p_values, LOOKS)}
+    ends = {name: (test.draws, test.larger_draws) for name, test in tests.items()}
+    assert ends == {
+        "median_estimate": (500, 0),
+        "share_of_sign": (100, 100),
+        "share_significant": (100, 100),
+    }
+    median = tests["median_estimate"]
+    assert median.p_value == pytest.approx(1 / 501)
+    assert median.permuted_mean == pytest.approx(standardised[0, 1:].mean())
+    assert tests["share_of_sign"].p_value == 1

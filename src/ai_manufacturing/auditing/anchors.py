@@ -6,7 +6,6 @@ new years explain, and by nothing else. What is left is drift. The rules: docs/d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,8 +14,6 @@ from ai_manufacturing.auditing import changes, moves
 from ai_manufacturing.auditing.wording import some_of
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.duckdb_client import reading
 from ai_manufacturing.system.sql_text import create_table, insert
 
 ACCEPTED = "accepted"  # in the log of refreshes
@@ -83,9 +80,9 @@ class Anchor:
         }
         return dict(sorted(moves_in_errors.items(), key=lambda item: (-item[1], item[0])))
 
-    def record(self, release: Path) -> dict[str, Any]:
-        """Return what status says of it in JSON: the largest drift of a release from it too, in standard errors."""
-        drift = self.drift(shown_estimates(release)).values()
+    def record(self, shown: Estimates) -> dict[str, Any]:
+        """Return what status says of it in JSON, with the largest drift of shown estimates from it."""
+        drift = self.drift(shown).values()
         return {
             "release_id": self.release_id,
             "accepted_at": self.accepted_at or None,
@@ -93,17 +90,16 @@ class Anchor:
             "largest_drift": next(iter(drift), 0.0),
         }
 
-    def moved_on(self, before: Path, after: Path, moved: moves.Moves) -> "Anchor":
+    def moved_on(self, old: Estimates, new: Estimates, moved: moves.Moves) -> "Anchor":
         """Return this anchor as a later release keeps it.
 
         Parameters
         ----------
-        before, after : Path
-            The release that was compared with, and the one that follows it.
+        old, new : mapping
+            Shown estimates of the release that was compared with, and of the one that follows it.
         moved : Moves
             How its estimates moved, and what explains that.
         """
-        old, new = shown_estimates(before), shown_estimates(after)
 
         def accepted(key: tuple[str, str]) -> tuple[float, float]:
             estimate, error = new[key]
@@ -118,78 +114,80 @@ class Anchor:
         return replace(self, estimates={key: accepted(key) for key in new})
 
 
-def shown_estimates(release: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    """Return estimate and standard error of each term of a release's shown columns."""
-    with reading(release) as connection:
-        rows = connection.execute(
-            f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
-            "where estimate is not null and std_error is not null and list_contains(?, specification_id)",
-            [sorted(moves.shown(connection))],
-        ).fetchall()
+def shown_estimates(release: duckdb.DuckDBPyConnection) -> Estimates:
+    """Return estimate and standard error of each term of the shown columns of an open release."""
+    rows = release.execute(
+        f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
+        "where estimate is not null and std_error is not null "
+        "and list_contains(?, specification_id)",
+        [sorted(moves.shown(release))],
+    ).fetchall()
     return {(name, term): (estimate, error) for name, term, estimate, error in rows}
 
 
-def own(release: Path, release_id: str, accepted_at: str, reason: str) -> Anchor:
-    """Return a release as its own anchor."""
-    return Anchor(release_id, accepted_at, reason, shown_estimates(release))
-
-
-def of(store: Store, release: Path, manifest: Manifest) -> Anchor:
+def of(store: Store, release: duckdb.DuckDBPyConnection, manifest: Manifest) -> Anchor:
     """Return the anchor of a release.
 
     Parameters
     ----------
     store : Store
         Whose log says if a person accepted the release itself.
-    release : Path
-        The file.
+    release : DuckDBPyConnection
+        The open file.
     manifest : Manifest
         Of that file.
     """
     for line in reversed(store.refreshes()):
         if line["outcome"] == ACCEPTED and line["release_id"] == manifest.release_id:
-            return own(release, manifest.release_id, line["at"], line["reason"])
+            return Anchor(manifest.release_id, line["at"], line["reason"], shown_estimates(release))
     try:
-        with reading(release) as connection:
-            ((release_id, accepted_at, reason),) = connection.execute("from release.anchor").fetchall()
-            rows = connection.execute(
-                "select specification_id, term, estimate, std_error from release.anchor_estimates"
-            ).fetchall()
+        ((release_id, accepted_at, reason),) = release.execute("from release.anchor").fetchall()
+        rows = release.execute(
+            "select specification_id, term, estimate, std_error from release.anchor_estimates"
+        ).fetchall()
     except duckdb.CatalogException:  # written by earlier code: drift is measured from here on
         by_hand = (manifest.published_at, manifest.reason) if manifest.published_by == "hand" else ("", "")
-        return own(release, manifest.release_id, *by_hand)
+        return Anchor(manifest.release_id, *by_hand, shown_estimates(release))
     return Anchor(
         release_id, accepted_at, reason, {(name, term): (estimate, error) for name, term, estimate, error in rows}
     )
 
 
-def write(release: Path, anchor: Anchor) -> None:
-    """Write release.anchor and release.anchor_estimates into a release that is not published yet."""
-    new = shown_estimates(release)
-    drift = anchor.drift(new)
-    rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in sorted(anchor.estimates) if key in new]
-    with duckdb_client.connect(str(release)) as connection:
-        for table, (comment, columns) in TABLES.items():
-            connection.execute(create_table(f"release.{table}", columns, comment))
-        row = [anchor.release_id, anchor.accepted_at, anchor.reason]
-        connection.execute(insert("release.anchor", len(row)), row)
-        if rows:
-            connection.executemany(insert("release.anchor_estimates", len(rows[0])), rows)
+def write(release: duckdb.DuckDBPyConnection, anchor: Anchor, shown: Estimates) -> None:
+    """Write release.anchor and release.anchor_estimates into an open release.
+
+    Parameters
+    ----------
+    release : DuckDBPyConnection
+        The open file.
+    anchor : Anchor
+        As the release keeps it.
+    shown : mapping
+        Shown estimates of the release.
+    """
+    drift = anchor.drift(shown)
+    keys = [key for key in sorted(anchor.estimates) if key in shown]
+    rows = [[*key, *anchor.estimates[key], drift.get(key)] for key in keys]
+    for table, (comment, columns) in TABLES.items():
+        release.execute(create_table(f"release.{table}", columns, comment))
+    row = [anchor.release_id, anchor.accepted_at, anchor.reason]
+    release.execute(insert("release.anchor", len(row)), row)
+    if rows:
+        release.executemany(insert("release.anchor_estimates", len(rows[0])), rows)
 
 
-def drifted(anchor: Anchor, release: Path, above: float) -> str:
-    """Return the terms of a release that have drifted from an anchor by more than a limit, the worst first, in words.
+def drifted(anchor: Anchor, new: Estimates, above: float) -> str:
+    """Return the terms that have drifted from an anchor by more than a limit, in words, the worst first.
 
     Parameters
     ----------
     anchor : Anchor
         As the release keeps it.
-    release : Path
-        The file.
+    new : mapping
+        Shown estimates of the release.
     above : float
         In the anchor's standard errors.
     """
-    new = shown_estimates(release)
     beyond = {key: moved for key, moved in anchor.drift(new).items() if moved > above}
     lines = [
         f"{name} {term}: {anchor.estimates[name, term][0]:.4g} ({anchor.estimates[name, term][1]:.4g}) -> "

@@ -93,23 +93,22 @@ class Summary:
         return self.largest_move > limit or (math.isfinite(limit) and self.counts.get("estimate_lost", 0) > 0)
 
 
-def write(connection: duckdb.DuckDBPyConnection, previous: Path | None) -> None:
+def write(connection: duckdb.DuckDBPyConnection, *, follows: bool) -> None:
     """Write new.release.changes, against the previous release; empty without one.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
         With the new release attached as `new`.
-    previous : Path or None
-        The file of the previous release.
+    follows : bool
+        Whether it follows a release of the same set, which is attached as `old`.
     """
     comment = (
         "One row per change since the previous release: a city and year of the panel gained or lost, a cell of it "
         "changed, an estimate gained, lost or changed."
     )
     connection.execute(create_table("new.release.changes", COLUMNS, comment))
-    if previous is not None:
-        connection.execute(f"attach {literal(previous)} as old (read_only)")
+    if follows:
         connection.execute(f"insert into new.release.changes {_changes(connection)}")
 
 
@@ -124,21 +123,21 @@ def between(old: Path, new: Path) -> Summary:
         return _summary(connection)
 
 
-def recorded(release: Path, condition: str = "true", *values: Any) -> Summary:
-    """Return the changes that a release file keeps against the one before it.
+def recorded(release: duckdb.DuckDBPyConnection, condition: str = "true", *values: Any) -> Summary:
+    """Return the changes that an open release keeps against the one before it.
 
     Parameters
     ----------
-    release : Path
-        The file.
+    release : DuckDBPyConnection
+        The open file.
     condition : str
         SQL on COLUMNS: which changes.
     *values
         Of its parameters.
     """
-    with duckdb_client.connect(str(release), read_only=True) as connection:
-        connection.execute(f"create temp table changes as from release.changes where {condition}", values)
-        return _summary(connection)
+    query = f"from release.changes where {condition}"
+    release.execute(f"create or replace temp table changes as {query}", values)
+    return _summary(release)
 
 
 def differs(old: str, new: str) -> str:

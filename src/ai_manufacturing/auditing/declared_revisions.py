@@ -12,7 +12,7 @@ import duckdb
 
 from ai_manufacturing import settings
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.manifest import read_manifest
+from ai_manufacturing.releases.manifest import Manifest, read_manifest
 from ai_manufacturing.releases.store import ID, Store
 
 ANY = "*"
@@ -120,13 +120,16 @@ def _is_right(name: str, text: str, series: Collection[str]) -> bool:
     return text in series if name == "series" else bool(text.strip())
 
 
-def standing(declarations: Sequence[Declaration], store: Store) -> list[Declaration]:
+def standing(
+    declarations: Sequence[Declaration],
+    published: Manifest | None,
+    store: Store,
+) -> list[Declaration]:
     """Return the declarations that a refresh may use: of the published release, and not used by a later one.
 
     After a rollback a later release may have used a row that names the release published now.
     """
-    published = store.compared_with() if declarations else None
-    if published is None:
+    if published is None or not declarations:
         return []
     reasons = []
     for number in store.release_ids():

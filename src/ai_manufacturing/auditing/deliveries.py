@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import duckdb
@@ -12,8 +11,6 @@ from ai_manufacturing.auditing.findings import listed
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system.duckdb_client import reading
 
 TABLE = "marts.fct_deliveries"
 
@@ -55,10 +52,6 @@ class Delivery:
     described: bool = False
     before: tuple[Part, ...] = ()
     now: tuple[Part, ...] = ()
-
-    def landed(self, warehouse: Path) -> "Delivery":
-        """Return the delivery with what its files turned out to hold; as it is, if the build did not come so far."""
-        return replace(self, now=_parts(warehouse)) if warehouse.exists() else self
 
     @property
     def file_lines(self) -> list[str]:
@@ -139,7 +132,12 @@ class Delivery:
         return f"{path} ({_origin(now)}, {counts[0]:,} -> {counts[1]:,} records{_unused(now)})"
 
 
-def since(published: Manifest | None, hashes: dict[str, str], extract_set: str, store: Store) -> Delivery:
+def since(
+    published: Manifest | None,
+    hashes: dict[str, str],
+    extract_set: str,
+    before: tuple[Part, ...],
+) -> Delivery:
     """Compare the files of the extracts folder with those of the published release.
 
     Parameters
@@ -150,12 +148,12 @@ def since(published: Manifest | None, hashes: dict[str, str], extract_set: str, 
         SHA-256 of the delivered files by path, as fingerprint.delivery_hashes returns it.
     extract_set : str
         Name of the set in the folder. Files of another set are not compared.
-    store : Store
-        Where the published release is.
+    before : tuple of Part
+        What the files of the published release deliver.
     """
     is_known = published is not None and published.extract_set == extract_set
-    before = published.delivery_hashes if published is not None and is_known else {}
-    old, new = fingerprint.delivered(before), fingerprint.delivered(hashes)
+    hashes_before = published.delivery_hashes if published is not None and is_known else {}
+    old, new = fingerprint.delivered(hashes_before), fingerprint.delivered(hashes)
     gone = {digest: path for path, digest in sorted(old.items(), reverse=True) if path not in new}
     renamed = {gone.pop(digest): path for path, digest in sorted(new.items()) if path not in old and digest in gone}
     return Delivery(
@@ -164,21 +162,20 @@ def since(published: Manifest | None, hashes: dict[str, str], extract_set: str, 
         replaced=tuple(sorted(path for path in new.keys() & old.keys() if new[path] != old[path])),
         withdrawn=tuple(sorted(old.keys() - new.keys() - renamed.keys())),
         renamed=renamed,
-        described=is_known and before.get(DESCRIPTION) != hashes.get(DESCRIPTION),
-        before=_parts(store.basis) if is_known else (),
+        described=is_known and hashes_before.get(DESCRIPTION) != hashes.get(DESCRIPTION),
+        before=before if is_known else (),
     )
 
 
-def _parts(database: Path) -> tuple[Part, ...]:
+def parts(database: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
     """Return what the files that are in the folder deliver; nothing of a build that did not come so far."""
-    with reading(database) as connection:
-        try:
-            rows = connection.execute(
-                f"select provider, entity, file_path, record_count, used_count, remedy from {TABLE} "
-                "where provider is not null and outcome not in ('withdrawn', 'superseded') order by all"
-            ).fetchall()
-        except duckdb.CatalogException:
-            return ()
+    try:
+        rows = database.execute(
+            f"select provider, entity, file_path, record_count, used_count, remedy from {TABLE} "
+            "where provider is not null and outcome not in ('withdrawn', 'superseded') order by all"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return ()
     return tuple(Part(*row) for row in rows)
 
 

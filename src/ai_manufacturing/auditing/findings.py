@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,9 +10,6 @@ import duckdb
 from ai_manufacturing import city_names
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system.duckdb_client import reading
 
 # What says where a failing row is, in the order in which it is said; the other columns say what is wrong there.
 PLACE = ("provider", "source_name", "file_path", "specification_id", "series", "scope", "city_id", "year")
@@ -87,28 +83,31 @@ def listed(heading: str, items: Sequence[str], table: str, end: str = "") -> str
     return f"{heading} {items[0]}"[: LINE - len(rest)].rstrip() + rest
 
 
-def failed(database: Path, severity: str, names: Mapping[str, str] | None = None) -> list[Finding]:
+def failed(
+    database: duckdb.DuckDBPyConnection,
+    severity: str,
+    names: Mapping[str, str] | None = None,
+) -> list[Finding]:
     """Return the expectations of a severity that failed in a warehouse or a release, in a stable order.
 
     Parameters
     ----------
-    database : Path
-        The DuckDB file; what was not built of it has no findings.
+    database : DuckDBPyConnection
+        The open file; what was not built of it has no findings.
     severity : str
         critical or warning.
     names : mapping of str to str, optional
         Names of the cities by city_id. Default: those of the file. Findings are compared by their words.
     """
-    with reading(database) as connection:
-        try:
-            results = connection.execute(
-                "select suite, description, severity, observed_value, failing_rows "
-                f"from {result_tables.all_results(connection)} where not success and severity = ? order by all",
-                [severity],
-            ).fetchall()
-        except duckdb.CatalogException:
-            return []
-        names = city_names.by_id(connection) if names is None else names
+    try:
+        results = database.execute(
+            "select suite, description, severity, observed_value, failing_rows "
+            f"from {result_tables.all_results(database)} where not success and severity = ? order by all",
+            [severity],
+        ).fetchall()
+    except duckdb.CatalogException:
+        return []
+    names = city_names.by_id(database) if names is None else names
     return [
         Finding(suite, description, severity, observed, failing_rows, _in_words(failing_rows, names))
         for suite, description, severity, observed, failing_rows in results
@@ -143,23 +142,32 @@ def since(failures: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[
     return new, known
 
 
-def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Iterator[dict[str, Any]]:
+def warnings(
+    warehouse: duckdb.DuckDBPyConnection,
+    release: duckdb.DuckDBPyConnection | None,
+    published: Manifest | None,
+) -> Iterator[dict[str, Any]]:
     """Yield what the gate let pass with a warning, and which files nobody reads: what is new, then what is known.
 
-    Known is what the published release of the same extract set has too, on the same rows.
+    Parameters
+    ----------
+    warehouse : DuckDBPyConnection
+        What was built.
+    release : DuckDBPyConnection or None
+        The published release; what it has too, on the same rows, is known. None if it is of
+        another extract set.
+    published : Manifest or None
+        Of the published release, of whatever set.
     """
-    with reading(warehouse) as connection:
-        origin = origin_of(connection)
-        names = city_names.by_id(connection)
-        files = connection.execute(
-            "select file_path, hint from raw.deliveries where source_name is null order by file_path"
-        ).fetchall()
-    is_comparable = published is not None and published.origin == origin
-    before = failed(store.basis, "warning", names) if is_comparable else []
+    names = city_names.by_id(warehouse)
+    files = warehouse.execute(
+        "select file_path, hint from raw.deliveries where source_name is null order by file_path"
+    ).fetchall()
+    before = failed(release, "warning", names) if release else []
     new, known = since(failed(warehouse, "warning", names), before)
     for message in new:
         yield {"state": "new", "message": message}
-    unread = _unread_before(published, store) if published is not None and is_comparable else set()
+    unread = _unread_before(release, published) if release and published else set()
     undeclared = [f"{path}{f': {hint}' if hint else ''}".rstrip(".") for path, hint in files if path not in unread]
     if undeclared:
         heading, way_out = f"{len(undeclared)} delivered files match no declaration:", "Declare, rename or remove them."
@@ -171,61 +179,60 @@ def warnings(warehouse: Path, published: Manifest | None, store: Store) -> Itera
         yield {"state": "known", "count": len(known), "message": listed(heading, known, RESULTS)}
 
 
-def _unread_before(published: Manifest, store: Store) -> set[str]:
+def _unread_before(release: duckdb.DuckDBPyConnection, published: Manifest) -> set[str]:
     """Return the delivered files that the published release has no row of."""
-    with reading(store.basis) as connection:
-        read = {path for (path,) in connection.execute("select file_path from marts.fct_row_accounting").fetchall()}
+    rows = release.execute("select file_path from marts.fct_row_accounting").fetchall()
+    read = {path for (path,) in rows}
     return {path for path in published.delivery_hashes if path not in read}
 
 
-def lost_records(warehouse: Path, failures: Sequence[Finding]) -> list[str]:
+def lost_records(warehouse: duckdb.DuckDBPyConnection, failures: Sequence[Finding]) -> list[str]:
     """Return records that the failing sources lost, where they stand and why, those of the rarest reasons first."""
     listed = [finding.failing_rows or "[]" for finding in failures if finding.suite == LANDED]
     sources = {f"{row['provider']}.{row['source_name']}" for rows in listed for row in json.loads(rows)}
     if not sources:
         return []
-    with reading(warehouse, reads_files=True) as connection:
-        records = connection.execute(
-            f"""
-            with aside as (
-                select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
-                from raw.rejected_rows
-                where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
-                union all
-                select
-                    provider, source_name, file_path, null, row_number, null, coalesce(city_name, city_code), reason
-                from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
-                where reason not in ('superseded', 'withdrawn')
-            ),
+    records = warehouse.execute(
+        f"""
+        with aside as (
+            select provider, source_name, file_path, sheet_name, row_number, column_name, value, reason
+            from raw.rejected_rows
+            where delivery_number in (select delivery_number from raw.deliveries where valid_until_delivery is null)
+            union all
+            select
+                provider, source_name, file_path, null, row_number, null, coalesce(city_name, city_code), reason
+            from (select *, set_aside_reason as reason from marts.fct_rows_set_aside)
+            where reason not in ('superseded', 'withdrawn')
+        ),
 
-            -- a register may lose millions of rows: the first of each reason does
-            of_registers as (
-                select
-                    provider, source_name, set_aside_reason as reason, count(*) as record_count,
-                    min({{file_path: file_path, row_number: row_number, value: id}}) as record
-                from marts.fct_register_rows_set_aside
-                where list_contains($sources, provider || '.' || source_name)
-                group by provider, source_name, set_aside_reason
-            ),
+        -- a register may lose millions of rows: the first of each reason does
+        of_registers as (
+            select
+                provider, source_name, set_aside_reason as reason, count(*) as record_count,
+                min({{file_path: file_path, row_number: row_number, value: id}}) as record
+            from marts.fct_register_rows_set_aside
+            where list_contains($sources, provider || '.' || source_name)
+            group by provider, source_name, set_aside_reason
+        ),
 
-            records as (
-                select
-                    file_path, sheet_name, row_number, column_name, value, reason,
-                    count(*) over (partition by provider, source_name, reason) as record_count
-                from aside
-                where list_contains($sources, provider || '.' || source_name)
-                union all
-                select record.file_path, null, record.row_number, null, record.value, reason, record_count
-                from of_registers
-            )
+        records as (
+            select
+                file_path, sheet_name, row_number, column_name, value, reason,
+                count(*) over (partition by provider, source_name, reason) as record_count
+            from aside
+            where list_contains($sources, provider || '.' || source_name)
+            union all
+            select record.file_path, null, record.row_number, null, record.value, reason, record_count
+            from of_registers
+        )
 
-            select file_path, sheet_name, row_number, column_name, value, reason
-            from records
-            order by record_count, file_path, sheet_name, row_number, column_name
-            limit {LISTED_RECORDS + 1}
-            """,
-            {"sources": sorted(sources)},
-        ).fetchall()
+        select file_path, sheet_name, row_number, column_name, value, reason
+        from records
+        order by record_count, file_path, sheet_name, row_number, column_name
+        limit {LISTED_RECORDS + 1}
+        """,
+        {"sources": sorted(sources)},
+    ).fetchall()
     lines = [
         f"{path}{f', sheet {sheet}' if sheet else ''}, row {row}{f', column {column}' if column else ''}: "
         f"{json.dumps(_cut(value), ensure_ascii=False)} is set aside ({reason})."

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from ai_manufacturing import landing
 from ai_manufacturing.landing.declarations import AllowedAge
 from ai_manufacturing.releases.errors import BadConfigurationError, StaleError
@@ -81,13 +83,13 @@ def allowed_ages() -> dict[str, AllowedAge]:
         raise BadConfigurationError(str(error)) from error
 
 
-def of_release(path: Path, now: datetime | None = None) -> list[Freshness]:
-    """Return the freshness of each provider in a release, by name.
+def of_release(release: duckdb.DuckDBPyConnection, now: datetime | None = None) -> list[Freshness]:
+    """Return the freshness of each provider in an open release, by name.
 
     Parameters
     ----------
-    path : Path
-        A release file.
+    release : DuckDBPyConnection
+        The open file.
     now : datetime, optional
         With a time zone; the present if not given.
 
@@ -97,10 +99,8 @@ def of_release(path: Path, now: datetime | None = None) -> list[Freshness]:
         If a declaration is wrong.
     """
     allowed = allowed_ages()
-    with reading(path) as connection:
-        newest = connection.execute(
-            "select provider, newest_delivery_at from release.freshness order by all"
-        ).fetchall()
+    query = "select provider, newest_delivery_at from release.freshness order by all"
+    newest = release.execute(query).fetchall()
     return [
         Freshness(
             provider,
@@ -131,7 +131,8 @@ def require_fresh(release: Path, outcome: str, is_published: bool, on_event: OnE
     StaleError
         With a line for each stale provider.
     """
-    providers = of_release(release)
+    with reading(release) as connection:
+        providers = of_release(connection)
     for provider in providers:
         if provider.is_late and not provider.is_stale:
             on_event("warning", {"message": f"{provider}."})

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import duckdb
+
 from ai_manufacturing.auditing import anchors, declared_revisions, moves, new_years, revisions
 from ai_manufacturing.auditing.anchors import Anchor
+from ai_manufacturing.auditing.basis import Basis
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.new_years import OddYear
 from ai_manufacturing.auditing.revisions import ReadAgain, Revisions
-from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.manifest import Manifest
-from ai_manufacturing.releases.store import Store
+from ai_manufacturing.system import duckdb_client
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ class Judgement:
     anchor: Anchor
 
 
-def judged_by(store: Store, limit: float, declared: Sequence[Declaration]) -> list[Any]:
+def judged_by(basis: Basis | None, limit: float, declared: Sequence[Declaration]) -> list[Any]:
     """Return what a build is held by, beside its own content."""
-    published = store.compared_with()
-    anchor = anchors.of(store, store.basis, published) if published else None
-    accepted = [anchor.release_id, anchor.accepted_at] if anchor else []
-    return [published.release_id if published else None, *accepted, str(limit), *map(str, declared)]
+    published: list[str | None] = [None]
+    if basis is not None:
+        published = [basis.manifest.release_id, basis.anchor.release_id, basis.anchor.accepted_at]
+    return [*published, str(limit), *map(str, declared)]
 
 
 def unchanged(paths: Iterable[str], hashes: Mapping[str, str], published: Manifest) -> frozenset[str]:
@@ -80,51 +82,60 @@ def unchanged(paths: Iterable[str], hashes: Mapping[str, str], published: Manife
 
 
 def compare(
-    published: Path, warehouse: Path, declared: Sequence[Declaration], read_again: ReadAgain | None
+    connection: duckdb.DuckDBPyConnection,
+    declared: Sequence[Declaration],
+    read_again: ReadAgain | None,
 ) -> Comparison:
     """Compare the values of a build with those of a published release of the same extract set.
 
     Parameters
     ----------
-    published, warehouse : Path
-        The release, and the build.
+    connection : DuckDBPyConnection
+        With the release attached as `old`, and the build as `built`.
     declared : sequence of Declaration
         Revisions that stand.
     read_again : ReadAgain or None
         What was read again, if years were named.
     """
-    spill = warehouse.with_name("spill")
-    rewritten = revisions.compare(published, warehouse, declared, spill, read_again)
+    declared_revisions.write(connection, declared)
+    rewritten = revisions.compare(connection, declared, read_again)
     if rewritten is None:
         return Comparison(None)
-    return Comparison(rewritten, tuple(new_years.odd(published, warehouse, declared, spill)))
+    return Comparison(rewritten, tuple(new_years.odd(connection, declared)))
 
 
 def judge(
-    store: Store, published: Manifest, described: Mapping[str, Any], target: Path, limit: float, comparison: Comparison
+    basis: Basis,
+    described: Mapping[str, Any],
+    connection: duckdb.DuckDBPyConnection,
+    limit: float,
+    comparison: Comparison,
+    held: Path,
 ) -> Judgement:
     """Judge a release that follows one of the same extract set.
 
     Parameters
     ----------
-    store : Store
-        With the release that it is compared with.
-    published : Manifest
-        Of that release.
+    basis : Basis
+        The release that it is compared with.
     described : mapping
         The fields of the manifest of the new one.
-    target : Path
-        The new one as it is written, beside the warehouse that it was written from.
+    connection : DuckDBPyConnection
+        With that release attached as `old`, the new one as `new`, and the warehouse that it was
+        written from as `built`.
     limit : float
         Largest move of a shown estimate, in standard errors; half of it warns of drift from the anchor.
     comparison : Comparison
         What compare returned.
+    held : Path
+        Folder of the build if it is held.
     """
+    published = basis.manifest
+    old, new, built = (duckdb_client.at(connection, name) for name in ("old", "new", "built"))
     rewritten = comparison.rewritten or Revisions()
     undeclared = [year for year in comparison.odd if not year.declared_by]
     doubted = {name for year in undeclared for name in year.specifications}
-    warehouse = target.with_name(last_build.WAREHOUSE)
-    moved = moves.between(store.basis, target, warehouse, limit, rewritten.explained, doubted)
+    moved = moves.between(old, new, built, limit, rewritten.explained, doubted)
     why, notes = [*rewritten.lines, *moved.why_held(limit)], [*moved.notes]
     release_id, today = described["release_id"], described["published_at"][:10]
     rows = rewritten.rows_to_declare(published.release_id, today)
@@ -142,19 +153,20 @@ def judge(
             rows.append(declared_revisions.row_to_declare(*series, published.release_id, today))
         else:
             notes.append(line)
-    anchor = anchors.of(store, store.basis, published).moved_on(store.basis, target, moved)
-    if held := anchors.drifted(anchor, target, limit):
+    shown = anchors.shown_estimates(new)
+    anchor = basis.anchor.moved_on(anchors.shown_estimates(old), shown, moved)
+    if drifted := anchors.drifted(anchor, shown, limit):
         why.append(
             f"Drift from {anchor} is more than REFRESH_HOLD_ABOVE ({limit:.15g}) allows, by steps that no declaration "
-            f"explains: {held}. If the published numbers are right, measure from them: ai-manufacturing accept "
+            f"explains: {drifted}. If the published numbers are right, measure from them: ai-manufacturing accept "
             f"{published.release_id} --reason '...', and refresh again."
         )
-    elif warned := anchors.drifted(anchor, target, anchors.WARN_SHARE * limit):
+    elif warned := anchors.drifted(anchor, shown, anchors.WARN_SHARE * limit):
         notes.append(
             f"Drift from {anchor}: {warned}. Beyond {limit:.15g} a release is held. If the numbers are right: "
             f"ai-manufacturing accept {release_id} --reason '...'"
         )
-    return Judgement(why, notes, [*_way_out(rows, published, described, store.held(release_id))], anchor)
+    return Judgement(why, notes, [*_way_out(rows, published, described, held)], anchor)
 
 
 def _way_out(rows: Sequence[str], published: Manifest, described: Mapping[str, Any], held: Path) -> Iterator[str]:

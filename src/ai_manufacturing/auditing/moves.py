@@ -3,13 +3,11 @@
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 
 from ai_manufacturing.auditing import changes, findings
 from ai_manufacturing.auditing.wording import some_of
-from ai_manufacturing.system.duckdb_client import reading
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,9 @@ class Moves:
 
 
 def between(
-    published: Path,
-    release: Path,
-    warehouse: Path,
+    published: duckdb.DuckDBPyConnection,
+    release: duckdb.DuckDBPyConnection,
+    warehouse: duckdb.DuckDBPyConnection,
     limit: float,
     explained: frozenset[str],
     doubted: Collection[str] = (),
@@ -54,10 +52,9 @@ def between(
 
     Parameters
     ----------
-    published, release : Path
-        The published release, and the one that is written and not yet published.
-    warehouse : Path
-        What the release was written from.
+    published, release, warehouse : DuckDBPyConnection
+        The published release; the one that is written and not yet published; and what that was
+        written from.
     limit : float
         In published standard errors.
     explained : frozenset of str
@@ -65,26 +62,18 @@ def between(
     doubted : collection of str
         Specifications whose new years are not like the years before: the limit judges their whole move.
     """
-    with reading(published) as connection:
-        names = shown(connection)
-        old_years = _sample_years(connection)
-        before = {
-            (name, term): (estimate, error)
-            for name, term, estimate, error in connection.execute(
-                f"select specification_id, term, estimate, std_error from {changes.COEFFICIENTS} "
-                "where estimate is not null"
-            ).fetchall()
-        }
-    with reading(release) as connection:
-        names = (names or shown(connection)) - explained
-        new_years = _sample_years(connection)
-        beyond = dict(
-            connection.execute(
-                "select specification_id, max(moved_std_errors) from release.changes "
-                "where change_kind = 'estimate_changed' and moved_std_errors > ? group by specification_id",
-                [limit],
-            ).fetchall()
-        )
+    names = (shown(published) or shown(release)) - explained
+    old_years, new_years = _sample_years(published), _sample_years(release)
+    columns = f"specification_id, term, estimate, std_error from {changes.COEFFICIENTS}"
+    rows = published.execute(f"select {columns} where estimate is not null").fetchall()
+    before = {(name, term): (estimate, error) for name, term, estimate, error in rows}
+    beyond = dict(
+        release.execute(
+            "select specification_id, max(moved_std_errors) from release.changes "
+            "where change_kind = 'estimate_changed' and moved_std_errors > ? group by specification_id",
+            [limit],
+        ).fetchall()
+    )
     # what new years add is no revision
     grown = {
         name: old_years[name]

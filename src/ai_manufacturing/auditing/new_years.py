@@ -5,15 +5,14 @@ docs/decisions/releases.md.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
+
+import duckdb
 
 from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.revisions import values
-from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import literal
 
 HISTORY = 3  # published changes from year to year, at least, that a new one is compared with
 PROVINCES = 10  # with a capital and two other cities, at least, for a median
@@ -51,30 +50,28 @@ class OddYear(NamedTuple):
     message: str
 
 
-def odd(published: Path, warehouse: Path, declarations: Sequence[Declaration], spill: Path) -> list[OddYear]:
+def odd(
+    connection: duckdb.DuckDBPyConnection,
+    declarations: Sequence[Declaration],
+) -> list[OddYear]:
     """Return the new years of a build whose shares are not like those of the years before.
 
     Parameters
     ----------
-    published, warehouse : Path
-        A release that keeps its series, and a warehouse of the same extract set that no process writes to.
+    connection : DuckDBPyConnection
+        With a release that keeps its series attached as `old`, a warehouse of the same extract set
+        as `built`, and `declared` written (declared_revisions.write).
     declarations : sequence of Declaration
-        Those that stand.
-    spill : Path
-        Folder for what exceeds the memory limit.
+        Those that are written.
     """
-    with duckdb_client.in_memory(spill) as connection:
-        connection.execute(f"attach {literal(str(published))} as old (read_only)")
-        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        declared_revisions.write(connection, declarations)
-        connection.execute(_CHANGES.format(values=values("built")))
-        names = city_names.column(connection, "built.marts.dim_city")
-        return [
-            OddYear._make(
-                (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))
-            )
-            for *place, specifications, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
-        ]
+    connection.execute(_CHANGES.format(values=values("built")))
+    names = city_names.column(connection, "built.marts.dim_city")
+    return [
+        OddYear._make(
+            (*place, tuple(specifications), tuple(declarations[number] for number in numbers), _in_words(facts))
+        )
+        for *place, specifications, numbers, facts in connection.execute(_ODD.format(name=names)).fetchall()
+    ]
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:

@@ -1,38 +1,39 @@
 """Estimate columns of a built warehouse once more, on the years that a published release has of them."""
 
 from collections.abc import Mapping
-from pathlib import Path
+
+import duckdb
 
 from ai_manufacturing.estimation import inputs, samples, specifications, tables
-from ai_manufacturing.system.duckdb_client import reading
 
 
-def estimates(warehouse: Path, years: Mapping[str, tuple[int, int]]) -> dict[tuple[str, str], float]:
+def estimates(
+    warehouse: duckdb.DuckDBPyConnection, years: Mapping[str, tuple[int, int]]
+) -> dict[tuple[str, str], float]:
     """Return the estimates of specifications on the city-years of some years, by specification and term.
 
     Parameters
     ----------
-    warehouse : Path
+    warehouse : DuckDBPyConnection
         A warehouse that dbt built.
     years : mapping of str to tuple of int
         By specification its first and last year with an observation. Earlier rows that lend a dynamic panel lags and
         instruments stay.
     """
     names = [*years]
-    with reading(warehouse) as connection:
-        rows = connection.table(inputs.RELATIONS["specifications"]).df()
-        city_years = connection.table("intermediate.int_specification_city_years").filter("is_used").df()
-        # Each has years of its own here, and so a sample of its own.
-        city_years = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(city_years)
-        first, last = (city_years["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
-        city_years = city_years[
-            (city_years["year"] <= last) & ((city_years["year"] >= first) | city_years["reason"].notna())
-        ]
-        city_years["sample_id"] = city_years["specification_id"]
-        rows = rows.assign(sample_id=rows["specification_id"])
-        sample = inputs.of_warehouse(
-            connection, specifications=rows, samples=samples.without_singletons(city_years).to_pandas()
-        )
+    rows = warehouse.table(inputs.RELATIONS["specifications"]).df()
+    city_years = warehouse.table("intermediate.int_specification_city_years").filter("is_used").df()
+    # Each has years of its own here, and so a sample of its own.
+    city_years = rows.loc[rows["specification_id"].isin(names), ["specification_id", "sample_id"]].merge(city_years)
+    first, last = (city_years["specification_id"].map({name: years[name][end] for name in names}) for end in (0, 1))
+    city_years = city_years[
+        (city_years["year"] <= last) & ((city_years["year"] >= first) | city_years["reason"].notna())
+    ]
+    city_years["sample_id"] = city_years["specification_id"]
+    rows = rows.assign(sample_id=rows["specification_id"])
+    sample = inputs.of_warehouse(
+        warehouse, specifications=rows, samples=samples.without_singletons(city_years).to_pandas()
+    )
     chosen = specifications.read(rows[rows["specification_id"].isin(names)])
     coefficients = tables.coefficients(chosen, sample).to_pandas().dropna(subset="estimate")
     return {(row.specification_id, row.term): float(row.estimate) for row in coefficients.itertuples()}

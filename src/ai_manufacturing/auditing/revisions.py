@@ -6,7 +6,6 @@ The rules and why they are these: docs/decisions/releases.md.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -15,8 +14,7 @@ from ai_manufacturing import city_names
 from ai_manufacturing.auditing import declared_revisions
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.wording import some_of, spans, spans_in_words
-from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.sql_text import comments, literal
+from ai_manufacturing.system.sql_text import comments
 
 CHANGED = 0.001  # a value that changed by more than this share of itself is rewritten
 CELLS = 0.05  # of the published values of a series, scope and year
@@ -206,22 +204,19 @@ def values(database: str) -> str:
 
 
 def compare(
-    published: Path,
-    warehouse: Path,
+    connection: duckdb.DuckDBPyConnection,
     declarations: Sequence[Declaration],
-    spill: Path,
     read_again: ReadAgain | None = None,
 ) -> Revisions | None:
     """Compare the values of a built warehouse with those of the published release.
 
     Parameters
     ----------
-    published, warehouse : Path
-        A release, and a warehouse of the same extract set that no process writes to.
+    connection : DuckDBPyConnection
+        With the release attached as `old`, a warehouse of the same extract set as `built`, and
+        `declared` written (declared_revisions.write).
     declarations : sequence of Declaration
-        Those that stand.
-    spill : Path
-        Folder for what exceeds the memory limit.
+        Those that are written.
     read_again : ReadAgain, optional
         Values of these years that come out of these files count as declared.
 
@@ -230,35 +225,31 @@ def compare(
     Revisions or None
         None if the release was written before releases kept their series.
     """
-    with duckdb_client.in_memory(spill) as connection:
 
-        def rows(query: str) -> Iterable[tuple[Any, ...]]:
-            return connection.execute(query).fetchall()
+    def rows(query: str) -> Iterable[tuple[Any, ...]]:
+        return connection.execute(query).fetchall()
 
-        connection.execute(f"attach {literal(published)} as old (read_only)")
-        connection.execute(f"attach {literal(warehouse)} as built (read_only)")
-        if not rows("from duckdb_tables() where database_name = 'old' and table_name = 'series_values'"):
-            return None
-        declared_revisions.write(connection, declarations)
-        connection.execute(
-            "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year integer)"
-        )
-        if read_again is not None:
-            again = {"paths": sorted(read_again.paths), "first": read_again.years[0], "last": read_again.years[-1]}
-            connection.execute(_READ_AGAIN, again)
-        name = city_names.column(connection, "old.marts.dim_city")
-        connection.execute(_COMPARED.format(values=values("built"), name=name))
-        ((city_years, lost_city_years),) = rows(_CITY_YEARS)
-        numbers = rows("select distinct unnest(declared_by) as number from compared where is_rewritten order by number")
-        return Revisions(
-            tuple(SeriesYear(*row) for row in rows(_SERIES_YEARS)),
-            tuple(Cell(*row) for row in rows(_CELLS)),
-            tuple(declarations[number] for (number,) in numbers),
-            frozenset(name for (name,) in rows(_EXPLAINED)),
-            city_years,
-            lost_city_years,
-            tuple(LostCity(*row) for row in rows(_LOST_CITIES)),
-        )
+    if not rows("from duckdb_tables() where database_name = 'old' and table_name = 'series_values'"):
+        return None
+    connection.execute(
+        "create temp table read_again (quantity varchar, provider varchar, city_id varchar, year integer)"
+    )
+    if read_again is not None:
+        again = {"paths": sorted(read_again.paths), "first": read_again.years[0], "last": read_again.years[-1]}
+        connection.execute(_READ_AGAIN, again)
+    name = city_names.column(connection, "old.marts.dim_city")
+    connection.execute(_COMPARED.format(values=values("built"), name=name))
+    ((city_years, lost_city_years),) = rows(_CITY_YEARS)
+    numbers = rows("select distinct unnest(declared_by) as number from compared where is_rewritten order by number")
+    return Revisions(
+        tuple(SeriesYear(*row) for row in rows(_SERIES_YEARS)),
+        tuple(Cell(*row) for row in rows(_CELLS)),
+        tuple(declarations[number] for (number,) in numbers),
+        frozenset(name for (name,) in rows(_EXPLAINED)),
+        city_years,
+        lost_city_years,
+        tuple(LostCity(*row) for row in rows(_LOST_CITIES)),
+    )
 
 
 _COMPARED = f"""

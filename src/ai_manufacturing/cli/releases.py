@@ -91,14 +91,14 @@ def releases(as_json: bool) -> None:
 
     with refresh_errors(print_event):
         store = configured.store()
-        current = None
+        published = anchor = None
         listed, damaged = store.listed()
         try:
-            current = store.current()
+            if store.published.exists():
+                with store.opened(store.published) as (current, release):
+                    published, anchor = current.release_id, anchors.of(store, release, current).release_id
         except RefreshError as error:  # said once those are listed that can take its place
             damaged.insert(0, error)
-        published = current.release_id if current else None
-        anchor = anchors.of(store, store.published, current).release_id if current else None
         records = [release_record(release, published, anchor) for release in listed]
         if as_json:
             print_json({"releases": records})

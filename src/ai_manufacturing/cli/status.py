@@ -58,6 +58,7 @@ def release_record(release: dict[str, Any], published: str | None, anchor: str |
 def _document(store: "Store", manifest: "Manifest | None", running: dict[str, Any] | None) -> dict[str, Any]:
     from ai_manufacturing.auditing import anchors, freshness
     from ai_manufacturing.releases import attempts
+    from ai_manufacturing.system.duckdb_client import reading
 
     refresh, publication = _last_refresh_and_publication(store)
     attempt = _last(attempts.read(store.folder))
@@ -72,11 +73,12 @@ def _document(store: "Store", manifest: "Manifest | None", running: dict[str, An
         "running": running,
     }
     if manifest is not None:
-        anchor = anchors.of(store, store.published, manifest)
+        with reading(store.published) as release:
+            anchor = anchors.of(store, release, manifest)
+            document["anchor"] = anchor.record(anchors.shown_estimates(release))
+            document["providers"] = [provider.record() for provider in freshness.of_release(release)]
         record = release_record(manifest.listed, manifest.release_id, anchor.release_id)
         document["release"] = {**record, "age_days": _age(manifest.published_at) / timedelta(days=1)}
-        document["anchor"] = anchor.record(store.published)
-        document["providers"] = [provider.record() for provider in freshness.of_release(store.published)]
     return document
 
 
@@ -86,6 +88,7 @@ def _lines(
     """Yield the lines of status and their colours."""
     from ai_manufacturing.auditing import anchors, freshness
     from ai_manufacturing.releases import attempts
+    from ai_manufacturing.system.duckdb_client import reading
 
     if manifest is not None:
         of = f"release {manifest.release_id} of {manifest.published_at} ({_age(manifest.published_at).days} days old)"
@@ -94,10 +97,12 @@ def _lines(
         yield f"extract set {manifest.origin}, {files}", "yellow" if manifest.origin.is_synthetic else None
         gate = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in manifest.gate_summary.items())
         yield f"gate: {gate or 'no results'}; by {manifest.published_by} {manifest.reason}".rstrip(), None
-        anchor = anchors.of(store, store.published, manifest)
-        drift = anchor.record(store.published)["largest_drift"]
+        with reading(store.published) as release:
+            anchor = anchors.of(store, release, manifest)
+            drift = anchor.record(anchors.shown_estimates(release))["largest_drift"]
+            providers = freshness.of_release(release)
         yield f"drift: {drift:.2f} standard errors at most, from {anchor}", None
-        for provider in freshness.of_release(store.published):
+        for provider in providers:
             yield str(provider), "red" if provider.is_stale else "yellow" if provider.is_late else None
     if running:
         yield f"running: {_since(running)}", "yellow"

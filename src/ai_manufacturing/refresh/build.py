@@ -18,7 +18,6 @@ from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.system import dbt_process
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
-from ai_manufacturing.system.duckdb_client import reading
 
 OUTPUT = "dbt.txt"
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
@@ -118,24 +117,21 @@ def why_failed(work: Path) -> str:
     return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
 
 
-def content(warehouse: Path) -> dict[str, Any]:
+def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Return what the manifest says of a warehouse's content; empty of what was not built."""
     described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
-    if not warehouse.exists():
-        return described
-    with reading(warehouse) as connection:
-        origin = origin_of(connection)
-        if origin is not None:
-            described["extract_set"], described["extract_set_kind"] = origin
-        with suppress(duckdb.CatalogException):  # the gate was not reached
-            counts = connection.execute(
-                "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-                "count(case when not success and severity = 'warning' then 1 end), "
-                "count(case when success and checked_count = 0 then 1 end) "
-                f"from {result_tables.all_results(connection)}"
-            ).fetchall()[0]
-            names = ("expectations", "critical", "warnings", "nothing_to_check")
-            described["gate_summary"] = dict(zip(names, counts, strict=True))
+    origin = origin_of(warehouse)
+    if origin is not None:
+        described["extract_set"], described["extract_set_kind"] = origin
+    with suppress(duckdb.CatalogException):  # the gate was not reached
+        counts = warehouse.execute(
+            "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+            "count(case when not success and severity = 'warning' then 1 end), "
+            "count(case when success and checked_count = 0 then 1 end) "
+            f"from {result_tables.all_results(warehouse)}"
+        ).fetchall()[0]
+        names = ("expectations", "critical", "warnings", "nothing_to_check")
+        described["gate_summary"] = dict(zip(names, counts, strict=True))
     return described
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import duckdb
 
 from ai_manufacturing.auditing import anchors, changes
+from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.refresh import build, publishing
 from ai_manufacturing.releases import fingerprint, last_build
 from ai_manufacturing.releases.errors import BadConfigurationError, BuildFailedError, GateFailedError, RefreshError
@@ -14,7 +15,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import Store, checked_id
-from ai_manufacturing.system import clock
+from ai_manufacturing.system import clock, duckdb_client
 
 
 def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, replaces: bool = False) -> Manifest:
@@ -55,7 +56,7 @@ def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, 
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         held = report["manifest"]
         origin = Origin(held["extract_set"], held["extract_set_kind"])
-        publishing.require_same_set(store, origin, f"The held build {release_id}", replaces)
+        publishing.require_same_set(store, store.standing(), origin, f"The held build {release_id}", replaces)
         at_gate = report["outcome"] == GateFailedError.__name__
         # what the gate stopped is estimated now, by the code of now
         if at_gate and fingerprint.of(held["delivery_hashes"]) != held["fingerprint"]:
@@ -71,11 +72,15 @@ def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, 
             raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}
-        target, manifest = publishing.write(store, described)
-        anchors.write(target, anchors.own(target, release_id, manifest.published_at, reason))
-        publishing.publish(store, manifest, target, on_event)
+        previous = store.basis if store.basis.exists() else None
+        with publishing.written(store, described, previous) as new:
+            release = duckdb_client.at(new.connection, "new")
+            shown = anchors.shown_estimates(release)
+            anchor = Anchor(release_id, new.manifest.published_at, reason, shown)
+            anchors.write(release, anchor, shown)
+        publishing.publish(store, new, anchor, on_event)
         shutil.rmtree(folder)
-        return manifest
+        return new.manifest
 
 
 def accept(store: Store, release_id: str, reason: str, on_event: OnEvent) -> Manifest:
@@ -145,7 +150,7 @@ def rollback(store: Store, release_id: str, on_event: OnEvent, replaces: bool = 
     with publishing.at_work(store, on_event):
         _require_past(store, release_id)
         manifest = store.whole(release_id)
-        publishing.require_same_set(store, manifest.origin, f"Release {release_id}", replaces)
+        publishing.require_same_set(store, store.standing(), manifest.origin, f"Release {release_id}", replaces)
         instead_of = None
         with suppress(RefreshError):  # the damaged file that a rollback is the remedy for
             published = store.current()

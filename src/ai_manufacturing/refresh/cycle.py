@@ -2,10 +2,24 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import duckdb
+
 from ai_manufacturing import landing, settings
-from ai_manufacturing.auditing import anchors, changes, declared_revisions, deliveries, findings, freshness, judgement
+from ai_manufacturing.auditing import (
+    anchors,
+    basis,
+    changes,
+    declared_revisions,
+    deliveries,
+    findings,
+    freshness,
+    judgement,
+)
+from ai_manufacturing.auditing.anchors import Anchor
+from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.auditing.judgement import Comparison, Judgement
 from ai_manufacturing.auditing.revisions import ReadAgain
 from ai_manufacturing.refresh import build, nothing_new, publishing, whole_build
@@ -18,7 +32,7 @@ from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import Store
-from ai_manufacturing.system import clock
+from ai_manufacturing.system import clock, duckdb_client
 from ai_manufacturing.system.disk import copy
 
 
@@ -59,12 +73,17 @@ def refresh(
     """
     with publishing.at_work(store, on_event):
         freshness.allowed_ages()  # a wrong declaration is reported before the build
-        declared = declared_revisions.standing(declared_revisions.read(), store)
+        declarations = declared_revisions.read()
+        compared_with = basis.read(store)
+        published = None if compared_with is None else compared_with.manifest
+        declared = declared_revisions.standing(declarations, published, store)
         hashes = fingerprint.delivery_hashes(settings.extracts_dir())
-        publishing.require_declared_set(store, replaces)
+        publishing.require_declared_set(store, published, replaces)
         code = fingerprint.of(hashes)
-        is_asked_for = years is not None
-        held = None if is_asked_for else nothing_new.require_new(store, code, limits.hold_above, declared, on_event)
+        held = None
+        if years is None:
+            limit = limits.hold_above
+            held = nothing_new.require_new(store, compared_with, code, limit, declared, on_event)
         release_id = store.next_id()
         run = Run(
             store=store,
@@ -76,6 +95,7 @@ def refresh(
             release_id=release_id,
             hashes=hashes,
             fingerprint=code,
+            basis=compared_with,
             declared=declared,
             held_build=held,
         )
@@ -88,41 +108,47 @@ def refresh(
 
 def _build_and_publish(run: Run) -> Manifest:
     run.work.mkdir()
-    built = _land_and_build(run)
+    built, comparison = _land_and_build(run)
     if built.is_at_gate:
         raise _held_at_the_gate(run, built)
-    comparison = _compare(run, built)
-    target, manifest = publishing.write(run.store, built.described)
-    summary = changes.recorded(target)
-    facts = {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)}
-    run.on_event("changes", facts)
-    if run.years is not None:
-        outside = changes.recorded(target, "year not between ? and ?", run.years[0], run.years[-1])
-        if outside.lines:
-            heading = f"Years outside {run.years_in_words} also changed."
-            run.warn(findings.listed(heading, outside.lines, "release.changes"))
-    anchor = anchors.own(target, run.release_id, "", "")
-    if built.published is not None and comparison is not None:
-        limit = run.limits.hold_above
-        judged = judgement.judge(run.store, built.published, built.described, target, limit, comparison)
+    previous = run.basis.path if run.basis is not None else None
+    with publishing.written(run.store, built.described, previous) as new:
+        release = duckdb_client.at(new.connection, "new")
+        summary = changes.recorded(release)
+        facts = {"counts": summary.counts, "largest_move": summary.largest_move, "lines": list(summary.lines)}
+        run.on_event("changes", facts)
+        if run.years is not None:
+            outside = changes.recorded(release, "year not between ? and ?", run.years[0], run.years[-1])
+            if outside.lines:
+                heading = f"Years outside {run.years_in_words} also changed."
+                run.warn(findings.listed(heading, outside.lines, "release.changes"))
+        shown = anchors.shown_estimates(release)
+        anchor = Anchor(run.release_id, "", "", shown)
+        judged = None
+        if built.basis is not None and comparison is not None:
+            limit, held = run.limits.hold_above, run.store.held(run.release_id)
+            judged = judgement.judge(built.basis, built.described, new.connection, limit, comparison, held)
+            anchor = judged.anchor
+        anchors.write(release, anchor, shown)
+    if judged is not None:
         if judged.why:
             raise _held_by_judgement(run, built, comparison, judged, summary.lines)
         for note in judged.notes:
             run.warn(f"{note}.")
-        anchor = judged.anchor
-    anchors.write(target, anchor)
     if summary.is_beyond(run.limits.warn_above):
         run.warn(f"{summary.moved(run.limits.warn_above)}.")
     last_build.keep(run.store.folder, run.work)
-    publishing.publish(run.store, manifest, target, run.on_event)
+    publishing.publish(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.held(run.held_build))
-    return manifest
+    return new.manifest
 
 
-def _land_and_build(run: Run) -> Built:
-    published = run.store.compared_with()
-    delivery = deliveries.since(published, run.hashes, landing.extract_set(settings.extracts_dir()).name, run.store)
+def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
+    """Build, and compare what was built with what is published."""
+    published, parts = (None, ()) if run.basis is None else (run.basis.manifest, run.basis.parts)
+    extract_set = landing.extract_set(settings.extracts_dir()).name
+    delivery = deliveries.since(published, run.hashes, extract_set, parts)
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
@@ -132,6 +158,9 @@ def _land_and_build(run: Run) -> Built:
     else:
         is_failed = _take_or_build(run)
     build.require_unchanged(run.hashes, run.fingerprint)
+    is_at_gate = is_failed and build.failed_at_the_gate(run.work)
+    if is_failed and not is_at_gate:
+        raise BuildFailedError(build.why_failed(run.work))
     described = {
         "release_id": run.release_id,
         "published_at": clock.now(),
@@ -141,23 +170,53 @@ def _land_and_build(run: Run) -> Built:
         "reason": "" if run.years is None else f"years {run.years_in_words} read again",
         "delivery_hashes": run.hashes,
         "package_versions": fingerprint.package_versions(),
-    } | build.content(run.warehouse)
-    is_at_gate = is_failed and build.failed_at_the_gate(run.work)
-    if is_failed and not is_at_gate:
-        raise BuildFailedError(build.why_failed(run.work))
+    }
+    files = {"built": run.warehouse} | ({} if run.basis is None else {"old": run.basis.path})
+    with duckdb_client.attached(run.work / "spill", **files) as connection:
+        built = _examined(run, connection, described, delivery, paths_read_again, is_at_gate)
+        return built, None if is_at_gate else _compare(run, built, connection)
+
+
+def _examined(
+    run: Run,
+    connection: duckdb.DuckDBPyConnection,
+    described: dict[str, Any],
+    delivery: Delivery,
+    paths_read_again: list[str],
+    is_at_gate: bool,
+) -> Built:
+    """Report what was built, and decide with what it is compared.
+
+    Parameters
+    ----------
+    run : Run
+    connection : DuckDBPyConnection
+        With the warehouse attached as `built`, and the basis of the run as `old`, if there is one.
+    described : dict
+        The fields of the manifest that the warehouse does not say.
+    delivery, paths_read_again, is_at_gate
+        As in Built.
+    """
+    warehouse = duckdb_client.at(connection, "built")
+    described |= build.content(warehouse)
+    published = None if run.basis is None else run.basis.manifest
     # one synthetic file makes the set synthetic, which only landing finds out
     origin = Origin(described["extract_set"], described["extract_set_kind"])
-    publishing.require_same_set(run.store, origin, f"The build of {publishing.extracts_in_words()}", run.replaces)
-    delivery = delivery.landed(run.warehouse)
+    what = f"The build of {publishing.extracts_in_words()}"
+    publishing.require_same_set(run.store, published, origin, what, run.replaces)
+    delivery = replace(delivery, now=deliveries.parts(warehouse))
     run.on_event("landed", {"records": delivery.records(), "lines": delivery.record_lines})
     if not is_at_gate and run.held_build is None:
         run.on_event("built", {"release_id": run.release_id})
-    for facts in findings.warnings(run.warehouse, published, run.store):
+    is_of_one_set = published is not None and published.origin == origin
+    release = duckdb_client.at(connection, "old") if is_of_one_set else None
+    for facts in findings.warnings(warehouse, release, published):
         run.on_event("warning", facts)
-    if published is not None and published.origin != origin and not is_at_gate:
+    if published is not None and not is_of_one_set and not is_at_gate:
         run.warn(f"Release {run.release_id} of {origin} replaces one of {published.origin}.")
-        published = None  # numbers of two sets are not compared
-    return Built(published, delivery, paths_read_again, described, is_at_gate)
+    # numbers of two sets are not compared
+    compared_with = run.basis if is_of_one_set or is_at_gate else None
+    return Built(compared_with, delivery, paths_read_again, described, is_at_gate)
 
 
 def _prepare_landing(run: Run) -> list[str]:
@@ -193,17 +252,18 @@ def _take_or_build(run: Run) -> bool:
     return build.dbt(run.work, run.warehouse, "build", on_progress=run.on_progress)
 
 
-def _compare(run: Run, built: Built) -> Comparison | None:
+def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> Comparison | None:
     """Compare a build with the published release of its set; declared revisions are a reason of the new release."""
-    if built.published is None:
+    if built.basis is None:
         return None
+    published = built.basis.manifest
     again = None
     if run.years is not None:
-        again = ReadAgain(run.years, judgement.unchanged(built.paths_read_again, run.hashes, built.published))
-    comparison = judgement.compare(run.store.basis, run.warehouse, run.declared, again)
+        again = ReadAgain(run.years, judgement.unchanged(built.paths_read_again, run.hashes, published))
+    comparison = judgement.compare(connection, run.declared, again)
     if comparison.rewritten is None:
         run.warn(
-            f"Release {built.published.release_id} was written before releases kept their series. This once, only "
+            f"Release {published.release_id} was written before releases kept their series. This once, only "
             "estimates that move hold a release, and no values."
         )
     if declarations := [*map(str, comparison.declarations)]:
@@ -214,12 +274,14 @@ def _compare(run: Run, built: Built) -> Comparison | None:
 
 def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
     """Hold a build that the gate stopped, and return the error that says why."""
-    failures = findings.failed(run.warehouse, "critical")
+    with duckdb_client.reading(run.warehouse, reads_files=True) as warehouse:
+        failures = findings.failed(warehouse, "critical")
+        lost_records = findings.lost_records(warehouse, failures)
     lines = [
         f"The gate holds back release {run.release_id}; the published release is unchanged.",
         *built.delivery.causes,
         *map(str, failures),
-        *findings.lost_records(run.warehouse, failures),
+        *lost_records,
         f"Held in {run.store.held(run.release_id)}: query warehouse.duckdb there. To publish it anyway: "
         f"ai-manufacturing publish {run.release_id} --reason '...'.",
     ]
@@ -229,10 +291,10 @@ def _held_at_the_gate(run: Run, built: Built) -> GateFailedError:
 
 
 def _held_by_judgement(
-    run: Run, built: Built, comparison: Comparison, judged: Judgement, changed: Sequence[str]
+    run: Run, built: Built, comparison: Comparison | None, judged: Judgement, changed: Sequence[str]
 ) -> HeldError:
     """Hold a build that rewrites what was published, and return the error that says why."""
-    rewritten = comparison.rewritten.record() if comparison.rewritten else {}
+    rewritten = comparison.rewritten.record() if comparison and comparison.rewritten else {}
     _hold(run, built, HeldError, [*judged.why, *changed], rewritten)
     first = f"Release {run.release_id} is held: it rewrites what was published. The published release is unchanged."
     causes = built.delivery.causes if built.delivery.has_changed else []
@@ -242,5 +304,5 @@ def _held_by_judgement(
 def _hold(run: Run, built: Built, error: type[RefreshError], why: list[Any], rewritten: Mapping[str, Any] = {}) -> None:
     report = {"outcome": error.__name__, "manifest": built.described, "found": why, "delivery": built.delivery.facts()}
     report |= rewritten
-    report["judged_by"] = judgement.judged_by(run.store, run.limits.hold_above, run.declared)
+    report["judged_by"] = judgement.judged_by(run.basis, run.limits.hold_above, run.declared)
     publishing.hold(run.store, report, run.on_event)

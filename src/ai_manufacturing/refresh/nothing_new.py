@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ai_manufacturing.auditing import freshness, judgement
+from ai_manufacturing.auditing.basis import Basis
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.releases.errors import GateFailedError, HeldError, NothingNewError, RefreshError
 from ai_manufacturing.releases.manifest import read_manifest
@@ -15,7 +16,12 @@ SAME = "same deliveries, code and packages"
 
 
 def require_new(
-    store: Store, fingerprint: str, hold_above: float, declared: Sequence[Declaration], on_event: OnEvent
+    store: Store,
+    basis: Basis | None,
+    fingerprint: str,
+    hold_above: float,
+    declared: Sequence[Declaration],
+    on_event: OnEvent,
 ) -> str | None:
     """End a refresh that would build again what is published, was rolled back, or is held.
 
@@ -23,6 +29,8 @@ def require_new(
     ----------
     store : Store
         Where releases are.
+    basis : Basis or None
+        The release that a build would be compared with.
     fingerprint : str
         Of deliveries, code and packages.
     hold_above : float
@@ -42,7 +50,7 @@ def require_new(
     NothingNewError, HeldError, GateFailedError
         As the earlier refresh ended.
     """
-    published = store.current()
+    published = basis.manifest if basis is not None and basis.path == store.published else None
     nothing = None
     if published is not None and published.fingerprint == fingerprint:
         nothing = f"Nothing new since release {published.release_id}: {SAME}."
@@ -54,7 +62,7 @@ def require_new(
     if nothing is not None:
         freshness.require_fresh(store.published, nothing, False, on_event)
         raise NothingNewError(nothing)
-    judged_by = judgement.judged_by(store, hold_above, declared)
+    judged_by = judgement.judged_by(basis, hold_above, declared)
     judged_again = None
     for folder in sorted((store.folder / "held").glob("*")):
         try:

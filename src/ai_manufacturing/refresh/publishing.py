@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ai_manufacturing import landing, settings
-from ai_manufacturing.auditing import anchors, findings
+from ai_manufacturing.auditing import findings
+from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.refresh import writer
+from ai_manufacturing.refresh.writer import Written
 from ai_manufacturing.releases import last_build, lock
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
@@ -93,13 +95,21 @@ def _warn_of_log(aside: Path | None, on_event: OnEvent) -> None:
 # ---------------------------------------------------------------- one extract set stays the published one
 
 
-def require_same_set(store: Store, origin: Origin, what: str, replaces: bool) -> None:
+def require_same_set(
+    store: Store,
+    standing: Manifest | None,
+    origin: Origin,
+    what: str,
+    replaces: bool,
+) -> None:
     """Let no release replace one of another extract set or kind, unless that is asked for.
 
     Parameters
     ----------
     store : Store
         Where releases go.
+    standing : Manifest or None
+        Of the release that would be replaced.
     origin : Origin
         Whose numbers would be published.
     what : str
@@ -112,7 +122,6 @@ def require_same_set(store: Store, origin: Origin, what: str, replaces: bool) ->
     BadConfigurationError
         Naming both.
     """
-    standing = store.standing()
     if replaces or standing is None or standing.origin == origin:
         return
     raise BadConfigurationError(
@@ -122,7 +131,7 @@ def require_same_set(store: Store, origin: Origin, what: str, replaces: bool) ->
     )
 
 
-def require_declared_set(store: Store, replaces: bool) -> None:
+def require_declared_set(store: Store, standing: Manifest | None, replaces: bool) -> None:
     """Refuse before the build what the extracts folder says of itself, as far as that is certain.
 
     Raises
@@ -131,12 +140,12 @@ def require_declared_set(store: Store, replaces: bool) -> None:
         As require_same_set.
     """
     declared = landing.extract_set(settings.extracts_dir())
-    if declared.kind != SYNTHETIC:
-        standing = store.standing()
-        # it may still hold a synthetic file, as the published one of its name did
-        if standing is not None and declared.name == standing.extract_set:
-            return
-    require_same_set(store, Origin(declared.name, declared.kind), f"What lies in {extracts_in_words()}", replaces)
+    # it may still hold a synthetic file, as the published one of its name did
+    is_of_one_name = standing is not None and declared.name == standing.extract_set
+    if declared.kind != SYNTHETIC and is_of_one_name:
+        return
+    origin = Origin(declared.name, declared.kind)
+    require_same_set(store, standing, origin, f"What lies in {extracts_in_words()}", replaces)
 
 
 def extracts_in_words() -> str:
@@ -156,8 +165,9 @@ def _or_the_same_set(origin: Origin, standing: Origin) -> str:
 # ---------------------------------------------------------------- written, and published or held
 
 
-def write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
-    """Write the release of a build into a file of its own, and return it with its manifest.
+@contextmanager
+def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iterator[Written]:
+    """Write the release of a build into a file of its own, which is whole when the block ends.
 
     Parameters
     ----------
@@ -165,24 +175,26 @@ def write(store: Store, described: dict[str, Any]) -> tuple[Path, Manifest]:
         With the build in its work folder.
     described : dict
         The fields of Manifest but row_counts.
+    basis : Path or None
+        The release to list changes against.
     """
     work = store.work / described["release_id"]
     # Not named release: a catalog of that name could not be told from the schema.
     target = work / "unpublished.duckdb"
-    previous = store.basis if store.basis.exists() else None
-    return target, writer.write(work / last_build.WAREHOUSE, target, described, previous)
+    with writer.writing(work / last_build.WAREHOUSE, target, described, basis) as new:
+        yield new
 
 
-def publish(store: Store, manifest: Manifest, target: Path, on_event: OnEvent) -> None:
+def publish(store: Store, new: Written, anchor: Anchor, on_event: OnEvent) -> None:
     """Move a written release to its place and before its readers."""
+    manifest = new.manifest
     release_id = manifest.release_id
-    store.add(target, release_id)
+    store.add(new.path, release_id)
     _warn_of_log(store.publish(release_id), on_event)
     by_hand = manifest.published_by == "hand"
     outcome = {"outcome": PUBLISHED[by_hand]} | ({"reason": manifest.reason} if by_hand else {})
     store.record({"release_id": release_id, "at": clock.now(), **outcome})
     facts = {"release_id": release_id, "path": str(store.published), "extract_set": str(manifest.origin)}
-    anchor = anchors.of(store, store.published, manifest)
     on_event("published", {**facts, "pruned": store.prune(anchor.release_id)})
     shutil.rmtree(store.work / release_id)
     build_site(store, on_event)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ai_manufacturing.auditing.basis import Basis
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.configured import Limits
-from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.refresh_log import OnEvent
 from ai_manufacturing.releases.store import Store
 
@@ -28,6 +28,8 @@ class Run:
         SHA-256 of each delivered file, by its path.
     fingerprint : str
         Of deliveries, code and packages.
+    basis : Basis or None
+        The release that the build is compared with.
     declared : list of Declaration
         Revisions that stand.
     held_build : str or None
@@ -43,6 +45,7 @@ class Run:
     release_id: str
     hashes: dict[str, str]
     fingerprint: str
+    basis: Basis | None
     declared: list[Declaration]
     held_build: str | None
 
@@ -72,8 +75,8 @@ class Built:
 
     Attributes
     ----------
-    published : Manifest or None
-        The release of the same extract set that readers see.
+    basis : Basis or None
+        The release that it is compared with; None if that is of another extract set.
     delivery : Delivery
         What was delivered since that.
     paths_read_again : list of str
@@ -84,7 +87,7 @@ class Built:
         Whether the gate stopped it.
     """
 
-    published: Manifest | None
+    basis: Basis | None
     delivery: Delivery
     paths_read_again: list[str]
     described: dict[str, Any]

@@ -1,7 +1,9 @@
 """From a built warehouse to a release: one file of tables, compact, with comments, for any client since 1.2."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ai_manufacturing.releases.manifest import (
     MANIFEST_COLUMNS,
     MANIFEST_COMMENTS,
     Manifest,
-    read_manifest,
+    manifest_of,
 )
 from ai_manufacturing.system import duckdb_client
 from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
@@ -36,8 +38,33 @@ HISTORY_COMMENTS = {
 PREVIOUS = {name: ("varchar", MANIFEST_COMMENTS[name]) for name in ("release_id", "extract_set", "extract_set_kind")}
 
 
-def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
-    """Copy the released schemas of a warehouse into a new file.
+@dataclass(frozen=True)
+class Written:
+    """A release that is written and not yet published.
+
+    Attributes
+    ----------
+    path : Path
+        Its file.
+    manifest : Manifest
+    connection : DuckDBPyConnection
+        With the release attached as `new`; and, read-only, the warehouse as `built` and the release
+        that it follows, if there is one, as `old`. It is closed with the file.
+    """
+
+    path: Path
+    manifest: Manifest
+    connection: duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def writing(
+    warehouse: Path,
+    target: Path,
+    manifest: dict[str, Any],
+    previous: Path | None,
+) -> Iterator[Written]:
+    """Copy the released schemas of a warehouse into a new file, which the end of the block closes.
 
     Parameters
     ----------
@@ -50,39 +77,31 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     previous : Path or None
         The release to list changes against; there are none against one of another extract set.
 
-    Returns
-    -------
-    Manifest
-        As written.
-
     Raises
     ------
     RefreshError
         If the file cannot be written, as on a full disk; nothing is left of it.
     """
-    before = read_manifest(previous) if previous else None
-    connection = duckdb_client.in_memory(target.with_name("spill"))
+    with duckdb_client.in_memory(target.with_name("spill")) as connection:
+        with _whole_or_nothing(connection, target):
+            written = _copied(connection, warehouse, target, manifest, previous)
+        yield Written(target, written, connection)
+        with _whole_or_nothing(connection, target):
+            connection.execute("checkpoint new")
+            connection.execute("detach new")
+
+
+def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Path | None) -> Manifest:
+    """Write a release and return its manifest; parameters and errors as of writing."""
+    with writing(warehouse, target, manifest, previous) as new:
+        return new.manifest
+
+
+@contextmanager
+def _whole_or_nothing(connection: duckdb.DuckDBPyConnection, target: Path) -> Iterator[None]:
+    """Leave nothing of a file that cannot be written."""
     try:
-        # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
-        connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
-        connection.execute(f"attach {literal(str(warehouse))} as built (read_only)")
-        connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
-        connection.execute("begin")
-        for schema in (*SCHEMAS, "release"):
-            connection.execute(f"create schema new.{schema}")
-        counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
-        copy_comments(connection, SCHEMAS)
-        written = Manifest(**manifest, row_counts=counts)
-        _write_manifest(connection, written)
-        _write_freshness(connection)
-        revisions.write_series(connection)
-        _write_previous(connection, before)
-        of_the_same_set = previous if before and before.origin == written.origin else None
-        changes.write(connection, of_the_same_set)
-        _write_history(connection, written, follows=of_the_same_set is not None)
-        connection.execute("commit")
-        connection.execute("checkpoint new")
-        connection.execute("detach new")
+        yield
     except (duckdb.Error, OSError) as error:
         connection.close()
         for path in (target, target.with_name(target.name + ".wal")):
@@ -91,7 +110,38 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
             f"{target}: the release could not be written ({str(error).splitlines()[0]}). The published release "
             "is unchanged. Make room, or set RELEASE_DIR to another disk."
         ) from error
-    connection.close()
+
+
+def _copied(
+    connection: duckdb.DuckDBPyConnection,
+    warehouse: Path,
+    target: Path,
+    manifest: dict[str, Any],
+    previous: Path | None,
+) -> Manifest:
+    """Write all of a release but its anchor, and return its manifest."""
+    # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
+    connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
+    connection.execute(f"attach {literal(warehouse)} as built (read_only)")
+    connection.execute(f"attach {literal(target)} as new (storage_version {literal(STORAGE_VERSION)})")
+    before = None
+    if previous is not None:
+        connection.execute(f"attach {literal(previous)} as old (read_only)")
+        before = manifest_of(duckdb_client.at(connection, "old"))
+    connection.execute("begin")
+    for schema in (*SCHEMAS, "release"):
+        connection.execute(f"create schema new.{schema}")
+    counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
+    copy_comments(connection, SCHEMAS)
+    written = Manifest(**manifest, row_counts=counts)
+    _write_manifest(connection, written)
+    _write_freshness(connection)
+    revisions.write_series(connection)
+    _write_previous(connection, before)
+    follows = before is not None and before.origin == written.origin
+    changes.write(connection, follows=follows)
+    _write_history(connection, written, follows=follows)
+    connection.execute("commit")
     return written
 
 

@@ -1,7 +1,8 @@
 """The manifest of a release file, and whether the file is what its manifest and its SHA-256 say."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -60,23 +61,37 @@ MANIFEST_COMMENTS = {name: hint.__metadata__[0] for name, hint in get_type_hints
 MANIFEST_COLUMNS = tuple(MANIFEST_COMMENTS)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Return the manifest of a release file.
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
+    """Open a release file while the block runs, and read its manifest.
 
     Raises
     ------
     RefreshError
         If the file cannot be opened or is no release.
     """
-    try:
-        with reading(path) as connection:
-            row = connection.execute(f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest").fetchall()[0]
-    except (duckdb.Error, IndexError) as error:
-        raise RefreshError(
-            f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback ID` puts a past release "
-            "there."
-        ) from error
-    values = dict(zip(MANIFEST_COLUMNS, row, strict=True))
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(reading(path))
+            manifest = manifest_of(connection)
+        except (duckdb.Error, IndexError) as error:
+            raise RefreshError(
+                f"{path}: not a release ({str(error).splitlines()[0]}). `ai-manufacturing rollback "
+                "ID` puts a past release there."
+            ) from error
+        yield manifest, connection
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of a release file; errors as of opened."""
+    with opened(path) as (manifest, _):
+        return manifest
+
+
+def manifest_of(connection: duckdb.DuckDBPyConnection) -> Manifest:
+    """Return the manifest of an open release."""
+    query = f"select {', '.join(MANIFEST_COLUMNS)} from release.manifest"
+    values = dict(zip(MANIFEST_COLUMNS, connection.execute(query).fetchall()[0], strict=True))
     return Manifest(**{name: json.loads(value) if name in JSON_COLUMNS else value for name, value in values.items()})
 
 
@@ -103,8 +118,7 @@ def check(path: Path) -> Manifest:
         Naming the file or the table that differs.
     """
     require_whole(path)
-    manifest = read_manifest(path)
-    with reading(path) as connection:
+    with opened(path) as (manifest, connection):
         counts = _row_counts(connection)
     if counts != manifest.row_counts:
         wrong = sorted(

@@ -19,13 +19,16 @@ import glob
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
-from ai_manufacturing.releases.manifest import RESTORE, Manifest, check, read_manifest, require_whole
+from ai_manufacturing.releases.manifest import RESTORE, Manifest, check, opened, read_manifest, require_whole
 from ai_manufacturing.system import integrity
 from ai_manufacturing.system.disk import copy, make_folder, open_to_readers, sync
 from ai_manufacturing.system.integrity import Chain
@@ -228,18 +231,8 @@ class Store:
         numbers = (*reversed(seen), *reversed(self.release_ids()))
         return next((path for path in map(self.past, numbers) if path.exists()), self.published)
 
-    def compared_with(self) -> Manifest | None:
-        """Return the manifest of the release that a build is compared with; None if there is none.
-
-        Raises
-        ------
-        RefreshError
-            If it is damaged.
-        """
-        return self._whole(self.basis) if self.basis.exists() else None
-
     def standing(self) -> Manifest | None:
-        """Return the manifest that another release must be of one extract set with.
+        """Return the manifest of the release that a person would replace.
 
         That of the published file; where that is gone or damaged, of the latest past release that can be read.
         """
@@ -249,12 +242,24 @@ class Store:
                     return self._whole(path)
         return None
 
-    def _whole(self, path: Path) -> Manifest:
-        """Return the manifest of a release whose bytes are those of its SHA-256."""
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[tuple[Manifest, duckdb.DuckDBPyConnection]]:
+        """Open a release of this folder while the block runs, and read its manifest.
+
+        Raises
+        ------
+        RefreshError
+            If its bytes are not those of its SHA-256, or as of manifest.opened.
+        """
         digest = require_whole(path)
-        manifest = read_manifest(path)
-        self.require_witness(path, manifest.release_id if path == self.published else path.stem, digest)
-        return manifest
+        with opened(path) as (manifest, connection):
+            self.require_witness(path, manifest.release_id if path == self.published else path.stem, digest)
+            yield manifest, connection
+
+    def _whole(self, path: Path) -> Manifest:
+        """Return the manifest of a release; errors as of opened."""
+        with self.opened(path) as (manifest, _):
+            return manifest
 
     def whole(self, release_id: str) -> Manifest:
         """Return the manifest of a past release, whose bytes and witnesses are compared.

@@ -1,18 +1,20 @@
 """All readings of one coefficient at once, and whether they say more than chance would."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import ABSORBED, cluster_factor, indicators
+from ai_manufacturing.estimators.fixed_effects import COLLINEAR, cluster_factor, indicators
 from ai_manufacturing.estimators.inference import LEVEL
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 
 TIE = 1e-9  # statistics closer than this share are equal
 AT_ONCE = 64  # columns, so that what is made of them stays in the processor's cache
+ENOUGH = 20  # permutations at least as large as the sample, after which a test needs no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,18 @@ class Slopes:
         """Return two-sided p-values from t(G-1), shape (1 + draws,)."""
         statistics = np.abs(self.estimates / self.std_errors[cluster])
         return np.asarray(2 * special.stdtr(self.degrees_of_freedom[cluster], -statistics))
+
+    def extended(self, more: "Slopes") -> "Slopes":
+        """Return these slopes, and after them those of more permutations of the same regressor."""
+        std_errors = {}
+        for name, errors in self.std_errors.items():
+            std_errors[name] = np.append(errors, more.std_errors[name][1:])
+        return Slopes(
+            estimates=np.append(self.estimates, more.estimates[1:]),
+            standardised=np.append(self.standardised, more.standardised[1:]),
+            std_errors=std_errors,
+            degrees_of_freedom=self.degrees_of_freedom,
+        )
 
 
 def slopes(
@@ -94,7 +108,7 @@ def slopes(
         products[:, part] = of_outcome @ residuals
         squares[:, part] = summing @ np.multiply(residuals, residuals, out=residuals)
     variation = squares.sum(axis=0)
-    if not (variation > ABSORBED**2 * np.maximum(whole, np.finfo(float).tiny)).all():
+    if not (variation > COLLINEAR**2 * np.maximum(whole, np.finfo(float).tiny)).all():
         raise NotEstimable("constant_permutation")
     estimates = products.sum(axis=0) / variation
     scores = products - squares * estimates
@@ -155,11 +169,14 @@ class JointTest:
         share_significant, of those that have this sign and p < 0.05.
     observed : float
     permuted_mean, permuted_low, permuted_high : float
-        Mean, 2.5 and 97.5 % quantiles over the permutations.
+        Mean, 2.5 and 97.5 % quantiles over the draws.
     p_value : float
-        (1 + r)/(1 + draws), r permutations with a statistic at least as large; of the median in absolute value, of
-        shares with the sign of the permutation's own median.
+        (1 + larger_draws)/(1 + draws).
     draws : int
+        Permutations of the test: those up to the first look at which enough were as large, or all.
+    larger_draws : int
+        Those with a statistic at least as large; of the median in absolute value, of shares with
+        the sign of the permutation's own median.
     specification_count : int
     """
 
@@ -170,16 +187,19 @@ class JointTest:
     permuted_high: float
     p_value: float
     draws: int
+    larger_draws: int
     specification_count: int
 
 
-def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
+def joint_tests(standardised: Floats, p_values: Floats, looks: Sequence[int]) -> list[JointTest]:
     """Test whether specifications say more together than permuted weights would.
 
     Parameters
     ----------
     standardised, p_values : ndarray, shape (specifications, 1 + draws)
         Column 0 is the sample, each other one the same permutation in all specifications.
+    looks : sequence of int
+        After how many draws a test may end; the last is all of them.
 
     Returns
     -------
@@ -193,8 +213,10 @@ def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
 
     References
     ----------
-    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4: the three test
-    statistics of their section on joint inference, each against its distribution under the null.
+    Simonsohn, Simmons and Nelson (2020), "Specification curve analysis", Nature Human Behaviour 4:
+    the three test statistics of their section on joint inference, each against its distribution
+    under the null. Besag and Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78(2);
+    docs/decisions/sequential_permutations.md.
     """
     count, draws = standardised.shape[0], standardised.shape[1] - 1
     if count == 0 or draws < 1:
@@ -209,7 +231,10 @@ def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
     tests = []
     for name, values in statistics.items():
         sizes = np.abs(values)
-        permuted = values[1:]
+        is_larger = sizes[1:] >= sizes[0] * (1 - TIE)
+        draws = draws_needed(is_larger, looks)
+        larger = int(is_larger[:draws].sum())
+        permuted = values[1 : 1 + draws]
         low, high = np.quantile(permuted, [0.025, 0.975])
         tests.append(
             JointTest(
@@ -218,9 +243,24 @@ def joint_tests(standardised: Floats, p_values: Floats) -> list[JointTest]:
                 permuted_mean=float(permuted.mean()),
                 permuted_low=float(low),
                 permuted_high=float(high),
-                p_value=float(1 + (sizes[1:] >= sizes[0] * (1 - TIE)).sum()) / (1 + draws),
+                p_value=(1 + larger) / (1 + draws),
                 draws=draws,
+                larger_draws=larger,
                 specification_count=count,
             )
         )
     return tests
+
+
+def draws_needed(is_larger: NDArray[np.bool_], looks: Sequence[int]) -> int:
+    """Return after how many draws a test ends: at the first look with ENOUGH as large, or the last.
+
+    Parameters
+    ----------
+    is_larger : ndarray of bool, shape (draws,)
+        Whether the statistic of a permutation is at least as large as the sample's.
+    looks : sequence of int
+        As in joint_tests.
+    """
+    counts = np.cumsum(is_larger)
+    return next((draws for draws in looks if counts[draws - 1] >= ENOUGH), looks[-1])

@@ -12,13 +12,85 @@ from typing import NamedTuple
 import numpy as np
 
 from ai_manufacturing.estimators.columns import Codes, Floats
-from ai_manufacturing.estimators.fixed_effects import DEPENDENT
+from ai_manufacturing.estimators.fixed_effects import ABSORBED, DEPENDENT
+from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.robustness import joint_test
 from ai_manufacturing.robustness.joint_test import Slopes
+
+TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
+    "level": lambda count: count / 10_000,
+    "ln": np.log,
+    "ln1p": np.log1p,
+    "asinh": np.arcsinh,
+}
 
 CELLS_AT_ONCE = 100_000  # of draws, so that what is made of them stays in the processor's cache
 DRAWS_AT_ONCE = 64
 CLOSE = 1e-3  # a regressor of whose squares the controls leave less than this share: differences of sums lose digits
+
+
+class DonorPairs:
+    """Pairs of a city and a donor of its stratum, itself among them, side by side by city.
+
+    Parameters
+    ----------
+    strata : ndarray of int, shape (C,)
+        Stratum of each city.
+    """
+
+    def __init__(self, strata: Codes) -> None:
+        self._cities, self._donors = np.nonzero(strata[:, None] == strata)
+        self._counts = np.bincount(self._cities)
+        self._firsts = np.cumsum(self._counts) - self._counts
+        self._place = np.empty(len(strata), dtype=np.intp)  # of a city in its stratum
+        self._place[self._donors] = np.arange(len(self._donors)) - self._firsts[self._cities]
+
+    def measures(self, scalings: Floats, weights: Floats, transform: str) -> Floats:
+        """Return the measure of each city with the weight of each of its donors, shape (pairs, T).
+
+        Parameters
+        ----------
+        scalings : ndarray, shape (C, T)
+            Scaling value of each city and year; NaN where it has no row.
+        weights : ndarray, shape (C, T) or (C, 1)
+        transform : {"level", "ln", "ln1p", "asinh"}
+            Transform of weight times scaling value.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):  # the log of a donor without a weight
+            return TRANSFORMS[transform](scalings[self._cities] * weights[self._donors])
+
+    def among(self, cities: Codes, donors: Codes) -> "SamplePairs":
+        """Return the pairs of some cities.
+
+        Parameters
+        ----------
+        cities : ndarray of int, shape (c,)
+            In any order.
+        donors : ndarray of int, shape (draws, c)
+            The city whose weight each of them gets.
+        """
+        counts = self._counts[cities]
+        firsts = np.cumsum(counts) - counts
+        pairs = np.arange(counts.sum()) + np.repeat(self._firsts[cities] - firsts, counts)
+        return SamplePairs(counts, pairs, self._place[donors] + firsts)
+
+
+class SamplePairs(NamedTuple):
+    """Pairs of the cities of a sample.
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (c,)
+        Donors of each city, itself among them.
+    pairs : ndarray of int, shape (p,)
+        Position of each pair among those of all cities.
+    draws : ndarray of int, shape (draws, c)
+        Position among the p of each city's pair in each draw.
+    """
+
+    counts: Codes
+    pairs: Codes
+    draws: Codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +117,13 @@ class Moments(NamedTuple):
     squares : ndarray, shape (1 + draws, entities)
     products : ndarray, shape (columns, 1 + draws, entities)
         With the outcome, and with the bases of the controls.
+    spread : float
+        Sum of squares of the regressor about its mean, effects not removed.
     """
 
     squares: Floats
     products: Floats
+    spread: float
 
 
 class _Controls(NamedTuple):
@@ -126,6 +201,7 @@ class PanelSums:
         # By pair of entity and donor.
         self._owners = np.repeat(np.arange(len(blocks)), donor_counts)
         self._owner_has = self._has[self._owners]
+        self._owner_effects = [effect[self._owners] for effect in self._of_entities]
         self._owner_columns = [column[self._owners] for column in self._columns]
 
     def moments(self, measure: DonorMeasure, donors: Codes | None) -> Moments:
@@ -142,7 +218,9 @@ class PanelSums:
         Moments
         """
         draws = 0 if donors is None else len(donors)
-        centred = self._centred((measure.own - measure.own.mean())[None])
+        about_mean = measure.own - measure.own.mean()
+        spread = float(about_mean @ about_mean)
+        centred = self._centred(about_mean[None])
         own = self._without_effects(centred)[0]
         squares = np.empty((1 + draws, self._shape[0]))
         products = np.empty((len(self._columns), 1 + draws, self._shape[0]))
@@ -150,13 +228,12 @@ class PanelSums:
         for product, column in zip(products, self._columns, strict=True):
             product[0] = np.einsum("ct,ct->c", own, column)
         if donors is None:
-            return Moments(squares, products)
+            return Moments(squares, products, spread)
 
         # Less the effects of the measure itself, so that those of a draw are small, and no digits cancel.
         table = np.where(self._owner_has > 0, measure.of_donors, 0.0)
         with np.errstate(invalid="ignore"):  # a donor without a weight, whose draws are no numbers
-            for effect in self._of_entities:
-                of_owners = effect[self._owners]
+            for of_owners in self._owner_effects:
                 table -= np.einsum("pt,pt->p", table, of_owners)[:, None] * of_owners
         table -= (centred[0] - own).take(self._owners, axis=0)
         of_squares = np.einsum("pt,pt->p", table, table)
@@ -177,7 +254,7 @@ class PanelSums:
                 squares[part, of] = residual
                 for product, column, of_pairs in zip(products, self._columns, of_products, strict=True):
                     product[part, of] = of_pairs.take(picked) - periods @ column[of].T
-        return Moments(squares, products)
+        return Moments(squares, products, spread)
 
     def slopes(self, moments: Moments, control_set: tuple[str, ...], regressors: Callable[[], Floats]) -> Slopes:
         """Fit one regression for a measure and its permutations together.
@@ -187,8 +264,8 @@ class PanelSums:
         moments : Moments
         control_set : tuple of str
         regressors : callable
-            Gives the measure and its permutations by row, shape (n, 1 + draws), for a regression whose controls leave
-            so little of one of them that its rows must be looked at.
+            Gives the measure and its permutations by row, shape (n, 1 + draws), for a regression
+            whose effects or controls leave so little of one that its rows must be looked at.
 
         Returns
         -------
@@ -198,15 +275,16 @@ class PanelSums:
         Raises
         ------
         NotEstimable
-            For any reason of joint_test.slopes.
+            If the effects leave nothing of a permutation, or for any reason of joint_test.slopes.
         """
         controls = self._sets[control_set]
-        squares, (of_outcome, *of_columns) = moments
+        squares, (of_outcome, *of_columns), spread = moments
         of_basis = [of_columns[position - 1] for position in controls.positions]
         whole = squares.sum(axis=1)
         sums = np.array([column.sum(axis=1) for column in of_basis]).reshape(len(of_basis), len(whole))
         variation = whole - np.einsum("kd,kd->d", sums, sums)
-        if not (variation > CLOSE * whole).all():
+        is_told = (variation > CLOSE * whole) & (whole > ABSORBED**2 * spread)
+        if not is_told.all():
             return self._by_rows(control_set, regressors())
         estimates = (of_outcome.sum(axis=1) - controls.loadings @ sums) / variation
 
@@ -243,6 +321,10 @@ class PanelSums:
 
     def _by_rows(self, control_set: tuple[str, ...], regressors: Floats) -> Slopes:
         columns = regressors.T - regressors.mean(axis=0)[:, None]
+        within = self._without_effects(self._centred(columns))[:, self._entities, self._years]
+        lengths, spreads = (np.linalg.norm(rows, axis=1) for rows in (within, columns))
+        if not (lengths > ABSORBED * spreads).all():
+            raise NotEstimable("constant_permutation")
         outcome, *controls = (
             column[self._entities, self._years]
             for column in (self._outcome, *(self._of_name[name] for name in control_set))
@@ -251,7 +333,7 @@ class PanelSums:
             self._entities,
             outcome,
             np.column_stack([np.empty((len(outcome), 0)), *controls]),
-            self._without_effects(self._centred(columns))[:, self._entities, self._years].T,
+            within.T,
             self._clusters,
             self._period_count,
         )

@@ -30,7 +30,7 @@ class Placebo:
         Mean, standard deviation, 2.5 and 97.5 % quantiles of the slopes with permuted weights.
     p_value : float
         How unlikely the estimate is, by its distance from the mean of the permuted slopes, if it does not matter which
-        city has which weight: as randomisation.of_measure says.
+        city has which weight: as randomisation.permuted_slopes says.
     """
 
     draws: int
@@ -75,8 +75,8 @@ def fit(
     Raises
     ------
     NotEstimable
-        If the sample has singletons, or for any reason of fixed_effects.fit, randomisation.permuted_measure or
-        randomisation.of_measure.
+        If the sample has singletons, or for any reason of fixed_effects.fit or of
+        randomisation.permuted_slopes.
     """
     if sample["weight"].isna().any() or sample["scaling_value"].isna().any():
         raise NotEstimable("no_weight")
@@ -86,14 +86,14 @@ def fit(
     if regression.singletons_dropped:
         raise NotEstimable("has_singletons")
     weights = rows.groupby("city_id", sort=True)["weight"].first()
-    permuted = randomisation.permuted_measure(
+    permuted_slopes = randomisation.permuted_slopes(
         regression,
+        0,
         weights.to_numpy(dtype=float),
         numbers_in(rows, "scaling_value"),
         transform,
         randomisation.permutations(list(weights.index), draws=draws, seed=seed),
     )
-    permuted_slopes = randomisation.of_measure(regression, 0, permuted)
     low, high = np.quantile(permuted_slopes.slopes, [0.025, 0.975])
     return Placebo(
         draws=len(permuted_slopes.slopes),

@@ -8,8 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,24 +19,22 @@ from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimation.rows import Row, answered, of_each
 from ai_manufacturing.estimation.specifications import Specification
 from ai_manufacturing.estimators.columns import Codes, Floats, renumbered
-from ai_manufacturing.estimators.fixed_effects import ABSORBED, COLLINEAR, EXACT, Effects, PartialledOut, cluster_factor
+from ai_manufacturing.estimators.fixed_effects import EXACT, PartialledOut
 from ai_manufacturing.estimators.inference import Inference
 from ai_manufacturing.estimators.not_estimable import NotEstimable
 from ai_manufacturing.estimators.sentences import Sentence, sentence
 from ai_manufacturing.robustness.case import Case, case_of
+from ai_manufacturing.robustness.joint_test import TIE, Slopes
+from ai_manufacturing.robustness.permutation_sums import (
+    TRANSFORMS,
+    DonorMeasure,
+    DonorPairs,
+    PanelSums,
+)
 
-TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {
-    "level": lambda count: count / 10_000,
-    "ln": np.log,
-    "ln1p": np.log1p,
-    "asinh": np.arcsinh,
-}
-
-TIE = 1e-9  # statistics closer than this share are equal: the sample itself is one of the permutations
 SAME = 1e-6  # two columns of unit length that differ by more are not one measure
-NEARLY_EXACT = 1e-8  # residuals whose squares are below this share are looked at one by one
-DONORS = 256  # cities whose weights are multiplied at a time
-AT_ONCE = 64  # permutations whose measures fit a processor's cache
+NEARLY_EXACT = 1e-4  # a slope whose error is below this share of it is looked at by row
+CLUSTER = "cluster"  # name of the one kind of clusters
 
 
 def permuted_weights_test(case: Case, strata: str) -> Iterator[Row]:
@@ -78,18 +75,17 @@ def permuted_weights(
 
 
 def _permuted_slopes(case: Case, strata: str) -> "PermutedSlopes":
-    scaling, weight = (case.rows[name].to_numpy(dtype=float, na_value=np.nan) for name in ("scaling_value", "weight"))
-    of_city = np.full(len(case.city_ids), np.nan)
-    of_city[case.regression.entities] = weight
-    codes = case.inputs.strata_of(strata, pd.Series(case.city_ids))
-    shared = _shared_permutations(tuple(case.city_ids), tuple(codes))
-    measure = permuted_measure(case.regression, of_city, scaling, case.specification.transform, shared)
-    return of_measure(case.regression, 0, measure)
+    scaling = case.rows["scaling_value"].to_numpy(dtype=float, na_value=np.nan)
+    weights = np.full(len(case.city_ids), np.nan)
+    weights[case.regression.entities] = case.rows["weight"].to_numpy(dtype=float, na_value=np.nan)
 
+    def drawn() -> "Permutations":
+        return permutations(case.city_ids, case.inputs.strata_of(strata, pd.Series(case.city_ids)))
 
-@lru_cache(maxsize=8)  # many specifications have the same cities
-def _shared_permutations(city_ids: tuple[str, ...], strata: tuple[int, ...]) -> "Permutations":
-    return permutations(city_ids, np.array(strata))
+    # many specifications have the same cities
+    permuted = case.inputs.once(("permutations", strata, *case.city_ids), drawn)
+    transform = case.specification.transform
+    return permuted_slopes(case.regression, 0, weights, scaling, transform, permuted)
 
 
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays has no single truth value
@@ -210,167 +206,6 @@ def _checked(draws: Permutations) -> Permutations:
 
 
 @dataclass(frozen=True, eq=False)
-class PermutedMeasure:
-    """A measure with its weights permuted; effects of the estimation sample removed.
-
-    It depends on the rows of a regression and not on its outcome or controls, so that regressions of the same rows
-    share one.
-
-    Attributes
-    ----------
-    own : ndarray, shape (n,)
-        The measure itself.
-    spreads : ndarray, shape (1 + draws,)
-        Length of the measure, and of that of each draw, less its mean and with the effects.
-    permutations : Permutations
-    """
-
-    own: Floats
-    spreads: Floats
-    permutations: Permutations
-    _of_donors: Floats  # (C * C, years): less the mean of the city, a row per city and donor, zero where it has no row
-    _places: Codes  # (n,): of the rows of the regression among those of a draw
-
-    @cached_property
-    def donors(self) -> Codes:
-        """Whose weight each city gets, shape (1 + draws, C): its own, then as drawn."""
-        return np.vstack([np.arange(len(self.permutations.cities)), self.permutations.donors])
-
-    def measures(self, donors: Codes) -> Floats:
-        """Return the measure less the means of the cities, shape (draws, C * years), for donors of shape (draws, C)."""
-        count = donors.shape[1]
-        measures: Floats = self._of_donors[donors + count * np.arange(count)].reshape(len(donors), -1)
-        return measures
-
-    def by_city(self, columns: Floats) -> Floats:
-        """Return columns, shape (n, m), as the draws are, shape (C * years, m); zero where a city has no row."""
-        count = len(self.permutations.cities)
-        cells = np.zeros((count * self._of_donors.shape[1], columns.shape[1]))
-        cells[self._places] = columns
-        return cells
-
-    def times(self, column: Floats, basis: Floats, loadings: Floats) -> Floats:
-        """Sum, over each city's rows, a column times each draw less its part in a basis, shape (1 + draws, C).
-
-        Parameters
-        ----------
-        column : ndarray, shape (n,)
-        basis : ndarray, shape (n, r)
-        loadings : ndarray, shape (1 + draws, r)
-            Loadings of the draws on the basis.
-        """
-        count = len(self.permutations.cities)
-        factor = self.by_city(column[:, None]).reshape(count, -1)
-        of_pairs = np.matmul(self._of_donors.reshape(count, count, -1), factor[:, :, None]).ravel()
-        of_basis = np.einsum("ct,ctr->rc", factor, self.by_city(basis).reshape(count, -1, basis.shape[1]))
-        sums: Floats = of_pairs.take(self.donors + count * np.arange(count))
-        sums -= loadings @ of_basis
-        return sums
-
-    def in_rows(self, measures: Floats) -> Floats:
-        """Return draws, shape (draws, C * years), in the rows of the regression, shape (n, draws)."""
-        return measures[:, self._places].T
-
-
-def permuted_measure(
-    regression: PartialledOut, weights: Floats, scaling: Floats, transform: str, permuted: Permutations
-) -> PermutedMeasure:
-    """Make a measure anew for each permutation of its weights over cities.
-
-    Parameters
-    ----------
-    regression : PartialledOut
-        Any of those that have the rows of the sample.
-    weights : ndarray, shape (C,)
-        Weight of each entity of the regression, fixed over the years.
-    scaling : ndarray, shape (n,)
-        Scaling value of each row of the regression.
-    transform : {"level", "ln", "ln1p", "asinh"}
-        Transform of weight times scaling value.
-    permuted : Permutations
-        Permutations of the entities of the regression, in their order.
-
-    Returns
-    -------
-    PermutedMeasure
-
-    Raises
-    ------
-    NotEstimable
-        If a weight or scaling value is missing (the measure is observed yearly), or all cities have one weight.
-    ValueError
-        If the permutations are not of as many cities as the regression has.
-    """
-    if len(permuted.cities) != regression.entity_count:
-        raise ValueError(
-            f"Permutations of {len(permuted.cities)} cities, and the regression has {regression.entity_count}: take "
-            "those of its cities by `among`."
-        )
-    if not (np.isfinite(weights).all() and np.isfinite(scaling).all()):
-        raise NotEstimable("no_weight")
-    if np.ptp(weights) == 0:
-        raise NotEstimable("same_weights")
-    return _permuted_measure(
-        regression.entities.tobytes(),
-        regression.times.tobytes(),
-        np.asarray(weights, dtype=float).tobytes(),
-        np.asarray(scaling, dtype=float).tobytes(),
-        transform,
-        permuted,
-    )
-
-
-class _DonorSums(NamedTuple):
-    """A measure with the weight of each donor."""
-
-    by_donor: Floats  # (C * C, years): less the mean of the city, a row per city and donor
-    places: Codes
-    own: Floats  # (n,): of the measure itself, effects removed
-    sums: Floats  # (C, C): by city and donor, of the measure less its mean, and of its square
-    squares: Floats
-
-
-@lru_cache(maxsize=1)  # by content: strata of the same measure follow each other
-def _donor_sums(entities_of_rows: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str) -> _DonorSums:
-    entities = np.frombuffer(entities_of_rows, dtype=np.intp)
-    effects = Effects(entities, np.frombuffer(times, dtype=np.intp))
-    # One measure per row and donor; a permutation picks from these. The largest by far, so few copies are held at once.
-    of_donors = TRANSFORMS[transform](np.frombuffer(scaling)[:, None] * np.frombuffer(weights))
-    count = of_donors.shape[1]
-    own = effects.removed_from(of_donors[np.arange(len(entities)), entities][:, None])[:, 0]
-    about_mean = of_donors - of_donors.mean()
-    sums = effects.summed(about_mean)
-    squares = effects.summed(np.square(about_mean, out=about_mean))
-    del about_mean
-    # A row per city and donor holds the city's years side by side, so that a draw copies whole rows.
-    sizes = np.bincount(entities)
-    position = np.arange(len(entities)) - (np.cumsum(sizes) - sizes)[entities]
-    by_donor = np.zeros((count, count, int(sizes.max())))
-    for first in range(0, count, DONORS):
-        donors = slice(first, first + DONORS)
-        by_donor[entities, donors, position] = effects.centred(of_donors[:, donors])
-    places = entities * by_donor.shape[2] + position
-    return _DonorSums(by_donor.reshape(count * count, -1), places, own, sums, squares)
-
-
-@lru_cache(maxsize=4)  # by content: regressions of the same rows and measure follow each other
-def _permuted_measure(
-    entities: bytes, times: bytes, weights: bytes, scaling: bytes, transform: str, permuted: Permutations
-) -> PermutedMeasure:
-    of_pairs = _donor_sums(entities, times, weights, scaling, transform)
-    count = len(permuted.cities)
-    pairs = np.vstack([np.arange(count), permuted.donors]) + count * np.arange(count)
-    sums, squares = (table.take(pairs).sum(axis=1) for table in (of_pairs.sums, of_pairs.squares))
-    return PermutedMeasure(
-        own=of_pairs.own,
-        spreads=np.sqrt(np.maximum(squares - sums**2 / len(of_pairs.places), 0.0)),
-        permutations=permuted,
-        _of_donors=of_pairs.by_donor,
-        _places=of_pairs.places,
-    )
-
-
-@dataclass(frozen=True, eq=False)
 class PermutedSlopes:
     """The slope of a measure, and those of the measures with permuted weights.
 
@@ -437,17 +272,30 @@ class PermutedSlopes:
         return float((counted + extreme.sum()) / (counted + len(extreme)))
 
 
-def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasure) -> PermutedSlopes:
-    """Regress the outcome on the measure as it is, with each permutation of its weights.
+def permuted_slopes(
+    regression: PartialledOut,
+    position: int,
+    weights: Floats,
+    scaling: Floats,
+    transform: str,
+    permuted: Permutations,
+) -> PermutedSlopes:
+    """Regress the outcome on a measure as it is, and with each permutation of its weights.
 
     Parameters
     ----------
     regression : PartialledOut
-        Its clusters are those of the errors.
+        With C entities and n rows. Its clusters are those of the errors.
     position : int
         Index of the measure among the regressors.
-    measure : PermutedMeasure
-        Made for the rows of the regression.
+    weights : ndarray, shape (C,)
+        Weight of each entity, fixed over the years.
+    scaling : ndarray, shape (n,)
+        Scaling value of each row.
+    transform : {"level", "ln", "ln1p", "asinh"}
+        Transform of weight times scaling value.
+    permuted : Permutations
+        Permutations of the entities, in their order.
 
     Returns
     -------
@@ -457,10 +305,11 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     Raises
     ------
     NotEstimable
-        If a permuted measure does not vary within cities or is a linear combination of the other regressors, or the
-        regressor at the position is not the measure.
+        If a weight or scaling value is missing (the measure is observed yearly); all cities have one
+        weight; a permuted measure does not vary within cities or is a linear combination of the
+        other regressors; or the regressor at the position is not the measure.
     ValueError
-        If the measure has other rows than the regression.
+        If the permutations are not of as many cities as the regression has.
 
     Notes
     -----
@@ -475,83 +324,79 @@ def of_measure(regression: PartialledOut, position: int, measure: PermutedMeasur
     (2019), Quarterly Journal of Economics 134(4); on t as the statistic, MacKinnon and Webb (2020), Journal of
     Econometrics 218(2).
     """
-    if len(measure.own) != len(regression.outcome):
+    entities, times = regression.entities, regression.times
+    if len(permuted.cities) != regression.entity_count:
         raise ValueError(
-            f"The measure has {len(measure.own)} rows, and the regression {len(regression.outcome)}: make it for these "
-            "rows."
+            f"Permutations of {len(permuted.cities)} cities, and the regression has "
+            f"{regression.entity_count}: take those of its cities by `among`."
         )
-    others: Floats = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
-    basis = np.column_stack([regression.effects.period_basis, others])
-    draws = _draws(measure, basis.tobytes(), others.shape[1])
-    length = float(np.linalg.norm(measure.own))
-    if not (draws.lengths > ABSORBED * measure.spreads).all():
-        raise NotEstimable("constant_permutation")
-    if np.linalg.norm(measure.own / length - regression.design[:, position]) > SAME:
+    if not (np.isfinite(weights).all() and np.isfinite(scaling).all()):
+        raise NotEstimable("no_weight")
+    if np.ptp(weights) == 0:
+        raise NotEstimable("same_weights")
+
+    # Entities of a cluster side by side.
+    clusters = regression.clusters[np.unique(entities, return_index=True)[1]]
+    order = np.argsort(clusters, kind="stable")
+    place = np.argsort(order)
+    scalings = np.full((len(order), regression.time_count), np.nan)
+    scalings[entities, times] = scaling
+    all_pairs = DonorPairs(permuted.strata)
+    counts, pairs, donors = all_pairs.among(order, permuted.donors[:, order])
+    measure = DonorMeasure(
+        own=TRANSFORMS[transform](scaling * weights[entities]),
+        of_donors=all_pairs.measures(scalings, weights[:, None], transform)[pairs],
+    )
+    controls = {str(j): column for j, column in enumerate(regression.design.T) if j != position}
+    sums = PanelSums(
+        place[entities],
+        times,
+        regression.time_count,
+        blocks=np.zeros_like(order),
+        clusters={CLUSTER: clusters[order]},
+        outcome=regression.outcome,
+        controls=controls,
+        control_sets=[tuple(controls)],
+        donor_counts=counts,
+    )
+    by_row = partial(sums.by_row, measure, donors)
+    slopes = sums.slopes(sums.moments(measure, donors), tuple(controls), by_row)
+    own = regression.effects.removed_from(measure.own[:, None])[:, 0]
+    length = float(np.linalg.norm(own))
+    if np.linalg.norm(own / length - regression.design[:, position]) > SAME:
         raise NotEstimable("not_weight_times_scaling")
 
-    # With x a draw and y the outcome, both less the other regressors: sums of x^2 and xy over each cluster.
-    y = regression.outcome - others @ (others.T @ regression.outcome)
-    clusters = regression.clusters[np.unique(regression.entities, return_index=True)[1]]
-    order = np.argsort(clusters, kind="stable")
-    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    xx, xy = draws.squares, measure.times(y, basis, draws.loadings)
-    if not np.array_equal(clusters, np.arange(len(clusters))):
-        xx, xy = (np.add.reduceat(sums[:, order], firsts, axis=1) for sums in (xx, xy))
-    squares = xx.sum(axis=1)
-    if not (np.sqrt(squares) > COLLINEAR * draws.lengths).all():
-        raise NotEstimable("constant_permutation")
-    slopes = xy.sum(axis=1) / squares
-    errors = np.empty(len(slopes))
-    for start in range(0, len(slopes), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        scores = xx[part] * -slopes[part, None]
-        scores += xy[part]
-        errors[part] = np.einsum("dg,dg->d", scores, scores)
-    factor = cluster_factor(len(y), len(firsts), others.shape[1] + 1, regression.time_count)
-    errors = np.sqrt(factor * errors) / squares
-
-    # The difference of two squares tells a good fit, and only the residuals themselves an exact one.
-    outcome = float(regression.outcome @ regression.outcome)
-    for draw in np.flatnonzero(y @ y - slopes**2 * squares < NEARLY_EXACT * outcome):
-        x = regression.effects.removed_from(measure.in_rows(measure.measures(measure.donors[[draw]])))[:, 0]
-        x -= others @ (others.T @ x)
-        if np.linalg.norm(y - slopes[draw] * x) <= EXACT * np.sqrt(outcome):
-            errors[draw] = 0.0
-    statistics = np.full(len(slopes), np.inf)
-    np.divide(slopes, errors, out=statistics, where=errors > 0)
+    is_exact = _is_exact(regression, position, slopes, by_row)
+    errors = np.where(is_exact, 0.0, slopes.std_errors[CLUSTER])
+    statistics = np.full(len(errors), np.inf)
+    np.divide(slopes.estimates, errors, out=statistics, where=errors > 0)
     unit = float(regression.units[position] * length)  # partialled_out divides the outcome by it
     return PermutedSlopes(
-        estimate=unit * float(slopes[0]),
+        estimate=unit * float(slopes.estimates[0]),
         std_error=unit * float(errors[0]),
         statistic=float(statistics[0]),
-        slopes=unit * slopes[1:],
+        slopes=unit * slopes.estimates[1:],
         statistics=statistics[1:],
-        cluster_count=len(firsts),
-        permutations=measure.permutations,
+        cluster_count=regression.cluster_count,
+        permutations=permuted,
     )
 
 
-class _Draws(NamedTuple):
-    """Each draw x of a measure less the effects and the other regressors."""
+def _is_exact(
+    regression: PartialledOut, position: int, slopes: Slopes, by_row: Callable[[], Floats]
+) -> NDArray[np.bool_]:
+    """Tell which measures, shape (1 + draws,), fit the outcome exactly together with the controls.
 
-    squares: Floats  # (1 + draws, entities): of x, summed over an entity's rows
-    loadings: Floats  # (1 + draws, r): of the draws on the basis
-    lengths: Floats  # (1 + draws,): of x with the other regressors
-
-
-@lru_cache(maxsize=4)  # by content of the basis: outcomes of the same rows, measure and controls follow each other
-def _draws(measure: PermutedMeasure, basis_of_rows: bytes, controls: int) -> _Draws:
-    """Project the draws off a basis of the periods and of the other regressors, which are its last columns."""
-    basis, donors = measure.by_city(np.frombuffer(basis_of_rows).reshape(len(measure.own), -1)), measure.donors
-    squares = np.empty(donors.shape)
-    loadings = np.empty((len(donors), basis.shape[1]))
-    for start in range(0, len(donors), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        x = measure.measures(donors[part])
-        np.matmul(x, basis, out=loadings[part])
-        x -= loadings[part] @ basis.T
-        x = x.reshape(len(x), donors.shape[1], -1)
-        np.einsum("dct,dct->dc", x, x, out=squares[part])
-    of_others = loadings[:, basis.shape[1] - controls :]
-    lengths = np.sqrt(squares.sum(axis=1) + np.einsum("dk,dk->d", of_others, of_others))
-    return _Draws(squares, loadings, lengths)
+    Rounding leaves the error of an exact fit near zero; only residuals tell it.
+    """
+    others = np.linalg.qr(np.delete(regression.design, position, axis=1))[0]
+    outcome = regression.outcome - others @ (others.T @ regression.outcome)
+    limit = EXACT * np.linalg.norm(regression.outcome)
+    is_near = slopes.std_errors[CLUSTER] < NEARLY_EXACT * np.abs(slopes.estimates)
+    is_exact = np.full(len(is_near), np.linalg.norm(outcome) <= limit)
+    if is_near.any():
+        measures = regression.effects.removed_from(by_row()[:, is_near])
+        measures -= others @ (others.T @ measures)
+        residuals = outcome[:, None] - measures * slopes.estimates[is_near]
+        is_exact[is_near] = np.linalg.norm(residuals, axis=0) <= limit
+    return is_exact

@@ -1,7 +1,7 @@
 """The specification curve: every combination of the choices of curve_axes.csv, for one specification."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from ai_manufacturing.estimators.not_estimable import NotEstimable, attempted
 from ai_manufacturing.estimators.sentences import Sentence
 from ai_manufacturing.robustness import joint_test, randomisation
 from ai_manufacturing.robustness.joint_test import Slopes
-from ai_manufacturing.robustness.permutation_sums import DonorMeasure, PanelSums
+from ai_manufacturing.robustness.permutation_sums import DonorMeasure, DonorPairs, PanelSums
 from ai_manufacturing.system import workers
 
 AXES = [
@@ -37,6 +37,8 @@ AXES = [
 CLUSTERS = {"city": "city_id", "province": "province_id"}
 TABLES_BYTES = 2**26  # of measures with other weights, kept from one sample to the next
 STRATA = "region_size"  # a city's weight is given to one of its region and size
+FIRST_LOOK = 100  # draws after which the joint tests may end, and after each doubling of them
+SEED = 2020  # of the first round of draws; the next ones follow it
 
 Choice = dict[str, Any]
 
@@ -49,6 +51,14 @@ class Fitted:
     answer: Slopes | Sentence
     observation_count: int | None = None
     city_count: int | None = None
+
+    def extended(self, more: "Fitted") -> "Fitted":
+        """Return the combination with more permutations; no slopes where a permutation has none."""
+        if isinstance(self.answer, Sentence):
+            return self
+        if isinstance(more.answer, Sentence):
+            return more
+        return replace(self, answer=self.answer.extended(more.answer))
 
 
 def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs) -> pa.Table:
@@ -70,7 +80,7 @@ def curve(chosen: Iterable[Specification], choices: pd.DataFrame, inputs: Inputs
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
-        for fitted in _fitted(specification, choices, inputs, draws=0):
+        for fitted in _Combinations(specification, choices, inputs).fitted():
             for cluster in CLUSTERS:
                 row = {name: fitted.choice[name] for name in ("curve_id", *AXES, "is_dominated")}
                 row |= {
@@ -104,7 +114,7 @@ def joint(
     errors : sequence of str
         Those of CLUSTERS that are not dominated.
     draws : int
-        Permutations.
+        Permutations at most.
 
     Returns
     -------
@@ -114,28 +124,59 @@ def joint(
     """
 
     def rows_of(specification: Specification) -> Iterator[Choice]:
-        fitted = _fitted(specification, choices, inputs, draws) if draws else []
-        for name, members, clusters in (
-            ("all", fitted, [*CLUSTERS]),
-            ("without_dominated", [one for one in fitted if not one.choice["is_dominated"]], errors),
-        ):
-            slopes = [one.answer for one in members if isinstance(one.answer, Slopes)]
-            reasons = [one.answer for one in members if isinstance(one.answer, Sentence)]
-            for cluster in clusters:
-                common = {"choices": name, "errors": cluster}
-                if reasons and not slopes:
-                    yield reason_row(reasons[0], **common)
-                    continue
-                for row in answered(partial(_joint, slopes, cluster, draws), **common):
-                    yield {**common, **row}
+        rows: list[Choice] = []
+        for fitted, looks in _rounds(specification, choices, inputs, draws):
+            rows = [*_joint_rows(fitted, errors, looks)]
+            if all(row.get("larger_draws", joint_test.ENOUGH) >= joint_test.ENOUGH for row in rows):
+                break
+        yield from rows
 
     return of_each(chosen, inputs, "est_specification_curve_joint", rows_of)
 
 
-def _joint(fitted: list[Slopes], cluster: str, draws: int) -> Iterator[Choice]:
+def _rounds(
+    specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int
+) -> Iterator[tuple[list[Fitted], list[int]]]:
+    """Yield the combinations with more and more permutations, and after how many rounds end."""
+    if draws == 0:
+        yield [], [0]
+        return
+    combinations = _Combinations(specification, choices, inputs)
+    fitted: list[Fitted] = []
+    looks: list[int] = []
+    while not looks or looks[-1] < draws:
+        made = looks[-1] if looks else 0
+        looks.append(min(draws, max(FIRST_LOOK, 2 * made)))
+        more = combinations.fitted(draws=looks[-1] - made, seed=SEED + len(looks) - 1)
+        if fitted:
+            more = [one.extended(other) for one, other in zip(fitted, more, strict=True)]
+        fitted = more
+        yield fitted, looks
+
+
+def _joint_rows(fitted: list[Fitted], errors: Sequence[str], looks: list[int]) -> Iterator[Choice]:
+    """Yield the joint tests of all combinations, and of those without a dominated choice."""
+    for name, members, clusters in (
+        ("all", fitted, [*CLUSTERS]),
+        ("without_dominated", [one for one in fitted if not one.choice["is_dominated"]], errors),
+    ):
+        slopes = [one.answer for one in members if isinstance(one.answer, Slopes)]
+        reasons = [one.answer for one in members if isinstance(one.answer, Sentence)]
+        for cluster in clusters:
+            common = {"choices": name, "errors": cluster}
+            if reasons and not slopes:
+                yield reason_row(reasons[0], **common)
+                continue
+            for row in answered(partial(_joint, slopes, cluster, looks), **common):
+                yield {**common, **row}
+
+
+def _joint(fitted: list[Slopes], cluster: str, looks: list[int]) -> Iterator[Choice]:
+    shape = (len(fitted), 1 + looks[-1])
     tests = joint_test.joint_tests(
-        np.array([slopes.standardised for slopes in fitted]).reshape(len(fitted), 1 + draws),
-        np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(len(fitted), 1 + draws),
+        np.array([slopes.standardised for slopes in fitted]).reshape(shape),
+        np.array([slopes.p_values(cluster) for slopes in fitted]).reshape(shape),
+        looks,
     )
     return (vars(test) for test in tests)
 
@@ -148,35 +189,51 @@ class _Rows:
     members: list[Choice] = field(default_factory=list)
 
 
-def _fitted(specification: Specification, choices: pd.DataFrame, inputs: Inputs, draws: int) -> list[Fitted]:
-    """Fit all combinations; those of one sample share its effects and its permuted measures."""
-    panel = attempted(partial(_Panel, specification, inputs))
-    if isinstance(panel, Sentence):
-        return [Fitted(choice, panel) for choice in choices.to_dict("records")]
-    samples: dict[tuple[str, str, str, bytes], _Rows] = {}
-    fitted: list[Fitted] = []
-    for choice in choices.to_dict("records"):
-        positions = attempted(partial(panel.sample, choice))
-        if isinstance(positions, Sentence):
-            fitted.append(Fitted(choice, positions))
-            continue
-        key = (choice["period_effects"], choice["dynamics"], choice["prices"], positions.tobytes())
-        if key not in samples:
-            samples[key] = _Rows(positions)
-        samples[key].members.append(choice)
-    permuted = randomisation.permutations(panel.cities, panel.strata, draws=draws) if draws else None
-    groups = [*samples.values()]
-    if permuted is None or not groups:
-        return fitted + _fits(panel, groups, permuted)
-    sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in groups])
-    half = int(np.searchsorted(sizes, sizes[-1] / 2))
-    first, second = workers.both(_fits, (panel, groups[:half], permuted), (panel, groups[half:], permuted))
-    return [*fitted, *first, *second]
+class _Combinations:
+    """All combinations; those of one sample share its effects and its permuted measures."""
+
+    def __init__(self, specification: Specification, choices: pd.DataFrame, inputs: Inputs) -> None:
+        self._refused: list[Fitted] = []
+        samples: dict[tuple[str, str, str, bytes], _Rows] = {}
+        self._panel = attempted(partial(_Panel, specification, inputs))
+        for choice in choices.to_dict("records"):
+            if isinstance(self._panel, Sentence):
+                self._refused.append(Fitted(choice, self._panel))
+                continue
+            positions = attempted(partial(self._panel.sample, choice))
+            if isinstance(positions, Sentence):
+                self._refused.append(Fitted(choice, positions))
+                continue
+            shared = (choice["period_effects"], choice["dynamics"], choice["prices"])
+            key = (*shared, positions.tobytes())
+            samples.setdefault(key, _Rows(positions)).members.append(choice)
+        self._samples = [*samples.values()]
+
+    def fitted(self, draws: int = 0, seed: int = SEED) -> list[Fitted]:
+        """Fit all, for the measure and for as many permutations of its weights."""
+        if isinstance(self._panel, Sentence) or not self._samples:
+            return self._refused
+        if draws == 0:
+            return self._refused + _fits(self._panel, self._samples, None)
+        cities, strata = self._panel.cities, self._panel.strata
+        permuted = randomisation.permutations(cities, strata, draws=draws, seed=seed)
+        sizes = np.cumsum([len(rows.members) * len(rows.positions) for rows in self._samples])
+        half = int(np.searchsorted(sizes, sizes[-1] / 2))
+        first, second = workers.both(
+            _fits,
+            (self._panel, self._samples[:half], permuted),
+            (self._panel, self._samples[half:], permuted),
+        )
+        return [*self._refused, *first, *second]
 
 
-def _fits(panel: "_Panel", groups: Iterable["_Rows"], permuted: randomisation.Permutations | None) -> list[Fitted]:
+def _fits(
+    panel: "_Panel",
+    samples: Iterable["_Rows"],
+    permuted: randomisation.Permutations | None,
+) -> list[Fitted]:
     """Fit all combinations of some samples."""
-    return [fit for rows in groups for fit in panel.fits(rows, permuted)]
+    return [fit for rows in samples for fit in panel.fits(rows, permuted)]
 
 
 class _Panel:
@@ -203,12 +260,7 @@ class _Panel:
         flagged = set().union(*inputs.flagged(specification, sample).values())
         self._columns: dict[tuple[str, ...], Floats] = {}
         self._tables: dict[tuple[str, ...], Floats] = {}
-        # Of each city with each of its stratum, side by side by city; and where a city stands in its stratum.
-        self._pairs = np.nonzero(self.strata[:, None] == self.strata)
-        self._donor_counts = np.bincount(self._pairs[0])
-        self._first_pair = np.cumsum(self._donor_counts) - self._donor_counts
-        self._place = np.empty(len(first), dtype=np.intp)
-        self._place[self._pairs[1]] = np.arange(len(self._pairs[1])) - self._first_pair[self._pairs[0]]
+        self._pairs = DonorPairs(self.strata)
         self._left_out = {
             "all": np.zeros(len(first), dtype=bool),
             "without_flagged": first["city_id"].isin(flagged).to_numpy(),
@@ -253,19 +305,14 @@ class _Panel:
     def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
         """Fit the combinations of one sample."""
         at = rows.positions
-        cities = np.unique(self._city[at])
-        donors = None
-        if permuted is not None:
-            donors = self._place[cities[permuted.among([self.cities[city] for city in cities]).donors]]
+        members = np.unique(self._city[at])
         # Cities of a province side by side.
-        order = np.argsort(self._province_of_city[cities], kind="stable")
-        cities = cities[order]
-        counts, pairs = np.zeros_like(cities), None
-        if donors is not None:
-            counts = self._donor_counts[cities]
-            firsts = np.cumsum(counts) - counts
-            donors = donors[:, order] + firsts
-            pairs = np.arange(counts.sum()) + np.repeat(self._first_pair[cities] - firsts, counts)
+        order = np.argsort(self._province_of_city[members], kind="stable")
+        cities = members[order]
+        counts, pairs, donors = np.zeros_like(cities), None, None
+        if permuted is not None:
+            donor_cities = members[permuted.among([self.cities[city] for city in members]).donors]
+            counts, pairs, donors = self._pairs.among(cities, donor_cities[:, order])
         entity_of = np.empty(len(self.cities), dtype=np.intp)
         entity_of[cities] = np.arange(len(cities))
         provinces = np.unique(self._province_of_city[cities], return_inverse=True)[1]
@@ -336,8 +383,7 @@ class _Panel:
         scaling, weights = self._weights(choice)
         scalings = np.full(weights.shape, np.nan)
         scalings[self._city, self._year_codes] = scaling
-        with np.errstate(divide="ignore", invalid="ignore"):  # where a city has no row, or a donor no weight
-            table = randomisation.TRANSFORMS[choice["transform"]](scalings[self._pairs[0]] * weights[self._pairs[1]])
+        table = self._pairs.measures(scalings, weights, choice["transform"])
         if (1 + len(self._tables)) * table.nbytes <= TABLES_BYTES:
             self._tables[key] = table
         return table

@@ -8,6 +8,8 @@ from typing import Any
 
 import duckdb
 
+from ai_manufacturing.system.sql_text import identifier, literal
+
 STORAGE_VERSION = "v1.2.0"
 # core_functions, icu, json and parquet are built in. A query that needs another extension fails and names it.
 SETTINGS: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -80,6 +82,39 @@ def reading(path: Path, reads_files: bool = False) -> Iterator[duckdb.DuckDBPyCo
     with connect(str(path), read_only=True, reads_files=reads_files) as connection:
         connection.execute("set enable_progress_bar = false")
         yield connection
+
+
+@contextmanager
+def attached(spill: Path, **databases: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open several files read-only on one connection while the block runs.
+
+    Parameters
+    ----------
+    spill : Path
+        As in in_memory.
+    **databases : Path
+        The files, by the names that they are attached by.
+    """
+    with in_memory(spill) as connection:
+        for name, path in databases.items():
+            connection.execute(f"attach {literal(path)} as {name} (read_only)")
+        yield connection
+
+
+def at(connection: duckdb.DuckDBPyConnection, database: str) -> duckdb.DuckDBPyConnection:
+    """Return a connection on which names without a database are those of one that is attached.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        To which it is attached; what is returned is closed with it.
+    database : str
+        The name it was attached by.
+    """
+    cursor = connection.cursor()
+    cursor.execute(f"use {identifier(database)}")
+    cursor.execute("set enable_progress_bar = false")
+    return cursor
 
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[dict[str, Any]]:
