@@ -201,6 +201,17 @@ def tier_of(item: pytest.Item) -> str:
     return next((tier for tier, fixtures in TIERS.items() if asked & {*fixtures}), "functions")
 
 
+def asks_for_public(item: pytest.Item) -> bool:
+    """Whether a test reads the public set."""
+    return "public_build" in getattr(item, "fixturenames", ())
+
+
+def rank(item: pytest.Item) -> int:
+    """Return when a test comes: what takes long begins, and the public set is read when it has been built."""
+    order = ("door", "faults", "functions", "warehouse")
+    return len(order) if asks_for_public(item) else order.index(tier_of(item))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option by which a machine that is too small for the whole soak takes a part of it."""
     parser.addoption("--share", default="1/1", help="the part of the soak to run: 2/4 is the second of four (1/1, all)")
@@ -224,8 +235,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(doors) > DOORS:
         raise pytest.UsageError(f"{len(doors)} doors are open in `make test`, at most {DOORS}: {', '.join(doors)}")
     places = {name: place for place, name in enumerate(LONGEST)}
-    order = ("door", "faults", "warehouse", "functions")
-    items.sort(key=lambda item: order.index(tier_of(item)))
+    items.sort(key=rank)
+    # One worker builds the public set meanwhile.
+    items.sort(key=lambda item: item is not next(filter(asks_for_public, items), None))
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
     left = outside([item for item in items if item.get_closest_marker("soak")], config.getoption("share"))
     items[:] = [item for item in items if item not in left]

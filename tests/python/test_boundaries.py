@@ -55,8 +55,8 @@ def ours(build: Build) -> Ours:
     ):
         changes[gone][heir] = year
     breaks: dict[str, set[int]] = defaultdict(set)
-    model = build.scratch / "target/compiled/ai_manufacturing/models/intermediate/int_city_boundary_changes.sql"
-    for city, year in build.rows(f"select city_id, first_year from ({model.read_text(encoding='utf-8')})"):
+    changed = build.compiled("int_city_boundary_changes")
+    for city, year in build.rows(f"select city_id, first_year from ({changed})"):
         breaks[city].add(year)
     of_prefectures = "where unit_kind <> 'county_level'"
     return Ours(

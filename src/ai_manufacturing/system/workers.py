@@ -89,6 +89,12 @@ class Pool:
             self._idle.put(worker)
 
 
+    def stop(self) -> None:
+        """End the processes, none of which is at work."""
+        while not self._idle.empty():
+            self._idle.get().executor.shutdown()
+
+
 class _Worker:
     """A process, and the names of the relations that it holds: those of its last model."""
 
