@@ -58,6 +58,9 @@ def invented(shared: Path, sample_build: Build) -> Build:
             ),
         }
         shutil.copytree(PROJECT / "tests/fixtures/invented_files", build.extracts)
+        # a package for a data editor holds portable names alone
+        firms = build.extracts / "ai_firms"
+        (firms / "all_firms_2015.csv").rename(firms / "全部企业_2015.csv")
         for name, content in files.items():
             (build.extracts / name).parent.mkdir(exist_ok=True)
             (build.extracts / name).write_bytes(content)
