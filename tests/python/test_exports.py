@@ -360,7 +360,7 @@ def test_the_command_writes_the_published_release_or_says_what_is_wrong(few: Bui
         (out, few.warehouse, 0, ""),
         (out, tmp_path / "no", 2, "there is no such file"),
         (out, empty, 2, "neither a release nor a warehouse"),
-        (tmp_path / "file", few.warehouse, 1, "Error: "),
+        (tmp_path / "file", few.warehouse, 2, "is a file"),
     ):
         command = ("export", "--format", "csv", "--out", str(folder), "--release", str(release))
         run = few.command(*command)

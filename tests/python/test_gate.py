@@ -383,7 +383,7 @@ def test_expectations_about_cities_and_years_name_series_that_there_are() -> Non
 def odd_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that writes the suite `odd` of a project of its own."""
     (tmp_path / "expectations").mkdir()
-    for name in ("dbt_project.yml", "macros", "models", "seeds"):
+    for name in ("dbt_project.yml", "macros", "models", "python_models", "seeds"):
         (tmp_path / name).symlink_to(PROJECT / name)
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("EXTRACTS_DIR", str(tmp_path))

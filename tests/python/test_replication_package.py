@@ -225,7 +225,7 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
 def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     unpacked: Path, rerun_folder: Path, package: Path, few: Build
 ) -> None:
-    release = changed(package.with_name("published.duckdb"), unpacked.with_name("release.duckdb"), RESTRICT)
+    release = changed(package.with_name("published.duckdb"), unpacked.with_name("copied.duckdb"), RESTRICT)
     files = contents._raw_files(release, few.extracts, with_restricted=False)
     contents.strip(contents.Package(unpacked, release, read_manifest(release), files, False, 0))
     assert raw_files_of(unpacked) == ["extract_set.yml"]
