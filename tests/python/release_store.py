@@ -115,7 +115,6 @@ SAMPLES = f"select sample_id from whole.intermediate.int_specifications_sampled 
 SOME = {
     "int_specification_city_years": f"is_used and sample_id in ({SAMPLES})",
     "estimation_samples": SHOWN,
-    "fct_ai_measure": "year = 2015",
     "fct_delivered_values": "series = 'gdp_100m_cny'",
 }
 AUDITED = {

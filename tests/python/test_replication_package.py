@@ -395,7 +395,10 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
                 "create table raw.deliveries as select 'x' as extract_set, 'delivered' as extract_set_kind"
             )
             connection.execute("create schema marts")
-            connection.execute("create table marts.fct_deliveries (provider varchar)")
+            connection.execute(
+                "create table marts.fct_deliveries (provider varchar, provenance_class varchar, "
+                "republished_by varchar, licence varchar)"
+            )
     needed = {name: b"" for name in replication.NEEDED if name != integrity.SUMS}
     needed[contents.RELEASE] = release.read_bytes()
     needed[contents.RAW_FILES] = ",".join(contents.RAW_COLUMNS).encode()
