@@ -397,7 +397,8 @@ def foreign(folder: Path, program: str, **more: bytes) -> Path:
             connection.execute("create schema marts")
             connection.execute(
                 "create table marts.fct_deliveries (provider varchar, provenance_class varchar, "
-                "republished_by varchar, licence varchar)"
+                "publisher varchar, republished_by varchar, licence varchar, citation_en varchar, "
+                "citation_zh varchar)"
             )
     needed = {name: b"" for name in replication.NEEDED if name != integrity.SUMS}
     needed[contents.RELEASE] = release.read_bytes()
