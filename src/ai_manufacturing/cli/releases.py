@@ -95,8 +95,8 @@ def releases(as_json: bool) -> None:
         listed, damaged = store.listed()
         try:
             if store.published.exists():
-                with store.opened(store.published) as (current, release):
-                    published, anchor = current.release_id, anchors.of(store, release, current).release_id
+                with store.opened(store.published) as (current, opened):
+                    published, anchor = current.release_id, anchors.of(store, opened, current).release_id
         except RefreshError as error:  # said once those are listed that can take its place
             damaged.insert(0, error)
         records = [release_record(release, published, anchor) for release in listed]

@@ -305,13 +305,13 @@ class _Panel:
     def fits(self, rows: _Rows, permuted: randomisation.Permutations | None) -> Iterator[Fitted]:
         """Fit the combinations of one sample."""
         at = rows.positions
-        members = np.unique(self._city[at])
+        own_cities = np.unique(self._city[at])
         # Cities of a province side by side.
-        order = np.argsort(self._province_of_city[members], kind="stable")
-        cities = members[order]
+        order = np.argsort(self._province_of_city[own_cities], kind="stable")
+        cities = own_cities[order]
         counts, pairs, donors = np.zeros_like(cities), None, None
         if permuted is not None:
-            donor_cities = members[permuted.among([self.cities[city] for city in members]).donors]
+            donor_cities = own_cities[permuted.among([self.cities[city] for city in own_cities]).donors]
             counts, pairs, donors = self._pairs.among(cities, donor_cities[:, order])
         entity_of = np.empty(len(self.cities), dtype=np.intp)
         entity_of[cities] = np.arange(len(cities))

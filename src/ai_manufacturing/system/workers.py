@@ -88,7 +88,6 @@ class Pool:
         finally:
             self._idle.put(worker)
 
-
     def stop(self) -> None:
         """End the processes, none of which is at work."""
         while not self._idle.empty():
