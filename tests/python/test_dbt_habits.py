@@ -95,6 +95,7 @@ def assert_dropped(habits: Habits, command: str, *names: str) -> None:
     assert (habits.estimates, habits.gates) == (set(), {"gate_series"} & selected)
 
 
+@pytest.mark.soak
 def test_unit_tests_pass_and_a_partial_selection_is_harmless_refused_or_drops_what_is_not_judged(
     habits: Habits,
 ) -> None:

@@ -17,6 +17,7 @@ from great_expectations.core import ExpectationValidationResult
 from ai_manufacturing.gate import suites, validation
 from ai_manufacturing.site import quality
 from ai_manufacturing.site.release import Release
+from tests.python import models
 from tests.python.conftest import PROJECT, Build
 from tests.python.test_estimates import estimated, read_tables, rows_of
 
@@ -142,7 +143,7 @@ def of_its_province(row: Row) -> Row:
 
 
 duplicate_city_year = in_file(yearbook, 2015, repeated(CHANGSHA, {GDP: "8511"}))
-unit_slip_of_a_cell = in_file(yearbook, 2016, first(CHANGSHA, times(GDP, 10)))
+unit_slip_of_a_cell = in_file(yearbook, 2012, first(CHANGSHA, times(GDP, 10)))
 stock_and_flow_apart = in_file(firm_survival, 2015, first(CHANGSHA, one_above("企业新设数", "企业新设数")))
 ai_patents_above_all_patents = in_file(patents, 2017, first(SHENZHEN, one_above(PATENTS[2], PATENTS[0])))
 negative_control = in_file(yearbook, 2014, first(CHANGSHA, set_to("R&D人员(人)", "-9")))
@@ -159,7 +160,7 @@ unreadable_share = in_file(
 
 # Faults in different cities and series, so that each is found on its own; a delivery costs ten seconds.
 BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
-    "a slip of a cell": [
+    "slips and gaps": [
         (
             duplicate_city_year,
             "city_yearbook",
@@ -168,7 +169,7 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
         (
             unit_slip_of_a_cell,
             "panel_consistency",
-            {"city_id": CHANGSHA, "year": 2016},
+            {"city_id": CHANGSHA, "year": 2012},
         ),
         (
             stock_and_flow_apart,
@@ -195,6 +196,26 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
             negative_control,
             "series_years",
             {"series": "rd_personnel_count", "year": 2014},
+        ),
+        (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
+        (
+            # one cell, where the city as a whole still has fewer AI firms than firms
+            in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, "企业存续数"))),
+            "firm_survival",
+            {"city_id": SHENZHEN, "year": 2020},
+        ),
+        (in_file(yearbook, 2018, emptied), "series_years", {"series": "unit_employment_10k", "year": 2018}),
+        (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
+        (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
+        (
+            unreadable_share,
+            "landed_sources",
+            {"source_name": "city_yearbook"},
+        ),
+        (
+            in_file(firm_survival, 2017, each(of_its_province)),
+            "landed_sources",
+            {"source_name": "firm_survival", "lost_count_records": 1.0},
         ),
     ],
     "merged cells": [
@@ -239,28 +260,6 @@ BROKEN: dict[str, list[tuple[Breakage, str, dict[str, Any]]]] = {
             {"city_id": SHENZHEN, "year": 2015},
         ),
     ],
-    "a slip of a year": [
-        (unit_slip_of_a_year, "series_years", {"series": "gdp_100m_cny", "year": 2016}),
-        (
-            # one cell, where the city as a whole still has fewer AI firms than firms
-            in_file(firm_survival, 2020, first(SHENZHEN, one_above(AI_FIRMS, "企业存续数"))),
-            "firm_survival",
-            {"city_id": SHENZHEN, "year": 2020},
-        ),
-        (in_file(yearbook, 2018, emptied), "series_years", {"series": "unit_employment_10k", "year": 2018}),
-        (without(SHENZHEN), "headline_samples", {"city_id": SHENZHEN, "missing_year_count": 11}),
-        (without(BEIJING), "headline_samples", {"city_id": BEIJING, "missing_year_count": 11}),
-        (
-            unreadable_share,
-            "landed_sources",
-            {"source_name": "city_yearbook"},
-        ),
-        (
-            in_file(firm_survival, 2017, each(of_its_province)),
-            "landed_sources",
-            {"source_name": "firm_survival", "lost_count_records": 1.0},
-        ),
-    ],
 }
 
 
@@ -278,6 +277,7 @@ def break_and_name(name: str, build: Build, judge: Callable[[], Any]) -> None:
 
 
 @pytest.mark.door
+@pytest.mark.soak
 def test_a_broken_delivery_stops_a_build_before_the_estimates_and_says_why(delivery: Build) -> None:
     assert {"est_coefficients", "estimation_samples"} <= delivery.tables("estimates")
     break_and_name("merged cells", delivery, lambda: delivery.dbt("build"))
@@ -291,9 +291,13 @@ def test_a_broken_delivery_stops_a_build_before_the_estimates_and_says_why(deliv
     assert any(merged in line for line in lines), lines
 
 
-@pytest.mark.parametrize("name", ["a slip of a cell", "a slip of a year"])
-def test_the_gate_names_the_place_of_each_fault_of_a_broken_delivery(name: str, delivery: Build) -> None:
-    break_and_name(name, delivery, lambda: delivery.models("gate_results"))
+def test_the_gate_names_the_place_of_each_fault_and_no_estimate_is_made(delivery: Build) -> None:
+    runs: list[models.Run] = []
+    break_and_name("slips and gaps", delivery, lambda: runs.append(delivery.models("est_coefficients")))
+    (run,) = runs
+    assert {*run.failed} == {"no_critical_failure_gate_results_"}
+    assert "gate_results" in run.ran
+    assert "est_coefficients" not in run.ran
 
 
 @pytest.mark.door

@@ -867,6 +867,7 @@ def is_dead(pid: str) -> bool:
 
 @pytest.mark.door
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+@pytest.mark.soak
 def test_a_refresh_takes_dbt_along_when_it_is_killed_and_the_next_publishes_what_a_build_makes(
     store: Store, audited_build: Build, sample_build: Build, tmp_path: Path
 ) -> None:

@@ -404,6 +404,7 @@ def written_by_hand(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+@pytest.mark.soak
 def test_a_register_written_by_hand_in_csv_gives_the_counts_of_the_same_in_parquet(
     register_build: Build, fresh: Build
 ) -> None:

@@ -222,6 +222,7 @@ def test_every_number_is_compared_with_that_of_the_run(unpacked: Path, rerun_fol
         assert re.search(pattern, found)
 
 
+@pytest.mark.soak
 def test_what_may_not_be_passed_on_is_taken_out_and_compared_by_its_means(
     unpacked: Path, rerun_folder: Path, package: Path, few: Build
 ) -> None:

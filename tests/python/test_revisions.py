@@ -652,6 +652,7 @@ def test_where_the_published_path_is_empty_the_release_that_readers_saw_last_cou
 # ---------------------------------------------------------------- years read again
 
 
+@pytest.mark.soak
 def test_years_read_again_free_their_values_but_none_of_a_file_that_was_delivered_since(
     sample_refreshes: Refreshes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

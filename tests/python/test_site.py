@@ -348,8 +348,9 @@ def test_a_label_says_what_the_number_is_on_this_set_and_a_mark_stands_beside_it
     (five,) = page.rows("#spatial_classes//tr[contains(., 'five cities that the paper names')]")
     assert "20.19%" in five
     for name, figure in {"maps": "gini", "event_studies": "event_study_table_5_1"}.items():
-        drawn = public_page(name).figure(figure)
-        assert re.search("by keyword[^'\"]*†", str(drawn)), name
+        caption = public_page(name).texts(f"//figure[@data-name='{figure}']")[0]
+        drawn = str(public_page(name).figure(figure))
+        assert re.search("by keyword.*†", caption + drawn), name
     for name in ("index", "tables", "maps", "event_studies", "quality", "readings", "credibility"):
         markup = public_page(name).markup
         assert "manufacturing AI firms alive" not in markup, name

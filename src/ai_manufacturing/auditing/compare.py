@@ -151,15 +151,28 @@ class _Compared:
     ) -> None:
         self._connection = connection
         self._table = table
+        self._of = {name: self._read_once(name) for name in ("old", "new")}
         self._old, self._new = old, new
         self._names = [name for name in old if name in new]
         self._key = self._identifying()
         self._values = [name for name in self._names if name not in self._key]
         matched = " and ".join(f"o.{c} is not distinct from n.{c}" for c in map(identifier, self._key)) or "false"
         self._joined = (
-            f"(select *, true as is_there from old.{table}) as o "
-            f"full join (select *, true as is_there from new.{table}) as n on {matched}"
+            f"(select *, true as is_there from {self._of['old']}) as o "
+            f"full join (select *, true as is_there from {self._of['new']}) as n on {matched}"
         )
+
+    def _read_once(self, database: str) -> str:
+        """Return the name of a table, or of what a view shows: a view would compute it for each question."""
+        name = f"{database}.{self._table}"
+        if not self._value(
+            "select count(*) from duckdb_views() "
+            f"where database_name = {literal(database)} and schema_name || '.' || view_name = {literal(self._table)}"
+        ):
+            return name
+        copied = identifier(name)
+        self._connection.execute(f"create temp table {copied} as from {name}")
+        return copied
 
     def columns(self) -> list[tuple[str, str, str]]:
         """Return the columns lost, gained, and of another type."""
@@ -172,7 +185,7 @@ class _Compared:
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return how many rows differ, as one row; none if no row does."""
-        counts = [self._value(f"select count(*) from {database}.{self._table}") for database in ("old", "new")]
+        counts = [self._value(f"select count(*) from {name}") for name in self._of.values()]
         if self._key:
             any_change = " or ".join(self._differs(name) for name in self._values) or "false"
             lost, gained, changed = self._row(
@@ -182,8 +195,8 @@ class _Compared:
         else:
             lost, gained = (
                 self._value(
-                    f"select count(*) from (select {self._listed()} from {one}.{self._table} "
-                    f"except all select {self._listed()} from {other}.{self._table})"
+                    f"select count(*) from (select {self._listed()} from {self._of[one]} "
+                    f"except all select {self._listed()} from {self._of[other]})"
                 )
                 for one, other in (("old", "new"), ("new", "old"))
             )
@@ -228,27 +241,19 @@ class _Compared:
     def _identifying(self) -> tuple[str, ...]:
         """Return the first columns that no two rows of either file share; none if all of them together are shared."""
         names = [name for name in self._names if not self._is_number(name) and not self._old[name].endswith("]")]
-        if not self._is_unique(names):
-            return ()
-        low, high = 1, len(names)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._is_unique(names[:middle]) else (middle + 1, high)
-        key = names[:high]
+        # from the first column on: keys come first, and what comes behind them is long
+        key = next((found for n in range(1, len(names) + 1) if self._is_unique(found := names[:n])), [])
         for name in reversed(key[:-1]):  # a column that only comes before the others identifies nothing
             if self._is_unique(without := [other for other in key if other != name]):
                 key = without
         return tuple(key)
 
     def _is_unique(self, names: Sequence[str]) -> bool:
-        if not names:
-            return False
+        # two rows of one hash that differ would only make the key longer
         listed = ", ".join(map(identifier, names))
+        repeated = f"group by hash({listed}) having count(*) > 1 limit 1"
         return not any(
-            self._connection.execute(
-                f"select 1 from {database}.{self._table} group by {listed} having count(*) > 1 limit 1"
-            ).fetchall()
-            for database in ("old", "new")
+            self._connection.execute(f"select 1 from {name} {repeated}").fetchall() for name in self._of.values()
         )
 
     def _listed(self) -> str:
