@@ -202,8 +202,9 @@ def tier_of(item: pytest.Item) -> str:
 
 
 def asks_for_public(item: pytest.Item) -> bool:
-    """Whether a test reads the public set."""
-    return "public_build" in getattr(item, "fixturenames", ())
+    """Whether a test reads the public set, by its name or by that of a parameter."""
+    asked = getattr(item, "callspec", None)
+    return "public_build" in (*getattr(item, "fixturenames", ()), *(asked.params.values() if asked else ()))
 
 
 def rank(item: pytest.Item) -> int:
@@ -360,17 +361,21 @@ def public_extracts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def public_build(public_extracts: Path, shared: Path) -> Build:
-    """Build the public deliveries; the unit tests see none of them."""
+def public_build(public_extracts: Path, sample_build: Build, shared: Path) -> Build:
+    """Build the public deliveries without dbt, by all models."""
     folder = shared / "public"
-    build = Build(
-        public_extracts,
-        folder / WAREHOUSE,
-        folder,
-        excluded="unit_test",
-        manifest=folder / "manifest.json",
-    )
-    return built_once(build, with_manifest)
+    build = Build(public_extracts, folder / WAREHOUSE, folder, manifest=sample_build.manifest)
+
+    def make(build: Build) -> Build:
+        seed(build, sample_build)
+        assert build.manifest is not None
+        nodes = models.nodes_of(build.manifest).values()
+        run = build.models(*(node["name"] for node in nodes if node["resource_type"] == "model"))
+        assert run.failed == {}
+        build.exit_code = 0
+        return build
+
+    return built_once(build, make)
 
 
 @pytest.fixture(scope="session")

@@ -276,11 +276,11 @@ QUIET = {
 }
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [8, pytest.param(500, marks=pytest.mark.soak)])
 def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(examples: int) -> None:
     settings(max_examples=examples, **QUIET)(given(deliveries())(land))()
 
 
-@pytest.mark.parametrize("examples", [20, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [8, pytest.param(300, marks=pytest.mark.soak)])
 def test_stray_marks_swallow_no_line(examples: int) -> None:
     settings(max_examples=examples, **QUIET)(given(stray_marks())(land))()

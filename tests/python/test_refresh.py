@@ -413,6 +413,7 @@ def test_a_provider_that_delivers_nothing_is_warned_of_then_failed_and_decides_n
     assert "vendor: newest delivery" in command(store, refreshes.build, "status").stdout
 
 
+@pytest.mark.soak
 def test_years_read_again_are_published_with_what_changed_in_others(sample_refreshes: Refreshes) -> None:
     sample_refreshes.run()
     manifest = sample_refreshes.run(years=range(2018, 2021))
