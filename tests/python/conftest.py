@@ -204,7 +204,8 @@ def tier_of(item: pytest.Item) -> str:
 def asks_for_public(item: pytest.Item) -> bool:
     """Whether a test reads the public set, by its name or by that of a parameter."""
     asked = getattr(item, "callspec", None)
-    return "public_build" in (*getattr(item, "fixturenames", ()), *(asked.params.values() if asked else ()))
+    named = [value for value in asked.params.values() if isinstance(value, str)] if asked else []
+    return "public_build" in (*getattr(item, "fixturenames", ()), *named)
 
 
 def rank(item: pytest.Item) -> int:
