@@ -32,7 +32,7 @@ def pair(en: object, zh: object) -> Markup:
 
 @cache
 def _content(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return content
 
 

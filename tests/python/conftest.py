@@ -239,7 +239,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=rank)
     # One worker builds the public set meanwhile.
-    items.sort(key=lambda item: item is not next(filter(asks_for_public, items), None))
+    builder = next(filter(asks_for_public, items), None)
+    items.sort(key=lambda item: item is not builder)
     items.sort(key=lambda item: places.get(getattr(item, "originalname", ""), len(places)))
     left = outside([item for item in items if item.get_closest_marker("soak")], config.getoption("share"))
     items[:] = [item for item in items if item not in left]

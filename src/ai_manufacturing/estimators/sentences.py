@@ -73,7 +73,7 @@ def in_columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _catalogue() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.load(CATALOGUE.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return content
 
 
