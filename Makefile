@@ -16,7 +16,7 @@ export GX_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help build test soak bench report picture serve query-page spark setup sample lint lint-python lint-sql
-.PHONY: lint-sql-changed parse catalogue queries clean lock
+.PHONY: lint-sql-changed pytest parse catalogue queries clean lock
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -32,8 +32,11 @@ build: $(VENV)/.run $(if $(EXTRACTS_DIR),,sample) ## the warehouse of EXTRACTS_D
 	cp $(or $(DBT_TARGET_PATH),target)/manifest.json $(WAREHOUSE).manifest.json
 	mv build/stamp $(WAREHOUSE).stamp
 
+# Lint beside the tests: alone it would leave a core idle.
 test: setup $(VENV)/.dev ## lint and tests
-	$(MAKE) --jobs 2 lint-python lint-sql-changed
+	$(MAKE) --jobs 3 lint-python lint-sql-changed pytest
+
+pytest: $(VENV)/.dev
 	pytest -n $(TESTERS)
 
 # Tests of Spark need Java, those of pages Chromium, the page for SQL npm; without them they are skipped, with the reason.

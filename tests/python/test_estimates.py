@@ -3,7 +3,10 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +23,15 @@ SEED = PROJECT / "seeds/regression_specifications.csv"
 
 
 def read_tables(build: Build) -> Tables:
-    """Read the tables that specifications rest on from a built warehouse."""
+    """Read the tables that specifications rest on from a built warehouse, once."""
+    return _tables_of(build.warehouse)
 
+
+@cache
+def _tables_of(warehouse: Path) -> Tables:
     def table(name: str) -> pd.DataFrame:
-        return build.frame(f"from {name}")
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            return connection.table(name).df()
 
     return Tables(
         panel=table("intermediate.int_city_year_variables"),

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import duckdb
 import jinja2
-import pandas as pd
 import pytest
 
 from ai_manufacturing.estimation import in_memory, specifications, tables
+from ai_manufacturing.estimation.inputs import Inputs
 from ai_manufacturing.estimators import dynamic_panel, fixed_effects
 from ai_manufacturing.gate import validation
 from ai_manufacturing.robustness import second_route
@@ -39,9 +40,19 @@ def test_every_printed_column_is_estimated_twice(
     assert found == [(True, build.value(terms), "critical")] * 3
 
 
-def judged(rows: pd.DataFrame, build: Build) -> dict[str, bool]:
-    """Estimate rows of the seed by both routes, and return by column whether the gate's expectation of it holds."""
-    inputs = in_memory.inputs(rows, read_tables(build))
+@pytest.fixture(scope="module")
+def inputs_of(sample_build: Build) -> Callable[..., Inputs]:
+    """Return a function from columns of the seed, with others changed, to what estimators need of the sample."""
+
+    @cache
+    def derived(*names: str, **changed: str) -> Inputs:
+        return in_memory.inputs(rows_of(*names, **changed), read_tables(sample_build))
+
+    return derived
+
+
+def judged(inputs: Inputs) -> dict[str, bool]:
+    """Estimate by both routes, and return by column whether the gate's expectation of it holds."""
     read = specifications.read(inputs.specifications)
     first, second = tables.coefficients(read, inputs), second_route.second_route(read, inputs)
     with duckdb.connect() as connection:
@@ -123,17 +134,17 @@ def test_the_gate_finds_a_route_that_gives_other_numbers(
     harm: Callable[[pytest.MonkeyPatch], None],
     columns: tuple[str, ...],
     failing: set[str],
-    sample_build: Build,
+    inputs_of: Callable[..., Inputs],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    inputs = inputs_of(*columns)
     harm(monkeypatch)
-    found = judged(rows_of(*columns), sample_build)
+    found = judged(inputs)
     assert {column for column, success in found.items() if not success} == failing
 
 
 @pytest.mark.usefixtures("project")
-def test_a_column_that_neither_route_can_estimate_fails_nothing(sample_build: Build) -> None:
-    controls = "ln_unit_employment ln_unit_employment"
-    found = judged(rows_of("table_1_col_1").assign(controls=controls), sample_build)
+def test_a_column_that_neither_route_can_estimate_fails_nothing(inputs_of: Callable[..., Inputs]) -> None:
+    found = judged(inputs_of("table_1_col_1", controls="ln_unit_employment ln_unit_employment"))
     expected = ("is_in_both", "estimate_difference", "std_error_difference")
     assert found == dict.fromkeys(expected, True)

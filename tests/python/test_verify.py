@@ -379,7 +379,7 @@ def test_a_release_whose_sha_256_is_gone_is_damage_and_is_not_published(kept: St
     exits(1, f"{sums}: missing", "publish", "000003", "--reason", "a test")
 
 
-@pytest.mark.parametrize("kept_lines", [0, pytest.param(1, marks=pytest.mark.soak), -1])
+@pytest.mark.parametrize("kept_lines", [0, *(pytest.param(lines, marks=pytest.mark.soak) for lines in (1, -1))])
 def test_a_log_of_refreshes_that_was_cut_is_damage_and_nothing_is_published(kept: Store, kept_lines: int) -> None:
     log, published = kept.folder / "refreshes.jsonl", kept.published.read_bytes()
     head = Path(f"{log}.head")
@@ -482,6 +482,7 @@ def test_the_releases_are_listed_from_the_log_and_not_opened(kept: Store) -> Non
     assert [row["release_id"] for row in releases if row["is_published"]] == ["000002"]
 
 
+@pytest.mark.soak
 def test_a_writer_that_is_killed_at_any_line_leaves_a_log_that_is_whole(tmp_path: Path) -> None:
     """One after the other, so that each meets what the ones before it have left."""
     written = Chain(tmp_path / "log.jsonl")
