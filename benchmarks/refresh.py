@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ai_manufacturing.releases import last_build
 from benchmarks import measuring, whole_paper
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 
@@ -52,7 +51,6 @@ def measure(repeats: int, *, quick: bool) -> Section:
         "cell is GDP of Shenzhen in 2015. `dbt build` publishes nothing and makes no permutations of the specification "
         "curve, where a refresh makes 500.",
     )
-    layers: dict[str, dict[str, float]] = {}
     with measuring.scratch() as folder:
         sets = [("sample", measuring.sample(folder / "sample"))]
         if not quick:
@@ -73,10 +71,6 @@ def measure(repeats: int, *, quick: bool) -> Section:
                 said = times.clock("refresh", ours.command, "refresh")
                 if "published" not in said:
                     raise SystemExit(f"The refresh published nothing:\n{said}")
-                results = ours.folder / "releases" / last_build.FOLDER / last_build.RESULTS
-                layers[f"{name}, one cell"] = whole_paper.by_step(
-                    times["refresh"][-1], results, plain.folder / "target"
-                )
                 times.clock("dbt", plain.dbt, "build")
                 if name == "sample":
                     times.clock("script", measuring.run, script)
@@ -103,9 +97,6 @@ def measure(repeats: int, *, quick: bool) -> Section:
             section.add(f"refresh of the {name} with nothing new", times["nothing new"], limit="≤ 0.4 s")
             shutil.rmtree(ours.folder)
             shutil.rmtree(plain.folder)
-    section.details = (
-        f"The first layer also compares, writes and publishes the release.\n\n{whole_paper.where_it_goes(layers)}"
-    )
     section.versions = [measuring.version(name) for name in ("dbt-core", "duckdb", "pandas", "linearmodels")]
     return section
 

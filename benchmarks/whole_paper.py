@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ai_manufacturing.releases.last_build import RESULTS
+from ai_manufacturing.refresh.build import RESULTS
 from benchmarks import measuring
 from benchmarks.measuring import BY_HAND, PROJECT, Runs, Scratch, Section
 from benchmarks.peers import dbt_floor

@@ -15,7 +15,6 @@ from duckdb import DuckDBPyConnection
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.landing import provenance, registers
-from ai_manufacturing.refresh import whole_build
 from ai_manufacturing.system import duckdb_client, repeated_hashes, workers
 
 UNESCAPED = "'\";"
@@ -73,9 +72,6 @@ def add_functions(connection: DuckDBPyConnection) -> None:
     connection.create_function("declared_register", registers.declaration, ["VARCHAR", "VARCHAR"], "VARCHAR")
     connection.create_function("landed_register_path", registers.landed_path, ["VARCHAR"], "VARCHAR")
     repeated_hashes.add_function(connection, settings.landing_dir())
-    connection.create_function("build_inputs", whole_build.inputs, [], "VARCHAR")
-    connection.create_function("landed_until", whole_build.landed, [], "VARCHAR")
-    connection.create_function("content_query", whole_build.content_query, ["VARCHAR[]"], "VARCHAR")
     connection.create_function("nodes_to_retry", nodes_to_retry, [], "VARCHAR[]")
 
 

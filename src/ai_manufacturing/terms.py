@@ -12,7 +12,7 @@ import duckdb
 
 from ai_manufacturing.releases.contents import SCHEMAS, copy_comments
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
+from ai_manufacturing.system.duckdb_client import STORAGE
 from ai_manufacturing.system.sql_text import comments, identifier, literal
 
 EVERY_SCHEMA = (*SCHEMAS, "release")  # of which "release" has cells that changed, and every series
@@ -148,23 +148,25 @@ def public_copy(database: Path, target: Path) -> list[dict[str, Any]]:
         if not providers:
             shutil.copyfile(database, target)
             return []
-        connection.execute(f"attach {literal(str(target))} as new (storage_version {literal(STORAGE_VERSION)})")
+        connection.execute(f"attach {literal(str(target))} as new {STORAGE}")
         _list_restricted(connection, providers)
         for schema in EVERY_SCHEMA:
             connection.execute(f"create schema new.{schema}")
         lost: list[dict[str, Any]] = []
-        for schema, table in connection.execute(
-            "select table_schema, table_name from information_schema.tables "
+        found = connection.execute(
+            "select table_schema || '.' || table_name from information_schema.tables "
             "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
             [list(EVERY_SCHEMA)],
-        ).fetchall():
-            lost += _copy(connection, f"{schema}.{table}", providers)
+        ).fetchall()
+        tables = [name for (name,) in found]
+        for table in tables:
+            lost += _copy(connection, table, providers)
         if not connection.execute(
             f"from duckdb_tables() where database_name = 'new' and table_name = '{WITHHELD}'"  # a copy of a copy
         ).fetchall():
             _record(connection, lost)
         marked = f"WITHHELD here: values of {', '.join(providers)}; see release.withheld. "
-        copy_comments(connection, EVERY_SCHEMA, dict.fromkeys((row["table_name"] for row in lost), marked))
+        copy_comments(connection, tables, dict.fromkeys((row["table_name"] for row in lost), marked))
         connection.execute("detach new")
     return lost
 

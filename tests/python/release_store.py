@@ -14,7 +14,7 @@ from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.store import Store
-from tests.python.conftest import PROJECT, Build
+from tests.python.conftest import PROJECT, WAREHOUSE, Build
 
 
 def quiet(event: str, facts: dict[str, Any]) -> None:
@@ -231,8 +231,8 @@ def refreshes_of(built: Build, store: Store, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "warehouses").mkdir()
     refreshes = Refreshes(store, built, tmp_path / "warehouses", built.warehouse)
 
-    def copied(work: Path, target: Path, *arguments: str, **options: Any) -> bool:
-        shutil.copyfile(refreshes.warehouse, target)
+    def copied(store: Store, work: Path, *arguments: str, **options: Any) -> bool:
+        shutil.copyfile(refreshes.warehouse, work / WAREHOUSE)
         return False
 
     monkeypatch.setattr(build, "dbt", copied)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.store import Store
 from benchmarks import gate
 from tests.python.conftest import PROJECT, Build, made_once
@@ -220,8 +219,8 @@ def test_the_price_of_a_province_is_traced_to_its_row_in_the_file(fetched: Fetch
     )
     assert found == [("440100", PRICES), ("440300", PRICES)]
     cell = ("--specification", "table_1_col_1_2010_prices", "--city", "440300", "--year", "2015")
-    warehouse = fetched.store.folder / last_build.FOLDER / last_build.WAREHOUSE
-    assert f"{PRICES}, sheet sheet1, row " in fetched.command("trace", *cell, "--database", str(warehouse))
+    traced = fetched.command("trace", *cell, "--database", str(fetched.store.published))
+    assert f"{PRICES}, sheet sheet1, row " in traced
 
 
 EMPLOYED, FIRMS = "manufacturing_employment_10k", "above_scale_firm_count"

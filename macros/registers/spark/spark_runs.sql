@@ -24,13 +24,6 @@
 {% macro spark__drop_what_is_held_back() -%}
 {%- endmacro %}
 
-{# A refresh publishes what DuckDB built. #}
-{% macro spark__begin_build_record() -%}
-{%- endmacro %}
-
-{% macro spark__end_build_record(results) -%}
-{%- endmacro %}
-
 {% macro spark__refuse_another_extract_set() -%}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
         {%- set files = adapter.get_relation(none, 'raw', 'raw_register_files') -%}

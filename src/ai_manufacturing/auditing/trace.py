@@ -87,8 +87,8 @@ class _Reader:
             return duckdb_client.rows(self._connection, query, *values)
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise TraceError(
-                f"The warehouse lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the "
-                "gate failed, no estimate exists: see gates.gate_results."
+                f"The file lacks a table or a column that the trace needs ({str(error).splitlines()[0]}). If the gate "
+                "failed, no estimate exists: see gates.gate_results. A copy to give away cannot be traced."
             ) from error
 
     def specification(self, specification_id: str) -> Row:

@@ -30,13 +30,12 @@ PANEL_FORMATS = ("csv", "parquet", "dta")  # with a file for each table
     "--city", help="Six-digit code, Chinese or English name; with --year, traces one cell to its delivered rows."
 )
 @click.option("--year", type=int, help="Year of the cell.")
-@database_option("A built warehouse")
+@database_option("A release or a built warehouse")
 def trace(specification: str, city: str | None, year: int | None, path: Path | None) -> None:
     """Trace an estimate to its city-years, or one cell to its file, SHA-256, row and corrections."""
     from ai_manufacturing.auditing import trace as tracing
-    from ai_manufacturing.releases import databases
 
-    database = read(path, databases.WAREHOUSE)
+    database = read(path)
     with failing(tracing.TraceError), failing(tracing.NoSuchThingError, as_=UsageError):
         lines = tracing.trace(database.path, specification, city, year)
     click.echo("\n".join(lines))

@@ -13,31 +13,31 @@ from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import result_tables
 from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
-from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BuildFailedError
 from ai_manufacturing.releases.origin import origin_of
-from ai_manufacturing.system import dbt_process
+from ai_manufacturing.releases.store import WAREHOUSE, Store
+from ai_manufacturing.system import dbt_process, disk
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
 
 OUTPUT = "dbt.txt"
+RESULTS = "run_results.json"  # dbt's own: what became of each step
+PARSED = "partial_parse.msgpack"  # dbt's own: the project as parsed; dbt parses again what has changed since
 CURVE_PERMUTATIONS = "500"  # of a release; a build of one's own makes none unless asked
-JOINT_TEST = "est_specification_curve_joint+"  # the one model that reads CURVE_PERMUTATIONS, and what reads it
 # from dbt's words on a Python model to the exception that it raised
 RAISED = re.compile(r".*Python model failed:.*^\s*(?=[\w.]+(?:Error|Exception): )", re.MULTILINE | re.DOTALL)
 GATE_TESTS = tuple(f"no_critical_failure_{table}" for table in result_tables.RESULT_TABLES)
 
 
-def dbt(
-    work: Path, warehouse: Path, *arguments: str, accepted: str = "", on_progress: OnProgress | None = None
-) -> bool:
+def dbt(store: Store, work: Path, *arguments: str, accepted: str = "", on_progress: OnProgress | None = None) -> bool:
     """Run dbt into a warehouse, with the gate's failures accepted if a reason is given; return whether it failed.
 
     Parameters
     ----------
+    store : Store
+        Where the project as dbt parsed it is kept for the next run.
     work : Path
-        Folder for what dbt writes beside it.
-    warehouse : Path
-        The DuckDB file.
+        Folder of the warehouse, and of what dbt writes beside it.
     *arguments : str
         Of dbt's command line.
     accepted : str
@@ -46,21 +46,28 @@ def dbt(
         Takes the progress of the run.
     """
     environment = {
-        "WAREHOUSE_PATH": str(warehouse),
+        "WAREHOUSE_PATH": str(work / WAREHOUSE),
         "DBT_TARGET_PATH": str(work / "target"),
         "DBT_LOG_PATH": str(work / "logs"),
         "ACCEPTED_GATE_FAILURES": accepted,
-        "CURVE_PERMUTATIONS": permutations(),
-        "BUILT_BY_A_REFRESH": "true",
+        "CURVE_PERMUTATIONS": os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS),
     }
     if on_progress is not None:
         environment |= progress.LOG_FORMAT
+    kept, parsed = store.folder / PARSED, work / "target" / PARSED
+    if kept.exists():
+        parsed.parent.mkdir()
+        disk.copy(kept, parsed)
     with (work / OUTPUT).open("w", encoding="utf-8") as output:
         process = dbt_process.started(arguments, environment, output)
         if on_progress is None:
-            return process.wait() != 0
-        log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
-        return progress.followed(process, log, on_progress) != 0
+            exit_code = process.wait()
+        else:
+            log = progress.Log(work / "logs" / "dbt.log", work / "target" / "manifest.json")
+            exit_code = progress.followed(process, log, on_progress)
+    if parsed.exists():
+        parsed.replace(kept)
+    return exit_code != 0
 
 
 def require_unchanged(hashes: dict[str, str], code: str) -> None:
@@ -85,11 +92,6 @@ def require_unchanged(hashes: dict[str, str], code: str) -> None:
             f"{', '.join(changed) or 'The code'} changed while dbt built; the published release is unchanged. Refresh "
             "again when the delivery or the edit is complete."
         )
-
-
-def permutations() -> str:
-    """Return how many permutations of the specification curve a release has."""
-    return os.environ.get("CURVE_PERMUTATIONS", CURVE_PERMUTATIONS)
 
 
 def failed_at_the_gate(work: Path) -> bool:
@@ -136,7 +138,7 @@ def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _results(work: Path) -> list[dict[str, Any]]:
-    path = work / "target" / last_build.RESULTS
+    path = work / "target" / RESULTS
     try:
         return list(json.loads(path.read_text(encoding="utf-8"))["results"])
     except (FileNotFoundError, json.JSONDecodeError):  # dbt ended before it had written it whole; its output says why

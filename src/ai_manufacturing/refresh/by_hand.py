@@ -9,12 +9,12 @@ import duckdb
 from ai_manufacturing.auditing import anchors, changes
 from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.refresh import build, publishing
-from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BadConfigurationError, BuildFailedError, GateFailedError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Store, checked_id
+from ai_manufacturing.releases.store import WAREHOUSE, Store, checked_id
 from ai_manufacturing.system import clock, duckdb_client
 
 
@@ -66,9 +66,8 @@ def publish_held(store: Store, release_id: str, reason: str, on_event: OnEvent, 
             )
         work = store.work / release_id
         work.mkdir()
-        warehouse = work / last_build.WAREHOUSE
-        shutil.copyfile(folder / last_build.WAREHOUSE, warehouse)
-        if at_gate and build.dbt(work, warehouse, "build", "--select", "gate_results+", accepted=reason):
+        shutil.copyfile(folder / WAREHOUSE, work / WAREHOUSE)
+        if at_gate and build.dbt(store, work, "build", "--select", "gate_results+", accepted=reason):
             raise BuildFailedError(f"The estimates of {release_id} could not be built. {build.why_failed(work)}")
         reasons = "; ".join(filter(None, [reason, held["reason"]]))
         described = {**held, "published_by": "hand", "reason": reasons, "published_at": clock.now()}

@@ -22,16 +22,16 @@ from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.auditing.judgement import Comparison, Judgement
 from ai_manufacturing.auditing.revisions import ReadAgain
-from ai_manufacturing.refresh import build, nothing_new, publishing, whole_build
+from ai_manufacturing.refresh import build, nothing_new, publishing
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.refresh.run import Built, Run
-from ai_manufacturing.releases import fingerprint, last_build
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.errors import BuildFailedError, GateFailedError, HeldError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Store
+from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import clock, duckdb_client
 from ai_manufacturing.system.disk import copy
 
@@ -137,7 +137,6 @@ def _build_and_publish(run: Run) -> Manifest:
             run.warn(f"{note}.")
     if summary.is_beyond(run.limits.warn_above):
         run.warn(f"{summary.moved(run.limits.warn_above)}.")
-    last_build.keep(run.store.folder, run.work)
     publishing.publish(run.store, new, anchor, run.on_event)
     if run.held_build is not None:
         shutil.rmtree(run.store.held(run.held_build))
@@ -152,11 +151,11 @@ def _land_and_build(run: Run) -> tuple[Built, Comparison | None]:
     run.on_event("delivery", delivery.facts())
     paths_read_again = _prepare_landing(run)
     if run.held_build is not None:
-        copy(run.store.held(run.held_build) / last_build.WAREHOUSE, run.warehouse)
+        copy(run.store.held(run.held_build) / WAREHOUSE, run.warehouse)
         is_failed = False
         run.on_event("judged again", {"held": run.held_build})
     else:
-        is_failed = _take_or_build(run)
+        is_failed = build.dbt(run.store, run.work, "build", on_progress=run.on_progress)
     build.require_unchanged(run.hashes, run.fingerprint)
     is_at_gate = is_failed and build.failed_at_the_gate(run.work)
     if is_failed and not is_at_gate:
@@ -231,25 +230,6 @@ def _prepare_landing(run: Run) -> list[str]:
         raise BuildFailedError(f"The published release is unchanged.\n{error}") from error
     run.on_event("read again", {"years": run.years_in_words, "files": len(paths)})
     return paths
-
-
-def _take_or_build(run: Run) -> bool:
-    """Take the whole build that is in WAREHOUSE_PATH, or let dbt build; return whether dbt failed."""
-    reason = "years are read again"  # whoever does that does not trust what was built
-    if run.years is None:
-        try:
-            whole = whole_build.take(run.work, run.hashes)
-        except whole_build.NotTakenError as error:
-            reason = str(error)
-        else:
-            what = f"publishes the build of {whole.started_at} in {settings.warehouse_path()}"
-            run.on_event("build", {"message": what})
-            return whole.permutations != build.permutations() and build.dbt(
-                run.work, run.warehouse, "build", "--select", build.JOINT_TEST, on_progress=run.on_progress
-            )
-    run.on_event("build", {"message": f"builds, because {reason}"})
-    last_build.start_from(run.store.folder, run.work)
-    return build.dbt(run.work, run.warehouse, "build", on_progress=run.on_progress)
 
 
 def _compare(run: Run, built: Built, connection: duckdb.DuckDBPyConnection) -> Comparison | None:

@@ -17,12 +17,12 @@ from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.landing.extracts import DESCRIPTION
 from ai_manufacturing.refresh import writer
 from ai_manufacturing.refresh.writer import Written
-from ai_manufacturing.releases import last_build, lock
+from ai_manufacturing.releases import lock
 from ai_manufacturing.releases.errors import BadConfigurationError, RefreshError
 from ai_manufacturing.releases.manifest import Manifest
 from ai_manufacturing.releases.origin import SYNTHETIC, Origin
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import PUBLISHED, Store
+from ai_manufacturing.releases.store import PUBLISHED, WAREHOUSE, Store
 from ai_manufacturing.system import clock
 from ai_manufacturing.system.disk import sync
 
@@ -181,7 +181,7 @@ def written(store: Store, described: dict[str, Any], basis: Path | None) -> Iter
     work = store.work / described["release_id"]
     # Not named release: a catalog of that name could not be told from the schema.
     target = work / "unpublished.duckdb"
-    with writer.writing(work / last_build.WAREHOUSE, target, described, basis) as new:
+    with writer.writing(work / WAREHOUSE, target, described, basis) as new:
         yield new
 
 
@@ -235,7 +235,7 @@ def hold(store: Store, report: dict[str, Any], on_event: OnEvent) -> None:
     release_id = report["manifest"]["release_id"]
     incoming = store.work / f"{release_id}.held"
     incoming.mkdir()
-    (store.work / release_id / last_build.WAREHOUSE).replace(incoming / last_build.WAREHOUSE)
+    (store.work / release_id / WAREHOUSE).replace(incoming / WAREHOUSE)
     (incoming / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2), encoding="utf-8")
     sync(incoming / "report.json")
     store.keep_held(incoming, release_id)

@@ -8,10 +8,9 @@ from ai_manufacturing.auditing.basis import Basis
 from ai_manufacturing.auditing.declared_revisions import Declaration
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.refresh.progress import OnProgress
-from ai_manufacturing.releases import last_build
 from ai_manufacturing.releases.configured import Limits
 from ai_manufacturing.releases.refresh_log import OnEvent
-from ai_manufacturing.releases.store import Store
+from ai_manufacturing.releases.store import WAREHOUSE, Store
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Run:
     @property
     def warehouse(self) -> Path:
         """The file that it is built into."""
-        return self.work / last_build.WAREHOUSE
+        return self.work / WAREHOUSE
 
     @property
     def years_in_words(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.auditing import changes, revisions
-from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, copy_comments
+from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, TRACED, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import (
     JSON_COLUMNS,
@@ -20,7 +20,7 @@ from ai_manufacturing.releases.manifest import (
     manifest_of,
 )
 from ai_manufacturing.system import duckdb_client
-from ai_manufacturing.system.duckdb_client import STORAGE_VERSION
+from ai_manufacturing.system.duckdb_client import STORAGE
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert, literal
 
 HISTORY_COMMENTS = {
@@ -123,16 +123,18 @@ def _copied(
     # FSST is weighed for long and rarely wins here: without it a file is written sooner, and is no larger.
     connection.execute("set disabled_compression_methods = 'fsst,dict_fsst'")
     connection.execute(f"attach {literal(warehouse)} as built (read_only)")
-    connection.execute(f"attach {literal(target)} as new (storage_version {literal(STORAGE_VERSION)})")
+    connection.execute(f"attach {literal(target)} as new {STORAGE}")
     before = None
     if previous is not None:
         connection.execute(f"attach {literal(previous)} as old (read_only)")
         before = manifest_of(duckdb_client.at(connection, "old"))
     connection.execute("begin")
-    for schema in (*SCHEMAS, "release"):
+    relations = _relations(connection)
+    schemas = dict.fromkeys([*SCHEMAS, "release", *(schema for schema, _ in relations)])
+    for schema in schemas:
         connection.execute(f"create schema new.{schema}")
-    counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in _relations(connection)}
-    copy_comments(connection, SCHEMAS)
+    counts = {f"{schema}.{table}": _copy(connection, schema, table) for schema, table in relations}
+    copy_comments(connection, counts)
     written = Manifest(**manifest, row_counts=counts)
     _write_manifest(connection, written)
     _write_freshness(connection)
@@ -148,8 +150,9 @@ def _copied(
 def _relations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     return connection.execute(
         "select table_schema, table_name from information_schema.tables "
-        "where table_catalog = 'built' and list_contains(?, table_schema) order by all",
-        [list(SCHEMAS)],
+        "where table_catalog = 'built' and (list_contains(?, table_schema) "
+        "or list_has_any(?, [table_schema || '.*', table_schema || '.' || table_name])) order by all",
+        [list(SCHEMAS), list(TRACED)],
     ).fetchall()
 
 

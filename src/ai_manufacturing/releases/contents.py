@@ -1,4 +1,4 @@
-"""What a release file holds: schemas of a built warehouse, with their comments."""
+"""What a release file holds: schemas of a built warehouse, with their comments, and what `trace` reads."""
 
 from collections.abc import Collection, Mapping
 
@@ -7,11 +7,20 @@ import duckdb
 from ai_manufacturing.system.sql_text import identifier, literal
 
 SCHEMAS = ("marts", "gates", "estimates", "reports")
+TRACED = (
+    "seeds.*",
+    "raw.deliveries",
+    "intermediate.int_series_conformed",
+    "intermediate.int_series_corrected",
+    "intermediate.int_series_sources",
+    "intermediate.int_specifications_resolved",
+)
+"""Beside them: what leads from an estimate to the delivered file. A copy to give away has none of it."""
 HEADLINE = "table_1_col_1"
 
 
 def copy_comments(
-    connection: duckdb.DuckDBPyConnection, schemas: Collection[str], before: Mapping[str, str] | None = None
+    connection: duckdb.DuckDBPyConnection, tables: Collection[str], before: Mapping[str, str] | None = None
 ) -> None:
     """Comment the tables of `new`, and their columns, as those of `built` are.
 
@@ -19,8 +28,8 @@ def copy_comments(
     ----------
     connection : DuckDBPyConnection
         With both attached.
-    schemas : collection of str
-        Their names.
+    tables : collection of str
+        Those of `new`, as schema.table.
     before : mapping, optional
         By schema and table ("marts.dim_city"), what to write before the comment of the table.
     """
@@ -31,7 +40,7 @@ def copy_comments(
         "where database_name = 'built'"
     ).fetchall()
     for schema, table, column, comment in commented:
-        if schema not in schemas or not comment:
+        if f"{schema}.{table}" not in tables or not comment:
             continue
         name = f"new.{identifier(schema)}.{identifier(table)}"
         object_ = f"table {name}" if column is None else f"column {name}.{identifier(column)}"

@@ -8,6 +8,7 @@
         refreshes.jsonl         one line per refresh that built, and per rollback; what was added and pruned (integrity)
         attempts.json           when each refresh began, and how it ended (attempts.py)
         refresh.log             what refreshes reported, with times (refresh_log.py)
+        partial_parse.msgpack   the project as dbt parsed it, for the next build; may be deleted
         traceback.txt           where the code failed the last time that neither a delivery nor the disk was the cause
         refresh.lock
 
@@ -35,6 +36,7 @@ from ai_manufacturing.system.integrity import Chain
 
 DIGITS = 6
 LOG = "refreshes.jsonl"
+WAREHOUSE = "warehouse.duckdb"  # of a build, in work/ and held/
 PUBLISHED = ("published", "published by hand")  # outcomes of a line of the log
 SEEN = (*PUBLISHED, "rolled back to")  # outcomes after which readers see a release
 DRAFT = re.compile(r"\.[0-9a-f]{32}$")
