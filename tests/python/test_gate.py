@@ -404,7 +404,7 @@ MEAN = {
     "kwargs": {"column": "x", "max_value": 1},
     "severity": "warning",
     "description": "d",
-    "meta": {"series": ["s"], "zh": "述"},
+    "meta": {"series": ["gdp_100m_cny"], "zh": "述"},
 }
 
 
@@ -424,7 +424,19 @@ MEAN = {
         ({"severity": None}, "`severity` must be a text"),
         ({"series": ["s"]}, "does not know 'series'; what the project adds stands under `meta`"),
         ({"meta": {"zh": "述"}}, "`meta.series` is missing"),
-        ({"meta": {"series": ["s"]}}, "`meta.zh`, the description in Chinese, is missing"),
+        ({"meta": {"series": ["gdp_100m_cny"]}}, "`meta.zh`, the description in Chinese, is missing"),
+        (
+            {"meta": {"series": ["gdp_100m"], "zh": "述"}},
+            r"series\.csv has no series 'gdp_100m'\. Did you mean 'gdp_100m_cny'\?",
+        ),
+        ({"kwargs": {"column": "x", "min_value": 2, "max_value": 1}}, "min_value 2 is above max_value 1"),
+        (
+            {
+                "type": "unexpected_rows_expectation",
+                "kwargs": {"unexpected_rows_query": "select 1 from {batch}"},
+            },
+            "asks a database, and the gate judges data frames: write the check as a data test",
+        ),
     ],
 )
 def test_a_fault_of_a_suite_is_named_by_its_line(

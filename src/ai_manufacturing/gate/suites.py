@@ -1,5 +1,6 @@
 """The suites in expectations/: JSON of Great Expectations, with what the project adds to it under `meta`."""
 
+import csv
 import difflib
 import inspect
 import json
@@ -52,8 +53,9 @@ def read(suite: str, needs_series: bool = False) -> list[dict[str, Any]]:
     ------
     SuiteError
         With each fault of the suite by file and line: no JSON, a type or an argument that Great Expectations does not
-        have (with the nearest that it has), a field or a severity that there is not, a description that is missing in
-        one of the languages or occurs twice, missing series.
+        have (with the nearest that it has), a type that asks a database, a minimum above its maximum, a field or a
+        severity that there is not, a description that is missing in one of the languages or occurs twice, series that
+        are missing or that series.csv does not have.
     """
     path = settings.project_root() / "expectations" / f"{suite}.json"
     text = path.read_text(encoding="utf-8")
@@ -107,7 +109,17 @@ def _faults_of(expectation: dict[str, Any], needs_series: bool) -> Iterator[Faul
             "`meta.series` is missing. Failing rows are cities and years: list the series of series.csv that the "
             "expectation is about, so that the estimates that use them carry its warning.",
         )
+    else:
+        known = _series()
+        for series in meta.get("series", []):
+            if series not in known:
+                yield ("meta", "series"), f"series.csv has no series {series!r}.{_nearest(series, known)}"
     yield from _faults_of_type(expectation["type"], expectation["kwargs"])
+
+
+def _series() -> list[str]:
+    with (settings.project_root() / "seeds/series.csv").open(encoding="utf-8", newline="") as file:
+        return [row["series"] for row in csv.DictReader(file)]
 
 
 def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
@@ -119,6 +131,12 @@ def _faults_of_type(name: str, arguments: dict[str, Any]) -> Iterator[Fault]:
     if name not in classes:
         yield ("type",), f"Great Expectations has no expectation {name!r}.{_nearest(name, classes)}"
         return
+    if any(field.endswith("query") for field in classes[name].__fields__):
+        yield ("type",), f"{name} asks a database, and the gate judges data frames: write the check as a data test."
+        return
+    low, high = (arguments.get(f"{end}_value") for end in ("min", "max"))
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        yield ("kwargs", "min_value"), f"{name}: min_value {low} is above max_value {high}, so that nothing passes."
     try:
         classes[name](**arguments)
     except ValidationError as error:
