@@ -49,9 +49,9 @@ soak: setup $(VENV)/.soak $(if $(shell command -v java),spark) $(BOUNCER)/.done 
 bench: setup $(VENV)/.soak $(if $(shell command -v java),spark) ## how fast it is beside its peers, in benchmarks/README.md
 	python -m benchmarks
 
-# The site of the published release; where none is published, of a refresh. The query page is in it if it was bundled.
-report: $(VENV)/.run $(VENV)/.site $(if $(EXTRACTS_DIR),,sample) ## the site of the published release, in site/
-	test -e $(RELEASE) || ai-manufacturing refresh
+# The query page is in it if it was bundled.
+report: $(VENV)/.site ## the site of the published release, or else of the warehouse of `make build`, in site/
+	test -e $(RELEASE) || test -e $(WAREHOUSE) || $(MAKE) build
 	ai-manufacturing report --out site
 
 # Of the sample: the page waits for the synthetic mark.

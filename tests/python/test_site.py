@@ -428,6 +428,15 @@ def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["diary.txt"]
 
 
+@pytest.mark.usefixtures("one_page")
+def test_a_warehouse_has_a_site_that_says_that_it_is_not_published(few: Build, tmp_path: Path) -> None:
+    run = few.command("report", "--out", str(tmp_path / "site"), "--database", str(few.warehouse))
+    assert run.returncode == 0, run.stderr
+    page = Page((tmp_path / "site/use.html").read_text(encoding="utf-8"))
+    assert "Of a warehouse, not published" in page.text("//footer")
+    assert "SYNTHETIC DATA." in page.text("#synthetic-mark")
+
+
 @pytest.mark.door
 @pytest.mark.soak
 @pytest.mark.usefixtures("one_page")

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -56,7 +57,7 @@ def catalogue(path: Path | None, out: Path) -> None:
 
 
 @command(examples=["report --out site"])
-@database_option("A release")
+@database_option("A release, or a built warehouse")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the site.")
 @click.option(
     "--catalogue",
@@ -69,27 +70,31 @@ def catalogue(path: Path | None, out: Path) -> None:
     help="Show values that may not be passed on, for a site behind a door; each page says so.",
 )
 def report(path: Path | None, out: Path, catalogue: Path | None, with_restricted: bool) -> None:
-    """Build the static site of a release, without values that may not be passed on."""
+    """Build the static site of a release or a warehouse, without values that may not be passed on."""
     try:
         from ai_manufacturing import site
     except ModuleNotFoundError as error:
         raise Failed(f"{error.name} is not installed. `make .venv/.site` installs it.") from error
-    from ai_manufacturing.releases import databases
+    from ai_manufacturing.refresh import writer
     from ai_manufacturing.site import catalogue as catalogues
 
-    release = read(path, databases.RELEASE)
+    database = read(path)
     beside = out / catalogues.NAME
     attached = catalogue or (beside if beside.is_file() else None)
     left_out = "Without dbt's catalogue: `make catalogue` writes it."
     try:
         if attached is not None:
-            catalogues.require(attached, release.origin)
+            catalogues.require(attached, database.origin)
     except catalogues.CatalogueError as error:
         if catalogue is not None:
             raise UsageError(str(error)) from error
         attached, left_out = None, f"Without dbt's catalogue. {error}"
-    with failing(site.SiteError), refresh_errors(print_event):
-        pages = site.build(release.path, out, attached, with_restricted=with_restricted)
+    with failing(site.SiteError), refresh_errors(print_event), TemporaryDirectory() as folder:
+        release = database.path
+        if database.release_id is None:
+            release = Path(folder) / "unpublished.duckdb"
+            writer.unpublished(database.path, release)
+        pages = site.build(release, out, attached, with_restricted=with_restricted)
     click.echo(f"{out}: {len(pages)} pages; open {out / 'index.html'}.")
     if attached is None:
         click.echo(left_out)

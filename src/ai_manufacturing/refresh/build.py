@@ -3,11 +3,8 @@
 import json
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from ai_manufacturing import landing, settings
 from ai_manufacturing.gate import result_tables
@@ -15,7 +12,6 @@ from ai_manufacturing.refresh import progress
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.errors import BuildFailedError
-from ai_manufacturing.releases.origin import origin_of
 from ai_manufacturing.releases.store import WAREHOUSE, Store
 from ai_manufacturing.system import dbt_process, disk
 from ai_manufacturing.system.dbt_process import PRINTED_LINES
@@ -117,24 +113,6 @@ def why_failed(work: Path) -> str:
     lines = "\n".join(nodes).splitlines()
     more = [f"{len(lines) - PRINTED_LINES} more lines."] if len(lines) > PRINTED_LINES else []
     return "\n".join(["dbt failed; the published release is unchanged.", *lines[:PRINTED_LINES], *more, output])
-
-
-def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return what the manifest says of a warehouse's content; empty of what was not built."""
-    described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
-    origin = origin_of(warehouse)
-    if origin is not None:
-        described["extract_set"], described["extract_set_kind"] = origin
-    with suppress(duckdb.CatalogException):  # the gate was not reached
-        counts = warehouse.execute(
-            "select count(*), count(case when not success and severity = 'critical' then 1 end), "
-            "count(case when not success and severity = 'warning' then 1 end), "
-            "count(case when success and checked_count = 0 then 1 end) "
-            f"from {result_tables.all_results(warehouse)}"
-        ).fetchall()[0]
-        names = ("expectations", "critical", "warnings", "nothing_to_check")
-        described["gate_summary"] = dict(zip(names, counts, strict=True))
-    return described
 
 
 def _results(work: Path) -> list[dict[str, Any]]:

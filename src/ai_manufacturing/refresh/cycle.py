@@ -22,7 +22,7 @@ from ai_manufacturing.auditing.anchors import Anchor
 from ai_manufacturing.auditing.deliveries import Delivery
 from ai_manufacturing.auditing.judgement import Comparison, Judgement
 from ai_manufacturing.auditing.revisions import ReadAgain
-from ai_manufacturing.refresh import build, nothing_new, publishing
+from ai_manufacturing.refresh import build, nothing_new, publishing, writer
 from ai_manufacturing.refresh.progress import OnProgress
 from ai_manufacturing.refresh.run import Built, Run
 from ai_manufacturing.releases import fingerprint
@@ -197,7 +197,7 @@ def _examined(
         As in Built.
     """
     warehouse = duckdb_client.at(connection, "built")
-    described |= build.content(warehouse)
+    described |= writer.content(warehouse)
     published = None if run.basis is None else run.basis.manifest
     # one synthetic file makes the set synthetic, which only landing finds out
     origin = Origin(described["extract_set"], described["extract_set_kind"])

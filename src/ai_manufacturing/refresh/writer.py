@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 
 from ai_manufacturing.auditing import changes, revisions
+from ai_manufacturing.gate import result_tables
+from ai_manufacturing.releases import fingerprint
 from ai_manufacturing.releases.contents import HEADLINE, SCHEMAS, TRACED, copy_comments
 from ai_manufacturing.releases.errors import RefreshError
 from ai_manufacturing.releases.manifest import (
@@ -19,7 +21,8 @@ from ai_manufacturing.releases.manifest import (
     Manifest,
     manifest_of,
 )
-from ai_manufacturing.system import duckdb_client
+from ai_manufacturing.releases.origin import origin_of
+from ai_manufacturing.system import clock, duckdb_client
 from ai_manufacturing.system.duckdb_client import STORAGE
 from ai_manufacturing.system.sql_text import comments, create_table, identifier, insert, literal
 
@@ -95,6 +98,42 @@ def write(warehouse: Path, target: Path, manifest: dict[str, Any], previous: Pat
     """Write a release and return its manifest; parameters and errors as of writing."""
     with writing(warehouse, target, manifest, previous) as new:
         return new.manifest
+
+
+def content(warehouse: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return what the manifest says of a warehouse's content; empty of what was not built."""
+    described: dict[str, Any] = {"extract_set": "", "extract_set_kind": "", "gate_summary": {}}
+    origin = origin_of(warehouse)
+    if origin is not None:
+        described["extract_set"], described["extract_set_kind"] = origin
+    with suppress(duckdb.CatalogException):  # the gate was not reached
+        counts = warehouse.execute(
+            "select count(*), count(case when not success and severity = 'critical' then 1 end), "
+            "count(case when not success and severity = 'warning' then 1 end), "
+            "count(case when success and checked_count = 0 then 1 end) "
+            f"from {result_tables.all_results(warehouse)}"
+        ).fetchall()[0]
+        names = ("expectations", "critical", "warnings", "nothing_to_check")
+        described["gate_summary"] = dict(zip(names, counts, strict=True))
+    return described
+
+
+def unpublished(warehouse: Path, target: Path) -> None:
+    """Write what a warehouse holds as a release that nobody publishes, for pages of it; errors as of writing."""
+    with duckdb_client.reading(warehouse, reads_files=True) as built:
+        described = content(built)
+        hashes = dict(built.execute("select distinct file_path, delivery_id from raw.deliveries").fetchall())
+    manifest = {
+        "release_id": "unpublished",
+        "published_at": clock.now(),
+        "git_commit": fingerprint.git_commit(),
+        "fingerprint": "",
+        "published_by": "",
+        "reason": "",
+        "delivery_hashes": hashes,
+        "package_versions": fingerprint.package_versions(),
+    }
+    write(warehouse, target, manifest | described, None)
 
 
 @contextmanager
