@@ -37,6 +37,7 @@ def test_a_page_opens_from_the_file_here_and_on_a_phone_and_asks_for_nothing_els
     charts = page.locator("figure.chart").count()
     assert (of_site / "assets" / "vega.js" in files) == (charts > 0)
     assert name != "index" or packed_size(files) < 500_000
+    page.set_viewport_size(DESK)
     reader.open(of_site, name)
     first_rows_only(page)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
