@@ -78,22 +78,6 @@ def test_fixest_is_matched_under_its_own_singleton_rule(record: dict[str, Any]) 
     assert ours.r2_within == approx(record["r2"]["wr2"], abs=1e-12)
 
 
-def test_plm_is_matched_where_errors_are_iid() -> None:
-    """R's plm, Grunfeld data, effect = "twoways", as its summary is printed: p from t(n-K)."""
-    ours = fit(
-        golden_data("grunfeld"),
-        "inv",
-        ["value", "capital"],
-        entity="firm",
-        covariance="iid",
-    )
-    assert_allclose(ours.estimates, [0.117716, 0.357916], atol=5e-7)
-    assert_allclose(ours.std_errors, [0.013751, 0.022719], atol=5e-7)
-    assert_allclose(ours.statistics, [8.5604, 15.7540], atol=5e-5)
-    assert ours.p_values[0] == approx(6.653e-15, rel=1e-3)
-    assert ours.degrees_of_freedom == 200 - (2 + 10 + 20 - 1)
-
-
 # ---------------------------------------------------------------- a second route
 
 

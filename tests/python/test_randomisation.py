@@ -213,26 +213,6 @@ def test_the_order_of_cities_does_not_matter_and_the_seed_does() -> None:
 # ---------------------------------------------------------------- known truth
 
 
-def p_values(effect_of_weight: float, seed: int) -> tuple[float, float]:
-    """Of slope and t, where the weights have an effect of their own beside that of the scaling value, or none."""
-    data = panel(30, 5, seed=seed)
-    left = data["m"] - data.groupby("year")["m"].transform("mean")
-    data["y"] += effect_of_weight * left
-    found = permuted(data, draws=99)
-    return found.p_value_of_slope, found.p_value_of_t
-
-
-@pytest.mark.soak
-def test_weights_without_effect_are_rejected_as_often_as_the_level_says() -> None:
-    found = np.array([p_values(0.0, seed) for seed in range(80)])
-    # The test has its level exactly, as 0.1 (1 + draws) is whole; 80 panels are to lie within 2.5 errors of it.
-    assert (np.abs((found <= 0.1).mean(axis=0) - 0.1) < 2.5 * math.sqrt(0.09 / 80)).all()
-
-
-def test_weights_with_an_effect_are_found() -> None:
-    assert (np.array([p_values(3.0, seed) for seed in range(4)]) <= 0.05).all()
-
-
 def test_in_logs_a_permutation_changes_nothing() -> None:
     data = panel(20, effect=0.3)
     data["m"] = np.log(data["weight"] * data["scaling_value"])

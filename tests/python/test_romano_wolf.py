@@ -29,11 +29,10 @@ def full_t(data: pd.DataFrame, vectors: Floats) -> tuple[float, Floats]:
     return abs(t) / root, np.abs(drawn) / root
 
 
-def adjusted(*samples: pd.DataFrame, labels: list[Any] | None = None) -> list[Inference]:
-    """Adjust the slopes of x in some samples, whose provinces may have other labels."""
-    clusters = labels or [*map(labels_of, samples)]
+def adjusted(*samples: pd.DataFrame) -> list[Inference]:
+    """Adjust the slopes of x in some samples."""
     positions = [0] * len(samples)
-    return romano_wolf.adjusted([*map(regression_of, samples)], positions, clusters=clusters)
+    return romano_wolf.adjusted([*map(regression_of, samples)], positions, clusters=[*map(labels_of, samples)])
 
 
 def test_the_numbers_of_wildrwolf() -> None:
@@ -98,23 +97,6 @@ def test_the_same_hypothesis_twice_costs_nothing_and_others_do() -> None:
     p_values = [found.p_value for found in sorted(ours, key=lambda found: -abs(found.statistic))]
     assert p_values == sorted(p_values)
     assert p_values[0] > min(alone.p_value for alone in single)
-
-
-def test_labels_say_which_cluster_is_the_same() -> None:
-    """A sample without the first province uses the vectors of the others."""
-    data = panel(32, provinces=14, slope=0.2)
-    fewer = data[data["province"] > 0]
-    labels = [labels_of(data), labels_of(fewer)]
-    aligned, shifted, named = (
-        [found.p_value for found in adjusted(data, fewer, labels=names)]
-        for names in (
-            labels,
-            [labels[0], labels[1] - 1],
-            [np.char.mod("province %02d", own) for own in labels],
-        )
-    )
-    assert aligned == named
-    assert aligned != shifted
 
 
 def test_a_member_that_cannot_be_tested_is_refused() -> None:

@@ -103,33 +103,6 @@ def two_sided(observed: float, draws: np.ndarray) -> float:
     return min(1.0, 2 * (min(tails) + 1) / (len(draws) + 1))
 
 
-def test_a_planted_gradient_is_found() -> None:
-    weights = rook(12)
-    east = np.tile(np.arange(12.0), 12)
-    values = east + np.random.default_rng(3).normal(size=144)
-
-    found = spatial.global_moran(values, weights)
-
-    assert found.statistic > 0.7
-    assert found.z_score > 8
-    assert found.p_value == 2 / 1000
-    local = spatial.local_moran(values, weights)
-    significant = [name for name, p in zip(local.quadrants, local.p_values, strict=True) if p < 0.05]
-    assert len(significant) > 40
-    assert set(significant) == {"HH", "LL"}
-
-
-def test_without_a_pattern_p_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spatial, "PERMUTATIONS", 99)
-    weights = rook(8)
-    rng = np.random.default_rng(4)
-    samples = (rng.poisson(2.0, size=64).astype(float) for _ in range(200))
-    p = np.array([spatial.global_moran(values, weights).p_value for values in samples])
-    # Three standard errors of a share of 200 draws.
-    for level in (0.1, 0.25, 0.5):
-        assert abs((p <= level).mean() - level) < 3 * math.sqrt(level * (1 - level) / 200), level
-
-
 def test_a_value_that_most_draws_share_is_not_rare() -> None:
     """One city has all there is: nothing is odd about the zeros far from it, though esda gives them p = .03."""
     weights = rook(12)
