@@ -104,12 +104,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "Only city_id 0003 has middle cities; errors need two such clusters.",
     ),
     ("year != 2014", {}, "The sample has no row in the omitted year 2014."),
-    ("year < 0", {}, "The sample has no observations."),
-    (
-        {"city_id": lambda d: d["city_id"].where(d["city_id"] != "0003")},
-        {},
-        "Column city_id has 10 missing values.",
-    ),
 ]
 
 

@@ -159,10 +159,6 @@ CASES: list[tuple[str | dict[str, Any], str]] = [
         "Column treated has 11 missing or non-finite values.",
     ),
     (
-        {"city_id": lambda d: d["city_id"].where(d["city_id"] != "0003")},
-        "Column city_id has 11 missing values.",
-    ),
-    (
         {"year": lambda d: d["year"] + 0.5},
         "Column year holds 2010.5: an event study needs whole years.",
     ),

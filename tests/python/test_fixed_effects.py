@@ -239,11 +239,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "Column x2 has 1 missing or non-finite values.",
     ),
     (
-        {"y": lambda d: d["y"].where(d.index > 1, -np.inf)},
-        TWO,
-        "Column y has 2 missing or non-finite values.",
-    ),
-    (
         {"x1": pd.Series([1, None] * 15, dtype="Int64")},
         TWO,
         "Column x1 has 15 missing or non-finite values.",

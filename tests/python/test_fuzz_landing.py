@@ -48,13 +48,11 @@ class Delivered:
     content: bytes
     count: int | None
     seed: int
-    is_one_line_a_record: bool = False
 
     @property
     def counts(self) -> set[int]:
         """Return how many records the file has: as it was made, and as other readers count, where they can."""
-        counted = counted_lines(self.content) if self.is_one_line_a_record else counted_by_others(self.content)
-        return {count for count in (self.count, counted) if count is not None}
+        return {count for count in (self.count, counted_by_others(self.content)) if count is not None}
 
 
 @st.composite
@@ -133,30 +131,6 @@ def harmed(content: bytes, harm: str, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-@st.composite
-def stray_marks(draw: st.DrawFn) -> Delivered:
-    """Draw a text whose records are its lines, and put quotation marks where chance has it."""
-    header, rows = draw(tables())
-    rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
-    mark = draw(st.sampled_from(["csv", "tab", "semicolon"]))
-    if draw(st.booleans()):
-        # nothing is quoted before the stray marks come, and each line has its number of fields
-        rows = [[re.sub('[,;\t"]', " ", cell) for cell in row] for row in rows]
-    text = written(mark, header, rows, "utf-8").decode()
-    line_end = draw(st.sampled_from(["\r\n", "\n", "\r"]))
-    seed = draw(st.integers(0, 2**32 - 1))
-    chance = random.Random(seed)
-    # at the beginning or the end of a cell, or anywhere
-    edges = [found.start() + after for found in re.finditer("[,;\t]|\r\n", text) for after in (0, len(found[0]))]
-    for _ in range(chance.randrange(1, 5)):
-        at = chance.choice(edges) if edges and chance.random() < 0.7 else chance.randrange(len(text))
-        at -= text[at - 1 : at + 1] == "\r\n"
-        text = f'{text[:at]}"{text[at:]}'
-        edges = [edge + (edge >= at) for edge in edges]
-    content = text.replace("\r\n", line_end).encode(draw(st.sampled_from(CODECS[:4])))
-    return Delivered(content, None, seed, is_one_line_a_record=True)
-
-
 def decoded(content: bytes) -> str | None:
     for codec in ("utf-8-sig", "gb18030", "utf-16"):
         try:
@@ -170,15 +144,6 @@ def decoded(content: bytes) -> str | None:
 
 def is_blank(cells: list[str]) -> bool:
     return not re.sub(r"[\s\u200b-\u200f\u2060\ufeff]", "", "".join(cells))
-
-
-def counted_lines(content: bytes) -> int | None:
-    """Count the lines of a text that hold something, without the header."""
-    text = decoded(content)
-    if text is None:
-        return None
-    lines = [re.split("[,;\t]", line) for line in re.split("\r\n|\r|\n", text)]
-    return sum(not is_blank(line) for line in lines) - 1
 
 
 def counted_by_others(content: bytes) -> int | None:
@@ -279,8 +244,3 @@ QUIET = {
 @pytest.mark.parametrize("examples", [8, pytest.param(500, marks=pytest.mark.soak)])
 def test_a_fuzzed_delivery_lands_whole_or_is_refused_in_one_line(examples: int) -> None:
     settings(max_examples=examples, **QUIET)(given(deliveries())(land))()
-
-
-@pytest.mark.parametrize("examples", [8, pytest.param(300, marks=pytest.mark.soak)])
-def test_stray_marks_swallow_no_line(examples: int) -> None:
-    settings(max_examples=examples, **QUIET)(given(stray_marks())(land))()
