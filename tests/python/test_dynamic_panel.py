@@ -137,7 +137,6 @@ def random_panel(seed: int, cities: int = 60, years: int = 8, gaps: float = 0.1)
     return data[rng.random(len(data)) >= gaps].sample(frac=1, random_state=seed)
 
 
-TRUTH = [0.5, 0.3, 0.2, -0.1]
 REGRESSORS = ["L.y", "m", "x", "w"]
 LIMITS: dict[str, tuple[int, int | None]] = {"y": (2, 4), "m": (2, 4)}
 fit = partial(dynamic_panel.fit, outcome="y", regressors=REGRESSORS, lag_limits=LIMITS)
@@ -210,15 +209,6 @@ def test_gmm_written_out_agrees_where_rows_are_missing() -> None:
 
 
 # ---------------------------------------------------------------- truth
-
-
-@pytest.mark.parametrize("equation", ["system", "difference"])
-def test_the_truth_is_recovered_where_a_control_is_related_to_the_city_effect(
-    equation: Any,
-) -> None:
-    """x's mean is the effect: it is no instrument of the levels."""
-    ours = fit(random_panel(5, cities=1500, gaps=0), equation=equation)
-    assert (np.abs(ours.estimates[:4] - TRUTH) < 3 * ours.std_errors[:4]).all()
 
 
 # ---------------------------------------------------------------- properties
