@@ -61,15 +61,6 @@ def test_a_critical_value_is_the_same_in_every_run_unit_and_but_for_last_digits_
     assert sup_t(block[::-1, ::-1]) == approx(value, abs=5e-6)
 
 
-def test_independent_terms_have_the_value_of_sidak_and_one_its_own_quantile() -> None:
-    for level in (0.95, 0.9):
-        expected = -special.ndtri((1 - level ** (1 / 6)) / 2)
-        assert sup_t(np.eye(6), level=level) == approx(expected, abs=1e-7)
-    alone = np.array([[4.0]])
-    assert sup_t(alone) == approx(-special.ndtri(0.025), abs=1e-8)
-    assert sup_t(alone, degrees_of_freedom=7) == approx(-special.stdtrit(7, 0.025), abs=1e-5)
-
-
 def test_t_in_place_of_the_normal_distribution_agrees_with_two_integrals() -> None:
     degrees = 12
     root = np.sqrt(degrees)

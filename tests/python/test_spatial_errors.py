@@ -13,7 +13,6 @@ from ai_manufacturing.estimators.fixed_effects import PartialledOut
 from ai_manufacturing.robustness.spatial_errors import (
     conley,
     critical_value,
-    rejection_rates,
     scpc,
     spatial_components,
 )
@@ -129,13 +128,6 @@ def test_critical_values_are_those_of_scpcr_whichever_correlation_is_first() -> 
 
 
 # ---------------------------------------------------------------- SCPC: known truth
-
-
-def test_without_correlation_the_statistic_is_students() -> None:
-    for q in (3, 13):
-        for critical in (1.0, 2.0, 3.5):
-            expected = 2 * stats.t(q).sf(critical)
-            assert rejection_rates(np.eye(q + 1), critical) == approx(expected, abs=1e-7)
 
 
 # ---------------------------------------------------------------- what cannot be estimated

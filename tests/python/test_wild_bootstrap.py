@@ -180,18 +180,6 @@ def test_too_few_clusters_or_draws_to_reject_leave_no_end_and_say_so() -> None:
     assert not bootstrapped(panel(5, provinces=6)).warnings
 
 
-def test_units_and_order_do_not_matter() -> None:
-    data = panel(6, provinces=12)
-    plain = bootstrapped(data)
-    data = data.sample(frac=1, random_state=1)
-    data = data.assign(x=data["x"] * 1e-6 + 3, y=data["y"] * 1e3)
-    regression = fixed_effects.partialled_out(data, "y", ["z", "x"], cluster="province")
-    scaled = wild_bootstrap.test(regression, 1, clusters=regression.clusters)
-    assert scaled.p_value == plain.p_value
-    assert scaled.conf_low == approx(plain.conf_low * 1e9, rel=1e-6)
-    assert scaled.conf_high == approx(plain.conf_high * 1e9, rel=1e-6)
-
-
 def test_what_has_no_bootstrap_says_why() -> None:
     """An exact fit; scores of two cities, opposite in each year; one cluster."""
     data = panel(9)
