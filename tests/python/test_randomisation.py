@@ -46,6 +46,10 @@ def panel(cities: int, years: int = 6, *, effect: float = 0.0, seed: int = 3, sh
     return data.sample(frac=share, random_state=1)
 
 
+def weights_of(data: pd.DataFrame) -> Floats:
+    return np.asarray(data.groupby("city_id")["weight"].first())
+
+
 def permuted(
     data: pd.DataFrame,
     strata: Codes | None = None,
@@ -57,11 +61,10 @@ def permuted(
     """Return the slopes of y on m, beside x, with the weights of m permuted."""
     rows = data.sort_values(["city_id", "year"])
     regression = fixed_effects.partialled_out(rows, "y", ["m", "x"])
-    weights = rows.groupby("city_id")["weight"].first()
     if drawn is None:
-        drawn = permutations(list(weights.index), strata, draws=draws)
+        drawn = permutations(sorted({*rows["city_id"]}), strata, draws=draws)
     scaling = rows["scaling_value"].to_numpy()
-    return permuted_slopes(regression, 0, weights.to_numpy(), scaling, transform, drawn)
+    return permuted_slopes(regression, 0, weights_of(rows), scaling, transform, drawn)
 
 
 def refitted(data: pd.DataFrame, weights: Floats) -> tuple[float, float, float]:
@@ -77,7 +80,7 @@ def refitted(data: pd.DataFrame, weights: Floats) -> tuple[float, float, float]:
 def test_all_permutations_of_five_cities_are_used_and_counted_as_refits_count_them() -> None:
     data = panel(5, effect=0.4).sort_values(["city_id", "year"])
     found = permuted(data, draws=120)
-    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    weights = weights_of(data)
     slopes, _, statistics = np.transpose([refitted(data, np.array(drawn)) for drawn in itertools.permutations(weights)])
     np.testing.assert_allclose(found.slopes, slopes, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(found.statistics, statistics, rtol=1e-8, atol=1e-12)
@@ -103,7 +106,7 @@ def test_within_strata_weights_stay_in_their_stratum_and_a_city_alone_keeps_its_
     assert (strata[drawn.donors] == strata).all()
     assert (drawn.donors[:, 4] == 4).all()
 
-    weights = data.groupby("city_id")["weight"].first().to_numpy()
+    weights = weights_of(data)
     refits = [refitted(data, weights[donors]) for donors in drawn.donors]
     np.testing.assert_allclose(found.slopes, [slope for slope, _, _ in refits], rtol=1e-9)
     np.testing.assert_allclose(found.statistics, [t for _, _, t in refits], rtol=1e-9)
@@ -213,7 +216,7 @@ def test_what_has_no_permutations_says_so(broken: dict[str, float], reason: str)
 def swapped() -> tuple[pd.DataFrame, Floats]:
     """Return a panel, and its measure with the weights of the first two cities swapped."""
     data = panel(6).sort_values(["city_id", "year"])
-    weights = data.groupby("city_id")["weight"].first().to_numpy()[[1, 0, 2, 3, 4, 5]]
+    weights = weights_of(data)[[1, 0, 2, 3, 4, 5]]
     return data, np.log1p(np.repeat(weights, 6) * data["scaling_value"].to_numpy())
 
 

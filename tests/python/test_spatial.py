@@ -140,36 +140,18 @@ def test_cities_at_one_place_are_neighbours_and_none_is_its_own() -> None:
 
 def tables(counts: dict[str, list[float | None]]) -> spatial.Tables:
     """Return counts of 2020 by measure for the first cities of the seed, as the warehouse holds them."""
-    coordinates = cities_of_the_seed()
-    measures = pd.concat(
-        pd.DataFrame(
-            {
-                "extract_set": "s",
-                "measure": measure,
-                "city_id": coordinates["city_id"].head(len(values)),
-                "year": 2020,
-                "measure_count": pd.Series(values, dtype=float),
-            }
-        )
+    cities = cities_of_the_seed()
+    rows = [
+        ("s", measure, city, 2020, value)
         for measure, values in counts.items()
-    )
-    weightings = pd.DataFrame(
-        {"measure": list(counts), "weighting": "observed", "base_series": list(counts)},
-    )
-    series = pd.DataFrame(
-        {
-            "series": list(counts),
-            "scope": "industry",
-            "substitution": None,
-            "substitution_zh": None,
-        },
-        dtype=object,
-    )
-    series.loc[0, ["substitution", "substitution_zh"]] = [
-        "apples substitute for pears",
-        "以苹果替代梨",
+        for city, value in zip(cities["city_id"], values, strict=False)
     ]
-    return spatial.Tables(measures, coordinates, weightings, series)
+    measures = pd.DataFrame(rows, columns=["extract_set", "measure", "city_id", "year", "measure_count"])
+    weightings = pd.DataFrame({"measure": list(counts), "weighting": "observed", "base_series": list(counts)})
+    series = pd.DataFrame({"series": list(counts), "scope": "industry"}, dtype=object)
+    series[["substitution", "substitution_zh"]] = None
+    series.loc[0, ["substitution", "substitution_zh"]] = ["apples substitute for pears", "以苹果替代梨"]
+    return spatial.Tables(measures.astype({"measure_count": float}), cities, weightings, series)
 
 
 def test_what_cannot_be_estimated_is_a_row_with_its_reason() -> None:
