@@ -109,7 +109,13 @@ def test_raised_marks_are_notes_and_raised_lowered_or_struck_out_characters_no_d
 ) -> None:
     """In constant memory, XlsxWriter leaves texts in their cells; otherwise they are shared, as in Excel."""
     path = project.deliver("firms/a.xlsx", b"")
-    texts = [("146", "^", "1"), ("1,234.5", "^", " (2)"), ("7", "^", "a"), ("^", "1", "46"), ("10", "^", "6")]
+    texts: list[tuple[str, ...]] = [
+        ("146", "^", "1"),
+        ("1,234.5", "^", " (2)"),
+        ("7", "^", "a"),
+        ("^", "1", "46"),
+        ("10", "^", "6"),
+    ]
     texts += [("146", "_", "1"), ("~", "12", "146"), ("~", "14", "~", "6"), ("CO", "_", "2")]
     with xlsxwriter.Workbook(str(path), {"constant_memory": in_cells}) as book:
         raised, lowered, struck = ({"font_script": 1}, {"font_script": 2}, {"font_strikeout": True})
